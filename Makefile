@@ -10,12 +10,22 @@ EXAMPLES ?= 1000
 # not by their number of tests: the long ones (tests/e2e, tests/integration) come before tests/unit.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -le 7 ] || n=7; echo $$((n + 1)))
 PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+SEEDS ?= 10000
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
 
+LLM_SEEDS ?= 5
+LLM_TRACES ?= burst level ramp stationary azure mooncake servegen
+LLM_STARTUPS ?= 60s 180s
+LLM_POLICIES ?= harmony,planner,planner_constant,hpa,keda,trail,fixed,oracle
+LLM      = $(BIN)/harmony bench llm --data-dir $(DATA) --policies $(LLM_POLICIES) --keep build/llm/runs
+COMMA    := ,
+EMPTY    :=
+SPACE    := $(EMPTY) $(EMPTY)
+
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo up test test-slow test-failed test-random test-cluster bench-forecast bench-decide lint types architecture mirror golden image clean
+.PHONY: help install arena demo up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -53,12 +63,19 @@ test-failed: install ## What failed in the last run again, one after the other; 
 	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
 
+test-reliability: install ## Every test that docs/reliability.md names, one after the other
+	$(BIN)/python -m pytest --timeout=3600 $(ARGS) \
+	  $$(grep -o 'tests/[a-z_0-9/]*\.py::[a-z_0-9]*' docs/reliability.md | sort -u)
+
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \
 	  --timeout=3600 $(or $(ARGS),tests/unit)
 
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
 	$(BIN)/python -m pytest tests/contract/kubernetes_api $(ARGS)
+
+simulate: install ## Simulate the operator under faults: SEEDS seeds (10000), or SEED alone with its last effects
+	$(BIN)/python -m tests.simulation.run --workers $(WORKERS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) into build/bench
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -77,6 +94,16 @@ bench-decide: install ## Benchmark of deciders on every panel in DATA (a folder)
 	done
 	$(BIN)/harmony bench decide-summary $(PANELS:%=build/bench/decide-%.json) \
 	  --json build/bench/decide.json --plot build/bench/decide.png
+
+# One trace and start-up after the other, the first seed of all before the second of any: whenever
+# it is stopped, what is there is even. What was run is found again under build/llm/runs.
+bench-llm: install arena ## Policies on request traces, DATA (a folder), LLM_SEEDS (5); goes on where it was stopped
+	mkdir -p build/llm
+	for seeds in $$(seq 1 $(LLM_SEEDS)); do for startup in $(LLM_STARTUPS); do for trace in $(LLM_TRACES); do \
+	  $(LLM) --trace $$trace --startup $$startup --seeds $$seeds $(ARGS) || exit 1; \
+	done; done; done
+	$(LLM) --trace $(subst $(SPACE),$(COMMA),$(LLM_TRACES)) --startup $(subst $(SPACE),$(COMMA),$(LLM_STARTUPS)) \
+	  --seeds $(LLM_SEEDS) --json build/llm/llm.json --plot build/llm/llm.png --detail $(ARGS)
 
 lint: install ## Ruff, format check
 	$(BIN)/ruff check .

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -14,8 +17,10 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from tests.databases import Databases, databases_of
 
 REPO = Path(__file__).parents[1]
+STARTED_S = time.monotonic()
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -50,6 +55,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         )
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object | None:
+    """Deal files that share a demo to one worker."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from tests.sharing import FilesThatShare
+
+    return FilesThatShare(config, log)
+
+
 def data_dir() -> Path | None:
     """Folder of the public traces, where this machine has them."""
     given = os.environ.get("HARMONY_DATA_DIR")
@@ -77,14 +92,11 @@ def traces() -> Path:
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(database URL, Redis URL) of servers that live for the whole run."""
     from services.platform.embedded_servers import embedded_servers
-    from tests.databases import forgo_durability
 
     given = Settings()
     home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
     settings = given.model_copy(update={"home": given.home or home})
     with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
-        if not given.database_url:
-            forgo_durability(urls.database_url)
         yield urls.database_url, urls.redis_url
     if os.geteuid() == 0 and given.home is None:
         import shutil
@@ -95,14 +107,22 @@ def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str,
 
 
 @pytest.fixture(scope="session")
-def template_database(server_urls: tuple[str, str], cheap_hashes: None) -> str:
+def databases(server_urls: tuple[str, str]) -> Iterator[Databases]:
+    """The server's databases; one that this run has started waits for no disk."""
+    with databases_of(server_urls[0]) as found:
+        if not Settings().database_url:
+            found.forgo_durability()
+        yield found
+
+
+@pytest.fixture(scope="session")
+def template_database(databases: Databases, cheap_hashes: None) -> str:
     """Name of a migrated database that tests copy."""
     from services.kernel.db.migrations import migrate
     from services.kernel.db.session import dispose_engines, make_engine
-    from tests.databases import create_database, with_database
 
-    name = create_database(server_urls[0])
-    url = with_database(server_urls[0], name)
+    name = databases.create()
+    url = databases.url(name)
     migrate(make_engine(url))
     dispose_engines(url)
     return name
@@ -125,16 +145,15 @@ def copied_database(template_database: str) -> str:
 
 
 @pytest.fixture
-def database_url(server_urls: tuple[str, str], copied_database: str) -> Iterator[str]:
+def database_url(databases: Databases, copied_database: str) -> Iterator[str]:
     """URL of a fresh, migrated database."""
     from services.kernel.db.session import dispose_engines
-    from tests.databases import create_database, drop_database, with_database
 
-    name = create_database(server_urls[0], copied_database)
-    url = with_database(server_urls[0], name)
+    name = databases.create(copied_database)
+    url = databases.url(name)
     yield url
     dispose_engines(url)
-    drop_database(server_urls[0], name)
+    databases.drop(name)
 
 
 @pytest.fixture
@@ -176,3 +195,19 @@ def clock() -> FixedClock:
     from datetime import UTC, datetime
 
     return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """After a whole run, print its line for the log of docs/reliability.md."""
+    if config.args_source is not pytest.Config.ArgsSource.TESTPATHS or config.option.keyword:
+        return
+    if config.option.collectonly or config.getoption("lf", default=False):
+        return
+    from tests.run_log import RunResult, log_line
+
+    counts = {name: len(found) for name, found in terminalreporter.stats.items() if name}
+    seconds = time.monotonic() - STARTED_S
+    line = log_line(RunResult(config.option.markexpr, counts, seconds), datetime.now(tz=UTC).date())
+    terminalreporter.write_line(f"docs/reliability.md: {line}")

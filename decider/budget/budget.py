@@ -25,6 +25,9 @@ from decider.types import IntArray, ShardRequest, WorkloadInput
 VIOLATION_WORTH = 100.0
 """Replica-steps that a step out of SLA counts for when a scarce budget is shared."""
 
+MOST_COUNTS = 4_096
+"""Counts of one workload above its least that are looked at in any case."""
+
 
 @dataclass(frozen=True, slots=True)
 class Quota:
@@ -156,7 +159,7 @@ def _share_type(shard: DraftedShard, gpu_type: str, rows: list[int]) -> dict[int
         return {row: unreadable_grant(workloads[row], shard.drafts[row]) for row in rows}
     automatic = [row for row in rows if workloads[row].control.is_automatic]
     by_hand = [row for row in rows if not workloads[row].control.is_automatic]
-    claims = claims_of(shard, automatic)
+    claims = claims_of(shard, automatic, budget)
     taken = demand_at(claims, PRICES)
     elsewhere = with_fixed(
         shard.request.elsewhere.get(gpu_type), _held_gpus(workloads, by_hand), PRICES.size
@@ -172,7 +175,7 @@ def _share_type(shard: DraftedShard, gpu_type: str, rows: list[int]) -> dict[int
         for i, row in enumerate(automatic)
     }
     left = budget - used - quota.held_elsewhere_gpus + _held_gpus(workloads, by_hand)
-    rest = allocate(claims_of(shard, by_hand), max(0, left))
+    rest = allocate(claims_of(shard, by_hand, budget), max(0, left))
     shared = SharedBudget(budget, max(0, left), rest.shadow_price, rest.is_feasible)
     for i, row in enumerate(by_hand):
         grants[row] = grant_of(shard, row, int(rest.granted[i]), shared, None)
@@ -234,11 +237,24 @@ def _risk_change(shard: DraftedShard, row: int, wanted: int, granted: int) -> st
     return f"estimated risk {after:.2%} instead of {before:.2%}"
 
 
-def claims_of(shard: DraftedShard, rows: list[int]) -> Claims:
-    """Losses by count of the workloads that share a type."""
+def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = None) -> Claims:
+    """Losses by count of the workloads that share a type.
+
+    Args:
+        shard: The shard.
+        rows: The workloads.
+        budget_gpus: GPUs of the whole budget. Of a workload that asks for thousands of replicas
+            more than it can ever grant, those are not looked at: one table holds all workloads.
+    """
     outlook, workloads = shard.outlook, shard.request.workloads
-    wanted = [shard.drafts[row].guarded for row in rows]
     low = [least_of(workloads[row], shard.drafts[row]) for row in rows]
+    wanted = [shard.drafts[row].guarded for row in rows]
+    if budget_gpus is not None:
+        gpus = [workloads[row].hardware.gpus_per_replica for row in rows]
+        most = [
+            max(budget_gpus // n, least + MOST_COUNTS) for n, least in zip(gpus, low, strict=True)
+        ]
+        wanted = [min(want, bound) for want, bound in zip(wanted, most, strict=True)]
     size = max((want - least for want, least in zip(wanted, low, strict=True)), default=0) + 1
     loss = np.zeros((len(rows), size))
     for i, row in enumerate(rows):

@@ -161,7 +161,8 @@ def _plain(counts: IntArray) -> tuple[int, ...]:
 
 def _counts_of(shard: DraftedShard, row: int) -> MixOptions:
     """The counts of a workload without variants as options: losses alone tell them apart."""
-    claims = claims_of(shard, [row])
+    gpu_type = shard.request.workloads[row].hardware.gpu_type
+    claims = claims_of(shard, [row], shard.request.gpu_budgets[gpu_type])
     low, wanted = int(claims.low[0]), int(claims.wanted[0])
     counts = np.arange(low, wanted + 1, dtype=np.int64)
     nothing = np.zeros(counts.size)

@@ -20,6 +20,8 @@ MAX_LEVELS = 24
 """Capacities that are looked at between the least and what is asked for; in full up to here."""
 MAX_MIXES = 4_000
 """Mixes beyond which only those are looked at that vary two variants at a time."""
+MAX_PAIRED = 300_000
+"""Mixes of two variants at a time: beyond it not every count of the first is looked at."""
 SLACK = 1e-9
 
 
@@ -155,7 +157,8 @@ def _reachable_levels(request: MixRequest, bounds: tuple[Bound, ...]) -> list[in
     states = request.variants.states
     reach = whole(request.variants.units([b.most for b in bounds]))
     below = request.low - math.ceil(max(v.capacity_ratio for v in states))
-    levels = {*range(below, request.low), *_levels(request.low, request.wanted), reach}
+    nearest = _levels(max(1, below), request.low - 1)
+    levels = {*nearest, *_levels(request.low, request.wanted), reach}
     return sorted(n for n in levels if 0 < n <= request.wanted)
 
 
@@ -174,11 +177,19 @@ def _minimal(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[tuple[i
     if sum(sizes) <= MAX_MIXES:
         yield from _covers(request, [b.least for b in bounds], rooms, levels)
         return
-    for base in _bases(request, bounds):
-        for pair in itertools.combinations(range(len(bounds)), 2):
-            start = [b.least if at in pair else base[at] for at, b in enumerate(bounds)]
-            free = [room if at in pair else 0 for at, room in enumerate(rooms)]
-            yield from _covers(request, start, free, levels)
+    bases = list(_bases(request, bounds))
+    pairs = list(itertools.combinations(range(len(bounds)), 2))
+    most = max(2, MAX_PAIRED // (len(levels) * len(bases) * len(pairs)))
+    for base, (one, other) in itertools.product(bases, pairs):
+        start = list(base)
+        start[one], start[other] = bounds[one].least, bounds[other].least
+        held = request.variants.units(start)
+        room, ratio = (rooms[one], rooms[other]), (ratios[one], ratios[other])
+        for level in levels:
+            for n, rest in _pair_covers(room, ratio, level - held, most):
+                mix = list(start)
+                mix[one], mix[other] = mix[one] + n, mix[other] + rest
+                yield tuple(mix)
 
 
 def _covers(
@@ -210,6 +221,19 @@ def minimal_covers(
     for n in range(min(enough, rooms[0]) + 1):
         for others in minimal_covers(rooms[1:], ratios[1:], level - n * ratios[0]):
             yield (n, *others)
+
+
+def _pair_covers(
+    rooms: Sequence[int], ratios: Sequence[float], level: float, most: int
+) -> Iterator[tuple[int, int]]:
+    """Minimal covers of two variants, by at most so many counts of the first."""
+    top = min(max(0, math.ceil(level / ratios[0] - 1e-9)), rooms[0])
+    counts = range(top + 1)
+    chosen = counts if top < most else np.linspace(0, top, most).round().astype(int).tolist()
+    for n in chosen:
+        rest = max(0, math.ceil((level - n * ratios[0]) / ratios[1] - 1e-9))
+        if rest <= rooms[1]:
+            yield n, rest
 
 
 def _bases(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[list[int]]:

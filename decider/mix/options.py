@@ -90,7 +90,7 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
     states = request.variants.states
     usd = np.array([v.usd_per_hour for v in states])
     units = counts @ ratio
-    served = np.floor(units + SLACK).astype(np.int64)
+    served = np.floor(np.minimum(units, request.wanted) + SLACK).astype(np.int64)
     change = counts - np.array(request.variants.current, dtype=np.int64)
     start_ratio = request.start_ratio + np.array(request.wait_ratio or [0.0] * len(states))
     moves = start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(-change, 0)
@@ -98,9 +98,9 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
     level = np.clip(served, request.low, request.wanted)
     bought = counts @ usd
     # Capacity beyond what is asked for is not wanted: its price counts against the mix.
-    cheapest = np.array(
-        [bought[level >= n].min() for n in range(request.low, int(level.max()) + 1)]
-    )
+    cheapest = np.full(int(level.max()) - request.low + 1, np.inf)
+    np.minimum.at(cheapest, level - request.low, bought)
+    cheapest = np.minimum.accumulate(cheapest[::-1])[::-1]
     premium = bought - cheapest[level - request.low]
     return MixOptions(
         counts,

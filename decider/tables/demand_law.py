@@ -129,6 +129,8 @@ class Pieces:
 
 GAP = 1e-8
 """Least distance of knots, in shares of their range: so far downwards mass at a point is spread."""
+ROUNDING = 8 * float(np.finfo(np.float64).eps)
+"""The same in shares of the largest knot: nearer ones may be one number."""
 
 
 def pieces_of(law: DemandLaw, origin: FloatArray, unit: FloatArray) -> Pieces:
@@ -137,6 +139,8 @@ def pieces_of(law: DemandLaw, origin: FloatArray, unit: FloatArray) -> Pieces:
     knots = (held - origin[:, None, None]) / unit[:, None, None]
     n = knots.shape[2]
     gap = GAP * (1.0 + knots[:, :, -1:] - knots[:, :, :1])
+    # of millions of replicas, as a slip of a unit makes them, so little would be rounded away
+    gap = np.maximum(gap, ROUNDING * np.abs(knots).max(axis=2, keepdims=True))
     knots -= gap * np.arange(n - 1, -1, -1)
     mass = law.above[:, :, :-1] - law.above[:, :, 1:]
     density = mass / (knots[:, :, 1:] - knots[:, :, :-1])

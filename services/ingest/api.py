@@ -24,8 +24,11 @@ _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
 cannot be used is refused with a reason and counted; the others are stored:
 
-`not_finite` `out_of_range` `negative` `future` `ancient` `bad_sample` `bad_time` `bad_value`
-`unknown_workload` `unknown_indicator`
+`not_finite` `out_of_range` `implausible` `negative` `future` `ancient` `bad_sample` `bad_time`
+`bad_value` `unknown_workload` `unknown_indicator`
+
+`implausible` is a load, the demand or a further one, above 1000 times what `maxReplicas` carry by
+the stated capacity (100000 at least): overload is taken, a slip of a unit or of an exporter is not.
 
 Only indicators known ahead (schedules) are taken for times to come: two days, or the forecast's
 horizon where that is longer. To cancel what was scheduled, send its steps again with value 0.

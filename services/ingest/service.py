@@ -11,13 +11,15 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
+from services.ingest.push.refused import note_implausible
 from services.ingest.series import repository, shard_repository
 from services.ingest.series.catalog import IndicatorRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
+from services.ingest.series.plausible import plausible_rule, screen_steps
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
-from services.ingest.series.samples import SECOND_US, TimeSpan, from_us
+from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, TimeSpan, from_us
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
@@ -110,7 +112,7 @@ def _resample_group(
         return ResampleResult(0, (), False)
     end_us = min(found.end_us for found in ranges)
     is_new = _is_new_origin(connection, due, end_us, step_us)
-    n_rows = _write_due(connection, due, step_us)
+    n_rows = _write_due(connection, due, step_us, at)
     until = {found.row.workload.id: from_us(found.end_us) for found in due}
     repository.move_cursors(connection, until, at)
     origins = (from_us(end_us - step_us),) if is_new and not is_partial else ()
@@ -130,7 +132,7 @@ def _is_new_origin(
     return repository.count_workloads_at(connection, writers, origin_us) < len(writers)
 
 
-def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) -> int:
+def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int, at: datetime) -> int:
     grid_start_us = min(found.start_us for found in due)
     grid_end_us = max(found.end_us for found in due)
     grid = StepGrid(grid_start_us, step_us, (grid_end_us - grid_start_us) // step_us)
@@ -143,11 +145,33 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int) ->
         connection, [_sample_range(found, indicator, step_us) for found, indicator in series]
     )
     is_counter = np.array([indicator.is_counter for _, indicator in series], dtype=bool)
-    steps = resample(samples, is_counter, grid)
+    steps = _plausible(connection, series, resample(samples, is_counter, grid), at)
     rows = _due_rows(series, steps, grid)
     keys = [SeriesKey(found.row.workload.id, indicator.name) for found, indicator in series]
     span = TimeSpan(grid_start_us, grid_end_us - step_us)
     return repository.write_indicators(connection, encode_indicators(keys, rows), span)
+
+
+def _plausible(
+    connection: Connection, series: Sequence[DueSeries], steps: Resampled, at: datetime
+) -> Resampled:
+    """The steps without loads that are not plausible: gauges were screened as they came."""
+    largest = np.array([one.largest_step if one.is_counter else np.inf for _, one in series])
+    kept, refused = screen_steps(steps, largest)
+    found: dict[int, str] = {}
+    for number in np.flatnonzero(refused.any(axis=1)).tolist():
+        due, indicator = series[number]
+        value = steps.value[number][refused[number]].max()
+        words = f"{indicator.name}={value:g} {plausible_rule(indicator.largest_step)}"
+        found.setdefault(due.row.workload.id, words)
+    telemetry.samples_rejected_total.labels("resample", IMPLAUSIBLE).inc(int(refused.sum()))
+    plausible = {
+        due.row.workload.id
+        for number, (due, indicator) in enumerate(series)
+        if indicator.is_counter and indicator.largest is not None and kept.observed[number].any()
+    }
+    note_implausible(connection, plausible, found, at)
+    return kept
 
 
 def _due_rows(series: Sequence[DueSeries], steps: Resampled, grid: StepGrid) -> StepRows:

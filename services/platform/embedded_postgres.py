@@ -29,7 +29,7 @@ _SETTINGS = {
     "listen_addresses": "",
     "shared_buffers": "64MB",
     "max_connections": "60",
-    "synchronous_commit": "off",  # a crash may lose the last moments, never consistency
+    "synchronous_commit": "on",  # a sample that was accepted and an intent outlive a killed server
     "timezone": "UTC",
     "log_timezone": "UTC",
     "max_wal_size": "512MB",

@@ -106,6 +106,18 @@ def short_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShortDemo]:
         yield from _running(_start(home, folder, collector_url), folder, spans)
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Function) -> None:
+    """After the last test that looks at the demo, end it: it would work beside all that follow."""
+    looking = [each for each in item.session.items if "short_demo" in _fixtures(each)]
+    if looking and item is looking[-1] and "short_demo" in item.funcargs:
+        item.funcargs["short_demo"].end()
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", []))
+
+
 def _running(demo: ShortDemo, folder: Path, spans: list[Span]) -> Iterator[ShortDemo]:
     home, demo.spans = demo.home, spans
     try:

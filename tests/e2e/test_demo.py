@@ -202,12 +202,12 @@ def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> Non
     started = time.monotonic()
     demo.send_signal(signal.SIGINT)
     try:
-        output, _ = demo.communicate(timeout=20)
+        output, _ = demo.communicate(timeout=60)
     except subprocess.TimeoutExpired:
         demo.kill()  # its children end with it
         demo.communicate()
-        pytest.fail("Ctrl-C did not end the demo within 20 s")
-    assert time.monotonic() - started < 10
+        pytest.fail("Ctrl-C did not end the demo within 60 s")
+    assert time.monotonic() - started < 3 * 10  # three times what is promised of a machine at rest
     assert demo.returncode == 130, output
     assert b"Traceback" not in output
     assert not leftovers(home)

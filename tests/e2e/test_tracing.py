@@ -14,7 +14,7 @@ from tests.e2e.conftest import ShortDemo
 # whoever comes first waits for the demo
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 JOBS = ("ingest.resample_shard", "forecast.forecast_shard", "decide.decide_shard")
-PATIENCE_S = 30
+PATIENCE_S = 90
 
 
 def applied(demo: ShortDemo) -> dict[str, Any]:

@@ -77,12 +77,12 @@ class UpProcess:
             return {}
         return {line["name"]: line["pid"] for line in record["processes"]}
 
-    def kill(self, name: str) -> float:
-        """Kill one of its processes; seconds until it says that it is back."""
+    def kill(self, name: str, word: signal.Signals = signal.SIGKILL) -> float:
+        """End one of its processes; seconds until it says that it is back."""
         back = f"{name} is back after"
         n_before = self.printed().count(back)
         started = time.monotonic()
-        os.kill(self.pids()[name], signal.SIGKILL)
+        os.kill(self.pids()[name], word)
         self.wait_printed(back, n_before + 1)
         return time.monotonic() - started
 

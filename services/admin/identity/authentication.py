@@ -97,11 +97,8 @@ def _verify_key(deps: AdminDeps, token: str, who: str, cost: float) -> Principal
         return known
     if deps.limiter is None:
         return deps.verifier.verify(token, now)
-    limit = failure_limit(deps.settings)
-    deps.limiter.take(limit, who, cost)  # taken before, so that requests at once count too
-    principal = deps.verifier.verify(token, now)
-    deps.limiter.give_back(limit, who, cost)
-    return principal
+    with deps.limiter.against_guesses(failure_limit(deps.settings), who, cost):
+        return deps.verifier.verify(token, now)
 
 
 def _verify_token(deps: AdminDeps, oidc: OidcVerifier, token: str, who: str) -> Principal:

@@ -11,13 +11,17 @@ import typer
 from services.cli.bench.progress import progress
 from services.cli.engine_options import Model, read_ms
 from services.cli.output import console, print_rows, write_json
+from services.cli.platform_commands import DemoPort
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
+from services.kernel.settings import get_settings
 from services.operator.resource.quantities import parse_duration_s
 
 if TYPE_CHECKING:
     from services.lab.arena.goals import RequestGoals
+    from services.lab.bench.llm.bench import LlmBench
     from services.lab.bench.llm.cells import Cell
+    from services.lab.bench.llm.keep import KeptRuns
     from services.lab.bench.llm.traces.load import TraceChoice
 
 DataDir = Annotated[
@@ -48,11 +52,31 @@ OwnTtft = Annotated[
 OwnTpot = Annotated[
     str | None, typer.Option(help="Goal: mean time between tokens; default: the trace's own.")
 ]
-Mode = Annotated[str, typer.Option(help="aggregated.")]
+Mode = Annotated[
+    str,
+    typer.Option(
+        help="aggregated, or disaggregated: prefill and decode have workers of their own."
+    ),
+]
 Router = Annotated[str, typer.Option(help="round_robin or kv_router.")]
+Prefixes = Annotated[
+    int,
+    typer.Option(
+        help="Let each prompt begin with one of that many texts of 1,024 tokens, which caches of "
+        "an engine share; 0: as in the trace."
+    ),
+]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 7 on.")]
 Keep = Annotated[Path | None, typer.Option(help="Folder of runs: found there, kept there.")]
 Detail = Annotated[bool, typer.Option("--detail", help="Every setting of every policy, too.")]
+Serve = Annotated[
+    bool,
+    typer.Option(
+        "--serve",
+        help="Run Harmony once, on the first trace and start-up at a promise of the last goodput, "
+        "and serve API and console meanwhile and until Ctrl-C.",
+    ),
+]
 Plot = Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")]
 
 
@@ -65,18 +89,20 @@ class TraceOwn:
         rate: What their usual rates are multiplied by.
         gpu: GPU type.
         goals: What a request is promised.
+        prefixes: Texts that prompts begin with.
     """
 
     data_dir: Path | None
     rate: float
     gpu: str | None
     goals: RequestGoals | None
+    prefixes: int
 
     def choice(self, name: str) -> TraceChoice:
         """Of one trace."""
         from services.lab.bench.llm.traces.load import TraceChoice
 
-        return TraceChoice(name, self.data_dir, self.rate, self.gpu, self.goals)
+        return TraceChoice(name, self.data_dir, self.rate, self.gpu, self.goals, self.prefixes)
 
 
 def bench_llm(  # noqa: PLR0913 - one option each
@@ -91,6 +117,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     ttft: OwnTtft = None,
     tpot: OwnTpot = None,
     rate: Rate = 1.0,
+    prefixes: Prefixes = 0,
     seeds: Seeds = 1,
     data_dir: DataDir = None,
     keep: Keep = None,
@@ -98,6 +125,8 @@ def bench_llm(  # noqa: PLR0913 - one option each
     is_detailed: Detail = False,
     json_file: JsonFile = None,
     plot: Plot = None,
+    is_served: Serve = False,
+    port: DemoPort = 8080,
 ) -> None:
     """Scale a replayed service by every policy, and count GPU-hours at an equal goodput.
 
@@ -113,7 +142,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     from services.lab.bench.llm.plot import plot_cells
     from services.lab.bench.llm.runs import POLICIES
 
-    own = TraceOwn(data_dir, rate, gpu, own_goals(ttft, tpot))
+    own = TraceOwn(data_dir, rate, gpu, own_goals(ttft, tpot), prefixes)
     names = parts(policies)
     bench = LlmBench(
         traces=tuple(own.choice(name) for name in parts(trace)),
@@ -125,12 +154,22 @@ def bench_llm(  # noqa: PLR0913 - one option each
         mode=mode,
         router=router,
     )
+    if is_served:
+        _serve(bench, KeptRuns(keep), port)
+        return
     with progress() as tell:
         document, cells = run(bench, KeptRuns(keep), tell)
     _print(document, cells, bench.goodputs, is_detailed=is_detailed, is_markdown=is_markdown)
     write_json(json_file, document)
     if plot is not None:
         plot_cells(cells, bench.goodputs, plot)
+
+
+def _serve(bench: LlmBench, kept: KeptRuns, port: int) -> None:
+    from services.lab.bench.llm.serve import serve_llm
+
+    settings = get_settings().model_copy(update={"port": port})
+    serve_llm(bench, kept, settings, lambda text: console.print(text, soft_wrap=True), console)
 
 
 def bench_llm_trace(

@@ -75,9 +75,10 @@ def decide_shard(
 ) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
-    Harmless when run twice: what is decided stays decided. A run that comes late decides at the
-    newest origin instead, and while shards are behind for the urgent workloads only: see
-    `services.kernel.db.turns`.
+    Harmless when run twice: what is decided stays decided, and a second run for an origin that is
+    past costs two queries: steps are measured again by the run of the newest origin. A run that
+    comes late decides at the newest origin instead, and while shards are behind for the urgent
+    workloads only: see `services.kernel.db.turns`.
 
     Args:
         deps: What the use case needs.
@@ -90,7 +91,9 @@ def decide_shard(
         repository.lock_shard(work.connection, shard)
         every = repository.load_workloads(work.connection, shard)
         found, origin_at = _of_turn(deps, work, every, _AskedRun(shard, origin_at, is_rest), now)
-        if every and not found:
+        if (every and not found) or repository.is_past(
+            work.connection, list(found), origin_at, deps.settings.policy_version
+        ):
             return ShardReport(0, 0)
         at = _Moment(work, deps, origin_at, now)
         parts = in_bulkheads(

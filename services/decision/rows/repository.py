@@ -65,6 +65,23 @@ def load_undecided(
     return connection.execute(statement, given).mappings().all()
 
 
+def is_past(
+    connection: Connection, ids: Sequence[int], origin_at: datetime, policy_version: str
+) -> bool:
+    """Check whether each forecast of an origin has its decision, and a newer origin has some."""
+    statement = text(
+        "SELECT bool_and(EXISTS (SELECT FROM decisions d WHERE d.forecast_id = f.id "
+        "  AND d.origin_at = f.origin_at AND d.policy_version = :policy_version)) "
+        "AND EXISTS (SELECT FROM decisions n WHERE n.workload_id = ANY(:ids) "
+        "  AND n.origin_at > :origin_at AND n.policy_version = :policy_version) "
+        "FROM forecasts f LEFT JOIN models m ON m.version = f.model_version "
+        "WHERE f.workload_id = ANY(:ids) AND f.origin_at = :origin_at "
+        "AND m.status IS DISTINCT FROM 'shadow'"
+    )
+    given = {"ids": list(ids), "origin_at": origin_at, "policy_version": policy_version}
+    return bool(connection.execute(statement, given).scalar())  # without forecasts: NULL
+
+
 def load_demand(
     connection: Connection,
     ids: Sequence[int],

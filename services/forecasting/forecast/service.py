@@ -82,7 +82,7 @@ def forecast_shard(
     now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
         serving = app.store.current(work.connection)
-        found = repository.load_shard(work.connection, shard, origin_at, serving.version)
+        found = repository.load_shard(work.connection, shard, origin_at)
         if not found:
             return 0
         step = timedelta(seconds=found[0].step_s)
@@ -90,7 +90,7 @@ def forecast_shard(
         turn = take_turn(work.connection, asked)
         if turn.is_late:
             at = turn.origin_at
-            found = repository.load_shard(work.connection, shard, at, serving.version)
+            found = repository.load_shard(work.connection, shard, at)
         parts = _forecast_missing(app, work, serving, _ShardTurn(shard, turn, found, is_rest), now)
         is_scoring_due = _is_scoring_due(
             shard, origin_at, found[0].step_s, serving.config.window.horizon

@@ -58,7 +58,8 @@ class ShardWorkload:
 
     Attributes:
         is_urgent: Its priority is that of gold, or more.
-        is_done: It has a forecast of the model at the origin.
+        is_done: It has a forecast at the origin, of whichever model: one that is promoted meanwhile
+            forecasts the next origin, since this one may be decided.
     """
 
     id: int
@@ -67,16 +68,14 @@ class ShardWorkload:
     is_done: bool
 
 
-def load_shard(
-    connection: Connection, shard: int, origin_at: datetime, model_version: str
-) -> list[ShardWorkload]:
+def load_shard(connection: Connection, shard: int, origin_at: datetime) -> list[ShardWorkload]:
     """Active workloads of a shard; specs are not read whole."""
     statement = text(
         f"SELECT w.id, w.step_s, {IS_URGENT} AS is_urgent, EXISTS (SELECT FROM forecasts f "  # noqa: S608 - our columns
-        "  WHERE f.workload_id = w.id AND f.origin_at = :at AND f.model_version = :version) "
+        "  WHERE f.workload_id = w.id AND f.origin_at = :at) "
         "  AS is_done FROM workloads w WHERE w.is_active AND w.shard = :shard ORDER BY w.id"
     )
-    given = {"shard": shard, "at": origin_at, "version": model_version}
+    given = {"shard": shard, "at": origin_at}
     return [ShardWorkload(*row) for row in connection.execute(statement, given)]
 
 

@@ -16,6 +16,7 @@ from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.samples import (
+    IMPLAUSIBLE,
     LARGEST_VALUE,
     NEGATIVE,
     NOT_FINITE,
@@ -180,11 +181,13 @@ def _screen(ref: WorkloadRef, history: WorkloadHistory, rejections: Rejections) 
     """The history with every unusable value made a gap and counted."""
     values = history.values
     signed = np.array([ref.indicators[name].is_signed for name in history.indicators], dtype=bool)
+    largest = np.array([ref.indicators[name].largest_step for name in history.indicators])
     observed = history.observed.copy()
     with np.errstate(invalid="ignore"):
         tests = (
             (NOT_FINITE, ~np.isfinite(values)),
             (OUT_OF_RANGE, np.abs(values) > LARGEST_VALUE),
+            (IMPLAUSIBLE, values > largest),
             (NEGATIVE, (values < 0) & ~signed),
         )
     for reason, fails in tests:
@@ -204,8 +207,10 @@ def _encode(
     order = sorted(range(len(names)), key=names.__getitem__)
     keys = [SeriesKey(ref.id, names[column]) for column in order]
     number, step = np.nonzero(_kept(ref, history).T[order])
-    value = history.values.T[order].astype(np.float32)[number, step]
-    rows = StepRows(number, step_us[step], value, history.observed.T[order][number, step])
+    seen = history.observed.T[order][number, step]
+    # what was refused may be too large for the column
+    value = np.where(seen, history.values.T[order][number, step], np.nan).astype(np.float32)
+    rows = StepRows(number, step_us[step], value, seen)
     return encode_indicators(keys, rows)
 
 

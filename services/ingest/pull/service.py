@@ -16,8 +16,9 @@ from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
-from services.ingest.push.service import Tally, accept, measure, store
-from services.ingest.series import repository, shard_repository
+from services.ingest.push.refused import Tally
+from services.ingest.push.service import accept, measure, store
+from services.ingest.series import shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
 from services.ingest.series.resample import StepGrid, resample
@@ -129,7 +130,7 @@ class _Pull:
 
     def _store(self, answers: Sequence[QueryAnswer]) -> None:
         deps, at = self.deps, self.at
-        tally = Tally(Rejections(), {})
+        tally = Tally(Rejections())
         refs = [answer.ref for answer in answers]
         samples = join_answers(answers)
         asked = [answer.asked for answer in answers if answer.points is not None]
@@ -140,7 +141,7 @@ class _Pull:
             samples = join_samples([samples, find_zeros(work.connection, asked, samples)])
             accepted = accept(samples, refs, deps.settings, at, tally)
             stored = store(work.connection, accepted, refs, at)
-            repository.add_rejections(work.connection, tally.by_workload, at)
+            tally.store(work.connection, at)
             if any(found.reopen_at is not None for found in stored):
                 work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, self.shard, at))
         measure(self.source.name, len(accepted), tally.rejections)

@@ -83,13 +83,11 @@ class PushAuthority:
         known = self._verifier.recall(key, now)
         if known is not None:
             return known
-        limiter, limit = self._deps.limiter, failure_limit(self._deps.settings)
+        limiter = self._deps.limiter
         if limiter is None:
             return self._verifier.verify(key, now)
-        limiter.take(limit, address)  # taken before, so that requests at once count too
-        principal = self._verifier.verify(key, now)
-        limiter.give_back(limit, address)
-        return principal
+        with limiter.against_guesses(failure_limit(self._deps.settings), address):
+            return self._verifier.verify(key, now)
 
     def _refused(self, request: Request, principal: Principal) -> Forbidden:
         _report_refusal("role", request, principal.actor)

@@ -13,13 +13,16 @@ from sqlalchemy import Connection
 from services.ingest.deps import IngestDeps
 from services.ingest.push.ahead import ahead_limit, schedule_spans
 from services.ingest.push.counts import count_spans
+from services.ingest.push.refused import Tally
 from services.ingest.push.spans import ChangedSamples, write_spans
 from services.ingest.series import repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadName, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, encode_observations
+from services.ingest.series.plausible import plausible_rule
 from services.ingest.series.samples import (
     ANCIENT,
     FUTURE,
+    IMPLAUSIBLE,
     NEGATIVE,
     NOT_FINITE,
     OUT_OF_RANGE,
@@ -69,19 +72,6 @@ class SeriesRef:
         return f"{self.workload.namespace}/{self.workload.name} {self.indicator.name}"
 
 
-@dataclass(slots=True)
-class Tally:
-    """Refused samples of a request: for the answer, and per workload for its cursor."""
-
-    rejections: Rejections
-    by_workload: dict[int, dict[str, int]]
-
-    def count(self, workload_id: int, reason: str, n: int) -> None:
-        """Add to a workload's count."""
-        counts = self.by_workload.setdefault(workload_id, {})
-        counts[reason] = counts.get(reason, 0) + n
-
-
 def push(deps: IngestDeps, body: bytes) -> PushResult:
     """Store the samples of a push request.
 
@@ -103,7 +93,7 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
         source: Label of the metrics.
         settings: What may be accepted.
     """
-    tally = Tally(parsed.rejections, {})
+    tally = Tally(parsed.rejections)
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
         # not sorted: that of many names would hold up the other threads
@@ -112,7 +102,7 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
         samples, series = _resolve(parsed, known, tally)
         accepted = accept(samples, series, settings, now, tally)
         stored = store(work.connection, accepted, series, now)
-        repository.add_rejections(work.connection, tally.by_workload, now)
+        tally.store(work.connection, now)
         _announce(deps, work, stored, now)
     measure(source, len(accepted), tally.rejections)
     _watch_age(deps, stored)
@@ -170,6 +160,7 @@ def accept(
         oldest_us=np.array([_oldest_us(ref, now - late) for ref in series], dtype=np.int64),
         newest_us=np.array([to_us(now + limit) for limit in ahead], dtype=np.int64),
         is_signed=np.array([ref.indicator.is_signed for ref in series], dtype=bool),
+        largest=np.array([ref.indicator.largest_sample for ref in series]),
     )
     usable, refused = screen(samples, bounds)
     for reason, positions in refused.items():
@@ -178,11 +169,25 @@ def accept(
         rule = _rule(reason, settings, at_us)
         if reason == FUTURE and series[number].indicator.is_known_ahead:
             rule = f"is more than {ahead[number]} ahead{describe_time(at_us)}; send it later"
+        if reason == IMPLAUSIBLE:
+            rule = plausible_rule(series[number].indicator.largest_sample)
+            _name_implausible(tally, samples.where(positions), series)
         tally.rejections.add(reason, len(positions), f"{shown} {rule}")
         numbers, counts = np.unique(samples.series[positions], return_counts=True)
         for number, n in zip(numbers.tolist(), counts.tolist(), strict=True):
             tally.count(series[number].workload.id, reason, n)
+    taken = (series[number] for number in np.unique(usable.series).tolist())
+    tally.plausible |= {ref.workload.id for ref in taken if ref.indicator.is_gauge_load}
     return sort_unique(usable)
+
+
+def _name_implausible(tally: Tally, refused: Samples, series: Sequence[SeriesRef]) -> None:
+    """Name for each workload the first load that was refused."""
+    numbers, first = np.unique(refused.series, return_index=True)
+    for number, value in zip(numbers.tolist(), refused.value[first].tolist(), strict=True):
+        ref = series[number]
+        rule = plausible_rule(ref.indicator.largest_sample)
+        tally.implausible.setdefault(ref.workload.id, f"{ref.indicator.name}={value:g} {rule}")
 
 
 def _oldest_us(ref: SeriesRef, late_at: datetime) -> int:
@@ -193,6 +198,7 @@ def _oldest_us(ref: SeriesRef, late_at: datetime) -> int:
 
 def _rule(reason: str, settings: Settings, at_us: int) -> str:
     return {
+        IMPLAUSIBLE: "",  # tells the workload's own bound
         NOT_FINITE: "is not finite; leave the sample out",
         OUT_OF_RANGE: "is larger than anything measured (an exporter's word for no value?)",
         NEGATIVE: "is negative, and its unit cannot be; leave the sample out",

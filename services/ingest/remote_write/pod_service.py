@@ -15,7 +15,8 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.service import SeriesRef, Tally, accept
+from services.ingest.push.refused import Tally
+from services.ingest.push.service import SeriesRef, accept
 from services.ingest.remote_write.pods import PodCounter
 from services.ingest.series import pod_repository, repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
@@ -96,7 +97,7 @@ def write_pods(
     if not counters:
         return PodsWritten()
     now = deps.clock.now()
-    tally = Tally(rejections, {})
+    tally = Tally(rejections)
     with unit_of_work(deps.engine, deps.sender) as work:
         ids = {one.count.workload.id for one in counters}
         repository.note_samples(work.connection, {}, dict.fromkeys(ids), now)  # locks their cursors
@@ -106,7 +107,7 @@ def write_pods(
         _store(work.connection, useful, usable)
         for one in _changed(useful, usable):
             _write_steps(work.connection, one, now)
-        repository.add_rejections(work.connection, tally.by_workload, now)
+        tally.store(work.connection, now)
     telemetry.samples_accepted_total.labels(source).inc(len(usable))
     is_native = np.array([one.is_native for one in useful], dtype=bool)[usable.series]
     is_all = np.array([math.isinf(one.count.edge_s) for one in useful], dtype=bool)[usable.series]

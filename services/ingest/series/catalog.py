@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from services.ingest.series.samples import allows_negative
+from services.ingest.series.plausible import largest_loads
+from services.ingest.series.samples import LARGEST_VALUE, allows_negative
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import ObjectiveSpec, SliSeriesSpec, series_names
 
@@ -24,6 +26,8 @@ class IndicatorRef:
         is_absent_zero: A step for which its query gives nothing counts as 0.
         is_sli: It counts what an objective is measured by; no model reads it, so it neither makes
             a step due nor is waited for.
+        largest: Largest plausible value of a load, of a counter that of its rate; None: it is no
+            load.
     """
 
     name: str
@@ -33,6 +37,22 @@ class IndicatorRef:
     is_known_ahead: bool = False
     is_absent_zero: bool = False
     is_sli: bool = False
+    largest: float | None = None
+
+    @property
+    def largest_sample(self) -> float:
+        """Largest plausible sample: a counter's grows with its age, so that it tells nothing."""
+        return LARGEST_VALUE if self.largest is None or self.is_counter else self.largest
+
+    @property
+    def is_gauge_load(self) -> bool:
+        """True where it is a load, and a single sample tells whether that is plausible."""
+        return self.largest is not None and not self.is_counter
+
+    @property
+    def largest_step(self) -> float:
+        """Largest plausible value of a step; infinity: of no load, only samples have a bound."""
+        return math.inf if self.largest is None else self.largest
 
     @property
     def is_pacing(self) -> bool:
@@ -117,6 +137,7 @@ class WorkloadCatalog:
 def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
     """The workload of `row` with this spec."""
     spec = WorkloadSpec.model_validate(raw_spec)
+    largest = largest_loads(spec)
     indicators = {
         indicator.name: IndicatorRef(
             indicator.name,
@@ -125,6 +146,7 @@ def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
             indicator.query,
             indicator.is_known_ahead,
             indicator.gap == "Zero",
+            largest=largest.get(indicator.name),
         )
         for indicator in spec.indicators
     }

@@ -26,6 +26,7 @@ LARGEST_VALUE = 9.0e18
 
 NOT_FINITE = "not_finite"
 OUT_OF_RANGE = "out_of_range"
+IMPLAUSIBLE = "implausible"
 NEGATIVE = "negative"
 FUTURE = "future"
 ANCIENT = "ancient"
@@ -172,11 +173,13 @@ class Bounds:
         oldest_us: Oldest time of a sample, (n_series,): its step may still change.
         newest_us: Newest time of a sample, (n_series,).
         is_signed: Whether values below zero are possible, (n_series,).
+        largest: Largest plausible value, (n_series,).
     """
 
     oldest_us: I64
     newest_us: I64
     is_signed: Mask
+    largest: F64
 
 
 def screen(samples: Samples, bounds: Bounds) -> tuple[Samples, dict[str, I64]]:
@@ -190,6 +193,7 @@ def screen(samples: Samples, bounds: Bounds) -> tuple[Samples, dict[str, I64]]:
         tests = (
             (NOT_FINITE, ~np.isfinite(value)),
             (OUT_OF_RANGE, np.abs(value) > LARGEST_VALUE),
+            (IMPLAUSIBLE, value > bounds.largest[samples.series]),
             (NEGATIVE, (value < 0) & ~bounds.is_signed[samples.series]),
             (FUTURE, at_us > bounds.newest_us[samples.series]),
             (ANCIENT, at_us < bounds.oldest_us[samples.series]),

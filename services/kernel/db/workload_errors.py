@@ -13,7 +13,8 @@ from services.kernel.db.bulkhead import PartsDone, Result, SetApart, in_parts
 from services.kernel.db.session import UnitOfWork
 from services.kernel.telemetry import get_logger
 
-RESAMPLE, FORECAST, DECIDE, SCORE = "resample", "forecast", "decide", "score"
+INGEST, RESAMPLE, FORECAST = "ingest", "resample", "forecast"
+DECIDE, SCORE = "decide", "score"
 _LONGEST_MESSAGE = 300
 
 

@@ -37,12 +37,13 @@ from services.kernel.errors import (
 from services.kernel.http.tracing import TraceRequests
 
 _PROBLEM = "application/problem+json"
+_SOON = {"Retry-After": "1"}
 
 
 def problem(
     status: int, code: str, detail: str, errors: list[dict[str, str]] | None = None
 ) -> Response:
-    """A problem+json response.
+    """A problem+json response; of a 503 with when to come back.
 
     Args:
         status: HTTP status.
@@ -59,7 +60,8 @@ def problem(
     }
     if errors:
         body["errors"] = errors
-    return JSONResponse(body, status_code=status, media_type=_PROBLEM)
+    headers = _SOON if status == HTTPStatus.SERVICE_UNAVAILABLE else None
+    return JSONResponse(body, status_code=status, headers=headers, media_type=_PROBLEM)
 
 
 def from_error(error: HarmonyError) -> Response:
@@ -77,7 +79,7 @@ def headers_of(error: HarmonyError) -> dict[str, str]:
     if isinstance(error, (TooManyRequests, Overloaded)):
         return {"Retry-After": str(max(1, math.ceil(error.retry_after_s)))}
     if isinstance(error, Unavailable):
-        return {"Retry-After": "1"}
+        return dict(_SOON)
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="harmony"'}
     return {}

@@ -85,7 +85,11 @@ class NewKey:
 
 @lru_cache(maxsize=1)
 def _hasher() -> PasswordHasher:
-    return PasswordHasher(**HASH_COST)
+    return PasswordHasher(
+        time_cost=HASH_COST["time_cost"],
+        memory_cost=HASH_COST["memory_cost"],
+        parallelism=HASH_COST["parallelism"],
+    )
 
 
 def split_key(token: str) -> tuple[str, str] | None:

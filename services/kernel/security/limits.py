@@ -9,7 +9,8 @@ import hashlib
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from services.kernel import telemetry
-from services.kernel.errors import TooManyRequests
+from services.kernel.errors import TooManyRequests, Unauthorized
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -148,6 +149,26 @@ class Limiter:
     def give_back(self, limit: Limit, who: str, cost: float = 1.0) -> None:
         """Put tokens back into the bucket of `who`."""
         self.take(limit, who, -cost)
+
+    @contextmanager
+    def against_guesses(self, limit: Limit, who: str, cost: float = 1.0) -> Iterator[None]:
+        """Take tokens while a credential is looked at; they are gone only where it is wrong.
+
+        They are taken before, so that requests at once count too, and put back where it is right or
+        nobody could tell: a database that is away is no mistake of who asks.
+
+        Raises:
+            TooManyRequests: The bucket does not hold enough.
+        """
+        self.take(limit, who, cost)
+        try:
+            yield
+        except Unauthorized:
+            raise
+        except BaseException:
+            self.give_back(limit, who, cost)
+            raise
+        self.give_back(limit, who, cost)
 
     def _take_shared(self, key: str, limit: Limit, cost: float) -> float | None:
         """Seconds to wait; None while Redis is away."""

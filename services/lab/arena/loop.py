@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -14,6 +14,8 @@ from services.lab.arena.requests import FloatArray, IntArray, ServedRequests
 
 SERVE = "serve"
 """The one pool of an engine that does prefill and decode together."""
+PREFILL, DECODE = "prefill", "decode"
+"""Those of an engine that keeps them apart."""
 ROUTERS = ("round_robin", "kv_router")
 
 
@@ -77,6 +79,21 @@ class PoolCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class PoolWork:
+    """What a pool has in hand.
+
+    Attributes:
+        running: Requests in a batch now.
+        waiting: Requests that wait for one of its workers now.
+        kv_usage: Share of its KV space in use now, mean of the workers.
+    """
+
+    running: int
+    waiting: int
+    kv_usage: float
+
+
+@dataclass(frozen=True, slots=True)
 class FinishedRequests:
     """Requests that finished since the tick before, in the order of their ends.
 
@@ -112,6 +129,7 @@ class LoopTick:
         waiting: Requests that wait now, at workers or before them.
         kv_usage: Share of the KV space in use now, mean of the workers; of those that decode, where
             there are two pools.
+        work: What each pool has in hand, where there are two.
     """
 
     now_s: float
@@ -121,6 +139,19 @@ class LoopTick:
     running: int
     waiting: int
     kv_usage: float
+    work: Mapping[str, PoolWork] = field(default_factory=dict)
+
+    def of(self, pool: str) -> LoopTick:
+        """One of two pools, as if it were the only one of a service."""
+        own = self.work[pool]
+        return replace(
+            self,
+            pools={SERVE: self.pools[pool]},
+            running=own.running,
+            waiting=own.waiting,
+            kv_usage=own.kv_usage,
+            work={},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +177,17 @@ class LoopPolicy(Protocol):
 
     def on_tick(self, tick: LoopTick) -> LoopTargets:
         """Decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCounts:
+    """Changes nothing, and is asked once in a long while."""
+
+    first_tick_s: float = 1e6
+
+    def on_tick(self, tick: LoopTick) -> LoopTargets:
+        """As it is."""
+        return LoopTargets({}, tick.now_s + self.first_tick_s)
 
 
 @dataclass(frozen=True, slots=True)

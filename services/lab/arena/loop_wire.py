@@ -14,6 +14,7 @@ from services.lab.arena.loop import (
     LoopTargets,
     LoopTick,
     PoolCounts,
+    PoolWork,
     WorkerTimeline,
 )
 from services.lab.arena.planner_setup import PlannerSetup
@@ -84,6 +85,7 @@ def tick_of(line: dict[str, Any]) -> LoopTick:
         running=line["running"],
         waiting=line["waiting"],
         kv_usage=line["kv_usage"],
+        work={pool: PoolWork(**own) for pool, own in line.get("work", {}).items()},
     )
 
 

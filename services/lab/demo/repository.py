@@ -44,6 +44,14 @@ def drop_everything(engine: Engine) -> None:
             connection.execute(text(f"DROP SEQUENCE IF EXISTS {sequence}"))
 
 
+def forgo_durability(engine: Engine) -> None:
+    """Wait for no disk: each demo begins anew, so that what a killed server loses is no loss."""
+    with engine.begin() as connection:
+        name = connection.execute(text("SELECT quote_ident(current_database())")).scalar()
+        connection.execute(text(f"ALTER DATABASE {name} SET synchronous_commit = off"))
+    engine.dispose()  # a connection has the setting from its start
+
+
 def mark_as_demo(engine: Engine) -> None:
     """Remember that what is in the database is a demo's and may be dropped by the next."""
     with engine.begin() as connection:

@@ -33,6 +33,7 @@ from services.lab.demo.session import (
     DemoSession,
     demo_settings,
     empty_database,
+    empty_own_server,
     end_session,
     start_session,
 )
@@ -78,10 +79,11 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     served = draw_served_fleet(scaled) if options.truth == "served" else None
     requests = None if served is None else RequestMeters(served)
     filled = demo_settings(settings, options, fleet)
+    prepare = empty_database if filled.database_url else empty_own_server
     with (
         ending_on_signals(),
         MemoryMeter() as memory,
-        platform_servers(filled, "demo", empty_database) as platform,
+        platform_servers(filled, "demo", prepare) as platform,
         announced(platform),
         _progress(console) as progress,
     ):

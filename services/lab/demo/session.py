@@ -28,6 +28,7 @@ from services.lab.demo.replay import CHANNELS, ReplayDeps
 from services.lab.demo.repository import (
     Doorbell,
     drop_everything,
+    forgo_durability,
     holds_other_data,
     mark_as_demo,
     workload_ids,
@@ -87,6 +88,12 @@ def empty_database(engine: Engine) -> None:
             "drop; give an empty database"
         )
     drop_everything(engine)
+
+
+def empty_own_server(engine: Engine) -> None:
+    """`empty_database` for a server that is the demo's alone."""
+    forgo_durability(engine)
+    empty_database(engine)
 
 
 def start_session(

@@ -138,7 +138,10 @@ def apply_decisions(
 
     What is patched has an intent first, in a transaction that is committed. When the API server
     cannot be reached any longer, the decisions that were to be applied stay open for the next pass.
+    So do all of them where leadership has ended: another operator may have judged them since.
     """
+    if not deps.may_write():
+        return AppliedDecisions()
     planned = plan_decisions(fleet, found, now)
     if not planned.scalings:
         return AppliedDecisions(planned.actions)

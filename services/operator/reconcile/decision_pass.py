@@ -16,7 +16,6 @@ from services.kernel.db.session import unit_of_work
 from services.operator.cluster.listed import ListedAutoscaler
 from services.operator.kube.client import list_other_autoscalers
 from services.operator.plan.plan import PlannedAction
-from services.operator.reconcile import repository
 from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
     AppliedDecisions,
@@ -29,15 +28,13 @@ from services.operator.reconcile.apply_decisions import (
 )
 from services.operator.reconcile.find_targets import find_targets
 from services.operator.reconcile.gpu_use import FleetAtHand
-from services.operator.reconcile.intents_repository import delete_intents
+from services.operator.reconcile.intents import store_results
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, list_pods, load_classes
 from services.operator.reconcile.report_statuses import note_actions
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
-
-ACTIONS_CHANNEL = "harmony_actions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +107,6 @@ def store_actions(deps: OperatorDeps, applied: AppliedDecisions) -> None:
     memory, rows = deps.memory, to_rows(applied.actions, deps.clock.now())
     memory.unwritten, memory.settled = rows, applied.settled
     with unit_of_work(deps.engine) as work:
-        repository.store_actions(work.connection, rows)
-        delete_intents(work.connection, applied.settled)
-        repository.notify(work.connection, ACTIONS_CHANNEL, "")
+        store_results(work.connection, rows, applied.settled)
     memory.unwritten, memory.settled = [], []
     count_actions(applied.actions)

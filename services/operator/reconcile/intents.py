@@ -18,7 +18,7 @@ from sqlalchemy import Connection, RowMapping
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
-from services.operator.reconcile import intents_repository
+from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
@@ -26,6 +26,7 @@ from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
+ACTIONS_CHANNEL = "harmony_actions"
 _UNREACHABLE = 0
 
 
@@ -74,6 +75,29 @@ def store_intents(
     """Announce scalings; the keys of those that this process may patch."""
     rows = [_row(scaling, now) for scaling in scalings]
     return intents_repository.store_intents(connection, rows)
+
+
+def store_results(
+    connection: Connection, rows: Sequence[tuple[Any, ...]], settled: Sequence[tuple[int, int]]
+) -> None:
+    """Store actions in place of the intents that they settle.
+
+    A pass that was held up may find that another leader has announced a scaling of a decision
+    meanwhile. What this pass has to say of that decision it judged before, so it is left out: it
+    would take the place of the scaling's own record.
+
+    Args:
+        connection: An open transaction.
+        rows: Rows of `actions`, without their ids.
+        settled: Decision and attempt of each intent that goes.
+    """
+    if rows:
+        intents_repository.lock_results(connection)
+        announced = intents_repository.load_announced(connection, [row[1] for row in rows])
+        others = {decision_id for decision_id, _ in announced.difference(settled)}
+        repository.store_actions(connection, [row for row in rows if row[1] not in others])
+        repository.notify(connection, ACTIONS_CHANNEL, "")
+    intents_repository.delete_intents(connection, settled)
 
 
 def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:

@@ -14,10 +14,15 @@ Keys = Sequence[tuple[int, int]]
 """Decision and attempt of each."""
 
 
+def lock_results(connection: Connection) -> None:
+    """Let no other leader announce a scaling or store a result until this transaction ends."""
+    connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('harmony_actions'))"))
+
+
 def store_intents(
     connection: Connection, rows: Sequence[Mapping[str, Any]]
 ) -> set[tuple[int, int]]:
-    """Store intents in one statement; those that are there already are another leader's.
+    """Store intents in one statement; not those that another leader has announced or settled.
 
     Args:
         connection: An open transaction.
@@ -29,13 +34,16 @@ def store_intents(
     """
     if not rows:
         return set()
+    lock_results(connection)
     statement = text(
         "INSERT INTO intents (decision_id, attempt, origin_at, workload_id, from_replicas, "
         "to_replicas, targets, created_at) SELECT decision_id, attempt, origin_at, workload_id, "
         "from_replicas, to_replicas, targets, created_at "
         "FROM jsonb_to_recordset(:rows) AS r(decision_id bigint, attempt smallint, "
         "origin_at timestamptz, workload_id int, from_replicas int, to_replicas int, "
-        "targets jsonb, created_at timestamptz) "
+        "targets jsonb, created_at timestamptz) WHERE NOT EXISTS (SELECT FROM actions a "
+        "  WHERE a.decision_id = r.decision_id AND a.origin_at = r.origin_at "
+        "  AND a.attempt >= r.attempt) "
         "ON CONFLICT (decision_id, attempt) DO NOTHING RETURNING decision_id, attempt"
     ).bindparams(bindparam("rows", type_=JSONB))
     return {(row[0], row[1]) for row in connection.execute(statement, {"rows": list(rows)})}
@@ -45,6 +53,15 @@ def load_intents(connection: Connection) -> Sequence[RowMapping]:
     """Intents of which it is not known what became of them, oldest first."""
     statement = text("SELECT * FROM intents ORDER BY created_at, decision_id, attempt")
     return connection.execute(statement).mappings().all()
+
+
+def load_announced(connection: Connection, decision_ids: Sequence[int]) -> set[tuple[int, int]]:
+    """Decision and attempt of each open intent of some decisions."""
+    statement = text(
+        "SELECT decision_id, attempt FROM intents WHERE decision_id = ANY(CAST(:ids AS bigint[]))"
+    )
+    rows = connection.execute(statement, {"ids": list(decision_ids)})
+    return {(row[0], row[1]) for row in rows}
 
 
 def delete_intents(connection: Connection, keys: Keys) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
 from services.operator.plan.plan import PlannedAction
-from services.operator.reconcile import budgets, intents_repository, repository
+from services.operator.reconcile import budgets, repository
 from services.operator.reconcile.apply_controls import apply_controls
 from services.operator.reconcile.apply_decisions import (
     OpenDecisions,
@@ -20,9 +20,9 @@ from services.operator.reconcile.apply_decisions import (
     load_open_decisions,
     remember_decisions,
 )
-from services.operator.reconcile.decision_pass import ACTIONS_CHANNEL, KnownFleet, store_actions
+from services.operator.reconcile.decision_pass import KnownFleet, store_actions
 from services.operator.reconcile.gpu_use import FleetAtHand
-from services.operator.reconcile.intents import resolve_intents, with_results
+from services.operator.reconcile.intents import resolve_intents, store_results, with_results
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
@@ -122,14 +122,11 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
     memory = deps.memory
     with unit_of_work(deps.engine) as work:
         connection = work.connection
-        intents_repository.delete_intents(connection, memory.settled)
+        store_results(connection, memory.unwritten, memory.settled)
         ids = register(connection, deps, view, now)
         resolved = resolve_intents(connection, deps, view, ids)
-        late = [*memory.unwritten, *(each.to_row(now) for each in resolved)]
-        if late:
-            repository.store_actions(connection, late)
-            intents_repository.delete_intents(connection, [each.key for each in resolved])
-            repository.notify(connection, ACTIONS_CHANNEL, "")
+        keys = [each.key for each in resolved]
+        store_results(connection, [each.to_row(now) for each in resolved], keys)
         budgets.store_budgets(connection, deps, view, now)
         decisions = load_open_decisions(connection, deps, view, ids, now)
         late_actions = with_results(decisions.newest, resolved)

@@ -21,7 +21,7 @@ from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
-from tests.databases import create_database, with_database
+from tests.databases import Databases
 from tests.integration.admin.app_client import BASE_URL, AppClient, Make, bearer
 from tests.integration.admin.console_visitor import Person
 from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
@@ -39,10 +39,10 @@ class SeededTemplate:
 
 
 @pytest.fixture(scope="session")
-def seeded_template(server_urls: tuple[str, str], template_database: str) -> SeededTemplate:
+def seeded_template(databases: Databases, template_database: str) -> SeededTemplate:
     """A migrated database with the seeded fleet: copying it costs no more than an empty one."""
-    name = create_database(server_urls[0], template_database)
-    url = with_database(server_urls[0], name)
+    name = databases.create(template_database)
+    url = databases.url(name)
     seeded = seed_fleet(make_engine(url))
     dispose_engines(url)
     return SeededTemplate(name, seeded)

@@ -61,6 +61,7 @@ def test_health_and_readiness(anonymous, database, deps) -> None:
         connection.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     answer = anonymous.get("/readyz")
     assert answer.status_code == 503
+    assert answer.headers["Retry-After"] == "1"
     assert answer.headers["content-type"] == "application/problem+json"
     assert "harmony migrate" in answer.json()["errors"][0]["message"]
 

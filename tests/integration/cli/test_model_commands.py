@@ -220,7 +220,7 @@ def test_ctrl_c_keeps_a_state_and_resume_ends_with_the_same_bytes(
         [*command, "--out", str(out)], cwd=REPO, stderr=subprocess.PIPE, text=True
     )
     state = tmp_path / "out.state"
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while not state.exists() and time.monotonic() < deadline:
         time.sleep(0.01)  # another process's progress cannot be awaited otherwise
     process.send_signal(signal.SIGINT)

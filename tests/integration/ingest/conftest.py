@@ -25,6 +25,8 @@ INDICATORS = (
     IndicatorSpec(name="gpu_temperature_c", level=3, unit="celsius"),
 )
 
+CAPACITY = CapacitySpec(per_replica=10.0)
+
 Register = Callable[..., list[int]]
 
 
@@ -37,12 +39,13 @@ def register(database: Engine, clock: FixedClock) -> Register:
         shard: int = 0,
         prefix: str = "w",
         objective: ObjectiveSpec | None = None,
+        capacity: CapacitySpec = CAPACITY,
     ) -> list[int]:
         spec = WorkloadSpec(
             target="Deployment/x",
             demand=indicators[0].name,
             indicators=indicators,
-            capacity=CapacitySpec(per_replica=10.0),
+            capacity=capacity,
             sla=SlaSpec(objective=objective),
         )
         statement = text(

@@ -199,7 +199,7 @@ def cluster_url() -> Iterator[str]:
             assert http.post(crds, json=to_crd(definition)).status_code == 201
         yield url
     process.terminate()
-    process.communicate(timeout=5)
+    process.communicate(timeout=60)
     assert process.returncode == 0
 
 

@@ -11,7 +11,7 @@ from services.operator.kube.client import KubeClient
 from services.operator.kube.mirrored import MirroredKube
 
 
-def eventually(is_done: Callable[[], object], what: str, seconds: float = 15.0) -> None:
+def eventually(is_done: Callable[[], object], what: str, seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_done():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"

@@ -60,13 +60,32 @@ def test_a_server_ends_with_its_killed_parent_and_starts_again(home: Path) -> No
         see_reachable(url)
 
 
+def test_a_killed_server_loses_no_commit(home: Path) -> None:
+    """Not the last one either: it may be an intent, and its patch be under way."""
+    with Supervisor(home) as supervisor:
+        url = start_postgres(supervisor, home)
+        engine = make_engine(url)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE TABLE kept (n integer)"))
+        (server,) = supervisor.children()
+        for n in range(3):
+            with engine.begin() as connection:
+                connection.execute(text("INSERT INTO kept VALUES (:n)"), {"n": n})
+            server.kill()
+            engine.dispose()
+            supervisor.start_again(server)
+            eventually(server.is_ready, "its return")
+        with engine.connect() as connection:
+            assert list(connection.scalars(text("SELECT n FROM kept ORDER BY n"))) == [0, 1, 2]
+        engine.dispose()
+
+
 def test_a_killed_server_is_seen_and_back_with_its_data(home: Path) -> None:
     lines: list[str] = []
     with Supervisor(home) as supervisor:
         engine = make_engine(start_postgres(supervisor, home))
         with engine.begin() as connection:
             connection.execute(text("CREATE TABLE kept AS SELECT 42 AS n"))
-            connection.execute(text("SET LOCAL synchronous_commit = on"))
         supervisor.check()
         os.kill(server_pid(home), signal.SIGKILL)
         (server,) = supervisor.children()

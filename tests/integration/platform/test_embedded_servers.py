@@ -35,7 +35,7 @@ def test_data_survives_a_restart_and_a_kill(home: Path) -> None:
         client.close()
         pid = int((home / "x" / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         os.kill(pid, signal.SIGKILL)
-        psutil.wait_procs([p for p in [psutil.Process(pid)] if psutil.pid_exists(pid)], timeout=5)
+        psutil.wait_procs([p for p in [psutil.Process(pid)] if psutil.pid_exists(pid)], timeout=60)
     with embedded_servers(settings_at(home), "x") as urls:
         engine = make_engine(urls.database_url)
         with engine.connect() as connection:

@@ -26,7 +26,7 @@ from services.scaler.proto.externalscaler_pb2_grpc import ExternalScalerStub
 from services.scaler.service import ScalerDeps
 
 NAMESPACE = "serving"
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 
 
 def spec(**changes: Any) -> WorkloadSpec:

@@ -55,7 +55,7 @@ class Started:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.communicate(timeout=5)
+        self.process.communicate(timeout=PATIENCE_S)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_beat_asks_for_a_due_fit_many_times_per_interval() -> None:
     scheduler.tick()
     with app.connection_for_write() as connection:
         queue = connection.SimpleQueue("fit")
-        message = queue.get(timeout=1)
+        message = queue.get(timeout=60)
         assert message.headers["task"] == FORECAST_FIT
         assert message.payload[1] == {"is_scheduled": True}
         assert queue.qsize() == 0

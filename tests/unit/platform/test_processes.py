@@ -33,7 +33,7 @@ def test_leaving_ends_all_children_even_stubborn_ones(tmp_path: Path) -> None:
         assert len(pids) == 2
         assert resident_gib(pids) > 0
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60
 
 
 def test_where_a_child_listens_is_known_once_it_is_ready(tmp_path: Path) -> None:
@@ -71,6 +71,6 @@ def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     parent.stdout.close()
-    gone, alive = psutil.wait_procs([child], timeout=5)
+    gone, alive = psutil.wait_procs([child], timeout=60)
     assert [process.pid for process in gone] == [child.pid]
     assert alive == []

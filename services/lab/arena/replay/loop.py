@@ -66,16 +66,31 @@ class LoopSide:
 
     def line(self, report: dict[str, Any]) -> dict[str, Any]:
         """What the policy sees: nothing but what a scrape of the service could show."""
-        workers = self.last["prefill_scheduler_metrics"] + self.last["decode_scheduler_metrics"]
-        pending = [self.last[f"router_pending_{role}_requests"] for role in ("prefill", "decode")]
-        usage = [one["active_cache_usage"] for one in self.last["decode_scheduler_metrics"]]
-        return {
+        prefill, decode = self.work("prefill"), self.work("decode")
+        found = {
             "now_ms": report["now_ms"] + self.start_ms,
             "pools": {pool: self.counts(report, pool) for pool in self.pools},
             "arrived": self.arrived,
             "finished": self.finished,
+            "running": prefill["running"] + decode["running"],
+            "waiting": prefill["waiting"] + decode["waiting"],
+            "kv_usage": decode["kv_usage"],
+        }
+        return found | ({"work": {"prefill": prefill, "decode": decode}} if self.is_split else {})
+
+    @property
+    def is_split(self) -> bool:
+        """Whether prefill and decode have workers of their own."""
+        return "prefill" in self.pools
+
+    def work(self, role: str) -> dict[str, Any]:
+        """What the workers of a role have in hand."""
+        workers = self.last[f"{role}_scheduler_metrics"]
+        usage = [one["active_cache_usage"] for one in workers]
+        waiting = sum(one["waiting_requests"] for one in workers)
+        return {
             "running": sum(one["running_requests"] for one in workers),
-            "waiting": sum(one["waiting_requests"] for one in workers) + sum(pending),
+            "waiting": waiting + self.last[f"router_pending_{role}_requests"],
             "kv_usage": sum(usage) / len(usage) if usage else 0.0,
         }
 

@@ -9,23 +9,25 @@ from typing import Any
 
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import Settings
-from services.lab.arena.engine import EngineChoice, ReplayEngine
+from services.lab.arena.engine import POOLS, EngineChoice, ReplayEngine
 from services.lab.arena.loop import ROUTERS
 from services.lab.bench.llm.cells import Cell, cells_of
 from services.lab.bench.llm.families import HARMONY
 from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, code_digest, trace_digest
 from services.lab.bench.llm.race import Race, RaceTrack
-from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_work
+from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_works
 from services.lab.bench.llm.runs import HARMONIES, POLICIES, RaceRun, RaceRunner, Tell
 from services.lab.bench.llm.traces.load import TraceChoice, is_redrawn, load_trace
 from services.lab.bench.llm.traces.trace import LlmTrace
 from services.lab.bench.llm.verdict import deployed, summarise
 from services.lab.bench.llm_product.servers import run_databases
 
-MODES = ("aggregated", "disaggregated")
+MODES = tuple(POOLS)
 FIRST_SEED = 7
+PoolLaws = dict[str, WorkLaw]
 PRIOR_GPU = "h100_sxm"
-"""GPU type that Harmony's prior of its capacity is of: none of the traces' own."""
+PRIOR_GPUS = {PRIOR_GPU: "h200_sxm"}
+"""GPU type that Harmony's prior of its capacity is of: never the one that serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,10 @@ class LlmBench:
             if name not in POLICIES:
                 known = ", ".join(POLICIES)
                 raise InvalidInput(f"--policies={name}: must be of {known}")
-        if self.mode != MODES[0]:
-            raise InvalidInput(f"--mode={self.mode}: must be {MODES[0]}, the only one so far")
+        if self.mode not in MODES:
+            raise InvalidInput(f"--mode={self.mode}: must be one of {', '.join(MODES)}")
+        if self.router not in ROUTERS:
+            raise InvalidInput(f"--router={self.router}: must be one of {', '.join(ROUTERS)}")
         if not self.traces or not self.startups_s or not self.policies:
             raise InvalidInput("--trace, --startup and --policies must each name at least one")
         for startup_s in self.startups_s:
@@ -69,6 +73,10 @@ class LlmBench:
             if not 0 < goodput < 1:
                 raise InvalidInput(f"--goodput={goodput:g} must lie in (0, 1)")
 
+    def engine(self, gpu: str) -> EngineChoice:
+        """The engine on a GPU type."""
+        return EngineChoice(self.model, gpu, mode=self.mode)
+
 
 def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any], list[Cell]]:
     """Run everything, or find it kept; the document, and the cells that tables are made of.
@@ -77,7 +85,7 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
         InvalidInput: A trace is bad, a policy unknown.
         Unavailable: The engine is not installed, or has died.
     """
-    # All traces are read before anything is run: a bad one ends the command at once.
+    # All traces are read and checked before anything is run: a bad one ends the command at once.
     loaded = [
         (choice, seed, load_trace(choice, seed))
         for choice in run.traces
@@ -88,24 +96,26 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
             trace.scored_from_s(startup_s)
     runs: list[RaceRun] = []
     about: dict[str, Any] = {}
-    laws: dict[str, WorkLaw] = {}
-    priors = _priors(run, loaded, kept, tell) if HARMONY in run.policies else {}
+    laws: dict[str, PoolLaws] = {}
+    priors: dict[str, PoolLaws] = {}
     with ExitStack() as stack:
         databases = None
         if set(HARMONIES) & set(run.policies):
             databases = stack.enter_context(run_databases(Settings()))
-        for gpu in dict.fromkeys(trace.gpu for _, _, trace in loaded):
-            engine = stack.enter_context(ReplayEngine(EngineChoice(run.model, gpu)))
-            about[gpu] = dict(engine.about)
-            for choice, seed, trace in loaded:
-                if trace.gpu == gpu:
-                    check_fits(trace, engine)
-                    if choice.name not in laws:
-                        laws[choice.name] = work_law(engine, trace, kept, tell)
-                    prior = priors.get(choice.name)
-                    race = Race(trace, seed, 0.0, laws[choice.name], run.router, prior)
-                    runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
-                    runs += _races(run, runner)
+        gpus = dict.fromkeys(trace.gpu for _, _, trace in loaded)
+        engines = {gpu: stack.enter_context(ReplayEngine(run.engine(gpu))) for gpu in gpus}
+        for _, _, trace in loaded:
+            check_fits(trace, engines[trace.gpu])
+        for choice, seed, trace in loaded:
+            engine, name = engines[trace.gpu], choice.name
+            about[trace.gpu] = dict(engine.about)
+            if name not in laws:
+                laws[name] = work_laws(engine, trace, kept, tell)
+                if HARMONY in run.policies:
+                    priors[name] = prior_laws(run, trace, kept, tell)
+            race = Race(trace, seed, 0.0, laws[name], run.router, priors.get(name))
+            runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
+            runs += _races(run, runner)
     cells = cells_of(runs)
     return _document(run, cells, loaded, about, laws), cells
 
@@ -116,8 +126,8 @@ def check_fits(trace: LlmTrace, engine: ReplayEngine) -> None:
     trace.check_fits(min(int(about["max_model_tokens"]), int(about["kv_tokens"])))
 
 
-def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> WorkLaw:
-    """What a request costs a worker, measured or found."""
+def work_laws(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
+    """What a request costs a worker of each pool, measured or found."""
     key = {
         "law": trace_digest(trace),
         "engine": asdict(engine.choice) | dict(engine.about),
@@ -125,23 +135,17 @@ def work_law(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) 
     }
     found = kept.find(key)
     if found is not None:
-        return WorkLaw(**found)
+        return {pool: WorkLaw(**law) for pool, law in found.items()}
     tell(f"{trace.name}: what a worker carries")
-    law = measure_work(engine, trace)
-    kept.keep(key, asdict(law))
-    return law
+    laws = measure_works(engine, trace)
+    kept.keep(key, {pool: asdict(law) for pool, law in laws.items()})
+    return laws
 
 
-def _priors(
-    run: LlmBench,
-    loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
-    kept: KeptRuns,
-    tell: Tell,
-) -> dict[str, WorkLaw]:
-    """What a worker of `PRIOR_GPU` carries of each trace: what Harmony is told, and wrong."""
-    with ReplayEngine(EngineChoice(run.model, PRIOR_GPU)) as engine:
-        first = {choice.name: trace for choice, _, trace in reversed(loaded)}
-        return {name: work_law(engine, trace, kept, tell) for name, trace in first.items()}
+def prior_laws(run: LlmBench, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
+    """What a worker of another GPU type carries: what Harmony is told, and wrong."""
+    with ReplayEngine(run.engine(PRIOR_GPUS.get(trace.gpu, PRIOR_GPU))) as engine:
+        return work_laws(engine, trace, kept, tell)
 
 
 def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
@@ -154,6 +158,7 @@ def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:
                     trace=race.trace.name,
                     startup_s=startup_s,
                     gpu=race.trace.gpu,
+                    mode=run.mode,
                     policy=policy,
                     setting=setting,
                     seed=race.seed,
@@ -169,7 +174,7 @@ def _document(
     cells: Sequence[Cell],
     loaded: Sequence[tuple[TraceChoice, int, LlmTrace]],
     engines: dict[str, Any],
-    laws: dict[str, WorkLaw],
+    laws: dict[str, PoolLaws],
 ) -> dict[str, Any]:
     return {
         "runs": [one.to_json() for cell in cells for one in cell.runs],
@@ -177,6 +182,7 @@ def _document(
         "deployed": deployed(cells),
         "about": {
             "model": run.model,
+            "mode": run.mode,
             "router": run.router,
             "engines": engines,
             "traces": {
@@ -186,7 +192,10 @@ def _document(
                     "ttft_ms": trace.goals.ttft_ms,
                     "tpot_ms": trace.goals.tpot_ms,
                     "history": 0 if trace.history is None else len(trace.history),
-                    "worker_s_per_request": float(laws[choice.name].seconds(trace.requests).mean()),
+                    "worker_s_per_request": {
+                        pool: float(law.seconds(trace.requests).mean())
+                        for pool, law in laws[choice.name].items()
+                    },
                 }
                 for choice, seed, trace in loaded
             },

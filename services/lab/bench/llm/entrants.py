@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
+from services.lab.arena.loop import DECODE, PREFILL, SERVE
 from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.bench.llm.race import Race
 from services.lab.bench.llm.rivals.capacity import WorkLaw
 from services.lab.bench.llm.traces.trace import LlmTrace
-from services.lab.bench.llm_product.setup import INPUT, OUTPUT, REQUESTS, HarmonySetup
+from services.lab.bench.llm_product.setup import INPUT, OUTPUT, REQUESTS, HarmonyPool, HarmonySetup
 
 SLO_SCALES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.45, 0.3)
 """Settings of the Planner: what it is told of the goals, times this."""
@@ -57,25 +60,45 @@ PLANNERS: Mapping[str, PlannerKind] = {
 }
 
 
-def harmony_setup(race: Race, promise: float, law: WorkLaw) -> HarmonySetup:
+POOL_LOADS = {PREFILL: INPUT, DECODE: OUTPUT}
+"""The load that falls on each of two pools: each must fall on one alone."""
+
+
+def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> HarmonySetup:
     """What Harmony is told: goals, promise, start-up, and a capacity, right or wrong.
 
     Args:
         race: The race; of its trace nothing is told but the goals and the GPU type.
         promise: Share of requests that are to meet both goals.
-        law: What the capacity is stated by.
+        laws: What the capacity of each pool is stated by.
     """
-    trace = race.trace
+    trace, is_split = race.trace, len(race.pools) > 1
+    stated = pool_loads(trace, laws) if is_split else stated_loads(trace, laws[SERVE])
     return HarmonySetup(
         goals=trace.goals,
         promise=promise,
         startup_s=race.startup_s,
-        stated=stated_loads(trace, law),
+        stated=stated,
         gpu=trace.gpu,
-        initial=race.initial,
+        initial=sum(race.initial.values()),
         max_replicas=trace.max_workers,
         seed=race.seed,
+        pools=tuple(
+            HarmonyPool(pool, (POOL_LOADS[pool],), count) for pool, count in race.initial.items()
+        )
+        if is_split
+        else (),
     )
+
+
+def pool_loads(trace: LlmTrace, laws: Mapping[str, WorkLaw]) -> dict[str, float]:
+    """Loads of a full prefill and a full decode replica at the trace's mean lengths."""
+    shape = trace.shape
+    means = {INPUT: shape.mean_input, OUTPUT: shape.mean_output}
+    return {
+        load: means[load] / float(laws[pool].of(np.array(means[INPUT]), np.array(means[OUTPUT])))
+        for pool, load in POOL_LOADS.items()
+    }
 
 
 def stated_loads(trace: LlmTrace, law: WorkLaw) -> dict[str, float]:

@@ -5,12 +5,15 @@ missed at how many workers; takes the schedule that loses least for its GPU-hour
 looks again. Minutes are taken one by one, which queues between them are not: it is a ceiling of
 what a forecast could win, no proven optimum.
 
+Where prefill and decode have workers of their own, each pool has its schedule, for what is missed
+of its own goal; both are bought at one price of a miss. A request that misses both counts twice.
+
 Shapes: M minutes, C counts of workers, from 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +21,10 @@ import numpy as np
 from services.lab.arena.requests import FloatArray, IntArray
 from services.lab.bench.llm.score import MINUTE_S, RunMinutes
 
-RunSchedule = Callable[[IntArray], RunMinutes]
-"""Runs (M,) counts, a minute each, on the engine."""
+Schedule = Mapping[str, IntArray]
+"""(M,) workers ready in each minute, by pool."""
+RunSchedule = Callable[[Schedule], RunMinutes]
+"""Runs a schedule on the engine."""
 _BISECTIONS = 40
 _CHEAP_MISS, _DEAR_MISS = -6.0, 14.0
 """Logarithms of the GPU-seconds that one miss is worth: the range that is searched."""
@@ -34,11 +39,11 @@ class TriedSchedule:
     """A schedule that was run.
 
     Attributes:
-        counts: (M,) workers ready in each minute.
+        counts: (M,) workers ready in each minute, by pool.
         minutes: What came of it.
     """
 
-    counts: IntArray
+    counts: Schedule
     minutes: RunMinutes
 
 
@@ -61,20 +66,22 @@ class OracleGoal:
     n_tries: int = 3
 
 
-def expected_missed(tried: Sequence[TriedSchedule], most: int) -> FloatArray:
+def expected_missed(tried: Sequence[TriedSchedule], pool: str, most: int) -> FloatArray:
     """(M, C) requests of each minute expected to miss with each count, never rising in the count.
+
+    Of what the pool's workers keep.
 
     Between counts that were seen the logarithm is interpolated; beyond them it falls steeply.
     """
-    n_minutes = tried[0].counts.size
+    n_minutes = tried[0].counts[pool].size
     log_counts = np.log(np.arange(1, most + 1))
     found = np.empty((n_minutes, most))
     for minute in range(n_minutes):
         seen: dict[int, list[float]] = {}
         for one in tried:
-            n_missed = int(one.minutes.requests[minute] - one.minutes.good[minute])
+            n_missed = int(one.minutes.missed[pool][minute])
             # The last runs are nearest to where the search ends: they count more.
-            seen.setdefault(int(one.counts[minute]), []).append(n_missed + 0.01)
+            seen.setdefault(int(one.counts[pool][minute]), []).append(n_missed + 0.01)
         counts = np.array(sorted(seen))
         missed = np.array([np.average(seen[c], weights=_newer(len(seen[c]))) for c in counts])
         logs = np.minimum.accumulate(np.log(missed))
@@ -86,19 +93,31 @@ def expected_missed(tried: Sequence[TriedSchedule], most: int) -> FloatArray:
     return found
 
 
-def cheapest_schedule(missed: FloatArray, goal: OracleGoal, allowed: float) -> IntArray:
-    """(M,) counts that hold the fewest GPU-seconds while the expected misses are allowed.
+def cheapest_schedule(
+    missed: Mapping[str, FloatArray], goal: OracleGoal, allowed: float
+) -> Schedule:
+    """Counts that hold the fewest GPU-seconds while the expected misses are allowed.
 
     A worker that is added also holds its GPU while it starts. The price of a miss is bisected;
     for each the schedule is found by dynamic programming.
+
+    Args:
+        missed: (M, C) expected misses with each count, by pool.
+        goal: What is looked for.
+        allowed: Requests that may miss.
     """
     low, high = _CHEAP_MISS, _DEAR_MISS
-    best = _schedule(missed, goal.startup_s, float(np.exp(high)))
+
+    def at(log_price: float) -> Schedule:
+        price = float(np.exp(log_price))
+        return {pool: _schedule(own, goal.startup_s, price) for pool, own in missed.items()}
+
+    best = at(high)
     for _ in range(_BISECTIONS):
         middle = (low + high) / 2.0
-        counts = _schedule(missed, goal.startup_s, float(np.exp(middle)))
-        each = missed[np.arange(counts.size), counts - 1]
-        if each[goal.first_minute :].sum() <= allowed:
+        counts = at(middle)
+        each = sum(own[np.arange(own.shape[0]), counts[pool] - 1] for pool, own in missed.items())
+        if np.asarray(each)[goal.first_minute :].sum() <= allowed:
             high, best = middle, counts
         else:
             low = middle
@@ -140,7 +159,8 @@ def search_schedules(
     allowed = (1.0 - goal.goodput) * float(first[0].minutes.requests[part].sum())
     tried, asked = list(first), allowed
     for _ in range(goal.n_tries):
-        counts = cheapest_schedule(expected_missed(tried, goal.most), goal, asked)
+        expected = {pool: expected_missed(tried, pool, goal.most) for pool in first[0].counts}
+        counts = cheapest_schedule(expected, goal, asked)
         minutes = run(counts)
         tried.append(TriedSchedule(counts, minutes))
         missed = float((minutes.requests - minutes.good)[part].sum())

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from services.lab.arena.engine import ReplayEngine
-from services.lab.arena.loop import SERVE, LoopSetup
+from services.lab.arena.loop import LoopSetup
 from services.lab.arena.requests import FloatArray
 from services.lab.bench.llm.rivals.capacity import WorkLaw, needed_workers
 from services.lab.bench.llm.rivals.schedule import STEP_S
@@ -25,8 +26,8 @@ class Race:
         trace: The trace of a seed.
         seed: The seed.
         startup_s: Seconds from asking for a worker until it is ready.
-        law: What a request costs a worker: for rivals that are told the capacity.
-        prior: What it costs one of another GPU type: what Harmony is told that starts without
+        laws: What a request costs a worker of each pool: for rivals that are told the capacity.
+        priors: What it costs those of another GPU type: what Harmony is told that starts without
             knowing. None where no such policy runs.
         router: How requests find a worker.
     """
@@ -34,27 +35,35 @@ class Race:
     trace: LlmTrace
     seed: int
     startup_s: float
-    law: WorkLaw = field(repr=False)
+    laws: Mapping[str, WorkLaw] = field(repr=False)
     router: str = "round_robin"
-    prior: WorkLaw | None = field(default=None, repr=False)
+    priors: Mapping[str, WorkLaw] | None = field(default=None, repr=False)
 
     @property
-    def needed(self) -> FloatArray:
-        """(T,) full workers that the arrivals of each step keep busy."""
-        return needed_workers(self.trace.requests, self.law, STEP_S)
+    def pools(self) -> tuple[str, ...]:
+        """Pools of workers: one, or prefill and decode."""
+        return tuple(self.laws)
+
+    def needed(self, pool: str) -> FloatArray:
+        """(T,) full workers of a pool that the arrivals of each step keep busy."""
+        return needed_workers(self.trace.requests, self.laws[pool], STEP_S)
 
     @property
-    def initial(self) -> int:
+    def initial(self) -> dict[str, int]:
         """Workers at the start, the same for all: a third more than the first minutes need."""
-        first = self.needed[: round(_FIRST_S / STEP_S)]
-        return int(np.clip(math.ceil(_FIRST_MARGIN * first.mean()), 1, self.trace.max_workers))
+        firsts = {pool: self.needed(pool)[: round(_FIRST_S / STEP_S)] for pool in self.pools}
+        most = self.trace.max_workers
+        return {
+            pool: int(np.clip(math.ceil(_FIRST_MARGIN * first.mean()), 1, most))
+            for pool, first in firsts.items()
+        }
 
     @property
     def setup(self) -> LoopSetup:
         """How workers come and go."""
         return LoopSetup(
             startup_s=self.startup_s,
-            initial={SERVE: self.initial},
+            initial=self.initial,
             max_workers=self.trace.max_workers,
             router=self.router,
         )

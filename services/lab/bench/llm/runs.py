@@ -10,7 +10,6 @@ import numpy as np
 
 from services.kernel.errors import InvalidInput
 from services.lab.arena.loop import LoopResult
-from services.lab.arena.requests import IntArray
 from services.lab.bench.llm.entrants import PLANNERS, SLO_SCALES, PlannerKind, harmony_setup
 from services.lab.bench.llm.families import (
     FAMILIES,
@@ -21,10 +20,12 @@ from services.lab.bench.llm.families import (
     IDEAL,
     ORACLE,
     Family,
+    PoolRace,
 )
 from services.lab.bench.llm.keep import PRODUCT_CODE, RIVAL_CODE, KeptRuns, track_key
-from services.lab.bench.llm.oracle import OracleGoal, TriedSchedule, search_schedules
+from services.lab.bench.llm.oracle import OracleGoal, Schedule, TriedSchedule, search_schedules
 from services.lab.bench.llm.race import RaceTrack
+from services.lab.bench.llm.rivals.each_pool import EachPool
 from services.lab.bench.llm.rivals.schedule import STEP_S, KnownSchedule
 from services.lab.bench.llm.score import MINUTE_S, RunMinutes, minutes_of
 from services.lab.bench.llm_product.policy import HarmonyPolicy
@@ -44,6 +45,7 @@ class RaceRun:
         trace: Name of the trace.
         startup_s: Seconds from asking for a worker until it is ready.
         gpu: GPU type.
+        mode: Whether prefill and decode share their workers.
         policy: The family.
         setting: Its setting.
         seed: Of the trace, and of what is random in the policy.
@@ -56,6 +58,7 @@ class RaceRun:
     trace: str
     startup_s: float
     gpu: str
+    mode: str
     policy: str
     setting: float
     seed: int
@@ -71,7 +74,7 @@ class RaceRun:
             "trace": self.trace,
             "startup_s": self.startup_s,
             "gpu": self.gpu,
-            "mode": "aggregated",
+            "mode": self.mode,
             "policy": self.policy,
             "setting": self.setting,
             "seed": self.seed,
@@ -143,7 +146,7 @@ class RaceRunner:
     def _setting(self, name: str, family: Family, setting: float) -> RunMinutes:
         def play() -> LoopResult:
             race = self.track.race
-            policy = family.make(race, setting)
+            policy = family.policy(race, setting)
             return self.track.engine.loop(race.trace.requests, race.setup, policy)
 
         return self.minutes(f"{name} {setting:g}", {"policy": name, "setting": setting}, play)
@@ -159,10 +162,10 @@ class RaceRunner:
 
     def _harmony(self, name: str, promise: float) -> RunMinutes:
         race = self.track.race
-        law = race.law if name == HARMONY_TOLD else race.prior
-        if law is None or self.databases is None:
+        laws = race.laws if name == HARMONY_TOLD else race.priors
+        if laws is None or self.databases is None:
             raise InvalidInput(f"--policies={name}: needs a database and a prior of its capacity")
-        databases, setup = self.databases, harmony_setup(race, promise, law)
+        databases, setup = self.databases, harmony_setup(race, promise, laws)
 
         def play() -> LoopResult:
             with databases.fresh() as url:
@@ -172,15 +175,19 @@ class RaceRunner:
         what = {"policy": name, "setting": promise, "stated": setup.stated}
         return self.minutes(f"{name} {promise:g}", what, play, PRODUCT_CODE)
 
-    def _schedule(self, counts: IntArray) -> RunMinutes:
+    def _schedule(self, counts: Schedule) -> RunMinutes:
         """A schedule of a count each minute."""
 
         def play() -> LoopResult:
             race = self.track.race
-            policy = KnownSchedule(counts, race.startup_s, MINUTE_S)
+            each = {
+                pool: KnownSchedule(own, race.startup_s, MINUTE_S) for pool, own in counts.items()
+            }
+            policy = EachPool(each) if len(each) > 1 else each[race.pools[0]]
             return self.track.engine.loop(race.trace.requests, race.setup, policy)
 
-        return self.minutes(ORACLE, {"policy": ORACLE, "counts": counts.tolist()}, play)
+        listed = {pool: own.tolist() for pool, own in counts.items()}
+        return self.minutes(ORACLE, {"policy": ORACLE, "counts": listed}, play)
 
     def _oracle(self) -> list[tuple[float, RunMinutes]]:
         """Per goodput the cheapest schedule tried that reaches it, or the nearest to it.
@@ -198,16 +205,18 @@ class RaceRunner:
             tried += search_schedules(tried, self._schedule, goal)
         return [(goodput, self._cheapest(tried, goodput)) for goodput in GOODPUTS]
 
-    def _minute_counts(self, name: str, setting: float) -> IntArray:
-        """(M,) workers of a schedule of the rivals' grids in each minute, whole ones on average."""
-        race = self.track.race
-        schedule = FAMILIES[name].make(race, setting)
-        assert isinstance(schedule, KnownSchedule)
+    def _minute_counts(self, name: str, setting: float) -> Schedule:
+        """A schedule of the rivals' grids by whole minutes, each count rounded from its mean."""
+        race, found = self.track.race, {}
         n_minutes, per_minute = int(race.trace.until_s // MINUTE_S) + 1, round(MINUTE_S / STEP_S)
-        at = np.minimum(np.arange(n_minutes * per_minute), schedule.counts.size - 1)
-        counts = schedule.counts[at].reshape(n_minutes, per_minute).mean(axis=1)
-        whole = np.clip(np.rint(counts), 1, race.trace.max_workers)
-        return np.asarray(whole, np.int64)
+        for pool in race.pools:
+            schedule = FAMILIES[name].make(PoolRace(race, pool), setting)
+            assert isinstance(schedule, KnownSchedule)
+            at = np.minimum(np.arange(n_minutes * per_minute), schedule.counts.size - 1)
+            counts = schedule.counts[at].reshape(n_minutes, per_minute).mean(axis=1)
+            whole = np.clip(np.rint(counts), 1, race.trace.max_workers)
+            found[pool] = np.asarray(whole, np.int64)
+        return found
 
     def _cheapest(self, tried: Sequence[TriedSchedule], goodput: float) -> RunMinutes:
         def dearness(one: TriedSchedule) -> tuple[bool, float]:

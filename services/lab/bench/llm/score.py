@@ -5,6 +5,7 @@ Shapes: M minutes, N requests.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from services.lab.arena.goals import RequestGoals, missed_goals
-from services.lab.arena.loop import LoopDecision, LoopResult
+from services.lab.arena.loop import DECODE, PREFILL, SERVE, LoopDecision, LoopResult
 from services.lab.arena.requests import FloatArray, IntArray
 
 MINUTE_S = 60.0
@@ -27,20 +28,24 @@ class RunMinutes:
     Attributes:
         requests: (M,) that arrived.
         good: (M,) of these, that met both goals; one that was never served met none.
+        missed: (M,) of these, that missed a goal that a pool's workers keep, by pool: of two pools
+            prefill keeps the first token's, decode the time between tokens.
         gpu_s: (M,) seconds that GPUs were held by workers, starting and draining ones included.
         events: (M,) changes of the workers asked for, over pools.
     """
 
     requests: IntArray
     good: IntArray
+    missed: Mapping[str, IntArray]
     gpu_s: FloatArray
     events: IntArray
 
-    def to_json(self) -> dict[str, list[float]]:
+    def to_json(self) -> dict[str, Any]:
         """As a document."""
         return {
             "requests": self.requests.tolist(),
             "good": self.good.tolist(),
+            "missed": {pool: counts.tolist() for pool, counts in self.missed.items()},
             "gpu_s": np.round(self.gpu_s, 3).tolist(),
             "events": self.events.tolist(),
         }
@@ -51,7 +56,8 @@ class RunMinutes:
         requests, good, events = (
             np.array(document[name], np.int64) for name in ("requests", "good", "events")
         )
-        return cls(requests, good, np.array(document["gpu_s"], np.float64), events)
+        missed = {pool: np.array(one, np.int64) for pool, one in document["missed"].items()}
+        return cls(requests, good, missed, np.array(document["gpu_s"], np.float64), events)
 
     def part(self, first: int, last: int) -> PartScore:
         """Minutes from `first` up to `last`, without it, scored."""
@@ -101,7 +107,10 @@ def minutes_of(result: LoopResult, goals: RequestGoals, most: int) -> RunMinutes
     """
     n_minutes = int(result.arrival_ms[-1] / 1e3 // MINUTE_S) + 1
     at = (result.arrival_ms / 1e3 // MINUTE_S).astype(int)
-    good = ~missed_goals(result.served, goals).either
+    found = missed_goals(result.served, goals)
+    missed = {SERVE: found.either}
+    if SERVE not in result.alive:
+        missed = {PREFILL: found.ttft, DECODE: found.tpot}
     edges = np.arange(n_minutes + 1) * MINUTE_S
     gpu_s = [
         sum(
@@ -112,7 +121,8 @@ def minutes_of(result: LoopResult, goals: RequestGoals, most: int) -> RunMinutes
     ]
     return RunMinutes(
         np.bincount(at, minlength=n_minutes),
-        np.bincount(at[good], minlength=n_minutes),
+        np.bincount(at[~found.either], minlength=n_minutes),
+        {pool: np.bincount(at[those], minlength=n_minutes) for pool, those in missed.items()},
         np.array(gpu_s, np.float64),
         _events(result.decided, n_minutes, most),
     )

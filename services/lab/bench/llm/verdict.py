@@ -10,17 +10,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.stats import t as student
 
-from services.kernel.clock import make_rng
 from services.lab.bench.llm.cells import Cell, Part
 from services.lab.bench.llm.entrants import PLANNERS
 from services.lab.bench.llm.families import HARMONY, ORACLE
+from services.lab.bench.llm.score import PartScore
 
 Figures = dict[str, Any]
 RATIOS = ("vs_oracle", "vs_planner", "vs_simple_chosen", "vs_simple_hindsight")
 PLANNER = "planner"
 PROMISED = 0.99
-N_RESAMPLES = 200
 MIN_SEEDS = 3
 """Fewer seeds say nothing of the spread between them: no interval."""
 
@@ -91,43 +91,76 @@ def over_traces(rows: Sequence[Figures]) -> Figures:
 
 
 def intervals(cells: Sequence[Cell], goodput: float) -> dict[str, list[float] | None]:
-    """5th and 95th percentile of figures over resamples of every cell's seeds.
+    """90 % intervals of figures over seeds: of the mean of seeds, by leaving out one at a time.
 
-    None where a cell has too few seeds, or a figure does not exist in one of twenty resamples.
+    The spread of figures without one seed tells that of the figure itself (jackknife); Student's t
+    makes up for there being few. Ratios are taken in logarithms. None where there are under
+    `MIN_SEEDS` seeds, or a figure does not exist without one of them.
     """
     names = (*RATIOS, "gap_closed", "worst_vs_simple")
+    seeds = sorted({seed for cell in cells for seed in cell.seeds})
     if not cells or min(len(cell.seeds) for cell in cells) < MIN_SEEDS:
         return dict.fromkeys(names)
-    rng = make_rng(7, "bench", "llm", "intervals")
-    found: dict[str, list[float]] = {name: [] for name in names}
-    for _ in range(N_RESAMPLES):
-        rows = [
-            cell_figures(cell, goodput, rng.choice(cell.seeds, len(cell.seeds)).tolist())
-            for cell in cells
-        ]
-        for name, value in over_traces(rows).items():
-            if value is not None:
-                found[name].append(value)
-    return {
-        name: np.quantile(values, [0.05, 0.95]).tolist()
-        if len(values) >= 0.95 * N_RESAMPLES
-        else None
-        for name, values in found.items()
-    }
+
+    def without(left_out: int | None) -> Figures:
+        kept = [[seed for seed in cell.seeds if seed != left_out] for cell in cells]
+        return over_traces(
+            [cell_figures(cell, goodput, own) for cell, own in zip(cells, kept, strict=True)]
+        )
+
+    whole, parts = without(None), [without(seed) for seed in seeds]
+    found: dict[str, list[float] | None] = {}
+    for name in names:
+        values = [part[name] for part in parts]
+        if whole[name] is None or None in values:
+            found[name] = None
+        elif name == "gap_closed":
+            found[name] = jackknife(whole[name], values)
+        else:
+            logs = jackknife(math.log(whole[name]), [math.log(value) for value in values])
+            found[name] = [math.exp(end) for end in logs]
+    return found
+
+
+def jackknife(whole: float, parts: Sequence[float]) -> list[float]:
+    """Ends of a 90 % interval of a figure, from what it is without each of the seeds."""
+    n, values = len(parts), np.array(parts)
+    spread = math.sqrt((n - 1) / n * float(((values - values.mean()) ** 2).sum()))
+    half = float(student.ppf(0.95, n - 1)) * spread
+    return [whole - half, whole + half]
 
 
 def deployed(cells: Sequence[Cell], policy: str = HARMONY) -> Figures:
-    """What Harmony's promise of 99 % came to: least and largest goodput, pooled over seeds."""
-    goodputs = [
-        score.goodput
-        for cell in cells
-        for setting, score in cell.points(policy, Part.WHOLE, cell.seeds).items()
-        if setting == PROMISED
-    ]
+    """What Harmony's promise of 99 % came to, pooled over seeds: of every cell, least and most."""
+    rows = [row for cell in cells if (row := _deployed(cell, policy)) is not None]
+    ends = [row["interval"][0] for row in rows if row["interval"] is not None]
     return {
         "promised": PROMISED,
-        "goodput_min": min(goodputs, default=None),
-        "goodput_max": max(goodputs, default=None),
+        "goodput_min": min((row["goodput"] for row in rows), default=None),
+        "goodput_max": max((row["goodput"] for row in rows), default=None),
+        "interval_min": min(ends) if rows and len(ends) == len(rows) else None,
+        "cells": rows,
+    }
+
+
+def _deployed(cell: Cell, policy: str) -> Figures | None:
+    def pooled(seeds: Sequence[int]) -> PartScore | None:
+        return cell.points(policy, Part.WHOLE, seeds).get(PROMISED)
+
+    whole = pooled(cell.seeds)
+    if whole is None:
+        return None
+    interval = None
+    if len(cell.seeds) >= MIN_SEEDS:
+        others = [pooled([seed for seed in cell.seeds if seed != one]) for one in cell.seeds]
+        ends = jackknife(whole.goodput, [one.goodput for one in others if one is not None])
+        interval = np.clip(ends, 0.0, 1.0).tolist()
+    return {
+        "trace": cell.trace,
+        "startup_s": cell.startup_s,
+        "goodput": whole.goodput,
+        "gpu_hours": whole.gpu_hours,
+        "interval": interval,
     }
 
 

@@ -30,11 +30,13 @@ class PodBook:
         pods: The oldest first.
         n_made: Pods that there have been.
         changed: Pods that are new, ready or gone since they were last taken.
+        prefix: What their names start with.
     """
 
     pods: list[Pod] = field(default_factory=list)
     n_made: int = 0
     changed: dict[str, tuple[Pod, datetime | None]] = field(default_factory=dict)
+    prefix: str = ""
 
     def see(self, counts: PoolCounts, asked_at: datetime, now: datetime) -> None:
         """Follow the counts.
@@ -52,7 +54,7 @@ class PodBook:
             self.changed[gone.uid] = (gone, now)
         while len(self.pods) < alive:
             self.n_made += 1
-            self._note(Pod(f"pod-{self.n_made}", asked_at))
+            self._note(Pod(f"{self.prefix}pod-{self.n_made}", asked_at))
         n_ready = sum(pod.ready_at is not None for pod in self.pods)
         for pod in self.pods:
             if n_ready < counts.ready and pod.ready_at is None:

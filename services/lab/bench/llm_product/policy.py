@@ -11,17 +11,16 @@ from services.kernel.clock import FixedClock
 from services.kernel.domain.objective import WAITING
 from services.kernel.errors import InvalidInput, Unavailable
 from services.kernel.settings import Settings
-from services.lab.arena.loop import LoopTargets, LoopTick, PoolCounts
+from services.lab.arena.loop import LoopTargets, LoopTick
 from services.lab.bench.llm_product import repository
 from services.lab.bench.llm_product.meters import ServiceMeter
 from services.lab.bench.llm_product.pipeline import Pipeline
-from services.lab.bench.llm_product.pods import PodBook
+from services.lab.bench.llm_product.replicas import ServiceReplicas
 from services.lab.bench.llm_product.setup import (
     INPUT,
     NAME,
     NAMESPACE,
     OUTPUT,
-    POOL,
     REQUESTS,
     HarmonySetup,
     workload_spec,
@@ -72,9 +71,7 @@ class HarmonyPolicy:
         self._meter = ServiceMeter(
             {"ttft": setup.goals.ttft_ms / 1e3, "tpot": setup.goals.tpot_ms / 1e3}
         )
-        self._pods = PodBook()
-        self._pods.see(PoolCounts(setup.initial, 0, 0), START_AT, START_AT)
-        self._spec_replicas, self._asked_at = setup.initial, START_AT
+        self._replicas = ServiceReplicas(setup, START_AT)
         self._store_state(START_AT)
         self._first_readings = self._meter.counters() | {REQUESTS: 0.0}
 
@@ -88,14 +85,14 @@ class HarmonyPolicy:
         clock = self.pipeline.clock
         now = START_AT + timedelta(seconds=tick.now_s)
         clock.advance((now - clock.now()).total_seconds())
-        self._pods.see(tick.pools[POOL], self._asked_at, now)
+        self._replicas.see(tick.pools, now)
         self._store_state(now)
         self._meter.observe(tick)
         result = self.pipeline.push(self._body(tick))
         if result.rejected:
             raise InvalidInput(f"a scrape was refused: {result.rejected[0]}")
         self._apply(now)
-        return LoopTargets({POOL: self._spec_replicas}, tick.now_s + self._setup.step_s)
+        return LoopTargets(self._replicas.counts, tick.now_s + self._setup.step_s)
 
     def _register(self) -> int:
         """Admit the workload as the operator does."""
@@ -111,9 +108,8 @@ class HarmonyPolicy:
 
     def _store_state(self, now: datetime) -> None:
         """Record the replicas as the operator's snapshot does."""
-        room = max(0, self._setup.max_replicas - len(self._pods.pods))
-        row = self._pods.state_row(self.workload_id, self._spec_replicas, room, now)
-        starts = self._pods.take_starts(self.workload_id, self._setup.gpu, now)
+        row = self._replicas.state_row(self.workload_id, now)
+        starts = self._replicas.take_starts(self.workload_id, now)
         with self.pipeline.engine.begin() as connection:
             operator_rows.store_states(connection, [row])
             operator_rows.store_starts(connection, starts)
@@ -147,10 +143,10 @@ class HarmonyPolicy:
         found = repository.newest_decision(self.pipeline.engine, self.workload_id, origin_at)
         if found is None:
             raise Unavailable(f"nothing was decided for {origin_at:%H:%M:%S}; see the log")
-        before, after = self._spec_replicas, int(found["desired_replicas"])
-        result = Result.UNCHANGED if before == after else Result.APPLIED
+        asked = self._replicas.counts
+        self._replicas.take(found, now)
+        result = Result.UNCHANGED if asked == self._replicas.counts else Result.APPLIED
+        before, after = sum(asked.values()), sum(self._replicas.counts.values())
         action = (origin_at, found["id"], self.workload_id, 1, before, after, result.value, "", now)
         with self.pipeline.engine.begin() as connection:
             operator_rows.store_actions(connection, [action])
-        if before != after:
-            self._spec_replicas, self._asked_at = after, now

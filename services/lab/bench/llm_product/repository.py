@@ -11,7 +11,7 @@ from services.kernel.db.session import sqlalchemy_url
 
 _DECISION = (
     "d.id, d.origin_at, d.decided_at, d.current_replicas, d.raw_replicas, d.desired_replicas, "
-    "d.direction, d.reason, d.rung, d.risk_target, d.risk_estimated, d.explanation"
+    "d.direction, d.reason, d.rung, d.risk_target, d.risk_estimated, d.explanation, d.variants"
 )
 
 

@@ -12,6 +12,7 @@ from services.kernel.domain import (
     IndicatorSpec,
     LeadTimeSpec,
     ObjectiveSpec,
+    PoolSpec,
     SlaSpec,
     WorkloadSpec,
 )
@@ -40,6 +41,21 @@ _UNITS = {REQUESTS: "requests/s", INPUT: "tokens/s", OUTPUT: "tokens/s"}
 
 
 @dataclass(frozen=True, slots=True)
+class HarmonyPool:
+    """One of the pools of a service.
+
+    Attributes:
+        name: Of the loop's pool.
+        loads: Those of the stated loads that fall on it.
+        initial: Its replicas at the start.
+    """
+
+    name: str
+    loads: tuple[str, ...]
+    initial: int
+
+
+@dataclass(frozen=True, slots=True)
 class HarmonySetup:
     """Everything that Harmony is told.
 
@@ -54,6 +70,8 @@ class HarmonySetup:
         max_replicas: Most replicas.
         step_s: Seconds between scrapes, and between decisions.
         seed: Seed of the paths that forecasts are drawn with.
+        pools: Where prefill and decode have replicas of their own: these; the most replicas are
+            then those of each, those at the start of all together.
     """
 
     goals: RequestGoals
@@ -65,6 +83,7 @@ class HarmonySetup:
     max_replicas: int
     step_s: int = 15
     seed: int = 7
+    pools: tuple[HarmonyPool, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what no workload could be made of."""
@@ -72,8 +91,9 @@ class HarmonySetup:
             raise InvalidInput(f"promise={self.promise} must lie in (0, 1)")
         if not self.stated or not set(self.stated) <= set(LOADS):
             raise InvalidInput(f"stated={self.stated} must be of one or more of {', '.join(LOADS)}")
-        if not 1 <= self.initial <= self.max_replicas:
-            raise InvalidInput(f"initial={self.initial} must lie in 1..{self.max_replicas}")
+        most = self.max_replicas * max(1, len(self.pools))
+        if not 1 <= self.initial <= most:
+            raise InvalidInput(f"initial={self.initial} must lie in 1..{most}")
 
     @property
     def horizon_steps(self) -> int:
@@ -105,6 +125,15 @@ def workload_spec(setup: HarmonySetup) -> WorkloadSpec:
         ),
         lead_time=LeadTimeSpec(median_s=setup.startup_s, sigma=0.1),
         sla=SlaSpec(epsilon=1.0 - setup.promise, kind="DemandFraction", objective=objective),
+        pools=tuple(
+            PoolSpec(
+                name=pool.name,
+                target=f"Deployment/{NAME}-{pool.name}",
+                gpu_type=setup.gpu,
+                loads=pool.loads,
+            )
+            for pool in setup.pools
+        ),
     )
 
 

@@ -22,7 +22,7 @@ from services.kernel.db.operations import insert_operation
 pytestmark = pytest.mark.integration
 NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 START = Position(0, 0)
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 def note(connection: Connection, *refs: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.admin.deps import AdminDeps
+from services.kernel.errors import Unavailable
 from services.kernel.security.keys import KeyVerifier, Role
 from tests.integration.admin.app_client import BASE_URL, AppClient, Make, bearer
 
@@ -92,3 +93,19 @@ def test_guesses_at_once_are_counted_before_they_are_hashed(
     for k in range(10):
         client.get("/v1/whoami", headers=bearer(f"{prefix}_{'x' * 42}{k}"))
     assert len(hashed) == 3
+
+
+def test_a_key_that_nobody_can_check_is_not_taken_for_a_wrong_one(
+    make: Make, keys: dict[Role, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the database is away everybody's key is unknown; nobody is shut out afterwards."""
+    client = make(auth_failures_per_min=3)
+    key = {"headers": bearer(keys[Role.VIEWER])}
+    with monkeypatch.context() as away:
+
+        def unreachable(self: KeyVerifier, token: str, now: Any) -> Any:
+            raise Unavailable("the database cannot be reached")
+
+        away.setattr(KeyVerifier, "verify", unreachable)
+        assert statuses(client, 6, **key) == [503] * 6
+    assert statuses(client, 2, **key) == [200] * 2

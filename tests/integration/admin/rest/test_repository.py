@@ -23,7 +23,7 @@ from tests.integration.admin.seeded_fleet import NOW
 from tests.integration.admin.seeded_rows import STEP_S
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 ANSWER: dict[str, Any] = {
     "request_hash": b"0" * 32,
     "status": 201,

@@ -62,7 +62,7 @@ def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> Non
         driver.autocommit = True
         driver.execute("LISTEN harmony_decisions")
         service.decide_shard(deps, 0, ORIGIN)
-        (note,) = list(driver.notifies(timeout=5, stop_after=1))
+        (note,) = list(driver.notifies(timeout=60, stop_after=1))
     assert note.payload == "0"
 
 
@@ -119,3 +119,27 @@ def test_paths_dropped_by_retention_are_made_from_quantiles(deps: DecisionDeps) 
 
 def test_sweep_of_an_empty_database_sends_nothing(deps: DecisionDeps) -> None:
     assert service.sweep(deps) == 0
+
+
+def test_a_job_that_comes_again_for_a_past_origin_does_nothing_again(
+    deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `harmony bench faults --seed 7`: the jobs of an outage kept the worker behind."""
+    workload = one_workload(deps.engine)
+    service.decide_shard(deps, 0, ORIGIN)
+    add_forecast(deps.engine, workload, 100.0, forecast_id=2, origin_at=ORIGIN + STEP)
+    service.decide_shard(deps, 0, ORIGIN + STEP)
+    n_loads = 0
+    load = service._load_rows
+
+    def counted(run: Any) -> Any:
+        nonlocal n_loads
+        n_loads += 1
+        return load(run)
+
+    monkeypatch.setattr(service, "_load_rows", counted)
+    service.decide_shard(deps, 0, ORIGIN)
+    assert n_loads == 0
+    service.decide_shard(deps, 0, ORIGIN + STEP)  # the newest: its steps may be measured by now
+    assert n_loads == 1
+    assert len(decisions(deps.engine)) == 2

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
@@ -117,3 +119,36 @@ def test_a_sweep_sends_lost_origins_and_undecided_forecasts(
     sender.sent.clear()
     service.sweep(app)
     assert [j.name for j in sender.sent] == [DECIDE_SHARD]
+
+
+def test_a_job_that_comes_again_computes_nothing_again(
+    app: Forecasting, sender: RecordingSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by `harmony bench faults --seed 7`: the jobs of an outage kept the worker behind."""
+    fill(app.engine)
+    service.forecast_shard(app, 0, ORIGIN)
+    late = add_workload(app.engine, "late")
+    made: list[int] = []
+    forecast = service._forecast_some
+
+    def noted(app: Any, connection: Any, source: Any, ids: Any) -> Any:
+        made.extend(ids)
+        return forecast(app, connection, source, ids)
+
+    monkeypatch.setattr(service, "_forecast_some", noted)
+    assert service.forecast_shard(app, 0, ORIGIN) == 1
+    assert made == [late]
+    sender.sent.clear()
+    assert service.forecast_shard(app, 0, ORIGIN) == 0
+    assert made == [late]
+    assert [job.name for job in sender.sent] == [DECIDE_SHARD]
+
+
+def test_an_origin_is_not_forecast_again_by_a_model_promoted_since(app: Forecasting) -> None:
+    """It may be decided by now, and would be decided twice."""
+    ids = fill(app.engine)
+    service.forecast_shard(app, 0, ORIGIN)
+    with app.engine.begin() as connection:
+        connection.execute(text("UPDATE forecasts SET model_version = 'the-one-before'"))
+    assert service.forecast_shard(app, 0, ORIGIN) == 0
+    assert len(rows_of(app.engine, "SELECT 1 FROM forecasts")) == len(ids)

@@ -17,7 +17,8 @@ from structlog.testing import capture_logs
 from services.ingest.deps import IngestDeps
 from services.ingest.main import make_standalone_app
 from services.kernel.clock import FixedClock, SystemClock
-from services.kernel.security.keys import Role, create_key
+from services.kernel.errors import Unavailable
+from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register
@@ -136,6 +137,20 @@ def test_wrong_credentials_are_few(edge: Edge, keys: dict[str, str]) -> None:
     assert edge.post(keys["admin"]).status_code == 429
     assert edge.post(keys["operator"]).status_code == 202  # verified a moment ago
     assert edge.post("sesame").status_code == 202
+
+
+def test_a_key_that_nobody_can_check_is_not_taken_for_a_wrong_one(
+    edge: Edge, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edge.set(auth_failures_per_min=3)
+    with monkeypatch.context() as away:
+
+        def unreachable(self: KeyVerifier, token: str, now: object) -> None:
+            raise Unavailable("the database cannot be reached")
+
+        away.setattr(KeyVerifier, "verify", unreachable)
+        assert [edge.post(keys["operator"]).status_code for _ in range(6)] == [503] * 6
+    assert edge.post(keys["operator"]).status_code == 202
 
 
 def test_an_address_asks_so_often_and_no_more(edge: Edge) -> None:

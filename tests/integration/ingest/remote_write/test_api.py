@@ -32,7 +32,7 @@ from tests.contract.ingest.prometheus_world import require_prometheus, running_p
 from tests.integration.ingest.conftest import Register
 
 pytestmark = pytest.mark.integration
-PATIENCE_S = 20
+PATIENCE_S = 60
 TOKENS = "output_tokens_per_s"
 RULES = """
 groups:

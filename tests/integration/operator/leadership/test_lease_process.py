@@ -26,7 +26,7 @@ from tests.reported_port import reported_port
 # `slow`: five processes are started, and Leases have to run out.
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-DURATION_S, DEADLINE_S, RETRY_S = 4, 2.5, 0.3
+DURATION_S, DEADLINE_S, RETRY_S = 10, 7.0, 0.3
 
 
 @dataclass
@@ -127,7 +127,7 @@ def test_a_stopped_leader_hands_over_and_a_killed_one_is_replaced_and_nothing_is
     stopped_s = time.monotonic()
     eventually(leader.leads, "the other to lead")
     assert time.monotonic() - stopped_s < DURATION_S - RETRY_S, "it need not wait for the end"
-    assert stopped.process.wait(8) == 0
+    assert stopped.process.wait(60) == 0
 
     standby = crew.start()  # only now: it would stand for the Lease too
     eventually(standby.is_ready, "the new one to stand by")
@@ -138,7 +138,7 @@ def test_a_stopped_leader_hands_over_and_a_killed_one_is_replaced_and_nothing_is
     leader.process.kill()
     killed_s = time.monotonic()
     eventually(standby.leads, "the new one to lead")
-    assert time.monotonic() - killed_s < DURATION_S + 3
+    assert time.monotonic() - killed_s < DURATION_S + 20
     eventually(lambda: len(bench.results()) == 2, "the second action")
     assert bench.results() == [(first, 1, "applied"), (second, 1, "applied")]
     assert bench.lab.replicas("llama") == 7

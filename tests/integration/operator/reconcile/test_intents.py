@@ -11,7 +11,8 @@ import pytest
 
 from services.decision.rows import repository as decision_repository
 from services.operator.kube.client import KubeClient
-from services.operator.reconcile import decision_pass, reconcile_pass
+from services.operator.reconcile import decision_pass, intents_repository, reconcile_pass
+from services.operator.reconcile.intents import store_results
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.reconcile import pools
@@ -271,3 +272,48 @@ def test_a_pass_writes_all_intents_at_once_and_a_quiet_one_none(bench: Bench) ->
     bench.reconcile()
     event.remove(bench.engine, "before_cursor_execute", note)
     assert all(verb == "SELECT" for verb in seen)
+
+
+def test_a_pass_that_was_held_up_does_not_speak_for_another_leaders_scaling(
+    bench: Bench, kill: Kill
+) -> None:
+    """Its row would take the place of the scaling's own record, and the decision be tried again."""
+    ready(bench)
+    decision_id = bench.decide("llama", desired=5)
+    kill(after=True)
+    origin_at, workload_id = bench.rows("decisions")[0]["origin_at"], bench.workload_id("llama")
+    waiting = (origin_at, decision_id, workload_id, 1, 3, 3, "waiting", "", bench.clock.now())
+    with bench.engine.begin() as connection:
+        store_results(connection, [waiting], [])
+    bench.reconcile()
+    assert actions(bench) == [("applied", 3, 5)]
+
+
+def test_what_has_its_action_already_is_not_announced_again(bench: Bench) -> None:
+    """A leader that had read the decision before the action came loads it again."""
+    ready(bench)
+    decision_id = bench.decide("llama", desired=5)
+    now = bench.clock.now()
+    row = {
+        "decision_id": decision_id,
+        "attempt": 1,
+        "origin_at": bench.rows("decisions")[0]["origin_at"].isoformat(),
+        "workload_id": bench.workload_id("llama"),
+        "from_replicas": 3,
+        "to_replicas": 5,
+        "targets": [],
+        "created_at": now.isoformat(),
+    }
+    bench.reconcile()
+    with bench.engine.begin() as connection:
+        assert intents_repository.store_intents(connection, [row]) == set()
+        again = row | {"attempt": 2}
+        assert intents_repository.store_intents(connection, [again]) == {(decision_id, 2)}
+
+
+def test_a_pass_whose_leadership_has_ended_says_nothing(bench: Bench) -> None:
+    ready(bench)
+    bench.decide("llama", desired=3)
+    bench.deps = replace(bench.deps, may_write=iter([True, False, False, False]).__next__)
+    bench.reconcile()
+    assert bench.rows("actions") == []

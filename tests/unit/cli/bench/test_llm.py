@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
-from services.cli.application import app
+from services.cli.application import app, main
 from services.kernel.errors import InvalidInput, Unavailable
 from services.lab.arena import engine
-from services.lab.bench.llm import bench
+from services.lab.bench.llm import bench, serve
 from services.lab.bench.llm.rivals import capacity
 from services.lab.bench.llm.traces.trace_file import read_requests, write_requests
 from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
@@ -65,6 +67,9 @@ def test_a_trace_is_written_the_same_twice(tmp_path: Path) -> None:
         (("--trace", "burst", "--goodput", "much"), "--goodput=much"),
         (("--trace", "burst", "--ttft", "1s"), "--ttft and --tpot: give both or neither"),
         (("--trace", "burst", "--policies", "best"), "--policies=best"),
+        (("--trace", "burst", "--mode", "both"), "--mode=both: must be one of aggregated, "),
+        (("--trace", "burst", "--router", "best"), "--router=best: must be one of round_robin"),
+        (("--trace", "burst", "--policies", "hpa", "--serve"), "--serve: --policies must name"),
     ],
 )
 def test_bad_input_is_one_line(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -72,6 +77,44 @@ def test_bad_input_is_one_line(options: tuple[str, ...], message: str, tmp_path:
     assert isinstance(result.exception, InvalidInput)
     assert message in result.exception.message
     assert not list(tmp_path.iterdir())
+
+
+FINE = {"timestamp": 0, "input_length": 500, "output_length": 5}
+
+
+@pytest.mark.parametrize(
+    ("second", "message"),
+    [
+        ({"timestamp": 2_000_000}, "bad.jsonl:2: .* a hole of over 900 s"),
+        ({"input_length": 0}, "bad.jsonl:2: input_length=0 must be a whole number >= 1"),
+        ({"output_length": 0}, "bad.jsonl:2: output_length=0 must be a whole number >= 1"),
+        ({"timestamp": -1}, "bad.jsonl:2: timestamp=-1 is before 0 of the line above"),
+        ({"input_length": 60_000}, "bad: request 2 has 60000"),
+    ],
+)
+@pytest.mark.parametrize("way", [(), ("--serve", "--port", "0")])
+def test_a_bad_trace_is_one_line_and_exit_2(
+    way: tuple[str, ...],
+    second: dict[str, float],
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for module in (bench, serve):
+        monkeypatch.setattr(module, "ReplayEngine", QueueEngine)
+    path, out = tmp_path / "bad.jsonl", tmp_path / "found.json"
+    ends = [{**FINE, "timestamp": at} for at in (600_000.0, 1_200_000.0)]
+    path.write_text("\n".join(json.dumps(row) for row in (FINE, FINE | second, *ends)))
+    command = ("harmony", "bench", "llm", "--trace", str(path), "--json", str(out), *way)
+    monkeypatch.setattr(sys, "argv", [*command, "--keep", str(tmp_path / "kept")])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.strip().splitlines()
+    assert len(said) == 1
+    assert re.search(message, said[0])
+    assert [found.name for found in tmp_path.iterdir()] == ["bad.jsonl"]
 
 
 def test_without_the_engine_nothing_is_written(

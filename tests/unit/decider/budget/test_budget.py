@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import Control, Hardware, Limits, Reason, ReplicaState, Sla
+from decider.budget import budget
 from decider.budget.budget import Quota, quota_of
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.config import DecideConfig
@@ -327,3 +328,25 @@ def test_shards_settle_and_keep_the_budget() -> None:
     assert max(moves[-2:]) <= 20
     weight = {w: sum(spec[s, i] for s in range(3) for i in (w, w + 3)) for w in range(3)}
     assert weight[2] >= weight[1] >= weight[0]
+
+
+def test_one_that_asks_for_all_the_world_does_not_make_the_others_tables_as_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One table holds all workloads, and was as wide as the most that one of them asked for."""
+    widths: list[int] = []
+    allocate_ = budget.allocate
+
+    def watched(claims: Claims, gpus: int) -> object:
+        widths.append(claims.loss.shape[1])
+        return allocate_(claims, gpus)
+
+    monkeypatch.setattr(budget, "allocate", watched)
+    owners = [workload("a"), workload("greedy", limits=Limits(1, 100_000))]
+    paths = np.stack([noisy(80.0), noisy(1e6, 1)])
+    calm, greedy = decide_shard(shard(paths, owners, budgets={"H100": 6000}), CONFIG, NOW_S)
+    assert max(widths) <= 6001
+    assert calm.final >= 8
+    assert greedy.final == 6000 - calm.final
+    unbounded = decide_shard(shard(paths, owners), CONFIG, NOW_S)
+    assert unbounded[1].final > 90_000

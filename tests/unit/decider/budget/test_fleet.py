@@ -95,9 +95,9 @@ def test_the_greedy_repair_alone_would_miss_it() -> None:
 def test_ten_thousand_workloads_are_shared_in_seconds() -> None:
     claims = random_claims(0, 10_000, shape="jagged", span_most=60)
     budget = budget_between(claims, 0.5)
-    started_s = time.perf_counter()
+    started_s = time.process_time()
     found = allocate(claims, budget)
-    took_s = time.perf_counter() - started_s
+    took_s = time.process_time() - started_s
     offset = np.arange(claims.loss.shape[1])
     is_open = claims.low[:, None] + offset <= claims.wanted[:, None]
     problem = Choices(

@@ -103,3 +103,24 @@ def test_options_name_what_limits_them() -> None:
     assert limit(asked(9, h100(3, held="gone"), l4(held="gone"))) == "held"
     closed = frozenset({"H100", "L4"})
     assert limit(asked(9, h100(3), l4(), closed_types=closed)) == "gpu_budget"
+
+
+@pytest.mark.parametrize(
+    ("ratios", "wanted", "low"),
+    [
+        ((1.0, 1e39), 100_000, 50_000),
+        ((1e-29, 1e3), 100_000, 3),
+        ((1.0, 1.1, 1.3), 99_999, 0),
+        ((1.0, 1.1, 1.2, 1.3, 1.4, 1.5, 1.6, 1.7), 100_000, 50_000),
+    ],
+)
+def test_no_ratio_and_no_bound_that_admission_lets_in_makes_more_mixes_than_memory_holds(
+    ratios: tuple[float, ...], wanted: int, low: int
+) -> None:
+    states = tuple(
+        VariantState(f"v{i}", f"T{i}", 1, ratio, 3.0 + i, most=100_000)
+        for i, ratio in enumerate(ratios)
+    )
+    options = make_options(asked(wanted, *states, low=low))
+    assert len(options.counts) <= 310_000
+    assert options.is_enough[options.best()]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
-from decider.tables.demand_law import DemandLaw
+from decider.tables.demand_law import DemandLaw, pieces_of
 from tests.unit.decider.tables.exact_cases import LEVELS, demand_points, steps_of
 
 
@@ -32,3 +32,12 @@ def test_crossing_quantiles_are_straightened() -> None:
     values = 10.0 + np.arange(LEVELS.size, dtype=float)
     values[5] = values[4] - 1e-6
     assert (np.diff(DemandLaw.of([steps_of(values)]).knots) >= 0).all()
+
+
+@pytest.mark.parametrize("level", [1.0, 1e6, 1e12, 1e25])
+def test_a_demand_without_spread_has_pieces_however_many_replicas_it_is_worth(level: float) -> None:
+    """A capacity that is a slip of a unit makes a demand of 1e12 replicas."""
+    law = DemandLaw.of([steps_of(np.full(LEVELS.size, level))])
+    pieces = pieces_of(law, np.zeros(1), np.ones(1))
+    assert (np.diff(pieces.knots) > 0).all()
+    assert np.isfinite(pieces.jump).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
@@ -88,3 +89,19 @@ def test_an_objective_alone_is_enough_to_be_pulled_for() -> None:
     assert not WorkloadCatalog().learn(ROW, spec).has_query
     found = WorkloadCatalog().learn(ROW, spec | {"sla": {"objective": OBJECTIVE}})
     assert found.has_query
+
+
+def test_a_load_has_a_bound_and_a_counter_is_bounded_by_its_rate_alone() -> None:
+    indicators = [one for one in SPEC["indicators"] if isinstance(one, dict)]
+    spec = SPEC | {
+        "indicators": [*indicators, {"name": "heat_c", "level": 3}],
+        "capacity": {
+            "per_replica": 100.0,
+            "also_bound_by": [{"indicator": "tokens", "per_replica": 7e5}],
+        },
+    }
+    found = WorkloadCatalog().learn(ROW, spec).indicators
+    assert (found["load_rps"].largest_sample, found["load_rps"].largest_step) == (1e6, 1e6)
+    assert (found["tokens"].largest_sample, found["tokens"].largest_step) == (9e18, 7e9)
+    assert (found["heat_c"].largest_sample, found["heat_c"].largest_step) == (9e18, math.inf)
+    assert [name for name, one in found.items() if one.is_gauge_load] == ["load_rps"]

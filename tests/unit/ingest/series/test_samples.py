@@ -11,6 +11,7 @@ from hypothesis import given, strategies as st
 from services.ingest.series.samples import (
     ANCIENT,
     FUTURE,
+    IMPLAUSIBLE,
     NEGATIVE,
     NOT_FINITE,
     OUT_OF_RANGE,
@@ -25,7 +26,9 @@ from services.ingest.series.samples import (
     to_us,
 )
 
-BOUNDS = Bounds(np.array([100, 100]), np.array([200, 300]), np.array([False, True]))
+BOUNDS = Bounds(
+    np.array([100, 100]), np.array([200, 300]), np.array([False, True]), np.array([2e18, 5.0])
+)
 ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
 
 
@@ -36,6 +39,8 @@ ANY_FLOAT = st.floats(allow_nan=True, allow_infinity=True)
         (0, 150, float("-inf"), NOT_FINITE),
         (0, 150, 9.223372036854776e18, OUT_OF_RANGE),
         (0, 150, -0.5, NEGATIVE),
+        (0, 150, 2.5e18, IMPLAUSIBLE),
+        (1, 150, 5.5, IMPLAUSIBLE),
         (0, 201, 1.0, FUTURE),
         (0, 99, 1.0, ANCIENT),
         (0, 99, float("nan"), NOT_FINITE),
@@ -49,7 +54,7 @@ def test_each_reason(series: int, at_us: int, value: float, reason: str) -> None
 
 @pytest.mark.parametrize(
     ("series", "at_us", "value"),
-    [(0, 100, 0.0), (0, 200, 1e18), (1, 300, 1.0), (1, 150, -4.0), (0, 150, -0.0)],
+    [(0, 100, 0.0), (0, 200, 1e18), (1, 300, 1.0), (1, 150, -4.0), (1, 150, 5.0), (0, 150, -0.0)],
 )
 def test_what_is_usable(series: int, at_us: int, value: float) -> None:
     accepted, refused = screen(make_samples([series], [at_us], [value]), BOUNDS)

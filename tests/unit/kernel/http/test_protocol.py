@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from services.kernel.http.protocol import ProblemProtocol, unreadable
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 READABLE = b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n"
 
 

@@ -14,12 +14,14 @@ from scipy.optimize import isotonic_regression
 from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
 from services.lab.arena.alone import AloneLaw, measure_alone
-from services.lab.arena.engine import ReplayEngine
+from services.lab.arena.engine import POOLS, ReplayEngine
 from services.lab.arena.goals import missed_goals
+from services.lab.arena.loop import DECODE, PREFILL, SERVE
 from services.lab.arena.requests import (
     FloatArray,
     LengthMix,
     RequestList,
+    ServedRequests,
     Shape,
     poisson_requests,
 )
@@ -28,8 +30,14 @@ from services.lab.bench.llm.traces.trace import LlmTrace
 LIMIT_SHARE = 0.05
 """A worker is full where this share of requests misses a goal, beyond those that would alone."""
 _N_WORKERS, _MINUTES, _WARM_MINUTES = 4, 12.0, 2.0
+_N_DECODE_WORKERS, _POOL_MINUTES = 2, 5.0
+"""Of two pools: one thing binds, and it is soon seen."""
+_NO_GOAL = 1e12
+_N_OTHERS = 16
+"""Workers of the other pool for each that is measured: they are never short."""
 _RUNGS = 0.3 * 1.25 ** np.arange(9)
-"""Rates tried, over one that a batch of 16 would finish: from clearly too few to far too many."""
+"""Rates tried, over one that a batch would finish: from clearly too few to far too many."""
+_BATCH, _DECODE_BATCH = 16, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,22 +78,32 @@ def law_of_limits(limits: Sequence[float], inputs: float, outputs: float) -> Wor
     return WorkLaw(max(whole - by_input - by_output, 0.0), by_input / inputs, by_output / outputs)
 
 
-def measure_work(engine: ReplayEngine, trace: LlmTrace) -> WorkLaw:
+def measure_works(engine: ReplayEngine, trace: LlmTrace) -> dict[str, WorkLaw]:
+    """The law of a worker of each of the engine's pools."""
+    return {pool: measure_work(engine, trace, pool) for pool in POOLS[engine.choice.mode]}
+
+
+def measure_work(engine: ReplayEngine, trace: LlmTrace, pool: str = SERVE) -> WorkLaw:
     """The law of a trace's lengths under its goals, by replays of 12 minutes on four workers.
 
     One worker alone would be called full too early where few requests are long: most of what then
-    misses stands behind one of those.
+    misses stands behind one of those. Of two pools the other one has workers in plenty. Answers
+    are nothing to prefill; what decode has no room for waits as a prompt: both goals count for it.
 
     Raises:
         InvalidInput: Requests miss their goals at the lowest rate.
     """
     shape, alone = trace.shape, measure_alone(engine)
+    if pool == PREFILL:
+        shape = replace(shape, mean_output=1.0, max_output=1)
     most = min(engine.about["max_model_tokens"], engine.about["kv_tokens"]) - 2 * shape.max_output
     longer = replace(
         shape, mean_input=2.0 * shape.mean_input, max_input=min(2 * shape.max_input, most)
     )
     answers = replace(shape, mean_output=2.0 * shape.mean_output, max_output=2 * shape.max_output)
-    limits = tuple(_limit(engine, alone, trace, one) for one in (shape, longer, answers))
+    measured = _Measured(engine, alone, trace, pool)
+    limits = [_limit(measured, one) for one in (shape, longer)]
+    limits.append(limits[0] if pool == PREFILL else _limit(measured, answers))
     if limits[0] == 0:
         raise InvalidInput(
             f"{trace.name}: on {trace.gpu} more than {LIMIT_SHARE:.0%} of the requests miss ttft "
@@ -97,28 +115,77 @@ def measure_work(engine: ReplayEngine, trace: LlmTrace) -> WorkLaw:
     return law_of_limits(found, shape.mean_input, shape.mean_output)
 
 
-def _limit(engine: ReplayEngine, alone: AloneLaw, trace: LlmTrace, shape: Shape) -> float:
+@dataclass(frozen=True, slots=True)
+class _Measured:
+    """What is measured: the workers of a pool, by a trace's lengths and goals."""
+
+    engine: ReplayEngine
+    alone: AloneLaw
+    trace: LlmTrace
+    pool: str
+
+    @property
+    def n_workers(self) -> int:
+        """How many there are."""
+        return _N_DECODE_WORKERS if self.pool == DECODE else _N_WORKERS
+
+    @property
+    def minutes(self) -> float:
+        """How long each replay is."""
+        return _MINUTES if self.pool == SERVE else _POOL_MINUTES
+
+    @property
+    def workers(self) -> int | dict[str, int]:
+        """Workers of all pools."""
+        if self.pool == SERVE:
+            return self.n_workers
+        others = dict.fromkeys((PREFILL, DECODE), _N_OTHERS * self.n_workers)
+        return others | {self.pool: self.n_workers}
+
+    def full_rps(self, shape: Shape) -> float:
+        """Requests/s that a full batch of a worker would finish, at the speed of one alone."""
+        first_s = float(self.alone.first_token_s(np.array([shape.mean_input]))[0])
+        answer_s = shape.mean_output * self.alone.token_s
+        if self.pool == PREFILL:
+            return 1.0 / first_s
+        if self.pool == DECODE:
+            room: float = self.engine.about["kv_tokens"] / (shape.mean_input + shape.mean_output)
+            return min(_DECODE_BATCH, room) / answer_s
+        return 1.0 / (first_s + answer_s / _BATCH)
+
+    def missed(self, requests: RequestList, served: ServedRequests) -> float:
+        """Share of requests after the warm-up that missed what the pool keeps, beyond the floor."""
+        found, goals = missed_goals(served, self.trace.goals), self.trace.goals
+        goal = found.ttft if self.pool == PREFILL else found.either
+        if self.pool == PREFILL:
+            goals = replace(goals, tpot_ms=_NO_GOAL)
+        floor = self.alone.floor(requests, goals)
+        share = float(goal[requests.arrival_ms >= _WARM_MINUTES * 60e3].mean())
+        # Where everything misses alone, no rate would miss more.
+        return share - floor if floor + LIMIT_SHARE < 1 else 1.0
+
+
+def _limit(measured: _Measured, shape: Shape) -> float:
     """Requests/s of a worker at which `LIMIT_SHARE` more of them miss than alone; 0: at none."""
+    trace = measured.trace
     mix = LengthMix(
         trace.name,
         trace.requests.input_tokens / trace.shape.mean_input,
         trace.requests.output_tokens / trace.shape.mean_output,
     )
-    first_s = float(alone.first_token_s(np.array([shape.mean_input]))[0])
-    rates = np.asarray(_RUNGS / (first_s + shape.mean_output * alone.token_s / 16.0), float)
+    rates = np.asarray(_RUNGS * measured.full_rps(shape), float)
     lists = [
         poisson_requests(
-            float(rate) * _N_WORKERS, _MINUTES, shape, mix, make_rng(7, "bench", "llm", "limit", at)
+            float(rate) * measured.n_workers,
+            measured.minutes,
+            shape,
+            mix,
+            make_rng(7, "bench", "llm", "limit", at),
         )
         for at, rate in enumerate(rates)
     ]
-    missed = []
-    for requests, served in zip(lists, engine.replay_each(lists, _N_WORKERS), strict=True):
-        counted = requests.arrival_ms >= _WARM_MINUTES * 60e3
-        share = float(missed_goals(served, trace.goals).either[counted].mean())
-        floor = alone.floor(requests, trace.goals)
-        # Where everything misses alone, no rate would miss more.
-        missed.append(share - floor if floor + LIMIT_SHARE < 1 else 1.0)
+    served = measured.engine.replay_each(lists, measured.workers)
+    missed = [measured.missed(*both) for both in zip(lists, served, strict=True)]
     return limit_of(rates, np.array(missed))
 
 

@@ -9,6 +9,7 @@ from services.kernel.clock import make_rng
 from services.kernel.errors import InvalidInput
 from services.lab.arena.goals import RequestGoals
 from services.lab.bench.llm.traces.made import FAST, MADE, MAX_WORKERS, WARM_S, made_trace
+from services.lab.bench.llm.traces.prefixes import with_shared_prefixes
 from services.lab.bench.llm.traces.real import REAL, SERVEGEN, multiplied, real_trace
 from services.lab.bench.llm.traces.trace import LlmTrace
 from services.lab.bench.llm.traces.trace_file import read_requests
@@ -32,6 +33,7 @@ class TraceChoice:
         rate: What its usual rate of requests is multiplied by.
         gpu: GPU type.
         goals: What a request is promised.
+        prefixes: Texts that prompts begin with; 0: as in the trace.
     """
 
     name: str
@@ -39,6 +41,7 @@ class TraceChoice:
     rate: float = 1.0
     gpu: str | None = None
     goals: RequestGoals | None = None
+    prefixes: int = 0
 
 
 def load_trace(choice: TraceChoice, seed: int) -> LlmTrace:
@@ -49,10 +52,16 @@ def load_trace(choice: TraceChoice, seed: int) -> LlmTrace:
     """
     if not 0 < choice.rate < float("inf"):
         raise InvalidInput(f"--rate={choice.rate:g} must be > 0")
+    if choice.prefixes < 0:
+        raise InvalidInput(f"--prefixes={choice.prefixes} must be >= 0")
     found = _load(choice, seed)
+    requests = found.requests
+    if choice.prefixes > 0:
+        rng = make_rng(seed, "bench", "llm", found.name, "prefixes")
+        requests = with_shared_prefixes(requests, choice.prefixes, rng)
     return LlmTrace(
         found.name,
-        found.requests,
+        requests,
         choice.goals or found.goals,
         choice.gpu or found.gpu,
         found.max_workers,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,6 +77,7 @@ class QueueEngine:
                 seen = at if not done.size else int(done.max()) + 1
                 in_hand = int((ends[:at] > tick_s).sum())
                 tick = _tick(tick_s, pool, requests, at - arrived, done, in_hand)
+                tick = replace(tick, finished=replace(tick.finished, ttft_ms=np.array(ttft)[done]))
                 arrived = at
                 targets = policy.on_tick(tick)
                 decided.append(LoopDecision(tick_s, dict(targets.counts)))
@@ -92,7 +94,7 @@ class QueueEngine:
         return LoopResult(
             served=_served(ttft),
             arrival_ms=requests.arrival_ms,
-            alive={SERVE: _timeline(everyone)},
+            alive={SERVE: timeline(everyone)},
             events={SERVE: 0},
             decided=tuple(decided),
             gpus={SERVE: 1},
@@ -134,7 +136,7 @@ def _tick(
     ready = sum(worker.ready_s <= now_s for worker in pool)
     finished = FinishedRequests(
         np.zeros(done.size),
-        np.zeros(done.size),
+        np.full(done.size, 20.0),
         requests.input_tokens[done].astype(float),
         requests.output_tokens[done].astype(float),
     )
@@ -144,7 +146,8 @@ def _tick(
     return LoopTick(now_s, counts, arrived, finished, running, in_hand - running, usage)
 
 
-def _timeline(everyone: list[QueueWorker]) -> WorkerTimeline:
+def timeline(everyone: list[QueueWorker]) -> WorkerTimeline:
+    """Workers that were alive, over time."""
     moves = sorted(
         [(worker.asked_s, 1) for worker in everyone]
         + [(worker.leaves_s, -1) for worker in everyone if worker.leaves_s < float("inf")]

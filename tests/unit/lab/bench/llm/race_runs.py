@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from services.lab.arena.loop import SERVE
 from services.lab.bench.llm.runs import RaceRun
 from services.lab.bench.llm.score import RunMinutes
 
@@ -15,14 +16,16 @@ def race_run(
 ) -> RaceRun:
     """Ten scored minutes of 10,000 requests, a goodput and GPU-hours in each half alike."""
     requests = np.full(N_MINUTES, 10_000)
+    good = np.rint(requests * goodput).astype(int)
     gpu_s = np.full(N_MINUTES, hours * 3600.0 / (LAST - FIRST))
     minutes = RunMinutes(
-        requests, np.rint(requests * goodput).astype(int), gpu_s, np.ones(N_MINUTES, np.int64)
+        requests, good, {SERVE: requests - good}, gpu_s, np.ones(N_MINUTES, np.int64)
     )
     fields = {
         "trace": "shop",
         "startup_s": 60.0,
         "gpu": "h200_sxm",
+        "mode": "aggregated",
         "policy": policy,
         "setting": setting,
         "seed": 7,

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from services.kernel.errors import InvalidInput
+from services.lab.arena.engine import EngineChoice
 from services.lab.bench.llm import bench
 from services.lab.bench.llm.bench import LlmBench, bench_llm
 from services.lab.bench.llm.keep import KeptRuns
 from services.lab.bench.llm.rivals import capacity
-from services.lab.bench.llm.traces.load import TraceChoice
+from services.lab.bench.llm.traces.load import TraceChoice, load_trace
 from services.lab.bench.llm.traces.trace_file import write_requests
 from tests.unit.lab.bench.llm.queue_engine import GOALS, QueueEngine, small_trace
 
@@ -60,18 +61,33 @@ def test_a_document_of_runs_and_figures(file: str, tmp_path: Path) -> None:
     ("changed", "message"),
     [
         ({"policies": ("best",)}, "--policies=best: must be of harmony"),
-        ({"mode": "both"}, "--mode=both"),
+        ({"mode": "both"}, "--mode=both: must be one of aggregated, disaggregated"),
         ({"startups_s": (-1.0,)}, "--startup=-1 must be >= 0"),
         ({"startups_s": (4000.0,)}, "cannot be scored at a start-up of 4000 s"),
         ({"goodputs": (1.0,)}, r"--goodput=1 must lie in \(0, 1\)"),
         ({"traces": ()}, "must each name at least one"),
         ({"traces": (TraceChoice("azure"),)}, "needs the public traces"),
-        ({"router": "best"}, "router=best"),
+        ({"router": "best"}, "--router=best: must be one of round_robin, kv_router"),
     ],
 )
 def test_bad_input_is_refused(file: str, changed: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         bench_llm(small_bench(file, **changed), KeptRuns(), lambda _text: None)
+
+
+def test_the_prior_is_of_another_gpu_than_the_one_that_serves(file: str) -> None:
+    asked: list[str] = []
+
+    def engine(choice: EngineChoice) -> QueueEngine:
+        asked.append(choice.gpu)
+        return QueueEngine(choice)
+
+    for gpu, prior in (("h200_sxm", "h100_sxm"), ("h100_sxm", "h200_sxm")):
+        trace = load_trace(TraceChoice(file, goals=GOALS, gpu=gpu), 7)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(bench, "ReplayEngine", engine)
+            bench.prior_laws(small_bench(file), trace, KeptRuns(), lambda _text: None)
+        assert asked.pop() == prior
 
 
 def test_an_over_long_request_is_named(file: str) -> None:

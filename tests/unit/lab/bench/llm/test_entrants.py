@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from services.lab.arena.loop import SERVE
 from services.lab.bench.llm.entrants import PLANNERS, SLO_SCALES, harmony_setup, stated_loads
 from services.lab.bench.llm.families import N_SETTINGS
 from services.lab.bench.llm.race import Race
@@ -11,7 +12,7 @@ from services.lab.bench.llm.rivals.capacity import WorkLaw
 from services.lab.bench.llm_product.setup import INPUT, OUTPUT, REQUESTS
 from tests.unit.lab.bench.llm.queue_engine import GOALS, small_trace
 
-RACE = Race(small_trace(history=True), 7, 60.0, WorkLaw(0.5, 0.0, 0.0))
+RACE = Race(small_trace(history=True), 7, 60.0, {SERVE: WorkLaw(0.5, 0.0, 0.0)})
 
 
 def test_loads_of_a_full_replica_are_stated_where_they_bind() -> None:
@@ -22,10 +23,10 @@ def test_loads_of_a_full_replica_are_stated_where_they_bind() -> None:
 
 
 def test_harmony_is_told_no_more_than_its_setup() -> None:
-    setup = harmony_setup(RACE, 0.99, WorkLaw(0.25, 0.0, 0.0))
+    setup = harmony_setup(RACE, 0.99, {SERVE: WorkLaw(0.25, 0.0, 0.0)})
     assert setup.stated == pytest.approx({REQUESTS: 4.0})
     assert (setup.promise, setup.startup_s, setup.goals) == (0.99, 60.0, GOALS)
-    assert (setup.initial, setup.max_replicas) == (RACE.initial, 16)
+    assert (setup.initial, setup.max_replicas) == (RACE.initial[SERVE], 16)
 
 
 def test_the_planner_gets_the_history_and_its_goals_scaled() -> None:

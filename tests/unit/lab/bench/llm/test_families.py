@@ -15,7 +15,7 @@ from services.lab.bench.llm.race import Race
 from services.lab.bench.llm.rivals.capacity import WorkLaw
 from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
 
-RACE = Race(small_trace(), 7, 30.0, WorkLaw(0.5, 0.0, 0.0))
+RACE = Race(small_trace(), 7, 30.0, {SERVE: WorkLaw(0.5, 0.0, 0.0)})
 
 
 def test_every_family_has_as_many_settings() -> None:
@@ -29,7 +29,7 @@ def test_settings_go_from_lean_to_rich(name: str) -> None:
     family, setup = FAMILIES[name], RACE.setup
     hours = []
     for setting in (family.settings[0], family.settings[-1]):
-        policy = family.make(RACE, setting)
+        policy = family.policy(RACE, setting)
         found = QueueEngine().loop(RACE.trace.requests, setup, policy)
         hours.append(found.alive[SERVE].worker_s(60.0, 660.0))
     assert hours[0] < hours[1] or name.endswith("_kv")

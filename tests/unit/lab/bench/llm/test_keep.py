@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+from services.lab.arena.loop import SERVE
 from services.lab.bench.llm.keep import KeptRuns, code_digest, trace_digest, track_key
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals.capacity import WorkLaw
@@ -13,7 +14,7 @@ from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
 
 
 def track() -> RaceTrack:
-    race = Race(small_trace(), 7, 60.0, WorkLaw(0.5, 0.0, 0.0))
+    race = Race(small_trace(), 7, 60.0, {SERVE: WorkLaw(0.5, 0.0, 0.0)})
     return RaceTrack(race, cast("Any", QueueEngine()))
 
 
@@ -49,7 +50,7 @@ def test_a_key_names_all_that_a_run_depends_on() -> None:
         replace(one.race, startup_s=90.0),
         replace(one.race, router="kv_router"),
         replace(one.race, trace=small_trace(8)),
-        replace(one.race, law=WorkLaw(1.5, 0.0, 0.0)),
+        replace(one.race, laws={SERVE: WorkLaw(1.5, 0.0, 0.0)}),
     ]
     assert all(track_key(replace(one, race=race)) != key for race in others)
     assert track_key(one, ("decider",)) != key

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from services.kernel.errors import InvalidInput
+from services.lab.arena.loop import SERVE
 from services.lab.bench.llm.families import N_SETTINGS
 from services.lab.bench.llm.keep import KeptRuns
 from services.lab.bench.llm.race import Race, RaceTrack
@@ -17,7 +18,7 @@ from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
 
 
 def runner(engine: QueueEngine, folder: Path | None = None) -> RaceRunner:
-    race = Race(small_trace(), 7, 30.0, WorkLaw(0.5, 0.0, 0.0))
+    race = Race(small_trace(), 7, 30.0, {SERVE: WorkLaw(0.5, 0.0, 0.0)})
     return RaceRunner(RaceTrack(race, cast("Any", engine)), KeptRuns(folder), lambda _text: None)
 
 

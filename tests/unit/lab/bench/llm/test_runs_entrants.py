@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from services.kernel.errors import InvalidInput
-from services.lab.arena.loop import LoopResult, LoopSetup
+from services.lab.arena.loop import SERVE, LoopResult, LoopSetup
 from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.arena.requests import RequestList
 from services.lab.bench.llm import runs
@@ -45,7 +45,8 @@ class Databases:
         yield "postgresql://none"
 
 
-RACE = Race(small_trace(), 7, 30.0, WorkLaw(0.5, 0.0, 0.0), prior=WorkLaw(0.25, 0.0, 0.0))
+LAWS, PRIORS = ({SERVE: WorkLaw(seconds, 0.0, 0.0)} for seconds in (0.5, 0.25))
+RACE = Race(small_trace(), 7, 30.0, LAWS, priors=PRIORS)
 
 
 def runner(databases: Databases | None = None, race: Race = RACE) -> RaceRunner:
@@ -73,7 +74,7 @@ def test_harmony_is_told_a_wrong_capacity_or_the_right_one(
 
 
 def test_without_a_prior_or_a_database_harmony_does_not_run() -> None:
-    for one in (runner(), runner(Databases(), replace(RACE, prior=None))):
+    for one in (runner(), runner(Databases(), replace(RACE, priors=None))):
         with pytest.raises(InvalidInput, match="--policies=harmony: needs a database and a prior"):
             one.run("harmony")
 

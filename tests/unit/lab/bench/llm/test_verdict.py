@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from services.lab.bench.llm.cells import cells_of
@@ -71,9 +73,30 @@ def test_a_promise_of_99_percent_as_deployed() -> None:
         race_run("harmony", 0.99, 0.995, 4.0, trace="mill"),
         race_run("harmony", 0.95, 0.5, 4.0),
     ]
-    assert deployed(cells_of(runs)) == {
-        "promised": 0.99,
-        "goodput_min": pytest.approx(0.99),
-        "goodput_max": pytest.approx(0.995),
-    }
+    found = deployed(cells_of(runs))
+    assert (found["promised"], found["interval_min"]) == (0.99, None)
+    assert found["goodput_min"] == pytest.approx(0.99)
+    assert found["goodput_max"] == pytest.approx(0.995)
+    assert [row["trace"] for row in found["cells"]] == ["shop", "mill"]
     assert deployed([])["goodput_min"] is None
+
+
+def test_a_promise_has_an_interval_over_seeds() -> None:
+    goodputs = {7: 0.98, 8: 0.99, 9: 1.0}
+    runs = [race_run("harmony", 0.99, share, 4.0, seed=seed) for seed, share in goodputs.items()]
+    found = deployed(cells_of(runs))
+    # of a mean of three the spread is that of the three over the root of three, times Student's t
+    half = 0.01 / 3**0.5 * 2.91999
+    assert found["cells"][0]["interval"] == pytest.approx([0.99 - half, 1.0], abs=1e-4)
+    assert found["interval_min"] == pytest.approx(0.99 - half, abs=1e-4)
+
+
+def test_intervals_are_of_the_spread_between_seeds() -> None:
+    runs = []
+    for seed, factor in ((7, 1.4), (8, 1.5), (9, 1.6)):
+        runs += family("harmony", factor, seed=seed) + family("oracle", 1.0, seed=seed)
+    found = summarise(cells_of(runs), [0.99])["0.99"]
+    low, high = found["interval"]["vs_oracle"]
+    assert found["vs_oracle"] == pytest.approx(1.5)
+    assert low * high == pytest.approx(1.5**2, rel=1e-6)
+    assert math.log(high / 1.5) == pytest.approx(2.92 * 0.1 / 1.5 / 3**0.5, rel=0.02)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from services.kernel.errors import InvalidInput
@@ -37,11 +38,20 @@ def test_a_file_is_a_trace(tmp_path: Path) -> None:
         (TraceChoice("nowhere.jsonl"), "must be a file or one of azure, mooncake"),
         (TraceChoice("burst", rate=0.0), "--rate=0 must be > 0"),
         (TraceChoice("burst", rate=float("nan")), "--rate=nan must be > 0"),
+        (TraceChoice("burst", prefixes=-1), "--prefixes=-1 must be >= 0"),
     ],
 )
 def test_what_is_no_trace_is_refused(choice: TraceChoice, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
         load_trace(choice, 7)
+
+
+def test_prompts_begin_alike_where_that_is_asked_for() -> None:
+    plain, shared = (load_trace(TraceChoice("burst", prefixes=n), 7).requests for n in (0, 4))
+    assert plain.prefix is None
+    assert shared.prefix is not None
+    assert {blocks[0] for blocks in shared.prefix if blocks} == {0, 2, 4, 6}
+    assert np.array_equal(plain.input_tokens, shared.input_tokens)
 
 
 def test_a_recording_stays_the_same_whatever_the_seed() -> None:

@@ -1,0 +1,221 @@
+"""Faults of processes: killed, paused, restarted, with a wrong clock, two that lead."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+
+import psutil
+
+from services.lab.bench.faults.kinds import PROCESSES
+from services.lab.bench.faults.rig import FaultRig
+from services.platform.child import Child
+
+_LEADS_WITHIN_S = 40.0
+
+
+class KillProcess:
+    """A process ends at once, or as it is asked to."""
+
+    is_threaded = False
+
+    def __init__(self, name: str, *, is_asked: bool = False) -> None:
+        """Kill the process of this name; `is_asked`: let it end in order."""
+        self._name = name
+        self._is_asked = is_asked
+        self._pid = 0
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Send the signal, once the process lives."""
+        child = rig.child(self._name)
+        if not child.is_alive():
+            return False
+        self._pid = child.pid
+        child.send(child.spec.endings[0] if self._is_asked else signal.SIGKILL)
+        return True
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """Nothing."""
+        return True
+
+    def end(self, rig: FaultRig) -> bool:
+        """It is started again by what looks after it."""
+        return True
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """Another process has its place."""
+        child = rig.child(self._name)
+        return bool(self._pid) and child.pid != self._pid and child.is_alive()
+
+
+class PauseProcess:
+    """A process and its children stand still."""
+
+    is_threaded = False
+
+    def __init__(self, name: str) -> None:
+        """Pause the process of this name."""
+        self._name = name
+        self._stopped: list[psutil.Process] = []
+        self._was_seen = False
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Stop it, once it lives."""
+        child = rig.child(self._name)
+        if not child.is_alive():
+            return False
+        self._stopped = _family(child.pid)
+        for process in self._stopped:
+            with suppress(psutil.NoSuchProcess):
+                process.suspend()
+        return bool(self._stopped)
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """See that it stands still."""
+        with suppress(psutil.NoSuchProcess):
+            self._was_seen |= self._stopped[0].status() == psutil.STATUS_STOPPED
+        return True
+
+    def end(self, rig: FaultRig) -> bool:
+        """Let it go on."""
+        self.go_on(rig)
+        for process in reversed(self._stopped):
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+        return True
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """It was seen to stand still."""
+        return self._was_seen
+
+
+class SkewClock:
+    """A process is started again with a clock that is wrong."""
+
+    is_threaded = False
+
+    def __init__(self, name: str, skew_s: float) -> None:
+        """Let the clock of the process of this name be wrong by `skew_s`."""
+        self._name = name
+        self._skew_s = skew_s
+        self._was_seen = False
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Start it with the clock of a replay, which the rig sets."""
+        rig.skews[self] = self._skew_s
+        self._start(rig, "replay")
+        return True
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """See that it runs with that clock."""
+        with suppress(psutil.Error):
+            environ = psutil.Process(rig.child(self._name).pid).environ()
+            self._was_seen |= environ.get("HARMONY_CLOCK") == "replay" and rig.is_skewed()
+        return True
+
+    def end(self, rig: FaultRig) -> bool:
+        """Start it with the wall clock."""
+        del rig.skews[self]
+        self._start(rig, "system")
+        return True
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """It was seen with the wrong clock."""
+        return self._was_seen
+
+    def _start(self, rig: FaultRig, clock: str) -> None:
+        child = rig.child(self._name)
+        child.kill()
+        env = {**child.spec.env, "HARMONY_CLOCK": clock}
+        rig.platform.supervisor.start(replace(child.spec, env=env))
+
+
+class LeadTwice:
+    """A second operator takes over from one that stands still, which then goes on."""
+
+    is_threaded = False
+
+    def __init__(self) -> None:
+        self._pause = PauseProcess("operator")
+        self._second: Child | None = None
+        self._has_led = False
+        self._patient_until_s = 0.0
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Start the second operator, and stop the first."""
+        if not self._pause.begin(rig):
+            return False
+        spec = replace(rig.child("operator").spec, name="operator-second")
+        self._patient_until_s = time.monotonic() + _LEADS_WITHIN_S
+        self._second = Child(spec, rig.platform.folder / "logs" / "operator-second.log")
+        return True
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """Wake the first as soon as the second leads."""
+        if not self._has_led and self._second is not None:
+            self._has_led = f"_{self._second.pid}_" in rig.lease_holder()
+            if self._has_led:
+                self._pause.end(rig)
+        return True
+
+    def end(self, rig: FaultRig) -> bool:
+        """The second is killed while it leads; it is given a while to begin."""
+        self.go_on(rig)
+        if not self._has_led and time.monotonic() < self._patient_until_s:
+            return False
+        self._pause.end(rig)
+        if self._second is not None and self._second.is_alive():
+            self._second.kill()
+        return True
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """The second was seen to lead."""
+        return self._has_led
+
+
+class Upgrade:
+    """Each process in turn ends in order and is started again, while the others go on."""
+
+    is_threaded = False
+
+    def __init__(self) -> None:
+        self._steps: Iterator[bool] | None = None
+        self._n_replaced = 0
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Begin with the first."""
+        self._steps = self._replace_all(rig)
+        return True
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """Go on where the last one is back."""
+        return self._steps is not None and next(self._steps, True)
+
+    def end(self, rig: FaultRig) -> bool:
+        """Those that were not reached are left."""
+        return True
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """At least two have been replaced."""
+        return self._n_replaced >= 2
+
+    def _replace_all(self, rig: FaultRig) -> Iterator[bool]:
+        for name in PROCESSES:
+            child = rig.child(name)
+            pid = child.pid
+            child.send(signal.SIGTERM)
+            while (new := rig.child(name)).pid == pid or not new.is_alive():
+                yield False
+            self._n_replaced += 1
+
+
+def _family(pid: int) -> list[psutil.Process]:
+    """A process and all that it has started, parents first; none where it has gone."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []

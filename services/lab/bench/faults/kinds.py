@@ -1,0 +1,71 @@
+"""The kinds of fault that a schedule draws from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+PROCESSES = (
+    "admin",
+    "ingest",
+    "operator",
+    "worker-pipeline",
+    "worker-forecast",
+    "worker-fit",
+    "beat",
+)
+LINKS = ("database", "broker", "api_server")
+"""Connections of the platform that lead through a proxy."""
+API_FAULTS = ("conflict", "throttle", "error", "slow", "late", "lists", "drop_watch", "gone")
+SKEWED = ("worker-pipeline", "worker-forecast", "operator")
+SKEW_S = 5.0
+"""Seconds that a skewed clock is wrong by; more than any time service leaves."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """A kind of fault.
+
+    Attributes:
+        name: Its name in reports, with the target.
+        act: What is done.
+        target: To what.
+        shortest_s: Shortest time that it is in force.
+        longest_s: Longest.
+    """
+
+    name: str
+    act: str
+    target: str
+    shortest_s: float
+    longest_s: float
+
+
+def _kind(act: str, target: str, shortest_s: float = 0.0, longest_s: float = 0.0) -> FaultKind:
+    name = f"{act} {target}" if target else act
+    return FaultKind(name, act, target, shortest_s, longest_s)
+
+
+KINDS: tuple[FaultKind, ...] = (
+    *(_kind("kill", name) for name in PROCESSES),
+    *(_kind("pause", name, 5.0, 12.0) for name in PROCESSES),
+    _kind("restart", "postgres"),
+    _kind("kill", "postgres"),
+    _kind("pause", "postgres", 3.0, 10.0),
+    _kind("kill", "valkey"),
+    _kind("flush", "valkey"),
+    _kind("pause", "valkey", 3.0, 10.0),
+    *(_kind("cut", link, 2.0, 8.0) for link in LINKS),
+    *(_kind("delay", link, 5.0, 12.0) for link in LINKS),
+    *(_kind("stall", link, 3.0, 10.0) for link in LINKS),
+    *(_kind("answer", fault, 6.0, 12.0) for fault in API_FAULTS),
+    _kind("pause", "cluster", 3.0, 8.0),
+    _kind("lead_twice", "operator", 14.0, 18.0),
+    _kind("fill_disk", "postgres", 5.0, 10.0),
+    *(_kind("skew_ahead", name, 12.0, 15.0) for name in SKEWED),
+    *(_kind("skew_behind", name, 12.0, 15.0) for name in SKEWED),
+    _kind("poison_values", "victim", 8.0, 15.0),
+    _kind("poison_spec", "victim", 8.0, 15.0),
+    _kind("garbage_model", "models", 10.0, 15.0),
+    _kind("failed_migration", "postgres", 3.0, 8.0),
+    _kind("upgrade", "processes", 10.0, 15.0),
+)

@@ -1,0 +1,107 @@
+"""The watcher: every change of a Deployment's replicas, in the cluster's own order."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import Any
+
+import httpx
+
+from services.kernel.clock import SystemClock
+
+_DEPLOYMENTS = "/apis/apps/v1/deployments"
+_WATCH_S = 5
+_RETRY_S = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class SeenScale:
+    """A Deployment as an event of the watch showed it.
+
+    Attributes:
+        at: When the watcher saw it.
+        key: `namespace/name`.
+        replicas: Replicas that its spec asks for.
+        pods: Pods that it has, by its status.
+    """
+
+    at: datetime
+    key: str
+    replicas: int
+    pods: int
+
+
+class ScaleWatcher(AbstractContextManager["ScaleWatcher"]):
+    """Watches Deployments from a thread of its own, straight at the API server.
+
+    A watch that breaks goes on after the newest version that was seen, so that nothing is missed.
+    """
+
+    def __init__(self, url: str) -> None:
+        """Watch the cluster at `url`."""
+        self._http = httpx.Client(base_url=url, timeout=4.0 * _WATCH_S, trust_env=False)
+        self._clock = SystemClock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="scale-watcher", daemon=True)
+        self._lock = threading.Lock()
+        self._seen: list[SeenScale] = []
+        self._version = ""
+
+    def __enter__(self) -> ScaleWatcher:
+        listed = self._http.get(_DEPLOYMENTS).raise_for_status().json()
+        for item in listed["items"]:
+            self._note(item)
+        self._version = listed["metadata"]["resourceVersion"]
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        self._thread.join(3.0 * _WATCH_S)
+        self._http.close()
+
+    def seen(self) -> list[SeenScale]:
+        """All that was seen so far, in the cluster's order."""
+        with self._lock:
+            return list(self._seen)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            query = {
+                "watch": "1",
+                "resourceVersion": self._version,
+                "timeoutSeconds": str(_WATCH_S),
+            }
+            try:
+                with self._http.stream("GET", _DEPLOYMENTS, params=query) as answer:
+                    for line in answer.iter_lines():
+                        self._take(json.loads(line))
+            except (httpx.HTTPError, json.JSONDecodeError):  # a fault of the run: ask again
+                self._stop.wait(_RETRY_S)
+
+    def _take(self, event: dict[str, Any]) -> None:
+        if event.get("type") not in ("ADDED", "MODIFIED"):
+            return
+        self._note(event["object"])
+        self._version = event["object"]["metadata"]["resourceVersion"]
+
+    def _note(self, item: dict[str, Any]) -> None:
+        metadata = item["metadata"]
+        one = SeenScale(
+            self._clock.now(),
+            f"{metadata['namespace']}/{metadata['name']}",
+            int(item["spec"]["replicas"]),
+            int((item.get("status") or {}).get("replicas") or 0),
+        )
+        with self._lock:
+            self._seen.append(one)

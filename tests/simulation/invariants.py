@@ -1,0 +1,355 @@
+"""What must hold at every moment, judged from the cluster's own log and the stored rows."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from services.operator.reconcile.reconcile_pass import PassReport
+from services.operator.resource.autoscaler import (
+    APPROVED_DECISION,
+    PAUSED,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
+from tests.simulation.chance import Stop
+from tests.simulation.cluster import Object, Written, targets_of
+from tests.simulation.source import Made
+
+if TYPE_CHECKING:
+    from tests.simulation.operators import OperatorProcess
+    from tests.simulation.world import World
+
+_OPEN = {"failed", "waiting", "awaiting_approval", "rejected"}
+"""Results after which a decision may get another one."""
+_DONE = {"applied", "unknown"}
+_LOOK_BACK_S = 2.0
+"""What a pass sees may be this old."""
+_RECORD_S = 120.0
+"""A scaling that was recorded by a successor counts from then on: as long as that may take, what
+went the other way still counts."""
+_UNREAD_S = 600.0
+"""What another hand does to a target that cannot be read is not known: such runs are not judged."""
+_BUDGET_S = 200.0
+"""A budget that cannot be listed is the stored one for three steps."""
+
+
+@dataclass(frozen=True)
+class Version:
+    """Everything outside that matters, from a time on."""
+
+    at_s: float
+    autoscalers: dict[str, Object]
+    budgets: dict[str, int]
+    rivals: frozenset[str]
+    has_unread: bool
+
+
+@dataclass
+class Watch:
+    """Sees every patch, every commit and every pass."""
+
+    world: World
+    versions: list[Version] = field(default_factory=list)
+    patched_by: dict[int, dict[str, Written]] = field(default_factory=lambda: defaultdict(dict))
+    results: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
+    last_order: dict[str, tuple[float, int]] = field(default_factory=dict)
+    n_patches: int = 0
+    n_actions: int = 0
+    _last_action: int = 0
+    _began: dict[str, tuple[int, PassReport | None]] = field(default_factory=dict)
+    _current: Made | None = None
+    _n_commits: Counter[str] = field(default_factory=Counter)
+    _rises: set[tuple[str, int]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.owner = {
+            target: name
+            for name, found in self.world.cluster.autoscalers.items()
+            for target, _ in targets_of(found)
+        }
+        self.changed()
+
+    def fail(self, invariant: str, detail: str) -> None:
+        world = self.world
+        tail = "\n  ".join(world.journal.last)
+        raise Stop(
+            f"seed {world.seed}, step {world.step}, {world.now_s:.3f} s: {invariant}: {detail}\n"
+            f"again: {world.again}\nthe last effects:\n  {tail}"
+        )
+
+    # what is outside
+
+    def changed(self) -> None:
+        cluster = self.world.cluster
+        budgets: dict[str, int] = {}
+        for found in cluster.budgets.values():
+            budgets[found["spec"]["gpuType"]] = found["spec"]["gpus"]
+        rivals = frozenset(h["spec"]["scaleTargetRef"]["name"] for h in cluster.hpas.values())
+        self.versions.append(
+            Version(
+                self.world.now_s,
+                dict(cluster.autoscalers),
+                budgets,
+                rivals,
+                bool(cluster.forbidden),
+            )
+        )
+
+    def since(self, from_s: float) -> list[Version]:
+        """Versions that were in force at `from_s` or later."""
+        found = []
+        for version in reversed(self.versions):
+            found.append(version)
+            if version.at_s < from_s:
+                break
+        return found
+
+    # passes and patches
+
+    def begins(self, process: OperatorProcess) -> None:
+        self._began[process.name] = (self.world.n_faults, process.loop.last)
+
+    def ends(self, process: OperatorProcess) -> None:
+        health, (n_faults, last) = process.loop.health, self._began[process.name]
+        if health.problem.startswith("defect"):
+            self.fail("no pass fails by itself", health.problem)
+        is_whole = process.loop.last is not None and process.loop.last is not last
+        if is_whole and not health.problem and n_faults == self.world.n_faults:
+            left = self.world.store.intents()
+            if left:
+                self.fail("a pass that works leaves no intent", str(left))
+
+    def leaders(self) -> None:
+        leading = [each.label for each in self.world.operators if each.term is not None]
+        if len(leading) > 1:
+            self.fail("one leads", ", ".join(leading))
+
+    def sends_patch(self, process: OperatorProcess) -> None:
+        if process.term is None:
+            self.fail("who patches leads", process.label)
+
+    def before_patch(self, process: OperatorProcess, target: str, replicas: int) -> None:
+        """The target is about to be changed, its version being right."""
+        self._current = None
+        name = self.owner[target]
+        own = [
+            row
+            for row in self.world.store.intents()
+            if any(each["target"] == target for each in row["targets"])
+        ]
+        if not own:
+            self.fail("each patch has an intent before it", f"{target} to {replicas}")
+        made = self.world.source.made
+        one = self._current = max((made[row["decision_id"]] for row in own), key=lambda m: m.id)
+        before = self.world.cluster.targets[target].replicas
+        began_s = process.pass_began_s
+        seen = self.since(began_s - _LOOK_BACK_S)
+        specs = [v.autoscalers[name] for v in seen]
+        where = f"{target} {before} -> {replicas}, decision {one.id}"
+        self._check_turn(process, next(r for r in own if r["decision_id"] == one.id), where, target)
+        if target in self.patched_by[one.id]:
+            self.fail("no decision is applied twice", where)
+        approved = any(_approved(s, one) for s in specs)
+        if not approved:
+            self._check_order(one, where, began_s, self.last_order.get(target))
+        self._check_permission(specs, one, where, approved)
+        self._check_bounds(specs, target, before, replicas, where)
+        if all(target in version.rivals for version in seen):
+            self.fail("a target of another autoscaler is left alone", where)
+        is_free = any(not _within(spec, target, before) for spec in specs)
+        is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
+        if not is_free and is_judged and not (one.is_by_budget and replicas < before):
+            self._check_rates(specs, target, before, replicas, where)
+        if replicas > before:
+            self._check_budget(specs, target, replicas, where, began_s)
+
+    def after_patch(self, process: OperatorProcess, done: Written) -> None:
+        self.n_patches += 1
+        if self._current is not None:
+            self.patched_by[self._current.id][done.target] = done
+            order = self.last_order.get(done.target, self._current.order)
+            self.last_order[done.target] = max(order, self._current.order)
+
+    def _check_turn(
+        self, process: OperatorProcess, intent: dict[str, Any], where: str, target: str
+    ) -> None:
+        """Of what is announced together, falls come first."""
+        announced = next(each for each in intent["targets"] if each["target"] == target)
+        turn = (process.label, self._n_commits[process.label])
+        if announced["to"] > announced["from"]:
+            self._rises.add(turn)
+        elif turn in self._rises:
+            self.fail("falls come before rises", where)
+
+    def _check_order(
+        self, one: Made, where: str, began_s: float, last: tuple[float, int] | None
+    ) -> None:
+        if last is not None and one.order < last:
+            self.fail("decisions are applied in the order of their origins", where)
+        newer = [
+            other.id
+            for other in self.world.source.made.values()
+            if other.workload == one.workload
+            and other.order > one.order
+            and other.stored_s < began_s
+        ]
+        if newer:
+            self.fail("the newest decision is applied", f"{where}, {newer[-1]} is newer")
+        if began_s >= one.valid_until_s:
+            self.fail("what has run out is not applied", f"{where}, pass at {began_s}")
+
+    def _check_permission(self, specs: list[Object], one: Made, where: str, approved: bool) -> None:
+        if not approved and all(s["spec"]["mode"] == "Approval" for s in specs):
+            self.fail("nothing is applied without its approval", where)
+        held = [s["metadata"]["annotations"] for s in specs]
+        is_fall = "-> " in where and _is_fall(where)
+        for annotation, holds in (
+            (PAUSED, True),
+            (PAUSED_SCALE_IN, is_fall),
+            (PAUSED_SCALE_OUT, not is_fall),
+        ):
+            if holds and all(annotation in each for each in held):
+                self.fail("a pause holds", where)
+
+    def _check_bounds(
+        self, specs: list[Object], target: str, before: int, replicas: int, where: str
+    ) -> None:
+        if not any(_goes_in(spec, target, before, replicas) for spec in specs):
+            self.fail("replicas are within their bounds", where)
+        lows = [_bounds(spec, target)[0] for spec in specs]
+        if replicas == 0 and self._current is not None and self._current.desired[target] != 0:
+            self.fail("nothing is scaled to zero unasked", where)
+        if before == 0 and min(lows) > 0:
+            self.fail("what was scaled to zero by hand stays there", where)
+
+    def _check_rates(
+        self, specs: list[Object], target: str, before: int, replicas: int, where: str
+    ) -> None:
+        direction = "scaleUp" if replicas > before else "scaleDown"
+        sign = 1 if replicas > before else -1
+        worst = ""
+        for spec in specs:
+            rules = spec["spec"].get("behavior", {}).get(direction)
+            if not rules:
+                return
+            policy = rules["policies"][0]
+            since_s = self.world.now_s - policy["periodSeconds"]
+            moves = [
+                (sign * (one.after - one.before), one.at_s)
+                for one in self.world.cluster.written
+                if one.target == target and one.by != "outside" and one.at_s > since_s - _RECORD_S
+            ]
+            moved = sum(move for move, at_s in moves if move < 0 or at_s > since_s)
+            total = moved + sign * (replicas - before)
+            if total <= policy["value"]:
+                return
+            worst = (
+                f"{where}: {total} within {policy['periodSeconds']} s, {policy['value']} allowed"
+            )
+        self.fail("rates are kept", worst)
+
+    def _check_budget(
+        self, specs: list[Object], target: str, replicas: int, where: str, began_s: float
+    ) -> None:
+        cluster = self.world.cluster
+        found = cluster.targets[target]
+        allowed = [v.budgets[found.gpu_type] for v in self.since(self.world.now_s - _BUDGET_S)]
+        held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
+        if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
+            return
+        moved_s = began_s - _LOOK_BACK_S
+        if any(version.has_unread for version in self.since(moved_s)):
+            moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
+        others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
+        if any(self._is_of(w.target, found.gpu_type) for w in others):
+            return  # another hand raised a target after this pass had looked
+        self.fail("no rise goes beyond the budget", f"{where}: {held} GPUs of {max(allowed)}")
+
+    def _is_of(self, target: str, gpu_type: str) -> bool:
+        found = self.world.cluster.targets.get(target)
+        return found is None or found.gpu_type == gpu_type
+
+    # the store
+
+    def committed(self, process: OperatorProcess) -> None:
+        self._n_commits[process.label] += 1
+        for row in self.world.store.actions_after(self._last_action):
+            self._last_action = max(self._last_action, row["id"])
+            self.n_actions += 1
+            self._check_action(row)
+
+    def _check_action(self, row: dict[str, Any]) -> None:
+        id_, result = row["decision_id"], row["result"]
+        where = f"decision {id_}, attempt {row['attempt']}: {result} ({row['reason']})"
+        before = self.results[id_]
+        if any(old not in _OPEN for _, old in before):
+            self.fail("a decision has one final result", f"{where} after {before}")
+        if row["attempt"] != len(before) + 1:
+            self.fail("attempts are counted", f"{where} after {before}")
+        before.append((row["attempt"], result))
+        done = self.patched_by.get(id_, {})
+        if result not in _DONE and done:
+            self.fail("each patch has its record", f"{where}, and yet it was patched: {done}")
+        if result == "applied" and not done and not self._was_set_by_others(id_, row):
+            self.fail("what is recorded as applied was patched", where)
+        one = self.world.source.made[id_]
+        if result == "applied" and done and len(one.desired) == 1:
+            (patch,) = done.values()
+            if (patch.before, patch.after) != (row["from_replicas"], row["to_replicas"]):
+                self.fail("a record has the counts of its patch", f"{where}: {row} {patch}")
+
+    def _was_set_by_others(self, id_: int, row: dict[str, Any]) -> bool:
+        """The count came about by another hand: nobody can tell the difference."""
+        targets = self.world.source.made[id_].desired
+        made_s = self.world.source.made[id_].decided_s
+        return any(
+            w.by == "outside" and w.target in targets and w.at_s >= made_s
+            for w in self.world.cluster.written
+        )
+
+    def at_the_end(self) -> None:
+        world = self.world
+        left = world.store.intents()
+        if left:
+            self.fail("every intent is resolved", str(left))
+        for one in world.source.made.values():
+            results = self.results.get(one.id, [])
+            if not results:
+                self.fail("every decision has a result", str(one))
+            if self.patched_by.get(one.id) and results[-1][1] not in _DONE:
+                self.fail("each patch has its record", f"{one} {results}")
+        for name, desired in world.source.last.items():
+            for target, count in desired.items():
+                replicas = world.cluster.targets[target].replicas
+                low, high = _bounds(world.cluster.autoscalers[name], target)
+                if replicas != min(max(count, low), high):
+                    self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
+
+
+def _is_fall(where: str) -> bool:
+    _, before, _, after, *_ = where.replace(",", "").split()
+    return int(after) < int(before)
+
+
+def _approved(autoscaler: Object, one: Made) -> bool:
+    approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
+    return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
+
+
+def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
+    spec = autoscaler["spec"]
+    part = next(part for name, part in targets_of(autoscaler) if name == target)
+    return int(part.get("minReplicas", 0)), int(spec["maxReplicas"])
+
+
+def _goes_in(autoscaler: Object, target: str, before: int, replicas: int) -> bool:
+    """Within the bounds, or on the way back as far as GPUs allow."""
+    low, high = _bounds(autoscaler, target)
+    return low <= replicas <= high or before < replicas < low or high < replicas < before
+
+
+def _within(autoscaler: Object, target: str, replicas: int) -> bool:
+    low, high = _bounds(autoscaler, target)
+    return low <= replicas <= high

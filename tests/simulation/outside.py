@@ -1,0 +1,245 @@
+"""What people and other programs do to a simulated cluster, and the fleet in the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from services.operator.resource.autoscaler import (
+    APPROVED_DECISION,
+    PAUSED,
+    PAUSED_SCALE_IN,
+    PAUSED_SCALE_OUT,
+)
+from tests.simulation.cluster import NAMESPACE, Object, stamp, targets_of
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
+_HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
+_AMPLE = 1000
+
+
+def _reference(name: str, kind: str = "Deployment") -> Object:
+    return {"apiVersion": "apps/v1", "kind": kind, "name": name}
+
+
+class Outside:
+    """Makes the fleet and changes it by chance."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._cluster = world.cluster
+        self._chance = world.chance
+        self._lost: dict[str, tuple[str, int]] = {}
+        self._deleted: dict[str, Object] = {}
+
+    # the fleet
+
+    def build(self, n_workloads: int) -> None:
+        cluster, chance = self._cluster, self._chance
+        for number in range(3):
+            cluster.nodes[f"h{number}"] = ("H100", 8 + n_workloads)
+        cluster.nodes["l0"] = ("L4", 16 + n_workloads)
+        for number in range(n_workloads):
+            self._add_workload(number)
+        for gpu_type, name in (("H100", "big"), ("L4", "small")):
+            spare = chance.between(0, 6)
+            spec = {"gpuType": gpu_type, "gpus": cluster.held_gpus(gpu_type) + spare}
+            cluster.budgets[name] = {"metadata": {"name": name, "generation": 1}, "spec": spec}
+
+    def _add_workload(self, number: int) -> None:
+        chance, name = self._chance, f"w{number}"
+        gpu_type = "L4" if number % 4 == 3 else "H100"
+        gpus = 2 if number % 3 == 2 else 1
+        spec: Object = {
+            "mode": "Approval" if number % 6 == 4 else "Auto",
+            "sla": {"risk": {"epsilon": "0.01"}},
+            "demand": RATE,
+            "indicators": [{"name": RATE, "level": 1}],
+            "capacity": {"perReplica": "10"},
+            "behavior": self._behavior(),
+        }
+        if number % 5 == 1:
+            spec |= self._pools(name, gpu_type)
+        else:
+            kind = "StatefulSet" if number % 6 == 2 else "Deployment"
+            low = 0 if number % 7 == 5 else chance.between(1, 2)
+            spec |= {
+                "scaleTargetRef": _reference(name, kind),
+                "minReplicas": low,
+                "maxReplicas": chance.between(6, 9),
+                "gpuType": gpu_type,
+                "gpusPerReplica": gpus,
+            }
+        metadata = {
+            "namespace": NAMESPACE, "name": name, "uid": f"uid-of-{name}", "generation": 1,
+            "creationTimestamp": stamp(-3600.0), "annotations": {}, "resourceVersion": "1",
+        }  # fmt: skip
+        self._cluster.autoscalers[name] = {"metadata": metadata, "spec": spec}
+        for target, part in targets_of(self._cluster.autoscalers[name]):
+            self._cluster.add_target(target, part, chance.between(2, 4))
+
+    def _pools(self, name: str, gpu_type: str) -> Object:
+        pools = [
+            {
+                "name": part, "scaleTargetRef": _reference(f"{name}-{part}"), "gpuType": gpu_type,
+                "cost": {"perGpuHour": "4"}, "boundBy": [load], "minReplicas": 1,
+            }
+            for part, load in (("prefill", RATE), ("decode", TOKENS))
+        ]  # fmt: skip
+        bound = {"perReplica": "10", "alsoBoundBy": [{"indicator": TOKENS, "perReplica": "200"}]}
+        indicators = [{"name": load, "level": 1} for load in (RATE, TOKENS)]
+        return {"pools": pools, "capacity": bound, "indicators": indicators, "maxReplicas": 8}
+
+    def _behavior(self) -> Object:
+        found: Object = {}
+        for direction in ("scaleUp", "scaleDown"):
+            if self._chance.happens(0.6):
+                value, period_s = self._chance.between(1, 2), self._chance.pick((60, 90, 180))
+                policy = {"type": "Pods", "value": value, "periodSeconds": period_s}
+                found[direction] = {"policies": [policy]}
+        return found
+
+    # changes
+
+    def change(self) -> None:
+        ways: tuple[Callable[[str], str], ...] = (
+            self._scale, self._scale, self._pause, self._approve, self._approve, self._edit_bounds,
+            self._edit_rates, self._break_spec, self._change_budget, self._change_budget,
+            self._lose_node, self._rival, self._delete_target, self._forbid,
+        )  # fmt: skip
+        name = self._chance.pick(sorted(self._cluster.autoscalers))
+        self._world.note(None, f"outside: {self._chance.pick(ways)(name)}")
+        self._world.watch.changed()
+
+    def _scale(self, name: str) -> str:
+        targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
+        return self._write(self._chance.pick(targets))
+
+    def touch(self, target: str) -> None:
+        """Another hand is a moment faster than a patch."""
+        self._world.note(None, f"outside: {self._write(target)}")
+
+    def _write(self, target: str) -> str:
+        if target not in self._cluster.targets:
+            return f"{target} is not there"
+        count = 0 if self._chance.happens(0.1) else self._chance.between(1, 9)
+        self._cluster.write_count(target, count, "outside")
+        return f"{target} to {count}"
+
+    def _pause(self, name: str) -> str:
+        annotations: Object = dict.fromkeys(_HOLDS)
+        held = self._cluster.autoscalers[name]["metadata"]["annotations"]
+        if not any(hold in held for hold in _HOLDS):
+            annotations[self._chance.pick(_HOLDS)] = "true"
+        self._cluster.change_autoscaler(name, {"annotations": annotations})
+        return f"{name} holds {[k for k, v in annotations.items() if v]}"
+
+    def _approve(self, name: str) -> str:
+        asking = [
+            each
+            for each, found in sorted(self._cluster.autoscalers.items())
+            if found["spec"]["mode"] == "Approval"
+        ]
+        made = [one for one in self._world.source.newest(4) if one.workload in asking]
+        if not made:
+            return "nothing to approve"
+        one = self._chance.pick(made)
+        self._cluster.change_autoscaler(
+            one.workload, {"annotations": {APPROVED_DECISION: str(one.id)}}
+        )
+        return f"{one.workload}: decision {one.id} approved"
+
+    def _edit_bounds(self, name: str) -> str:
+        spec = self._cluster.autoscalers[name]["spec"]
+        high = self._chance.between(5, 9)
+        change: Object = {"maxReplicas": high}
+        if "pools" not in spec:
+            change["minReplicas"] = self._chance.between(min(1, spec["minReplicas"]), 3)
+        self._cluster.change_autoscaler(name, {"spec": change})
+        return f"{name}: {change}"
+
+    def _edit_rates(self, name: str) -> str:
+        behavior = self._behavior()
+        self._cluster.change_autoscaler(name, {"spec": {"behavior": behavior}})
+        return f"{name}: {behavior}"
+
+    def _break_spec(self, name: str) -> str:
+        if all(one.workload != name for one in self._world.source.made.values()):
+            return f"{name} is not known yet"
+        is_whole = self._cluster.autoscalers[name]["spec"]["demand"] == RATE
+        demand = "no_such_indicator" if is_whole else RATE
+        self._cluster.change_autoscaler(name, {"spec": {"demand": demand}})
+        return f"{name}: demand {demand}"
+
+    def _change_budget(self, name: str) -> str:
+        budget = self._chance.pick(sorted(self._cluster.budgets))
+        found = self._cluster.budgets[budget]
+        held = self._cluster.held_gpus(found["spec"]["gpuType"])
+        gpus = max(1, held + self._chance.between(-4, 5))
+        self._cluster.budgets[budget] = found | {"spec": found["spec"] | {"gpus": gpus}}
+        return f"budget {budget}: {gpus}"
+
+    def _lose_node(self, name: str) -> str:
+        """A node loses its GPUs, or gets them back; its pods stay until they are gone."""
+        node = self._chance.pick(sorted(self._cluster.nodes))
+        if node in self._lost:
+            self._cluster.nodes[node] = self._lost.pop(node)
+            return f"{node} is back"
+        self._lost[node] = self._cluster.nodes[node]
+        self._cluster.nodes[node] = (self._lost[node][0], 1)
+        return f"{node} loses GPUs"
+
+    def _rival(self, name: str) -> str:
+        """An HPA of a workload's first target comes or goes."""
+        if name in self._cluster.hpas:
+            del self._cluster.hpas[name]
+            return f"the HPA of {name} goes"
+        target, part = next(iter(targets_of(self._cluster.autoscalers[name])))
+        metadata = {"namespace": NAMESPACE, "name": f"hpa-{name}"}
+        spec = {"scaleTargetRef": part["scaleTargetRef"], "maxReplicas": 9}
+        self._cluster.hpas[name] = {"metadata": metadata, "spec": spec}
+        return f"an HPA of {target}"
+
+    def _delete_target(self, name: str) -> str:
+        target, part = next(iter(targets_of(self._cluster.autoscalers[name])))
+        if target in self._deleted:
+            self._restore(target)
+            return f"{target} is made again"
+        self._deleted[target] = part
+        del self._cluster.targets[target]
+        return f"{target} is deleted"
+
+    def _restore(self, target: str) -> None:
+        part = self._deleted.pop(target)
+        self._cluster.add_target(target, part, self._chance.between(1, 3))
+        self._cluster.write_count(target, self._cluster.targets[target].replicas, "outside")
+
+    def _forbid(self, name: str) -> str:
+        """StatefulSets may not be listed any longer, or may be again."""
+        forbidden = self._cluster.forbidden
+        forbidden ^= {"statefulsets"}
+        return f"forbidden: {sorted(forbidden)}"
+
+    def make_quiet(self) -> None:
+        """Nothing is held, wrong, scarce or gone any longer."""
+        for node, before in self._lost.items():
+            self._cluster.nodes[node] = before
+        for target in sorted(self._deleted):
+            self._restore(target)
+        self._cluster.hpas.clear()
+        self._cluster.forbidden.clear()
+        for name, found in self._cluster.autoscalers.items():
+            change = {
+                "annotations": dict.fromkeys(_HOLDS),
+                "spec": {"demand": RATE, "mode": "Auto"},
+            }
+            self._cluster.change_autoscaler(name, change)
+            for target, _ in targets_of(found):
+                if self._cluster.targets[target].replicas == 0:
+                    self._cluster.write_count(target, 1, "outside")
+        for name, budget in self._cluster.budgets.items():
+            self._cluster.budgets[name] = budget | {"spec": budget["spec"] | {"gpus": _AMPLE}}
+        self._world.watch.changed()

@@ -1,0 +1,256 @@
+"""What the operator's statements do to tables in memory, by a piece of each statement's text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.simulation.memory_store import Found, Handler, Row, Tables
+
+Given = Mapping[str, Any]
+_OPEN = ("failed", "waiting")
+_JUDGED = ("awaiting_approval", "rejected", "failed", "waiting")
+
+
+def nothing(tables: Tables, given: Any) -> Found:
+    """Tables that a simulation leaves empty: controls of the API, freezes, verdicts."""
+    return Found()
+
+
+def draw_ids(tables: Tables, given: Given) -> Found:
+    return Found([{"id": tables.next_id(given["sequence"])} for _ in range(given["n"])])
+
+
+def load_registrations(tables: Tables, given: Any) -> Found:
+    names = ("id", "namespace", "name", "spec_version", "is_active")
+    rows = tables.rows["workloads"].values()
+    return Found([{name: row[name] for name in names} | {"is_ours": True} for row in rows])
+
+
+def load_specs(tables: Tables, given: Given) -> Found:
+    rows = tables.rows["workloads"]
+    known = [rows[id_,] for id_ in given["ids"] if (id_,) in rows]
+    return Found([{"id": row["id"], "spec": row["spec"]} for row in known])
+
+
+def register(tables: Tables, given: list[Row]) -> Found:
+    for row in given:
+        id_ = tables.next_id("workloads_id_seq")
+        fields = {"id": id_, "spec_version": 1, "is_active": True}
+        names = ("namespace", "name", "spec")
+        tables.put("workloads", fields | {name: row[name] for name in names})
+    return Found()
+
+
+def change_specs(tables: Tables, given: list[Row]) -> Found:
+    for one in given:
+        row = tables.rows["workloads"][one["id"],]
+        version = row["spec_version"] + 1
+        changed = {"spec": one["spec"], "spec_version": version, "is_active": True}
+        tables.put("workloads", row | changed)
+    return Found()
+
+
+def store_budgets(tables: Tables, given: list[Row]) -> Found:
+    names = ("gpu_type", "gpus", "source", "reason")
+    for one in given:
+        row = {name: one[name] for name in names} | {"observed_at": one["now"]}
+        before = tables.rows["gpu_budgets"].get((one["gpu_type"],))
+        is_same = before is not None and all(before[name] == row[name] for name in names)
+        if before is None or not is_same or before["observed_at"] <= one["confirm_before"]:
+            tables.put("gpu_budgets", row)
+    return Found()
+
+
+def drop_budgets(tables: Tables, given: Given) -> Found:
+    for key in [k for k in tables.rows["gpu_budgets"] if k[0] not in given["kept"]]:
+        tables.delete("gpu_budgets", key)
+    return Found()
+
+
+def load_budgets(tables: Tables, given: Given) -> Found:
+    return Found(
+        [
+            {
+                "gpu_type": row["gpu_type"],
+                "gpus": row["gpus"] if row["observed_at"] >= given["oldest"] else None,
+            }
+            for row in tables.rows["gpu_budgets"].values()
+        ]
+    )
+
+
+def load_open_starts(tables: Tables, given: Any) -> Found:
+    return Found([row for row in tables.rows["pod_starts"].values() if row["gone_at"] is None])
+
+
+def store_starts(tables: Tables, given: Given) -> Found:
+    for values in zip(*given.values(), strict=True):
+        row = dict(zip(given, values, strict=True))
+        before = tables.rows["pod_starts"].get((row["pod_uid"],))
+        if before is not None:
+            kept = {name: before[name] or row[name] for name in ("ready_at", "gone_at")}
+            row = before | kept | {"observed_at": row["observed_at"]}
+        tables.put("pod_starts", row)
+    return Found()
+
+
+def _loaded(tables: Tables, row: Row) -> Row:
+    """A decision as the operator reads it, with its newest action."""
+    actions = tables.actions_of.get(row["id"], [])
+    last = max(actions, key=lambda action: action["attempt"], default=None)
+    explanation = json.loads(row["explanation"])
+    variants = row["variants"]
+    return row | {
+        "guard_trace": explanation.get("guard_trace"),
+        "is_budget_exhausted": None,
+        "trace": None,
+        "variants": json.loads(variants) if variants else None,
+        "n_attempts": len(actions),
+        "last_result": "" if last is None else last["result"],
+    }
+
+
+def _is_open(tables: Tables, row: Row, given: Given) -> bool:
+    actions = tables.actions_of.get(row["id"])
+    if not actions:
+        return True
+    last = max(actions, key=lambda action: action["attempt"])["result"]
+    if last in _OPEN and row["valid_until"] > given["now"]:
+        return True
+    return last in _JUDGED and row["id"] in given["judged_ids"]
+
+
+def load_open_decisions(tables: Tables, given: Given) -> Found:
+    announced = {row["decision_id"] for row in tables.rows["intents"].values()}
+    found = [
+        _loaded(tables, row)
+        for row in tables.rows["decisions"].values()
+        if (row["id"] > given["after_id"] or row["id"] in given["judged_ids"])
+        and row["policy_version"] == given["policy_version"]
+        and row["id"] not in announced
+        and _is_open(tables, row, given)
+    ]
+    found.sort(key=lambda row: (row["workload_id"], row["origin_at"], row["id"]))
+    return Found(found)
+
+
+def load_newest_decisions(tables: Tables, given: Given) -> Found:
+    every = [tables.decisions_of.get(id_) for id_ in given["ids"]]
+    newest = [max(rows, key=lambda row: (row["origin_at"], row["id"])) for rows in every if rows]
+    return Found([_loaded(tables, row) for row in newest])
+
+
+def load_details(tables: Tables, given: Given) -> Found:
+    """Of a fleet without forecasts: how long pods took to start."""
+    leads: dict[int, list[tuple[datetime, float]]] = defaultdict(list)
+    for row in tables.rows["pod_starts"].values():
+        if row["ready_at"] is not None:
+            lead_s = (row["ready_at"] - row["requested_at"]).total_seconds()
+            leads[row["workload_id"]].append((row["requested_at"], lead_s))
+    names = (
+        "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "quantile_levels",
+        "next_step", "coverage", "risk_state",
+    )  # fmt: skip
+    bare: Row = dict.fromkeys(names)
+    found = []
+    for id_ in given["ids"]:
+        recent = sorted(lead_s for _, lead_s in sorted(leads[id_], reverse=True)[:200])
+        figures = {"p50_s": _quantile(recent, 0.5), "p90_s": _quantile(recent, 0.9)}
+        own = {"workload_id": id_, "errors": [], "n_starts": len(recent)}
+        found.append(bare | own | figures)
+    return Found(found)
+
+
+def _quantile(values: Sequence[float], level: float) -> float | None:
+    """As `percentile_cont` has it."""
+    if not values:
+        return None
+    place = level * (len(values) - 1)
+    low = math.floor(place)
+    high = min(low + 1, len(values) - 1)
+    return values[low] + (place - low) * (values[high] - values[low])
+
+
+def store_intents(tables: Tables, given: Given) -> Found:
+    stored = []
+    for one in given["rows"]:
+        times = {name: datetime.fromisoformat(one[name]) for name in ("origin_at", "created_at")}
+        row = one | times
+        actions = tables.actions_of.get(row["decision_id"], ())
+        if any(action["attempt"] >= row["attempt"] for action in actions):
+            continue
+        if not tables.has("intents", row):
+            tables.put("intents", row)
+            stored.append({name: row[name] for name in ("decision_id", "attempt")})
+    return Found(stored)
+
+
+def load_intents(tables: Tables, given: Any) -> Found:
+    rows = tables.rows["intents"].values()
+    names = ("created_at", "decision_id", "attempt")
+    return Found(sorted(rows, key=lambda row: tuple(row[name] for name in names)))
+
+
+def load_announced(tables: Tables, given: Given) -> Found:
+    rows = tables.rows["intents"].values()
+    names = ("decision_id", "attempt")
+    found = [{name: row[name] for name in names} for row in rows]
+    return Found([row for row in found if row["decision_id"] in given["ids"]])
+
+
+def delete_intents(tables: Tables, given: Given) -> Found:
+    for key in zip(given["ids"], given["attempts"], strict=True):
+        tables.delete("intents", key)
+    return Found()
+
+
+def load_changes(tables: Tables, given: Given) -> Found:
+    ids, since = set(given["ids"]), given["since"]
+    found = []
+    for id_ in sorted(ids):
+        for row in reversed(tables.scalings_of.get(id_, [])):
+            if row["applied_at"] <= since - timedelta(hours=1):
+                break
+            if row["applied_at"] > since and None not in (row["from_replicas"], row["to_replicas"]):
+                found.append(_change(tables, row, row["applied_at"]))
+    for row in tables.rows["intents"].values():
+        if row["workload_id"] in ids:
+            found.append(_change(tables, row, given["now"]))
+    return Found(sorted(found, key=lambda row: (row["workload_id"], row["applied_at"])))
+
+
+def _change(tables: Tables, row: Row, applied_at: datetime) -> Row:
+    decision = tables.rows["decisions"][row["decision_id"],]
+    variants = json.loads(decision["variants"]) if decision["variants"] else None
+    return row | {"applied_at": applied_at, "variants": variants}
+
+
+HANDLERS: dict[str, Handler] = {
+    "FROM workload_controls c": nothing,
+    "FROM freezes": nothing,
+    "SELECT decision_id, verdict, actor": nothing,
+    "SELECT nextval(:sequence)": draw_ids,
+    "SELECT id, namespace, name, spec_version": load_registrations,
+    "SELECT id, spec FROM workloads": load_specs,
+    "INSERT INTO workloads": register,
+    "UPDATE workloads SET spec": change_specs,
+    "INSERT INTO gpu_budgets": store_budgets,
+    "DELETE FROM gpu_budgets": drop_budgets,
+    "SELECT gpu_type, CASE": load_budgets,
+    "SELECT pod_uid": load_open_starts,
+    "INSERT INTO pod_starts": store_starts,
+    "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,
+    "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN": load_newest_decisions,
+    "SELECT w.id AS workload_id, c.last_sample_at": load_details,
+    "INSERT INTO intents": store_intents,
+    "SELECT * FROM intents": load_intents,
+    "SELECT decision_id, attempt FROM intents": load_announced,
+    "SELECT pg_advisory_xact_lock": nothing,
+    "DELETE FROM intents": delete_intents,
+    "UNION ALL SELECT workload_id, decision_id, origin_at": load_changes,
+}

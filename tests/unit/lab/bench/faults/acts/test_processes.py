@@ -1,0 +1,143 @@
+"""Faults of processes, on real ones that are looked after as under `harmony up`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from services.lab.bench.faults.acts import processes
+from services.lab.bench.faults.acts.processes import (
+    KillProcess,
+    LeadTwice,
+    PauseProcess,
+    SkewClock,
+    Upgrade,
+)
+from services.platform.child import Child, ProcessSpec
+from services.platform.healing import Healer
+from services.platform.platform import Platform
+from services.platform.processes import Supervisor
+
+PATIENCE_S = 60.0
+SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
+
+
+@dataclass
+class SmallRig:
+    """What the acts use of a rig."""
+
+    platform: Any
+    healer: Healer
+    holder: str = ""
+    skews: dict[object, float] = field(default_factory=dict)
+
+    def child(self, name: str) -> Child:
+        return next(c for c in self.platform.supervisor.children() if c.spec.name == name)
+
+    def is_skewed(self) -> bool:
+        return bool(self.skews)
+
+    def lease_holder(self) -> str:
+        return self.holder
+
+    def until(self, is_done: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + PATIENCE_S
+        while not is_done():
+            assert time.monotonic() < deadline
+            self.healer.step()
+            time.sleep(0.02)  # another process's work cannot be awaited otherwise
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Any]:
+    with Supervisor(tmp_path) as supervisor:
+        for name in ("operator", "beat"):
+            supervisor.start(ProcessSpec(name, SLEEP))
+        platform = Platform.__new__(Platform)
+        object.__setattr__(platform, "supervisor", supervisor)
+        object.__setattr__(platform, "folder", tmp_path)
+        yield SmallRig(platform, Healer(supervisor, lambda _: None))
+
+
+@pytest.mark.parametrize("is_asked", [True, False])
+def test_a_killed_process_has_bitten_once_another_has_its_place(rig: Any, is_asked: bool) -> None:
+    act = KillProcess("beat", is_asked=is_asked)
+    assert not act.has_bitten(rig)
+    assert act.begin(rig)
+    rig.until(lambda: act.has_bitten(rig))
+    assert rig.child("operator").is_alive()
+
+
+def test_what_has_just_ended_is_killed_once_it_is_back(rig: Any) -> None:
+    rig.child("beat").kill()
+    assert not KillProcess("beat").begin(rig)
+    assert not PauseProcess("beat").begin(rig)
+    rig.until(lambda: rig.child("beat").is_alive())
+    assert KillProcess("beat").begin(rig)
+
+
+def test_a_paused_process_stands_still_and_goes_on(rig: Any) -> None:
+    act = PauseProcess("beat")
+    assert act.begin(rig)
+    process = psutil.Process(rig.child("beat").pid)
+    rig.until(lambda: process.status() == psutil.STATUS_STOPPED)
+    assert act.go_on(rig)
+    assert act.end(rig)
+    rig.until(lambda: process.status() != psutil.STATUS_STOPPED)
+    assert act.has_bitten(rig)
+
+
+def test_a_process_that_was_killed_while_paused_does_no_harm(rig: Any) -> None:
+    act = PauseProcess("beat")
+    assert act.begin(rig)
+    rig.child("beat").kill()
+    assert act.end(rig)
+
+
+def test_a_clock_is_wrong_for_a_while(rig: Any) -> None:
+    act = SkewClock("beat", 5.0)
+    assert act.begin(rig)
+    assert list(rig.skews.values()) == [5.0]
+    rig.until(lambda: act.go_on(rig) and act.has_bitten(rig))
+    assert act.end(rig)
+    assert rig.skews == {}
+    assert rig.child("beat").spec.env["HARMONY_CLOCK"] == "system"
+    assert rig.child("beat").is_alive()
+
+
+def test_the_first_goes_on_once_the_second_leads(rig: Any) -> None:
+    act = LeadTwice()
+    assert act.begin(rig)
+    first = psutil.Process(rig.child("operator").pid)
+    rig.until(lambda: first.status() == psutil.STATUS_STOPPED)
+    (second,) = {p for p in psutil.Process().children() if p.cmdline() == SLEEP} - {
+        psutil.Process(rig.child(name).pid) for name in ("operator", "beat")
+    }
+    act.go_on(rig)
+    assert not act.has_bitten(rig)
+    rig.holder = f"host_{second.pid}_abc"
+    act.go_on(rig)
+    assert act.has_bitten(rig)
+    rig.until(lambda: first.status() != psutil.STATUS_STOPPED)
+    assert act.end(rig)
+    assert not second.is_running()
+    assert first.is_running()
+
+
+def test_an_upgrade_replaces_one_after_the_other(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes, "PROCESSES", ("operator", "beat"))
+    before = {name: rig.child(name).pid for name in ("operator", "beat")}
+    act = Upgrade()
+    assert act.begin(rig)
+    act.go_on(rig)
+    rig.until(lambda: rig.child("operator").pid != before["operator"])
+    assert rig.child("beat").pid == before["beat"]
+    rig.until(lambda: act.go_on(rig) and act.has_bitten(rig))
+    assert rig.child("beat").pid != before["beat"]

@@ -1,0 +1,75 @@
+"""The sender sends until it is accepted, and notes what it should not have been told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from services.lab.bench.faults.fleet import make_fleet
+from services.lab.bench.faults.outside.sender import POISON, OutsideSender
+from tests.unit.lab.bench.faults.outside.answering_server import AnsweringServer
+
+FLEET = make_fleet(3)
+TAKEN: tuple[int, dict[str, str], Any] = (202, {}, {"accepted": 3, "rejected": []})
+PATIENCE_S = 60.0
+
+
+def until(is_done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_done():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)  # another thread's work cannot be awaited otherwise
+
+
+def test_what_is_refused_is_sent_again() -> None:
+    busy = (503, {"Retry-After": "1"}, {})
+    with AnsweringServer(busy, TAKEN) as server, OutsideSender(server.url, "t", FLEET) as sender:
+        until(lambda: sender.log.answers[202] > 0)
+    first, second = (
+        [at for at, _ in body["observations"][0]["samples"]] for body in server.bodies[:2]
+    )
+    assert first == second[: len(first)]
+    assert set(first) <= sender.log.accepted[FLEET.members[0].key]
+    assert sender.log.answers[503] == 1
+    assert sender.log.wrong == []
+
+
+def test_an_answer_that_no_sender_should_get_is_noted() -> None:
+    with (
+        AnsweringServer((500, {}, {}), (503, {}, {}), TAKEN) as server,
+        OutsideSender(server.url, "t", FLEET) as sender,
+    ):
+        until(lambda: sender.log.answers[202] > 0)
+    assert [text[:3] for text in sender.log.wrong] == ["500", "503"]
+
+
+def test_a_sample_that_is_rejected_is_noted() -> None:
+    answer = (202, {}, {"accepted": 2, "rejected": [{"reason": "future", "count": 1}]})
+    with AnsweringServer(answer) as server, OutsideSender(server.url, "t", FLEET) as sender:
+        until(lambda: bool(sender.log.wrong))
+    assert "future" in sender.log.wrong[0]
+
+
+def test_only_the_victim_sends_poison_and_only_while_it_is_asked_for() -> None:
+    with AnsweringServer(TAKEN) as server, OutsideSender(server.url, "t", FLEET) as sender:
+        sender.is_poisoned = True
+        until(lambda: sender.log.n_poisoned > 0)
+        sender.is_poisoned = False
+        n_sent = len(server.bodies)
+        until(lambda: len(server.bodies) > n_sent + 1)
+    *_, well, poisoned = server.bodies[n_sent - 1]["observations"]
+    assert all(value > 0 for _, value in well["samples"])
+    assert all(value in POISON for _, value in poisoned["samples"])
+    last = server.bodies[-1]["observations"][-1]
+    assert last["workload"] == FLEET.victim.name
+    assert all(value not in POISON for _, value in last["samples"])
+
+
+def test_a_server_that_is_away_is_waited_for() -> None:
+    with AnsweringServer(TAKEN) as server:
+        url = server.url
+    with OutsideSender(url, "t", FLEET) as sender:
+        until(lambda: True)
+    assert sender.log.wrong == []
+    assert not sender.log.accepted

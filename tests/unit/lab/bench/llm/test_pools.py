@@ -1,0 +1,107 @@
+"""Prefill and decode with workers of their own: what is measured, told and run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, cast
+
+import numpy as np
+import pytest
+
+from services.lab.arena.goals import RequestGoals
+from services.lab.arena.loop import DECODE, PREFILL, LoopResult, WorkerTimeline
+from services.lab.arena.requests import RequestList, ServedRequests
+from services.lab.bench.llm.entrants import harmony_setup
+from services.lab.bench.llm.families import FAMILIES
+from services.lab.bench.llm.keep import KeptRuns
+from services.lab.bench.llm.race import Race, RaceTrack
+from services.lab.bench.llm.rivals import capacity
+from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_works
+from services.lab.bench.llm.runs import RaceRunner
+from services.lab.bench.llm.score import minutes_of
+from services.lab.bench.llm.traces.trace import LlmTrace
+from services.lab.bench.llm_product.setup import INPUT, OUTPUT, HarmonyPool
+from tests.unit.lab.bench.llm.pool_engine import PoolEngine
+from tests.unit.lab.bench.llm.queue_engine import small_trace
+
+LAWS = {PREFILL: WorkLaw(0.0, 0.001, 0.0), DECODE: WorkLaw(0.0, 0.0, 0.006)}
+
+
+def pooled_trace() -> LlmTrace:
+    """Prompts of 500 and answers of 50 tokens: half a second of prefill, 0.3 s of decode."""
+    one = small_trace()
+    n = len(one.requests)
+    requests = RequestList(one.requests.arrival_ms, np.full(n, 500), np.full(n, 50))
+    return replace(one, requests=requests, goals=RequestGoals(2000.0, 240.0))
+
+
+RACE = Race(pooled_trace(), 7, 30.0, LAWS)
+
+
+def test_what_each_pool_carries_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capacity, "_MINUTES", 6.0)
+    laws = measure_works(cast("Any", PoolEngine()), RACE.trace)
+    lengths = np.array([500.0]), np.array([50.0])
+    assert 0.5 <= laws[PREFILL].of(*lengths)[0] <= 0.7
+    assert 0.3 <= laws[DECODE].of(*lengths)[0] <= 0.45
+    assert laws[PREFILL].per_output_s == 0
+
+
+def test_all_start_with_workers_for_the_first_minutes() -> None:
+    assert RACE.pools == (PREFILL, DECODE)
+    assert RACE.initial == RACE.setup.initial == {PREFILL: 3, DECODE: 2}
+
+
+def test_harmony_is_told_a_load_and_a_capacity_of_each_pool() -> None:
+    setup = harmony_setup(RACE, 0.99, LAWS)
+    assert setup.stated == pytest.approx({INPUT: 1000.0, OUTPUT: 1000.0 / 6.0})
+    assert setup.pools == (
+        HarmonyPool(PREFILL, (INPUT,), 3),
+        HarmonyPool(DECODE, (OUTPUT,), 2),
+    )
+    assert setup.initial == 5
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_rule_scales_both_pools(name: str) -> None:
+    family = FAMILIES[name]
+    lean, rich = (
+        PoolEngine().loop(RACE.trace.requests, RACE.setup, family.policy(RACE, setting))
+        for setting in (family.settings[0], family.settings[-1])
+    )
+    for pool in (PREFILL, DECODE):
+        held = [found.alive[pool].worker_s(60.0, 660.0) for found in (lean, rich)]
+        assert held[0] < held[1]
+
+
+def test_the_oracle_schedules_both() -> None:
+    track = RaceTrack(RACE, cast("Any", PoolEngine()))
+    runner = RaceRunner(track, KeptRuns(), lambda _text: None)
+    found = {goal: minutes.part(6, 11) for goal, minutes in runner.run("oracle")}
+    fixed = [minutes.part(6, 11) for _, minutes in runner.run("fixed")]
+    reached = [goal for goal, score in found.items() if score.goodput >= goal]
+    assert len(reached) >= 6
+    for goal in reached:
+        least = min((one.gpu_hours for one in fixed if one.goodput >= goal), default=np.inf)
+        assert found[goal].gpu_hours <= 1.1 * least
+
+
+def test_misses_are_told_apart_by_the_pool_whose_goal_they_are_of() -> None:
+    result = LoopResult(
+        served=ServedRequests(
+            np.array([9.0, 3000.0, 9.0, np.nan]), np.array([9.0, 9.0, 900.0, np.nan]), np.ones(4)
+        ),
+        arrival_ms=np.arange(4.0),
+        alive={pool: WorkerTimeline(np.zeros(1), np.ones(1, int)) for pool in (PREFILL, DECODE)},
+        events={},
+        decided=(),
+        gpus={PREFILL: 1, DECODE: 2},
+        ended_s=1.0,
+    )
+    minutes = minutes_of(result, RACE.trace.goals, 8)
+    assert {pool: missed.tolist() for pool, missed in minutes.missed.items()} == {
+        PREFILL: [2],
+        DECODE: [2],
+    }
+    assert minutes.good.tolist() == [1]
+    assert minutes.gpu_s.tolist() == [180.0]
