@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from services.decision.beliefs import due
 from services.decision.decide import operations, service
@@ -30,9 +30,10 @@ def worker_deps() -> DecisionDeps:
 
 
 @job_task(jobs.DECIDE_SHARD)
-def decide_shard(shard: int, at: str) -> None:
-    """Decide for a shard at an origin."""
-    service.decide_shard(worker_deps(), shard, datetime.fromisoformat(at))
+def decide_shard(shard: int, at: str, is_rest: bool = False) -> None:
+    """Decide for a shard at an origin, or at a newer one that has passed it."""
+    decide = partial(service.decide_shard, is_rest=True) if is_rest else service.decide_shard
+    decide(worker_deps(), shard, datetime.fromisoformat(at))
 
 
 @job_task(jobs.DECIDE_SWEEP)

@@ -13,12 +13,13 @@ from services.kernel.task import job_task
 
 
 @job_task(jobs.FORECAST_SHARD)
-def forecast_shard(shard: int, at: str) -> None:
-    """Forecast one shard at one origin."""
+def forecast_shard(shard: int, at: str, is_rest: bool = False) -> None:
+    """Forecast one shard at one origin, or at a newer one that has passed it."""
     from services.forecasting import deps
     from services.forecasting.forecast import service
 
-    service.forecast_shard(deps.get_forecasting(), shard, datetime.fromisoformat(at))
+    origin_at = datetime.fromisoformat(at)
+    service.forecast_shard(deps.get_forecasting(), shard, origin_at, is_rest=is_rest)
 
 
 @job_task(jobs.FORECAST_SCORE)

@@ -23,6 +23,7 @@ from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, TimeSpan, fro
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
+from services.kernel.db.turns import FORECAST, note_asked
 from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
 
@@ -73,6 +74,7 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
         parts = in_bulkheads(work, RESAMPLE, list(found), resample_some, at).results
         result = _together(parts)
         for origin_at in result.origins:
+            note_asked(work.connection, FORECAST, shard, origin_at)
             work.send_after_commit(jobs.shard_job(jobs.FORECAST_SHARD, shard, origin_at))
         if result.is_partial:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))

@@ -11,10 +11,15 @@ from functools import lru_cache
 from celery import Celery
 from kombu.entity import Queue
 
-from services.kernel import jobs, tracing
+from services.kernel import jobs, telemetry, tracing
 from services.kernel.jobs import Job
+from services.kernel.queued_jobs import QueuedJobs
 from services.kernel.settings import Settings, get_settings
 
+MIN_EXPIRES_S, EXPIRES_STEPS, DEFERRED_STEPS = 30, 3, 10
+"""How long a shard's job may wait in its queue: so many steps, and no less than some seconds."""
+DEFERRED = 9
+"""Priority of a job that others go before; on Redis the lowest, 0 the highest."""
 FIT_CHECKS = 24
 """How often per interval a scheduled fit asks whether it is due."""
 
@@ -74,6 +79,8 @@ def make_celery(settings: Settings, task_modules: Sequence[str] = ()) -> Celery:
         enable_utc=True,
         beat_schedule=beat_schedule(settings),
         task_routes={f"{queue}.*": {"queue": queue} for queue in jobs.QUEUES},
+        harmony_expires_s=max(MIN_EXPIRES_S, EXPIRES_STEPS * settings.step_s),
+        harmony_deferred_s=max(MIN_EXPIRES_S, DEFERRED_STEPS * settings.step_s),
     )
     return app
 
@@ -85,9 +92,26 @@ class CelerySender:
         self._app = app
 
     def send(self, job: Job) -> None:
-        """Send one job to its queue; it follows from the span that the caller is in."""
-        headers = tracing.to_headers()
-        self._app.send_task(job.name, kwargs=dict(job.payload), queue=job.queue, headers=headers)
+        """Send one job to its queue; it follows from the span that the caller is in.
+
+        A shard's job that waits in its queue already is not sent again, and one that nobody has
+        taken for some steps is dropped: a newer one has its work.
+        """
+        options: dict[str, object] = {}
+        if "shard" in job.payload and "at" in job.payload:
+            limit = "harmony_deferred_s" if job.is_deferred else "harmony_expires_s"
+            options["expires"] = self._app.conf[limit]
+            if not QueuedJobs(self._app).add(job.name, job.payload, self._app.conf[limit]):
+                telemetry.jobs_not_sent_total.labels(job.name).inc()
+                return
+        self._app.send_task(
+            job.name,
+            kwargs=dict(job.payload),
+            queue=job.queue,
+            headers=tracing.to_headers(),
+            priority=DEFERRED if job.is_deferred else 0,
+            **options,
+        )
 
 
 @lru_cache(maxsize=1)

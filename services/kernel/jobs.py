@@ -45,10 +45,12 @@ class Job:
     Attributes:
         name: One of the names above; the part before the dot is its queue.
         payload: JSON-able keyword arguments of the task.
+        is_deferred: It is taken from its queue when nothing else waits.
     """
 
     name: str
     payload: Mapping[str, object] = field(default_factory=dict)
+    is_deferred: bool = False
 
     @property
     def queue(self) -> str:
@@ -75,12 +77,14 @@ class RecordingSender:
         self.sent.append(job)
 
 
-def shard_job(name: str, shard: int, at: datetime) -> Job:
+def shard_job(name: str, shard: int, at: datetime, *, is_rest: bool = False) -> Job:
     """A job for one shard at one time.
 
     Args:
         name: Name of the job.
         shard: Shard number.
         at: Origin (forecast, decide) or now (ingest), aware.
+        is_rest: For the workloads that waited while urgent ones were done.
     """
-    return Job(name, {"shard": shard, "at": at.astimezone(UTC).isoformat()})
+    payload: dict[str, object] = {"shard": shard, "at": at.astimezone(UTC).isoformat()}
+    return Job(name, payload | ({"is_rest": True} if is_rest else {}), is_deferred=is_rest)

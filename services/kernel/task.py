@@ -12,6 +12,7 @@ from opentelemetry.context import Context
 from structlog.contextvars import bound_contextvars
 
 from services.kernel import telemetry, tracing
+from services.kernel.queued_jobs import QueuedJobs
 
 P = ParamSpec("P")
 
@@ -30,6 +31,7 @@ def job_task(job: str) -> Callable[[Callable[P, None]], Any]:
         @wraps(run)
         def measured(*args: P.args, **kwargs: P.kwargs) -> None:
             given = _scalars(kwargs)
+            _take(job, kwargs)
             with (
                 telemetry.job_duration_seconds.labels(job).time(),
                 tracing.span(job, _sender_span(), given),
@@ -51,6 +53,13 @@ def _run(job: str, run: Callable[[], None]) -> None:
         log.error("job_failed", error=type(error).__name__, message=str(error)[:500])
         raise
     log.info("job_done", duration_s=round(time.perf_counter() - started, 4))
+
+
+def _take(job: str, payload: Mapping[str, object]) -> None:
+    """Note that the job of a shard waits no longer, where it came from a queue."""
+    request = getattr(current_task, "request", None)
+    if "shard" in payload and request is not None and not request.called_directly:
+        QueuedJobs(current_task.app).remove(job, payload)
 
 
 def _sender_span() -> Context:

@@ -58,6 +58,14 @@ model_unreadable = _gauge(
     "model_unreadable", "1 where the promoted model cannot be read and simple forecasters answer"
 )
 jobs_resent_total = _counter("jobs_resent_total", "Orphans found by a sweep", ("job",))
+jobs_not_sent_total = _counter(
+    "jobs_not_sent_total", "Jobs not sent since the same one waits in its queue", ("job",)
+)
+origins_superseded_total = _counter(
+    "origins_superseded_total",
+    "Origins of shards that a newer one passed before their turn",
+    ("stage", "workloads"),
+)
 forecasts_total = _counter("forecasts_total", "Forecasts stored", ("rung",))
 forecast_quantile = _gauge("forecast_quantile", "Newest forecast, next step", (*_WORKLOAD, "q"))
 forecast_coverage_ratio = _gauge(

@@ -16,6 +16,7 @@ from services.cli.bench.decide import (
     bench_decide_summary,
 )
 from services.cli.bench.faults import bench_faults
+from services.cli.bench.fleet import bench_fleet
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.llm import bench_llm, bench_llm_trace
 from services.cli.bench.loads import bench_loads
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
     bench.command("decide-latency")(bench_decide_latency)
     bench.command("decide-noise")(bench_decide_noise)
     bench.command("faults")(bench_faults)
+    bench.command("fleet")(bench_fleet)
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)

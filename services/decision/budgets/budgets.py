@@ -15,17 +15,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
-from decider import PRICES, Decision, Elsewhere, IntArray
+from decider import PRICES, Decision, Elsewhere
 from services.decision.budgets import repository
-from services.decision.budgets.holdings import Holding, presumed
+from services.decision.budgets.holdings import Holding, to_holding as to_holding
 from services.decision.budgets.part_budgets import (
     PartHoldings,
     binding_type,
     gpu_types_of,
     granted_holdings,
     lost_gpus,
-    part_holdings,
 )
+from services.decision.budgets.shares import Share, ShareReader, by_shard
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.service_decision import ServiceDecision
@@ -43,8 +43,9 @@ class Ledger:
 
     Attributes:
         budgets: GPUs by type; None: could not be read; a type that is absent has no budget.
-        holdings: Workloads of the types that have a readable budget, over all shards.
+        holdings: Workloads of the shard, of the types that have a readable budget.
         by_part: The same of workloads with variants or pools, in GPUs, by workload id and type.
+        shares: What the other shards hold of these types, added up.
         claims: Rows of `gpu_claims` of what was decided.
         variant_claims: Rows of `variant_claims`.
     """
@@ -52,27 +53,23 @@ class Ledger:
     budgets: Mapping[str, int | None] = field(default_factory=dict)
     holdings: dict[int, Holding] = field(default_factory=dict)
     by_part: PartHoldings = field(default_factory=dict)
+    shares: tuple[Share, ...] = ()
     claims: list[tuple[Any, ...]] = field(default_factory=list)
     variant_claims: list[tuple[Any, ...]] = field(default_factory=list)
 
-    def _of_type(self, gpu_type: str) -> list[tuple[int, Holding]]:
-        """Workload ids and holdings of a type."""
+    def _shares(self, gpu_type: str, but: Collection[int] = ()) -> list[Share]:
+        """One share of a type for each shard, without some workloads of the shard itself."""
         own = [(id_, h) for id_, h in self.holdings.items() if h.gpu_type == gpu_type]
-        return own + [(id_, h) for (id_, _), h in self.by_part.items() if h.gpu_type == gpu_type]
+        own += [(id_, h) for (id_, _), h in self.by_part.items() if h.gpu_type == gpu_type]
+        others = [one for one in self.shares if one.gpu_type == gpu_type]
+        return [*by_shard(h for id_, h in own if id_ not in but), *others]
 
     def elsewhere(self, gpu_type: str, decided_now: Collection[int]) -> Elsewhere:
         """Holdings of a type but for those that are decided now; one part for each shard."""
-        parts: dict[int, tuple[int, IntArray]] = {}
-        for id_, holding in self._of_type(gpu_type):
-            if id_ in decided_now:
-                continue
-            held, demand = parts.get(holding.shard, (0, np.zeros(PRICES.size, dtype=np.int64)))
-            own = holding.held_replicas if holding.demand is None else holding.demand
-            gpus = holding.gpus_per_replica
-            parts[holding.shard] = (held + gpus * holding.held_replicas, demand + gpus * own)
+        parts = self._shares(gpu_type, decided_now)
         return Elsewhere(
-            np.array([held for held, _ in parts.values()], dtype=np.int64),
-            np.array([demand for _, demand in parts.values()], dtype=np.int64).reshape(
+            np.array([one.held_gpus for one in parts], dtype=np.int64),
+            np.array([one.demand_gpus for one in parts], dtype=np.int64).reshape(
                 len(parts), PRICES.size
             ),
         )
@@ -87,9 +84,8 @@ class Ledger:
         if budget is None:
             return None
         taken = np.zeros(PRICES.size, dtype=np.int64)
-        for _, holding in self._of_type(gpu_type):
-            own = holding.held_replicas if holding.demand is None else holding.demand
-            taken += holding.gpus_per_replica * own
+        for one in self._shares(gpu_type):
+            taken += one.demand_gpus
         fits = taken <= budget
         return float(PRICES[int(np.argmax(fits))]) if fits.any() else math.inf
 
@@ -112,12 +108,8 @@ def open_ledger(
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
     budgets = to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
     known = [name for name, gpus in budgets.items() if gpus is not None]
-    rows = repository.load_holdings(connection, known, settings.policy_version, now)
-    holdings = {int(r["id"]): to_holding(r, settings, now) for r in rows}
-    by_part: PartHoldings = {}
-    for row in repository.load_part_holdings(connection, known, settings.policy_version, now):
-        by_part |= part_holdings(row, known, settings, now)
-    return Ledger(budgets, holdings, by_part)
+    fleet = ShareReader(connection, settings, known, now).read({m.id for m in members})
+    return Ledger(budgets, fleet.holdings, fleet.by_part, fleet.shares)
 
 
 def to_budgets(
@@ -133,29 +125,6 @@ def to_budgets(
         is_known = row["gpus"] is not None and row["observed_at"] >= oldest
         budgets[name] = int(row["gpus"]) if is_known else None
     return budgets
-
-
-def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
-    """Holding of a workload: its measured target or, where more, what was granted to it last.
-
-    A workload that was never measured holds what was decided last, or else its minimum.
-    """
-    desired, spec = row["desired_replicas"], row["spec_replicas"]
-    is_in_force = desired is not None and row["valid_until"] > now and row["mode"] != "Advisory"
-    if spec is None:
-        held = int(row["min_replicas"] if desired is None else desired)
-    else:
-        held = max(int(spec), int(desired)) if is_in_force else int(spec)
-    demand = None
-    oldest = now - timedelta(seconds=int(row["step_s"])) * settings.stale_after_steps
-    if row["mode"] == "Auto" and row["claimed_at"] is None:
-        demand = presumed(held, min(held, int(row["min_replicas"])))
-    elif row["mode"] == "Auto" and row["claimed_at"] >= oldest:
-        demand = np.array(row["demand_replicas"], dtype=np.int64)
-    if demand is not None and demand.size != PRICES.size:
-        demand = None  # claimed by a version with other prices
-    gpus = int(row["gpus_per_replica"])
-    return Holding(int(row["shard"]), row["gpu_type"], gpus, held, demand)
 
 
 def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:

@@ -36,9 +36,21 @@ def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
 
 
 def load_holdings(
-    connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
+    connection: Connection,
+    gpu_types: Sequence[str],
+    policy_version: str,
+    now: datetime,
+    shards: Sequence[int] | None = None,
 ) -> Sequence[RowMapping]:
-    """Active workloads of one target, of GPU types, over all shards: target, decision, claim."""
+    """Active workloads of one target, of GPU types: target, decision, claim.
+
+    Args:
+        connection: An open transaction.
+        gpu_types: The types.
+        policy_version: Whose decisions count.
+        now: Aware.
+        shards: Of these; None: of all.
+    """
     if not gpu_types:
         return []
     fields = WorkloadSpec.model_fields
@@ -49,7 +61,7 @@ def load_holdings(
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
         "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
-        f"FROM workloads w WHERE w.is_active AND jsonb_array_length({PARTS}) = 0) w "
+        f"FROM workloads w WHERE w.is_active {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         # a scaling whose outcome is open holds what it asks for
@@ -65,13 +77,23 @@ def load_holdings(
     defaults = ("gpu_type", "mode", "gpus_per_replica", "min_replicas")
     given = {name: fields[name].default for name in defaults}
     given |= {"gpu_types": list(gpu_types), "policy_version": policy_version, "now": now}
+    given |= {"shards": list(shards)} if shards is not None else {}
     return connection.execute(statement, given).mappings().all()
 
 
+def _of(shards: Sequence[int] | None) -> str:
+    """Condition on a workload `w`."""
+    return "" if shards is None else "AND w.shard = ANY(:shards) "
+
+
 def load_part_holdings(
-    connection: Connection, gpu_types: Sequence[str], policy_version: str, now: datetime
+    connection: Connection,
+    gpu_types: Sequence[str],
+    policy_version: str,
+    now: datetime,
+    shards: Sequence[int] | None = None,
 ) -> Sequence[RowMapping]:
-    """Active workloads with a variant or pool of one of the types, over all shards.
+    """Active workloads with a variant or pool of one of the types; arguments as `load_holdings`.
 
     Each with the newest replicas and the newest decision of its parts, and with its claims: a
     JSON object of `demand_gpus` and `claimed_at` by GPU type, NULL where it has none.
@@ -97,7 +119,7 @@ def load_part_holdings(
         "  'demand_gpus', c.demand_gpus, "
         "  'claimed_s', extract(epoch FROM c.claimed_at))) AS claims "
         "  FROM variant_claims c WHERE c.workload_id = w.id) c ON true "
-        "WHERE w.is_active "
+        f"WHERE w.is_active {_of(shards)}"
         f"AND EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
         "  WHERE v ->> 'gpu_type' = ANY(:gpu_types)) ORDER BY w.id"
     )
@@ -107,6 +129,7 @@ def load_part_holdings(
         "policy_version": policy_version,
         "now": now,
     }
+    given |= {"shards": list(shards)} if shards is not None else {}
     return connection.execute(statement, given).mappings().all()
 
 

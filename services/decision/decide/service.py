@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from sqlalchemy import RowMapping
@@ -47,6 +47,13 @@ from services.decision.wiring import DecisionDeps
 from services.kernel import tracing
 from services.kernel.db.bulkhead import in_parts
 from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
+from services.kernel.db.turns import (
+    DECIDE as DECIDE_STAGE,
+    Asked,
+    note_asked,
+    note_done,
+    take_turn,
+)
 from services.kernel.db.workload_errors import DECIDE, error_message, in_bulkheads
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import DECIDE_SHARD, shard_job
@@ -63,18 +70,28 @@ class ShardReport:
     n_outcomes: int
 
 
-def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardReport:
+def decide_shard(
+    deps: DecisionDeps, shard: int, origin_at: datetime, *, is_rest: bool = False
+) -> ShardReport:
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
-    Harmless when run twice: what is decided stays decided. A second run for an origin that is past
-    costs two queries: after an outage the sweeps send jobs several times, and a worker that did all
-    of each would stay behind for ever. Steps are measured again by the run of the newest origin.
+    Harmless when run twice: what is decided stays decided, and a second run for an origin that is
+    past costs two queries: steps are measured again by the run of the newest origin. A run that
+    comes late decides at the newest origin instead, and while shards are behind for the urgent
+    workloads only: see `services.kernel.db.turns`.
+
+    Args:
+        deps: What the use case needs.
+        shard: The shard.
+        origin_at: The origin asked for.
+        is_rest: It is the turn of those that waited.
     """
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
-        found = {int(r["id"]): r for r in repository.load_workloads(work.connection, shard)}
-        if repository.is_past(
+        every = repository.load_workloads(work.connection, shard)
+        found, origin_at = _of_turn(deps, work, every, _AskedRun(shard, origin_at, is_rest), now)
+        if (every and not found) or repository.is_past(
             work.connection, list(found), origin_at, deps.settings.policy_version
         ):
             return ShardReport(0, 0)
@@ -94,6 +111,41 @@ def decide_shard(deps: DecisionDeps, shard: int, origin_at: datetime) -> ShardRe
         sum(len(part.decided) for part in done),
         sum(len(result.rows) for part in done for result in part.results.values()),
     )
+
+
+class _AskedRun(NamedTuple):
+    """A shard's run as it was asked for."""
+
+    shard: int
+    origin_at: datetime
+    is_rest: bool
+
+
+def _of_turn(
+    deps: DecisionDeps,
+    work: UnitOfWork,
+    every: Sequence[RowMapping],
+    wanted: _AskedRun,
+    now: datetime,
+) -> tuple[dict[int, RowMapping], datetime]:
+    """Workloads of a run by id and its origin; none where all of them are decided already."""
+    if not every:
+        return {}, wanted.origin_at
+    connection, shard = work.connection, wanted.shard
+    asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
+    turn = take_turn(connection, asked)
+    is_urgent_only = turn.is_urgent_only and not wanted.is_rest
+    found = {int(r["id"]): r for r in every if r["is_urgent"] or not is_urgent_only}
+    is_waiting = len(found) < len(every)
+    if is_waiting:
+        work.send_after_commit(shard_job(DECIDE_SHARD, shard, turn.origin_at, is_rest=True))
+    done = replace(asked, origin_at=turn.origin_at)
+    note_done(connection, done, is_waiting=is_waiting, now=now)
+    if turn.is_late and not repository.load_undecided(
+        connection, list(found), turn.origin_at, deps.settings.policy_version
+    ):
+        return {}, turn.origin_at
+    return found, turn.origin_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,9 +288,11 @@ def _decide(
     deps, now = run.deps, run.now
     decided: list[DecidedWorkload] = []
     stored: list[tuple[Any, ...]] = []
-    ledger = budgets.open_ledger(run.connection, deps.settings, run.members.values(), now)
     trace = tracing.to_headers().get(tracing.HEADER, "")
-    for group in prepare(run.members, forecasts, rows, now):
+    groups = prepare(run.members, forecasts, rows, now)
+    # the budgets' locks are held from here on: what does not need them is done
+    ledger = budgets.open_ledger(run.connection, deps.settings, run.members.values(), now)
+    for group in groups:
         prepared = budgets.with_budgets(group, ledger)
         valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
         decisions = decider.decide_shard(
@@ -273,6 +327,7 @@ def sweep(deps: DecisionDeps) -> int:
             work.connection, newest - steps, deps.settings.policy_version
         )
         for row in orphans:
+            note_asked(work.connection, DECIDE_STAGE, int(row["shard"]), row["origin_at"])
             work.send_after_commit(shard_job(DECIDE_SHARD, int(row["shard"]), row["origin_at"]))
     return len(orphans)
 

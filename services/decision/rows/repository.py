@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
+from services.kernel.db.turns import IS_URGENT
 
 DECISION_COLUMNS = (
     "id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at",
@@ -34,9 +35,9 @@ def lock_shard(connection: Connection, shard: int) -> None:
 
 
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
-    """Active workloads of a shard."""
+    """Active workloads of a shard, and whether each is among those that come first."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec FROM workloads "
+        f"SELECT id, namespace, name, step_s, spec, {IS_URGENT} AS is_urgent FROM workloads w "  # noqa: S608 - our columns
         "WHERE shard = :shard AND is_active ORDER BY id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
@@ -255,15 +256,16 @@ def notify_decisions(connection: Connection, shard: int) -> None:
 def load_orphans(
     connection: Connection, since: datetime, policy_version: str
 ) -> Sequence[RowMapping]:
-    """Shards and origins since a time with a workload's newest forecast undecided."""
+    """Shards and origins since a time at which a workload's newest forecast is undecided."""
     statement = text(
-        "SELECT DISTINCT w.shard, f.origin_at FROM forecasts f "
-        "JOIN workloads w ON w.id = f.workload_id "
-        "LEFT JOIN models m ON m.version = f.model_version "
-        "WHERE f.origin_at >= :since AND w.is_active AND m.status IS DISTINCT FROM 'shadow' "
-        "AND NOT EXISTS (SELECT FROM decisions d "
+        "SELECT DISTINCT w.shard, f.origin_at FROM workloads w CROSS JOIN LATERAL ("
+        "  SELECT f.id, f.origin_at FROM forecasts f "
+        "  LEFT JOIN models m ON m.version = f.model_version "
+        "  WHERE f.workload_id = w.id AND f.origin_at >= :since "
+        "  AND m.status IS DISTINCT FROM 'shadow' ORDER BY f.origin_at DESC, f.id DESC LIMIT 1) f "
+        "WHERE w.is_active AND NOT EXISTS (SELECT FROM decisions d "
         "  JOIN forecasts g ON g.id = d.forecast_id AND g.origin_at = d.origin_at "
-        "  WHERE d.workload_id = f.workload_id AND d.origin_at = f.origin_at "
+        "  WHERE d.workload_id = w.id AND d.origin_at = f.origin_at "
         "  AND g.id >= f.id AND d.policy_version = :policy_version) "
         "ORDER BY f.origin_at, w.shard"
     )
@@ -272,10 +274,13 @@ def load_orphans(
 
 
 def load_newest_origin(connection: Connection) -> datetime | None:
-    """Newest origin that has a forecast."""
-    newest: datetime | None = connection.execute(
-        text("SELECT max(origin_at) FROM forecasts")
-    ).scalar()
+    """Newest origin that has a forecast of an active workload."""
+    statement = text(
+        "SELECT max(f.origin_at) FROM workloads w CROSS JOIN LATERAL (SELECT origin_at "
+        "  FROM forecasts WHERE workload_id = w.id ORDER BY origin_at DESC LIMIT 1) f "
+        "WHERE w.is_active"
+    )
+    newest: datetime | None = connection.execute(statement).scalar()
     return newest
 
 

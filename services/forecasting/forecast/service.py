@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from services.forecasting.forecast.measures import measure, measure_latency
 from services.forecasting.online.learn import corrected, stored_states
 from services.forecasting.registry.store import ModelStore, Serving
 from services.forecasting.rows import repository
+from services.forecasting.rows.repository import ShardWorkload
 from services.forecasting.rows.translate import (
     ForecastRow,
     Refused,
@@ -26,7 +27,16 @@ from services.forecasting.rows.translate import (
 from services.forecasting.rows.windows import windows_at
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
-from services.kernel.db.session import unit_of_work
+from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.turns import (
+    DECIDE as DECIDE_STAGE,
+    FORECAST as FORECAST_STAGE,
+    Asked,
+    Turn,
+    note_asked,
+    note_done,
+    take_turn,
+)
 from services.kernel.db.workload_errors import FORECAST, error_message, in_bulkheads
 from services.kernel.jobs import (
     DECIDE_SHARD,
@@ -51,43 +61,91 @@ class Forecasting:
     store: ModelStore
 
 
-def forecast_shard(app: Forecasting, shard: int, origin_at: datetime) -> int:
-    """Forecast every active workload of a shard at one origin and pass it on to the decision.
+def forecast_shard(
+    app: Forecasting, shard: int, origin_at: datetime, *, is_rest: bool = False
+) -> int:
+    """Forecast the active workloads of a shard at one origin and pass it on to the decision.
 
-    Safe to run twice: what is forecast is not computed again, and the decision job is sent again.
+    Safe to run twice: what is forecast already is not forecast again, and the decision job is sent
+    again. A run that comes late forecasts at the newest origin instead, and while shards are behind
+    the urgent workloads only: see `services.kernel.db.turns`.
+
+    Args:
+        app: What the use case needs.
+        shard: The shard.
+        origin_at: The origin asked for.
+        is_rest: It is the turn of those that waited.
 
     Returns:
         New forecasts.
     """
     now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
-        steps_s = repository.load_steps_s(work.connection, shard)
-        if not steps_s:
-            return 0
         serving = app.store.current(work.connection)
-
-        def forecast_some(ids: Sequence[int]) -> _Forecasted:
-            rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
-            return _forecast_some(app, work.connection, _ShardSource(serving, origin_at, rng), ids)
-
-        missing = repository.load_unforecast(work.connection, list(steps_s), origin_at)
-        parts = in_bulkheads(work, FORECAST, missing, forecast_some, now)
-        horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
-        refused = [
-            Refused(one.item, steps_s[one.item], error_message(one.error)) for one in parts.apart
-        ]
-        rows = [to_refused_row(one, origin_at, serving.version, horizon) for one in refused]
-        repository.insert_forecasts(work.connection, rows, now)
-        work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
-        step_s = next(iter(steps_s.values()))
-        if missing and _is_scoring_due(shard, origin_at, step_s, serving.config.window.horizon):
+        found = repository.load_shard(work.connection, shard, origin_at)
+        if not found:
+            return 0
+        step = timedelta(seconds=found[0].step_s)
+        asked = Asked(FORECAST_STAGE, shard, origin_at, step)
+        turn = take_turn(work.connection, asked)
+        if turn.is_late:
+            at = turn.origin_at
+            found = repository.load_shard(work.connection, shard, at)
+        parts = _forecast_missing(app, work, serving, _ShardTurn(shard, turn, found, is_rest), now)
+        is_scoring_due = _is_scoring_due(
+            shard, origin_at, found[0].step_s, serving.config.window.horizon
+        )
+        if is_scoring_due:
             work.send_after_commit(Job(FORECAST_SCORE))
-    for part in parts.results:
+    for part in parts:
         measure(part.workloads, part.rows, part.n_new)
         if part.n_new:
             measure_latency(part.rows, app.clock.now())
             _say(part.rows, part.ids)
-    return sum(part.n_new for part in parts.results)
+    return sum(part.n_new for part in parts)
+
+
+class _ShardTurn(NamedTuple):
+    """A shard's run: its turn, its workloads, and whether it is of those that waited."""
+
+    shard: int
+    turn: Turn
+    found: Sequence[ShardWorkload]
+    is_rest: bool
+
+
+def _forecast_missing(
+    app: Forecasting, work: UnitOfWork, serving: Serving, wanted: _ShardTurn, now: datetime
+) -> Sequence[_Forecasted]:
+    """Forecast what the turn is for and is not forecast yet, and ask for what follows."""
+    shard, turn, found, is_rest = wanted
+    origin_at, is_urgent_only = turn.origin_at, turn.is_urgent_only and not is_rest
+    steps_s = {
+        one.id: one.step_s
+        for one in found
+        if not one.is_done and (one.is_urgent or not is_urgent_only)
+    }
+
+    def forecast_some(ids: Sequence[int]) -> _Forecasted:
+        rng = make_rng(app.settings.seed, "forecast", shard, origin_at.isoformat())
+        return _forecast_some(app, work.connection, _ShardSource(serving, origin_at, rng), ids)
+
+    parts = in_bulkheads(work, FORECAST, list(steps_s), forecast_some, now)
+    horizon = min(app.settings.horizon_steps, serving.config.window.horizon)
+    refused = [
+        Refused(one.item, steps_s[one.item], error_message(one.error)) for one in parts.apart
+    ]
+    rows = [to_refused_row(one, origin_at, serving.version, horizon) for one in refused]
+    repository.insert_forecasts(work.connection, rows, now)
+    is_waiting = is_urgent_only and any(not (one.is_urgent or one.is_done) for one in found)
+    done = Asked(FORECAST_STAGE, shard, origin_at, timedelta(seconds=found[0].step_s))
+    note_done(work.connection, done, is_waiting=is_waiting, now=now)
+    if is_waiting:
+        work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at, is_rest=True))
+    if steps_s or (not turn.is_late and not is_waiting):
+        note_asked(work.connection, DECIDE_STAGE, shard, origin_at)
+        work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at, is_rest=is_rest))
+    return parts.results
 
 
 class _ShardSource(NamedTuple):
@@ -169,6 +227,7 @@ def sweep(app: Forecasting) -> int:
         missing = repository.load_missing_forecasts(work.connection, now)
         undecided = repository.load_undecided(work.connection, now)
         for shard, origin_at in missing:
+            note_asked(work.connection, FORECAST_STAGE, shard, origin_at)
             work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at))
         for shard, origin_at in undecided:
             work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))

@@ -13,6 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from services.forecasting.rows.translate import ForecastRow, IndicatorKey, Samples, WorkloadRow
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
+from services.kernel.db.turns import IS_URGENT
 from services.kernel.domain.workload import WorkloadSpec
 
 FORECAST_COLUMNS = (
@@ -34,6 +35,8 @@ FORECAST_COLUMNS = (
     "further_scales",
     "created_at",
 )
+LOOKBACK_STEPS = 14
+"""How far back what was lost or is due is looked for: a dozen steps, and what is on its way."""
 SCORE_COLUMNS = (
     "forecast_id",
     "origin_at",
@@ -49,25 +52,31 @@ SCORE_COLUMNS = (
 )
 
 
-def load_steps_s(connection: Connection, shard: int) -> dict[int, int]:
-    """Step length of each active workload of a shard, by id; specs are not read."""
-    statement = text(
-        "SELECT id, step_s FROM workloads WHERE is_active AND shard = :shard ORDER BY id"
-    )
-    return {r.id: r.step_s for r in connection.execute(statement, {"shard": shard})}
+@dataclass(frozen=True, slots=True)
+class ShardWorkload:
+    """An active workload of a shard without its spec.
 
-
-def load_unforecast(connection: Connection, ids: Sequence[int], origin_at: datetime) -> list[int]:
-    """Those of some workloads that have no forecast at an origin, of whichever model.
-
-    A model that is promoted meanwhile forecasts the next origin: this one may be decided.
+    Attributes:
+        is_urgent: Its priority is that of gold, or more.
+        is_done: It has a forecast at the origin, of whichever model: one that is promoted meanwhile
+            forecasts the next origin, since this one may be decided.
     """
+
+    id: int
+    step_s: int
+    is_urgent: bool
+    is_done: bool
+
+
+def load_shard(connection: Connection, shard: int, origin_at: datetime) -> list[ShardWorkload]:
+    """Active workloads of a shard; specs are not read whole."""
     statement = text(
-        "SELECT id FROM unnest(CAST(:ids AS integer[])) AS w(id) WHERE NOT EXISTS ("
-        "SELECT FROM forecasts f WHERE f.workload_id = w.id AND f.origin_at = :origin_at) "
-        "ORDER BY id"
+        f"SELECT w.id, w.step_s, {IS_URGENT} AS is_urgent, EXISTS (SELECT FROM forecasts f "  # noqa: S608 - our columns
+        "  WHERE f.workload_id = w.id AND f.origin_at = :at) "
+        "  AS is_done FROM workloads w WHERE w.is_active AND w.shard = :shard ORDER BY w.id"
     )
-    return list(connection.scalars(statement, {"ids": list(ids), "origin_at": origin_at}))
+    given = {"shard": shard, "at": origin_at}
+    return [ShardWorkload(*row) for row in connection.execute(statement, given)]
 
 
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
@@ -211,20 +220,32 @@ def try_lock_scoring(connection: Connection) -> bool:
 
 
 def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueForecast]:
-    """Forecasts with numbers, all steps complete, not yet scored; oldest first."""
+    """Forecasts with numbers, all steps complete, not yet scored; oldest first.
+
+    Of each active workload those made since a little before its newest score are looked at, by
+    their ids, so the cost does not grow with what has been scored.
+    """
     statement = text(
-        "SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, f.quantile_levels, "
-        "f.quantiles, f.n_paths, f.further_names, f.further_paths, f.further_scales, f.rung "
-        "FROM forecasts f "
-        "LEFT JOIN forecast_scores s ON s.forecast_id = f.id AND s.origin_at = f.origin_at "
-        "WHERE s.forecast_id IS NULL AND f.n_paths > 0 "
-        "AND f.origin_at > :oldest AND f.origin_at <= :now "
-        "AND f.origin_at + make_interval(secs => (f.n_horizon + 1) * f.step_s) <= :now "
-        "ORDER BY f.origin_at, f.id LIMIT :n"
+        "SELECT f.* FROM workloads w "
+        "LEFT JOIN LATERAL (SELECT origin_at FROM forecast_scores WHERE workload_id = w.id "
+        "  ORDER BY origin_at DESC LIMIT 1) s ON true "
+        # by the workload's key, not by all ids in order: OFFSET 0 keeps the planner from that
+        "LEFT JOIN LATERAL (SELECT min(id) AS id FROM (SELECT id FROM forecasts "
+        "  WHERE workload_id = w.id "
+        "  AND origin_at >= s.origin_at - make_interval(secs => :back * w.step_s) OFFSET 0) n) m "
+        "  ON true "
+        "CROSS JOIN LATERAL (SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, "
+        "  f.quantile_levels, f.quantiles, f.n_paths, f.further_names, f.further_paths, "
+        "  f.further_scales, f.rung FROM forecasts f WHERE f.workload_id = w.id AND f.n_paths > 0 "
+        "  AND f.id >= COALESCE(m.id, 0) AND f.origin_at > :oldest AND f.origin_at <= :now "
+        "  AND f.origin_at + make_interval(secs => (f.n_horizon + 1) * f.step_s) <= :now "
+        "  AND NOT EXISTS (SELECT FROM forecast_scores done "
+        "    WHERE done.forecast_id = f.id AND done.origin_at = f.origin_at)) f "
+        "WHERE w.is_active ORDER BY f.origin_at, f.id LIMIT :n"
     )
     oldest = now - timedelta(days=3)
-    rows = connection.execute(statement, {"now": now, "oldest": oldest, "n": n_most})
-    return [DueForecast(*r) for r in rows]
+    given = {"now": now, "oldest": oldest, "back": LOOKBACK_STEPS, "n": n_most}
+    return [DueForecast(*r) for r in connection.execute(statement, given)]
 
 
 def insert_scores(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
@@ -234,43 +255,42 @@ def insert_scores(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
 
 
 def load_missing_forecasts(connection: Connection, now: datetime) -> list[tuple[int, datetime]]:
-    """(shard, origin) pairs that have indicators but lack a forecast of some active workload.
+    """Shards whose newest origin lacks a forecast of some active workload, with that origin.
 
-    Looks back twelve steps, and never further than a shard's first forecast: history that was
-    loaded at registration is not forecast after the fact.
+    Looks back a dozen steps, for the newest only: history that was loaded at registration is not
+    forecast after the fact, and an origin that a newer one has passed is superseded.
     """
     statement = text(
         "WITH active AS (SELECT id, shard, step_s, spec->>'demand' AS demand FROM workloads "
         "  WHERE is_active), "
-        "started AS (SELECT a.shard, min(f.origin_at) AS origin_at FROM active a "
-        "  JOIN forecasts f ON f.workload_id = a.id AND f.origin_at > :now - interval '14 days' "
-        "  GROUP BY a.shard), "
-        "origins AS (SELECT DISTINCT a.shard, i.step_at FROM active a JOIN indicators i "
+        "origins AS (SELECT a.shard, max(i.step_at) AS step_at FROM active a "
+        "  CROSS JOIN LATERAL (SELECT step_at FROM indicators "
         # by the demand: a schedule has rows of steps that are not complete
-        "  ON i.workload_id = a.id AND i.indicator = a.demand "
-        "  AND i.step_at <= :now - make_interval(secs => a.step_s) "
-        "  AND i.step_at > :now - make_interval(secs => 14 * a.step_s) "
-        "  AND i.step_at > :now - interval '1 day'), "
-        "newest AS (SELECT shard, max(step_at) AS step_at FROM origins GROUP BY shard) "
-        "SELECT o.shard, o.step_at FROM origins o JOIN newest n USING (shard) "
-        "LEFT JOIN started s USING (shard) "
-        "WHERE o.step_at >= coalesce(s.origin_at, n.step_at) AND EXISTS ("
-        "  SELECT 1 FROM active a WHERE a.shard = o.shard AND NOT EXISTS ("
-        "    SELECT 1 FROM forecasts f WHERE f.workload_id = a.id AND f.origin_at = o.step_at)) "
+        "    WHERE workload_id = a.id AND indicator = a.demand "
+        "    AND step_at <= :now - make_interval(secs => a.step_s) "
+        "    AND step_at > :now - make_interval(secs => :back * a.step_s) "
+        "    AND step_at > :now - interval '1 day' ORDER BY step_at DESC LIMIT 1) i "
+        "  GROUP BY a.shard) "
+        "SELECT o.shard, o.step_at FROM origins o WHERE EXISTS ("
+        "  SELECT FROM active a WHERE a.shard = o.shard AND NOT EXISTS ("
+        "    SELECT FROM forecasts f WHERE f.workload_id = a.id AND f.origin_at = o.step_at)) "
         "ORDER BY o.step_at, o.shard"
     )
-    return [(r.shard, r.step_at) for r in connection.execute(statement, {"now": now})]
+    rows = connection.execute(statement, {"now": now, "back": LOOKBACK_STEPS})
+    return [(r.shard, r.step_at) for r in rows]
 
 
 def load_undecided(connection: Connection, now: datetime) -> list[tuple[int, datetime]]:
-    """(shard, origin) pairs of the last twelve steps with a forecast but no decision."""
+    """Shards and origins of workloads whose newest forecast has no decision."""
     statement = text(
-        "SELECT DISTINCT w.shard, f.origin_at FROM forecasts f "
-        "JOIN workloads w ON w.id = f.workload_id AND w.is_active "
-        "WHERE f.origin_at > :now - make_interval(secs => 14 * f.step_s) "
-        "AND f.origin_at > :now - interval '1 day' AND f.origin_at <= :now "
-        "AND NOT EXISTS (SELECT 1 FROM decisions d "
-        "  WHERE d.workload_id = f.workload_id AND d.origin_at = f.origin_at) "
+        "SELECT DISTINCT w.shard, f.origin_at FROM workloads w "
+        "CROSS JOIN LATERAL (SELECT origin_at FROM forecasts WHERE workload_id = w.id "
+        "  AND origin_at > :now - make_interval(secs => :back * w.step_s) "
+        "  AND origin_at > :now - interval '1 day' AND origin_at <= :now "
+        "  ORDER BY origin_at DESC LIMIT 1) f "
+        "WHERE w.is_active AND NOT EXISTS (SELECT FROM decisions d "
+        "  WHERE d.workload_id = w.id AND d.origin_at = f.origin_at) "
         "ORDER BY f.origin_at, w.shard"
     )
-    return [(r.shard, r.origin_at) for r in connection.execute(statement, {"now": now})]
+    rows = connection.execute(statement, {"now": now, "back": LOOKBACK_STEPS})
+    return [(r.shard, r.origin_at) for r in rows]

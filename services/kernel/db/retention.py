@@ -11,6 +11,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
+from services.kernel.db.schema import PARTITIONED
+
+_SCORES_S = 86400 * PARTITIONED["forecast_scores"].days
 BATCH = 1000
 """Rows of one transaction: locks are short, and a run that is cut off has done some."""
 MAX_BATCHES = 100
@@ -80,6 +83,16 @@ EXPIRING = (
             "AND NOT EXISTS (SELECT FROM models m WHERE m.version = r.model_version)",
         )
         for name in ("calibration_states", "drift_states")
+    ),
+    ExpiringTable(
+        "superseded_origins", "stage, shard, origin_at, is_urgent", "r.superseded_at < :before"
+    ),
+    # a sum goes when the partition of the scores that it sums up does
+    ExpiringTable(
+        "coverage_hours",
+        "workload_id, hour_at",
+        "r.hour_at < to_timestamp(floor(extract(epoch FROM CAST(:before AS timestamptz)) "
+        f"/ {_SCORES_S}) * {_SCORES_S})",
     ),
     # the newest says when drift may ask again
     ExpiringTable(

@@ -29,7 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 import services.kernel.db.schema_access
-import services.kernel.db.schema_control  # noqa: F401  # their tables belong to the metadata
+import services.kernel.db.schema_control
+import services.kernel.db.schema_running  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import metadata as metadata, time_column
 
 
@@ -145,16 +146,8 @@ pod_starts = Table(
     time_column("gone_at", nullable=True),
     time_column("observed_at"),
     Index(None, "workload_id", "requested_at"),
-)
-
-workload_errors = Table(
-    "workload_errors",
-    metadata,
-    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
-    Column("stage", Text, primary_key=True),
-    Column("message", Text, nullable=False),
-    time_column("since"),
-    time_column("last_at"),
+    Index("ix_pod_starts_ready", "workload_id", "ready_at"),
+    Index("ix_pod_starts_there", "workload_id", postgresql_where=text("gone_at IS NULL")),
 )
 
 models = Table(
@@ -197,6 +190,7 @@ forecasts = Table(
     Column("further_paths", LargeBinary, nullable=True),
     Column("further_scales", ARRAY(Double), nullable=True),
     UniqueConstraint("workload_id", "origin_at", "model_version"),
+    Index("ix_forecasts_numbers", "workload_id", "id", postgresql_where=text("n_paths > 0")),
     postgresql_partition_by=_partition_by("forecasts"),
 )
 
@@ -360,6 +354,12 @@ actions = Table(
     UniqueConstraint("decision_id", "attempt", "origin_at"),
     Index(None, "workload_id", "origin_at"),
     Index(None, "origin_at", "id"),
+    Index(
+        "ix_actions_applied",
+        "workload_id",
+        "applied_at",
+        postgresql_where=text("result IN ('applied', 'unknown')"),
+    ),
     postgresql_partition_by=_partition_by("actions"),
 )
 

@@ -238,21 +238,43 @@ class DecisionQuery:
     now: datetime
 
 
+_SINCE_LAST_ACTION = (
+    "ARRAY(SELECT n.id FROM workloads w LEFT JOIN LATERAL (SELECT origin_at FROM actions "
+    "WHERE workload_id = w.id ORDER BY origin_at DESC LIMIT 1) a ON true "
+    "CROSS JOIN LATERAL (SELECT id FROM decisions WHERE workload_id = w.id AND origin_at >= "
+    # OFFSET 0: by the key of each workload, not through all decisions
+    "COALESCE(a.origin_at - make_interval(secs => 4 * w.step_s), '-infinity') OFFSET 0) n)"
+)
+"""Decisions of about when their workload's last action was, and since: of older ones each has one.
+
+An operator that has just begun knows no id up to which all were dealt with.
+"""
+
+
 def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequence[RowMapping]:
     """Decisions that have no action yet, or one after which they may be tried again."""
+    judged = "CAST(:judged_ids AS bigint[])"
+    chosen = (
+        f"(d.id > :after_id OR d.id = ANY({judged}))"
+        if query.after_id
+        else f"d.id = ANY({_SINCE_LAST_ACTION} || {judged})"
+    )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
-        "AND (d.id > :after_id OR d.id = ANY(CAST(:judged_ids AS bigint[]))) "
+        f"AND {chosen} "
         "AND (a.last_result IS NULL "
         "  OR (a.last_result IN ('failed', 'waiting') AND d.valid_until > :now) "
         "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed', 'waiting') "
-        "      AND d.id = ANY(CAST(:judged_ids AS bigint[])))) "
+        f"      AND d.id = ANY({judged}))) "
         "AND NOT EXISTS (SELECT FROM intents i WHERE i.decision_id = d.id) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
-    return connection.execute(statement, asdict(query)).mappings().all()
+    given = asdict(query)
+    names = statement.compile().params
+    rows = connection.execute(statement, {k: v for k, v in given.items() if k in names})
+    return rows.mappings().all()
 
 
 def load_newest_decisions(
@@ -306,15 +328,20 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
         "l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
+        "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT model_version, rung, origin_at, step_s, n_horizon, "
         "  quantile_levels, ARRAY(SELECT quantiles[q][1] FROM "
         "  generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step "
         "  FROM forecasts WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) f "
         "  ON true "
-        "LEFT JOIN LATERAL (SELECT avg((coverage ->> '0.9')::float8) AS coverage "
-        "  FROM forecast_scores WHERE workload_id = w.id "
-        "  AND origin_at > CAST(:now AS timestamptz) - interval '7 days') s ON true "
+        # whole hours from their sums, the hour at the edge of the week from its rows
+        "LEFT JOIN LATERAL (SELECT (sum(covered) / NULLIF(sum(n), 0))::float8 AS coverage FROM ("
+        "  SELECT covered, n_forecasts AS n FROM coverage_hours "
+        "  WHERE workload_id = w.id AND hour_at > g.week_at "
+        "  UNION ALL SELECT (coverage ->> '0.9')::numeric, 1 FROM forecast_scores "
+        "  WHERE workload_id = w.id AND origin_at > g.week_at AND coverage ? '0.9' "
+        "  AND origin_at < date_trunc('hour', g.week_at, 'UTC') + interval '1 hour') h) s ON true "
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "

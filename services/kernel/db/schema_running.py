@@ -1,0 +1,92 @@
+"""The tables of what is kept up as work goes on, so that nothing is summed up or looked for again.
+
+Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016), so every writer is seen.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Numeric,
+    Table,
+    Text,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
+
+from services.kernel.db.metadata import metadata, time_column
+
+workload_errors = Table(
+    "workload_errors",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("stage", Text, primary_key=True),
+    Column("message", Text, nullable=False),
+    time_column("since"),
+    time_column("last_at"),
+)
+
+coverage_hours = Table(
+    "coverage_hours",
+    metadata,
+    Column("workload_id", Integer, primary_key=True, autoincrement=False),
+    time_column("hour_at", primary_key=True),
+    Column("n_forecasts", Integer, nullable=False),
+    Column("covered", Numeric, nullable=False),
+)
+
+gpu_shares = Table(
+    "gpu_shares",
+    metadata,
+    Column("gpu_type", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    Column("policy_version", Text, nullable=False),
+    Column("held_gpus", BigInteger, nullable=False),
+    Column("demand_gpus", ARRAY(BigInteger), nullable=False),
+    Column("seen_in", Text, nullable=False),
+    time_column("good_until"),
+)
+
+gpu_share_marks = Table(
+    "gpu_share_marks",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("shard", Integer, nullable=False),
+    Column(
+        "xact",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+    ),
+    Index(None, "shard"),
+)
+
+shard_turns = Table(
+    "shard_turns",
+    metadata,
+    Column("stage", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    time_column("asked_at"),
+    time_column("urgent_at", nullable=True),
+    time_column("rest_at", nullable=True),
+    Column("is_waiting", Boolean, nullable=False, server_default=text("false")),
+)
+
+superseded_origins = Table(
+    "superseded_origins",
+    metadata,
+    Column("stage", Text, primary_key=True),
+    Column("shard", Integer, primary_key=True, autoincrement=False),
+    time_column("origin_at", primary_key=True),
+    Column("is_urgent", Boolean, primary_key=True),
+    time_column("newer_origin_at"),
+    Column("reason", Text, nullable=False),
+    time_column("superseded_at"),
+    Index(None, "superseded_at"),
+)

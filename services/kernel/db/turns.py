@@ -1,0 +1,132 @@
+"""Whose turn it is when there is more to do than can be done.
+
+A stage is asked for each shard at each origin. A run that comes late does the newest origin
+instead of its own, so what waits can never be more than one origin of each shard. While any shard
+is behind, a run does the urgent workloads only (gold: priority 200 and more) and leaves the rest to
+a job that comes when nothing else waits. What was passed over is recorded with its reason.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, text
+
+from services.kernel import telemetry
+
+URGENT_PRIORITY = 200
+"""Least priority of an SLA class whose workloads come first: that of gold."""
+IS_URGENT = (
+    "COALESCE((w.spec #>> '{sla,priority}')::int, CASE lower(w.spec #>> '{sla,sla_class}') "
+    f"WHEN 'gold' THEN {URGENT_PRIORITY} ELSE 0 END) >= {URGENT_PRIORITY}"
+)
+"""Condition on the row `w` of `workloads`."""
+FORECAST, DECIDE = "forecast", "decide"
+_KEPT_STEPS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A stage of a shard at an origin.
+
+    Attributes:
+        stage: `forecast` or `decide`.
+        step: Length of the shard's steps.
+    """
+
+    stage: str
+    shard: int
+    origin_at: datetime
+    step: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a run is to do.
+
+    Attributes:
+        origin_at: The origin; a newer one than asked where that has been passed.
+        is_late: It is a newer one.
+        is_urgent_only: Others wait: the rest comes in a job of its own.
+    """
+
+    origin_at: datetime
+    is_late: bool
+    is_urgent_only: bool
+
+
+def note_asked(connection: Connection, stage: str, shard: int, origin_at: datetime) -> None:
+    """Note the newest origin that a stage was asked for; what a run does follows from it."""
+    statement = text(
+        "INSERT INTO shard_turns AS t (stage, shard, asked_at) VALUES (:stage, :shard, :at) "
+        "ON CONFLICT (stage, shard) DO UPDATE SET asked_at = GREATEST(t.asked_at, :at)"
+    )
+    connection.execute(statement, {"stage": stage, "shard": shard, "at": origin_at})
+
+
+def take_turn(connection: Connection, asked: Asked) -> Turn:
+    """Find what a run is to do, by what was asked for since and by who is behind."""
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
+    newest = connection.execute(
+        text("SELECT asked_at FROM shard_turns WHERE stage = :stage AND shard = :shard"), given
+    ).scalar()
+    # an origin of long ago is asked for by hand, and done as asked
+    is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
+        _KEPT_STEPS * asked.step
+    )
+    origin_at = newest if newest is not None and is_late else asked.origin_at
+    is_behind = connection.execute(
+        text(
+            "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
+            "AND shard <> :shard "
+            "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
+        ),
+        given,
+    ).scalar_one()
+    return Turn(origin_at, is_late, is_late or bool(is_behind))
+
+
+def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
+    """Note that a shard's workloads are done, and what was passed over since they were last.
+
+    Args:
+        connection: The transaction of the work itself.
+        asked: What was done.
+        is_waiting: Of the urgent ones only: the rest waits for its turn.
+        now: Aware.
+    """
+    _record_passed(connection, asked, "urgent_at", is_urgent=True, now=now)
+    if not is_waiting:
+        _record_passed(connection, asked, "rest_at", is_urgent=False, now=now)
+    statement = text(
+        "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
+        "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
+        ":waits) ON CONFLICT (stage, shard) DO UPDATE SET "
+        "urgent_at = GREATEST(t.urgent_at, EXCLUDED.urgent_at), "
+        "rest_at = GREATEST(t.rest_at, EXCLUDED.rest_at), is_waiting = EXCLUDED.is_waiting"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
+    connection.execute(statement, given | {"waits": is_waiting})
+
+
+def _record_passed(
+    connection: Connection, asked: Asked, column: str, *, is_urgent: bool, now: datetime
+) -> None:
+    """Record the origins between the last one that was done and this one."""
+    statement = text(
+        "INSERT INTO superseded_origins (stage, shard, origin_at, is_urgent, newer_origin_at, "  # noqa: S608 - our columns
+        "reason, superseded_at) SELECT :stage, :shard, o.at, :is_urgent, :at, "
+        "'a newer origin was complete before its turn came', :now "
+        f"FROM shard_turns t CROSS JOIN LATERAL generate_series(GREATEST(t.{column} + :step, "
+        "  CAST(:at AS timestamptz) - :kept * CAST(:step AS interval)), "
+        "  CAST(:at AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)) AS o(at) "
+        f"WHERE t.stage = :stage AND t.shard = :shard AND t.{column} IS NOT NULL "
+        "ON CONFLICT DO NOTHING"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
+    given |= {"step": asked.step, "is_urgent": is_urgent, "kept": _KEPT_STEPS, "now": now}
+    n_passed = connection.execute(statement, given).rowcount
+    who = "gold" if is_urgent else "rest"
+    if n_passed > 0:
+        telemetry.origins_superseded_total.labels(asked.stage, who).inc(n_passed)
