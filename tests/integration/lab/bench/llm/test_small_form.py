@@ -1,6 +1,7 @@
 """A small form of `harmony bench llm`: two traces, three policies, figures that must come out.
 
-With the real engine where `make arena` was run; with a queue in its place everywhere.
+With a queue in the place of the engine, so that it runs everywhere, Harmony by its own path too;
+`tests/unit/lab/bench/llm/test_bench_real.py` is one on the real engine, where `make arena` was run.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.application import app
-from services.kernel.errors import Unavailable
-from services.lab.arena.engine import arena_python
 from services.lab.bench.llm import bench, runs
 from services.lab.bench.llm.families import FAMILIES
 from services.lab.bench.llm.rivals import capacity
@@ -44,15 +43,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(FAMILIES, name, replace(FAMILIES[name], settings=settings))
 
 
-@pytest.fixture(params=["stand-in", "two pools", "real"])
+@pytest.fixture(params=["one pool", "two pools"])
 def options(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """Options of an engine's own; the real one is skipped by name where it is not installed."""
-    if request.param == "real":
-        try:
-            arena_python()
-        except Unavailable as error:
-            pytest.skip(error.message)
-        return ("--rate", "0.5")
+    """Options of an engine's own."""
     if request.param == "two pools":
         monkeypatch.setattr(bench, "ReplayEngine", PoolEngine)
         goals = ("--ttft", "12s", "--tpot", "400ms")
