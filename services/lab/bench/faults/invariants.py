@@ -8,11 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.lab.bench.faults.bounds import ScaleChange, Violation
-from services.lab.bench.faults.outside.repository import OpenIntent, OriginCount, StoredAction
+from services.lab.bench.faults.outside.repository import (
+    OpenIntent,
+    OriginCount,
+    PassedOrigin,
+    StoredAction,
+)
 from services.lab.bench.faults.outside.row_log import Settled
 from services.lab.bench.faults.schedule import StruckFault
 
 _MOST_TOLD = 20
+SETTLED_S = 30.0
+"""Seconds after a fault in which the platform may still be catching up."""
 UNRESOLVED_S = 30.0
 """Seconds without a fault after which an intent must have become an action."""
 
@@ -34,22 +41,50 @@ class OriginGrid:
 
 
 def check_origins(
-    counts: Sequence[OriginCount], keys: Collection[str], grid: OriginGrid
+    counts: Sequence[OriginCount],
+    keys: Collection[str],
+    grid: OriginGrid,
+    passed: Collection[PassedOrigin] = (),
 ) -> list[Violation]:
-    """Each workload at each origin: one forecast of each model, one decision of each policy."""
+    """Each workload at each origin: one forecast of each model, one decision of each policy.
+
+    One that was passed over, and of which that is recorded, is not lost.
+    """
     rows = {(one.key, one.origin_at): one for one in counts}
     found = []
     for key in sorted(keys):
         for at in grid:
             one = rows.get((key, at))
             where = f"{key} at origin {at:%H:%M:%S}"
+            is_passed = PassedOrigin(key, at) in passed
             if one is None:
-                found.append(Violation("lost", f"{where}: no forecast"))
-            elif one.n_decisions == 0:
+                if not is_passed:
+                    found.append(Violation("lost", f"{where}: no forecast"))
+            elif one.n_decisions == 0 and not is_passed:
                 found.append(Violation("lost", f"{where}: no decision"))
             if one is not None and max(one.n_forecasts, one.n_decisions) > 1:
                 said = f"{one.n_forecasts} forecasts, {one.n_decisions} decisions"
                 found.append(Violation("duplicated", f"{where}: {said}"))
+    return found
+
+
+def check_turns(
+    passed: Collection[PassedOrigin],
+    gold: Collection[str],
+    grid: OriginGrid,
+    struck: Sequence[StruckFault],
+) -> list[Violation]:
+    """Gold is never passed over twice in a row while nothing is at fault."""
+    step, settled = timedelta(seconds=grid.step_s), timedelta(seconds=SETTLED_S)
+    found = []
+    for key in sorted(gold):
+        for at in grid:
+            pair = PassedOrigin(key, at), PassedOrigin(key, at + step)
+            quiet_s = _longest_quiet_s(at - settled, at + 2 * step, struck)
+            is_quiet = quiet_s >= SETTLED_S + 2 * grid.step_s
+            if is_quiet and all(one in passed for one in pair):
+                where = f"{key} at origins {at:%H:%M:%S} and {at + step:%H:%M:%S}"
+                found.append(Violation("lost", f"{where}: passed over twice, and nothing struck"))
     return found
 
 

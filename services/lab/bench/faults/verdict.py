@@ -54,7 +54,8 @@ class FaultFindings:
 
     Attributes:
         violations: Everything that did not hold.
-        n_superseded: Decisions of healthy workloads that came too late to be applied, as recorded.
+        n_superseded: Decisions of healthy workloads that came too late to be applied, and origins
+            that newer ones passed, as recorded.
         n_audited: Entries of the audit chain.
     """
 
@@ -67,15 +68,18 @@ def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
     """Hold the rows and the evidence against every invariant."""
     fleet, grid = evidence.fleet, evidence.grid
     since = grid.first - _BEFORE
+    gold = sorted(one.key for one in fleet.members if one.sla_class == "gold")
     with engine.connect() as connection:
         counts = repository.load_origins(connection, grid.first, grid.last)
         records = repository.load_scalings(connection, since)
         backward = repository.load_backward_actions(connection, since)
         stored = repository.load_sample_seconds(connection, DEMAND, since)
+        passed = repository.load_passed(connection, gold)
         audit = verify_audit(connection)
     healthy = keys(fleet.healthy)
     violations = [
-        *invariants.check_origins(counts, healthy, grid),
+        *invariants.check_origins(counts, healthy, grid, passed),
+        *invariants.check_turns(passed, gold, grid, evidence.struck),
         *invariants.check_records(changes(evidence.seen), records),
         *invariants.check_order(backward),
         *invariants.check_intents(evidence.rows.intents, evidence.struck),
@@ -86,6 +90,9 @@ def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
         *_check_audit(audit),
     ]
     n_superseded = sum(one.is_superseded and one.key in healthy for one in counts)
+    n_superseded += sum(
+        one.key in healthy and grid.first <= one.origin_at <= grid.last for one in passed
+    )
     return FaultFindings(violations, n_superseded, audit.n_entries)
 
 

@@ -43,6 +43,14 @@ class OriginCount:
 
 
 @dataclass(frozen=True, slots=True)
+class PassedOrigin:
+    """An origin that a newer one passed before a workload's turn came, as the rows say."""
+
+    key: str
+    origin_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class StoredAction:
     """A scaling as the operator recorded it: an action, or an intent that is open."""
 
@@ -113,6 +121,21 @@ def load_origins(connection: Connection, first: datetime, last: datetime) -> lis
         OriginCount(str(r.key), r.origin_at, int(r.n), int(r.n_decisions), bool(r.is_superseded))
         for r in rows
     ]
+
+
+def load_passed(connection: Connection, urgent: Sequence[str]) -> set[PassedOrigin]:
+    """Origins that were passed over, of every workload, in any stage.
+
+    Args:
+        connection: An open transaction.
+        urgent: Keys of the workloads that go first; a row is of either theirs or the others' origin.
+    """
+    statement = text(
+        f"SELECT {_KEY} AS key, s.origin_at FROM superseded_origins s "  # noqa: S608 - our column
+        f"JOIN workloads w ON w.shard = s.shard AND ({_KEY} = ANY(:urgent)) = s.is_urgent"
+    )
+    rows = connection.execute(statement, {"urgent": list(urgent)})
+    return {PassedOrigin(str(row.key), row.origin_at) for row in rows}
 
 
 def load_scalings(connection: Connection, since: datetime) -> list[StoredAction]:

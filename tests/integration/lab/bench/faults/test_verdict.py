@@ -53,6 +53,25 @@ def test_a_missing_decision_is_found(planted: PlantedFleet) -> None:
     assert found(planted) == [f"lost: {key} at origin {at:%H:%M:%S}: no decision"]
 
 
+def test_an_origin_that_was_passed_over_is_recorded_and_not_lost(planted: PlantedFleet) -> None:
+    key, at = planted.fleet.healthy[1].key, planted.origin(3)
+    planted.execute(
+        "DELETE FROM decisions WHERE workload_id = :id AND origin_at = :at",
+        id=planted.ids[key],
+        at=at,
+    )
+    passing = (
+        "INSERT INTO superseded_origins SELECT 'decide', shard, :at, :is_urgent, :at, 'late', :at "
+        "FROM workloads WHERE id = :id"
+    )
+    planted.execute(passing, id=planted.ids[key], at=at, is_urgent=True)
+    assert len(found(planted)) == 1, "gold was passed over, and this is silver"
+    planted.execute(passing, id=planted.ids[key], at=at, is_urgent=False)
+    verdict = judge(planted.engine, planted.evidence())
+    assert verdict.violations == []
+    assert verdict.n_superseded >= 1
+
+
 def test_a_second_decision_of_a_policy_is_found(planted: PlantedFleet) -> None:
     again = planted.forecast(planted.first, 0, "another-model")
     planted.decide(planted.first, 0, again)

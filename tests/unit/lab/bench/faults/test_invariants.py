@@ -14,11 +14,12 @@ from services.lab.bench.faults.invariants import (
     OriginGrid,
     check_intents,
     check_records,
+    check_turns,
     recovery_s,
     told,
 )
 from services.lab.bench.faults.kinds import KINDS
-from services.lab.bench.faults.outside.repository import OpenIntent, StoredAction
+from services.lab.bench.faults.outside.repository import OpenIntent, PassedOrigin, StoredAction
 from services.lab.bench.faults.outside.row_log import Settled
 from services.lab.bench.faults.schedule import PlannedFault, StruckFault
 from tests.unit.lab.bench.faults.seen_scales import START
@@ -122,3 +123,14 @@ def test_of_many_violations_the_first_are_told() -> None:
     lines = told([*many, Violation("audit", "broken")])
     assert lines[0] == "lost: number 0"
     assert lines[-2:] == ["lost: 10 more", "audit: broken"]
+
+
+def test_gold_may_be_passed_over_twice_only_while_something_strikes() -> None:
+    grid = OriginGrid(START, START + timedelta(seconds=50), 5)
+    passed = {PassedOrigin("a/gold", START + timedelta(seconds=at)) for at in (20, 30, 35)}
+    (found,) = check_turns(passed, ["a/gold"], grid, [])
+    assert found.invariant == "lost"
+    assert "00:30 and 00:00:35" in found.text
+    assert check_turns(passed, ["a/gold"], grid, [struck(0, 10)]) == []
+    assert len(check_turns(passed, ["a/gold"], grid, [struck(41, 50)])) == 1
+    assert check_turns(passed, ["a/silver"], grid, []) == []
