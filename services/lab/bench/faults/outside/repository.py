@@ -128,7 +128,7 @@ def load_passed(connection: Connection, urgent: Sequence[str]) -> set[PassedOrig
 
     Args:
         connection: An open transaction.
-        urgent: Keys of the workloads that go first; a row is of either theirs or the others' origin.
+        urgent: Keys of the workloads that go first: a row is of their origin or of the others'.
     """
     statement = text(
         f"SELECT {_KEY} AS key, s.origin_at FROM superseded_origins s "  # noqa: S608 - our column
