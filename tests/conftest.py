@@ -92,13 +92,15 @@ def traces() -> Path:
 def server_urls(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """(database URL, Redis URL) of servers that live for the whole run."""
     from services.platform.embedded_servers import embedded_servers
+    from tests.server_home import folder_in_memory
 
     given = Settings()
-    home = None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony")
-    settings = given.model_copy(update={"home": given.home or home})
-    with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
-        yield urls.database_url, urls.redis_url
-    if os.geteuid() == 0 and given.home is None:
+    with folder_in_memory() as in_memory:
+        home = in_memory or (None if os.geteuid() == 0 else tmp_path_factory.mktemp("harmony"))
+        settings = given.model_copy(update={"home": given.home or home})
+        with embedded_servers(settings, f"tests-{os.getpid()}") as urls:
+            yield urls.database_url, urls.redis_url
+    if settings.home is None:
         import shutil
 
         from services.platform.embedded_servers import default_home
