@@ -236,7 +236,8 @@ def load_changes(tables: Tables, given: Given) -> Found:
 def _change(tables: Tables, row: Row, applied_at: datetime) -> Row:
     decision = tables.rows["decisions"][row["decision_id"],]
     variants = json.loads(decision["variants"]) if decision["variants"] else None
-    return row | {"applied_at": applied_at, "variants": variants}
+    is_sure = row.get("result") == "applied"  # an intent has none yet
+    return row | {"applied_at": applied_at, "variants": variants, "is_sure": is_sure}
 
 
 HANDLERS: dict[str, Handler] = {
