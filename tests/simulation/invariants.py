@@ -165,7 +165,7 @@ class Watch:
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
         is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
-        is_judged = is_judged and not self._has_unknown(name)
+#        is_judged = is_judged and not self._has_unknown(name)
         if not is_free and is_judged and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:

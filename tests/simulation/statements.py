@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,7 +41,7 @@ def register(tables: Tables, given: list[Row]) -> Found:
     for row in given:
         id_ = tables.next_id("workloads_id_seq")
         fields = {"id": id_, "spec_version": 1, "is_active": True}
-        names = ("namespace", "name", "spec")
+        names = ("namespace", "name", "spec", "step_s")
         tables.put("workloads", fields | {name: row[name] for name in names})
     return Found()
 
@@ -127,16 +127,38 @@ def _is_open(tables: Tables, row: Row, given: Given) -> bool:
 
 def load_open_decisions(tables: Tables, given: Given) -> Found:
     announced = {row["decision_id"] for row in tables.rows["intents"].values()}
+    is_new = _since_last_actions(tables) if "after_id" not in given else None
     found = [
         _loaded(tables, row)
         for row in tables.rows["decisions"].values()
-        if (row["id"] > given["after_id"] or row["id"] in given["judged_ids"])
+        if (
+            row["id"] in given["judged_ids"]
+            or (row["id"] > given["after_id"] if is_new is None else is_new(row))
+        )
         and row["policy_version"] == given["policy_version"]
         and row["id"] not in announced
         and _is_open(tables, row, given)
     ]
     found.sort(key=lambda row: (row["workload_id"], row["origin_at"], row["id"]))
     return Found(found)
+
+
+def _since_last_actions(tables: Tables) -> Callable[[Row], bool]:
+    """Tells decisions of about when their workload's last action was, and since."""
+    last: dict[int, datetime] = {}
+    for action in tables.rows["actions"].values():
+        id_ = action["workload_id"]
+        last[id_] = max(last.get(id_, action["origin_at"]), action["origin_at"])
+    steps_s = {row["id"]: row["step_s"] for row in tables.rows["workloads"].values()}
+
+    def is_new(row: Row) -> bool:
+        id_ = row["workload_id"]
+        if id_ not in steps_s:
+            return False
+        margin = timedelta(seconds=4 * steps_s[id_])
+        return id_ not in last or row["origin_at"] >= last[id_] - margin
+
+    return is_new
 
 
 def load_newest_decisions(tables: Tables, given: Given) -> Found:
@@ -255,7 +277,7 @@ HANDLERS: dict[str, Handler] = {
     "SELECT pod_uid": load_open_starts,
     "INSERT INTO pod_starts": store_starts,
     "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,
-    "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN": load_newest_decisions,
+    "AS w(id) CROSS JOIN LATERAL (": load_newest_decisions,
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
