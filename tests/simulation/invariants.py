@@ -55,7 +55,6 @@ class Watch:
     patched_by: dict[int, dict[str, Written]] = field(default_factory=lambda: defaultdict(dict))
     results: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     last_order: dict[str, tuple[float, int]] = field(default_factory=dict)
-    unknown: set[int] = field(default_factory=set)
     n_patches: int = 0
     n_actions: int = 0
     _last_action: int = 0
@@ -165,19 +164,10 @@ class Watch:
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
         is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
-#        is_judged = is_judged and not self._has_unknown(name)
         if not is_free and is_judged and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
             self._check_budget(specs, target, replicas, where, began_s)
-
-    def _has_unknown(self, name: str) -> bool:
-        """What became of a scaling is not known: its row has the count that was found."""
-        since_s = self.world.now_s - 600.0
-        return any(
-            one.workload == name and one.decided_s > since_s and id_ in self.unknown
-            for id_, one in self.world.source.made.items()
-        )
 
     def after_patch(self, process: OperatorProcess, done: Written) -> None:
         self.n_patches += 1
@@ -300,8 +290,6 @@ class Watch:
         if row["attempt"] != len(before) + 1:
             self.fail("attempts are counted", f"{where} after {before}")
         before.append((row["attempt"], result))
-        if result == "unknown":
-            self.unknown.add(id_)
         done = self.patched_by.get(id_, {})
         if result not in _DONE and done:
             self.fail("each patch has its record", f"{where}, and yet it was patched: {done}")

@@ -84,6 +84,30 @@ def load_budgets(tables: Tables, given: Given) -> Found:
     )
 
 
+def load_last_seen(tables: Tables, given: Given) -> Found:
+    found = []
+    for id_, part in zip(given["ids"], given["parts"], strict=True):
+        seen = [
+            (row["observed_at"], counts)
+            for row in tables.states_of.get(id_, ())
+            if (counts := _counts(row, part)) is not None
+        ]
+        if seen:
+            _, (spec, *there) = max(seen)
+            found.append({"workload_id": id_, "part": part, "replicas": max(spec, sum(there))})
+    return Found(found)
+
+
+def _counts(row: Row, part: str) -> tuple[int, ...] | None:
+    """What was seen of a target: spec, ready, starting and pending; None: nothing."""
+    names = ("spec", "ready", "starting", "pending")
+    variants = json.loads(row["variants"]) if row["variants"] else None
+    if not part:
+        return None if variants else tuple(row[f"{name}_replicas"] for name in names)
+    own = (variants or {}).get(part)
+    return None if own is None else tuple(own[name] for name in names)
+
+
 def load_open_starts(tables: Tables, given: Any) -> Found:
     return Found([row for row in tables.rows["pod_starts"].values() if row["gone_at"] is None])
 
@@ -274,10 +298,11 @@ HANDLERS: dict[str, Handler] = {
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,
+    "FROM replica_states s WHERE s.workload_id = t.workload_id": load_last_seen,
     "SELECT pod_uid": load_open_starts,
     "INSERT INTO pod_starts": store_starts,
     "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,
-    "AS w(id) CROSS JOIN LATERAL (": load_newest_decisions,
+    "SELECT * FROM decisions d WHERE d.workload_id = w.id": load_newest_decisions,
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
