@@ -62,6 +62,7 @@ class Watch:
     _current: Made | None = None
     _n_commits: Counter[str] = field(default_factory=Counter)
     _rises: set[tuple[str, int]] = field(default_factory=set)
+    _announced_rise: dict[tuple[int, int, str], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.owner = {
@@ -152,7 +153,8 @@ class Watch:
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
             self.fail("an intent has the counts of its patch", f"{where}: {announced}")
-        self._check_turn(process, announced, where)
+        is_rise = self._announced_rise[one.id, intent["attempt"], target]
+        self._check_turn(process, is_rise, where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -176,10 +178,10 @@ class Watch:
             order = self.last_order.get(done.target, self._current.order)
             self.last_order[done.target] = max(order, self._current.order)
 
-    def _check_turn(self, process: OperatorProcess, announced: dict[str, Any], where: str) -> None:
-        """Of what is announced together, falls come first."""
+    def _check_turn(self, process: OperatorProcess, is_rise: bool, where: str) -> None:
+        """Of what is announced together, falls come first: as they were announced at first."""
         turn = (process.label, self._n_commits[process.label])
-        if announced["to"] > announced["from"]:
+        if is_rise:
             self._rises.add(turn)
         elif turn in self._rises:
             self.fail("falls come before rises", where)
@@ -276,6 +278,11 @@ class Watch:
 
     def committed(self, process: OperatorProcess) -> None:
         self._n_commits[process.label] += 1
+        for row in self.world.store.intents():
+            for each in row["targets"]:
+                key = (row["decision_id"], row["attempt"], each["target"])
+                # after another hand moved a target, its fall may be a rise, and keeps its turn
+                self._announced_rise.setdefault(key, each["to"] > each["from"])
         for row in self.world.store.actions_after(self._last_action):
             self._last_action = max(self._last_action, row["id"])
             self.n_actions += 1
