@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.operator.reconcile.decision_pass import decision_pass
+from services.operator.resource.translate import to_autoscaler
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 from tests.integration.operator.reconcile import pools
@@ -187,3 +189,23 @@ def test_a_spec_that_went_bad_holds_its_gpus(bench: Bench) -> None:
     bench.decide("a", 6)
     bench.reconcile()
     assert bench.lab.replicas("a") == 3
+
+
+def test_a_spec_that_was_mended_since_the_last_pass_is_no_room(bench: Bench, mirrored: Any) -> None:
+    """What it is to rise to is not what it holds already."""
+    pools.deploy(bench.lab, prefill=1, decode=1)
+    pools.autoscale(bench.lab)
+    deploy(bench, b=4)
+    known = bench.reconcile().fleet
+    llama = bench.lab.object(f"{GROUP_PATH.removeprefix('/apis/')}/gpuautoscalers/llama")
+    bad = to_autoscaler(llama | {"spec": llama["spec"] | {"demand": "no_such_indicator"}}, {})
+    assert bad.problem
+    before = [bad if each.key == bad.key else each for each in known.view.autoscalers]
+    fleet = replace(known, view=replace(known.view, autoscalers=before))
+    wanted = [
+        {"name": "prefill", "gpu_type": "H100", "current": 1, "desired": 5, "raw": 5},
+        {"name": "decode", "gpu_type": "H100", "current": 1, "desired": 1, "raw": 1},
+    ]
+    bench.decide("llama", 5, current_replicas=1, variants=json.dumps(wanted))
+    decision_pass(bench.deps, fleet, bench.clock.now())
+    assert pools.replicas(bench) == (3, 1)
