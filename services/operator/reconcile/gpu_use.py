@@ -155,7 +155,7 @@ def _least_held(
     """
     spec = each.member.spec
     assert spec is not None, "a member has the spec of its part"
-    counts = (spec.min_replicas,)
+    counts = spec.min_replicas, spec.min_replicas
     if decision is not None:
         counts = decision.parts.get(each.part, (decision.current, decision.desired))
     return max(*counts, seen.get((each.workload_id, each.part), 0))
