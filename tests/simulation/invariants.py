@@ -55,7 +55,6 @@ class Watch:
     patched_by: dict[int, dict[str, Written]] = field(default_factory=lambda: defaultdict(dict))
     results: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     last_order: dict[str, tuple[float, int]] = field(default_factory=dict)
-    unknown: set[int] = field(default_factory=set)
     n_patches: int = 0
     n_actions: int = 0
     _last_action: int = 0
@@ -63,6 +62,7 @@ class Watch:
     _current: Made | None = None
     _n_commits: Counter[str] = field(default_factory=Counter)
     _rises: set[tuple[str, int]] = field(default_factory=set)
+    _announced_rise: dict[tuple[int, int, str], bool] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.owner = {
@@ -153,7 +153,8 @@ class Watch:
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
             self.fail("an intent has the counts of its patch", f"{where}: {announced}")
-        self._check_turn(process, announced, where)
+        is_rise = self._announced_rise[one.id, intent["attempt"], target]
+        self._check_turn(process, is_rise, where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -165,19 +166,10 @@ class Watch:
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
         is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
-        is_judged = is_judged and not self._has_unknown(name)
         if not is_free and is_judged and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
             self._check_budget(specs, target, replicas, where, began_s)
-
-    def _has_unknown(self, name: str) -> bool:
-        """What became of a scaling is not known: its row has the count that was found."""
-        since_s = self.world.now_s - 600.0
-        return any(
-            one.workload == name and one.decided_s > since_s and id_ in self.unknown
-            for id_, one in self.world.source.made.items()
-        )
 
     def after_patch(self, process: OperatorProcess, done: Written) -> None:
         self.n_patches += 1
@@ -186,10 +178,10 @@ class Watch:
             order = self.last_order.get(done.target, self._current.order)
             self.last_order[done.target] = max(order, self._current.order)
 
-    def _check_turn(self, process: OperatorProcess, announced: dict[str, Any], where: str) -> None:
-        """Of what is announced together, falls come first."""
+    def _check_turn(self, process: OperatorProcess, is_rise: bool, where: str) -> None:
+        """Of what is announced together, falls come first: as they were announced at first."""
         turn = (process.label, self._n_commits[process.label])
-        if announced["to"] > announced["from"]:
+        if is_rise:
             self._rises.add(turn)
         elif turn in self._rises:
             self.fail("falls come before rises", where)
@@ -286,6 +278,11 @@ class Watch:
 
     def committed(self, process: OperatorProcess) -> None:
         self._n_commits[process.label] += 1
+        for row in self.world.store.intents():
+            for each in row["targets"]:
+                key = (row["decision_id"], row["attempt"], each["target"])
+                # after another hand moved a target, its fall may be a rise, and keeps its turn
+                self._announced_rise.setdefault(key, each["to"] > each["from"])
         for row in self.world.store.actions_after(self._last_action):
             self._last_action = max(self._last_action, row["id"])
             self.n_actions += 1
@@ -300,8 +297,6 @@ class Watch:
         if row["attempt"] != len(before) + 1:
             self.fail("attempts are counted", f"{where} after {before}")
         before.append((row["attempt"], result))
-        if result == "unknown":
-            self.unknown.add(id_)
         done = self.patched_by.get(id_, {})
         if result not in _DONE and done:
             self.fail("each patch has its record", f"{where}, and yet it was patched: {done}")

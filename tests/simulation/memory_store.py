@@ -33,6 +33,7 @@ class Tables:
         self.sequences: dict[str, int] = {}
         self.actions_of: dict[int, list[Row]] = {}
         self.decisions_of: dict[int, list[Row]] = {}
+        self.states_of: dict[int, list[Row]] = {}
         self.scalings_of: dict[int, list[Row]] = {}
         self._undo: list[Callable[[], None]] = []
 
@@ -49,9 +50,11 @@ class Tables:
             self._undo.append(index.pop)
 
     def _indexes(self, table: str, row: Row) -> list[list[Row]]:
-        """Lists that hold what is only ever added to: decisions and actions."""
+        """Lists that hold what is only ever added to: decisions, actions and states."""
         if table == "decisions":
             return [self.decisions_of.setdefault(row["workload_id"], [])]
+        if table == "replica_states":
+            return [self.states_of.setdefault(row["workload_id"], [])]
         if table == "actions":
             found = [self.actions_of.setdefault(row["decision_id"], [])]
             if row["result"] in ("applied", "unknown"):

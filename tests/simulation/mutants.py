@@ -51,8 +51,14 @@ PLANTED = (
     Mutant(
         "a target that cannot be read holds nothing",
         "reconcile.gpu_use:_use",
-        "asked = 0 if is_gone else decided",
+        "asked = unread if _is_unread(view, member) else 0",
         "asked = 0",
+    ),
+    Mutant(
+        "what was last seen of a target that cannot be read does not count",
+        "reconcile.gpu_use:_least_held",
+        "seen.get((each.workload_id, each.part), 0)",
+        "0",
     ),
     Mutant(
         "a spec that cannot be read holds nothing",

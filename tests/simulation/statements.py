@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -41,7 +41,7 @@ def register(tables: Tables, given: list[Row]) -> Found:
     for row in given:
         id_ = tables.next_id("workloads_id_seq")
         fields = {"id": id_, "spec_version": 1, "is_active": True}
-        names = ("namespace", "name", "spec")
+        names = ("namespace", "name", "spec", "step_s")
         tables.put("workloads", fields | {name: row[name] for name in names})
     return Found()
 
@@ -82,6 +82,30 @@ def load_budgets(tables: Tables, given: Given) -> Found:
             for row in tables.rows["gpu_budgets"].values()
         ]
     )
+
+
+def load_last_seen(tables: Tables, given: Given) -> Found:
+    found = []
+    for id_, part in zip(given["ids"], given["parts"], strict=True):
+        seen = [
+            (row["observed_at"], counts)
+            for row in tables.states_of.get(id_, ())
+            if (counts := _counts(row, part)) is not None
+        ]
+        if seen:
+            _, (spec, *there) = max(seen)
+            found.append({"workload_id": id_, "part": part, "replicas": max(spec, sum(there))})
+    return Found(found)
+
+
+def _counts(row: Row, part: str) -> tuple[int, ...] | None:
+    """What was seen of a target: spec, ready, starting and pending; None: nothing."""
+    names = ("spec", "ready", "starting", "pending")
+    variants = json.loads(row["variants"]) if row["variants"] else None
+    if not part:
+        return None if variants else tuple(row[f"{name}_replicas"] for name in names)
+    own = (variants or {}).get(part)
+    return None if own is None else tuple(own[name] for name in names)
 
 
 def load_open_starts(tables: Tables, given: Any) -> Found:
@@ -127,16 +151,38 @@ def _is_open(tables: Tables, row: Row, given: Given) -> bool:
 
 def load_open_decisions(tables: Tables, given: Given) -> Found:
     announced = {row["decision_id"] for row in tables.rows["intents"].values()}
+    is_new = _since_last_actions(tables) if "after_id" not in given else None
     found = [
         _loaded(tables, row)
         for row in tables.rows["decisions"].values()
-        if (row["id"] > given["after_id"] or row["id"] in given["judged_ids"])
+        if (
+            row["id"] in given["judged_ids"]
+            or (row["id"] > given["after_id"] if is_new is None else is_new(row))
+        )
         and row["policy_version"] == given["policy_version"]
         and row["id"] not in announced
         and _is_open(tables, row, given)
     ]
     found.sort(key=lambda row: (row["workload_id"], row["origin_at"], row["id"]))
     return Found(found)
+
+
+def _since_last_actions(tables: Tables) -> Callable[[Row], bool]:
+    """Tells decisions of about when their workload's last action was, and since."""
+    last: dict[int, datetime] = {}
+    for action in tables.rows["actions"].values():
+        id_ = action["workload_id"]
+        last[id_] = max(last.get(id_, action["origin_at"]), action["origin_at"])
+    steps_s = {row["id"]: row["step_s"] for row in tables.rows["workloads"].values()}
+
+    def is_new(row: Row) -> bool:
+        id_ = row["workload_id"]
+        if id_ not in steps_s:
+            return False
+        margin = timedelta(seconds=4 * steps_s[id_])
+        return id_ not in last or row["origin_at"] >= last[id_] - margin
+
+    return is_new
 
 
 def load_newest_decisions(tables: Tables, given: Given) -> Found:
@@ -236,7 +282,8 @@ def load_changes(tables: Tables, given: Given) -> Found:
 def _change(tables: Tables, row: Row, applied_at: datetime) -> Row:
     decision = tables.rows["decisions"][row["decision_id"],]
     variants = json.loads(decision["variants"]) if decision["variants"] else None
-    return row | {"applied_at": applied_at, "variants": variants}
+    is_sure = row.get("result") == "applied"  # an intent has none yet
+    return row | {"applied_at": applied_at, "variants": variants, "is_sure": is_sure}
 
 
 HANDLERS: dict[str, Handler] = {
@@ -251,10 +298,11 @@ HANDLERS: dict[str, Handler] = {
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,
+    "FROM replica_states s WHERE s.workload_id = t.workload_id": load_last_seen,
     "SELECT pod_uid": load_open_starts,
     "INSERT INTO pod_starts": store_starts,
     "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,
-    "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN": load_newest_decisions,
+    "SELECT * FROM decisions d WHERE d.workload_id = w.id": load_newest_decisions,
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,

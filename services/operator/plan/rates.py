@@ -21,10 +21,16 @@ _EPSILON = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class PastChange:
-    """A scaling that counts: replicas added, or taken away where it is negative."""
+    """A scaling that counts: replicas added, or taken away where it is negative.
+
+    Attributes:
+        is_sure: It was made. One that may not have been never makes room: a fall counts against
+            further falls only, a rise against further rises.
+    """
 
     at: datetime
     added: int
+    is_sure: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +68,11 @@ class TargetRates:
         edges = []
         for policy in rules.policies:
             since = self.now - timedelta(seconds=policy.period_s)
-            start = current - sum(change.added for change in self.changes if change.at > since)
+            start = current - sum(
+                change.added
+                for change in self.changes
+                if change.at > since and (change.is_sure or (change.added > 0) == is_up)
+            )
             if policy.type == "Pods":
                 edges.append(start + policy.value if is_up else start - policy.value)
             elif is_up:

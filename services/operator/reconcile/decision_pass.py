@@ -66,7 +66,7 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
     view = learned_view(view, fleet.ids, found.newest)
     known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
     decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
-    at_hand = FleetAtHand(view, fleet.ids, lambda: _look_again(deps, fleet.view))
+    at_hand = FleetAtHand(view, fleet.ids, lambda: _look_again(deps, fleet.view, view))
     applied = apply_decisions(deps, at_hand, replace(found, decisions=decisions), now)
     note_actions(deps, applied.actions, now)
     store_actions(deps, applied)
@@ -74,10 +74,17 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
     return applied.actions
 
 
-def _look_again(deps: OperatorDeps, view: View) -> View:
-    """The view with all targets and pods as they are now: budgets hold over the whole fleet."""
-    targets = find_targets(deps, (t for a in view.autoscalers for t in a.targets if t.kind))
-    return replace(view, targets=targets, pods=list_pods(deps, targets))
+def _look_again(deps: OperatorDeps, whole: View, again: View) -> View:
+    """The whole fleet with all targets and pods as they are now: budgets hold over all of it.
+
+    Autoscalers that were read again are as they were read: one whose spec was bad until then had
+    no targets that could be seen.
+    """
+    fresh = {autoscaler.key: autoscaler for autoscaler in again.autoscalers}
+    autoscalers = [fresh.get(each.key, each) for each in whole.autoscalers]
+    targets = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    pods = list_pods(deps, targets)
+    return replace(whole, autoscalers=autoscalers, targets=targets, pods=pods)
 
 
 def _read_again(deps: OperatorDeps, view: View, wanted: Collection[Key]) -> View:

@@ -1,7 +1,8 @@
 """What the targets of the fleet hold of the GPU budgets, and what the budgets are.
 
 What a target holds is the larger of what it asks for and of the replicas that can be seen, those
-that are leaving included. Where it cannot be seen it is what was decided last, never nothing.
+that are leaving included. Where it cannot be seen it is the larger of what was decided last and of
+what was last seen, never nothing.
 """
 
 from __future__ import annotations
@@ -63,17 +64,38 @@ def target_uses(
     """
     view = fleet.whole()
     specs = _last_good_specs(connection, fleet, view.autoscalers)
-    found: dict[TargetKey, TargetUse] = {}
+    members: list[_Member] = []
     for autoscaler in view.autoscalers:
         spec = autoscaler.spec or specs.get(autoscaler.key)
         if spec is None:
             continue
-        decision = newest.get(fleet.ids.get(autoscaler.key, -1))
-        for name, member in _members(replace(autoscaler, spec=spec)):
-            assert member.spec is not None, "a member has the spec of its part"
-            use = _use(deps, view, member, _decided(decision, name, member.spec))
-            found.setdefault(member.target.key, use)
+        id_ = fleet.ids.get(autoscaler.key, -1)
+        own = _members(replace(autoscaler, spec=spec))
+        members += [_Member(id_, name, member) for name, member in own]
+    unread = [each for each in members if _is_unread(view, each.member)]
+    ids, parts = [each.workload_id for each in unread], [each.part for each in unread]
+    seen = repository.load_last_seen(connection, ids, parts)
+    found: dict[TargetKey, TargetUse] = {}
+    for each in members:
+        least = _least_held(newest.get(each.workload_id), each, seen)
+        use = _use(deps, view, each.member, least)
+        found.setdefault(each.member.target.key, use)
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """One target: its workload, the name of its part, and it as an autoscaler of its own."""
+
+    workload_id: int
+    part: str
+    member: Autoscaler
+
+
+def _is_unread(view: View, member: Autoscaler) -> bool:
+    """It cannot be seen, and is not known to be gone either."""
+    problem = view.targets.problems.get(member.target.key)
+    return view.target_of(member) is None and (problem is None or not problem.is_known)
 
 
 def _members(autoscaler: Autoscaler) -> Iterator[tuple[str, Autoscaler]]:
@@ -103,14 +125,12 @@ def _last_good_specs(
     }
 
 
-def _use(deps: OperatorDeps, view: View, member: Autoscaler, decided: int) -> TargetUse:
+def _use(deps: OperatorDeps, view: View, member: Autoscaler, unread: int) -> TargetUse:
     spec, state = member.spec, view.target_of(member)
     assert spec is not None, "a member has the spec of its part"
     least, _ = bounds_at(spec, deps.clock.now())
     if state is None:
-        problem = view.targets.problems.get(member.target.key)
-        is_gone = problem is not None and problem.is_known
-        asked = 0 if is_gone else decided
+        asked = unread if _is_unread(view, member) else 0
         return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, least=least)
     replicas = view.replicas_of(member)
     leaving = sum(each.is_leaving for each in replicas)
@@ -126,8 +146,16 @@ def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
     return max(state.replicas, patched.replicas) if patched and is_news else state.replicas
 
 
-def _decided(decision: StoredDecision | None, name: str, spec: WorkloadSpec) -> int:
-    """Replicas of a target by the newest decision; its minimum where there is none."""
-    if decision is None:
-        return spec.min_replicas
-    return max(decision.parts.get(name, (decision.current, decision.desired)))
+def _least_held(
+    decision: StoredDecision | None, each: _Member, seen: Mapping[tuple[int, str], int]
+) -> int:
+    """Replicas of a target that cannot be read, by the newest decision and by what was last seen.
+
+    Without a decision its minimum takes its place.
+    """
+    spec = each.member.spec
+    assert spec is not None, "a member has the spec of its part"
+    counts = spec.min_replicas, spec.min_replicas
+    if decision is not None:
+        counts = decision.parts.get(each.part, (decision.current, decision.desired))
+    return max(*counts, seen.get((each.workload_id, each.part), 0))

@@ -94,11 +94,13 @@ def _limit_variants(scaling: Scaling, rows: Sequence[RowMapping], now: datetime)
 def _past(row: RowMapping, name: str) -> PastChange | None:
     """A scaling as it counts for one target; a pool's share of it is what was decided for it."""
     if not name:
-        return PastChange(row["applied_at"], row["to_replicas"] - row["from_replicas"])
+        added = int(row["to_replicas"]) - int(row["from_replicas"])
+        return PastChange(row["applied_at"], added, row["is_sure"])
     own = next((each for each in row["variants"] or () if each["name"] == name), None)
     if own is None:
         return None
-    return PastChange(row["applied_at"], int(own["desired"]) - int(own["current"]))
+    added = int(own["desired"]) - int(own["current"])
+    return PastChange(row["applied_at"], added, row["is_sure"])
 
 
 def _limit_gpus(

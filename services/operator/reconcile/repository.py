@@ -173,6 +173,36 @@ def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     return copy_rows(connection, target, rows)
 
 
+_LAST_SEEN = """
+SELECT t.workload_id, t.part, CASE WHEN t.part = ''
+  THEN GREATEST(spec_replicas, ready_replicas + starting_replicas + pending_replicas)
+  ELSE GREATEST((own ->> 'spec')::int, (own ->> 'ready')::int + (own ->> 'starting')::int
+       + (own ->> 'pending')::int) END AS replicas
+FROM unnest(CAST(:ids AS int[]), CAST(:parts AS text[])) AS t(workload_id, part)
+CROSS JOIN LATERAL (
+  SELECT *, variants -> t.part AS own FROM replica_states s WHERE s.workload_id = t.workload_id
+  AND CASE WHEN t.part = '' THEN s.variants IS NULL ELSE s.variants ? t.part END
+  ORDER BY s.observed_at DESC LIMIT 1
+) s
+"""
+
+
+def load_last_seen(
+    connection: Connection, ids: Sequence[int], parts: Sequence[str]
+) -> dict[tuple[int, str], int]:
+    """Replicas that targets asked for or had when they were last seen, the larger of both.
+
+    Args:
+        connection: An open transaction.
+        ids: The workload of each target.
+        parts: Its part's name; empty: the workload has one target. As many as ids.
+    """
+    if not ids:
+        return {}
+    rows = connection.execute(text(_LAST_SEEN), {"ids": list(ids), "parts": list(parts)})
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from services.operator.reconcile.decision_pass import decision_pass
+from services.operator.resource.translate import to_autoscaler
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 from tests.integration.operator.reconcile import pools
@@ -112,6 +114,45 @@ def test_a_budget_that_cannot_be_listed_holds_as_it_was_read_last(bench: Bench) 
     assert any("cannot be read" in row["reason"] for row in bench.rows("actions")), reason
 
 
+def without_stateful_sets(bench: Bench) -> None:
+    listed = bench.deps.kube.list_objects
+
+    def refuse(kind: str) -> list[Any]:
+        if kind == "StatefulSet":
+            raise KubeError(403, "Forbidden", "statefulsets is forbidden")
+        return listed(kind)
+
+    bench.deps.kube.list_objects = refuse  # type: ignore[method-assign]
+
+
+def test_what_cannot_be_read_and_was_never_decided_on_holds_what_was_seen(bench: Bench) -> None:
+    bench.lab.deploy("shards", replicas=5, kind="StatefulSet")
+    bench.lab.autoscale("shards", scaleTargetRef={"kind": "StatefulSet", "name": "shards"})
+    deploy(bench, a=2)
+    without_stateful_sets(bench)
+    bench.fresh_operator()
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+
+
+def test_a_pool_that_cannot_be_read_holds_what_was_seen_of_it(bench: Bench) -> None:
+    """Also after states that have the other pool alone."""
+    bench.lab.deploy("llama-prefill", replicas=1)
+    bench.lab.deploy("llama-decode", replicas=4, kind="StatefulSet")
+    target = {"kind": "StatefulSet", "name": "llama-decode"}
+    pools.autoscale(bench.lab, pools=[pools.PREFILL, pools.DECODE | {"scaleTargetRef": target}])
+    deploy(bench, a=2)
+    without_stateful_sets(bench)
+    bench.step()
+    seen = max(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert seen["variants"] is None or set(seen["variants"]) == {"prefill"}
+    bench.fresh_operator()
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+
+
 def test_pools_of_one_type_exchange_within_the_budget(bench: Bench) -> None:
     pools.deploy(bench.lab, prefill=5, decode=3)
     pools.autoscale(bench.lab)
@@ -148,3 +189,23 @@ def test_a_spec_that_went_bad_holds_its_gpus(bench: Bench) -> None:
     bench.decide("a", 6)
     bench.reconcile()
     assert bench.lab.replicas("a") == 3
+
+
+def test_a_spec_that_was_mended_since_the_last_pass_is_no_room(bench: Bench, mirrored: Any) -> None:
+    """What it is to rise to is not what it holds already."""
+    pools.deploy(bench.lab, prefill=1, decode=1)
+    pools.autoscale(bench.lab)
+    deploy(bench, b=4)
+    known = bench.reconcile().fleet
+    llama = bench.lab.object(f"{GROUP_PATH.removeprefix('/apis/')}/gpuautoscalers/llama")
+    bad = to_autoscaler(llama | {"spec": llama["spec"] | {"demand": "no_such_indicator"}}, {})
+    assert bad.problem
+    before = [bad if each.key == bad.key else each for each in known.view.autoscalers]
+    fleet = replace(known, view=replace(known.view, autoscalers=before))
+    wanted = [
+        {"name": "prefill", "gpu_type": "H100", "current": 1, "desired": 5, "raw": 5},
+        {"name": "decode", "gpu_type": "H100", "current": 1, "desired": 1, "raw": 1},
+    ]
+    bench.decide("llama", 5, current_replicas=1, variants=json.dumps(wanted))
+    decision_pass(bench.deps, fleet, bench.clock.now())
+    assert pools.replicas(bench) == (3, 1)

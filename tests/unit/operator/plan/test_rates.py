@@ -79,3 +79,12 @@ def test_which_specs_have_rates_and_which_decisions_yield() -> None:
     assert yields_to_budget("gpu_budget", ())
     assert yields_to_budget("bounds", ("gpu_budget",))
     assert not yields_to_budget(None, ("bounds",))
+
+
+def test_what_may_not_have_been_made_gives_no_room() -> None:
+    """Found by `harmony bench faults`: a fall answered with 500 let a rise be too fast."""
+    limited = spec(scaleUp=pods(2), scaleDown=pods(2))
+    rise = PastChange(NOW - timedelta(seconds=9), 2)
+    fall = PastChange(NOW - timedelta(seconds=5), -2, is_sure=False)
+    assert TargetRates(limited, [rise, fall], NOW).furthest(3, 6) == 3
+    assert TargetRates(limited, [fall], NOW).furthest(3, 1) == 3

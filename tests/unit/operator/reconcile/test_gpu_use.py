@@ -44,11 +44,29 @@ def test_a_target_that_is_gone_holds_nothing() -> None:
     assert use_of(gone, decision(desired=9)) == [TargetUse("H100", 2, 0, least=1)]
 
 
-def test_a_target_that_cannot_be_read_holds_what_was_decided_last() -> None:
+def test_a_target_that_cannot_be_read_holds_what_was_decided_last(monkeypatch: Any) -> None:
+    monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {})
     unread = Targets({}, {KEY: unreadable("timed out")})
     assert use_of(unread, decision(desired=9)) == [TargetUse("H100", 2, 9, least=1)]
     assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 4, least=1)]
     assert use_of(unread) == [TargetUse("H100", 2, 1, least=1)]  # never decided on: its minimum
+
+
+def test_a_target_that_cannot_be_read_holds_at_least_what_was_last_seen(monkeypatch: Any) -> None:
+    asked: list[Any] = []
+
+    def load(connection: Any, ids: list[int], parts: list[str]) -> dict[tuple[int, str], int]:
+        asked.append((ids, parts))
+        return {(1, ""): 6} if ids else {}
+
+    monkeypatch.setattr(gpu_use.repository, "load_last_seen", load)
+    unread = Targets({}, {KEY: unreadable("timed out")})
+    assert use_of(unread) == [TargetUse("H100", 2, 6, least=1)]
+    assert use_of(unread, decision(desired=9)) == [TargetUse("H100", 2, 9, least=1)]
+    assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 6, least=1)]
+    use_of(Targets({KEY: TargetState("u", "1", 4)}))
+    use_of(Targets({}, {KEY: missing(AUTOSCALER.target)}))
+    assert asked == [([1], [""])] * 3 + [([], [])] * 2, "of the unreadable ones only"
 
 
 def test_a_spec_that_went_bad_holds_by_its_last_good_one(monkeypatch: Any) -> None:
