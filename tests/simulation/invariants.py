@@ -153,8 +153,8 @@ class Watch:
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
             self.fail("an intent has the counts of its patch", f"{where}: {announced}")
-        is_rise = self._announced_rise[one.id, intent["attempt"], target]
-        self._check_turn(process, is_rise, where)
+        key, is_rise = (one.id, intent["attempt"], target), replicas > before
+        self._check_turn(process, self._announced_rise.get(key, is_rise), where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
