@@ -211,9 +211,9 @@ def test_a_forecast_reads_the_schedule_over_its_horizon(
 ) -> None:
     ahead = [0.0, 1.0, 1.0, 0.0, 3.0]
     push(deps, CAMPAIGN, *[(4 + h, value) for h, value in enumerate(ahead)])
-    live_through(deps, clock, 7)
+    live_through(deps, clock, 4)
     seen = watch(app, monkeypatch)
-    service.forecast_shard(app, 0, T0 + 3 * STEP)  # late: some of what was to come is measured
+    service.forecast_shard(app, 0, T0 + 3 * STEP)
     (windows,) = seen
     assert windows.future_values[0, :5, 0].tolist() == ahead
     assert windows.future_observed[0, :, 0].tolist() == [True] * 5 + [False] * 7

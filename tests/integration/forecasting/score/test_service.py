@@ -45,7 +45,7 @@ def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
     app: Forecasting,
 ) -> None:
     fill(app.engine, 2)
-    early = ORIGIN - 12 * STEP
+    early = ORIGIN - 13 * STEP
     service.forecast_shard(app, 0, early)
     service.forecast_shard(app, 0, ORIGIN)
     assert service_score.score_forecasts(app) == 2
@@ -60,7 +60,7 @@ def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
         assert row.pinball["0.5"] > 0
     with app.engine.begin() as other:
         assert repository.try_lock_scoring(other)
-        service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+        service.forecast_shard(app, 0, ORIGIN - 12 * STEP)
         assert service_score.score_forecasts(app) == 0
     assert service_score.score_forecasts(app) == 2
     states = rows_of(app.engine, "SELECT state FROM calibration_states")
