@@ -192,7 +192,10 @@ class PipelineSource:
 
 
 def missing(engine: Engine, until_s: float) -> list[str]:
-    """Complete origins of a workload without exactly one forecast and one decision."""
+    """Complete origins of a workload without exactly one forecast and one decision.
+
+    One that a newer one passed before its turn came, and of which that is recorded, is not missing.
+    """
     statement = text(
         "SELECT w.name, o.origin_at, count(DISTINCT f.id) AS n_forecasts, "
         "count(DISTINCT d.id) AS n_decisions FROM workloads w "
@@ -200,8 +203,11 @@ def missing(engine: Engine, until_s: float) -> list[str]:
         "ON o.workload_id = w.id AND o.origin_at < :until "
         "LEFT JOIN forecasts f ON f.workload_id = w.id AND f.origin_at = o.origin_at "
         "LEFT JOIN decisions d ON d.workload_id = w.id AND d.origin_at = o.origin_at "
+        "LEFT JOIN superseded_origins s ON s.shard = w.shard AND s.origin_at = o.origin_at "
         "GROUP BY w.name, o.origin_at "
-        "HAVING count(DISTINCT f.id) <> 1 OR count(DISTINCT d.id) <> 1 ORDER BY 2, 1"
+        "HAVING count(DISTINCT f.id) > 1 OR count(DISTINCT d.id) > 1 "
+        "OR (least(count(DISTINCT f.id), count(DISTINCT d.id)) = 0 AND count(s.shard) = 0) "
+        "ORDER BY 2, 1"
     )
     with engine.connect() as connection:
         rows = connection.execute(statement, {"until": at(until_s)})

@@ -70,10 +70,10 @@ def _limit_rate(
     """Cap a workload's only target, or one pool."""
     spec, decision = scaling.members[change.name].spec, scaling.decision
     assert spec is not None, "what is patched has a spec"
+    limit = TargetRates(spec, [c for r in rows if (c := _past(r, change.name)) is not None], now)
+    scaling.limits[change.name] = limit  # also of what is not limited: planned again it may rise
     if change.is_fall and yields_to_budget(decision.binding_constraint, decision.constraints):
         return
-    limit = TargetRates(spec, [c for r in rows if (c := _past(r, change.name)) is not None], now)
-    scaling.limits[change.name] = limit
     count = limit.furthest(change.current, change.wanted)
     if count != change.wanted:
         scaling.cap(change.name, count, f"the rate limit of {change.current} allows no more now")

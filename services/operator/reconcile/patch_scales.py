@@ -13,7 +13,7 @@ from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import PlannedAction, Result, Situation, decide_action
-from services.operator.plan.rates import TargetRates
+from services.operator.plan.rates import TargetRates, yields_to_budget
 from services.operator.plan.scaling import Scaling
 from services.operator.plan.victims import marks
 from services.operator.reconcile.intents import announce_again
@@ -215,6 +215,9 @@ class ScalePatch:
         if self.limit is None or not action.is_patch:
             return action
         current, wanted = action.from_replicas or 0, action.to_replicas or 0
+        decision = action.decision
+        if wanted < current and yields_to_budget(decision.binding_constraint, decision.constraints):
+            return action
         count = self.limit.furthest(current, wanted)
         if count == wanted:
             return action

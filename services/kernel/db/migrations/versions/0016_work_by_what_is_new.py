@@ -15,7 +15,7 @@ depends_on = None
 
 # sums of decimals are exact, in whatever order rows come, change and go
 SUM_COVERAGE = """
-CREATE FUNCTION sum_coverage() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION sum_coverage() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE sign int := CASE TG_ARGV[0] WHEN 'before' THEN -1 ELSE 1 END;
 BEGIN
   INSERT INTO coverage_hours AS c (workload_id, hour_at, n_forecasts, covered)
@@ -57,7 +57,7 @@ MARKS = {
     ),
 }
 FORGET_SHARES = """
-CREATE FUNCTION forget_gpu_shares() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION forget_gpu_shares() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   DELETE FROM gpu_shares WHERE gpu_type IN (SELECT gpu_type FROM changed);
   RETURN NULL;
@@ -86,7 +86,7 @@ def upgrade() -> None:
         tables = "OLD TABLE AS changed" if when == "delete" else "NEW TABLE AS changed"
         tables += " OLD TABLE AS before" if when == "update" else ""
         op.execute(
-            f"CREATE FUNCTION mark_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
+            f"CREATE OR REPLACE FUNCTION mark_{name}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN "
             f"IF EXISTS (SELECT FROM gpu_shares) THEN {MARK} {source}; END IF; "
             "RETURN NULL; END $$"
         )
