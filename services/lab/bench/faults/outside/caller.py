@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter
-from contextlib import AbstractContextManager
-from types import TracebackType
 
 import httpx
+
+from services.lab.bench.faults.outside.own_thread import OwnThread
 
 _TIMEOUT_S = 5.0
 _PAUSE_S = 1.0
 _READS_PER_WRITE = 10
 
 
-class ApiCaller(AbstractContextManager["ApiCaller"]):
+class ApiCaller(OwnThread):
     """Calls the API once a second from a thread of its own.
 
     Attributes:
@@ -24,27 +23,15 @@ class ApiCaller(AbstractContextManager["ApiCaller"]):
 
     def __init__(self, api_url: str, admin_key: str) -> None:
         """Call the API at `api_url`."""
+        super().__init__("caller", 2 * _TIMEOUT_S)
         headers = {"Authorization": f"Bearer {admin_key}"}
         self._http = httpx.Client(
             base_url=api_url, headers=headers, timeout=_TIMEOUT_S, trust_env=False
         )
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="caller", daemon=True)
         self.answers: Counter[int] = Counter()
         self.wrong: list[str] = []
 
-    def __enter__(self) -> ApiCaller:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(2 * _TIMEOUT_S)
+    def _close(self) -> None:
         self._http.close()
 
     def _run(self) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from types import TracebackType
 
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from services.kernel.clock import SystemClock
 from services.lab.bench.faults.outside import repository
+from services.lab.bench.faults.outside.own_thread import OwnThread
 from services.lab.bench.faults.outside.repository import OpenIntent
 
 _PAUSE_S = 0.5
@@ -42,29 +40,15 @@ class RowLog:
     failing: dict[str, tuple[datetime, str]] = field(default_factory=dict)
 
 
-class RowWatcher(AbstractContextManager["RowWatcher"]):
+class RowWatcher(OwnThread):
     """Looks at the database from a thread of its own; a look that fails is left out."""
 
     def __init__(self, engine: Engine) -> None:
         """Look through `engine`."""
+        super().__init__("row-watcher", 20.0)
         self._engine = engine
         self._clock = SystemClock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="row-watcher", daemon=True)
         self.log = RowLog()
-
-    def __enter__(self) -> RowWatcher:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(20.0)
 
     def _run(self) -> None:
         while not self._stop.wait(_PAUSE_S):

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import threading
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from types import TracebackType
 from typing import Any
 
 import httpx
 
 from services.kernel.clock import SystemClock
+from services.lab.bench.faults.outside.own_thread import OwnThread
 
 _DEPLOYMENTS = "/apis/apps/v1/deployments"
 _WATCH_S = 5
@@ -36,7 +35,7 @@ class SeenScale:
     pods: int
 
 
-class ScaleWatcher(AbstractContextManager["ScaleWatcher"]):
+class ScaleWatcher(OwnThread):
     """Watches Deployments from a thread of its own, straight at the API server.
 
     A watch that breaks goes on after the newest version that was seen, so that nothing is missed.
@@ -44,30 +43,20 @@ class ScaleWatcher(AbstractContextManager["ScaleWatcher"]):
 
     def __init__(self, url: str) -> None:
         """Watch the cluster at `url`."""
+        super().__init__("scale-watcher", 3.0 * _WATCH_S)
         self._http = httpx.Client(base_url=url, timeout=4.0 * _WATCH_S, trust_env=False)
         self._clock = SystemClock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="scale-watcher", daemon=True)
         self._lock = threading.Lock()
         self._seen: list[SeenScale] = []
         self._version = ""
 
-    def __enter__(self) -> ScaleWatcher:
+    def _begin(self) -> None:
         listed = self._http.get(_DEPLOYMENTS).raise_for_status().json()
         for item in listed["items"]:
             self._note(item)
         self._version = listed["metadata"]["resourceVersion"]
-        self._thread.start()
-        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(3.0 * _WATCH_S)
+    def _close(self) -> None:
         self._http.close()
 
     def seen(self) -> list[SeenScale]:

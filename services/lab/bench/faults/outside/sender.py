@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import threading
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Any
 
 import httpx
 
 from services.kernel.clock import SystemClock
 from services.lab.bench.faults.fleet import DEMAND, FaultFleet, FleetMember
+from services.lab.bench.faults.outside.own_thread import OwnThread
 
 INTERVAL_S = 1.0
 _TIMEOUT_S = 5.0
@@ -40,35 +38,23 @@ class SendingLog:
     n_poisoned: int = 0
 
 
-class OutsideSender(AbstractContextManager["OutsideSender"]):
+class OutsideSender(OwnThread):
     """Pushes every workload's demand from a thread of its own; `is_poisoned` may be set."""
 
     def __init__(self, push_url: str, token: str, fleet: FaultFleet) -> None:
         """Send to the push API at `push_url`."""
+        super().__init__("sender", 2 * _TIMEOUT_S)
         headers = {"Authorization": f"Bearer {token}"}
         self._http = httpx.Client(
             base_url=push_url, headers=headers, timeout=_TIMEOUT_S, trust_env=False
         )
         self._fleet = fleet
         self._clock = SystemClock()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._waiting: deque[int] = deque()
         self.log = SendingLog()
         self.is_poisoned = False
 
-    def __enter__(self) -> OutsideSender:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        self._thread.join(2 * _TIMEOUT_S)
+    def _close(self) -> None:
         self._http.close()
 
     def _run(self) -> None:
