@@ -28,7 +28,7 @@ class ProblemProtocol(HttpToolsProtocol):
         self._is_in_head = False
         self._n_head_bytes = 0
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
         """Begin to wait for a request."""
         super().connection_made(transport)
         self._set_deadline()
