@@ -166,8 +166,7 @@ class Watch:
         if all(target in version.rivals for version in seen):
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
-        is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
-        if not is_free and is_judged and not (one.is_by_budget and replicas < before):
+        if not is_free and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
             self._check_budget(specs, target, replicas, where, began_s)
@@ -304,9 +303,19 @@ class Watch:
         if result == "applied" and not done and not self._was_set_by_others(id_, row):
             self.fail("what is recorded as applied was patched", where)
         one = self.world.source.made[id_]
-        if result == "applied" and done and len(one.desired) == 1:
-            (patch,) = done.values()
-            if (patch.before, patch.after) != (row["from_replicas"], row["to_replicas"]):
+        if result == "applied" and done:
+            self._check_counts(row, one, done, where)
+
+    def _check_counts(
+        self, row: dict[str, Any], one: Made, done: dict[str, Written], where: str
+    ) -> None:
+        """The record of a scaling says what was made of each target."""
+        told = {"": (row["from_replicas"], row["to_replicas"])}
+        if len(one.desired) > 1:
+            told = {part["name"]: (part["from"], part["to"]) for part in row["parts"]}
+        for target, patch in done.items():
+            name = target.rpartition("-")[2] if len(one.desired) > 1 else ""
+            if told.get(name) != (patch.before, patch.after):
                 self.fail("a record has the counts of its patch", f"{where}: {row} {patch}")
 
     def _was_set_by_others(self, id_: int, row: dict[str, Any]) -> bool:

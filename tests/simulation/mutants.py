@@ -225,6 +225,17 @@ PLANTED = (
         "return True",
     ),
     Mutant(
+        "what was asked of a pool counts, not what was made of it",
+        "reconcile.limits:_past",
+        "if name and parts is None:",
+        "if name:\n"
+        '        every = {each["name"]: each for each in row["variants"] or ()}\n'
+        "        one = every.get(name)\n"
+        '        asked = one and int(one["desired"]) - int(one["current"])\n'
+        '        return None if one is None else PastChange(at, asked, row["is_sure"])\n'
+        "    if False:",
+    ),
+    Mutant(
         "an id counts as seen at once",
         "reconcile.memory:Watermark.note",
         "at_s - _SETTLE_S",

@@ -84,13 +84,6 @@ def test_a_large_run_is_the_same_run_again_and_fast() -> None:
     assert outcome.simulated_s / outcome.cpu_s >= 500
 
 
-@pytest.mark.xfail(strict=True, reason="actions do not say what became of each pool (record 0042)")
-def test_rates_of_pools_hold() -> None:
-    for seed in range(30):
-        world = World(seed, has_rates_of_pools=True)
-        world.run()
-
-
 def test_a_failure_names_the_seed_the_invariant_and_the_command() -> None:
     with planted(MUTANTS[0]):
         message = run_seed(0).message

@@ -98,6 +98,17 @@ class DecisionDetail(DecisionSummary):
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 
 
+class ActionPart(Out):
+    """What an action made of one variant or pool."""
+
+    name: str = Field(description="Empty: the workload has one target", examples=["decode"])
+    from_replicas: int = Field(examples=[2])
+    to_replicas: int = Field(examples=[4])
+    result: str = Field(
+        description="`unknown` where it is not known whether it was made", examples=["applied"]
+    )
+
+
 class ActionView(Out):
     """An attempt to apply a decision."""
 
@@ -112,6 +123,11 @@ class ActionView(Out):
     result: str = Field(examples=["applied"])
     reason: str
     applied_at: datetime
+    parts: list[ActionPart] | None = Field(
+        None,
+        description="What was made of each variant or pool, those left out being as they were; of "
+        "`unknown` what was announced; null: one target, nothing was scaled, or not recorded",
+    )
 
 
 class OutcomeView(Out):

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
 
 _ORDER = (
     Result.CONFLICT,
@@ -56,6 +56,11 @@ class PartChange:
     def wanted(self) -> int:
         """Replicas that the decision asks for."""
         return self.action.to_replicas or 0
+
+    @property
+    def may_be_made(self) -> bool:
+        """True where it was patched, or may have been."""
+        return self.action.result in (Result.APPLIED, Result.UNKNOWN)
 
     @property
     def is_rise(self) -> bool:
@@ -136,10 +141,15 @@ def whole_action(
     result = _result(changes, is_held=bool(held))
     shown = result in _WHOLE
     after = whole_units(
-        sum((p.wanted if shown or p.action.is_patch else p.current) * p.ratio for p in changes)
+        sum((p.wanted if shown or p.may_be_made else p.current) * p.ratio for p in changes)
     )
     approved_by = next((p.action.approved_by for p in changes if p.action.approved_by), "")
-    action = PlannedAction(decision, result, "", before, after, approved_by)
+    parts = tuple(
+        PartCount(p.name, p.current, p.wanted, p.ratio, p.action.result)
+        for p in changes
+        if p.may_be_made
+    )
+    action = PlannedAction(decision, result, "", before, after, approved_by, parts=parts)
     return replace(action, reason=_reason(decision, action, changes, held))
 
 
@@ -148,7 +158,7 @@ def _result(changes: Sequence[PartChange], *, is_held: bool) -> Result:
     for result in _WHOLE:
         if result in results:
             return result
-    for result in (Result.APPLIED, Result.WAITING):
+    for result in (Result.APPLIED, Result.UNKNOWN, Result.WAITING):
         if result in results:
             return result
     if is_held:

@@ -118,6 +118,28 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCount:
+    """What a scaling made of one of several targets, or may have made of it.
+
+    Attributes:
+        name: The variant or pool; empty: the workload has one target.
+        ratio: Counted replicas that one is worth: reference replicas of a variant.
+        result: `applied`, or `unknown` where it is not known whether it was made.
+    """
+
+    name: str
+    before: int
+    after: int
+    ratio: float = 1.0
+    result: Result = Result.APPLIED
+
+    def to_json(self) -> dict[str, object]:
+        """An element of `actions.parts`."""
+        counts = {"name": self.name, "from": self.before, "to": self.after}
+        return {**counts, "ratio": self.ratio, "result": str(self.result)}
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedAction:
     """The action for a decision, planned or taken.
 
@@ -126,6 +148,7 @@ class PlannedAction:
     Attributes:
         approved_by: The person who approved it, where one had to.
         rejected_by: The person who rejected it, where one did.
+        parts: What was made of each of several targets, as far as anything was.
     """
 
     decision: StoredDecision
@@ -135,6 +158,7 @@ class PlannedAction:
     to_replicas: int | None = None
     approved_by: str = ""
     rejected_by: str = ""
+    parts: tuple[PartCount, ...] = ()
 
     @property
     def is_patch(self) -> bool:

@@ -31,7 +31,7 @@ from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import plan_parts
 from services.operator.reconcile.gpu_use import FleetAtHand
-from services.operator.reconcile.intents import store_intents
+from services.operator.reconcile.intents import parts_column, store_intents
 from services.operator.reconcile.limits import limit_scalings
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
@@ -220,6 +220,7 @@ def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tupl
             str(action.result),
             action.reason[:1000],
             applied_at,
+            parts_column(action.parts),
         )
         for action in actions
     ]

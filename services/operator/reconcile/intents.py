@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.kernel.db.session import unit_of_work
 from services.operator.plan.part_members import members_of
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps
@@ -37,12 +38,15 @@ class ResolvedIntent:
 
     Attributes:
         to_replicas: Replicas of the workload afterwards, as far as they were seen.
+        parts: What was made of each of several targets; where the result is unknown what was
+            announced, of a single target too: what was found may be another hand's.
     """
 
     intent: RowMapping
     result: Result
     reason: str
     to_replicas: int
+    parts: tuple[PartCount, ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:
@@ -62,12 +66,19 @@ class ResolvedIntent:
             str(self.result),
             self.reason[:1000],
             applied_at,
+            parts_column(self.parts),
         )
 
     def to_action(self, decision: StoredDecision) -> PlannedAction:
         """The action of the decision, which is that of the intent."""
         from_replicas = self.intent["from_replicas"]
-        return PlannedAction(decision, self.result, self.reason, from_replicas, self.to_replicas)
+        counts = from_replicas, self.to_replicas
+        return PlannedAction(decision, self.result, self.reason, *counts, parts=self.parts)
+
+
+def parts_column(parts: Sequence[PartCount]) -> str | None:
+    """`actions.parts` as JSON; None: one target, or nothing was scaled."""
+    return orjson.dumps([part.to_json() for part in parts]).decode() if parts else None
 
 
 def store_intents(
@@ -206,9 +217,10 @@ def resolve_intent(
     words = ", ".join(_words(target, count) for target, count in pairs)
     after = int(intent["to_replicas"])
     start = "the operator was interrupted before it could store the result"
+    announced = _parts(targets, Result.UNKNOWN)
     if any(count is None for count in seen):
         reason = f"{start}, and the target cannot be read: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after, announced)
     if not all(reached):
         moved = sum(t["ratio"] * (c - t["from"]) for t, c in pairs if c is not None)
         after = int(intent["from_replicas"]) + round(moved)
@@ -217,12 +229,18 @@ def resolve_intent(
         return ResolvedIntent(intent, Result.FAILED, reason, int(intent["to_replicas"]))
     if not all(r or k for r, k in zip(reached, kept, strict=True)):
         reason = f"{start}, and another hand set the target since: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after, announced)
     if rival:
         reason = f"{start}, and {rival} may have scaled the target: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after, announced)
     reason = f"{start}; found by the count of the target: {words}"
-    return ResolvedIntent(intent, Result.APPLIED, reason, after)
+    made = [target for target, is_there in zip(targets, reached, strict=True) if is_there]
+    parts = _parts([each for each in made if each["name"]], Result.APPLIED)
+    return ResolvedIntent(intent, Result.APPLIED, reason, after, parts)
+
+
+def _parts(targets: Sequence[Mapping[str, Any]], result: Result) -> tuple[PartCount, ...]:
+    return tuple(PartCount(t["name"], t["from"], t["to"], t["ratio"], result) for t in targets)
 
 
 def _words(target: Mapping[str, Any], count: int | None) -> str:

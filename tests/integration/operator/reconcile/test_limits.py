@@ -169,6 +169,33 @@ def test_pools_of_one_type_exchange_within_the_budget(bench: Bench) -> None:
     assert "decode" in action["reason"]
 
 
+def test_the_rate_of_a_pool_counts_what_was_made_of_it(bench: Bench) -> None:
+    """A rise of three was asked for and one was made: a fall has no room by the other two."""
+    pools.deploy(bench.lab, prefill=2, decode=4)
+    one = {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}
+    pools.autoscale(bench.lab, behavior={"scaleUp": one, "scaleDown": one})
+    bench.reconcile()
+
+    def decide(current: int, desired: int) -> None:
+        wanted = [
+            {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 2, "raw": 2},
+            {"name": "decode", "gpu_type": "H100", "current": current, "desired": desired},
+        ]
+        counts = {"current_replicas": 2 + current, "variants": json.dumps(wanted)}
+        bench.decide("llama", 2 + desired, **counts)
+        bench.reconcile()
+
+    decide(4, 7)
+    assert pools.replicas(bench) == (2, 5)
+    (action,) = bench.rows("actions")
+    part = {"name": "decode", "from": 4, "to": 5, "ratio": 1.0, "result": "applied"}
+    assert action["parts"] == [part]
+    bench.clock.advance(20)
+    bench.lab.advance(bench.clock.now())
+    decide(5, 1)
+    assert pools.replicas(bench) == (2, 3)
+
+
 def test_decision_passes_see_what_the_others_raised(bench: Bench, mirrored: Any) -> None:
     deploy(bench, a=2, b=2)
     fleet = bench.reconcile().fleet

@@ -61,6 +61,30 @@ def test_several_targets(counts: tuple[int | None, ...], result: str, after: int
 def test_the_row_is_that_of_the_action_announced() -> None:
     found = resolve_intent(intent(("", 3, 5)), [5])
     assert found.to_row(NOW)[:7] == (NOW, 1, 1, 2, 3, 5, "applied")
+    assert found.to_row(NOW)[-1] is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "counts", "made"),
+    [
+        ((("prefill", 2, 3), ("decode", 2, 4)), (3, 2), [("prefill", 2, 3, "applied")]),
+        ((("prefill", 2, 3), ("decode", 2, 4)), (2, 2), []),
+        (
+            (("prefill", 2, 3), ("decode", 2, 4)),
+            (3, 9),
+            [("prefill", 2, 3, "unknown"), ("decode", 2, 4, "unknown")],
+        ),
+        ((("", 3, 5),), (1,), [("", 3, 5, "unknown")]),
+    ],
+)
+def test_it_tells_what_was_made_of_each_target(
+    targets: tuple[tuple[str, int, int], ...],
+    counts: tuple[int, ...],
+    made: list[tuple[str, int, int, str]],
+) -> None:
+    """Of what is unknown what was announced, for what was found is another hand's."""
+    parts = resolve_intent(intent(*targets), counts).parts
+    assert [(p.name, p.before, p.after, p.result) for p in parts] == made
 
 
 def test_the_newest_decision_knows_its_result_and_another_does_not() -> None:
