@@ -94,8 +94,7 @@ class Watch:
                 dict(cluster.autoscalers),
                 budgets,
                 rivals,
-                # pools of a spec that is bad are not looked up (open, record 0042)
-                bool(cluster.forbidden) or any(map(_is_bad, cluster.autoscalers.values())),
+                bool(cluster.forbidden),
             )
         )
 
@@ -354,10 +353,6 @@ def _is_fall(where: str) -> bool:
 def _approved(autoscaler: Object, one: Made) -> bool:
     approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
     return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
-
-
-def _is_bad(autoscaler: Object) -> bool:
-    return autoscaler["spec"].get("demand") == "no_such_indicator"
 
 
 def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:

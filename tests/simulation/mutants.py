@@ -57,8 +57,38 @@ PLANTED = (
     Mutant(
         "what was last seen of a target that cannot be read does not count",
         "reconcile.gpu_use:_least_held",
-        "seen.get((each.workload_id, each.part), 0)",
-        "0",
+        "counts = [seen[key]] if",
+        "counts = [] if True or",
+    ),
+    Mutant(
+        "what was never seen nor decided on holds its minimum",
+        "reconcile.gpu_use:_least_held",
+        "bounds_at(spec, now)[1]",
+        "bounds_at(spec, now)[0]",
+    ),
+    Mutant(
+        "pools of a spec that went bad are not looked up",
+        "reconcile.gpu_use:_with_unlisted",
+        "if not missing:",
+        "if True:",
+    ),
+    Mutant(
+        "a successor does not look at the version",
+        "reconcile.intents:_has_moved",
+        "return bool(version) and",
+        "return False and",
+    ),
+    Mutant(
+        "what a successor found counts as confirmed",
+        "reconcile.intents:_parts",
+        't["ratio"], False)',
+        't["ratio"], True)',
+    ),
+    Mutant(
+        "the count after a conflict counts as confirmed",
+        "reconcile.patch_scales:ScalePatch.send",
+        "is_sure=False",
+        "is_sure=True",
     ),
     Mutant(
         "a spec that cannot be read holds nothing",

@@ -104,9 +104,7 @@ class ActionPart(Out):
     name: str = Field(description="Empty: the workload has one target", examples=["decode"])
     from_replicas: int = Field(examples=[2])
     to_replicas: int = Field(examples=[4])
-    result: str = Field(
-        description="`unknown` where it is not known whether it was made", examples=["applied"]
-    )
+    is_sure: bool = Field(description="False: another hand may have set what was found")
 
 
 class ActionView(Out):
@@ -125,8 +123,8 @@ class ActionView(Out):
     applied_at: datetime
     parts: list[ActionPart] | None = Field(
         None,
-        description="What was made of each variant or pool, those left out being as they were; of "
-        "`unknown` what was announced; null: one target, nothing was scaled, or not recorded",
+        description="What was made of each variant or pool, those left out being as they were; "
+        "also of one target where that is not sure. Null: as the counts of the whole say",
     )
 
 

@@ -39,6 +39,7 @@ class PartChange:
         ready: Replicas that serve.
         unit_usd_per_hour: Price of the capacity of one reference replica.
         action: What is to be done, or was done, about it.
+        version: Version of the target that the change starts from.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PartChange:
     ready: int
     unit_usd_per_hour: float
     action: PlannedAction
+    version: str = ""
 
     @property
     def current(self) -> int:
@@ -61,6 +63,12 @@ class PartChange:
     def may_be_made(self) -> bool:
         """True where it was patched, or may have been."""
         return self.action.result in (Result.APPLIED, Result.UNKNOWN)
+
+    @property
+    def made(self) -> PartCount:
+        """What was made of it, or may have been."""
+        is_sure = self.action.is_patch and self.action.is_sure
+        return PartCount(self.name, self.current, self.wanted, self.ratio, is_sure)
 
     @property
     def is_rise(self) -> bool:
@@ -144,11 +152,7 @@ def whole_action(
         sum((p.wanted if shown or p.may_be_made else p.current) * p.ratio for p in changes)
     )
     approved_by = next((p.action.approved_by for p in changes if p.action.approved_by), "")
-    parts = tuple(
-        PartCount(p.name, p.current, p.wanted, p.ratio, p.action.result)
-        for p in changes
-        if p.may_be_made
-    )
+    parts = tuple(p.made for p in changes if p.may_be_made)
     action = PlannedAction(decision, result, "", before, after, approved_by, parts=parts)
     return replace(action, reason=_reason(decision, action, changes, held))
 

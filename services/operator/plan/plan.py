@@ -119,24 +119,24 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class PartCount:
-    """What a scaling made of one of several targets, or may have made of it.
+    """What a scaling made of a target, or may have made of it.
 
     Attributes:
         name: The variant or pool; empty: the workload has one target.
         ratio: Counted replicas that one is worth: reference replicas of a variant.
-        result: `applied`, or `unknown` where it is not known whether it was made.
+        is_sure: The API server confirmed it. Else another hand may have set what was found since.
     """
 
     name: str
     before: int
     after: int
     ratio: float = 1.0
-    result: Result = Result.APPLIED
+    is_sure: bool = True
 
     def to_json(self) -> dict[str, object]:
         """An element of `actions.parts`."""
         counts = {"name": self.name, "from": self.before, "to": self.after}
-        return {**counts, "ratio": self.ratio, "result": str(self.result)}
+        return {**counts, "ratio": self.ratio, "is_sure": self.is_sure}
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,8 @@ class PlannedAction:
     Attributes:
         approved_by: The person who approved it, where one had to.
         rejected_by: The person who rejected it, where one did.
-        parts: What was made of each of several targets, as far as anything was.
+        is_sure: False of a patch whose count was found, and not confirmed by its answer.
+        parts: What was made of each target, where there are several or it is not sure.
     """
 
     decision: StoredDecision
@@ -158,6 +159,7 @@ class PlannedAction:
     to_replicas: int | None = None
     approved_by: str = ""
     rejected_by: str = ""
+    is_sure: bool = True
     parts: tuple[PartCount, ...] = ()
 
     @property

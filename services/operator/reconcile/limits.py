@@ -99,8 +99,7 @@ def _past(row: RowMapping, name: str) -> PastChange | None:
     """
     at, parts = row["applied_at"], row["parts"]
     own = [each for each in parts or () if not name or each["name"] == name]
-    # an intent's parts have no result yet
-    is_sure = row["is_sure"] and all(each.get("result") == "applied" for each in own)
+    is_sure = row["is_sure"] and all(each["is_sure"] for each in own)
     if name and parts is None:
         asked = next((each for each in row["variants"] or () if each["name"] == name), None)
         if asked is None:

@@ -48,7 +48,7 @@ ACTION: dict[str, Any] = KEY | {
     "result": "applied",
     "reason": "mode Auto",
     "applied_at": AT,
-    "parts": [{"name": "decode", "from_replicas": 3, "to_replicas": 5, "result": "applied"}],
+    "parts": [{"name": "decode", "from_replicas": 3, "to_replicas": 5, "is_sure": True}],
 }
 OUTCOME: dict[str, Any] = KEY | {
     "step_at": AT,

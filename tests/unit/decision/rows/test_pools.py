@@ -75,7 +75,7 @@ def test_what_was_decided_and_applied_is_told_by_pool() -> None:
 def test_what_was_made_of_a_pool_is_told_where_it_was_recorded() -> None:
     """Whatever was asked of it; a pool that is left out was not scaled."""
     made = decision(7, NOW - timedelta(seconds=60), prefill=(3, 3, 3), decode=(4, 9, 6))
-    parts = [{"name": "decode", "from": 1, "to": 6, "ratio": 1.0, "result": "applied"}]
+    parts = [{"name": "decode", "from": 1, "to": 6, "ratio": 1.0, "is_sure": True}]
     counts = {"from_replicas": 4, "to_replicas": 9, "parts": parts}
     changes = [{"decision_id": 7, "applied_at": NOW, **counts}]
     prefill, decode = pool_views(member(), rows(recommendations={1: [made]}, changes={1: changes}))

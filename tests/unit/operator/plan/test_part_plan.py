@@ -121,7 +121,7 @@ def test_what_may_have_been_made_of_one_part_rules_the_whole() -> None:
         action = whole_action(DECISION, [*others, unknown], [])
         assert action.result is Result.UNKNOWN
         assert action.to_replicas == sum(p.current for p in others) + 4
-        assert action.parts == (PartCount("c", 1, 4, result=Result.UNKNOWN),)
+        assert action.parts == (PartCount("c", 1, 4, is_sure=False),)
 
 
 def test_the_action_tells_what_was_made_of_each_part() -> None:
