@@ -13,6 +13,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
 )
+from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
 from tests.simulation.source import Made
@@ -140,7 +141,7 @@ class Watch:
             for row in self.world.store.intents()
             if any(each["target"] == target for each in row["targets"])
         ]
-        if not own:
+        if not own or process.has_transaction:
             self.fail("each patch has an intent before it", f"{target} to {replicas}")
         made = self.world.source.made
         one = self._current = max((made[row["decision_id"]] for row in own), key=lambda m: m.id)
@@ -261,7 +262,7 @@ class Watch:
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
         if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
             return
-        moved_s = began_s - _LOOK_BACK_S
+        moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
         others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import Engine
 
 from tests.simulation.chance import N_SHOWN, QUIET, Faults
-from tests.simulation.mutants import MUTANTS, planted
+from tests.simulation.mutants import planted
+from tests.simulation.operator_mutants import MUTANTS
 from tests.simulation.run import run_seed
 from tests.simulation.world import LARGE, SMALL, Size, World
 
@@ -61,6 +62,7 @@ def test_every_kind_of_fault_strikes() -> None:
         "API server away", "database away", "stored late", ": timeout after",
         ": 500 after", ": 409", ": away", ": conflict", "approved", "budget ", "loses GPUs",
         "is deleted", "an HPA of", "holds [", "no_such_indicator", "forbidden",
+        "deployments: a list from before", "controllers stand still",
     ):  # fmt: skip
         assert words in text, words
 
