@@ -277,10 +277,10 @@ MUTANTS = (
         "if True:",
     ),
     Mutant(
-        "a decision that waits counts as seen",
+        "a decision that was left without an action counts as seen",
         "operator.reconcile.apply_decisions:remember_decisions",
         '("", Result.WAITING)',
-        "()",
+        "(Result.WAITING,)",
     ),
     Mutant(
         "every attempt is the first",
