@@ -38,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider": (
         "replay",
         "decide",
+        "recording",
         "explain",
         "mix",
         "budget trust",
