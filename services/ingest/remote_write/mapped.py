@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping as Mapped
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
@@ -195,7 +195,7 @@ def _claimed(
     identity, place = mapping.rules.identity_of(one.labels), name
     if is_pod:
         identity = mapping.rules.pod_of(one.labels)
-        place = replace(name, indicator=f"{name.indicator} {identity.series}")
+        place = name._replace(indicator=f"{name.indicator} {identity.series}")
     claim = Claim.OTHER_SERIES
     if n_values:
         span = TimeSpan(min(one.at_us), min(max(one.at_us), now_us))

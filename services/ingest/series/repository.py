@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
+from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from services.ingest.series.catalog import (
@@ -17,6 +19,7 @@ from services.ingest.series.catalog import (
     WorkloadRef,
 )
 from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
+from services.ingest.series.cursor_repository import array_text
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
@@ -86,38 +89,24 @@ def to_refs(
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
 
 
-def note_samples(
-    connection: Connection,
-    reopen_at: Mapping[int, datetime],
-    newest_at: Mapping[int, datetime | None],
-    now: datetime,
-) -> None:
-    """Move the cursors of workloads that sent samples.
-
-    Args:
-        connection: An open transaction.
-        reopen_at: Per workload the earliest step that its samples change; a step that
-            was done is opened again by moving `resampled_until` back.
-        newest_at: Per workload the time of its newest sample; None: only of steps to come.
-        now: Time of the change.
-    """
+def are_unchanged(connection: Connection, rows: NDArray[np.void]) -> bool:
+    """Check whether workloads are active and as they were when these columns were made of them."""
+    _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
+    if (rows["spec_version"] != rows["spec_version"][first][place]).any():
+        return False  # one of them is of an older version than the others
     statement = text(
-        "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
-        " SELECT s.id, s.reopen_at, s.newest_at, :now FROM unnest(CAST(:ids AS int[]), "
-        "CAST(:reopen AS timestamptz[]), CAST(:newest AS timestamptz[])) "
-        "AS s(id, reopen_at, newest_at) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
-        "resampled_until = LEAST(c.resampled_until, EXCLUDED.resampled_until), "
-        "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
-        "updated_at = EXCLUDED.updated_at"
+        "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:versions AS int[]), "
+        "CAST(:shards AS int[]), CAST(:steps AS int[])) AS s(id, version, shard, step_s) "
+        "JOIN workloads w ON w.id = s.id AND w.is_active AND w.spec_version = s.version "
+        "AND w.shard = s.shard AND w.step_s = s.step_s"
     )
-    ids = sorted(newest_at)
     values = {
-        "ids": ids,
-        "reopen": [reopen_at.get(workload_id) for workload_id in ids],
-        "newest": [newest_at[workload_id] for workload_id in ids],
-        "now": now,
+        "ids": array_text(rows["workload_id"][first]),
+        "versions": array_text(rows["spec_version"][first]),
+        "shards": array_text(rows["shard"][first]),
+        "steps": array_text(rows["step_s"][first]),
     }
-    connection.execute(statement, values)
+    return int(connection.execute(statement, values).scalar_one()) == len(first)
 
 
 def add_rejections(
@@ -163,6 +152,21 @@ def close_history(
     ids = sorted(newest_at)
     newest = [newest_at[workload_id] for workload_id in ids]
     connection.execute(statement, {"ids": ids, "newest": newest, "until": until, "now": now})
+
+
+def copy_new_observations(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> None:
+    """Store raw samples of which none is there yet, straight into the table.
+
+    Args:
+        connection: An open transaction.
+        chunks: Encoded rows of `OBSERVATION_COLUMNS`, no key twice.
+        span: From the oldest to the newest sample.
+
+    Raises:
+        psycopg.errors.UniqueViolation: One of them is there.
+    """
+    _ensure_partitions(connection, "observations", span)
+    _copy(connection, "observations", OBSERVATION_COLUMNS, chunks)
 
 
 def write_observations(

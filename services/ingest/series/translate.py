@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -31,8 +31,7 @@ _CLIP_S = 9e12
 _HUGE = 1e300  # NaN, infinities and longer integers are read one by one
 
 
-@dataclass(frozen=True, slots=True)
-class PushedSeriesName:
+class PushedSeriesName(NamedTuple):
     """Names of the indicator that a series of a push is of."""
 
     namespace: str

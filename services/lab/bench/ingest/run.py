@@ -18,7 +18,13 @@ import numpy as np
 import psutil
 from sqlalchemy import Engine
 
-from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey, encode_observations
+from services.ingest.series.copy_encoding import (
+    HEADER,
+    TRAILER,
+    SeriesKey,
+    encode_observations,
+    key_columns,
+)
 from services.ingest.series.samples import make_samples
 from services.kernel.clock import SystemClock, make_rng
 from services.kernel.db.session import make_engine
@@ -247,4 +253,4 @@ def _encoded(keys: list[SeriesKey], batch: Batch) -> Iterator[bytes]:
         np.tile(batch.at_ms * 1000, len(batch.series)),
         batch.value.ravel(),
     )
-    return encode_observations(keys, samples)
+    return encode_observations(key_columns(keys), samples)
