@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
@@ -34,6 +34,8 @@ from services.kernel.clock import last_complete_step
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.settings import Settings
+
+_AGE_KEPT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ class _Write:
             tally.store(work.connection, now)
             _announce(deps, work, stored, now)
         deps.known.note_stored(seen, times.last_us)
-        _watch_age(deps, stored)
+        _watch_age(deps, stored, now)
         return tally, len(accepted)
 
 
@@ -215,21 +217,20 @@ def measure(source: str, n_accepted: int, rejections: Rejections) -> None:
         telemetry.samples_rejected_total.labels(source, rejection.reason).inc(rejection.count)
 
 
-def _watch_age(deps: IngestDeps, stored: Stored) -> None:
+def _watch_age(deps: IngestDeps, stored: Stored, now: datetime) -> None:
     """Let the age of the newest sample grow while nothing arrives."""
     for workload, newest_us in zip(stored.workloads, stored.newest_us.tolist(), strict=True):
         if newest_us == UNSET_US:
             continue
-        newest_at = from_us(newest_us)
-        known_at = deps.newest_at.get(workload.id)
-        if known_at is None or newest_at > known_at:
-            deps.newest_at[workload.id] = newest_at
-        # looked at each time: the series goes with its workload, and comes back when that does
-        gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
-        if deps.ages.get(workload.id) is not gauge:
+        known_us = deps.newest_us.get(workload.id)
+        if known_us is None or newest_us > known_us:
+            deps.newest_us[workload.id] = newest_us
+        # now and then: the series goes with its workload, and comes back when that does
+        if now >= deps.ages_due_at.get(workload.id, now):
+            deps.ages_due_at[workload.id] = now + _AGE_KEPT
+            gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
             gauge.set_function(partial(_age_s, deps, workload.id))
-            deps.ages[workload.id] = gauge
 
 
 def _age_s(deps: IngestDeps, workload_id: int) -> float:
-    return (deps.clock.now() - deps.newest_at[workload_id]).total_seconds()
+    return (deps.clock.now() - from_us(deps.newest_us[workload_id])).total_seconds()

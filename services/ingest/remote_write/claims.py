@@ -146,24 +146,30 @@ def claim_all(
     first_us = np.minimum.reduceat(request.at_us, starts).tolist()
     last_us = np.minimum(np.maximum.reduceat(request.at_us, starts), now_us).tolist()
     faults = _Faults(dict(zip(numbers, np.diff(starts, append=len(request.series)), strict=True)))
-    asked, claims = [], []
-    for number, first, last in zip(numbers, first_us, last_us, strict=True):
-        name, identity, _ = origins[number]
-        if number in others:
-            continue
-        if name is None:
-            faults.add(number, UNMAPPED)
-        elif not mapping.is_permitted(name):
-            faults.add(number, FORBIDDEN_NAMESPACE)
-        else:
-            asked.append(number)
-            claims.append(SeriesClaim(name, identity, first, last))
+    own = [origins[number] for number in numbers]
+    places: Sequence[int] = range(len(numbers))
+    if others or mapping.namespaces is not None or None in [one.name for one in own]:
+        places = kept = []
+        for place, (number, one) in enumerate(zip(numbers, own, strict=True)):
+            if number in others:
+                continue
+            if one.name is None:
+                faults.add(number, UNMAPPED)
+            elif not mapping.is_permitted(one.name):
+                faults.add(number, FORBIDDEN_NAMESPACE)
+            else:
+                kept.append(place)
+    claims = [
+        SeriesClaim(name, one.identity, first_us[place], last_us[place])
+        for place, one in zip(places, map(own.__getitem__, places), strict=True)
+        if (name := one.name) is not None
+    ]
     owners = []
-    for number, found in zip(asked, mapping.owners.claim_all(claims), strict=True):
+    for place, found in zip(places, mapping.owners.claim_all(claims), strict=True):
         if found is Claim.OWNER:
-            owners.append(number)
+            owners.append(numbers[place])
         else:
-            faults.add(number, _REASONS[found])
+            faults.add(numbers[place], _REASONS[found])
     for number, reason, n_samples in faults.in_order():
         said = _said(reason, origins[number].name, request.labels[number])
         rejections.add(reason, n_samples, said)

@@ -61,7 +61,7 @@ def to_parsed(
         owners = [one.position for one in series if claim(one, mapping, rejections, to_us(now))]
     else:
         owners = claim_all(request, mapping, rejections, to_us(now), others)
-    names = [name for name in (origins[number].name for number in owners) if name is not None]
+    names = [name for number in owners if (name := origins[number].name) is not None]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     renumber = np.full(len(origins), -1, dtype=np.int64)
     renumber[owners] = list(map(numbers.__getitem__, names))

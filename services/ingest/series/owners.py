@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import NamedTuple
@@ -78,23 +78,24 @@ class SeriesOwners:
         """Relation of a series with samples over `span` to the indicator `name`."""
         return self.claim_all([SeriesClaim(name, identity, span.first_us, span.last_us)])[0]
 
-    def claim_all(self, claims: Iterable[SeriesClaim]) -> list[Claim]:
+    def claim_all(self, claims: Sequence[SeriesClaim]) -> list[Claim]:
         """Relations of series to the indicators that they name, one after the other."""
-        found, known = [], self._known
+        found, known = [Claim.OWNER] * len(claims), self._known
         with self._lock:
-            for name, identity, first_us, last_us in claims:
+            for number, (name, identity, first_us, last_us) in enumerate(claims):
                 owner = known.get(name)
                 if owner is not None and owner.identity == identity:
-                    owner.last_us = max(last_us, owner.last_us)
-                elif owner is not None and owner.claim(identity, first_us) is not Claim.OWNER:
-                    found.append(owner.claim(identity, first_us))
+                    if last_us > owner.last_us:
+                        owner.last_us = last_us
+                    known.move_to_end(name)
                     continue
-                else:
+                if owner is not None:
+                    found[number] = owner.claim(identity, first_us)
+                if found[number] is Claim.OWNER:
                     known[name] = _Owner(identity, last_us)
-                known.move_to_end(name)
-                found.append(Claim.OWNER)
-                while len(known) > self.max_entries:
-                    known.popitem(last=False)
+                    known.move_to_end(name)
+                    while len(known) > self.max_entries:
+                        known.popitem(last=False)
         return found
 
     def release(self, name: PushedSeriesName, identity: Identity) -> None:

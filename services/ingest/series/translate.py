@@ -93,14 +93,20 @@ def _usual(entries: Sequence[Any], max_samples: int) -> ParsedPush | None:
     if set(map(type, lists)) != {list} or not all(lists):
         return None
     pairs = list(chain.from_iterable(lists))
-    if len(pairs) > max_samples or not _are_number_pairs(pairs):
+    if len(pairs) > max_samples or not _are_pairs_of_numbers(pairs):
         return None
-    numbers = np.array(list(chain.from_iterable(pairs)), dtype=np.float64)
+    try:
+        seconds, value = np.array(pairs, dtype=np.float64).T
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    if not ((np.abs(seconds) < _CLIP_S) & (np.abs(value) < _HUGE)).all():
+        return None
     names = list(map(PushedSeriesName, *columns[:3]))
-    place = {name: number for number, name in enumerate(dict.fromkeys(names))}
-    series = np.repeat(np.array(list(map(place.__getitem__, names))), list(map(len, lists)))
-    samples = make_samples(series, _to_us(numbers[::2]), numbers[1::2].copy())
-    return ParsedPush(tuple(place), samples, {}, Rejections())
+    number = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    own = range(len(names)) if len(number) == len(names) else map(number.__getitem__, names)
+    series = np.repeat(np.fromiter(own, dtype=np.int64), list(map(len, lists)))
+    samples = make_samples(series, _to_us(seconds), np.ascontiguousarray(value))
+    return ParsedPush(tuple(number), samples, {}, Rejections())
 
 
 def _are_words(words: list[Any]) -> bool:
@@ -252,11 +258,15 @@ def _are_number_pairs(samples: list[Any]) -> bool:
     """Check for the usual case, two numbers each."""
     if not samples:
         return True
-    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
-        return False
-    return set(map(type, chain.from_iterable(samples))) <= {int, float} and all(
+    return _are_pairs_of_numbers(samples) and all(
         -_CLIP_S < sample[0] < _CLIP_S and -_HUGE < sample[1] < _HUGE for sample in samples
     )
+
+
+def _are_pairs_of_numbers(samples: list[Any]) -> bool:
+    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
+        return False
+    return set(map(type, chain.from_iterable(samples))) <= {int, float}
 
 
 def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:

@@ -106,5 +106,10 @@ def _place(error: Exception) -> str:
 
 
 def _clear(connection: Connection, stage: str, ids: Sequence[int]) -> None:
-    statement = text("DELETE FROM workload_errors WHERE stage = :stage AND workload_id = ANY(:ids)")
-    connection.execute(statement, {"stage": stage, "ids": list(ids)})
+    statement = text(
+        "DELETE FROM workload_errors WHERE stage = :stage "
+        "AND workload_id = ANY(CAST(:ids AS int[]))"
+    )
+    # as text: the driver takes many times as long for a list
+    listed = f"{{{','.join(map(str, ids))}}}"
+    connection.execute(statement, {"stage": stage, "ids": listed})
