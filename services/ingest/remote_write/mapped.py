@@ -64,7 +64,8 @@ def to_parsed(
     names = [name for number in owners if (name := origins[number].name) is not None]
     numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
     renumber = np.full(len(origins), -1, dtype=np.int64)
-    renumber[owners] = list(map(numbers.__getitem__, names))
+    own = range(len(names)) if len(names) == len(numbers) else map(numbers.__getitem__, names)
+    renumber[owners] = np.fromiter(own, dtype=np.int64)
     number = renumber[request.series]
     kept = (number >= 0) & ~request.is_stale_marker
     samples = make_samples(number[kept], request.at_us[kept], request.value[kept])

@@ -13,6 +13,16 @@ from services.ingest.series.samples import I64
 
 UNSET_US = int(np.iinfo(np.int64).min)
 """No time at all, in a column of times."""
+_NOTE = text(
+    "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
+    " SELECT s.id, CAST('epoch' AS timestamptz) + s.reopen_us * interval '1 microsecond', "
+    "CAST('epoch' AS timestamptz) + s.newest_us * interval '1 microsecond', :now "
+    "FROM unnest(CAST(:ids AS int[]), CAST(:reopen AS bigint[]), CAST(:newest AS bigint[])) "
+    "AS s(id, reopen_us, newest_us) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
+    "resampled_until = LEAST(c.resampled_until, EXCLUDED.resampled_until), "
+    "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
+    "updated_at = EXCLUDED.updated_at"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +50,13 @@ class CursorMoves:
 
 def note_samples(connection: Connection, moves: CursorMoves, now: datetime) -> None:
     """Move the cursors of workloads that sent samples; they are locked from here on."""
-    statement = text(
-        "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
-        " SELECT s.id, CAST('epoch' AS timestamptz) + s.reopen_us * interval '1 microsecond', "
-        "CAST('epoch' AS timestamptz) + s.newest_us * interval '1 microsecond', :now "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:reopen AS bigint[]), CAST(:newest AS bigint[])) "
-        "AS s(id, reopen_us, newest_us) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
-        "resampled_until = LEAST(c.resampled_until, EXCLUDED.resampled_until), "
-        "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
-        "updated_at = EXCLUDED.updated_at"
-    )
     values = {
         "ids": array_text(moves.ids),
         "reopen": array_text(moves.reopen_us),
         "newest": array_text(moves.newest_us),
         "now": now,
     }
-    connection.execute(statement, values)
+    connection.execute(_NOTE, values)
 
 
 def array_text(numbers: I64) -> str:

@@ -29,6 +29,13 @@ PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 
+_UNCHANGED = text(
+    "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:versions AS int[]), "
+    "CAST(:shards AS int[]), CAST(:steps AS int[])) AS s(id, version, shard, step_s) "
+    "JOIN workloads w ON w.id = s.id AND w.is_active AND w.spec_version = s.version "
+    "AND w.shard = s.shard AND w.step_s = s.step_s"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class SeriesRange:
@@ -94,19 +101,13 @@ def are_unchanged(connection: Connection, rows: NDArray[np.void]) -> bool:
     _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
     if (rows["spec_version"] != rows["spec_version"][first][place]).any():
         return False  # one of them is of an older version than the others
-    statement = text(
-        "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:versions AS int[]), "
-        "CAST(:shards AS int[]), CAST(:steps AS int[])) AS s(id, version, shard, step_s) "
-        "JOIN workloads w ON w.id = s.id AND w.is_active AND w.spec_version = s.version "
-        "AND w.shard = s.shard AND w.step_s = s.step_s"
-    )
     values = {
         "ids": array_text(rows["workload_id"][first]),
         "versions": array_text(rows["spec_version"][first]),
         "shards": array_text(rows["shard"][first]),
         "steps": array_text(rows["step_s"][first]),
     }
-    return int(connection.execute(statement, values).scalar_one()) == len(first)
+    return int(connection.execute(_UNCHANGED, values).scalar_one()) == len(first)
 
 
 def add_rejections(
