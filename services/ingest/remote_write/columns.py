@@ -146,7 +146,8 @@ def _even(data: Bytes, at: I64, ends: I64) -> _Places | None:
     series = np.repeat(np.arange(len(at)), counts)
     within = np.arange(len(series)) - np.repeat(np.cumsum(counts) - counts, counts)
     found = _Places(series, at[series] + (_FULL + 2) * within)
-    return found if _are_samples(data, found.at).all() else None
+    is_full = _are_samples(data, found.at) & (data[found.at + 1] == _FULL)
+    return found if is_full.all() else None
 
 
 def _uneven(data: Bytes, at: I64, ends: I64) -> _Places | None:

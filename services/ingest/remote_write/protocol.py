@@ -149,8 +149,9 @@ def decode(
     try:
         if version is Version.V1 and rules is not None:
             usual = read_columns(content, limits)
-            if usual is not None:
-                return _recalled(usual, rules)
+            found = None if usual is None else _recalled(usual, rules)
+            if found is not None:
+                return found
         check_counts(content, _LAYOUTS[version], limits)
         if version is Version.V1:
             first = v1.WriteRequest.FromString(content)
@@ -161,12 +162,18 @@ def decode(
         raise BadRequest(f"body: not a {version.value} ({error})") from error
 
 
-def _recalled(columns: WriteColumns, rules: RemoteRules) -> RemoteWrite:
-    """A request whose series are known by the bytes of their labels; new ones are read."""
+def _recalled(columns: WriteColumns, rules: RemoteRules) -> RemoteWrite | None:
+    """A request whose series are known by the bytes of their labels; new ones are read.
+
+    None where labels cannot be read: the general way says what of.
+    """
     found = rules.recall(columns.blocks)
-    for number in [number for number, one in enumerate(found) if one is None]:
-        block = columns.blocks[number]
-        found[number] = rules.learn(block, _checked(number, _labels_of(block)))
+    try:
+        for number in [number for number, one in enumerate(found) if one is None]:
+            block = columns.blocks[number]
+            found[number] = rules.learn(block, _checked(number, _labels_of(block)))
+    except DecodeError:
+        return None
     return RemoteWrite(
         labels=_BlockLabels(columns.blocks),
         series=columns.series,
