@@ -118,7 +118,7 @@ def _resolve(
     slots = deps.known.find(parsed.names)
     found = np.flatnonzero(slots >= 0)
     series = deps.known.columns(slots[found])
-    if not len(found) or not repository.are_unchanged(connection, series.rows):
+    if not len(found) or not repository.are_unchanged(connection, series):
         slots[:] = -1
     if (slots < 0).any():
         _look_up(deps, connection, parsed, slots, tally)

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import orjson
-from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from services.ingest.series.catalog import (
@@ -20,6 +19,7 @@ from services.ingest.series.catalog import (
 )
 from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
 from services.ingest.series.cursor_repository import array_text
+from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
@@ -30,10 +30,10 @@ OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 
 _UNCHANGED = text(
-    "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:versions AS int[]), "
-    "CAST(:shards AS int[]), CAST(:steps AS int[])) AS s(id, version, shard, step_s) "
-    "JOIN workloads w ON w.id = s.id AND w.is_active AND w.spec_version = s.version "
-    "AND w.shard = s.shard AND w.step_s = s.step_s"
+    "SELECT string_agg(w.namespace || '/' || w.name, ',' ORDER BY w.id) FROM unnest("
+    "CAST(:ids AS int[]), CAST(:versions AS int[]), CAST(:shards AS int[]), CAST(:steps AS int[])) "
+    "AS s(id, version, shard, step_s) JOIN workloads w ON w.id = s.id AND w.is_active "
+    "AND w.spec_version = s.version AND w.shard = s.shard AND w.step_s = s.step_s"
 )
 
 
@@ -96,8 +96,9 @@ def to_refs(
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
 
 
-def are_unchanged(connection: Connection, rows: NDArray[np.void]) -> bool:
+def are_unchanged(connection: Connection, series: SeriesColumns) -> bool:
     """Check whether workloads are active and as they were when these columns were made of them."""
+    rows = series.rows
     _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
     if (rows["spec_version"] != rows["spec_version"][first][place]).any():
         return False  # one of them is of an older version than the others
@@ -107,7 +108,10 @@ def are_unchanged(connection: Connection, rows: NDArray[np.void]) -> bool:
         "shards": array_text(rows["shard"][first]),
         "steps": array_text(rows["step_s"][first]),
     }
-    return int(connection.execute(_UNCHANGED, values).scalar_one()) == len(first)
+    workloads = [series.refs[number].workload for number in first.tolist()]
+    # a database that was made anew has the same ids for others
+    names = ",".join([f"{one.namespace}/{one.name}" for one in workloads])
+    return bool(connection.execute(_UNCHANGED, values).scalar_one() == names)
 
 
 def add_rejections(

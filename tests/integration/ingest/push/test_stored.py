@@ -6,6 +6,7 @@ Whichever way they take, by whichever process: the same rows, cursors and answer
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -153,3 +154,36 @@ def test_an_indicator_that_the_spec_loses_is_refused_at_once(
         result = push(deps, both)
         assert result.n_accepted == 1
         assert [found.reason for found in result.rejected] == ["unknown_indicator"]
+
+
+def test_a_database_that_was_made_anew_is_not_taken_for_the_old_one(
+    database: Engine, clock: FixedClock, register: Register, deps: IngestDeps
+) -> None:
+    ids = register(2)
+    clock.advance(60)
+    request = body(("w1", RATE, [[at_s(1), 1.0]]))
+    assert push(deps, request).n_accepted == 1
+    empty(database)
+    with database.begin() as connection:  # the same ids, each of the other workload
+        for name, id_ in (("x", ids[1]), ("w1", ids[0]), ("w0", ids[1])):
+            statement = text("UPDATE workloads SET name = :name WHERE id = :id")
+            connection.execute(statement, {"name": name, "id": id_})
+    assert push(deps, request).n_accepted == 1
+    assert [row[0] for row in state(database)["observations"]] == [ids[0]]
+
+
+def test_overlapping_pushes_of_two_processes_wait_in_no_circle(
+    database: Engine, clock: FixedClock, register: Register, process: Callable[..., IngestDeps]
+) -> None:
+    register(4)
+    clock.advance(60)
+    both = [process(), process()]
+    entries = [(f"w{n % 4}", (RATE, HEAT)[n % 2], [[at_s(n % 9), n]]) for n in range(36)]
+
+    def send(number: int) -> int:
+        rotated = entries[number:] + entries[:number]
+        return push(both[number % 2], body(*rotated)).n_accepted  # type: ignore[arg-type]
+
+    with ThreadPoolExecutor(4) as pool:
+        assert set(pool.map(send, range(16))) == {len({(w, i, s[0][0]) for w, i, s in entries})}
+    assert len(state(database)["observations"]) == len({(w, i, s[0][0]) for w, i, s in entries})
