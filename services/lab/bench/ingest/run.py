@@ -62,7 +62,7 @@ class IngestOptions:
 
 
 @dataclass(slots=True)
-class _Load:
+class _IngestLoad:
     """Requests of changing series, each sample of a time of its own, as they were answered."""
 
     options: IngestOptions
@@ -153,7 +153,7 @@ def run_ingest(
         token = platform.settings.push_token
         headers = {"Authorization": f"Bearer {token.get_secret_value() if token else ''}"}
         with httpx.Client(base_url=platform.push_url, headers=headers, timeout=120) as client:
-            load = _Load(options, Sender(options.protocol), client)
+            load = _IngestLoad(options, Sender(options.protocol), client)
             tell("every series once")
             n_all = options.n_workloads * len(repository.INDICATORS)
             load.send(-(-n_all // options.n_series))
@@ -178,7 +178,7 @@ def run_ingest(
     }
 
 
-def _document(options: IngestOptions, load: _Load, found: repository.Total) -> dict[str, Any]:
+def _document(options: IngestOptions, load: _IngestLoad, found: repository.Total) -> dict[str, Any]:
     sent = load.total
     return {
         "protocol": options.protocol,
@@ -228,7 +228,7 @@ def _family_s(pid: int) -> float:
     return float(own_s + sum(child.user + child.system for child in children))
 
 
-def _bare_copy(engine: Engine, load: _Load, platform: Platform) -> _Cpu:
+def _bare_copy(engine: Engine, load: _IngestLoad, platform: Platform) -> _Cpu:
     """What a COPY of the same rows costs, a request's in a transaction; Python's is that here."""
     names = repository.INDICATORS
     n_all = load.options.n_workloads * len(names)

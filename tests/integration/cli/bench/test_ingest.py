@@ -1,4 +1,4 @@
-"""`harmony bench ingest` sends over HTTP and finds in SQL what it has sent."""
+"""`harmony bench ingest` says what an observation costs, and that it is stored."""
 
 from __future__ import annotations
 
@@ -14,20 +14,16 @@ from services.kernel.settings import get_settings
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 
-@pytest.mark.parametrize("protocol", ["push", "remote-write"])
-def test_what_is_sent_is_stored(protocol: str, tmp_path: Path) -> None:
+def test_a_small_load_is_measured(tmp_path: Path) -> None:
     get_settings.cache_clear()
     document = tmp_path / "ingest.json"
-    options = ["--series-per-request", "40", "--samples-per-series", "3", "--requests", "4"]
-    options += ["--workloads", "10", "--protocol", protocol, "--json", str(document)]
-    result = CliRunner().invoke(app, ["bench", "ingest", *options])
+    options = ["--series-per-request", "8", "--requests", "2", "--workloads", "2"]
+    result = CliRunner().invoke(app, ["bench", "ingest", *options, "--json", str(document)])
     assert result.exit_code == 0, result.output
     found = orjson.loads(document.read_bytes())
-    assert found["sent"] == found["accepted"] == found["stored"] == 6 * 40 * 3
-    assert (found["duplicates"], found["rejected"]) == (0, {})
-    assert found["is_stored_as_sent"]
-    assert all(found["cpu_s_per_million"][where] >= 0 for where in ("python", "postgres"))
-    assert found["per_s_and_core"] > 0
+    assert (found["sent"], found["stored"], found["is_stored_as_sent"]) == (32, 32, True)
+    assert set(found["cpu_s_per_million"]) == {"python", "postgres"}
+    assert "bare COPY" in result.output
 
 
 def test_another_protocol_is_named() -> None:
