@@ -32,6 +32,7 @@ from services.ingest.series.translate import ParsedPush, parse_push
 from services.kernel import jobs, telemetry
 from services.kernel.clock import last_complete_step
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.workload_errors import INGEST
 from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.settings import Settings
 
@@ -118,9 +119,13 @@ def _resolve(
     slots = deps.known.find(parsed.names)
     found = np.flatnonzero(slots >= 0)
     series = deps.known.columns(slots[found])
-    if not len(found) or not repository.are_unchanged(connection, series):
-        slots[:] = -1
+    if len(found):
+        standing = repository.find_standing(connection, series, INGEST)
+        tally.failing = standing.failing
+        if not standing.are_unchanged:
+            slots[:] = -1
     if (slots < 0).any():
+        tally.failing = None
         _look_up(deps, connection, parsed, slots, tally)
         found = np.flatnonzero(slots >= 0)
         series = deps.known.columns(slots[found])

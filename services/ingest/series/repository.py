@@ -29,8 +29,10 @@ PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 
-_UNCHANGED = text(
-    "SELECT string_agg(w.namespace || '/' || w.name, ',' ORDER BY w.id) FROM unnest("
+_STANDING = text(
+    "SELECT string_agg(w.namespace || '/' || w.name, ',' ORDER BY w.id), ARRAY(SELECT e.workload_id"
+    " FROM workload_errors e WHERE e.stage = :stage AND e.workload_id = ANY(CAST(:ids AS int[]))) "
+    "FROM unnest("
     "CAST(:ids AS int[]), CAST(:versions AS int[]), CAST(:shards AS int[]), CAST(:steps AS int[])) "
     "AS s(id, version, shard, step_s) JOIN workloads w ON w.id = s.id AND w.is_active "
     "AND w.spec_version = s.version AND w.shard = s.shard AND w.step_s = s.step_s"
@@ -96,22 +98,37 @@ def to_refs(
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
 
 
-def are_unchanged(connection: Connection, series: SeriesColumns) -> bool:
-    """Check whether workloads are active and as they were when these columns were made of them."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How workloads stand in the database.
+
+    Attributes:
+        are_unchanged: They are active, and as they were when columns were made of them.
+        failing: Those with an error of this stage.
+    """
+
+    are_unchanged: bool
+    failing: frozenset[int]
+
+
+def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> Standing:
+    """How the workloads of some series stand, of which there is one at least."""
     rows = series.rows
     _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
-    if (rows["spec_version"] != rows["spec_version"][first][place]).any():
-        return False  # one of them is of an older version than the others
     values = {
         "ids": array_text(rows["workload_id"][first]),
         "versions": array_text(rows["spec_version"][first]),
         "shards": array_text(rows["shard"][first]),
         "steps": array_text(rows["step_s"][first]),
+        "stage": stage,
     }
     workloads = [series.refs[number].workload for number in first.tolist()]
     # a database that was made anew has the same ids for others
     names = ",".join([f"{one.namespace}/{one.name}" for one in workloads])
-    return bool(connection.execute(_UNCHANGED, values).scalar_one() == names)
+    found, failing = connection.execute(_STANDING, values).one()
+    # of a workload all series are of one version, or some are of an older one
+    is_one = bool((rows["spec_version"] == rows["spec_version"][first][place]).all())
+    return Standing(is_one and found == names, frozenset(failing))
 
 
 def add_rejections(
