@@ -262,7 +262,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "llm loads",
         "ablate",
         "decide fleet",
-        "api faults forecast llm_product operator",
+        "api faults forecast ingest llm_product operator",
     ),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
@@ -289,6 +289,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "inference report task",
     ),
     "services.lab.bench.forecast.peers": ROOM,
+    "services.lab.bench.ingest": ROOM,
     "services.lab.bench.llm": (
         "serve",
         "bench",
