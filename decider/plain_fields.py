@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
 from dataclasses import fields, is_dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,7 +14,7 @@ def plain_fields(value: Any) -> Any:
         value: A dataclass whose tuples hold either dataclasses or none.
     """
     if is_dataclass(value):
-        kind: Hashable = type(value)
+        kind: Any = type(value)
         return {name: plain_fields(getattr(value, name)) for name in _names(kind)}
     if isinstance(value, tuple) and value and is_dataclass(value[0]):
         return tuple(plain_fields(one) for one in value)

@@ -23,8 +23,8 @@ N_WORKLOADS, N_CYCLES = 512, 2
 SCARCE_GPUS = 14 * N_WORKLOADS
 """They ask for about 18 each."""
 MOST = 0.3
-"""Share of the decisions' CPU time that may be spent under the lock; 0.43 and more when plans were made
-under it."""
+"""Share of the decisions' CPU time that may be spent under the lock; it was 0.43 when plans were
+made under it."""
 
 
 @contextmanager
