@@ -49,7 +49,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "pool_types",
         "config fleet_types miss_draws replica_types step_quantiles variant_types",
         "use",
-        "errors",
+        "errors plain_fields",
     ),
     "decider.belief": ROOM,
     "decider.budget": ROOM,
