@@ -38,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider": (
         "replay",
         "decide",
+        "recording",
         "explain",
         "mix",
         "budget trust",
@@ -94,7 +95,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel.db.migrations.versions": ROOM,
     "services.kernel.domain": (
         "presets",
-        "controls part_specs schedules",
+        "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
         "lead_time parts",
