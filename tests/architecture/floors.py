@@ -82,16 +82,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "clock domain errors jobs queued_jobs telemetry tracing",
     ),
     "services.kernel.db": (
-        "turns workload_errors",
+        "steps turns workload_errors",
         "bulkhead",
         "session",
         "credentials migrations partitions retention",
         "schema",
-        "schema_access schema_control schema_running",
+        "schema_access schema_control schema_running schema_steps",
         "metadata notifications operations parts session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
+    "services.kernel.db.steps": ("reading writing", "moving", "layouts", "blocks"),
     "services.kernel.domain": (
         "presets",
         "controls part_specs schedules",
@@ -115,7 +116,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.ingest": (
         "main",
         "api tasks",
-        "retention service",
+        "moving retention service",
         "pull remote_write",
         "push",
         "deps",

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
 from sqlalchemy import RowMapping
 
 import decider
@@ -244,16 +243,13 @@ def _load_rows(run: ShardRun) -> ShardRows:
     first = run.origin_at - run.longest_step * run.deps.settings.context_steps
     lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
     early = min(lookback - run.longest_step, now - HISTORY)
-    demand = repository.load_demand(
-        connection, ids, [m.spec.demand for m in members], first, run.origin_at
-    )
+    demands = {key: (member.spec.demand,) for key, member in run.members.items()}
+    demand = repository.load_series(connection, demands, first, run.origin_at)
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
     return ShardRows(
-        demand={
-            int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
-        },
+        demand={key: series for key, by_name in demand.items() for series in by_name.values()},
         further=load_further(connection, run.members, first, run.origin_at),
         states=group_rows(repository.load_states(connection, ids, lookback, now)),
         changes=group_rows(repository.load_changes(connection, ids, early, now)),

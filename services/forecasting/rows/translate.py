@@ -20,11 +20,13 @@ from forecaster import (
     window_offsets,
     windows_from_offsets,
 )
+from services.kernel.db.steps.blocks import SECOND_US, to_us
+from services.kernel.db.steps.reading import SeenSteps
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
 SAMPLE = np.dtype([("offset", ">i4"), ("value", ">f4")])
-"""One observed step as Postgres sends it: steps from the origin, and the value."""
+"""One observed step: steps from the origin, and the value."""
 NO_FORECAST_RUNG = "none"
 PATHS_TYPE = np.dtype("<f2")
 
@@ -114,6 +116,17 @@ def known_ahead_keys(workloads: Sequence[WorkloadRow]) -> list[IndicatorKey]:
         for indicator in workload.spec.indicators
         if indicator.is_known_ahead
     ]
+
+
+def pack_samples(steps: SeenSteps, origin_at: datetime, step_s: int) -> bytes:
+    """Observed steps as records; one off the grid counts as the step nearest to it."""
+    step_us = step_s * SECOND_US
+    since_us = steps.at_us - to_us(origin_at)
+    records = np.empty(since_us.size, dtype=SAMPLE)
+    nearest = (2 * np.abs(since_us) + step_us) // (2 * step_us)
+    records["offset"] = np.sign(since_us) * nearest
+    records["value"] = steps.values
+    return records.tobytes()
 
 
 def join_samples(past: Samples, ahead: Samples) -> Samples:

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from forecaster import WindowConfig, Windows
 from services.forecasting.rows import repository
-from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import (
     Samples,
     WorkloadRow,
@@ -17,6 +16,7 @@ from services.forecasting.rows.translate import (
     known_ahead_keys,
     to_windows,
 )
+from services.kernel.db.steps.reading import Span
 
 
 def windows_at(
