@@ -92,7 +92,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
-    "services.kernel.db.steps": ("reading writing", "moving", "layouts", "blocks"),
+    "services.kernel.db.steps": (
+        "kept",
+        "changes grid",
+        "reading writing",
+        "moving",
+        "layouts",
+        "blocks",
+    ),
     "services.kernel.domain": (
         "presets",
         "controls part_specs schedules",

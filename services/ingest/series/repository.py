@@ -21,6 +21,8 @@ from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samp
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
 from services.kernel.db.steps.blocks import HEADER, TRAILER
+from services.kernel.db.steps.changes import note_dropped
+from services.kernel.db.steps.writing import TABLE as STEPS
 
 WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
@@ -291,7 +293,10 @@ def find_backlog(
 def drop_expired(connection: Connection, table: str, now: datetime, retain: timedelta) -> list[str]:
     """Drop the partitions of `table` whose time has passed; gives up if writers hold it long."""
     connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-    return partitions.drop_expired(connection, table, now, retain)
+    dropped = partitions.drop_expired(connection, table, now, retain)
+    if table == STEPS and dropped:
+        note_dropped(connection)
+    return dropped
 
 
 def _stage(

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 from sqlalchemy import (
     REAL,
+    BigInteger,
     Boolean,
     CheckConstraint,
     Column,
+    DateTime,
     Identity,
     Index,
     Integer,
     LargeBinary,
     Table,
     Text,
+    text,
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
@@ -42,6 +45,28 @@ indicator_steps = Table(
         name="whole",
     ),
     postgresql_partition_by="RANGE (step_at)",
+)
+
+indicator_changes = Table(
+    "indicator_changes",
+    metadata,
+    Column("id", BigInteger, Identity(), primary_key=True),
+    Column("shard", Integer, nullable=False),
+    time_column("first_at"),
+    time_column("last_at"),
+    Column(
+        "xact",
+        BigInteger,
+        nullable=False,
+        server_default=text("pg_current_xact_id()::text::bigint"),
+    ),
+    Column(
+        "changed_at",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=text("clock_timestamp()"),
+    ),
+    Index(None, "shard", "xact"),
 )
 
 # what releases before the steps wrote, until it is moved

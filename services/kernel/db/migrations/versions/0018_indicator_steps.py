@@ -134,6 +134,28 @@ BEGIN
 END
 $$
 """
+# what a process keeps of the steps it knows by these to be as it was
+NOTE = """
+CREATE FUNCTION note_indicator_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO indicator_changes (shard, first_at, last_at)
+  SELECT w.shard, min(c.step_at), max(c.step_at)
+  FROM changed c JOIN workloads w ON w.id = c.workload_id GROUP BY w.shard;
+  RETURN NULL;
+END
+$$
+"""
+NOTE_ALL = """
+CREATE FUNCTION note_all_indicators() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO indicator_changes (shard, first_at, last_at)
+  SELECT DISTINCT shard, timestamptz '-infinity', timestamptz 'infinity' FROM workloads;
+  RETURN NULL;
+END
+$$
+"""
+# an update by hand may change the key: the step as it was has changed too
+NOTED = (("INSERT", "NEW"), ("UPDATE", "NEW"), ("UPDATE", "OLD"), ("DELETE", "OLD"))
 STEPS = """
   SELECT s.workload_id, c.indicator, s.step_at,
          CASE WHEN get_byte(s.states, c.n::int - 1) & 4 = 4 THEN c.value END AS value,
@@ -173,8 +195,38 @@ def upgrade() -> None:
         ),
         postgresql_partition_by="RANGE (step_at)",
     )
-    for function in (LAYOUT, STATE, MERGE, MOVE, WRITE):
+    op.create_table(
+        "indicator_changes",
+        sa.Column("id", sa.BigInteger(), sa.Identity(), primary_key=True),
+        sa.Column("shard", sa.Integer(), nullable=False),
+        sa.Column("first_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "xact",
+            sa.BigInteger(),
+            nullable=False,
+            server_default=sa.text("pg_current_xact_id()::text::bigint"),
+        ),
+        sa.Column(
+            "changed_at",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            server_default=sa.text("clock_timestamp()"),
+        ),
+    )
+    op.create_index("ix_indicator_changes_shard_xact", "indicator_changes", ["shard", "xact"])
+    for function in (LAYOUT, STATE, MERGE, MOVE, WRITE, NOTE, NOTE_ALL):
         op.execute(function)
+    for when, which in NOTED:
+        op.execute(
+            f"CREATE TRIGGER note_{when.lower()}_{which.lower()} AFTER {when} ON indicator_steps "
+            f"REFERENCING {which} TABLE AS changed FOR EACH STATEMENT "
+            "EXECUTE FUNCTION note_indicator_changes()"
+        )
+    op.execute(
+        "CREATE TRIGGER note_truncate AFTER TRUNCATE ON indicator_steps FOR EACH STATEMENT "
+        "EXECUTE FUNCTION note_all_indicators()"
+    )
     before = _partitions("indicator_values")
     for name in before:
         _make_partition("indicator_steps", name.rsplit("_p", 1)[1])
@@ -194,7 +246,10 @@ def downgrade() -> None:
     op.execute("DROP VIEW indicators")
     op.drop_table("indicator_steps")
     op.drop_table("indicator_layouts")
+    op.drop_table("indicator_changes")
     for function in (
+        "note_indicator_changes",
+        "note_all_indicators",
         "write_indicator",
         "move_indicator_values",
         "merge_indicator_steps",
