@@ -20,6 +20,7 @@ pytestmark = pytest.mark.integration
 AT = datetime(2026, 1, 7, 20, tzinfo=UTC)  # partitions meet at midnight
 STEP = timedelta(hours=1)
 STEP_US = 3_600_000_000
+DELETE = "DELETE FROM indicator_steps WHERE workload_id = :id AND step_at = :at"
 SPECS = (("a", "b"), ("b", "c"), ("c", "a", "b"))
 
 
@@ -101,9 +102,7 @@ def test_kept_and_read_anew_are_the_same(database: Engine, actions: list[tuple])
                 with database.connect() as connection:
                     if action == "delete":
                         connection.execute(
-                            text(
-                                "DELETE FROM indicator_steps WHERE workload_id = :id AND step_at = :at"
-                            ),
+                            text(DELETE),
                             {"id": workload, "at": AT + step * STEP},
                         )
                     else:
@@ -112,6 +111,21 @@ def test_kept_and_read_anew_are_the_same(database: Engine, actions: list[tuple])
                         connection.rollback()
                     connection.commit()
         late.rollback()
+
+
+def test_who_began_first_may_commit_last(database: Engine) -> None:
+    fill(database)
+    kept = KeptSteps()
+    with database.connect() as slow:
+        put(slow, 1, "a", 0, 70.0)
+        with database.begin() as connection:
+            put(connection, 2, "a", 0, 80.0)
+        for _ in range(2):
+            with database.begin() as connection:
+                assert kept.load(connection, wanted(0))[:, -1, 0].tolist() == [0.0, 80.0]
+        slow.commit()
+    with database.begin() as connection:
+        assert kept.load(connection, wanted(0))[:, -1, 0].tolist() == [70.0, 80.0]
 
 
 def count_read(database: Engine, kept: KeptSteps, asked: WantedSteps) -> int:
