@@ -29,7 +29,6 @@ from services.decision.decide.report import (
 from services.decision.decide.settling import measure_steps, store_memory, store_steps
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
-from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -37,6 +36,7 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
+from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.prepare import prepare
 from services.decision.rows.record import DecisionStamp, decision_row, decisions_sha256
 from services.decision.rows.service_decision import service_decisions, whole_decision
@@ -243,14 +243,21 @@ def _load_rows(run: ShardRun) -> ShardRows:
     first = run.origin_at - run.longest_step * run.deps.settings.context_steps
     lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
     early = min(lookback - run.longest_step, now - HISTORY)
-    demands = {key: (member.spec.demand,) for key, member in run.members.items()}
-    demand = repository.load_series(connection, demands, first, run.origin_at)
+    loads = load_observed(connection, run.members, first, run.origin_at, run.deps.kept)
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
     return ShardRows(
-        demand={key: series for key, by_name in demand.items() for series in by_name.values()},
-        further=load_further(connection, run.members, first, run.origin_at),
+        demand={
+            key: by_name[demand]
+            for key, by_name in loads.items()
+            if (demand := run.members[key].spec.demand) in by_name
+        },
+        further={
+            key: {name: by_name[name] for name in further if name in by_name}
+            for key, by_name in loads.items()
+            if (further := run.members[key].spec.further_loads)
+        },
         states=group_rows(repository.load_states(connection, ids, lookback, now)),
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),

@@ -81,16 +81,14 @@ def fill_grid(grid: F32, wanted: WantedSteps, blocks: Sequence[StepBlock]) -> No
     kinds = list(dict.fromkeys(one.names for one in wanted.workloads))
     kind_of = np.array([kinds.index(one.names) for one in wanted.workloads])
     for block in blocks:
-        columns = np.full((len(kinds), len(block.names)), -1, dtype=np.int64)
+        columns = np.empty((len(kinds), len(block.names)), dtype=np.int64)
         for number, names in enumerate(kinds):
-            for place, name in enumerate(block.names):
-                if name in names:
-                    columns[number, place] = names.index(name)
+            columns[number] = [names.index(n) if n in names else -1 for n in block.names]
         row = np.minimum(np.searchsorted(wanted.ids, block.workload_ids), len(wanted.ids) - 1)
         at = np.searchsorted(wanted.steps_us, block.at_us)
         at = np.minimum(at, len(wanted.steps_us) - 1)
         is_wanted = wanted.ids[row] == block.workload_ids
         is_wanted &= wanted.steps_us[at] == block.at_us
         column = columns[kind_of[row]]
-        found, place = np.nonzero(block.is_seen & (column >= 0) & is_wanted[:, None])
-        grid[row[found], at[found], column[found, place]] = block.values[found, place]
+        rows, places = np.nonzero(block.is_seen & (column >= 0) & is_wanted[:, None])
+        grid[row[rows], at[rows], column[rows, places]] = block.values[rows, places]

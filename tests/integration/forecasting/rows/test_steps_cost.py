@@ -33,7 +33,8 @@ WINDOW = WindowConfig()
 ORIGIN = datetime(2026, 1, 9, 12, tzinfo=UTC)
 OFFSETS = np.unique(window_offsets(WINDOW, STEP_S))
 OLD_READ = text(
-    "SELECT k.workload_id, k.indicator, string_agg(i.packed, ''::bytea ORDER BY s.first_at) AS packed "
+    "SELECT k.workload_id, k.indicator, "
+    "string_agg(i.packed, ''::bytea ORDER BY s.first_at) AS packed "
     "FROM unnest(CAST(:ids AS integer[]), CAST(:names AS text[])) AS k(workload_id, indicator) "
     "CROSS JOIN unnest(CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[])) "
     "  AS s(first_at, last_at) CROSS JOIN LATERAL (SELECT string_agg("
