@@ -61,7 +61,7 @@ indicator_changes = Table(
         server_default=text("pg_current_xact_id()::text::bigint"),
     ),
     Column(
-        "changed_at",
+        "updated_at",
         DateTime(timezone=True),
         nullable=False,
         server_default=text("clock_timestamp()"),

@@ -53,15 +53,15 @@ SELECT NULL, NULL, (SELECT string_agg(timestamptz_send(first_at) || timestamptz_
   EXISTS (SELECT FROM indicator_changes WHERE shard IN (SELECT shard FROM shards)
     AND xact = pg_current_xact_id_if_assigned()::text::bigint),
   (SELECT count(*) FROM indicator_changes WHERE shard IN (SELECT shard FROM shards)
-    AND changed_at < clock_timestamp() - {_OLD})
+    AND updated_at < clock_timestamp() - {_OLD})
 """  # noqa: S608 - our text
 _FORGET = f"""
 WITH old AS (DELETE FROM indicator_changes WHERE id IN (SELECT id FROM indicator_changes
   WHERE shard IN (SELECT DISTINCT shard FROM workloads WHERE id = ANY(:ids))
-  AND changed_at < clock_timestamp() - {_OLD} FOR UPDATE SKIP LOCKED)
-  RETURNING shard, xact, changed_at)
-INSERT INTO indicator_changes (shard, first_at, last_at, xact, changed_at)
-SELECT shard, '-infinity', 'infinity', max(xact), max(changed_at) FROM old GROUP BY shard
+  AND updated_at < clock_timestamp() - {_OLD} FOR UPDATE SKIP LOCKED)
+  RETURNING shard, xact, updated_at)
+INSERT INTO indicator_changes (shard, first_at, last_at, xact, updated_at)
+SELECT shard, '-infinity', 'infinity', max(xact), max(updated_at) FROM old GROUP BY shard
 """  # noqa: S608 - our text
 
 

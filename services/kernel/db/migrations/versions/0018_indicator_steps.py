@@ -164,6 +164,19 @@ STEPS = """
   CROSS JOIN LATERAL unnest(l.names, s.values) WITH ORDINALITY AS c(indicator, value, n)
   WHERE get_byte(s.states, c.n::int - 1) > 0
 """
+# a reader of dashboards may read the view as it could the table
+READERS = """
+DO $$
+DECLARE reader text;
+BEGIN
+  FOR reader IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+    FROM pg_class c, aclexplode(c.relacl) a
+    WHERE c.oid = 'indicator_values'::regclass AND a.privilege_type = 'SELECT' LOOP
+    EXECUTE format('GRANT SELECT ON indicators TO %s', reader);
+  END LOOP;
+END
+$$
+"""
 OLD_VALUES = "SELECT workload_id, indicator, step_at, value, is_observed FROM indicator_values"
 
 
@@ -208,7 +221,7 @@ def upgrade() -> None:
             server_default=sa.text("pg_current_xact_id()::text::bigint"),
         ),
         sa.Column(
-            "changed_at",
+            "updated_at",
             sa.DateTime(timezone=True),
             nullable=False,
             server_default=sa.text("clock_timestamp()"),
@@ -231,6 +244,7 @@ def upgrade() -> None:
     for name in before:
         _make_partition("indicator_steps", name.rsplit("_p", 1)[1])
     op.execute(f"CREATE VIEW indicators AS {STEPS}" + (f"UNION ALL {OLD_VALUES}" if before else ""))
+    op.execute(READERS)
     op.execute(
         "CREATE TRIGGER write_indicator INSTEAD OF INSERT OR UPDATE OR DELETE ON indicators "
         "FOR EACH ROW EXECUTE FUNCTION write_indicator()"

@@ -88,7 +88,7 @@ def test_kept_and_read_anew_are_the_same(database: Engine, actions: list[tuple])
                     np.testing.assert_array_equal(found, load_grid(connection, asked))
             elif action == "forget marks":
                 with database.begin() as connection:
-                    old = "UPDATE indicator_changes SET changed_at = '2026-01-01'"
+                    old = "UPDATE indicator_changes SET updated_at = '2026-01-01'"
                     connection.execute(text(old))
                     connection.execute(text(changes._FORGET), {"ids": [1, 3]})
             else:
@@ -202,30 +202,3 @@ def test_what_a_transaction_wrote_itself_is_not_kept(database: Engine) -> None:
         connection.rollback()
     with database.begin() as connection:
         assert kept.load(connection, wanted(0))[0, -1, 0] == 0.0
-
-
-def test_a_partition_that_is_dropped_or_a_table_that_is_emptied_is_noted(database: Engine) -> None:
-    fill(database)
-    kept = KeptSteps()
-    assert count_read(database, kept, wanted(0)) == 10
-    with database.begin() as connection:
-        connection.execute(text("TRUNCATE indicator_steps"))
-    with database.begin() as connection:
-        assert np.isnan(kept.load(connection, wanted(0))).all()
-        changes.note_dropped(connection)
-        marks = text("SELECT count(*) FROM indicator_changes WHERE first_at = '-infinity'")
-        assert connection.execute(marks).scalar_one() == 4
-
-
-def test_marks_do_not_pile_up(database: Engine) -> None:
-    fill(database)
-    kept = KeptSteps()
-    with database.begin() as connection:
-        for n in range(130):
-            put(connection, 1, "a", 0, float(n))
-        connection.execute(text("UPDATE indicator_changes SET changed_at = '2026-01-01'"))
-    query = text("SELECT count(*) FROM indicator_changes WHERE shard = 0")
-    for expected in (1, 1):
-        with database.begin() as connection:
-            assert kept.load(connection, wanted(0))[0, -1, 0] == 129.0
-            assert connection.execute(query).scalar_one() == expected

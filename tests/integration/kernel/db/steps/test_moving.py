@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from alembic import command
@@ -115,6 +116,22 @@ def test_every_row_reads_the_same_at_any_moment_of_the_move(old: Engine) -> None
         first = first_observed(connection, keys)
     assert set(first) == set(keys[:2])
     assert min(row[2] for row in observed(before) if row[:2] == (1, "queue")) == first[keys[0]]
+
+
+def test_who_could_read_the_table_can_read_the_view(old: Engine) -> None:
+    role = f"reader_{uuid4().hex[:8]}"
+    with old.begin() as connection:
+        connection.execute(text(f"CREATE ROLE {role}"))
+        connection.execute(text(f"GRANT SELECT ON indicators TO {role}"))
+    try:
+        migrate(old)
+        with old.connect() as connection:
+            connection.execute(text(f"SET ROLE {role}"))
+            assert connection.execute(text("SELECT count(*) FROM indicators")).scalar_one() > 0
+    finally:
+        with old.begin() as connection:
+            connection.execute(text(f"DROP OWNED BY {role}"))
+            connection.execute(text(f"DROP ROLE {role}"))
 
 
 def test_a_batch_that_is_cut_off_has_moved_nothing_and_the_next_one_goes_on(old: Engine) -> None:
