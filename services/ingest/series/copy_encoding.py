@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,15 +23,37 @@ _OBSERVATION = (("value_size", ">i4"), ("value", ">f8"))
 _Fields = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
+class SeriesKey(NamedTuple):
     """Key of a series: the columns that are the same in all of its rows."""
 
     workload_id: int
     indicator: str
 
 
-def encode_observations(keys: Sequence[SeriesKey], samples: Samples) -> Iterator[bytes]:
+@dataclass(frozen=True, slots=True)
+class KeyColumns:
+    """Keys of N series as columns.
+
+    Attributes:
+        workload_id: (N,).
+        name: Position of the indicator's name in `names`, (N,).
+        names: Names of indicators, encoded.
+    """
+
+    workload_id: I64
+    name: I64
+    names: Sequence[bytes]
+
+
+def key_columns(keys: Sequence[SeriesKey]) -> KeyColumns:
+    """Keys as columns."""
+    names: dict[bytes, int] = {}
+    name = [names.setdefault(key.indicator.encode(), len(names)) for key in keys]
+    ids = [key.workload_id for key in keys]
+    return KeyColumns(np.array(ids, dtype=np.int64), np.array(name, dtype=np.int64), tuple(names))
+
+
+def encode_observations(keys: KeyColumns, samples: Samples) -> Iterator[bytes]:
     """Rows (workload_id, indicator, observed_at, value)."""
     for chosen, names in _by_name_length(keys, samples.series):
         rows = _rows(4, keys, samples.series[chosen], names, _OBSERVATION)
@@ -40,30 +63,23 @@ def encode_observations(keys: Sequence[SeriesKey], samples: Samples) -> Iterator
         yield rows.tobytes()
 
 
-def _by_name_length(
-    keys: Sequence[SeriesKey], series: I64
-) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:
-    """Positions of the rows whose names are equally long, and the names of all series."""
-    encoded = [key.indicator.encode() for key in keys]
-    lengths = np.array([len(name) for name in encoded], dtype=np.int64)
-    for length in np.unique(lengths[series]):
+def _by_name_length(keys: KeyColumns, series: I64) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:
+    """Positions of the rows whose names are equally long, and all names, cut to that length."""
+    lengths = np.array([len(name) for name in keys.names], dtype=np.int64)
+    length_of = lengths[keys.name[series]]
+    for length in np.flatnonzero(np.bincount(length_of)).tolist():
         # names of another length are cut off here, but none of their rows is chosen
-        names = np.array(encoded, dtype=f"S{length}")
-        yield np.flatnonzero(lengths[series] == length), names
+        yield np.flatnonzero(length_of == length), np.array(keys.names, dtype=f"S{length}")
 
 
 def _rows(
-    n_fields: int,
-    keys: Sequence[SeriesKey],
-    series: I64,
-    names: NDArray[np.bytes_],
-    rest: _Fields,
+    n_fields: int, keys: KeyColumns, series: I64, names: NDArray[np.bytes_], rest: _Fields
 ) -> NDArray[np.void]:
     rows = np.zeros(len(series), dtype=_layout(names.dtype.itemsize, rest))
     rows["n_fields"] = n_fields
     rows["id_size"], rows["name_size"], rows["at_size"] = 4, names.dtype.itemsize, 8
-    rows["id"] = np.array([key.workload_id for key in keys], dtype=np.int32)[series]
-    rows["name"] = names[series]
+    rows["id"] = keys.workload_id[series]
+    rows["name"] = names[keys.name[series]]
     return rows
 
 

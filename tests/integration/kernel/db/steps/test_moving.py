@@ -48,7 +48,7 @@ def old(database: Engine) -> Engine:
     config = migrations._config()
     with database.connect() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0016")
+        command.downgrade(config, "0017")
         connection.commit()
     with database.begin() as connection:
         for week in range(4):
@@ -188,6 +188,6 @@ def test_a_downgrade_takes_everything_back(old: Engine) -> None:
     config = migrations._config()
     with old.connect() as connection:
         config.attributes["connection"] = connection
-        command.downgrade(config, "0016")
+        command.downgrade(config, "0017")
         connection.commit()
     assert all_rows(old) == before
