@@ -46,7 +46,7 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     """
     loaded = load_trace(file, TraceOptions(demand=demand, replay_hours=1.0))
     fleet = loaded.fleet
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, cluster=settings.cluster)
     rows = [
         {
             "namespace": workload.namespace,

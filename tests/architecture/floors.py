@@ -88,6 +88,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "credentials migrations partitions retention",
         "schema",
         "schema_access schema_control schema_running",
+        "clusters",
+        "schema_clusters",
         "metadata notifications operations parts session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),

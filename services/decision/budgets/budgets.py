@@ -29,6 +29,7 @@ from services.decision.budgets.shares import Share, ShareReader, by_shard
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.service_decision import ServiceDecision
+from services.kernel.db.clusters import FIRST
 from services.kernel.settings import Settings
 
 ANY_TYPE = "*"
@@ -102,11 +103,13 @@ def open_ledger(
         now: Aware.
     """
     types = sorted({name for m in members for name in gpu_types_of(m)})
-    if not repository.load_budgets(connection, [*types, ANY_TYPE]):
+    cluster_id = next((m.cluster_id for m in members), FIRST)  # a shard is of one cluster
+    if not repository.load_budgets(connection, [*types, ANY_TYPE], cluster_id):
         return Ledger()
-    repository.lock_budgets(connection, types)
+    repository.lock_budgets(connection, types, cluster_id)
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-    budgets = to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
+    rows = repository.load_budgets(connection, [*types, ANY_TYPE], cluster_id)
+    budgets = to_budgets(rows, types, oldest)
     known = [name for name, gpus in budgets.items() if gpus is not None]
     fleet = ShareReader(connection, settings, known, now).read({m.id for m in members})
     return Ledger(budgets, fleet.holdings, fleet.by_part, fleet.shares)

@@ -19,6 +19,7 @@ from decider import PRICES, IntArray
 from services.decision.budgets import repository, shares_repository
 from services.decision.budgets.holdings import Holding, to_holding
 from services.decision.budgets.part_budgets import PartHoldings, part_holdings
+from services.kernel.db.clusters import FIRST, cluster_of
 from services.kernel.settings import Settings
 
 
@@ -78,7 +79,8 @@ class ShareReader:
         connection, version = self.connection, self.settings.policy_version
         snapshot = shares_repository.load_snapshot(connection)
         own = shares_repository.load_own_shards(connection, list(own_ids))
-        others = sorted(shares_repository.load_shards(connection) - own)
+        cluster_id = cluster_of(min(own)) if own else FIRST  # a run's workloads are of one shard
+        others = sorted(shares_repository.load_shards(connection, cluster_id) - own)
         stored = shares_repository.load_shares(
             connection, self.gpu_types, others, version, self.now
         )

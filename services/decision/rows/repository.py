@@ -37,7 +37,8 @@ def lock_shard(connection: Connection, shard: int) -> None:
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, and whether each is among those that come first."""
     statement = text(
-        f"SELECT id, namespace, name, step_s, spec, {IS_URGENT} AS is_urgent FROM workloads w "  # noqa: S608 - our columns
+        "SELECT id, namespace, name, step_s, spec, cluster_id, "  # noqa: S608 - our columns
+        f"{IS_URGENT} AS is_urgent FROM workloads w "
         "WHERE shard = :shard AND is_active ORDER BY id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
