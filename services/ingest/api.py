@@ -68,15 +68,16 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         "/v1/observations",
         status_code=202,
         response_model=PushAnswer,
-        dependencies=[Depends(authority.check_pusher)],
         openapi_extra=_BODY,
         tags=["observations"],
     )
-    async def push_observations(request: Request) -> Response:
+    async def push_observations(
+        request: Request, there: IngestDeps = Depends(authority.check_pusher)
+    ) -> Response:
         """Store samples; they become indicators when their step is complete."""
         _check_json(request)
         async with intake.body(request) as body:
-            result = await intake.work(partial(push, deps, body))
+            result = await intake.work(partial(push, there, body))
         rejected = [
             {"reason": found.reason, "count": found.count, "example": found.example}
             for found in result.rejected

@@ -120,6 +120,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "retention service",
         "pull remote_write",
         "push",
+        "cells",
         "deps",
         "proto series",
     ),
@@ -187,6 +188,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "app",
         "pages",
         "fleet",
+        "cells",
         "approvals budgets events models registration",
         "classes controls freezes operations",
         "access workloads",
@@ -194,12 +196,21 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "rest",
         "identity",
         "deps",
-        "sessions",
+        "clusters sessions",
     ),
     **{
         f"services.admin.{name}": FEATURE
         for name in (
-            *("access", "approvals", "budgets", "classes", "controls", "decisions", "events"),
+            *(
+                "access",
+                "approvals",
+                "budgets",
+                "cells",
+                "classes",
+                "controls",
+                "decisions",
+                "events",
+            ),
             *("fleet", "freezes", "models", "operations", "registration", "series", "workloads"),
         )
     },
@@ -325,8 +336,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "capacity_commands kubectl model_commands pipeline_commands platform_commands "
-        "preset_commands security_commands study_commands",
+        "capacity_commands cell_commands kubectl model_commands pipeline_commands "
+        "platform_commands preset_commands security_commands study_commands",
         "engine_options preset_report",
         "connection model_training output preset_page preset_rows",
     ),

@@ -37,8 +37,9 @@ def insert_workload(
     """
     statement = text(
         "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, managed_by, created_at, "  # noqa: S608
-        f"updated_at, cluster_id) SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, 'api', "
-        ":now, :now, current_cluster() FROM (SELECT nextval('workloads_id_seq')::int AS id) n "
+        f"updated_at, cluster_id) SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, "
+        "'api', :now, :now, current_cluster() "
+        "FROM (SELECT nextval('workloads_id_seq')::int AS id) n "
         f"ON CONFLICT DO NOTHING RETURNING {_ROW}"
     ).bindparams(bindparam("spec", type_=JSONB))
     found = connection.execute(statement, {**values, "shard_size": shard_size})

@@ -12,7 +12,7 @@ from functools import partial
 from fastapi import APIRouter, Depends, Request, Response
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.auth import PushAuthority
+from services.ingest.push.auth import PushAuthority, Writable
 from services.ingest.push.body import Intake
 from services.ingest.remote_write import service
 from services.ingest.remote_write.protocol import Version, to_version
@@ -59,11 +59,11 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
         responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 429: {}, 503: {}},
     )
     async def remote_write(
-        request: Request, namespaces: frozenset[str] | None = Depends(authority.writable)
+        request: Request, there: Writable = Depends(authority.writable)
     ) -> Response:
         version = _version(request)
         async with intake.body(request) as body:
-            write = partial(service.remote_write, deps, body, version, namespaces)
+            write = partial(service.remote_write, there.deps, body, version, there.namespaces)
             return _answer(await intake.work(write))
 
     return router

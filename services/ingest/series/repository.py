@@ -19,6 +19,7 @@ from services.ingest.series.catalog import (
 from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
+from services.kernel.db.clusters import shards_of
 from services.kernel.db.schema import PARTITIONED
 
 WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
@@ -278,6 +279,13 @@ def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step
         "at": from_us(step_us),
     }
     return int(connection.execute(statement, values).scalar_one())
+
+
+def load_own_shards(connection: Connection, cluster: str) -> range:
+    """Numbers of the shards of a cluster; none where there is no such cluster."""
+    statement = text("SELECT id FROM clusters WHERE name = :name")
+    id_ = connection.execute(statement, {"name": cluster}).scalar()
+    return range(0) if id_ is None else shards_of(int(id_))
 
 
 def find_backlog(

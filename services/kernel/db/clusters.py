@@ -20,8 +20,10 @@ from services.kernel.errors import Conflict, InvalidInput, NotFound
 
 FIRST = 1
 """The cluster that was there before there could be several."""
+EVERY = "*"
+"""Instead of a name: every cluster."""
 MOST = 2**31 // SHARDS_PER_CLUSTER - 1
-NEXT_SHARD = f"((id - 1) / :shard_size + (current_cluster() - 1) * {SHARDS_PER_CLUSTER})"  # noqa: S608
+NEXT_SHARD = f"((id - 1) / :shard_size + (current_cluster() - 1) * {SHARDS_PER_CLUSTER})"
 """Shard of a new workload by its `id`; shards of different clusters never meet."""
 _SEE_ONE = (
     "SELECT set_config('harmony.cluster', {name}, {is_local}), "

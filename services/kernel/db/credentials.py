@@ -24,9 +24,7 @@ from services.kernel.db.schema_access import api_keys, audit
 from services.kernel.db.schema_clusters import clusters
 
 _AUDIT_LOCK = 7013
-_CLUSTER = (
-    select(clusters.c.name).where(clusters.c.id == api_keys.c.cluster_id).scalar_subquery()
-)
+_CLUSTER = select(clusters.c.name).where(clusters.c.id == api_keys.c.cluster_id).scalar_subquery()
 _KEY = (*api_keys.c, _CLUSTER.label("cluster"))
 
 
@@ -55,8 +53,9 @@ def load_keys(
     if within is not None:
         scopes = [
             and_(
-                true() if cluster is None else _CLUSTER == cluster,
-                true() if names is None else api_keys.c.namespaces.contained_by(names),
+                true(),
+                *([] if cluster is None else [_CLUSTER.in_([cluster])]),
+                *([] if names is None else [api_keys.c.namespaces.contained_by(names)]),
             )
             for cluster, names in within.items()
         ]

@@ -101,7 +101,7 @@ def split_key(token: str) -> tuple[str, str] | None:
     return (parts[1], parts[2]) if parts[1].isalnum() and len(parts[2]) >= 32 else None
 
 
-def create_key(
+def create_key(  # noqa: PLR0913 - one argument per column
     connection: Connection,
     name: str,
     role: Role,
