@@ -26,6 +26,7 @@ from decider.belief.response_model import (
     relative_capacity_new,
 )
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
+from decider.budget.cells import Cell, exchange, first_parts
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
@@ -106,6 +107,7 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "Cell",
     "Control",
     "CurveDraws",
     "DecideConfig",
@@ -173,6 +175,8 @@ __all__ = [
     "equivalent_capacity",
     "equivalent_demand",
     "error_budget",
+    "exchange",
+    "first_parts",
     "fit_lead_time",
     "fit_misses",
     "fit_response",

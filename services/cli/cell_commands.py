@@ -28,6 +28,7 @@ def register(app: typer.Typer) -> None:
     cells.command("list")(list_cells)
     cells.command()(add)
     cells.command()(rename)
+    cells.command()(total)
     app.add_typer(cells, name="cells")
 
 
@@ -70,6 +71,20 @@ def rename(name: Name, new_name: Annotated[str, typer.Argument(help="Its new nam
         clusters.rename_cluster(connection, name, new_name)
         _audit(connection, "cluster.rename", name, {"name": new_name})
     console.print(f"cluster {name} is now {new_name}; set HARMONY_CLUSTER={new_name}")
+
+
+def total(
+    gpu_type: Annotated[str, typer.Argument(help="As the workloads spell it, e.g. H100.")],
+    gpus: Annotated[
+        int | None, typer.Argument(min=0, help="GPUs of all clusters together; none: no total.")
+    ] = None,
+) -> None:
+    """Set how many GPUs of a type all clusters may hold together; they share it by price."""
+    now = SystemClock().now()
+    with database_engine().begin() as connection:
+        clusters.set_total(connection, gpu_type, gpus, now)
+        _audit(connection, "cluster.total", gpu_type, {"gpus": gpus})
+    console.print(f"{gpu_type}: " + ("no total over the clusters" if gpus is None else f"{gpus}"))
 
 
 def _audit(connection: Connection, action: str, name: str, after: dict[str, Any]) -> None:

@@ -160,10 +160,12 @@ def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
     deps.verifier.forget(key_id)
 
 
-def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas.KeyView]:
-    """The keys that `principal` administers, newest first, revoked ones too."""
+def list_keys(
+    deps: KeyDeps, principal: Principal, cluster: str | None = None
+) -> list[schemas.KeyView]:
+    """The keys (of a cluster) that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
-        rows = credentials.load_keys(connection, _administers(principal))
+        rows = credentials.load_keys(connection, _administers(principal, cluster))
     return [_key_view(row) for row in rows]
 
 
@@ -173,16 +175,18 @@ def page_keys(
     """A page of the keys that `principal` administers, newest first, revoked ones too."""
     after = decode_cursor(cursor, (int,))[0] if cursor else None
     with deps.reading() as connection:
-        rows = credentials.load_keys(connection, _administers(principal), after, limit + 1)
+        within = _administers(principal, deps.cell.name)
+        rows = credentials.load_keys(connection, within, after, limit + 1)
     return page_of(Page[schemas.KeyView], rows, limit, ("id",), _key_view)
 
 
-def _administers(principal: Principal) -> dict[str | None, list[str] | None]:
+def _administers(principal: Principal, cluster: str | None) -> dict[str | None, list[str] | None]:
     """Namespaces (None: any) whose keys `principal` administers, by cluster (None: in each)."""
     found: dict[str | None, list[str] | None] = {}
-    for cluster in {grant.cluster for grant in principal.grants if grant.role.includes(Role.ADMIN)}:
-        names = principal.within(cluster).namespaces(Role.ADMIN)
-        found[cluster] = None if names is None else sorted(names)
+    places = {grant.cluster for grant in principal.grants if grant.role.includes(Role.ADMIN)}
+    for place in places if cluster is None else {cluster}:
+        names = principal.within(place).namespaces(Role.ADMIN)
+        found[place] = None if names is None else sorted(names)
     return found
 
 

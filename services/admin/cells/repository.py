@@ -11,7 +11,7 @@ from services.kernel.domain import WorkloadSpec
 
 _DECIDED = """
 SELECT count(*) AS n_workloads,
-       count(*) FILTER (WHERE d.valid_until IS NULL OR d.valid_until <= :now) AS n_undecided,
+       count(*) FILTER (WHERE d.valid_until IS NULL OR d.valid_until <= :now) AS n_stale,
        max(d.decided_at) AS decided_at, min(d.decided_at) AS oldest_decided_at
 FROM workloads w LEFT JOIN LATERAL (
     SELECT decided_at, valid_until FROM decisions WHERE workload_id = w.id
@@ -45,6 +45,12 @@ WHERE w.is_active GROUP BY k.gpu_type ORDER BY k.gpu_type
 def load_decided(connection: Connection, now: datetime) -> RowMapping:
     """How many workloads there are, and how fresh their decisions are."""
     return connection.execute(text(_DECIDED), {"now": now}).mappings().one()
+
+
+def load_parts(connection: Connection, cluster_id: int) -> dict[str, int]:
+    """Parts of totals over the cells, by GPU type."""
+    statement = text("SELECT gpu_type, gpus FROM cell_budgets WHERE cluster_id = :id")
+    return {row[0]: int(row[1]) for row in connection.execute(statement, {"id": cluster_id})}
 
 
 def load_used(connection: Connection) -> list[RowMapping]:

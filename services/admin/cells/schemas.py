@@ -17,10 +17,14 @@ class CellGpusView(Out):
     used_gpus: int | None = Field(
         description="GPUs that the targets ask for; null: not known of all workloads", examples=[48]
     )
-    has_budget: bool = Field(description="False: nothing limits the type here")
+    is_budgeted: bool = Field(description="False: nothing limits the type here")
     budget_gpus: int | None = Field(
         description="GPUs that may be used; null: there is no budget, or it cannot be read",
         examples=[64],
+    )
+    cell_gpus: int | None = Field(
+        description="Of a total over the cells, what this one may hold now; null: there is none",
+        examples=[None],
     )
     price_usd_per_gpu_hour: float | None = Field(
         description="Losses that one GPU more would avert, at the newest decision; 0: not scarce; "
@@ -34,7 +38,7 @@ class CellView(Out):
 
     cluster: str = Field(examples=["default"])
     n_workloads: int = Field(description="Active ones", examples=[120])
-    n_undecided: int = Field(description="Active ones without a decision that is valid now")
+    n_stale: int = Field(description="Active ones without a decision that is valid now")
     decided_at: datetime | None = Field(description="Time of the newest decision")
     oldest_decided_at: datetime | None = Field(
         description="The oldest of the newest decisions of its workloads"

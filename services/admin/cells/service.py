@@ -19,7 +19,7 @@ def list_cells(deps: AdminDeps) -> list[CellView]:
     with deps.engine.connect() as connection:
         clusters = {each.name: each for each in load_clusters(connection)}
     return [
-        to_cell(_rows(each), clusters[each.cluster])
+        to_cell(_rows(each, clusters[each.cluster].id), clusters[each.cluster])
         for each in deps.by_cluster()
         if each.cluster in clusters
     ]
@@ -35,11 +35,12 @@ def page_cells(deps: AdminDeps, limit: int, cursor: str | None) -> Page[CellView
     return Page[CellView](items=rest[:limit], next_cursor=following)
 
 
-def _rows(deps: AdminDeps) -> CellRows:
+def _rows(deps: AdminDeps, cluster_id: int) -> CellRows:
     now = deps.clock.now()
     with deps.reading() as connection:
         decided: RowMapping = repository.load_decided(connection, now)
         used = repository.load_used(connection)
         budgets = {row["gpu_type"]: row for row in load_budgets(connection)}
         prices = load_prices(connection, now) if budgets else {}
-    return CellRows(decided, used, budgets, prices)
+        parts = repository.load_parts(connection, cluster_id)
+    return CellRows(decided, used, budgets, prices, parts)

@@ -25,18 +25,20 @@ class CellRows:
         used: GPUs by type.
         budgets: Rows of `gpu_budgets` by type.
         prices: What the newest valid decision says of each.
+        parts: Parts of totals over the cells by type.
     """
 
     decided: RowMapping
     used: Sequence[RowMapping]
     budgets: Mapping[str, RowMapping]
     prices: Mapping[str, RowMapping]
+    parts: Mapping[str, int]
 
 
 def to_cell(rows: CellRows, cluster: Cluster) -> CellView:
     """A cell; a type with a budget that nobody uses is there too."""
     used = {row["gpu_type"]: row for row in rows.used}
-    types = sorted({*used, *rows.budgets} - {ANY_TYPE})
+    types = sorted({*used, *rows.budgets, *rows.parts} - {ANY_TYPE})
     return CellView(
         cluster=cluster.name,
         operator_seen_at=cluster.operator_seen_at,
@@ -54,7 +56,8 @@ def _gpus(rows: CellRows, gpu_type: str, used: RowMapping | None) -> CellGpusVie
         gpu_type=gpu_type,
         n_workloads=used["n_workloads"] if used else 0,
         used_gpus=(int(used["used_gpus"]) if used else 0) if is_known else None,
-        has_budget=budget is not None,
+        is_budgeted=budget is not None,
         budget_gpus=budget["gpus"] if budget else None,
+        cell_gpus=rows.parts.get(gpu_type),
         price_usd_per_gpu_hour=finite(stored.get("price_usd_per_gpu_hour")),
     )

@@ -18,10 +18,22 @@ from services.kernel.domain import WorkloadSpec
 def load_budgets(
     connection: Connection, gpu_types: Sequence[str], cluster_id: int = FIRST
 ) -> Sequence[RowMapping]:
-    """Budgets of GPU types of a cluster as its operator read them."""
+    """Budgets of GPU types of a cluster as its operator read them.
+
+    Of a type with a total over the cells no more than the cluster's part of it; NULL where it has
+    none yet, and where it is not known whether it has a budget besides.
+    """
     statement = text(
-        "SELECT gpu_type, gpus, observed_at FROM gpu_budgets "
-        "WHERE gpu_type = ANY(:gpu_types) AND cluster_id = :cluster_id"
+        "SELECT COALESCE(b.gpu_type, t.gpu_type) AS gpu_type, CASE WHEN t.gpu_type IS NULL "
+        "OR (b.gpu_type IS NOT NULL AND b.gpus IS NULL) THEN b.gpus "
+        "WHEN p.gpus IS NULL OR (b.gpu_type IS NULL AND EXISTS (SELECT FROM gpu_budgets "
+        "  WHERE cluster_id = :cluster_id AND gpu_type = '*')) THEN NULL "
+        "ELSE LEAST(b.gpus, p.gpus) END AS gpus, "
+        "COALESCE(b.observed_at, p.exchanged_at, t.set_at) AS observed_at FROM "
+        "(SELECT * FROM gpu_budgets WHERE cluster_id = :cluster_id) b "
+        "FULL JOIN cell_totals t ON t.gpu_type = b.gpu_type LEFT JOIN cell_budgets p "
+        "ON p.gpu_type = t.gpu_type AND p.cluster_id = :cluster_id "
+        "WHERE COALESCE(b.gpu_type, t.gpu_type) = ANY(:gpu_types)"
     )
     given = {"gpu_types": list(gpu_types), "cluster_id": cluster_id}
     return connection.execute(statement, given).mappings().all()

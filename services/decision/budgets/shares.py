@@ -72,14 +72,18 @@ class ShareReader:
     gpu_types: Sequence[str]
     now: datetime
 
-    def read(self, own_ids: Collection[int]) -> FleetHoldings:
-        """Holdings of the shards of some workloads one by one, and of the others added up."""
+    def read(self, own_ids: Collection[int], cluster_id: int = FIRST) -> FleetHoldings:
+        """Holdings of the shards of some workloads one by one, and of the others added up.
+
+        Of the cluster of these workloads; without any, of the one that is given.
+        """
         if not self.gpu_types:
             return FleetHoldings()
         connection, version = self.connection, self.settings.policy_version
         snapshot = shares_repository.load_snapshot(connection)
         own = shares_repository.load_own_shards(connection, list(own_ids))
-        cluster_id = cluster_of(min(own)) if own else FIRST  # a run's workloads are of one shard
+        # a run's workloads are of one shard
+        cluster_id = cluster_of(min(own)) if own else cluster_id
         others = sorted(shares_repository.load_shards(connection, cluster_id) - own)
         stored = shares_repository.load_shares(
             connection, self.gpu_types, others, version, self.now

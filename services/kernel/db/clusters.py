@@ -151,6 +151,26 @@ def rename_cluster(connection: Connection, name: str, new_name: str) -> None:
     )
 
 
+def set_total(connection: Connection, gpu_type: str, gpus: int | None, now: datetime) -> None:
+    """Set how many GPUs of a type all clusters may hold together; None: as many as each may.
+
+    Raises:
+        InvalidInput: It is below 0.
+    """
+    if gpus is None:
+        connection.execute(
+            text("DELETE FROM cell_totals WHERE gpu_type = :gpu_type"), {"gpu_type": gpu_type}
+        )
+        return
+    if gpus < 0:
+        raise InvalidInput(f"gpus={gpus} must be 0 or more")
+    statement = text(
+        "INSERT INTO cell_totals (gpu_type, gpus, set_at) VALUES (:gpu_type, :gpus, :now) "
+        "ON CONFLICT (gpu_type) DO UPDATE SET gpus = EXCLUDED.gpus, set_at = EXCLUDED.set_at"
+    )
+    connection.execute(statement, {"gpu_type": gpu_type, "gpus": gpus, "now": now})
+
+
 def note_operator(connection: Connection, name: str, before: datetime, now: datetime) -> None:
     """Confirm that the operator of a cluster runs, unless that was done since `before`."""
     connection.execute(

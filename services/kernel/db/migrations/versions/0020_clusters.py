@@ -90,6 +90,23 @@ def upgrade() -> None:
     op.create_check_constraint(
         "shard_is_of_cluster", "workloads", f"shard / {SHARDS_PER_CLUSTER} = cluster_id - 1"
     )
+    op.create_table(
+        "cell_totals",
+        sa.Column("gpu_type", sa.Text(), nullable=False),
+        sa.Column("gpus", sa.Integer(), nullable=False),
+        sa.Column("set_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("gpu_type", name=op.f("pk_cell_totals")),
+    )
+    op.create_table(
+        "cell_budgets",
+        sa.Column("cluster_id", sa.SmallInteger(), sa.ForeignKey("clusters.id"), nullable=False),
+        sa.Column("gpu_type", sa.Text(), nullable=False),
+        sa.Column("gpus", sa.Integer(), nullable=False),
+        sa.Column("held_gpus", sa.BigInteger(), nullable=False),
+        sa.Column("price_usd_per_gpu_hour", sa.Double(), nullable=True),
+        sa.Column("exchanged_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("cluster_id", "gpu_type", name=op.f("pk_cell_budgets")),
+    )
     op.drop_constraint("pk_gpu_budgets", "gpu_budgets")
     op.create_primary_key("pk_gpu_budgets", "gpu_budgets", ["cluster_id", "gpu_type"])
     op.create_unique_constraint("uq_gpu_budgets_gpu_type", "gpu_budgets", ["gpu_type"])
@@ -113,6 +130,8 @@ def downgrade() -> None:
     op.execute("DROP SCHEMA cell CASCADE")
     op.execute("DROP FUNCTION current_cluster()")
     op.execute(FORGET_SHARES_BEFORE)
+    for table in ("cell_budgets", "cell_totals"):
+        op.drop_table(table)
     op.drop_constraint("uq_gpu_budgets_gpu_type", "gpu_budgets")
     op.drop_constraint("pk_gpu_budgets", "gpu_budgets")
     op.create_primary_key("pk_gpu_budgets", "gpu_budgets", ["gpu_type"])
