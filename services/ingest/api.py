@@ -8,6 +8,7 @@ from typing import Protocol
 
 import orjson
 from fastapi import Depends, FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
@@ -64,6 +65,11 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     authority, intake = PushAuthority(deps), Intake(deps.settings.push_max_bytes)
     app.include_router(make_router(deps, authority, intake))
 
+    async def pushed_to(request: Request) -> IngestDeps:
+        if authority.has_token(request):
+            return authority.of_token(request)
+        return await run_in_threadpool(authority.check_pusher, request)
+
     @app.post(
         "/v1/observations",
         status_code=202,
@@ -72,7 +78,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         tags=["observations"],
     )
     async def push_observations(
-        request: Request, there: IngestDeps = Depends(authority.check_pusher)
+        request: Request, there: IngestDeps = Depends(pushed_to)
     ) -> Response:
         """Store samples; they become indicators when their step is complete."""
         _check_json(request)

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from services.ingest.deps import IngestDeps
 from services.ingest.series.catalog import WorkloadCatalog
+from services.ingest.series.known_series import KnownSeries
 from services.ingest.series.owners import SeriesOwners
 from services.ingest.series.pod_memory import PodMemory
 from services.kernel.db.clusters import find_cluster, load_clusters
@@ -48,8 +49,10 @@ class Cells:
             engine=make_engine(own.settings.database_url, n_kept=2, cluster=cluster),
             settings=own.settings.model_copy(update={"cluster": cluster}),
             catalog=WorkloadCatalog(),
+            known=KnownSeries(),
             announced={},
-            newest_at={},
+            newest_us={},
+            ages_due_at={},
             owners=SeriesOwners(),
             pods=PodMemory(),
         )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from fastapi import APIRouter, Depends, Request, Response
+from starlette.concurrency import run_in_threadpool
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority, Writable
@@ -50,6 +51,11 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
     """The route on `deps`."""
     router = APIRouter()
 
+    async def writable(request: Request) -> Writable:
+        if authority.has_token(request):
+            return Writable(authority.of_token(request), None)
+        return await run_in_threadpool(authority.writable, request)
+
     @router.post(
         PATH,
         status_code=204,
@@ -58,9 +64,7 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
         tags=["remote write"],
         responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 429: {}, 503: {}},
     )
-    async def remote_write(
-        request: Request, there: Writable = Depends(authority.writable)
-    ) -> Response:
+    async def remote_write(request: Request, there: Writable = Depends(writable)) -> Response:
         version = _version(request)
         async with intake.body(request) as body:
             write = partial(service.remote_write, there.deps, body, version, there.namespaces)

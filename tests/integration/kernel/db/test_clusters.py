@@ -72,7 +72,7 @@ def test_a_database_with_rows_is_upgraded_and_goes_back(database: Engine) -> Non
         config = migrations._config()
         with database.connect() as connection:
             config.attributes["connection"] = connection
-            command.downgrade(config, "0016")
+            command.downgrade(config, "0017")
             connection.commit()
 
     go_back()
