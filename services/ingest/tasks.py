@@ -18,10 +18,10 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
 
 
-def make_deps(settings: Settings) -> IngestDeps:
-    """Dependencies from settings."""
+def make_deps(settings: Settings, cluster: str = "") -> IngestDeps:
+    """Dependencies from settings, for one cluster (empty: for all, as a worker has them)."""
     return IngestDeps(
-        engine=make_engine(settings.database_url),
+        engine=make_engine(settings.database_url, cluster=cluster),
         clock=make_clock(settings.clock, settings.redis_url),
         sender=BestEffortSender(CelerySender(get_celery())),
         settings=settings,
