@@ -37,7 +37,7 @@ from services.decision.rows.variants import (
     with_lead_times,
 )
 from services.decision.rows.waiting import RequestQueue
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, stored_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class ShardMember:
 
 def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row."""
-    spec = WorkloadSpec.model_validate(row["spec"])
+    spec = stored_spec(row["spec"])
     return ShardMember(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
 

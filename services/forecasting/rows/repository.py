@@ -14,7 +14,7 @@ from services.forecasting.rows.translate import ForecastRow, IndicatorKey, Sampl
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.db.turns import IS_URGENT
-from services.kernel.domain.workload import WorkloadSpec
+from services.kernel.domain.workload import stored_spec
 
 FORECAST_COLUMNS = (
     "id",
@@ -86,7 +86,7 @@ def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> 
         "WHERE is_active AND (CAST(:ids AS integer[]) IS NULL OR id = ANY(:ids)) ORDER BY id"
     )
     return [
-        WorkloadRow(r.id, r.namespace, r.name, r.step_s, WorkloadSpec.model_validate(r.spec))
+        WorkloadRow(r.id, r.namespace, r.name, r.step_s, stored_spec(r.spec))
         for r in connection.execute(statement, {"ids": None if ids is None else list(ids)})
     ]
 

@@ -23,6 +23,7 @@ from services.kernel.domain.workload import (
     SlaSpec,
     WorkloadSpec,
     class_priority,
+    stored_spec,
 )
 
 __all__ = [
@@ -49,4 +50,5 @@ __all__ = [
     "part_spec",
     "part_specs",
     "promise_figures",
+    "stored_spec",
 ]

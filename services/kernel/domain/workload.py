@@ -5,7 +5,8 @@ The operator makes it from a `GPUAutoscaler`; ingest, forecasting and decision r
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -314,6 +315,15 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
             f"{field} has unit {found.unit!r}, which must be 'ms' (or the name must end in _ms): "
             "slo_latency_ms is compared with it"
         )
+
+
+def stored_spec(stored: Mapping[str, Any]) -> WorkloadSpec:
+    """A workload's spec from its row.
+
+    Who writes a row is of a later release while an upgrade is under way, or after one was taken
+    back: fields that this release does not know are left out, with what they ask for.
+    """
+    return WorkloadSpec.model_validate(stored, extra="ignore")
 
 
 def _check_further_loads(spec: WorkloadSpec) -> None:

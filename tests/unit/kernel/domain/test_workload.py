@@ -13,6 +13,7 @@ from services.kernel.domain import (
     IndicatorSpec,
     SlaSpec,
     WorkloadSpec,
+    stored_spec,
 )
 
 
@@ -200,3 +201,13 @@ def test_what_is_no_further_load(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         bound_by(*loads, **capacity)
+
+
+def test_a_stored_spec_may_hold_what_a_later_release_knows() -> None:
+    given = spec()
+    later = given.model_dump(mode="json")
+    for place in (later, later["sla"], later["capacity"], later["indicators"][0]):
+        place["of_a_later_release"] = {"a": [1]}
+    assert stored_spec(later) == given
+    with pytest.raises(ValidationError, match="of_a_later_release"):
+        WorkloadSpec.model_validate(later)
