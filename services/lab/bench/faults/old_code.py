@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import tarfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -85,17 +86,28 @@ def old_code(asked: str | None, into: Path) -> CodeFolder | None:
     if asked is not None and (Path(asked) / "services").is_dir():
         return CodeFolder(Path(asked).resolve(), asked)
     revision = asked or _last_release()
-    packed = _git("archive", "--format=tar", revision, "services", "decider", "forecaster")
-    if packed is None:
+    if not unpack(revision, into, ("services", "decider", "forecaster")):
         if asked is None:
             return None
         raise InvalidInput(
             f"--old={asked}: is neither a folder with `services` nor a revision of {_ROOT}"
         )
+    return CodeFolder(into, revision)
+
+
+def unpack(revision: str, into: Path, parts: Sequence[str]) -> bool:
+    """Put files and folders of a revision of this repository into a folder.
+
+    Returns:
+        False: there is no repository, or it has no such revision.
+    """
+    packed = _git("archive", "--format=tar", revision, *parts)
+    if packed is None:
+        return False
     into.mkdir(parents=True, exist_ok=True)
     with tarfile.open(fileobj=BytesIO(packed)) as archive:
         archive.extractall(into, filter="data")
-    return CodeFolder(into, revision)
+    return True
 
 
 def _last_release() -> str:

@@ -62,6 +62,7 @@ def take_lock(connection: Connection, what: str) -> None:
 
 def count_waiting(connection: Connection) -> int:
     """Sessions that wait for a lock which this one holds."""
+    connection.execute(text("SELECT pg_stat_clear_snapshot()"))  # it is kept for the transaction
     statement = (
         "SELECT count(*) FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))"
     )
