@@ -86,7 +86,7 @@ KINDS: tuple[FaultKind, ...] = (
     *(_kind("skew_behind", name, 12.0, 15.0) for name in SKEWED),
     _kind("poison_values", "victim", 8.0, 15.0),
     _kind("poison_spec", "victim", 8.0, 15.0),
-    _kind("garbage_model", "models", 10.0, 15.0),
+    *(_kind("garbage_model", what, 10.0, 15.0) for what in ("bytes", "half")),
     _kind("failed_migration", "postgres", 3.0, 8.0),
     _kind("upgrade", "processes", 10.0, 15.0),
     *(_kind("lock", what, 5.0, 10.0) for what in LOCKED),

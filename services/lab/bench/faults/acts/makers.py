@@ -71,7 +71,7 @@ _MAKERS: dict[str, _Maker] = {
     "fill_server_disk": lambda fault: full_disk.FullServerDisk(),
     "poison_values": lambda fault: data.PoisonValues(),
     "poison_spec": lambda fault: data.PoisonSpec(),
-    "garbage_model": lambda fault: data.GarbageModel(),
+    "garbage_model": lambda fault: data.GarbageModel(fault.kind.target),
     "failed_migration": lambda fault: data.FailedMigration(fault.duration_s),
     "lock": lambda fault: database.LockRows(fault.kind.target),
     "take": lambda fault: database.TakeSessions(),
