@@ -166,7 +166,16 @@ def _initialise(
     unfinished = folder / "postgres"
     argv = [str(install / "bin" / "initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
     argv += ["--username=postgres", f"--pgdata={unfinished}"]
-    supervisor.run(ProcessSpec("initdb", argv, is_server=True, options=_popen_options(owner)))
+    spec = ProcessSpec(
+        "initdb",
+        argv,
+        endings=(
+            signal.SIGKILL,
+        ),  # it would wait for what it runs, and what it made is thrown away
+        is_server=True,
+        options=_popen_options(owner),
+    )
+    supervisor.run(spec)
     unfinished.rename(data)
 
 

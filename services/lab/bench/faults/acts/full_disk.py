@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-
 from sqlalchemy.exc import DBAPIError
 
 from services.lab.bench.faults.acts import intruder_repository as intruder
@@ -31,11 +29,10 @@ class FullServerDisk(PlainAct):
     def go_on(self, rig: FaultRig) -> bool:
         """Fill what has become free, and let Postgres ask for more."""
         rig.disk.fill(rig.child("postgres").pid)
-        if not self._has_refused:
-            for _ in range(_SWITCHES):
-                with suppress(DBAPIError):
-                    intruder.use_log(rig.engine)
-                    continue
+        for _ in range(_SWITCHES):
+            try:
+                intruder.use_log(rig.engine)
+            except DBAPIError:
                 self._has_refused = True
                 break
         return True
