@@ -99,7 +99,7 @@ def _judged(
         grid=grid,
         seen=seen,
         rows=log,
-        accepted=dict(rig.sender.log.accepted),
+        accepted=rig.sender.log.accepted_so_far(),
         wrong_pushes=rig.sender.log.wrong,
         wrong_calls=rig.caller.wrong,
         struck=struck,

@@ -41,6 +41,10 @@ class SendingLog:
     n_poisoned: int = 0
     odd: Counter[str] = field(default_factory=Counter)
 
+    def accepted_so_far(self) -> dict[str, set[int]]:
+        """A copy of `accepted`, which goes on growing while it is held against the rows."""
+        return {key: set(seconds) for key, seconds in list(self.accepted.items())}
+
 
 class OutsideSender(OwnThread):
     """Pushes every workload's demand from a thread of its own.

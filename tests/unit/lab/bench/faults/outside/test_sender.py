@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.lab.bench.faults.fleet import make_fleet
-from services.lab.bench.faults.outside.sender import POISON, OutsideSender
+from services.lab.bench.faults.outside.sender import POISON, OutsideSender, SendingLog
 from tests.unit.lab.bench.faults.outside.answering_server import AnsweringServer
 
 FLEET = make_fleet(3)
@@ -99,3 +99,12 @@ def test_unknown_workloads_are_excused_only_while_their_objects_are_away() -> No
         until(lambda: len(sender.log.wrong) > n_wrong)
     assert n_wrong <= 1  # one may have come before it was excused
     assert not any(sender.log.accepted.values())
+
+
+def test_what_is_held_against_the_rows_grows_no_more() -> None:
+    log = SendingLog()
+    log.accepted["a"].add(1)
+    found = log.accepted_so_far()
+    log.accepted["a"].add(2)
+    log.accepted["b"].add(2)
+    assert found == {"a": {1}}
