@@ -68,6 +68,6 @@ def _limit(server_pid: int, size: int) -> None:
     with suppress(psutil.NoSuchProcess):
         server = psutil.Process(server_pid)
         for process in (server, *server.children(recursive=True)):
-            with suppress(psutil.NoSuchProcess):
+            with suppress(psutil.Error):  # gone, or another user's: then it does not bite
                 _, hard = process.rlimit(psutil.RLIMIT_FSIZE)
                 process.rlimit(psutil.RLIMIT_FSIZE, (size, hard))
