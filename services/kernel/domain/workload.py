@@ -5,8 +5,7 @@ The operator makes it from a `GPUAutoscaler`; ingest, forecasting and decision r
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -324,7 +323,7 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
         )
 
 
-def stored_spec(stored: Mapping[str, Any]) -> WorkloadSpec:
+def stored_spec(stored: object) -> WorkloadSpec:
     """A workload's spec from its row.
 
     Who writes a row is of a later release while an upgrade is under way, or after one was taken
