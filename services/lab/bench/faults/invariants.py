@@ -51,7 +51,7 @@ def check_origins(
     One that was passed over, and of which that is recorded, is not lost; nor one of a time in which
     the workloads' objects were away, and the moments in which they come back.
     """
-    unasked = _unasked(struck)
+    unasked = _unasked(struck, grid.step_s)
     rows = {(one.key, one.origin_at): one for one in counts}
     found = []
     for key in sorted(keys):
@@ -70,11 +70,11 @@ def check_origins(
     return found
 
 
-def _unasked(struck: Sequence[StruckFault]) -> list[tuple[datetime, datetime]]:
-    """Times in which no workload asked for anything, with a step or two around them."""
-    around = timedelta(seconds=SETTLED_S)
+def _unasked(struck: Sequence[StruckFault], step_s: int) -> list[tuple[datetime, datetime]]:
+    """Origins that no workload asked for: from two steps before its object went to its return."""
+    before, after = timedelta(seconds=2 * step_s), timedelta(seconds=SETTLED_S)
     return [
-        (one.began_at - around, (one.ended_at or one.began_at) + around)
+        (one.began_at - before, (one.ended_at or one.began_at) + after)
         for one in struck
         if one.planned.kind.name == UNASKED and one.began_at is not None
     ]
