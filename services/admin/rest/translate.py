@@ -6,7 +6,7 @@ import json
 import math
 from functools import lru_cache
 
-from services.kernel.domain import WorkloadSpec, stored_spec
+from services.kernel.domain import WorkloadSpec, known_spec
 
 
 def finite(value: float | None, digits: int = 7) -> float | None:
@@ -22,4 +22,4 @@ def finite(value: float | None, digits: int = 7) -> float | None:
 @lru_cache(maxsize=2048)
 def spec_of(text: str) -> WorkloadSpec:
     """A workload's spec from its JSON as stored; parsed once, as it seldom changes."""
-    return stored_spec(json.loads(text))
+    return known_spec(json.loads(text))

@@ -11,6 +11,7 @@ from services.kernel.domain.promise import (
     ViolationSource,
     promise_figures,
 )
+from services.kernel.domain.stored_spec import known_spec, read_spec
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -23,7 +24,6 @@ from services.kernel.domain.workload import (
     SlaSpec,
     WorkloadSpec,
     class_priority,
-    stored_spec,
 )
 
 __all__ = [
@@ -47,8 +47,9 @@ __all__ = [
     "ViolationSource",
     "WorkloadSpec",
     "class_priority",
+    "known_spec",
     "part_spec",
     "part_specs",
     "promise_figures",
-    "stored_spec",
+    "read_spec",
 ]

@@ -323,15 +323,6 @@ def _check_latency(name: str, spec: WorkloadSpec) -> None:
         )
 
 
-def stored_spec(stored: object) -> WorkloadSpec:
-    """A workload's spec from its row.
-
-    Who writes a row is of a later release while an upgrade is under way, or after one was taken
-    back: fields that this release does not know are left out, with what they ask for.
-    """
-    return WorkloadSpec.model_validate(stored, extra="ignore")
-
-
 def _check_further_loads(spec: WorkloadSpec) -> None:
     loads = spec.further_loads
     if len(set(loads)) != len(loads):
