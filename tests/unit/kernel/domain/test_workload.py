@@ -13,7 +13,6 @@ from services.kernel.domain import (
     IndicatorSpec,
     SlaSpec,
     WorkloadSpec,
-    known_spec,
 )
 
 
@@ -201,13 +200,3 @@ def test_what_is_no_further_load(
 ) -> None:
     with pytest.raises(ValidationError, match=words):
         bound_by(*loads, **capacity)
-
-
-def test_a_known_spec_may_hold_what_a_later_release_knows() -> None:
-    given = spec()
-    later = given.model_dump(mode="json")
-    for place in (later, later["sla"], later["capacity"], later["indicators"][0]):
-        place["of_a_later_release"] = {"a": [1]}
-    assert known_spec(later) == given
-    with pytest.raises(ValidationError, match="of_a_later_release"):
-        WorkloadSpec.model_validate(later)
