@@ -78,8 +78,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "celery_app security tracing_otel",
         "operation settings",
         "db http secret_files task workload_series",
-        "listening",
-        "clock domain errors jobs queued_jobs telemetry tracing",
+        "listening queued_jobs",
+        "clock domain errors jobs telemetry tracing",
     ),
     "services.kernel.db": (
         "turns workload_errors",
