@@ -122,36 +122,20 @@ def _measure_curves(curves: Any, json_file: Path | None) -> list[dict[str, Any]]
 
 def _show(points: Sequence[Mapping[str, Any]], n_planned: int, is_markdown: bool) -> None:
     """Tables of what was measured, and of what follows from it."""
-    from services.lab.bench.fleet import report
-    from services.lab.bench.fleet.points import largest
-
-    print_rows("cycles", report.curve_rows(points), is_markdown)
-    shown = largest(points)
-    size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
-    print_rows(f"a cycle of {size}", report.stage_rows(shown), is_markdown)
-    print_rows(f"tables of {size}", report.table_rows(shown), is_markdown)
-    for point in points:
-        if "overload" in point:
-            print_rows("overload", report.overload_rows(point["overload"]), is_markdown)
-            for line in report.overload_lines(point["overload"]):
-                console.print(line, markup=False, highlight=False, soft_wrap=True)
-    if n_planned:
-        _show_plan(shown, n_planned, is_markdown)
-
-
-def _show_plan(point: Mapping[str, Any], n_planned: int, is_markdown: bool) -> None:
     from datetime import timedelta
 
     from services.ingest.retention import retention
     from services.kernel.settings import get_settings
     from services.lab.bench.fleet import report
-    from services.lab.bench.fleet.plan import CellBounds, CloudPrices, WorkloadCost, plan, walls
+    from services.lab.bench.fleet.points import largest
 
     kept = {name: span / timedelta(days=1) for name, span in retention(get_settings()).items()}
-    unit, bounds, prices = WorkloadCost.of(point, kept), CellBounds(), CloudPrices()
-    source = f"from {point['workloads']:,} workloads on {point['history_days']} days"
-    print_rows(
-        f"plan, {source}", report.plan_rows(plan(n_planned, unit, bounds, prices)), is_markdown
-    )
-    print_rows(f"walls of one cell, {source}", report.wall_rows(walls(unit, bounds)), is_markdown)
-    print_rows("assumed", report.assumption_rows(bounds, prices), is_markdown)
+    shown = largest(points)
+    size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
+    for name, rows in report.sections(points, n_planned, kept).items():
+        print_rows(name if name in ("cycles", "assumed") else f"{name}, {size}", rows, is_markdown)
+    for point in points:
+        if "overload" in point:
+            print_rows("overload", report.overload_rows(point["overload"]), is_markdown)
+            for line in report.overload_lines(point["overload"]):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)

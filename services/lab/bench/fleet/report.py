@@ -6,11 +6,39 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from services.lab.bench.fleet.plan import CellBounds, CellWall, CloudPrices, FleetPlan
+from services.lab.bench.fleet.plan import (
+    CellBounds,
+    CellWall,
+    CloudPrices,
+    FleetPlan,
+    WorkloadCost,
+    plan,
+    walls,
+)
+from services.lab.bench.fleet.points import largest
 from services.lab.bench.fleet.records import STAGES
 
 Row = dict[str, object]
 _KIB, _MIB = 2**10, 2**20
+
+
+def sections(
+    points: Sequence[Mapping[str, Any]], n_planned: int, retention_days: Mapping[str, float]
+) -> dict[str, list[Row]]:
+    """Every table by its name; those of a plan where one is asked for."""
+    shown_point = largest(points)
+    found = {
+        "cycles": curve_rows(points),
+        "stages": stage_rows(shown_point),
+        "tables": table_rows(shown_point),
+    }
+    if n_planned:
+        cost = WorkloadCost.of(shown_point, retention_days)
+        bounds, prices = CellBounds(), CloudPrices()
+        found["plan"] = plan_rows(plan(n_planned, cost, bounds, prices))
+        found["walls"] = wall_rows(walls(cost, bounds))
+        found["assumed"] = assumption_rows(bounds, prices)
+    return found
 
 
 def stage_rows(document: Mapping[str, Any]) -> list[Row]:
@@ -131,7 +159,7 @@ def plan_rows(found: FleetPlan) -> list[Row]:
     return [{"figure": name, n: value} for name, value in figures]
 
 
-def wall_rows(walls: Sequence[CellWall]) -> list[Row]:
+def wall_rows(found: Sequence[CellWall]) -> list[Row]:
     """What ends one cell, the first one first."""
     return [
         {
@@ -139,7 +167,7 @@ def wall_rows(walls: Sequence[CellWall]) -> list[Row]:
             "at workloads": f"{wall.workloads:,.0f}" if math.isfinite(wall.workloads) else "never",
             "what moves it": wall.moved_by,
         }
-        for wall in walls
+        for wall in found
     ]
 
 
