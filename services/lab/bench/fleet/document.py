@@ -16,6 +16,7 @@ import psutil
 
 from services.lab.bench.fleet.feed import Pushed
 from services.lab.bench.fleet.freshness import Watched
+from services.lab.bench.fleet.queues import QueueLook
 from services.lab.bench.fleet.records import INGEST, OPERATOR, STAGES, StageCost
 from services.lab.bench.fleet.repository import TableSize
 
@@ -139,13 +140,14 @@ def _tables(before: Meters, after: Meters, n_cycles: int) -> dict[str, dict[str,
     return found
 
 
-def queue_course(queue: Sequence[tuple[float, int]], watched: Watched) -> list[int]:
-    """Most jobs that waited within each step of a time."""
-    most = [0] * watched.n_steps
-    for at_s, n_jobs in queue:
-        step = int((at_s - watched.first_end_s) // watched.step_s)
+def queue_course(looks: Sequence[QueueLook], watched: Watched) -> dict[str, list[int]]:
+    """Most jobs that waited within each step of a time: all of them, and those of shards."""
+    most = {"jobs": [0] * watched.n_steps, "shard_jobs": [0] * watched.n_steps}
+    for look in looks:
+        step = int((look.at_s - watched.first_end_s) // watched.step_s)
         if 0 <= step < watched.n_steps:
-            most[step] = max(most[step], n_jobs)
+            most["jobs"][step] = max(most["jobs"][step], look.jobs)
+            most["shard_jobs"][step] = max(most["shard_jobs"][step], look.shard_jobs)
     return most
 
 

@@ -14,7 +14,7 @@ from celery import Celery
 from services.kernel.celery_app import beat_schedule, make_celery
 from services.kernel.settings import Settings
 from services.lab.bench.fleet.feed import OperatorPass, Pushed, Pusher
-from services.lab.bench.fleet.queues import QUEUES, BrokerView
+from services.lab.bench.fleet.queues import QUEUES, BrokerView, QueueLook
 from services.lab.bench.fleet.replay_time import ReplayTime
 from services.lab.bench.fleet.rig import Rig
 from services.lab.bench.fleet.speed import write_speed
@@ -76,7 +76,7 @@ class FleetDriver:
     Attributes:
         idle_s: Wall time in which nothing was left to do.
         pushed: All that was sent.
-        queue: Jobs that waited, seen now and then: seconds of the replay since the epoch, number.
+        queue: Jobs that waited, seen now and then.
         restarts: Workers that ended and were started again.
     """
 
@@ -89,7 +89,7 @@ class FleetDriver:
     is_waiting_for_all: bool = True
     idle_s: float = 0.0
     pushed: Pushed = field(default_factory=Pushed)
-    queue: list[tuple[float, int]] = field(default_factory=list)
+    queue: list[QueueLook] = field(default_factory=list)
     restarts: int = 0
     _watched_s: float = 0.0
 
@@ -153,7 +153,11 @@ class FleetDriver:
         if time.perf_counter() - self._watched_s < _WATCH_S:
             return
         self._watched_s = time.perf_counter()
-        self.queue.append((self.time.passed().timestamp(), self.broker.waiting()))
+        self.queue.append(
+            QueueLook(
+                self.time.passed().timestamp(), self.broker.waiting(), self.broker.waiting_shards()
+            )
+        )
         for child in self.rig.workers():
             if not child.is_alive():
                 child.kill()

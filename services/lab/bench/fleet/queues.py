@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -10,7 +10,22 @@ QUEUES = ("ingest", "forecast", "decide")
 """Those of a cycle; fits are no part of it."""
 _PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
 _UNACKED = "unacked"
+_KEYS = "harmony:queued:*"
 _LOOKS = 3
+
+
+class QueueLook(NamedTuple):
+    """A look at the queues.
+
+    Attributes:
+        at_s: Seconds of the replay's clock since the epoch.
+        jobs: That waited.
+        shard_jobs: Those of shards among them.
+    """
+
+    at_s: float
+    jobs: int
+    shard_jobs: int
 
 
 class BrokerView:
@@ -28,6 +43,13 @@ class BrokerView:
                 for priority in _PRIORITIES:
                     pipe.llen(queue + priority)
             return int(sum(pipe.execute()))
+
+    def waiting_shards(self) -> int:
+        """Jobs of shards in the queues, by their keys (`services.kernel.queued_jobs`).
+
+        The rest of what waits was sent by beat, and is dropped when it is taken too late.
+        """
+        return sum(1 for _ in self._client.scan_iter(_KEYS, count=1000))
 
     def taken(self) -> int:
         """Jobs that workers have taken and not finished."""

@@ -133,7 +133,8 @@ def overload_lines(found: Mapping[str, Any]) -> list[str]:
     return [
         f"{found['factor']:g} times what fits: a step every {found['interval_s']:.1f} s, "
         f"{found['steps']} of them, {found['shards']} shards",
-        f"most jobs that waited in each step: {', '.join(map(str, found['queue']))}",
+        f"most jobs that waited in each step: {', '.join(map(str, found['queue']['jobs']))}",
+        f"those of shards: {', '.join(map(str, found['queue']['shard_jobs']))}",
         f"killed {found['workers_killed']} workers, started again {found['restarts']}",
         f"afterwards: {after['undecided']} workloads without their newest decision, "
         f"{after['twice']} forecasts or decisions made twice",

@@ -23,7 +23,8 @@ def test_jobs_wait_in_every_queue_deferred_or_not(settings: Settings, redis_url:
     for name in (INGEST_RESAMPLE, FORECAST_SHARD, DECIDE_SHARD):
         sender.send(shard_job(name, 0, AT))
     sender.send(shard_job(FORECAST_SHARD, 0, AT, is_rest=True))
-    assert view.waiting() == 4
+    make_celery(settings).send_task("forecast.sweep", queue="forecast")
+    assert (view.waiting(), view.waiting_shards()) == (5, 4)
     assert not view.is_idle()
 
 

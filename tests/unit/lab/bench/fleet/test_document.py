@@ -9,6 +9,7 @@ import pytest
 from services.lab.bench.fleet.document import CycleTiming, Meters, machine, of_cycles, queue_course
 from services.lab.bench.fleet.feed import Pushed
 from services.lab.bench.fleet.freshness import Watched
+from services.lab.bench.fleet.queues import QueueLook
 from services.lab.bench.fleet.records import STAGES, StageCost
 from services.lab.bench.fleet.repository import TableSize
 from services.lab.bench.fleet.run import CycleOptions
@@ -65,8 +66,9 @@ def test_sizes_grow_by_cycle() -> None:
 
 def test_the_most_that_waited_in_each_step() -> None:
     watched = Watched(2, 60.0, 1000.0)
-    seen = [(990.0, 9), (1001.0, 3), (1059.0, 5), (1061.0, 2), (1200.0, 9)]
-    assert queue_course(seen, watched) == [5, 2]
+    seen = [(990.0, 9, 9), (1001.0, 3, 3), (1059.0, 5, 1), (1061.0, 2, 0), (1200.0, 9, 9)]
+    looks = [QueueLook(*look) for look in seen]
+    assert queue_course(looks, watched) == {"jobs": [5, 2], "shard_jobs": [3, 0]}
 
 
 def test_the_machine_is_named() -> None:

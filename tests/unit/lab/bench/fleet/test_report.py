@@ -64,7 +64,7 @@ def test_an_overload_is_told_by_class() -> None:
         "steps": 20,
         "interval_s": 3.25,
         "shards": 6,
-        "queue": [3, 5],
+        "queue": {"jobs": [3, 5], "shard_jobs": [1, 2]},
         "workers_killed": 2,
         "restarts": 2,
         "after": {"undecided": 0, "twice": 0},
