@@ -140,6 +140,7 @@ class FleetDriver:
 
     def _wait(self, at: datetime) -> None:
         """Until a time has come; where nothing is left to do, it comes at once."""
+        self._watch()
         while self.time.now() < at:
             looked = time.perf_counter()
             if self.is_waiting_for_all and self.broker.is_idle():
@@ -150,6 +151,10 @@ class FleetDriver:
 
     def _pause(self) -> None:
         time.sleep(_LOOK_S)
+        self._watch()
+
+    def _watch(self) -> None:
+        """Look at the queues now and then, and start again what has ended, as `harmony up` does."""
         if time.perf_counter() - self._watched_s < _WATCH_S:
             return
         self._watched_s = time.perf_counter()

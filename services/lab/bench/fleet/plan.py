@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 _DAY_S, _MONTH_H = 86_400.0, 730.0
@@ -119,6 +119,11 @@ class WorkloadCost:
             document["jobs_per_cycle"] / n,
             step_s,
         )
+
+    def every(self, step_s: float) -> WorkloadCost:
+        """The same workload on steps of another length: what a step costs stays as it is."""
+        kept = self.kept_bytes * self.step_s / step_s
+        return replace(self, step_s=step_s, kept_bytes=kept)
 
 
 def walls(unit: WorkloadCost, bounds: CellBounds) -> list[CellWall]:

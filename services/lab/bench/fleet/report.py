@@ -20,6 +20,8 @@ from services.lab.bench.fleet.records import STAGES
 
 Row = dict[str, object]
 _KIB, _MIB = 2**10, 2**20
+_STEP_S = 60.0
+"""Step by default: plans are reckoned for it beside the one that was measured."""
 
 
 def sections(
@@ -35,8 +37,10 @@ def sections(
     if n_planned:
         cost = WorkloadCost.of(shown_point, retention_days)
         bounds, prices = CellBounds(), CloudPrices()
-        found["plan"] = plan_rows(plan(n_planned, cost, bounds, prices))
-        found["walls"] = wall_rows(walls(cost, bounds))
+        costs = {f"{step_s:g} s steps": cost.every(step_s) for step_s in (cost.step_s, _STEP_S)}
+        plans = {name: plan(n_planned, one, bounds, prices) for name, one in costs.items()}
+        found["plan"] = plan_rows(plans)
+        found["walls"] = wall_rows({name: walls(one, bounds) for name, one in costs.items()})
         found["assumed"] = assumption_rows(bounds, prices)
     return found
 
@@ -141,10 +145,19 @@ def overload_lines(found: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def plan_rows(found: FleetPlan) -> list[Row]:
-    """The plan, line by line."""
-    n = f"{found.n_workloads:,} workloads"
-    figures = (
+def plan_rows(plans: Mapping[str, FleetPlan]) -> list[Row]:
+    """Plans side by side, line by line."""
+    columns = {name: dict(_figures(one)) for name, one in plans.items()}
+    figures = next(iter(columns.values()))
+    return [
+        {"figure": figure, **{name: column[figure] for name, column in columns.items()}}
+        for figure in figures
+    ]
+
+
+def _figures(found: FleetPlan) -> list[tuple[str, str]]:
+    return [
+        ("workloads", f"{found.n_workloads:,}"),
         ("cells", f"{found.cells}, of {found.cell_workloads:,.0f} workloads"),
         ("cores", f"{found.cores:,.0f}, {found.database_cores:,.0f} of them of databases"),
         ("memory", f"{found.memory_gib:,.0f} GiB"),
@@ -156,20 +169,25 @@ def plan_rows(found: FleetPlan) -> list[Row]:
         ("jobs of all brokers", f"{shown(found.jobs_s)} a second"),
         ("cost", f"{found.usd_month:,.0f} USD a month"),
         ("cost of a workload", f"{found.usd_month / found.n_workloads:.3f} USD a month"),
-    )
-    return [{"figure": name, n: value} for name, value in figures]
+    ]
 
 
-def wall_rows(found: Sequence[CellWall]) -> list[Row]:
-    """What ends one cell, the first one first."""
+def wall_rows(found: Mapping[str, Sequence[CellWall]]) -> list[Row]:
+    """What ends one cell, the first one first, and at how many workloads."""
+    columns = {name: {wall.name: wall for wall in one} for name, one in found.items()}
+    order = list(columns.values())[-1]
     return [
         {
-            "what is used up": wall.name,
-            "at workloads": f"{wall.workloads:,.0f}" if math.isfinite(wall.workloads) else "never",
+            "what is used up": name,
+            **{column: _at(walls_[name].workloads) for column, walls_ in columns.items()},
             "what moves it": wall.moved_by,
         }
-        for wall in found
+        for name, wall in order.items()
     ]
+
+
+def _at(n_workloads: float) -> str:
+    return f"{n_workloads:,.0f}" if math.isfinite(n_workloads) else "never"
 
 
 def assumption_rows(bounds: CellBounds, prices: CloudPrices) -> list[Row]:

@@ -9,7 +9,7 @@ from services.lab.bench.fleet.run import CycleOptions, run_fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-N_WORKLOADS, SHARD_SIZE, N_STEPS = 60, 20, 16
+N_WORKLOADS, SHARD_SIZE, N_STEPS = 60, 20, 20
 
 
 def test_an_overload_ends_in_no_collapse_and_a_kill_loses_nothing(settings: Settings) -> None:

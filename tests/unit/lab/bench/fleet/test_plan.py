@@ -80,3 +80,10 @@ def test_costs_are_in_proportion_to_the_workloads() -> None:
 def test_what_takes_nothing_ends_no_cell() -> None:
     idle = replace(UNIT, log_bytes=0.0)
     assert walls(idle, BOUNDS)[-1].workloads == float("inf")
+
+
+def test_steps_of_another_length_cost_the_same_each() -> None:
+    slow = UNIT.every(300.0)
+    assert slow.cpu_s == UNIT.cpu_s
+    assert slow.kept_bytes == pytest.approx(UNIT.kept_bytes / 5)
+    assert slow.every(60.0) == UNIT

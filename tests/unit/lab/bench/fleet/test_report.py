@@ -51,10 +51,15 @@ def test_every_table_has_a_row() -> None:
 
 
 def test_the_plan_names_its_assumptions() -> None:
-    unit = WorkloadCost.of(DOCUMENT, {"decisions": 120.0})
-    rows = plan_rows(plan(1_000_000, unit, CellBounds(), CloudPrices()))
-    assert {"figure": "cells", "1,000,000 workloads": rows[0]["1,000,000 workloads"]} == rows[0]
-    assert len(wall_rows(walls(unit, CellBounds()))) == 5
+    cost = WorkloadCost.of(DOCUMENT, {"decisions": 120.0})
+    slow, bounds = cost.every(300.0), CellBounds()
+    plans = {"a": plan(1_000_000, slow, bounds, CloudPrices())}
+    plans["b"] = plan(1_000_000, cost, bounds, CloudPrices())
+    rows = {str(row["figure"]): row for row in plan_rows(plans)}
+    assert rows["workloads"] == {"figure": "workloads", "a": "1,000,000", "b": "1,000,000"}
+    assert plans["b"].cores == pytest.approx(5 * plans["a"].cores)
+    found = wall_rows({"a": walls(slow, bounds), "b": walls(cost, bounds)})
+    assert [row["what is used up"] for row in found] == [one.name for one in walls(cost, bounds)]
     assert all(row["figure"] for row in assumption_rows(CellBounds(), CloudPrices()))
 
 
