@@ -28,13 +28,14 @@ from decider.belief.response_model import (
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
-from decider.decide import decide_shard
+from decider.decide import BudgetView, GrantedShard, decide_shard, grant_shard, plan_shard
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
+from decider.recording import PlannedShard
 from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
 from decider.result import (
     Decision,
@@ -106,6 +107,7 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "BudgetView",
     "Control",
     "CurveDraws",
     "DecideConfig",
@@ -120,6 +122,7 @@ __all__ = [
     "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
+    "GrantedShard",
     "GuardStep",
     "Hardware",
     "History",
@@ -133,6 +136,7 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "PlannedShard",
     "PoolCount",
     "PoolPlace",
     "PoolRecord",
@@ -176,12 +180,14 @@ __all__ = [
     "fit_lead_time",
     "fit_misses",
     "fit_response",
+    "grant_shard",
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
+    "plan_shard",
     "pool_response",
     "predictive_draws",
     "prior_draws",

@@ -10,7 +10,8 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -86,8 +87,8 @@ def _rows(
 ) -> ShardRequest:
     """Some rows of a shard, with what the fleet's budget left of each."""
     given = zip(rows, verdicts, strict=True)
-    return replace(
-        request.part(rows),
+    return request.part(
+        rows,
         workloads=tuple(replace(request.workloads[row], verdict=verdict) for row, verdict in given),
         gpu_budgets={},
         elsewhere={},
@@ -156,7 +157,7 @@ def _row_to_parts(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Header fields and arrays of one row."""
     scale, *further_scales = scales
-    workload, response = asdict(part.workloads[row]), part.response(row)
+    workload, response = _plain(part.workloads[row]), part.response(row)
     _drop_unused(workload)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
@@ -188,9 +189,27 @@ def _row_to_parts(
     return fields, tensors
 
 
+def _plain(value: Any) -> Any:
+    """A dataclass as nested mappings, like `asdict`; but what JSON takes as it is is not copied.
+
+    The tuples in a decision's inputs hold either dataclasses or none.
+    """
+    if is_dataclass(value):
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
+        return tuple(_plain(one) for one in value)
+    return value
+
+
+@lru_cache(maxsize=64)
+def _names(kind: Any) -> tuple[str, ...]:
+    """Names of a dataclass's fields."""
+    return tuple(field.name for field in fields(kind))
+
+
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     """The configuration as it is stored: no queue counts without a response, or if not known."""
-    settings = asdict(config)
+    settings: dict[str, Any] = _plain(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):

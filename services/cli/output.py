@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
+from services.kernel.errors import InvalidInput
+
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
+DISTRIBUTION = "harmony-gpu"
+HELP_WIDTH = 110
+HELP: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": HELP_WIDTH,
+}
+"""Context of both programs: how help is asked for, and how wide it may be."""
 console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"harmony {metadata.version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+]
 
 
 def print_json(value: object) -> None:
@@ -32,6 +56,22 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, default=_encode, indent=2) + "\n")
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a file that cannot be written, before the work is done; `-` is stdout.
+
+    Raises:
+        InvalidInput: It is a folder, or lies in a place where nothing can be written.
+    """
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; name a file in it")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    place = path if path.exists() else there
+    if not there.is_dir() or not os.access(place, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: {place} does not allow it")
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

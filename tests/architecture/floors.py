@@ -38,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider": (
         "replay",
         "decide",
+        "recording",
         "explain",
         "mix",
         "budget trust",
@@ -94,7 +95,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel.db.migrations.versions": ROOM,
     "services.kernel.domain": (
         "presets",
-        "controls part_specs schedules",
+        "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
         "lead_time parts",
@@ -213,12 +214,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "accounting course",
         "request_meters",
         "served_fleet",
-        "served",
+        "measurements served",
         "engine fleet",
         "policies",
     ),
     "services.simulator.engine": ROOM,
     "services.simulator.fleet": ROOM,
+    "services.simulator.measurements": ROOM,
     "services.simulator.policies": (
         "rivals",
         "predictive",
@@ -260,7 +262,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "llm loads",
         "ablate",
         "decide fleet",
-        "api faults forecast llm_product operator",
+        "api faults forecast ingest llm_product operator",
     ),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
@@ -287,6 +289,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "inference report task",
     ),
     "services.lab.bench.forecast.peers": ROOM,
+    "services.lab.bench.ingest": ROOM,
     "services.lab.bench.llm": (
         "serve",
         "bench",
@@ -326,7 +329,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "capacity_commands kubectl model_commands pipeline_commands platform_commands "
         "preset_commands security_commands study_commands",
         "engine_options preset_report",
-        "connection model_training output preset_page preset_rows",
+        "connection model_training preset_page preset_rows progress",
+        "output",
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,

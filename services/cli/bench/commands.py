@@ -17,15 +17,16 @@ from services.cli.bench.decide import (
 )
 from services.cli.bench.faults import bench_faults
 from services.cli.bench.fleet import bench_fleet
+from services.cli.bench.ingest import bench_ingest
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.llm import bench_llm, bench_llm_trace
 from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
-from services.cli.bench.progress import one_thread, progress
 from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.output import console, print_rows, print_table, write_json
+from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
@@ -62,6 +63,7 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
+    bench.command("ingest")(bench_ingest)
     bench.command("joint")(bench_joint)
     bench.command("llm")(bench_llm)
     bench.command("llm-trace")(bench_llm_trace)

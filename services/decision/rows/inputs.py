@@ -37,7 +37,7 @@ from services.decision.rows.variants import (
     with_lead_times,
 )
 from services.decision.rows.waiting import RequestQueue
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, read_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,9 @@ class ShardMember:
 
 
 def to_member(row: RowMapping) -> ShardMember:
-    """A workload from its row."""
-    spec = WorkloadSpec.model_validate(row["spec"])
+    """A workload from its row; its spec as text is checked once, as a mapping each time."""
+    stored = row["spec"]
+    spec = read_spec(stored) if isinstance(stored, str) else WorkloadSpec.model_validate(stored)
     return ShardMember(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
 
@@ -281,7 +282,11 @@ def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantI
 
 
 def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
-    """Newest replica state; where none was ever measured, the last decision stands in for it."""
+    """Newest replica state, and whether it is known.
+
+    Where none was ever measured, the last decision stands in for it. Of a workload that somebody
+    else scales that is all there is to know, unless they report replicas: it counts as carried out.
+    """
     states = rows.states.get(member.id, ())
     if states:
         newest = states[-1]
@@ -289,7 +294,7 @@ def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[Re
         return translate.aged(translate.to_replica_state(newest), age_s), True
     earlier = rows.recommendations.get(member.id, ())
     count = int(earlier[-1]["desired_replicas"]) if earlier else member.spec.min_replicas
-    return ReplicaState(count, count), False
+    return ReplicaState(count, count), member.spec.is_external
 
 
 def history_of(member: ShardMember, forecast: RowMapping, rows: ShardRows) -> History:
