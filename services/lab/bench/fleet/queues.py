@@ -36,6 +36,10 @@ class BrokerView:
         self._client: Any = redis.Redis.from_url(url)
         self._lost: set[bytes] = set()
 
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
     def waiting(self) -> int:
         """Jobs in the queues, deferred ones included."""
         with self._client.pipeline(transaction=False) as pipe:

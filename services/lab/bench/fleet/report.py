@@ -135,8 +135,9 @@ def overload_lines(found: Mapping[str, Any]) -> list[str]:
     """What belongs to no class."""
     after = found["after"]
     return [
-        f"{found['factor']:g} times what fits: a step every {found['interval_s']:.1f} s, "
-        f"{found['steps']} of them, {found['shards']} shards",
+        f"{found['factor']:g} times what fits: a step every {found['interval_s']:.1f} s "
+        f"({found['real_interval_s']:.1f} s in fact), {found['steps']} of them, "
+        f"{found['shards']} shards",
         f"most jobs that waited in each step: {', '.join(map(str, found['queue']['jobs']))}",
         f"those of shards: {', '.join(map(str, found['queue']['shard_jobs']))}",
         f"killed {found['workers_killed']} workers, started again {found['restarts']}",

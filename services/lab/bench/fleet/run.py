@@ -42,6 +42,7 @@ from services.lab.bench.fleet.rig import DecisionEar, Rig, running_servers
 
 Tell = Callable[[str], None]
 _RECOVERY_STEPS = 2
+_LATE_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,8 @@ def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str
     Raises:
         Unavailable: A process does not start or samples are refused.
     """
-    own = {"step_s": options.step_s, "seed": options.seed}
+    # where this process cannot keep up with its own overload, its samples are late, not refused
+    own = {"step_s": options.step_s, "seed": options.seed, "late_s": _LATE_S}
     machine = document.machine()
     with own_backends() as backends, running_servers(settings.model_copy(update=own)) as rig:
         size = StoredHistory(options.n_workloads, options.n_days, options.step_s, END_AT)
@@ -131,8 +133,9 @@ class FleetBench:
 @contextmanager
 def _driving(rig: Rig, options: CycleOptions, backends: OwnBackends) -> Iterator[FleetBench]:
     settings = rig.settings
-    clock = ReplayClock(redis.Redis.from_url(settings.redis_url))
-    time = ReplayTime(clock, END_AT)
+    client = redis.Redis.from_url(settings.redis_url)
+    time = ReplayTime(ReplayClock(client), END_AT)
+    broker = BrokerView(settings.redis_url)
     ear = DecisionEar(settings.database_url, time.passed)
     time.run()
     ear.start()
@@ -141,13 +144,16 @@ def _driving(rig: Rig, options: CycleOptions, backends: OwnBackends) -> Iterator
         with rig.engine.connect() as connection:
             pusher = Pusher(connection, rig.supervisor.address("ingest"), settings)
         operator = OperatorPass(rig.engine, settings, backends)
-        beat, broker = BeatJobs.start(settings, END_AT), BrokerView(settings.redis_url)
+        beat = BeatJobs.start(settings, END_AT)
         driver = FleetDriver(rig, time, broker, beat, pusher, operator)
         yield FleetBench(rig, driver, ear, END_AT + timedelta(seconds=settings.step_s))
         pusher.close()
+        beat.app.close()
     finally:
         ear.close()
         time.close()
+        broker.close()
+        client.close()
 
 
 def _meters(bench: FleetBench) -> Meters:
@@ -198,6 +204,7 @@ def _overload(
         is_time = options.is_killing and number == n_steps // 2
         bench.cycle(driver.kill_workers if is_time else None)
     queue = list(driver.queue)
+    real_interval_s = (wall_seconds() - began_s) / n_steps
     jobs = cost_by_job(bench.rig.read_records(), began_s)
     watched = Watched(n_steps, float(options.step_s), since.timestamp())
     end_at = bench.end_at
@@ -215,6 +222,7 @@ def _overload(
         "factor": options.overload,
         "steps": n_steps,
         "interval_s": interval_s,
+        "real_interval_s": real_interval_s,
         "by_class": by_class(decided, classes, watched),
         "superseded_origins": passed,
         "queue": document.queue_course(queue, watched),

@@ -68,6 +68,7 @@ def test_an_overload_is_told_by_class() -> None:
         "factor": 2.0,
         "steps": 20,
         "interval_s": 3.25,
+        "real_interval_s": 3.5,
         "shards": 6,
         "queue": {"jobs": [3, 5], "shard_jobs": [1, 2]},
         "workers_killed": 2,
