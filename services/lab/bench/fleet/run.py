@@ -201,7 +201,7 @@ def _overload(
     driver.time.jump(since)
     for number in range(n_steps):
         tell(f"overload: step {number + 1} of {n_steps}, one every {interval_s:.1f} s")
-        is_time = options.is_killing and number == n_steps // 2
+        is_time = options.is_killing and number == 3 * n_steps // 4
         bench.cycle(driver.kill_workers if is_time else None)
     queue = list(driver.queue)
     real_interval_s = (wall_seconds() - began_s) / n_steps

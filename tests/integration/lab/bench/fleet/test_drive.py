@@ -17,7 +17,7 @@ def test_an_overload_ends_in_no_collapse_and_a_kill_loses_nothing(settings: Sett
         n_workloads=N_WORKLOADS,
         n_workers=2,
         n_cycles=2,
-        step_s=300,
+        step_s=60,
         overload=2.0,
         n_overload_steps=N_STEPS,
         is_killing=True,
