@@ -79,8 +79,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "celery_app security tracing_otel",
         "broker_transport operation settings",
         "db http secret_files task workload_series",
-        "listening",
-        "clock domain errors jobs queued_jobs server_errors telemetry tracing",
+        "listening queued_jobs",
+        "clock domain errors jobs server_errors telemetry tracing",
     ),
     "services.kernel.db": (
         "steps turns workload_errors",
