@@ -102,7 +102,7 @@ def to_refs(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SeriesStanding:
     """How workloads stand in the database.
 
     Attributes:
@@ -114,7 +114,7 @@ class Standing:
     failing: frozenset[int]
 
 
-def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> Standing:
+def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> SeriesStanding:
     """How the workloads of some series stand, of which there is one at least."""
     rows = series.rows
     _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
@@ -131,7 +131,7 @@ def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> 
     found, failing = connection.execute(_STANDING, values).one()
     # of a workload all series are of one version, or some are of an older one
     is_one = bool((rows["spec_version"] == rows["spec_version"][first][place]).all())
-    return Standing(is_one and found == names, frozenset(failing))
+    return SeriesStanding(is_one and found == names, frozenset(failing))
 
 
 def add_rejections(
