@@ -18,9 +18,8 @@ from services.ingest.series.catalog import (
     WorkloadRef,
 )
 from services.ingest.series.copy_encoding import SeriesKey
-from services.ingest.series.cursor_repository import array_text
 from services.ingest.series.known_series import SeriesColumns
-from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
+from services.ingest.series.samples import Samples, TimeSpan, array_text, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.clusters import shards_of
 from services.kernel.db.schema import PARTITIONED
