@@ -8,6 +8,7 @@ _BULKHEAD = "kernel.db.bulkhead:in_parts"
 _LEDGER = "decision.budgets.budgets:"
 _HOLDINGS = "tests/unit/decision/budgets/test_budgets.py::"
 _BUDGETS = "tests/integration/decision/budgets/test_budgets.py::"
+_LOCKS = "tests/integration/decision/budgets/test_repository.py::"
 _DECIDE = "tests/integration/decision/decide/"
 _ERRORS = "tests/integration/kernel/db/test_workload_errors.py::"
 _BULKHEADS = "tests/integration/kernel/db/test_bulkhead.py::"
@@ -90,8 +91,8 @@ MUTANTS = {
     Mutant(
         "two shards share out a budget at once",
         _LEDGER + "open_ledger",
-        "repository.lock_budgets(connection, types)",
+        "repository.lock_budgets(connection, types, cluster_id)",
         "pass",
-    ): _BUDGETS + "test_while_one_shard_has_a_budget_another_waits",
+    ): _LOCKS + "test_the_lock_is_held_until_the_decisions_are_committed",
 }
 """Each with the test that fails with it."""
