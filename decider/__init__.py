@@ -28,7 +28,7 @@ from decider.belief.response_model import (
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
-from decider.decide import BudgetView, GrantedShard, decide_shard, grant_shard, plan_shard
+from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
@@ -107,7 +107,6 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
-    "BudgetView",
     "Control",
     "CurveDraws",
     "DecideConfig",
@@ -127,6 +126,7 @@ __all__ = [
     "Hardware",
     "History",
     "IntArray",
+    "KnownBudgets",
     "LeadTimeBelief",
     "Limits",
     "MissData",

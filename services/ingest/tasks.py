@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from services.ingest import retention, service
+from services.ingest import moving, retention, service
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.pull import service as pulls
 from services.ingest.series.rules import parse_rules
@@ -52,6 +52,12 @@ def pull_shard(shard: int, at: str) -> None:
 def sweep() -> None:
     """Send jobs for steps and pulls that are due."""
     service.sweep(worker_deps(), worker_deps().clock.now())
+
+
+@job_task(jobs.MOVE_INDICATORS)
+def move_indicators() -> None:
+    """Move what was written before a row held a whole step."""
+    moving.move_indicators(worker_deps())
 
 
 @job_task(jobs.RETENTION)

@@ -38,10 +38,13 @@ LEFT JOIN LATERAL (
     ORDER BY attempt DESC LIMIT 1
 ) a ON true
 LEFT JOIN LATERAL (
-    SELECT value, step_at FROM indicators
-    WHERE workload_id = w.id AND indicator = w.spec->>'demand' AND is_observed
-      AND step_at >= CAST(:now AS timestamptz) - interval '1 day'
-    ORDER BY step_at DESC LIMIT 1
+    SELECT s.values[p.place] AS value, s.step_at FROM indicator_steps s CROSS JOIN LATERAL (
+        SELECT array_position(names, w.spec->>'demand') AS place
+        FROM indicator_layouts WHERE id = s.layout_id OFFSET 0
+    ) p
+    WHERE s.workload_id = w.id AND get_byte(s.states, p.place - 1) & 6 = 6
+      AND s.step_at >= CAST(:now AS timestamptz) - interval '1 day'
+    ORDER BY s.step_at DESC LIMIT 1
 ) i ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
-from decider import PRICES, BudgetView, Decision, Elsewhere
+from decider import PRICES, Decision, Elsewhere, KnownBudgets
 from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, to_holding as to_holding
 from services.decision.budgets.part_budgets import (
@@ -154,13 +154,13 @@ def to_budgets(
     return budgets
 
 
-def budget_view(prepared: Prepared, ledger: Ledger) -> BudgetView:
+def budget_view(prepared: Prepared, ledger: Ledger) -> KnownBudgets:
     """The budgets of a request's types, and what is held of them by those not decided with it."""
     types = {name for member in prepared.members for name in gpu_types_of(member)}
     budgets = {name: gpus for name, gpus in ledger.budgets.items() if name in types}
     ids = {m.id for m in prepared.members}
     elsewhere = {name: ledger.elsewhere(name, ids) for name in _readable(budgets)}
-    return BudgetView(budgets, elsewhere)
+    return KnownBudgets(budgets, elsewhere)
 
 
 def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: datetime) -> None:
@@ -184,7 +184,7 @@ def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: date
 
 
 def explanations(
-    prepared: Prepared, view: BudgetView, decisions: Sequence[Decision], ledger: Ledger
+    prepared: Prepared, view: KnownBudgets, decisions: Sequence[Decision], ledger: Ledger
 ) -> dict[str, dict[str, object]]:
     """By GPU type: the budget and who gave up most, to be stored with each decision of the type.
 

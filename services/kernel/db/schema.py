@@ -30,7 +30,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 import services.kernel.db.schema_access
 import services.kernel.db.schema_control
-import services.kernel.db.schema_running  # noqa: F401  # their tables belong to the metadata
+import services.kernel.db.schema_running
+import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import metadata as metadata, time_column
 
 
@@ -45,7 +46,8 @@ class Partitioning:
 PARTITIONED: dict[str, Partitioning] = {
     "observations": Partitioning("observed_at", 1),
     "series_observations": Partitioning("observed_at", 1),
-    "indicators": Partitioning("step_at", 7),
+    "indicator_steps": Partitioning("step_at", 7),
+    "indicator_values": Partitioning("step_at", 7),
     "replica_states": Partitioning("observed_at", 7),
     "forecasts": Partitioning("origin_at", 7),
     "forecast_scores": Partitioning("origin_at", 7),
@@ -107,17 +109,6 @@ ingest_cursors = Table(
     time_column("last_sample_at", nullable=True),
     Column("n_rejected", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     time_column("updated_at"),
-)
-
-indicators = Table(
-    "indicators",
-    metadata,
-    Column("workload_id", Integer, primary_key=True, autoincrement=False),
-    Column("indicator", Text, primary_key=True),
-    time_column("step_at", primary_key=True),
-    Column("value", REAL, nullable=True),
-    Column("is_observed", Boolean, nullable=False),
-    postgresql_partition_by=_partition_by("indicators"),
 )
 
 replica_states = Table(

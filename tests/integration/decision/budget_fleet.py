@@ -17,6 +17,7 @@ from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.decision.stored_rows import LEVELS, NOW, ORIGIN, STEP, STEP_S
+from tests.integration.stored_indicators import store_indicators
 
 
 class Fleet:
@@ -83,8 +84,8 @@ class Fleet:
                LEVELS, quantiles, 100, blob, scale, self.clock.now())  # fmt: skip
         self._copy("forecasts", columns, row)
         demand = (workload, "request_rate_rps", self.origin, 0.95 * level, True)
-        names = ("workload_id", "indicator", "step_at", "value", "is_observed")
-        self._copy("indicators", names, demand)
+        with self.engine.begin() as connection:
+            store_indicators(connection, [demand])
 
     def _copy(self, table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
         with self.engine.begin() as connection:

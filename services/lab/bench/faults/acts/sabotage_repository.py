@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 _FULL = "bench_disk_full"
-_WRITTEN = ("observations", "indicators", "forecasts", "decisions", "actions", "intents")
+_WRITTEN = ("observations", "indicator_steps", "forecasts", "decisions", "actions", "intents")
 _WEIGHTS = b'{"a":{"dtype":"F32","shape":[4096],"data_offsets":[0,16384]}}'
 GARBAGE = {
     "bytes": b"\x00garbage" * 64,
