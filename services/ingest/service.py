@@ -202,7 +202,13 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
         backlog = repository.find_backlog(work.connection, at, grace_s, settle)
         to_resample = tuple(found.shard for found in backlog if found.is_resample_due)
         is_pulling = deps.source is not None
-        to_pull = tuple(found.shard for found in backlog if found.is_pull_due and is_pulling)
+        # a source knows the workloads of its own cluster only
+        own = repository.load_own_shards(work.connection, deps.settings.cluster)
+        to_pull = tuple(
+            found.shard
+            for found in backlog
+            if found.is_pull_due and is_pulling and found.shard in own
+        )
         for shard in to_resample:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
         for shard in to_pull:

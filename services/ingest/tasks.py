@@ -18,10 +18,10 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
 
 
-def make_deps(settings: Settings) -> IngestDeps:
-    """Dependencies from settings."""
+def make_deps(settings: Settings, cluster: str = "") -> IngestDeps:
+    """Dependencies from settings, for one cluster (empty: for all, as a worker has them)."""
     return IngestDeps(
-        engine=make_engine(settings.database_url),
+        engine=make_engine(settings.database_url, cluster=cluster),
         clock=make_clock(settings.clock, settings.redis_url),
         sender=BestEffortSender(CelerySender(get_celery())),
         settings=settings,
@@ -39,13 +39,18 @@ def worker_deps() -> IngestDeps:
 @job_task(jobs.INGEST_RESAMPLE)
 def resample_shard(shard: int, at: str) -> None:
     """Turn complete steps into indicators."""
-    service.resample_shard(worker_deps(), shard, datetime.fromisoformat(at))
+    service.resample_shard(worker_deps(), shard, _now(at))
 
 
 @job_task(jobs.INGEST_PULL)
 def pull_shard(shard: int, at: str) -> None:
     """Pull a shard's indicators from the source."""
-    pulls.pull_shard(worker_deps(), shard, datetime.fromisoformat(at))
+    pulls.pull_shard(worker_deps(), shard, _now(at))
+
+
+def _now(at: str) -> datetime:
+    """The time, or that of the job if it is later: one that has waited does what is due by now."""
+    return max(datetime.fromisoformat(at), worker_deps().clock.now())
 
 
 @job_task(jobs.INGEST_SWEEP)

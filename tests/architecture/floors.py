@@ -79,8 +79,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "celery_app security tracing_otel",
         "broker_transport operation settings",
         "db http secret_files task workload_series",
-        "listening",
-        "clock domain errors jobs queued_jobs server_errors telemetry tracing",
+        "listening queued_jobs",
+        "clock domain errors jobs server_errors telemetry tracing",
     ),
     "services.kernel.db": (
         "steps turns workload_errors",
@@ -89,6 +89,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "credentials migrations partitions retention",
         "schema",
         "schema_access schema_control schema_running schema_steps",
+        "clusters",
+        "schema_clusters",
         "metadata notifications operations parts session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
@@ -127,6 +129,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "moving retention service",
         "pull remote_write",
         "push",
+        "cells",
         "deps",
         "proto series",
     ),
@@ -194,6 +197,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "app",
         "pages",
         "fleet",
+        "cells",
         "approvals budgets events models registration",
         "classes controls freezes operations",
         "access workloads",
@@ -201,12 +205,21 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "rest",
         "identity",
         "deps",
-        "sessions",
+        "clusters sessions",
     ),
     **{
         f"services.admin.{name}": FEATURE
         for name in (
-            *("access", "approvals", "budgets", "classes", "controls", "decisions", "events"),
+            *(
+                "access",
+                "approvals",
+                "budgets",
+                "cells",
+                "classes",
+                "controls",
+                "decisions",
+                "events",
+            ),
             *("fleet", "freezes", "models", "operations", "registration", "series", "workloads"),
         )
     },
@@ -334,8 +347,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "capacity_commands kubectl model_commands pipeline_commands platform_commands "
-        "preset_commands security_commands study_commands",
+        "capacity_commands cell_commands kubectl model_commands pipeline_commands "
+        "platform_commands preset_commands security_commands study_commands",
         "engine_options preset_report",
         "connection model_training preset_page preset_rows progress",
         "output",

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from services.admin.rest.lists_repository import Conditions
 
 _FLEET = """
-SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
+SELECT w.id, w.namespace, w.name,
+       (SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster,
+       w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
        w.managed_by, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
        s.pending_replicas, s.schedulable_gpus,
@@ -81,8 +83,8 @@ def load_fleet(
             "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
             search=filters["search"],
         )
-    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
-    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
+    where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name, w.id LIMIT :limit"
     values = where.values | {"limit": limit, "now": now}
     return list(connection.execute(text(statement), values).mappings().all())
 

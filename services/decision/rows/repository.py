@@ -40,8 +40,9 @@ def lock_shard(connection: Connection, shard: int) -> None:
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
-        f"SELECT id, namespace, name, step_s, spec::text AS spec, {IS_URGENT} AS is_urgent "  # noqa: S608 - our columns
-        "FROM workloads w WHERE shard = :shard AND is_active ORDER BY id"
+        "SELECT id, namespace, name, step_s, spec::text AS spec, cluster_id, "  # noqa: S608 - our columns
+        f"{IS_URGENT} AS is_urgent FROM workloads w "
+        "WHERE shard = :shard AND is_active ORDER BY id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
 

@@ -22,6 +22,7 @@ from services.ingest.series.cursor_repository import array_text
 from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
+from services.kernel.db.clusters import shards_of
 from services.kernel.db.schema import PARTITIONED
 from services.kernel.db.steps.blocks import HEADER, TRAILER
 from services.kernel.db.steps.changes import note_dropped
@@ -283,6 +284,13 @@ def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step
         "at": from_us(step_us),
     }
     return int(connection.execute(statement, values).scalar_one())
+
+
+def load_own_shards(connection: Connection, cluster: str) -> range:
+    """Numbers of the shards of a cluster; none where there is no such cluster."""
+    statement = text("SELECT id FROM clusters WHERE name = :name")
+    id_ = connection.execute(statement, {"name": cluster}).scalar()
+    return range(0) if id_ is None else shards_of(int(id_))
 
 
 def find_backlog(

@@ -48,8 +48,8 @@ class Fleet:
             workload: int = connection.execute(
                 text(
                     "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
-                    "updated_at) VALUES ('demo', :name, :shard, :step_s, CAST(:spec AS jsonb), "
-                    ":at, :at) RETURNING id"
+                    "updated_at, cluster_id) VALUES ('demo', :name, :shard, :step_s, "
+                    "CAST(:spec AS jsonb), :at, :at, :shard / 1048576 + 1) RETURNING id"
                 ),
                 {"name": name, "shard": shard, "step_s": STEP_S, "at": ORIGIN,
                  "spec": json.dumps(spec | changes)},

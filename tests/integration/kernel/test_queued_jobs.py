@@ -10,7 +10,15 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_SHARD, FORECAST_SCORE, FORECAST_SHARD, Job, shard_job
+from services.kernel.jobs import (
+    DECIDE_SHARD,
+    FORECAST_SCORE,
+    FORECAST_SHARD,
+    INGEST_PULL,
+    INGEST_RESAMPLE,
+    Job,
+    shard_job,
+)
 from services.kernel.queued_jobs import QueuedJobs
 from services.kernel.settings import Settings
 from services.kernel.task import job_task
@@ -43,6 +51,16 @@ def test_a_job_waits_once_for_each_shard_and_origin(app: Celery, client: redis.R
     assert n_waiting(client) == 3
     sender.send(shard_job(DECIDE_SHARD, 0, AT))
     assert n_waiting(client, "decide") == 1
+
+
+def test_what_is_due_by_now_is_asked_for_once_for_each_shard(
+    app: Celery, client: redis.Redis
+) -> None:
+    sender = CelerySender(app)
+    for name in (INGEST_RESAMPLE, INGEST_PULL):
+        for shard, at in ((0, AT), (0, LATER), (1, LATER)):
+            sender.send(shard_job(name, shard, at))
+    assert n_waiting(client, "ingest") == 4
 
 
 def test_those_that_wait_for_their_turn_are_one_of_each_shard_behind_all_others(
