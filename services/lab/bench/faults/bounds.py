@@ -25,18 +25,6 @@ class Violation:
 
 
 @dataclass(frozen=True, slots=True)
-class UnaskedTime:
-    """A closed stretch of time in which the workloads' objects were away, or came back."""
-
-    first: datetime
-    last: datetime
-
-    def holds(self, at: datetime) -> bool:
-        """Check whether a moment lies within it."""
-        return self.first <= at <= self.last
-
-
-@dataclass(frozen=True, slots=True)
 class ScaleChange:
     """A change of the replicas that a Deployment's spec asks for."""
 
@@ -59,10 +47,7 @@ def changes(seen: Sequence[SeenScale]) -> list[ScaleChange]:
 
 
 def check_bounds(
-    fleet: FaultFleet,
-    seen: Sequence[SeenScale],
-    tolerance_s: float,
-    unasked: Sequence[UnaskedTime] = (),
+    fleet: FaultFleet, seen: Sequence[SeenScale], tolerance_s: float
 ) -> list[Violation]:
     """Every moment at which replicas were where they may not be.
 
@@ -71,14 +56,13 @@ def check_bounds(
         seen: All that the watcher saw.
         tolerance_s: Seconds by which the period of a rate limit may be felt shorter: what the
             operator's clock may be wrong by, and what the watcher may be late by.
-        unasked: Times in which no budget counts what was scaled before: its object is away.
     """
     members = {one.key: one for one in fleet.members}
     known = [one for one in seen if one.key in members]
     return [
         *_check_limits(members, known),
         *_check_rates(members, changes(known), tolerance_s),
-        *_check_budget(fleet, known, unasked),
+        *_check_budget(fleet, known),
     ]
 
 
@@ -131,9 +115,7 @@ def _most_between(course: Sequence[ScaleChange], first: datetime, last: datetime
     return most
 
 
-def _check_budget(
-    fleet: FaultFleet, seen: Sequence[SeenScale], unasked: Sequence[UnaskedTime]
-) -> list[Violation]:
+def _check_budget(fleet: FaultFleet, seen: Sequence[SeenScale]) -> list[Violation]:
     """Each time that the budget begins to be overrun; a target holds what it asks for or has."""
     budgeted = {one.key for one in fleet.budgeted()}
     held: dict[str, int] = {}
@@ -144,9 +126,8 @@ def _check_budget(
             continue
         held[one.key] = max(one.replicas, one.pods)
         total = sum(held.values())
-        is_excused = any(time.holds(one.at) for time in unasked)
-        if total > fleet.budget_gpus and not was_over and not is_excused:
+        if total > fleet.budget_gpus and not was_over:
             text = f"{one.key} at {one.at:%H:%M:%S}: {total} GPUs of {fleet.budget_gpus} are held"
             found.append(Violation("out_of_bounds", text))
-        was_over = total > fleet.budget_gpus and not is_excused
+        was_over = total > fleet.budget_gpus
     return found

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from services.lab.bench.faults.bounds import ScaleChange, UnaskedTime, Violation
+from services.lab.bench.faults.bounds import ScaleChange, Violation
 from services.lab.bench.faults.kinds import SETTLED_S, UNASKED
 from services.lab.bench.faults.outside.repository import (
     OpenIntent,
@@ -51,14 +51,14 @@ def check_origins(
     One that was passed over, and of which that is recorded, is not lost; nor one of a time in which
     the workloads' objects were away, and the moments in which they come back.
     """
-    unasked = unasked_times(struck, grid.step_s)
+    unasked = _unasked(struck, grid.step_s)
     rows = {(one.key, one.origin_at): one for one in counts}
     found = []
     for key in sorted(keys):
         for at in grid:
             one = rows.get((key, at))
             where = f"{key} at origin {at:%H:%M:%S}"
-            is_passed = PassedOrigin(key, at) in passed or any(time.holds(at) for time in unasked)
+            is_passed = PassedOrigin(key, at) in passed or any(a <= at <= b for a, b in unasked)
             if one is None:
                 if not is_passed:
                     found.append(Violation("lost", f"{where}: no forecast"))
@@ -70,11 +70,11 @@ def check_origins(
     return found
 
 
-def unasked_times(struck: Sequence[StruckFault], step_s: int) -> list[UnaskedTime]:
+def _unasked(struck: Sequence[StruckFault], step_s: int) -> list[tuple[datetime, datetime]]:
     """Origins that no workload asked for: from two steps before its object went to its return."""
     before, after = timedelta(seconds=2 * step_s), timedelta(seconds=SETTLED_S)
     return [
-        UnaskedTime(one.began_at - before, (one.ended_at or one.began_at) + after)
+        (one.began_at - before, (one.ended_at or one.began_at) + after)
         for one in struck
         if one.planned.kind.name == UNASKED and one.began_at is not None
     ]

@@ -83,12 +83,7 @@ def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
         *invariants.check_records(changes(evidence.seen), records),
         *invariants.check_order(backward),
         *invariants.check_intents(evidence.rows.intents, evidence.struck),
-        *check_bounds(
-            fleet,
-            evidence.seen,
-            SKEW_S + _SEEN_LATE_S,
-            invariants.unasked_times(evidence.struck, grid.step_s),
-        ),
+        *check_bounds(fleet, evidence.seen, SKEW_S + _SEEN_LATE_S),
         *invariants.check_samples(evidence.accepted, stored),
         *invariants.check_answers(evidence.wrong_pushes, evidence.wrong_calls),
         *invariants.check_blast(evidence.rows.failing, fleet.victim.key),

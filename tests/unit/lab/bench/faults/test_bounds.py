@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
 
 import pytest
 
-from services.lab.bench.faults.bounds import UnaskedTime, changes, check_bounds
+from services.lab.bench.faults.bounds import changes, check_bounds
 from services.lab.bench.faults.fleet import BUDGETED, FaultFleet, RiseLimit, make_fleet
-from tests.unit.lab.bench.faults.seen_scales import START, seen
+from tests.unit.lab.bench.faults.seen_scales import seen
 
 FLEET = make_fleet(6)
 FREE = next(one for one in FLEET.members if one.gpu_type != BUDGETED)
@@ -64,9 +63,6 @@ def test_each_time_that_the_budget_is_overrun_is_found_once() -> None:
     again = seen(other, (4, 4))
     found = check_bounds(fleet, [*start, *over, *again], 0.0)
     assert ["6 GPUs of 5" in one.text for one in found] == [True, True]
-    first = UnaskedTime(START, START + timedelta(seconds=2))
-    found = check_bounds(fleet, [*start, *over, *again], 0.0, [first])
-    assert len(found) == 1
 
 
 def test_pods_that_are_still_there_hold_their_gpus() -> None:
