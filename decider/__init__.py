@@ -26,7 +26,7 @@ from decider.belief.response_model import (
     relative_capacity_new,
 )
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
-from decider.budget.cells import Cell, exchange, first_parts
+from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
@@ -108,7 +108,7 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
-    "Cell",
+    "BudgetCell",
     "Control",
     "CurveDraws",
     "DecideConfig",

@@ -20,7 +20,7 @@ in steps, and nothing is to go back and forth."""
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class BudgetCell:
     """What a cell tells.
 
     Attributes:
@@ -40,7 +40,7 @@ class Cell:
         return max(self.part, self.held)
 
 
-def exchange(total: int, cells: Sequence[Cell]) -> list[int]:
+def exchange(total: int, cells: Sequence[BudgetCell]) -> list[int]:
     """The parts after one exchange.
 
     Args:
@@ -73,7 +73,7 @@ def exchange(total: int, cells: Sequence[Cell]) -> list[int]:
     return parts
 
 
-def _cheapest(cells: Sequence[Cell]) -> list[int]:
+def _cheapest(cells: Sequence[BudgetCell]) -> list[int]:
     """Cells by price; of equals the one with most to spare first; those without a price last."""
 
     def order(i: int) -> tuple[float, int, int]:
@@ -83,7 +83,7 @@ def _cheapest(cells: Sequence[Cell]) -> list[int]:
     return sorted(range(len(cells)), key=order)
 
 
-def _give_up(cells: Sequence[Cell], parts: list[int], step: int) -> None:
+def _give_up(cells: Sequence[BudgetCell], parts: list[int], step: int) -> None:
     """Lower the part of the cheapest cell, for the dearest to have at a later exchange."""
     known = [i for i in _cheapest(cells) if cells[i].price is not None]
     givers = [i for i in known[:-1] if parts[i] > 0]

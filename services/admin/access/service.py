@@ -15,7 +15,7 @@ from services.admin.rest.cursors import decode_cursor, page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
-from services.kernel.db.clusters import EVERY, Cluster, find_cluster, load_clusters
+from services.kernel.db.clusters import EVERY, KnownCluster, find_cluster, load_clusters
 from services.kernel.errors import Forbidden, InvalidInput, NotFound
 from services.kernel.security import keys as security
 from services.kernel.security.audit import Anchor
@@ -91,7 +91,9 @@ def create_key(
     return _created(row, made.token)
 
 
-def _cluster_of(connection: Connection, named: str | None, principal: Principal) -> Cluster | None:
+def _cluster_of(
+    connection: Connection, named: str | None, principal: Principal
+) -> KnownCluster | None:
     """The cluster that a key is asked for; None: every one.
 
     Raises:

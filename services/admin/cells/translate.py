@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 
 from services.admin.cells.schemas import CellGpusView, CellView
 from services.admin.rest.translate import finite
-from services.kernel.db.clusters import Cluster
+from services.kernel.db.clusters import KnownCluster
 
 ANY_TYPE = "*"
 """The row of budgets that stands for every type without one of its own."""
@@ -35,7 +35,7 @@ class CellRows:
     parts: Mapping[str, int]
 
 
-def to_cell(rows: CellRows, cluster: Cluster) -> CellView:
+def to_cell(rows: CellRows, cluster: KnownCluster) -> CellView:
     """A cell; a type with a budget that nobody uses is there too."""
     used = {row["gpu_type"]: row for row in rows.used}
     types = sorted({*used, *rows.budgets, *rows.parts} - {ANY_TYPE})

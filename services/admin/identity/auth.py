@@ -21,7 +21,7 @@ from services.admin.clusters import RequestCell
 from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.admin.identity.authority import NOT_ALLOWED
-from services.admin.identity.cells import Asked, cluster_of
+from services.admin.identity.cells import AskedCluster, cluster_of
 from services.kernel.errors import Forbidden
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -152,7 +152,7 @@ class Need:
         # models and the audit log are of all clusters together
         return principal.within(None if is_of_all and len(known) > 1 else cluster)
 
-    def _asked(self, request: Request, namespace: str | None, named: str | None) -> Asked:
+    def _asked(self, request: Request, namespace: str | None, named: str | None) -> AskedCluster:
         is_session = request.headers.get("authorization") is None
         is_read, given = request.method in _SAFE_METHODS, request.path_params
         if is_session:  # a form says of which cluster its page was: another may be shown by now
@@ -161,7 +161,7 @@ class Need:
             makes = not is_read and self.scope is Scope.OWN and not given
             names = namespace is not None or "gpu_type" in given
             must_name = makes or names or "workload" in request.query_params
-        return Asked(named, is_session, must_name)
+        return AskedCluster(named, is_session, must_name)
 
 
 def _is_only(known: Sequence[str], principal: Principal) -> bool:

@@ -16,7 +16,7 @@ from services.kernel.security.keys import Principal
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AskedCluster:
     """What a request says of clusters.
 
     Attributes:
@@ -30,7 +30,7 @@ class Asked:
     must_name: bool = False
 
 
-def cluster_of(asked: Asked, principal: Principal, known: Sequence[str]) -> str | None:
+def cluster_of(asked: AskedCluster, principal: Principal, known: Sequence[str]) -> str | None:
     """The cluster that a request acts in; None: in all of them.
 
     Raises:

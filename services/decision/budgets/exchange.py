@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection
 
-from decider import PRICES, Cell, exchange, first_parts
+from decider import PRICES, BudgetCell, exchange, first_parts
 from services.decision.budgets import exchange_repository, repository
 from services.decision.budgets.shares import ShareReader
 from services.decision.wiring import DecisionDeps
@@ -63,7 +63,7 @@ def _exchange(
         before = [int(row["gpus"] or 0) for row in rows]
         prices = [each.price(part) for each, part in zip(told, before, strict=True)]
         cells = [
-            Cell(part, each.held_gpus, price)
+            BudgetCell(part, each.held_gpus, price)
             for part, each, price in zip(before, told, prices, strict=True)
         ]
         parts = exchange(total, cells)

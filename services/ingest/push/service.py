@@ -16,12 +16,12 @@ from services.ingest.push.refused import Tally
 from services.ingest.push.stored import SeriesTimes, Stored, store
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
-from services.ingest.series.cursor_repository import UNSET_US
 from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import (
     I64,
     UNKNOWN_INDICATOR,
     UNKNOWN_WORKLOAD,
+    UNSET_US,
     Rejection,
     Rejections,
     Samples,

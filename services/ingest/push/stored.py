@@ -11,13 +11,13 @@ from sqlalchemy import Connection
 
 from services.ingest.push.ahead import schedule_spans
 from services.ingest.push.counts import count_spans
+from services.ingest.push.cursor_repository import CursorMoves, note_samples
 from services.ingest.push.spans import ChangedSamples, write_spans
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, encode_observations
-from services.ingest.series.cursor_repository import UNSET_US, CursorMoves, note_samples
 from services.ingest.series.known_series import SeriesColumns
-from services.ingest.series.samples import I64, Samples, TimeSpan, from_us, to_us
+from services.ingest.series.samples import I64, UNSET_US, Samples, TimeSpan, from_us, to_us
 
 
 @dataclass(frozen=True, slots=True)

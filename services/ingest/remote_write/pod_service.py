@@ -16,12 +16,12 @@ from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.accepted import accept
+from services.ingest.push.cursor_repository import CursorMoves, note_samples
 from services.ingest.push.refused import Tally
 from services.ingest.remote_write.pods import PodCounter
 from services.ingest.series import pod_repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey
-from services.ingest.series.cursor_repository import CursorMoves, note_samples
 from services.ingest.series.known_series import SeriesRef, series_columns
 from services.ingest.series.pod_memory import PodKey
 from services.ingest.series.pod_rates import Buckets, series_rates, sum_rates
@@ -38,7 +38,7 @@ from services.ingest.series.samples import (
     make_samples,
     to_us,
 )
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.kernel.db.session import unit_of_work

@@ -18,9 +18,8 @@ from services.ingest.series.catalog import (
     WorkloadRef,
 )
 from services.ingest.series.copy_encoding import SeriesKey
-from services.ingest.series.cursor_repository import array_text
 from services.ingest.series.known_series import SeriesColumns
-from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
+from services.ingest.series.samples import Samples, TimeSpan, array_text, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.clusters import shards_of
 from services.kernel.db.schema import PARTITIONED
@@ -102,7 +101,7 @@ def to_refs(
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SeriesStanding:
     """How workloads stand in the database.
 
     Attributes:
@@ -114,7 +113,7 @@ class Standing:
     failing: frozenset[int]
 
 
-def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> Standing:
+def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> SeriesStanding:
     """How the workloads of some series stand, of which there is one at least."""
     rows = series.rows
     _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
@@ -131,7 +130,7 @@ def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> 
     found, failing = connection.execute(_STANDING, values).one()
     # of a workload all series are of one version, or some are of an older one
     is_one = bool((rows["spec_version"] == rows["spec_version"][first][place]).all())
-    return Standing(is_one and found == names, frozenset(failing))
+    return SeriesStanding(is_one and found == names, frozenset(failing))
 
 
 def add_rejections(

@@ -17,6 +17,8 @@ F64 = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 
 SECOND_US = 1_000_000
+UNSET_US = int(np.iinfo(np.int64).min)
+"""No time at all, in a column of times."""
 
 MOST_SERIES = 50_000
 """Series of one request: each may name another workload, and costs more than a sample does."""
@@ -210,3 +212,8 @@ def screen(samples: Samples, bounds: Bounds) -> tuple[Samples, dict[str, I64]]:
             refused[reason] = np.flatnonzero(found)
             is_free &= ~found
     return samples.where(is_free), refused
+
+
+def array_text(numbers: I64) -> str:
+    """An array as Postgres reads it: the driver takes many times as long for a list."""
+    return f"{{{','.join(map(str, numbers.tolist()))}}}".replace(str(UNSET_US), "NULL")

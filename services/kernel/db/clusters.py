@@ -33,7 +33,7 @@ _NAME = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
+class KnownCluster:
     """A cluster that the database knows.
 
     Attributes:
@@ -69,13 +69,13 @@ def narrow_session(driver: Any, name: str) -> None:
     driver.commit()
 
 
-def load_clusters(connection: Connection) -> Sequence[Cluster]:
+def load_clusters(connection: Connection) -> Sequence[KnownCluster]:
     """All clusters, the oldest first."""
     rows = connection.execute(text("SELECT id, name, operator_seen_at FROM clusters ORDER BY id"))
-    return [Cluster(*row) for row in rows]
+    return [KnownCluster(*row) for row in rows]
 
 
-def find_cluster(clusters: Sequence[Cluster], name: str) -> Cluster:
+def find_cluster(clusters: Sequence[KnownCluster], name: str) -> KnownCluster:
     """The cluster of a name.
 
     Raises:
@@ -101,7 +101,7 @@ def check_name(name: str) -> str:
     return name
 
 
-def add_cluster(connection: Connection, name: str, now: datetime) -> Cluster:
+def add_cluster(connection: Connection, name: str, now: datetime) -> KnownCluster:
     """Add a cluster; its operator, and keys for it, can name it once this is committed.
 
     With the second one the keys go by which the release before this one writes: from then on every
@@ -129,7 +129,7 @@ def add_cluster(connection: Connection, name: str, now: datetime) -> Cluster:
         ("gpu_budgets", "uq_gpu_budgets_gpu_type"),
     ):
         connection.execute(text(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {key}"))
-    return Cluster(id_, name)
+    return KnownCluster(id_, name)
 
 
 def rename_cluster(connection: Connection, name: str, new_name: str) -> None:

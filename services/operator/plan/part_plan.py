@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import MadePart, PlannedAction, Result, StoredDecision
 
 _ORDER = (
     Result.CONFLICT,
@@ -65,10 +65,10 @@ class PartChange:
         return self.action.result in (Result.APPLIED, Result.UNKNOWN)
 
     @property
-    def made(self) -> PartCount:
+    def made(self) -> MadePart:
         """What was made of it, or may have been."""
         is_sure = self.action.is_patch and self.action.is_sure
-        return PartCount(self.name, self.current, self.wanted, self.ratio, is_sure)
+        return MadePart(self.name, self.current, self.wanted, self.ratio, is_sure)
 
     @property
     def is_rise(self) -> bool:

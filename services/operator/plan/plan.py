@@ -118,7 +118,7 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
-class PartCount:
+class MadePart:
     """What a scaling made of a target, or may have made of it.
 
     Attributes:
@@ -160,7 +160,7 @@ class PlannedAction:
     approved_by: str = ""
     rejected_by: str = ""
     is_sure: bool = True
-    parts: tuple[PartCount, ...] = ()
+    parts: tuple[MadePart, ...] = ()
 
     @property
     def is_patch(self) -> bool:

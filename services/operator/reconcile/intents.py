@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, RowMapping
 from services.kernel.db.session import unit_of_work
 from services.operator.kube.client import Scale
 from services.operator.plan.part_members import members_of
-from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import MadePart, PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps
@@ -46,7 +46,7 @@ class ResolvedIntent:
     result: Result
     reason: str
     to_replicas: int
-    parts: tuple[PartCount, ...] = ()
+    parts: tuple[MadePart, ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:
@@ -76,7 +76,7 @@ class ResolvedIntent:
         return PlannedAction(decision, self.result, self.reason, *counts, parts=self.parts)
 
 
-def parts_column(parts: Sequence[PartCount]) -> str | None:
+def parts_column(parts: Sequence[MadePart]) -> str | None:
     """`actions.parts` as JSON; None: one target, or nothing was scaled."""
     return orjson.dumps([part.to_json() for part in parts]).decode() if parts else None
 
@@ -257,9 +257,9 @@ def _has_moved(target: Mapping[str, Any], scale: Scale | None) -> bool:
     return bool(version) and scale is not None and scale.resource_version != version
 
 
-def _parts(targets: Sequence[Mapping[str, Any]]) -> tuple[PartCount, ...]:
+def _parts(targets: Sequence[Mapping[str, Any]]) -> tuple[MadePart, ...]:
     """What may have been made of targets: whoever finds their counts cannot tell whose they are."""
-    return tuple(PartCount(t["name"], t["from"], t["to"], t["ratio"], False) for t in targets)
+    return tuple(MadePart(t["name"], t["from"], t["to"], t["ratio"], False) for t in targets)
 
 
 def _words(target: Mapping[str, Any], count: int | None) -> str:

@@ -34,7 +34,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Sender:
+class BodySender:
     """Makes the requests of one protocol.
 
     Attributes:

@@ -30,7 +30,7 @@ from services.kernel.db.steps.blocks import HEADER, TRAILER
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.ingest import repository
-from services.lab.bench.ingest.bodies import Batch, Sender
+from services.lab.bench.ingest.bodies import Batch, BodySender
 from services.platform.platform import Platform, platform_servers, process_env, server_process
 
 _COUNTED_ONLY = 1e6  # limits that count each request and refuse none
@@ -65,7 +65,7 @@ class _IngestLoad:
     """Requests of changing series, each sample of a time of its own, as they were answered."""
 
     options: IngestOptions
-    sender: Sender
+    sender: BodySender
     client: httpx.Client
     rejected: Counter[str] = field(default_factory=Counter)
     statuses: Counter[str] = field(default_factory=Counter)
@@ -152,7 +152,7 @@ def run_ingest(
         token = platform.settings.push_token
         headers = {"Authorization": f"Bearer {token.get_secret_value() if token else ''}"}
         with httpx.Client(base_url=platform.push_url, headers=headers, timeout=120) as client:
-            load = _IngestLoad(options, Sender(options.protocol), client)
+            load = _IngestLoad(options, BodySender(options.protocol), client)
             tell("every series once")
             n_all = options.n_workloads * len(repository.INDICATORS)
             load.send(-(-n_all // options.n_series))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from services.admin.cells.translate import CellRows, to_cell
-from services.kernel.db.clusters import Cluster
+from services.kernel.db.clusters import KnownCluster
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECIDED: Any = {"n_workloads": 2, "n_stale": 1, "decided_at": AT, "oldest_decided_at": None}
@@ -25,7 +25,7 @@ def test_each_type_has_what_is_used_allowed_and_paid() -> None:
     budgets: Any = {"H100": {"gpus": 8}, "A100": {"gpus": None}}
     prices: Any = {"H100": {"gpu_budget": {"price_usd_per_gpu_hour": 1.5}}, "A100": None}
     rows = CellRows(DECIDED, [used("H100", 6), used("L4", None)], budgets, prices, {"B200": 3})
-    cell = to_cell(rows, Cluster(2, "eu", AT))
+    cell = to_cell(rows, KnownCluster(2, "eu", AT))
     assert (cell.cluster, cell.operator_seen_at, cell.n_stale) == ("eu", AT, 1)
     shown = [
         (g.gpu_type, g.used_gpus, g.is_budgeted, g.budget_gpus, g.cell_gpus) for g in cell.gpus
@@ -41,5 +41,7 @@ def test_each_type_has_what_is_used_allowed_and_paid() -> None:
 
 def test_while_budgets_cannot_be_listed_every_type_has_one_that_is_not_known() -> None:
     budgets: Any = {"*": {"gpus": None}}
-    (gpus,) = to_cell(CellRows(DECIDED, [used("L4", 2)], budgets, {}, {}), Cluster(1, "a")).gpus
+    (gpus,) = to_cell(
+        CellRows(DECIDED, [used("L4", 2)], budgets, {}, {}), KnownCluster(1, "a")
+    ).gpus
     assert (gpus.gpu_type, gpus.is_budgeted, gpus.budget_gpus) == ("L4", True, None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.admin.identity.cells import Asked, cluster_of
+from services.admin.identity.cells import AskedCluster, cluster_of
 from services.kernel.errors import Ambiguous, Forbidden, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role, RoleGrant
 
@@ -18,26 +18,26 @@ def who(*clusters: str | None) -> Principal:
 @pytest.mark.parametrize(
     ("asked", "caller", "expected"),
     [
-        (Asked(), who("eu"), "eu"),
-        (Asked(must_name=True), who("eu"), "eu"),
-        (Asked("eu"), who("eu"), "eu"),
-        (Asked("us"), who("eu"), Forbidden),
-        (Asked("nowhere"), who("eu"), Forbidden),
-        (Asked(), who(None), None),
-        (Asked("us"), who(None), "us"),
-        (Asked("nowhere"), who(None), NotFound),
-        (Asked(must_name=True), who(None), Ambiguous),
-        (Asked(is_page=True), who(None), "eu"),
-        (Asked(is_page=True, must_name=True), who(None), Ambiguous),
-        (Asked(), who("eu", "us"), Ambiguous),
-        (Asked("us"), who("eu", "us"), "us"),
-        (Asked(), who("gone"), Forbidden),
-        (Asked(), who("gone", "us"), "us"),
-        (Asked(), who(None, "us"), None),
+        (AskedCluster(), who("eu"), "eu"),
+        (AskedCluster(must_name=True), who("eu"), "eu"),
+        (AskedCluster("eu"), who("eu"), "eu"),
+        (AskedCluster("us"), who("eu"), Forbidden),
+        (AskedCluster("nowhere"), who("eu"), Forbidden),
+        (AskedCluster(), who(None), None),
+        (AskedCluster("us"), who(None), "us"),
+        (AskedCluster("nowhere"), who(None), NotFound),
+        (AskedCluster(must_name=True), who(None), Ambiguous),
+        (AskedCluster(is_page=True), who(None), "eu"),
+        (AskedCluster(is_page=True, must_name=True), who(None), Ambiguous),
+        (AskedCluster(), who("eu", "us"), Ambiguous),
+        (AskedCluster("us"), who("eu", "us"), "us"),
+        (AskedCluster(), who("gone"), Forbidden),
+        (AskedCluster(), who("gone", "us"), "us"),
+        (AskedCluster(), who(None, "us"), None),
     ],
 )
 def test_the_cluster_of_a_request(
-    asked: Asked, caller: Principal, expected: str | type[Exception] | None
+    asked: AskedCluster, caller: Principal, expected: str | type[Exception] | None
 ) -> None:
     if isinstance(expected, type):
         with pytest.raises(expected):

@@ -14,7 +14,7 @@ from services.operator.plan.part_plan import (
     whole_action,
     within_quota,
 )
-from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import MadePart, PlannedAction, Result, StoredDecision
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECISION = StoredDecision(
@@ -121,12 +121,12 @@ def test_what_may_have_been_made_of_one_part_rules_the_whole() -> None:
         action = whole_action(DECISION, [*others, unknown], [])
         assert action.result is Result.UNKNOWN
         assert action.to_replicas == sum(p.current for p in others) + 4
-        assert action.parts == (PartCount("c", 1, 4, is_sure=False),)
+        assert action.parts == (MadePart("c", 1, 4, is_sure=False),)
 
 
 def test_the_action_tells_what_was_made_of_each_part() -> None:
     parts = [part("a", 3, 5, 3, ratio=2.0), part("b", 1, 2, 1, result=Result.FAILED)]
-    assert whole_action(DECISION, parts, []).parts == (PartCount("a", 3, 5, 2.0),)
+    assert whole_action(DECISION, parts, []).parts == (MadePart("a", 3, 5, 2.0),)
     assert whole_action(DECISION, parts[1:], []).parts == ()
 
 

@@ -14,7 +14,7 @@ from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.part_plan import PartChange
-from services.operator.plan.plan import PartCount, PlannedAction, Result
+from services.operator.plan.plan import MadePart, PlannedAction, Result
 from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile.find_targets import Targets
@@ -145,7 +145,7 @@ def test_a_count_that_was_found_is_not_sure() -> None:
     autoscaler = to_autoscaler(resource(), {})
     change = PartChange(WHOLE, 1.0, 0, 0.0, found)
     scaling = Scaling(autoscaler, found.decision, {WHOLE: change}, {WHOLE: autoscaler})
-    assert scaling.action().parts == (PartCount(WHOLE, 4, 6, is_sure=False),)
+    assert scaling.action().parts == (MadePart(WHOLE, 4, 6, is_sure=False),)
     answered = send(FakeKube(4))
     assert answered is not None
     scaling.changes[WHOLE] = PartChange(WHOLE, 1.0, 0, 0.0, answered)

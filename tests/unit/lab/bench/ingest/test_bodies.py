@@ -13,7 +13,7 @@ from services.ingest.series.owners import SeriesOwners
 from services.ingest.series.rules import DEFAULT_RULES
 from services.ingest.series.samples import from_us
 from services.ingest.series.translate import ParsedPush, parse_push
-from services.lab.bench.ingest.bodies import PROTOCOLS, Batch, Sender
+from services.lab.bench.ingest.bodies import PROTOCOLS, Batch, BodySender
 from services.lab.bench.ingest.repository import INDICATORS, NAMESPACE
 
 AT_MS = 1_767_571_200_123
@@ -30,7 +30,7 @@ def read(protocol: str, body: bytes) -> ParsedPush:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 def test_a_request_says_what_its_batch_holds(protocol: str) -> None:
-    parsed = read(protocol, Sender(protocol).body(BATCH))
+    parsed = read(protocol, BodySender(protocol).body(BATCH))
     assert parsed.names == (
         (NAMESPACE, "service-1", INDICATORS[1]),
         (NAMESPACE, "service-0", INDICATORS[0]),

@@ -9,10 +9,8 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection, text
 
-from services.ingest.series.samples import I64
+from services.ingest.series.samples import I64, UNSET_US, array_text
 
-UNSET_US = int(np.iinfo(np.int64).min)
-"""No time at all, in a column of times."""
 _NOTE = text(
     "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
     " SELECT s.id, CAST('epoch' AS timestamptz) + s.reopen_us * interval '1 microsecond', "
@@ -57,8 +55,3 @@ def note_samples(connection: Connection, moves: CursorMoves, now: datetime) -> N
         "now": now,
     }
     connection.execute(_NOTE, values)
-
-
-def array_text(numbers: I64) -> str:
-    """An array as Postgres reads it: the driver takes many times as long for a list."""
-    return f"{{{','.join(map(str, numbers.tolist()))}}}".replace(str(UNSET_US), "NULL")

@@ -8,13 +8,8 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.ingest.series.cursor_repository import (
-    UNSET_US,
-    CursorMoves,
-    array_text,
-    note_samples,
-)
-from services.ingest.series.samples import to_us
+from services.ingest.push.cursor_repository import CursorMoves, note_samples
+from services.ingest.series.samples import UNSET_US, array_text, to_us
 from tests.integration.ingest.conftest import Register
 from tests.integration.ingest.pushes import T0
 
