@@ -13,6 +13,7 @@ _OF_THE_SERVER = (
     errors.InsufficientPrivilege,
     errors.UndefinedTable,  # the schema of another release
     errors.UndefinedColumn,
+    errors.InvalidColumnReference,  # ON CONFLICT of a key that is no more
 )
 
 

@@ -22,6 +22,7 @@ from services.kernel.server_errors import is_of_the_server, is_partition_missing
         errors.TooManyConnections("full"),
         errors.InsufficientPrivilege("revoked"),
         errors.UndefinedColumn("of another release"),
+        errors.InvalidColumnReference("ON CONFLICT of a key that is no more"),
         errors.CheckViolation("no partition of relation"),
     ],
 )

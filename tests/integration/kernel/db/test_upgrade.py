@@ -25,15 +25,14 @@ pytestmark = pytest.mark.integration
 REPO = Path(__file__).parents[4]
 RELEASED = "0016"
 """Revision of the schema of the last release."""
-ACCEPTED: Mapping[str, str] = {}
+_STEPS = "Workers of the older release cannot write steps once the migration has run"
+ACCEPTED: Mapping[str, str] = {
+    "indicators is no longer partitioned": _STEPS,
+    "the key of indicators {indicator,step_at,workload_id} is gone": _STEPS,
+}
 """What is lost, as `losses` says it, by the words about it in docs/operations.md."""
+# not those that write steps, see `ACCEPTED`
 RELEASED_TESTS = (
-    "ingest/test_service.py",
-    "ingest/test_tasks.py",
-    "ingest/push",
-    "forecasting/forecast/test_service.py",
-    "decision/decide/test_service.py",
-    "decision/decide/test_outcomes.py",
     "operator/reconcile/test_register.py",
     "operator/reconcile/test_intents.py",
     "operator/reconcile/test_reconcile_pass.py",
