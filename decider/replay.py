@@ -10,8 +10,7 @@ import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from functools import lru_cache
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
 from decider.fleet_types import FleetVerdict
 from decider.miss_draws import MissDraws
+from decider.plain_fields import plain_fields
 from decider.planning.exact import integrated
 from decider.pool_types import PoolPlace
 from decider.result import Decision
@@ -157,7 +157,7 @@ def _row_to_parts(
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Header fields and arrays of one row."""
     scale, *further_scales = scales
-    workload, response = _plain(part.workloads[row]), part.response(row)
+    workload, response = plain_fields(part.workloads[row]), part.response(row)
     _drop_unused(workload)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
@@ -189,27 +189,9 @@ def _row_to_parts(
     return fields, tensors
 
 
-def _plain(value: Any) -> Any:
-    """A dataclass as nested mappings, like `asdict`; but what JSON takes as it is is not copied.
-
-    The tuples in a decision's inputs hold either dataclasses or none.
-    """
-    if is_dataclass(value):
-        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
-    if isinstance(value, tuple) and value and is_dataclass(value[0]):
-        return tuple(_plain(one) for one in value)
-    return value
-
-
-@lru_cache(maxsize=64)
-def _names(kind: Any) -> tuple[str, ...]:
-    """Names of a dataclass's fields."""
-    return tuple(field.name for field in fields(kind))
-
-
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     """The configuration as it is stored: no queue counts without a response, or if not known."""
-    settings: dict[str, Any] = _plain(config)
+    settings: dict[str, Any] = plain_fields(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):

@@ -2,8 +2,8 @@
 
 What a target holds is the larger of what it asks for and of the replicas that can be seen, those
 that are leaving included. Where it cannot be seen it is the larger of what was decided last and of
-what was last seen; of what was never seen nor decided on it is the most that it may be, never
-nothing. Targets of a spec that went bad are seen as those of the last good one.
+what was last seen; of what was never seen it is the most that it may be, never nothing. Targets of
+a spec that went bad are seen as those of the last good one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.kernel.domain import WorkloadSpec, part_specs
+from services.kernel.domain import WorkloadSpec, known_spec, part_specs
 from services.kernel.domain.schedules import bounds_at
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.gpu_room import TargetUse
@@ -163,9 +163,7 @@ def _last_good_specs(
     if not bad:
         return {}
     stored = repository.load_specs(connection, list(bad.values()))
-    return {
-        key: WorkloadSpec.model_validate(stored[id_]) for key, id_ in bad.items() if id_ in stored
-    }
+    return {key: known_spec(stored[id_]) for key, id_ in bad.items() if id_ in stored}
 
 
 def _use(deps: OperatorDeps, view: View, member: Autoscaler, unread: int) -> TargetUse:
@@ -197,11 +195,12 @@ def _least_held(
 ) -> int:
     """Replicas of a target that cannot be read, by the newest decision and by what was last seen.
 
-    Without either it may have any count up to its maximum.
+    One that was never seen may have any count up to its maximum, whatever was decided.
     """
     spec = each.member.spec
     assert spec is not None, "a member has the spec of its part"
-    counts = [seen[key]] if (key := (each.workload_id, each.part)) in seen else []
+    known = seen.get((each.workload_id, each.part))
+    counts = [bounds_at(spec, now)[1] if known is None else known]
     if decision is not None and (each.part in decision.parts or not each.part):
         counts += decision.parts.get(each.part, (decision.current, decision.desired))
-    return max(counts) if counts else bounds_at(spec, now)[1]
+    return max(counts)

@@ -14,6 +14,7 @@ from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.admin.explanations import explanation
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 300
 HORIZON = 12
@@ -146,7 +147,10 @@ class History:
         """Write all rows, table by table."""
         for name, columns in _COLUMNS.items():
             write = _insert if name in _WITH_JSON else _copy
-            write(connection, getattr(schema, name), columns, self._rows[name])
+            if name == "indicators":
+                store_indicators(connection, self._rows[name])
+            else:
+                write(connection, getattr(schema, name), columns, self._rows[name])
 
 
 def _indicators(moment: Moment) -> list[Row]:

@@ -23,7 +23,12 @@ from decider import (
     decide_shard,
 )
 from decider.errors import ReplayMismatch
-from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
+from decider.replay import (
+    decision_bytes,
+    inputs_from_bytes,
+    inputs_to_bytes,
+    replay_decision,
+)
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 from tests.unit.decider.tables.load_cases import bound, load_shard, several
 from tests.unit.decider.tables.soft_cases import response, sla, soft_shard

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.lab.bench.faults.acts import sabotage_repository as sabotage
 from tests.integration.decision.stored_rows import NOW, add_demand, add_workload
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 
@@ -25,10 +26,7 @@ def test_a_full_disk_fails_writes_and_counts_them(database: Engine) -> None:
     sabotage.fill_disk(database)
     for _ in range(2):
         with pytest.raises(DBAPIError) as caught, database.begin() as connection:
-            connection.execute(
-                text("INSERT INTO indicators VALUES (:id, 'a', :at, 1, true)"),
-                {"id": workload, "at": NOW},
-            )
+            store_indicators(connection, [(workload, "a", NOW, 1.0, True)])
         assert isinstance(caught.value.orig, psycopg.errors.DiskFull)
     assert sabotage.count_full(database) == 2
     sabotage.free_disk(database)
@@ -42,7 +40,8 @@ def test_a_failed_migration_leaves_the_tables_as_they_were(database: Engine) -> 
     assert (columns(database, "decisions"), columns(database, "actions")) == before
 
 
-def test_garbage_serves_until_it_is_retired(database: Engine) -> None:
+@pytest.mark.parametrize("what", sorted(sabotage.GARBAGE))
+def test_garbage_serves_until_it_is_retired(database: Engine, what: str) -> None:
     def promoted() -> list[str]:
         with database.connect() as connection:
             query = "SELECT version FROM models WHERE status = 'promoted'"
@@ -50,9 +49,9 @@ def test_garbage_serves_until_it_is_retired(database: Engine) -> None:
 
     for _ in range(2):  # it may come twice in a run
         with database.begin() as connection:
-            sabotage.promote_garbage(connection, NOW)
-        assert promoted() == [sabotage.GARBAGE_VERSION]
+            sabotage.promote_garbage(connection, what, NOW)
+        assert promoted() == [sabotage.garbage_version(what)]
         with database.begin() as connection:
-            sabotage.retire_garbage(connection, NOW)
-            assert sabotage.count_garbage_answers(connection, NOW) == 0
+            sabotage.retire_garbage(connection, what, NOW)
+            assert sabotage.count_garbage_answers(connection, what, NOW) == 0
         assert promoted() == []
