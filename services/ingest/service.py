@@ -19,7 +19,7 @@ from services.ingest.series.plausible import plausible_rule, screen_steps
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
 from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, from_us
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work

@@ -130,7 +130,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "pull remote_write",
         "push",
         "cells",
-        "deps",
+        "deps step_blocks",
         "proto series",
     ),
     "services.ingest.proto": ROOM,

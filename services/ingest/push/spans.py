@@ -16,7 +16,7 @@ from services.ingest.series.copy_encoding import SeriesKey
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel.db.steps.writing import write_steps
 
 

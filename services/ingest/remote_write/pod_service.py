@@ -38,7 +38,7 @@ from services.ingest.series.samples import (
     make_samples,
     to_us,
 )
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.kernel.db.session import unit_of_work

@@ -17,7 +17,7 @@ from forecaster import WindowConfig, window_offsets
 from services.forecasting.rows.translate import WorkloadRow
 from services.forecasting.rows.windows import windows_at
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.steps.blocks import from_us, to_us
 from services.kernel.db.steps.grid import spans_of

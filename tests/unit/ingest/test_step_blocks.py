@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, strategies as st
 
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel.db.steps.blocks import GAP, SEEN
 
 
