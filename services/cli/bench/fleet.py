@@ -122,17 +122,12 @@ def _measure_curves(curves: Any, json_file: Path | None) -> list[dict[str, Any]]
 
 def _show(points: Sequence[Mapping[str, Any]], n_planned: int, is_markdown: bool) -> None:
     """Tables of what was measured, and of what follows from it."""
-    from datetime import timedelta
-
-    from services.ingest.retention import retention
-    from services.kernel.settings import get_settings
     from services.lab.bench.fleet import report
     from services.lab.bench.fleet.points import largest
 
-    kept = {name: span / timedelta(days=1) for name, span in retention(get_settings()).items()}
     shown = largest(points)
     size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
-    for name, rows in report.sections(points, n_planned, kept).items():
+    for name, rows in report.sections(points, n_planned).items():
         print_rows(name if name in ("cycles", "assumed") else f"{name}, {size}", rows, is_markdown)
     for point in points:
         if "overload" in point:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from services.ingest.retention import retention
-from services.kernel.settings import Settings
 from services.lab.bench.fleet.points import load_points
 from services.lab.bench.fleet.report import sections
 from services.lab.bench.forecast.report import markdown
@@ -20,9 +17,7 @@ N_PLANNED = 1_000_000
 
 
 def tables() -> dict[str, str]:
-    settings = Settings(_env_file=None)  # type: ignore[call-arg]
-    kept = {name: span / timedelta(days=1) for name, span in retention(settings).items()}
-    found = sections(load_points(FIGURES), N_PLANNED, kept)
+    found = sections(load_points(FIGURES), N_PLANNED)
     return {name: markdown(rows) for name, rows in found.items()}
 
 

@@ -19,7 +19,7 @@ from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.fleet.cpu import OwnBackends
 from services.lab.bench.fleet.records import StageCost
-from services.lab.bench.fleet.repository import Sender, load_senders, see_replicas
+from services.lab.bench.fleet.repository import SampleSender, load_senders, see_replicas
 from services.operator.reconcile import repository as operator_rows
 
 _TIMEOUT_S = 300.0
@@ -56,7 +56,7 @@ class Pusher:
             headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
         )
         self._seed, self._step_s = settings.seed, settings.step_s
-        self._shards: dict[int, list[Sender]] = defaultdict(list)
+        self._shards: dict[int, list[SampleSender]] = defaultdict(list)
         for workload in load_senders(connection):
             self._shards[workload.shard].append(workload)
 

@@ -90,13 +90,9 @@ class WorkloadCost:
     step_s: float
 
     @classmethod
-    def of(cls, document: Mapping[str, Any], retention_days: Mapping[str, float]) -> WorkloadCost:
-        """From a document of `harmony bench fleet`.
-
-        Args:
-            document: The figures.
-            retention_days: Of each table that forgets.
-        """
+    def of(cls, document: Mapping[str, Any]) -> WorkloadCost:
+        """From a document of `harmony bench fleet`, under the retention it was measured with."""
+        retention_days: Mapping[str, float] = document["retention_days"]
         n, step_s = float(document["workloads"]), float(document["step_s"])
         growth = {
             name: max(0.0, one["growth_bytes_per_cycle"]) / n

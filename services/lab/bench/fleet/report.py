@@ -24,9 +24,7 @@ _STEP_S = 60.0
 """Step by default: plans are reckoned for it beside the one that was measured."""
 
 
-def sections(
-    points: Sequence[Mapping[str, Any]], n_planned: int, retention_days: Mapping[str, float]
-) -> dict[str, list[Row]]:
+def sections(points: Sequence[Mapping[str, Any]], n_planned: int) -> dict[str, list[Row]]:
     """Every table by its name; those of a plan where one is asked for."""
     shown_point = largest(points)
     found = {
@@ -35,7 +33,7 @@ def sections(
         "tables": table_rows(shown_point),
     }
     if n_planned:
-        cost = WorkloadCost.of(shown_point, retention_days)
+        cost = WorkloadCost.of(shown_point)
         bounds, prices = CellBounds(), CloudPrices()
         costs = {f"{step_s:g} s steps": cost.every(step_s) for step_s in (cost.step_s, _STEP_S)}
         plans = {name: plan(n_planned, one, bounds, prices) for name, one in costs.items()}

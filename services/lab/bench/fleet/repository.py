@@ -115,7 +115,7 @@ def load_processes(connection: Connection, application: str) -> list[int]:
     return [int(row[0]) for row in connection.execute(statement, {"name": application})]
 
 
-class Sender(NamedTuple):
+class SampleSender(NamedTuple):
     """A workload as its exporter names it."""
 
     shard: int
@@ -125,13 +125,13 @@ class Sender(NamedTuple):
     indicators: list[str]
 
 
-def load_senders(connection: Connection) -> list[Sender]:
+def load_senders(connection: Connection) -> list[SampleSender]:
     """Every workload and its indicators."""
     statement = text(
         "SELECT shard, id, namespace, name, "
         "jsonb_path_query_array(spec, '$.indicators[*].name') FROM workloads ORDER BY id"
     )
-    return [Sender(*row) for row in connection.execute(statement)]
+    return [SampleSender(*row) for row in connection.execute(statement)]
 
 
 class DecidedRow(NamedTuple):

@@ -18,6 +18,7 @@ from typing import Any
 
 import redis
 
+from services.ingest.retention import retention
 from services.kernel.clock import ReplayClock, wall_seconds
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import StoredHistory
@@ -87,7 +88,8 @@ def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str
             found = _measure(bench, options, tell)
             if options.overload:
                 found["overload"] = _overload(bench, options, found, tell)
-        found |= {"seed": options.seed, "step_s": options.step_s}
+        kept = {name: span / timedelta(days=1) for name, span in retention(rig.settings).items()}
+        found |= {"seed": options.seed, "step_s": options.step_s, "retention_days": kept}
         return found | {"machine": machine | document.load_now("load_after")}
 
 

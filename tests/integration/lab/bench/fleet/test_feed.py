@@ -12,12 +12,12 @@ from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.fleet import feed
 from services.lab.bench.fleet.feed import Pusher
-from services.lab.bench.fleet.repository import Sender
+from services.lab.bench.fleet.repository import SampleSender
 
 pytestmark = pytest.mark.integration
 
 END_AT = datetime(2026, 1, 12, tzinfo=UTC)
-SENDERS = [Sender(n // 2, n, "team", f"service-{n}", ["tokens", "queue"]) for n in range(5)]
+SENDERS = [SampleSender(n // 2, n, "team", f"service-{n}", ["tokens", "queue"]) for n in range(5)]
 
 
 def pusher(monkeypatch: pytest.MonkeyPatch, n_refused: int) -> tuple[Pusher, list[dict]]:  # type: ignore[type-arg]

@@ -39,4 +39,5 @@ def document(n_workloads: int, n_days: int) -> dict[str, Any]:
     found = of_cycles(options, (meters(n), meters(2 * n)), costs, timing)
     versions = {"commit": "abc12345", "harmony": "0.1.0", "python": "3.11.7"}
     machine = {"load_before": 1.0, "load_after": 2.5, "versions": versions}
+    found["retention_days"] = {"decisions": 120.0}
     return found | {"step_s": 60, "seed": 7, "machine": machine}

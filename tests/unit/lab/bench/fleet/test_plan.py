@@ -20,6 +20,7 @@ DOCUMENT: dict[str, Any] = {
     "push_bytes_per_observation": 100.0,
     "observations_per_cycle": 8000.0,
     "jobs_per_cycle": 20.0,
+    "retention_days": {"decisions": 120.0, "forecasts": 14.0},
     "tables": {
         "decisions": {"growth_bytes_per_cycle": 10_000_000.0},
         "forecasts": {"growth_bytes_per_cycle": 6_000_000.0},
@@ -27,7 +28,7 @@ DOCUMENT: dict[str, Any] = {
         "risk_states": {"growth_bytes_per_cycle": -4096.0},
     },
 }
-UNIT = WorkloadCost.of(DOCUMENT, {"decisions": 120.0, "forecasts": 14.0})
+UNIT = WorkloadCost.of(DOCUMENT)
 BOUNDS, PRICES = CellBounds(), CloudPrices()
 
 

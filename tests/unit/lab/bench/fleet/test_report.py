@@ -51,7 +51,7 @@ def test_every_table_has_a_row() -> None:
 
 
 def test_the_plan_names_its_assumptions() -> None:
-    cost = WorkloadCost.of(DOCUMENT, {"decisions": 120.0})
+    cost = WorkloadCost.of(DOCUMENT)
     slow, bounds = cost.every(300.0), CellBounds()
     plans = {"a": plan(1_000_000, slow, bounds, CloudPrices())}
     plans["b"] = plan(1_000_000, cost, bounds, CloudPrices())
