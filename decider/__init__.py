@@ -29,13 +29,21 @@ from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
+from decider.errors import ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
+from decider.inputs import ForecastArrays, inputs_to_bytes
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
+from decider.replay import (
+    ForecastNeed,
+    decision_bytes,
+    forecast_of,
+    replay_decision,
+    replay_service,
+)
 from decider.result import (
     Decision,
     Direction,
@@ -120,6 +128,8 @@ __all__ = [
     "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
+    "ForecastArrays",
+    "ForecastNeed",
     "GuardStep",
     "Hardware",
     "History",
@@ -138,6 +148,7 @@ __all__ = [
     "PoolRecord",
     "RatePolicy",
     "Reason",
+    "ReplayMismatch",
     "ReplicaInterval",
     "ReplicaState",
     "ResponseData",
@@ -176,6 +187,7 @@ __all__ = [
     "fit_lead_time",
     "fit_misses",
     "fit_response",
+    "forecast_of",
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",

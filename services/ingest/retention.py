@@ -24,7 +24,8 @@ def retention(settings: Settings) -> dict[str, timedelta]:
     for raw in ("observations", "series_observations"):
         kept[raw] = timedelta(days=settings.retain_observations_days)
     kept["indicators"] = timedelta(days=settings.retain_indicators_days)
-    kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
+    for replayed in ("forecasts", "decision_inputs"):  # neither is of use without the other
+        kept[replayed] = timedelta(days=settings.retain_forecasts_days)
     return kept
 
 

@@ -37,7 +37,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # the cores
     "decider": (
         "replay",
-        "decide",
+        "decide inputs",
         "explain",
         "mix",
         "budget trust",
@@ -47,7 +47,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "result types",
         "pool_types",
         "config fleet_types miss_draws replica_types step_quantiles variant_types",
-        "use",
+        "input_bytes use",
         "errors",
     ),
     "decider.belief": ROOM,
@@ -88,7 +88,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "credentials migrations partitions retention",
         "schema",
         "schema_access schema_control schema_running",
-        "metadata notifications operations parts session_lock",
+        "metadata notifications operations partitioning parts replays session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,

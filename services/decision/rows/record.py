@@ -19,8 +19,10 @@ from decider import (
     inputs_to_bytes,
 )
 from services.decision.rows.loads import missing_loads, missing_words, to_further_paths
+from services.decision.rows.pools import to_forecast_arrays
 from services.decision.rows.prepare import Prepared
 from services.decision.rows.service_decision import ServiceDecision, binding_pool, pool_words
+from services.decision.rows.translate import forecast_rung
 from services.decision.rows.variants import to_column
 from services.kernel.domain.loads import bound_words
 
@@ -68,16 +70,6 @@ def _about_loads(made: ServiceDecision) -> LoadNote:
         return LoadNote({})
     shares = {n: float(f"{v:.4g}") for n, v in zip(spec.loads, decision.bound_by, strict=True)}
     return LoadNote({"bound_by": shares}, bound_words(shares))
-
-
-def _scales(made: ServiceDecision) -> tuple[float, ...]:
-    """Scale of the paths of each load, in the order of the workload's."""
-    found: dict[int, float] = {}
-    for row in made.rows:
-        own = (row.paths.scale, *(row.further.scales if row.further is not None else ()))
-        place = row.given.pool
-        found |= zip(range(len(own)) if place is None else place.loads, own, strict=True)
-    return tuple(found[load] for load in sorted(found))
 
 
 def decisions_sha256(decisions: Sequence[Decision]) -> str:
@@ -140,19 +132,26 @@ def _explanation(made: ServiceDecision, stamp: DecisionStamp) -> dict[str, objec
     return record
 
 
-def decision_row(
+def inputs_row(
     prepared: Prepared, made: ServiceDecision, stamp: DecisionStamp
-) -> tuple[Any, ...]:
+) -> tuple[int, datetime, bytes]:
+    """The row of what one workload's decision is made again from, beside its forecast.
+
+    A forecast without numbers has nothing that could be taken from it again.
+    """
+    further, forecast = made.member.spec.further_loads, None
+    if forecast_rung(made.forecast):
+        forecast = to_forecast_arrays(made.forecast, further, has_pools=made.has_pools)
+    now_s = stamp.decided_at.timestamp()
+    inputs = inputs_to_bytes(
+        prepared.request, made.at[0], made.decisions[0], stamp.config, now_s, forecast
+    )
+    return stamp.decision_id, made.forecast["origin_at"], inputs
+
+
+def decision_row(made: ServiceDecision, stamp: DecisionStamp) -> tuple[Any, ...]:
     """The row of one workload's decision, in the order of `repository.DECISION_COLUMNS`."""
     forecast, now, decision = made.forecast, stamp.decided_at, made.whole
-    inputs = inputs_to_bytes(
-        prepared.request,
-        made.at[0],
-        made.decisions[0],
-        stamp.config,
-        now.timestamp(),
-        _scales(made),
-    )
     variants = to_column(made.counts)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
@@ -174,6 +173,5 @@ def decision_row(
         decision.risk_after,
         decision.cost_delta_usd_per_hour,
         orjson.dumps(_explanation(made, stamp)).decode(),
-        inputs,
         None if variants is None else orjson.dumps(variants).decode(),
     )
