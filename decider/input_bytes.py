@@ -18,7 +18,7 @@ from decider.errors import ReplayMismatch
 
 FORMAT = 7
 """Of what is written now."""
-FORMATS = (2, 3, 4, 5, 6, FORMAT)
+FORMATS = (1, 2, 3, 4, 5, 6, FORMAT)
 """Of what can be read. Up to 6 the paths are in the inputs, and which parts they have tells one
 format from the other."""
 _HEADER = "header"

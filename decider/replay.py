@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields as dataclass_fields
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ from decider.types import (
     WorkloadInput,
 )
 from decider.variant_types import MixVerdict, VariantSet, VariantState
+
+_LONG_RUN = "long_run"
+"""The way to share risk over time that format 1 names, and that is left."""
+_ONE_STEP_S = 1e-3
+"""Before the newest demand was averaged, the newest step alone was looked at."""
 
 
 def decision_bytes(decision: Decision) -> bytes:
@@ -176,8 +181,12 @@ def _config(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> Dec
     plain = dict(fields)
     if "response" in tensors:
         plain.setdefault("max_backlog_steps", 0.0)  # decided before queues were remembered
-    plain["fallback"] = FallbackConfig(**plain["fallback"])
-    plain["risk"] = RiskControlConfig(**plain["risk"])
+    sharing = plain.pop("sharing", _LONG_RUN)
+    if sharing != _LONG_RUN:
+        raise ReplayMismatch(f"sharing={sharing!r}: this version decides by {_LONG_RUN!r} alone")
+    plain["fallback"] = FallbackConfig(**({"last_demand_s": _ONE_STEP_S} | plain["fallback"]))
+    known = {one.name for one in dataclass_fields(RiskControlConfig)}  # format 1 has more
+    plain["risk"] = RiskControlConfig(**{k: v for k, v in plain["risk"].items() if k in known})
     plain["epsilons"] = tuple(plain["epsilons"])
     return DecideConfig(**plain)
 

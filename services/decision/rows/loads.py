@@ -25,7 +25,7 @@ def further_capacity(spec: WorkloadSpec) -> tuple[float, ...]:
 
 
 def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FloatArray | None:
-    """(F, S, H) paths of the further loads of a forecast; None: it lacks some, or there are none."""
+    """(F, S, H) paths of the further loads of a forecast; None: it lacks some, or there is none."""
     return paths_of_loads(row, spec.further_loads)
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
+from services.kernel.db.schema_running import decision_inputs
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.admin.explanations import explanation
 
@@ -147,6 +148,8 @@ class History:
         for name, columns in _COLUMNS.items():
             write = _insert if name in _WITH_JSON else _copy
             write(connection, getattr(schema, name), columns, self._rows[name])
+        inputs = [(row[0], row[1], b"seeded") for row in self._rows["decisions"]]
+        _copy(connection, decision_inputs, "decision_id origin_at inputs", inputs)
 
 
 def _indicators(moment: Moment) -> list[Row]:

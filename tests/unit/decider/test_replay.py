@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -157,6 +157,26 @@ def test_what_is_measured_is_stored_and_without_an_objective_nothing_of_it() -> 
 @pytest.mark.parametrize("blob", [b"", b"nonsense", b"\x80\x04pickle"])
 def test_foreign_bytes_are_a_named_error(blob: bytes) -> None:
     with pytest.raises(ReplayMismatch, match="not a decision's inputs"):
+        replay_decision(blob)
+
+
+@pytest.mark.parametrize("sharing", ["long_run", "step"])
+def test_the_first_format_is_read_where_it_shares_risk_as_now(
+    monkeypatch: pytest.MonkeyPatch, sharing: str
+) -> None:
+    """Of its settings `sharing` and two of the risk control are no more."""
+    request, config = shard(noisy(100.0)), DecideConfig()
+    (decision,) = decide_shard(request, config, NOW_S)
+    was = asdict(config) | {"sharing": sharing}
+    was["risk"] |= {"pool_gain": 0.003, "exhausted_ratio": 0.5}
+    del was["fallback"]["last_demand_s"], was["max_backlog_steps"]
+    monkeypatch.setattr("decider.inputs.FORMAT", 1)
+    monkeypatch.setattr("decider.inputs._settings", lambda *_: was)
+    blob = inputs_to_bytes(request, 0, decision, config, NOW_S)
+    if sharing == "long_run":
+        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+        return
+    with pytest.raises(ReplayMismatch, match="sharing='step'"):
         replay_decision(blob)
 
 

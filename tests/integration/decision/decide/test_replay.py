@@ -1,4 +1,4 @@
-"""A decision is made again from its inputs and its very forecast, or it is said why it cannot be."""
+"""A decision is made again from its inputs and its very forecast, or refused with the reason."""
 
 from __future__ import annotations
 
