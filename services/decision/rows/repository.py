@@ -226,15 +226,15 @@ def load_outcome_steps(
 def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store decisions; one that is there already stays as it is. Returns the new ones."""
     key = ("forecast_id", "policy_version", "origin_at")
-    return copy_rows(
-        connection, CopyTarget(schema.decisions, DECISION_COLUMNS, "nothing", key), rows
-    )
+    target = CopyTarget(schema.decisions, DECISION_COLUMNS, "nothing", key, is_binary=True)
+    return copy_rows(connection, target, rows)
 
 
 def store_inputs(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store what decisions are made again from, by the ids of the decisions."""
     columns = ("decision_id", "origin_at", "inputs")
-    return copy_rows(connection, CopyTarget(schema_running.decision_inputs, columns, "error"), rows)
+    target = CopyTarget(schema_running.decision_inputs, columns, "error", is_binary=True)
+    return copy_rows(connection, target, rows)
 
 
 def store_outcomes(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
