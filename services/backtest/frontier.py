@@ -40,6 +40,9 @@ Tell = Callable[[str], None]
 DEFAULT_RIVALS = ("hpa", "trailing_percentile", "static_peak")
 N_STARTS = 512
 """Start-up times drawn per workload; later starts use them again."""
+BLOCK_STEPS = 288
+MIN_BLOCKS = 10
+"""Of what is resampled: longer than an episode of high demand, and enough of them."""
 STEPS_AFTER_LEAD = 3
 """Steps planned beyond nearly the slowest start."""
 
@@ -54,6 +57,8 @@ class PolicyFrontier:
         rate: (G,) share of known time out of SLA, mean over workloads.
         cost_usd: (G,) cost of the whole replay.
         hours_out: (G,) workload-hours out of SLA.
+        block_rate: (G, B) what each of B blocks of the replay adds to `rate`.
+        block_cost_usd: (G, B) and to `cost_usd`.
     """
 
     name: str
@@ -61,6 +66,8 @@ class PolicyFrontier:
     rate: FloatArray
     cost_usd: FloatArray
     hours_out: FloatArray
+    block_rate: FloatArray
+    block_cost_usd: FloatArray
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object per setting."""
@@ -207,10 +214,20 @@ def score_grid(fleet: Fleet, run: GridRun) -> PolicyFrontier:
     out = (run.violation_ratio * known).sum(axis=2)
     rows = n_known > 0
     usd_per_step = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
+    share = (run.violation_ratio * known)[:, rows] / n_known[rows][:, None]
     return PolicyFrontier(
         run.name,
         run.labels,
         np.asarray((out[:, rows] / n_known[rows]).mean(axis=1), dtype=float),
         np.asarray(run.asked.sum(axis=2) @ usd_per_step, dtype=float),
         np.asarray(out.sum(axis=1) * fleet.step_s / 3600.0, dtype=float),
+        _blocks(share.mean(axis=1)),
+        _blocks(np.einsum("gwt,w->gt", run.asked, usd_per_step)),
     )
+
+
+def _blocks(values: FloatArray) -> FloatArray:
+    """(G, R) to (G, B): sums over blocks of the replay, the last of which may be shorter."""
+    n_per_block = max(1, min(BLOCK_STEPS, values.shape[1] // MIN_BLOCKS))
+    starts = np.arange(0, values.shape[1], n_per_block)
+    return np.asarray(np.add.reduceat(values, starts, axis=1), dtype=float)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,23 @@ class Panel:
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
     """Write the panels to a PNG, three in a row."""
+    figure = _figure(panels)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=110)
+
+
+def svg(panels: Sequence[Panel]) -> str:
+    """The panels as an `<svg>` element for a page."""
+    from matplotlib import rc_context
+
+    written = StringIO()
+    with rc_context({"svg.hashsalt": "harmony", "svg.fonttype": "none"}):
+        _figure(panels).savefig(written, format="svg", metadata={"Date": None})
+    text = written.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _figure(panels: Sequence[Panel]) -> Any:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -57,8 +75,7 @@ def draw(panels: Sequence[Panel], path: Path) -> None:
         _draw_panel(panel, axis, {**colours, HARMONY: OWN_COLOUR})
     for axis in axes[len(panels) :]:
         axis.set_axis_off()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    return figure
 
 
 def _draw_panel(panel: Panel, axis: Any, colours: Mapping[str, str]) -> None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from services.backtest.frontier_plot import Panel, draw
+from services.backtest.frontier_plot import Panel, draw, svg
 from services.backtest.study import Study
 
 
 def plot_study(study: Study, path: Path) -> None:
     """Cost against violation rate of each policy; marks are the runs as deployed."""
+    draw([_panel(study)], path)
+
+
+def svg_of_study(study: Study) -> str:
+    """The same as an `<svg>` element."""
+    return svg([_panel(study)])
+
+
+def _panel(study: Study) -> Panel:
     curves = {
         one.name: list(zip(one.rate.tolist(), one.cost_usd.tolist(), strict=True))
         for one in study.frontiers
@@ -25,4 +34,4 @@ def plot_study(study: Study, path: Path) -> None:
     }
     promises = [result.epsilon for result in study.results]
     title = f"{study.fleet.label.split(':')[0]}, {study.fleet.replay_hours:g} h"
-    draw([Panel(title, curves, deployed, promises, "cost, USD")], path)
+    return Panel(title, curves, deployed, promises, "cost, USD")

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from services.backtest.controller import ControllerOptions
+from services.backtest.equal_violation import EqualViolation, at_equal_violation
 from services.backtest.frontier import DEFAULT_RIVALS, PolicyFrontier, check_policies, frontiers
 from services.backtest.recommend import Recommendation, check_price, recommend
 from services.backtest.run import Trained, run_harmony, train, without_model
+from services.kernel.clock import make_rng
 from services.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
 from services.simulator.fleet import Fleet
 
@@ -75,6 +77,7 @@ class Study:
         trained: The predictors.
         results: One per promise.
         frontiers: What each violation rate costs, Harmony first.
+        matched: Harmony and its best rival at each promise, read off the frontiers.
         recommended: The promise to ask for; None where the frontier has too few useful points.
     """
 
@@ -82,6 +85,7 @@ class Study:
     trained: Trained
     results: tuple[PromiseResult, ...]
     frontiers: tuple[PolicyFrontier, ...]
+    matched: tuple[EqualViolation, ...]
     recommended: Recommendation | None
 
     def advice(self) -> str:
@@ -110,8 +114,9 @@ class Study:
                     "epsilon": result.epsilon,
                     "policies": {s.name: _policy_json(s) for s in result.scores},
                     "verdict": result.verdict(),
+                    "at_equal_violation": matched.to_json() | {"verdict": matched.sentence()},
                 }
-                for result in self.results
+                for result, matched in zip(self.results, self.matched, strict=True)
             ],
             "frontiers": {one.name: one.to_json() for one in self.frontiers},
             "recommended": self.recommended and self.recommended.to_json(),
@@ -168,7 +173,9 @@ def run_study(
         results.append(PromiseResult(epsilon, (*own, *rivals.scores)))
     found_frontiers = frontiers(fleet, history, trained, policies, tell)
     recommended = recommend(found_frontiers[0], _n_known(fleet), shortage_usd)
-    return Study(fleet, trained, tuple(results), found_frontiers, recommended)
+    rng = make_rng(fleet.seed, "backtest", "equal violation")
+    matched = tuple(at_equal_violation(found_frontiers, one, rng) for one in epsilons)
+    return Study(fleet, trained, tuple(results), found_frontiers, matched, recommended)
 
 
 def _n_known(fleet: Fleet) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
@@ -11,6 +12,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+
+from services.kernel.errors import InvalidInput
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
@@ -32,6 +35,22 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, default=_encode, indent=2) + "\n")
+
+
+def check_writable(path: Path | None) -> None:
+    """Refuse a file that cannot be written, before the work is done; `-` is stdout.
+
+    Raises:
+        InvalidInput: It is a folder, or lies in a place where nothing can be written.
+    """
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir():
+        raise InvalidInput(f"{path} is a folder; name a file in it")
+    there = next(parent for parent in path.absolute().parents if parent.exists())
+    place = path if path.exists() else there
+    if not there.is_dir() or not os.access(place, os.W_OK):
+        raise InvalidInput(f"{path} cannot be written: {place} does not allow it")
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,24 +7,61 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.output import console, print_table, write_json
+from services.cli.output import check_writable, console, print_table, write_json
+from services.cli.progress import one_thread, progress
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.backtest.study import Study
+    from services.simulator.fleet import LoadedTrace
+    from services.simulator.measurements import ColumnChoice, Measurements
 
-Data = Annotated[Path, typer.Argument(help="Trace: a parquet as docs/traces.md describes.")]
-DataOption = Annotated[Path, typer.Option("--data", help="Trace: a parquet (docs/traces.md).")]
+DataOption = Annotated[
+    Path, typer.Option("--data", help="Trace: CSV, JSON lines or parquet (docs/traces.md).")
+]
 Demand = Annotated[
-    str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
+    str | None, typer.Option(help="Demand column; default: found by its name, and said.")
 ]
 Step = Annotated[
-    int | None, typer.Option(min=1, help="Resample to this step in seconds; default: the file's.")
+    int | None, typer.Option(min=1, help="Resample to this step in seconds; default: the data's.")
 ]
-Hours = Annotated[float, typer.Option(min=1, help="Hours at the end of the trace to replay.")]
 Risk = Annotated[str, typer.Option(help="Promises, comma-separated shares of time out of SLA.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+
+Data = Annotated[
+    Path | None,
+    typer.Argument(help="Your measurements: CSV, JSON lines or parquet; or ask --prometheus."),
+]
+TimeColumn = Annotated[
+    str | None, typer.Option("--time", help="Column of the time; default: found, and said.")
+]
+WorkloadColumn = Annotated[
+    str | None,
+    typer.Option("--id", help="Column that names the service; default: found, and said."),
+]
+PrometheusUrl = Annotated[
+    str | None, typer.Option(help="Ask this Prometheus instead, e.g. http://localhost:9090.")
+]
+Query = Annotated[
+    str | None, typer.Option(help="With --prometheus: PromQL; each series is a service.")
+]
+Since = Annotated[str, typer.Option(help="With --prometheus: how far back.")]
+Hours = Annotated[
+    float | None,
+    typer.Option(min=1, help="Hours at the end to replay; default: 24, or a quarter."),
+]
+Policies = Annotated[str, typer.Option(help="Rivals whose frontiers are drawn, comma-separated.")]
+ShortageUsd = Annotated[
+    float | None,
+    typer.Option(help="Price of a workload's hour out of SLA, for the recommended promise."),
+]
+PlotFile = Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Write a page of HTML to this file.")]
+
+LONGEST_REPLAY_H = 24.0
+REPLAYED_SHARE = 0.25
+"""A replay is a day, or this share of data that are shorter than four."""
 
 
 def register(app: typer.Typer) -> None:
@@ -33,23 +70,24 @@ def register(app: typer.Typer) -> None:
 
 
 def backtest(  # noqa: PLR0913 - one option each
-    file: Data,
+    file: Data = None,
+    time: TimeColumn = None,
+    workload: WorkloadColumn = None,
     demand: Demand = None,
+    prometheus: PrometheusUrl = None,
+    query: Query = None,
+    since: Since = "14d",
     step: Step = None,
-    hours: Hours = 24.0,
+    hours: Hours = None,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
-    policies: Annotated[
-        str, typer.Option(help="Rivals whose frontiers are drawn, comma-separated.")
-    ] = "hpa,trailing_percentile,static_peak",
-    shortage_usd: Annotated[
-        float | None,
-        typer.Option(help="Price of a workload's hour out of SLA, for the recommended promise."),
-    ] = None,
+    policies: Policies = "hpa,trailing_percentile,static_peak",
+    shortage_usd: ShortageUsd = None,
     json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")] = None,
+    plot: PlotFile = None,
+    report: ReportFile = None,
 ) -> None:
-    """Find out on your own trace whether Harmony would pay, before you enable it.
+    """Find out on your own data whether Harmony would pay, before you enable it.
 
     Trains and tunes on everything but the last hours, then replays those under Harmony (with the
     trained model and with the best simple forecaster), tuned HPA, trailing percentile, static peak
@@ -61,20 +99,27 @@ def backtest(  # noqa: PLR0913 - one option each
     is the one at which GPUs and hours out of SLA together cost least. `harmony bench decide`
     compares every policy.
     """
+    from services.backtest.page import write_page
     from services.backtest.plot import plot_study
     from services.backtest.study import run_study
-    from services.simulator.fleet import TraceOptions, load_trace
+    from services.simulator.measurements import ColumnChoice
 
-    options = TraceOptions(demand=demand, step_s=step, replay_hours=hours, seed=seed)
-    loaded = load_trace(file, options)
-    for drop in loaded.dropped:
-        console.print(f"left out: {drop.workload}: {drop.reason}")
-    _one_thread()
-    with console.status("reading") as status:
+    asked = promises(risk)
+    source = _source(file, prometheus, query)
+    for path in (json_file, plot, report):
+        check_writable(path)
+    with progress() as tell:
+        tell("reading")
+        found = _measured(source, ColumnChoice(time, workload, demand), since, step)
+        loaded = _replayed(found, step, hours, seed)
+        said = [*found.said, *(f"left out: {d.workload}: {d.reason}" for d in loaded.dropped)]
+        for line in said:
+            console.print(line, markup=False, highlight=False)
+        one_thread()
         study = run_study(
             loaded.fleet,
-            promises(risk),
-            status.update,
+            asked,
+            tell,
             policies=[name.strip() for name in policies.split(",") if name.strip()],
             shortage_usd=shortage_usd,
         )
@@ -82,13 +127,56 @@ def backtest(  # noqa: PLR0913 - one option each
     write_json(json_file, study.to_json())
     if plot is not None:
         plot_study(study, plot)
+    if report is not None:
+        write_page(study, said, report)
+
+
+def _source(file: Path | None, prometheus: str | None, query: str | None) -> Path | tuple[str, str]:
+    """The file, or the Prometheus and its query.
+
+    Raises:
+        InvalidInput: Not exactly one of both is named.
+    """
+    if file is not None and prometheus is None and query is None:
+        return file
+    if file is None and prometheus is not None and query is not None:
+        return prometheus, query
+    raise InvalidInput(
+        "give a file, e.g. `harmony backtest mine.csv`, or both --prometheus URL and --query PROMQL"
+    )
+
+
+def _measured(
+    source: Path | tuple[str, str], choice: ColumnChoice, since: str, step: int | None
+) -> Measurements:
+    from services.kernel.clock import SystemClock
+    from services.simulator.measurements import (
+        DEFAULT_STEP_S,
+        PrometheusRange,
+        read_file,
+        read_prometheus,
+    )
+
+    if isinstance(source, Path):
+        return read_file(source, choice)
+    url, query = source
+    wanted = PrometheusRange(url, query, since, step or DEFAULT_STEP_S)
+    return read_prometheus(wanted, SystemClock().now())
+
+
+def _replayed(found: Measurements, step: int | None, hours: float | None, seed: int) -> LoadedTrace:
+    from services.simulator.fleet import TraceOptions, fleet_of
+
+    replay_h = hours or min(LONGEST_REPLAY_H, REPLAYED_SHARE * found.trace.hours())
+    options = TraceOptions(step_s=step, replay_hours=replay_h, seed=seed)
+    return fleet_of(found.trace, found.name, options)
 
 
 def _print_study(study: Study) -> None:
     console.print(
         f"{study.fleet.label}, {study.fleet.replay_hours:g} h; forecaster: {study.trained.reason}"
     )
-    for result in study.results:
+    for result, matched in zip(study.results, study.matched, strict=True):
         rows = [
             {
                 "policy": s.name,
@@ -102,7 +190,8 @@ def _print_study(study: Study) -> None:
             for s in result.scores
         ]
         print_table(f"promise: at most {result.epsilon:.2%} of time out of SLA", rows)
-        console.print(result.verdict())
+        console.print(f"As deployed: {result.verdict()}")
+        console.print(matched.sentence())
     console.print(study.advice())
 
 
@@ -121,9 +210,3 @@ def promises(risk: str) -> list[float]:
     if len(set(found)) < len(found):
         raise InvalidInput(f"--risk={risk}: each promise once, e.g. 0.01,0.05")
     return found
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)

@@ -26,7 +26,8 @@ from services.platform.repository import (
     load_newest_step,
     load_workload_ids,
 )
-from services.simulator.fleet import TraceOptions, load_trace
+from services.simulator.fleet import TraceOptions
+from services.simulator.measurements import ColumnChoice, load_trace
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     Raises:
         InvalidInput: The file cannot be used.
     """
-    loaded = load_trace(file, TraceOptions(demand=demand, replay_hours=1.0))
+    loaded = load_trace(file, TraceOptions(replay_hours=1.0), ColumnChoice(demand=demand))
     fleet = loaded.fleet
     engine = make_engine(settings.database_url)
     rows = [

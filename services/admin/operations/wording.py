@@ -54,10 +54,14 @@ class PolicyFigures:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """All policies at one promise, with the verdict in words."""
+    """All policies at one promise, with the verdicts in words: as deployed, at equal violation.
+
+    Backtests of an earlier version have no second one.
+    """
 
     epsilon: float
     verdict: str
+    matched: str
     policies: tuple[PolicyFigures, ...]
 
 
@@ -75,6 +79,7 @@ def runs(result: Mapping[str, Any]) -> list[Run]:
         Run(
             epsilon=float(one["epsilon"]),
             verdict=in_words(str(one.get("verdict") or "No verdict.")),
+            matched=in_words(str((one.get("at_equal_violation") or {}).get("verdict") or "")),
             policies=_policies(one.get("policies") or {}, float(one["epsilon"])),
         )
         for one in result.get("runs") or ()

@@ -6,7 +6,13 @@ from fastapi import Response
 
 from services.admin.identity.auth import Deps, Reader
 from services.admin.registration import service
-from services.admin.registration.schemas import WorkloadRequest, WorkloadSpecView, WorkloadUpdate
+from services.admin.registration.schemas import (
+    ReplicasReport,
+    ReplicasView,
+    WorkloadRequest,
+    WorkloadSpecView,
+    WorkloadUpdate,
+)
 from services.admin.rest.params import Name, Namespace
 from services.admin.rest.problems import PROBLEMS, UPDATE_PROBLEMS, WRITE_PROBLEMS
 from services.admin.rest.route import Router
@@ -60,6 +66,17 @@ def replace_workload(
     """Replace the spec of a workload that was made here; one of the operator's is refused (409)."""
     key = WorkloadKey(namespace, name)
     return respond(service.replace(deps, caller, key, body.spec, if_match))
+
+
+@router.post("/{namespace}/{name}/replicas", response_model=ReplicasView, responses=WRITE_PROBLEMS)
+def report_replicas(
+    deps: Deps, caller: OperatorWrites, namespace: Namespace, name: Name, body: ReplicasReport
+) -> Response:
+    """Say how many replicas a workload has that was made here, whenever that changes.
+
+    Without reports its last decision counts as carried out.
+    """
+    return respond(service.report_replicas(deps, caller, WorkloadKey(namespace, name), body))
 
 
 @router.delete(

@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from services.admin.registration.schemas import ReplicasReport
+
 _ROW = "id, namespace, name, managed_by, is_active, step_s, spec, spec_version"
 
 
@@ -53,6 +55,20 @@ def replace_spec(
     ).bindparams(bindparam("spec", type_=JSONB))
     values = {"id": workload_id, "spec": spec, "step_s": step_s, "now": now}
     return connection.execute(statement, values).mappings().one()
+
+
+def insert_replicas(
+    connection: Connection, workload_id: int, at: datetime, report: ReplicasReport
+) -> None:
+    """Store a report of replicas; one of the same time stays."""
+    statement = text(
+        "INSERT INTO replica_states (workload_id, observed_at, spec_replicas, ready_replicas, "
+        "starting_replicas, pending_replicas, start_ages_s) VALUES (:workload_id, :at, :replicas, "
+        ":ready, :starting, 0, :ages) ON CONFLICT (workload_id, observed_at) DO NOTHING"
+    )
+    ages = report.starting_ages_s
+    values = {"replicas": report.replicas, "ready": report.ready, "starting": len(ages)}
+    connection.execute(statement, {"workload_id": workload_id, "at": at, "ages": ages, **values})
 
 
 def set_inactive(connection: Connection, workload_id: int, now: datetime) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AwareDatetime, ConfigDict, Field
 
 from services.admin.controls.schemas import ScheduleBody
 from services.admin.rest.schemas import In, ObjectName, Out
@@ -19,7 +19,9 @@ SeriesName = Annotated[str, Field(pattern=r"^sli_[a-z0-9_]{1,58}$")]
 _LabelKey = Annotated[str, Field(min_length=1, max_length=317, pattern=r"^[A-Za-z0-9./_-]+$")]
 _LabelValue = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9._-]*$")]
 _MOST = 100_000
+_MOST_STARTING = 1000
 _LARGEST = 1e15
+_AgeS = Annotated[float, Field(ge=0, le=86_400)]
 
 
 class IndicatorBody(In):
@@ -166,6 +168,31 @@ class WorkloadUpdate(In):
     """A workload's spec, in place of the one that stands."""
 
     spec: WorkloadBody
+
+
+class ReplicasReport(In):
+    """Replicas of a workload that somebody else scales."""
+
+    replicas: int = Field(ge=0, le=_MOST, description="As asked for", examples=[12])
+    ready: int = Field(ge=0, le=_MOST, description="That serve", examples=[11])
+    starting_ages_s: list[_AgeS] = Field(
+        [],
+        max_length=_MOST_STARTING,
+        description="Seconds since each replica was asked for that does not serve yet",
+        examples=[[35.0]],
+    )
+    observed_at: AwareDatetime | None = Field(
+        None, description="Default: now", examples=["2026-06-01T12:00:00Z"]
+    )
+
+
+class ReplicasView(Out):
+    """Replicas as they were reported."""
+
+    replicas: int = Field(examples=[12])
+    ready: int = Field(examples=[11])
+    starting_ages_s: list[float] = Field(examples=[[35.0]])
+    observed_at: AwareDatetime = Field(examples=["2026-06-01T12:00:00Z"])
 
 
 class WorkloadSpecView(Out):

@@ -7,6 +7,7 @@ GPUAutoscaler of the same name takes such a workload over.
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -14,12 +15,21 @@ from sqlalchemy import RowMapping
 
 from services.admin.deps import AdminDeps
 from services.admin.registration import repository
-from services.admin.registration.schemas import WorkloadBody, WorkloadRequest, WorkloadSpecView
+from services.admin.registration.schemas import (
+    ReplicasReport,
+    ReplicasView,
+    WorkloadBody,
+    WorkloadRequest,
+    WorkloadSpecView,
+)
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.workload import EXTERNAL
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.security.keys import Role
+
+OLDEST_REPORT = timedelta(days=1)
 
 
 def get_spec(deps: AdminDeps, key: WorkloadKey) -> tuple[WorkloadSpecView, str]:
@@ -106,6 +116,38 @@ def remove(deps: AdminDeps, caller: Caller, key: WorkloadKey, if_match: str | No
     return perform(deps, caller, change)
 
 
+def report_replicas(
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, report: ReplicasReport
+) -> Answer:
+    """Store what somebody who scales a workload says that it has; the first report of a time stays.
+
+    Reports come as often as samples and change nothing that a person set, so none is audited.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: The time lies ahead, or too far back.
+        Conflict: The operator manages it, and sees its replicas itself.
+    """
+
+    def change(one: Change) -> Answer:
+        row = repository.load_managed(one.connection, *key)
+        if row is None or not row["is_active"]:
+            raise NotFound(f"workload {key} does not exist")
+        check_managed_here(row["managed_by"], key, "its replicas are read from the cluster")
+        now = deps.clock.now()
+        at = report.observed_at or now
+        if not now - OLDEST_REPORT <= at <= now + timedelta(seconds=deps.settings.future_s):
+            raise InvalidInput(
+                f"observed_at={at.isoformat()}: must lie within the last day and not ahead of now, "
+                f"{now.isoformat()}",
+                "/observed_at",
+            )
+        repository.insert_replicas(one.connection, row["id"], at, report)
+        return Answer(200, ReplicasView(**report.model_dump() | {"observed_at": at}))
+
+    return perform(deps, caller, change)
+
+
 def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
     """The spec as it is stored.
 
@@ -114,7 +156,7 @@ def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
     """
     given = body.model_dump(mode="json")
     try:
-        spec = WorkloadSpec.model_validate({"target": f"External/{name}", **given})
+        spec = WorkloadSpec.model_validate({"target": f"{EXTERNAL}/{name}", **given})
     except ValidationError as error:
         first = error.errors()[0]
         pointer = "".join(f"/{part}" for part in ("spec", *first["loc"]))

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, write_json
+from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 
 if TYPE_CHECKING:

@@ -23,9 +23,9 @@ from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
-from services.cli.bench.progress import one_thread, progress
 from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.output import console, print_rows, print_table, write_json
+from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecaster import ForecasterError
-from services.cli.bench.progress import one_thread, progress
 from services.cli.output import console, print_rows, print_table, write_json
+from services.cli.progress import one_thread, progress
 from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.bench.progress import progress
 from services.cli.engine_options import Model, read_ms
 from services.cli.output import console, print_rows, write_json
 from services.cli.platform_commands import DemoPort
+from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import get_settings

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-from services.cli.bench.progress import progress
 from services.cli.engine_options import (
     Engine,
     Gpu,
@@ -20,6 +19,7 @@ from services.cli.engine_options import (
     read_ms,
 )
 from services.cli.output import console, print_table, write_json
+from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 from services.operator.resource.quantities import format_duration

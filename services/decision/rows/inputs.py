@@ -280,7 +280,11 @@ def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantI
 
 
 def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:
-    """Newest replica state; where none was ever measured, the last decision stands in for it."""
+    """Newest replica state, and whether it is known.
+
+    Where none was ever measured, the last decision stands in for it. Of a workload that somebody
+    else scales that is all there is to know, unless they report replicas: it counts as carried out.
+    """
     states = rows.states.get(member.id, ())
     if states:
         newest = states[-1]
@@ -288,7 +292,7 @@ def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[Re
         return translate.aged(translate.to_replica_state(newest), age_s), True
     earlier = rows.recommendations.get(member.id, ())
     count = int(earlier[-1]["desired_replicas"]) if earlier else member.spec.min_replicas
-    return ReplicaState(count, count), False
+    return ReplicaState(count, count), member.spec.is_external
 
 
 def history_of(member: ShardMember, forecast: RowMapping, rows: ShardRows) -> History:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -51,6 +51,19 @@ class FetchLimits:
     backoff_s: float = 0.1
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledPoints:
+    """One series of an answer.
+
+    Attributes:
+        labels: Its labels.
+        points: Its values.
+    """
+
+    labels: dict[str, str]
+    points: Points
+
+
 class PrometheusSource:
     """`query_range` of a Prometheus (or an API like it: Thanos, Mimir, VictoriaMetrics).
 
@@ -89,22 +102,34 @@ class PrometheusSource:
 
     def fetch(self, query: RangeQuery) -> Points:
         """Evaluate `query`, in pieces where the server would refuse the whole."""
+        parts = [to_points(*piece, query.expression) for piece in self._pieces(query)]
+        return _joined(parts)
+
+    def fetch_series(self, query: RangeQuery) -> list[LabelledPoints]:
+        """Evaluate `query`, which may give any number of series.
+
+        Raises:
+            SourceError: It fails.
+        """
+        parts: dict[tuple[tuple[str, str], ...], list[Points]] = {}
+        for status, body in self._pieces(query):
+            for one in to_series(status, body, query.expression):
+                parts.setdefault(tuple(sorted(one.labels.items())), []).append(one.points)
+        return [LabelledPoints(dict(labels), _joined(own)) for labels, own in parts.items()]
+
+    def _pieces(self, query: RangeQuery) -> Iterator[tuple[int, bytes]]:
+        """Status and body of the answer for each piece of the range."""
         piece = timedelta(seconds=query.resolution_s * (_MAX_POINTS - 1))
         step = timedelta(seconds=query.resolution_s)
-        parts = []
         start_at = query.start_at
         while start_at <= query.end_at:
             end_at = min(start_at + piece, query.end_at)
-            parts.append(self._fetch_piece(query, start_at, end_at))
+            yield self._fetch_piece(query, start_at, end_at)
             start_at = end_at + step
-        if not parts:
-            return Points(np.zeros(0, dtype=np.int64), np.zeros(0))
-        return Points(
-            np.concatenate([part.at_us for part in parts]),
-            np.concatenate([part.value for part in parts]),
-        )
 
-    def _fetch_piece(self, query: RangeQuery, start_at: datetime, end_at: datetime) -> Points:
+    def _fetch_piece(
+        self, query: RangeQuery, start_at: datetime, end_at: datetime
+    ) -> tuple[int, bytes]:
         form = {
             "query": query.expression,
             "start": f"{start_at.astimezone(UTC).timestamp():.3f}",
@@ -114,8 +139,7 @@ class PrometheusSource:
         }
         if query.lookback_s is not None:
             form["lookback_delta"] = f"{query.lookback_s}s"
-        status, body = self._post_with_retries(form)
-        return to_points(status, body, query.expression)
+        return self._post_with_retries(form)
 
     def _post_with_retries(self, form: dict[str, str]) -> tuple[int, bytes]:
         for attempt in range(self._limits.n_retries + 1):
@@ -178,10 +202,51 @@ def check_url(url: str) -> str:
 
 
 def to_points(status: int, body: bytes, expression: str) -> Points:
-    """The values in a `query_range` answer.
+    """The values in a `query_range` answer of at most one series.
 
     Raises:
         SourceError: It is an error, malformed, or holds more than one series.
+    """
+    shown, result = _result(status, body, expression)
+    if len(result) > 1:
+        raise SourceError(
+            SEVERAL_SERIES,
+            f"query {shown!r} gives {len(result)} series where one is needed; aggregate it, "
+            "e.g. sum(...), avg(...) or max(...)",
+        )
+    return _joined([_series_points(one, shown) for one in result])
+
+
+def to_series(status: int, body: bytes, expression: str) -> list[LabelledPoints]:
+    """The series in a `query_range` answer.
+
+    Raises:
+        SourceError: It is an error or malformed.
+    """
+    shown, result = _result(status, body, expression)
+    return [LabelledPoints(_labels(one), _series_points(one, shown)) for one in result]
+
+
+def _labels(series: object) -> dict[str, str]:
+    metric = series.get("metric") if isinstance(series, dict) else None
+    return {str(k): str(v) for k, v in metric.items()} if isinstance(metric, dict) else {}
+
+
+def _joined(parts: Sequence[Points]) -> Points:
+    """Values of pieces of a range, one after the other."""
+    if not parts:
+        return Points(np.zeros(0, dtype=np.int64), np.zeros(0))
+    return Points(
+        np.concatenate([part.at_us for part in parts]),
+        np.concatenate([part.value for part in parts]),
+    )
+
+
+def _result(status: int, body: bytes, expression: str) -> tuple[str, list[object]]:
+    """The expression as it is shown, and the series of the answer.
+
+    Raises:
+        SourceError: It is an error, or malformed.
     """
     shown = expression if len(expression) <= 120 else expression[:117] + "..."
     answer = _loads(status, body, shown)
@@ -195,15 +260,7 @@ def to_points(status: int, body: bytes, expression: str) -> Points:
     result = data.get("result") if isinstance(data, dict) else None
     if not isinstance(result, list):
         raise SourceError(MALFORMED, f"query {shown!r}: the answer holds no data.result")
-    if not result:
-        return Points(np.zeros(0, dtype=np.int64), np.zeros(0))
-    if len(result) > 1:
-        raise SourceError(
-            SEVERAL_SERIES,
-            f"query {shown!r} gives {len(result)} series where one is needed; aggregate it, "
-            "e.g. sum(...), avg(...) or max(...)",
-        )
-    return _series_points(result[0], shown)
+    return shown, result
 
 
 def _loads(status: int, body: bytes, shown: str) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from services.kernel.domain.parts import MOST_REPLICAS, PartSpec
 from services.kernel.domain.pools import PoolSpec, check_pools
 from services.kernel.domain.variants import VariantSpec, check_variants
 
+EXTERNAL = "External"
+"""Kind of a target that somebody else scales."""
 GpuType = Annotated[str, Field(min_length=1, max_length=63)]
 RiskKind = Literal["TimeFraction", "DemandFraction", "AnyInWindow"]
 Mode = Literal["Advisory", "Approval", "Auto"]
@@ -269,6 +271,11 @@ class WorkloadSpec(_Spec):
         _check_further_loads(self)
         _check_pools(self)
         return self
+
+    @property
+    def is_external(self) -> bool:
+        """Check whether somebody else scales it: nobody sees its replicas unless they are told."""
+        return self.target.startswith(f"{EXTERNAL}/")
 
     @property
     def parts(self) -> tuple[PartSpec, ...]:

@@ -12,11 +12,12 @@ from services.simulator.fleet import (
     ScaledFleet,
     TraceError,
     TraceOptions,
+    fleet_of,
     generate_fleet,
-    load_trace,
     unsplit,
     with_pools,
 )
+from services.simulator.measurements import ColumnChoice, read_file
 
 _DAY_S = 86400
 MAX_TRACE_HISTORY_STEPS = 4032
@@ -45,20 +46,20 @@ def load_fleet(options: DemoOptions) -> ScaledFleet:
 def _from_trace(options: DemoOptions) -> Fleet:
     assert options.data is not None
     wanted = TraceOptions(
-        demand=options.demand,
         replay_hours=options.hours,
         max_history_steps=MAX_TRACE_HISTORY_STEPS,
         seed=options.seed,
         epsilon=options.epsilon,
     )
     try:
-        loaded = load_trace(options.data, wanted)
+        found = read_file(options.data, ColumnChoice(demand=options.demand))
+        loaded = fleet_of(found.trace, found.name, wanted)
         if loaded.fleet.step_s < options.step_s:  # finer than the demo's step: resample
-            loaded = load_trace(options.data, replace(wanted, step_s=options.step_s))
+            loaded = fleet_of(found.trace, found.name, replace(wanted, step_s=options.step_s))
     except TraceError as error:
         raise InvalidInput(f"--data={options.data}: {error}") from error
     notes = tuple(f"{drop.workload} left out: {drop.reason}" for drop in loaded.dropped)
-    fleet = replace(loaded.fleet, notes=loaded.fleet.notes + notes)
+    fleet = replace(loaded.fleet, notes=loaded.fleet.notes + found.said + notes)
     return _first_workloads(fleet, options.n_workloads)
 
 

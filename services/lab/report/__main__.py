@@ -17,8 +17,8 @@ from services.simulator.fleet import (
     TraceError,
     TraceOptions,
     generate_fleet,
-    load_trace,
 )
+from services.simulator.measurements import ColumnChoice, load_trace
 
 
 def _options() -> argparse.Namespace:
@@ -38,14 +38,13 @@ def _options() -> argparse.Namespace:
 def _load(options: argparse.Namespace) -> Fleet:
     if options.data is not None:
         wanted = TraceOptions(
-            demand=options.demand,
             step_s=options.step,
             replay_hours=options.hours,
             max_history_steps=4032,
             seed=options.seed,
             epsilon=options.risk,
         )
-        return load_trace(options.data, wanted).fleet
+        return load_trace(options.data, wanted, ColumnChoice(demand=options.demand)).fleet
     step_s = options.step or 300
     return generate_fleet(
         FleetOptions(

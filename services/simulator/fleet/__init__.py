@@ -12,10 +12,10 @@ from services.simulator.fleet.split import ScaledFleet, unsplit, with_pools
 from services.simulator.fleet.trace import (
     DroppedWorkload,
     LoadedTrace,
-    TraceError,
     TraceOptions,
-    load_trace,
+    fleet_of,
 )
+from services.simulator.fleet.trace_metadata import TraceError
 
 __all__ = [
     "DroppedWorkload",
@@ -29,8 +29,8 @@ __all__ = [
     "TraceError",
     "TraceOptions",
     "WorkloadKind",
+    "fleet_of",
     "generate_fleet",
-    "load_trace",
     "unsplit",
     "with_pools",
 ]

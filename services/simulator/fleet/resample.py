@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from services.simulator.fleet.arrays import BoolArray, FloatArray
-from services.simulator.fleet.trace_file import TraceError, TraceFile, TraceSeries
+from services.simulator.fleet.trace_file import TraceFile, TraceSeries
+from services.simulator.fleet.trace_metadata import TraceError
 
 
 def aligned(trace: TraceFile, step_s: int) -> tuple[list[TraceSeries], int]:

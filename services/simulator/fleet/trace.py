@@ -1,11 +1,10 @@
-"""Turns a trace file into a fleet: one grid, capacity scaled, history and replay split."""
+"""Turns a trace into a fleet: one grid, capacity scaled, history and replay split."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal, cast
 
 import numpy as np
@@ -15,9 +14,8 @@ from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
 from services.simulator.fleet.resample import aligned, panel, resampled
-from services.simulator.fleet.trace_file import TraceError, TraceFile, TraceSeries, read_trace
-
-__all__ = ["DroppedWorkload", "LoadedTrace", "TraceError", "TraceOptions", "load_trace"]
+from services.simulator.fleet.trace_file import TraceFile, TraceSeries
+from services.simulator.fleet.trace_metadata import TraceError
 
 TRACE_STARTUP = StartupProfile(median_s=75.0, sigma=0.35, fail_probability=0.004)
 MIN_KNOWN_HISTORY = 0.5
@@ -29,7 +27,6 @@ class TraceOptions:
     """Options of a replayed trace.
 
     Attributes:
-        demand: Demand column; default: the one that the metadata mark.
         step_s: Coarser step to resample to; default: the file's own.
         replay_hours: Length of the replay, at the end of the file.
         max_history_steps: Newest history steps to keep; default: all.
@@ -41,7 +38,6 @@ class TraceOptions:
         epsilon: Promised fraction of time out of SLA.
     """
 
-    demand: str | None = None
     step_s: int | None = None
     replay_hours: float = 24.0
     max_history_steps: int | None = None
@@ -87,18 +83,22 @@ class LoadedTrace:
     dropped: tuple[DroppedWorkload, ...]
 
 
-def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
-    """Load a trace file as a fleet.
+def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -> LoadedTrace:
+    """A fleet that replays a trace.
+
+    Args:
+        trace: The trace.
+        name: A short name for it.
+        options: How it is replayed.
 
     Raises:
         TraceError: With one line naming what is wrong.
     """
     options = options or TraceOptions()
-    trace = read_trace(path, options.demand)
     step_s = options.step_s or trace.interval_s
     if step_s % trace.interval_s:
         raise TraceError(
-            f"step {step_s} s: {path.name} has an interval of {trace.interval_s} s, "
+            f"step {step_s} s: {name} has an interval of {trace.interval_s} s, "
             "the step must be a multiple of it"
         )
     series, shift_s = aligned(trace, step_s)
@@ -114,7 +114,7 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
         n_history = min(n_history, options.max_history_steps)
     if n_history < options.min_history_steps:
         raise TraceError(
-            f"{path.name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
+            f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
             f"{options.replay_hours:g} h replay, at least {options.min_history_steps} are needed"
         )
     start_s = end_s - (n_history + n_replay) * step_s
@@ -130,10 +130,8 @@ def load_trace(path: Path, options: TraceOptions | None = None) -> LoadedTrace:
             dropped.append(DroppedWorkload(s.workload, reason))
     if not kept:
         reasons = "; ".join(f"{d.workload}: {d.reason}" for d in dropped[:3])
-        raise TraceError(f"{path.name}: no workload can be replayed ({reasons})")
-    fleet = _fleet(
-        trace, kept, options, _ReplayGrid(path.stem, start_s, step_s, n_history, shift_s)
-    )
+        raise TraceError(f"{name}: no workload can be replayed ({reasons})")
+    fleet = _fleet(trace, kept, options, _ReplayGrid(name, start_s, step_s, n_history, shift_s))
     return LoadedTrace(fleet, tuple(dropped))
 
 
@@ -229,7 +227,7 @@ def _fleet(
     if grid.shift_s:
         notes.append(f"The trace's clock is shifted by {grid.shift_s} s onto the step grid.")
     return Fleet(
-        label=f"{grid.name}: {trace.title}",
+        label=f"{grid.name}: {trace.title}" if trace.title != grid.name else grid.name,
         seed=options.seed,
         step_s=grid.step_s,
         start_s=grid.start_s,

@@ -100,3 +100,11 @@ def test_more_points_than_one_answer_may_hold(source: Source) -> None:
 
 def test_an_empty_range_gives_nothing(source: Source) -> None:
     assert len(source.fetch(query("sum(load)", 60, 0)).at_us) == 0
+
+
+def test_a_real_one_gives_every_series_with_its_labels(real_source: PrometheusSource) -> None:
+    found = real_source.fetch_series(query("load", 0, 60, 15))
+    assert len(found) > 1
+    assert len({tuple(sorted(one.labels.items())) for one in found}) == len(found)
+    total = sum(one.points.value for one in found)
+    assert list(total) == [33.0, 30.0, 31.0, 32.0, 33.0]

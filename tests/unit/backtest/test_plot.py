@@ -49,7 +49,8 @@ def test_a_study_has_frontiers_a_recommendation_and_a_plot(
 
 def frontier(name: str, rates: list[float], costs: list[float]) -> PolicyFrontier:
     labels = tuple(str(rate) for rate in rates)
-    return PolicyFrontier(name, labels, np.array(rates), np.array(costs), np.array(rates))
+    rate, cost = np.array(rates), np.array(costs)
+    return PolicyFrontier(name, labels, rate, cost, rate, rate[:, None], cost[:, None])
 
 
 def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
@@ -71,7 +72,7 @@ def test_the_plot_has_each_policys_curve_and_marks_its_own_runs(
         frontier("harmony", [0.01, 0.1], [80.0, 60.0]),
         frontier("hpa", [0.02, 0.2], [95.0, 65.0]),
     )
-    plot_study(Study(fleet, simple, results, curves, None), tmp_path / "f.png")
+    plot_study(Study(fleet, simple, results, curves, (), None), tmp_path / "f.png")
     (axis, *_) = drawn[0].axes
     *promises, harmony, own, hpa, rival = (
         [(float(x), float(y)) for x, y in np.asarray(line.get_xydata())] for line in axis.lines

@@ -17,7 +17,8 @@ def frontier(*points: tuple[float, float]) -> PolicyFrontier:
     """Settings from (violation rate, cost); a thousand workload-hours are replayed."""
     rate, cost_usd = np.array(points, dtype=float).T
     labels = tuple(str(i) for i in range(rate.size))
-    return PolicyFrontier("harmony", labels, rate, cost_usd, HOURS * rate)
+    blocks = rate[:, None], cost_usd[:, None]
+    return PolicyFrontier("harmony", labels, rate, cost_usd, HOURS * rate, *blocks)
 
 
 BENT = frontier((0.1, 30), (0.02, 35), (0.0, 100), (0.01, 40))

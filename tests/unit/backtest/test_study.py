@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from services.backtest.equal_violation import EqualViolation
 from services.backtest.recommend import Recommendation
 from services.backtest.run import Trained
 from services.backtest.study import PromiseResult, Study, run_study
@@ -44,7 +45,7 @@ def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words
 
 
 def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
-    found = Study(fleet, simple, (), (), None)
+    found = Study(fleet, simple, (), (), (), None)
     assert "No promise is recommended" in found.advice()
     assert found.to_json()["recommended"] is None
 
@@ -61,8 +62,11 @@ def test_what_cannot_be_studied_is_refused_before_anything_runs(fleet: Fleet) ->
 def test_the_document_has_the_figures_of_every_promise(fleet: Fleet, simple: Trained) -> None:
     result = PromiseResult(0.01, (scored("harmony", 90.0, 0.008), scored("hpa", 100.0, 0.009)))
     advised = Recommendation(0.02, 50.0, 3.0, "by hand")
-    document = Study(fleet, simple, (result,), (), advised).to_json()
+    matched = EqualViolation(0.01, "hpa", True, 0.9, 0.85, 0.95)
+    document = Study(fleet, simple, (result,), (), (matched,), advised).to_json()
     (run,) = document["runs"]
     assert (run["epsilon"], list(run["policies"])) == (0.01, ["harmony", "hpa"])
     assert run["verdict"] == result.verdict()
+    assert run["at_equal_violation"]["cost_ratio"] == 0.9
+    assert run["at_equal_violation"]["verdict"] == matched.sentence()
     assert (run["policies"]["hpa"]["cost_usd"], document["recommended"]["epsilon"]) == (100.0, 0.02)

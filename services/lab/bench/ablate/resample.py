@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from services.lab.bench.decide.frontier import MIN_RATE
+from services.backtest.equal_violation import MIN_RATE
 from services.simulator.fleet.arrays import FloatArray
 
 Sums = Mapping[str, Any]

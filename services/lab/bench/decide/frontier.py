@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from services.backtest.equal_violation import cost_at
 from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.grid_run import GridRun
 
 DAY_S = 86_400.0
-MIN_RATE = 1e-5
 MIN_BLOCKS = 10
 
 
@@ -76,20 +76,8 @@ class Curve:
     ratio: FloatArray
 
     def at(self, epsilon: float) -> float:
-        """Least cost ratio at a violation rate; NaN where no setting reaches it.
-
-        Between neighbours on the Pareto front: linear in the logarithm of the rate. Where even the
-        leanest setting violates less than asked, its cost.
-        """
-        order = np.lexsort((self.ratio, self.rate))
-        rate, ratio = self.rate[order], self.ratio[order]
-        best = np.minimum.accumulate(ratio)
-        is_front = np.concatenate([[True], best[1:] < best[:-1]])
-        rate, ratio = rate[is_front], ratio[is_front]
-        if rate[0] > epsilon:
-            return float("nan")
-        x = np.log(np.maximum(rate, MIN_RATE))
-        return float(np.interp(np.log(max(epsilon, MIN_RATE)), x, ratio))
+        """Least cost ratio at a violation rate; NaN where no setting reaches it."""
+        return cost_at(self.rate, self.ratio, epsilon)
 
 
 def curve(

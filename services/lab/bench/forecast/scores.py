@@ -10,7 +10,7 @@ import numpy.typing as npt
 from forecaster.dataset import Origins
 from forecaster.metrics import crps_of_quantiles, crps_of_samples, pinball, variogram_score
 from forecaster.predict import paths_by_rank, stratified
-from forecaster.quantiles import interpolation_matrix, mean_of
+from forecaster.quantiles import mean_of
 from services.lab.bench.forecast.arm import LEVELS, Prediction
 from services.lab.bench.forecast.task import BenchTask, Truth
 from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
@@ -114,10 +114,21 @@ def _coverage(quantiles: F32Array, truth: Truth) -> dict[str, float]:
     """Share of outcomes inside each central interval, over all windows, targets and steps."""
     found = {}
     for width in INTERVALS:
-        ends = interpolation_matrix(LEVELS, np.array([(1 - width) / 2, (1 + width) / 2]))
-        low, high = np.einsum("eq,bgqh->ebgh", ends, quantiles)
+        low, high = (_quantile(quantiles, level) for level in ((1 - width) / 2, (1 + width) / 2))
         found[f"{width:g}"] = _share((truth.actual >= low) & (truth.actual <= high), truth)
     return found
+
+
+def _quantile(quantiles: F32Array, level: float) -> FloatArray:
+    """(B, G, H) quantile at a level within the outermost two, linear between its neighbours.
+
+    In double precision and as a difference: of a constant forecast every quantile is that constant,
+    to the last bit, so that a constant demand lies inside.
+    """
+    right = int(np.clip(np.searchsorted(LEVELS, level), 1, LEVELS.size - 1))
+    share = (level - LEVELS[right - 1]) / (LEVELS[right] - LEVELS[right - 1])
+    low, high = (quantiles[:, :, k].astype(np.float64) for k in (right - 1, right))
+    return np.asarray(low + share * (high - low), dtype=float)
 
 
 def _path_scores(

@@ -19,9 +19,11 @@ from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.scaling import series_scale
 from forecaster.types import Series, series_from_rows
 from services.kernel.clock import make_rng
+from services.simulator.fleet import TraceError
 from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray, IntArray
 from services.simulator.fleet.resample import aligned, panel
-from services.simulator.fleet.trace_file import TraceError, TraceFile, read_trace
+from services.simulator.fleet.trace_file import TraceFile
+from services.simulator.measurements import ColumnChoice, read_file
 
 TRAIN_RATIO = 0.7
 VALIDATION_RATIO = 0.1
@@ -189,7 +191,7 @@ def load_task(
     Raises:
         TraceError: Unreadable file, or no workload long enough.
     """
-    trace = read_trace(path, demand)
+    trace = read_file(path, ColumnChoice(demand=demand)).trace
     found: list[Series] = []
     skipped: dict[str, str] = {}
     for one in _series(trace, protocol):

@@ -41,6 +41,7 @@ RESULT: dict[str, Any] = {
         {
             "epsilon": 0.01,
             "verdict": "Forecasting paid: 12.0% cheaper than hpa.",
+            "at_equal_violation": {"verdict": "At equal violation Harmony is cheaper than hpa."},
             "policies": {
                 "hpa": {"cost_usd": 120.0, "violation_rate": 0.02, "setting": "target 60 %"},
                 "harmony": {"cost_usd": 105.0, "violation_rate": 0.008, "setting": "not tuned"},
@@ -91,7 +92,8 @@ def test_a_backtest_from_its_form_to_its_verdict(deps: AdminDeps, database: Engi
         page = human.get(path).text
         for words in (
             "At a promise of 1 %",
-            "Forecasting paid: 12.0% cheaper than HPA.",
+            "As deployed: Forecasting paid: 12.0% cheaper than HPA.",
+            "At equal violation Harmony is cheaper than HPA.",
             "Recommended promise: 0.40%",
             "over the promise",
             f'data-api="/v1/frontier?backtest_id={operation}"',

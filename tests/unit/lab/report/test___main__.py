@@ -16,7 +16,7 @@ def test_a_bad_file_is_one_line_and_exit_2(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, "--data", str(tmp_path / "no.parquet")) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 1
-    assert "no trace file" in captured.err
+    assert "no file at" in captured.err
 
 
 def test_a_wrong_risk_is_exit_2(monkeypatch, capsys):

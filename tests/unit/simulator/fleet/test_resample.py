@@ -7,7 +7,8 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from services.simulator.fleet import TraceError, TraceOptions, load_trace
+from services.simulator.fleet import TraceError, TraceOptions
+from services.simulator.measurements import load_trace
 from tests.unit.simulator.fleet.traces import SHORT, START, write
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.simulator.fleet import TraceOptions, load_trace
+from services.simulator.fleet import TraceOptions
+from services.simulator.measurements import ColumnChoice, load_trace
 from tests.unit.simulator.fleet.traces import SHORT, START, write
 
 
@@ -31,8 +32,8 @@ def test_a_good_file(tmp_path, wavy):
 
 def test_demand_can_be_named_without_metadata(tmp_path, wavy):
     path = write(tmp_path, wavy, metadata=False)
-    options = TraceOptions(demand="l1_requests", replay_hours=1, min_history_steps=20)
-    assert load_trace(path, options).fleet.workloads[0].demand == "l1_requests"
+    choice = ColumnChoice(demand="l1_requests")
+    assert load_trace(path, SHORT, choice).fleet.workloads[0].demand == "l1_requests"
 
 
 def test_unusable_workloads_are_dropped_with_a_reason(tmp_path, wavy):

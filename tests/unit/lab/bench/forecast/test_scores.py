@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from forecaster.quantiles import interpolation_matrix
 from services.lab.bench.forecast.arm import LEVELS, Prediction
-from services.lab.bench.forecast.scores import score
+from services.lab.bench.forecast.scores import _coverage, score
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
 
 
@@ -49,6 +50,20 @@ def test_coverage_counts_outcomes_inside(task: BenchTask) -> None:
     assert figures(task, around(task, 4.0))["coverage"]["0.5"] == 1.0
     assert figures(task, around(task, 0.1, shift=5.0))["coverage"]["0.99"] == 0.0
     assert figures(task, around(task, 0.1, shift=5.0))["coverage_upper"]["0.9"] == 1.0
+
+
+@pytest.mark.parametrize("value", [103.31339, 78.3455, 109.60577])
+def test_a_constant_lies_inside_every_interval_around_it(task: BenchTask, value: float) -> None:
+    shape = (
+        task.test_origins().which.size,
+        len(task.target_names),
+        LEVELS.size,
+        task.window.horizon,
+    )
+    truth = task.truth(task.test_origins())
+    actual = np.full(truth.actual.shape, value, dtype=np.float32)
+    found = _coverage(np.full(shape, value, dtype=np.float32), replace(truth, actual=actual))
+    assert set(found.values()) == {1.0}
 
 
 def test_coverage_of_honest_quantiles_is_nominal(task: BenchTask) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from services.lab.bench.forecast.task import Protocol, load_task
-from services.simulator.fleet.trace_file import TraceError
+from services.simulator.fleet import TraceError
 
 N_STEPS = 1000
 Write = Callable[..., Path]

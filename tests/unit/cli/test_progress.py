@@ -9,8 +9,8 @@ import pytest
 import torch
 from rich.console import Console
 
-from services.cli.bench import progress as module
-from services.cli.bench.progress import one_thread, progress
+from services.cli import progress as module
+from services.cli.progress import one_thread, progress
 
 
 @pytest.fixture
@@ -48,3 +48,17 @@ def test_every_line_begins_with_the_prefix(shown: StringIO) -> None:
 def test_torch_computes_in_one_thread() -> None:
     one_thread()
     assert torch.get_num_threads() == 1
+
+
+def test_without_a_terminal_it_is_a_line_now_and_then(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seconds = iter([0.0, 1.0, 2.0, 7.5])  # when it begins, then at each thing that is told
+    monkeypatch.setattr(module, "console", Console(file=StringIO(), width=80))
+    monkeypatch.setattr(module.time, "monotonic", lambda: next(seconds))
+    with progress("mine") as tell:
+        for text in ("reading", "training", "replaying"):
+            tell(text)
+    told = capsys.readouterr()
+    assert told.err.splitlines() == ["     1 s  mine: reading", "     8 s  mine: replaying"]
+    assert told.out == ""

@@ -1,0 +1,146 @@
+"""What the same share of time out of SLA costs under Harmony and under its best rival.
+
+Rates and costs as deployed differ at once, and nobody can weigh one against the other. At equal
+violation only the cost differs. Each policy is read off its own frontier, all of them with
+hindsight: which setting reaches the rate is known only after the replay.
+
+Shapes: G settings, B blocks of the replay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from services.backtest.frontier import PolicyFrontier
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.policies.rivals import HARMONY
+
+MIN_RATE = 1e-5
+ROUNDING = 1e-9
+"""Sums of shares may be so far off."""
+N_RESAMPLES = 400
+INTERVAL = (0.05, 0.95)
+REFERENCES = (HARMONY, "oracle")
+"""Frontiers that are no rivals."""
+
+
+@dataclass(frozen=True, slots=True)
+class EqualViolation:
+    """Harmony and the best rival at one share of time out of SLA.
+
+    Attributes:
+        epsilon: The share.
+        rival: The rival that is cheapest there; None where none reaches it.
+        is_reached: Harmony reaches it.
+        ratio: Harmony's cost over the rival's; None where one of both does not reach the share.
+        low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay.
+        high: Its upper end.
+    """
+
+    epsilon: float
+    rival: str | None
+    is_reached: bool
+    ratio: float | None
+    low: float | None
+    high: float | None
+
+    def sentence(self) -> str:
+        """The comparison in words; nothing is claimed where the interval holds 1."""
+        at = f"At equal violation ({self.epsilon:.2%} of time out of SLA)"
+        if self.ratio is None or self.low is None or self.high is None:
+            own = "Harmony reached it" if self.is_reached else "no setting of Harmony reached it"
+            other = f"{self.rival} did" if self.rival else "no setting of a rival did"
+            return f"{at}: {own}, {other}."
+        between = f"90 % interval {self.low - 1.0:+.1%} to {self.high - 1.0:+.1%}"
+        change = f"{self.ratio - 1.0:+.1%} against {self.rival} ({between})"
+        if self.high < 1.0:
+            return f"{at} Harmony is cheaper: {change}."
+        if self.low > 1.0:
+            return f"{at} Harmony is dearer: {change}."
+        return f"{at} no difference is shown: {change}."
+
+    def to_json(self) -> dict[str, Any]:
+        """For the document of `--json`."""
+        return {
+            "epsilon": self.epsilon,
+            "rival": self.rival,
+            "cost_ratio": _rounded(self.ratio),
+            "cost_ratio_low": _rounded(self.low),
+            "cost_ratio_high": _rounded(self.high),
+        }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def cost_at(rate: FloatArray, cost: FloatArray, epsilon: float) -> float:
+    """Least cost at a violation rate; NaN where no setting reaches it.
+
+    Between neighbours on the Pareto front: linear in the logarithm of the rate. Where even the
+    leanest setting violates less than asked, its cost.
+
+    Args:
+        rate: (G,) share of time out of SLA of each setting.
+        cost: (G,) its cost.
+        epsilon: The rate.
+    """
+    order = np.lexsort((cost, rate))
+    rate, cost = rate[order], cost[order]
+    best = np.minimum.accumulate(cost)
+    is_front = np.concatenate([[True], best[1:] < best[:-1]])
+    rate, cost = rate[is_front], cost[is_front]
+    if rate[0] > epsilon * (1.0 + ROUNDING):
+        return float("nan")
+    x = np.log(np.maximum(rate, MIN_RATE))
+    return float(np.interp(np.log(max(epsilon, MIN_RATE)), x, cost))
+
+
+def at_equal_violation(
+    frontiers: Sequence[PolicyFrontier], epsilon: float, rng: np.random.Generator
+) -> EqualViolation:
+    """Compare Harmony with the rival that is cheapest at one rate.
+
+    The interval resamples blocks of the replay, the same for both policies, with the rival picked
+    on the whole replay.
+
+    Args:
+        frontiers: Harmony's and its rivals'.
+        epsilon: Share of time out of SLA.
+        rng: For the resamples.
+    """
+    own = next(one for one in frontiers if one.name == HARMONY)
+    rivals = [one for one in frontiers if one.name not in REFERENCES]
+    costs = {one.name: cost_at(one.rate, one.cost_usd, epsilon) for one in rivals}
+    reached = {name: cost for name, cost in costs.items() if np.isfinite(cost)}
+    best = min(reached, key=lambda name: reached[name], default=None)
+    own_cost = cost_at(own.rate, own.cost_usd, epsilon)
+    if not np.isfinite(own_cost):
+        return EqualViolation(epsilon, best, False, None, None, None)
+    if best is None:
+        return EqualViolation(epsilon, None, True, None, None, None)
+    rival = next(one for one in rivals if one.name == best)
+    low, high = np.nanquantile(_resampled(own, rival, epsilon, rng), INTERVAL)
+    ratio = own_cost / reached[best]
+    return EqualViolation(epsilon, best, True, ratio, float(low), float(high))
+
+
+def _resampled(
+    own: PolicyFrontier, rival: PolicyFrontier, epsilon: float, rng: np.random.Generator
+) -> FloatArray:
+    """(N,) cost ratios; a resample in which one of both misses the rate counts as against it."""
+    n_blocks = own.block_rate.shape[1]
+    found = np.empty(N_RESAMPLES)
+    for k in range(N_RESAMPLES):
+        weight = np.bincount(rng.integers(0, n_blocks, n_blocks), minlength=n_blocks)
+        ours, theirs = (
+            cost_at(one.block_rate @ weight, one.block_cost_usd @ weight, epsilon)
+            for one in (own, rival)
+        )
+        missed = np.inf if np.isnan(ours) else 0.0
+        found[k] = missed if np.isnan(ours) or np.isnan(theirs) else ours / theirs
+    return found

@@ -1,0 +1,66 @@
+"""Times of rows in whatever form they come, as milliseconds since the epoch."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+
+from services.simulator.fleet.arrays import IntArray
+from services.simulator.fleet.trace_metadata import TraceError
+
+_UNITS = ((1e17, 1e-6), (1e14, 1e-3), (1e11, 1.0), (0.0, 1e3))
+"""Smallest number that is taken for ns, µs, ms and s since the epoch, and its factor to ms."""
+
+
+def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
+    """(N,) milliseconds since the epoch; times without a zone are UTC.
+
+    Args:
+        column: Timestamps, dates, text of ISO 8601, or numbers since the epoch.
+        name: Its name, for messages.
+        label: What the table is called, for messages.
+
+    Raises:
+        TraceError: A row has no time, or one that cannot be read.
+    """
+    if column.null_count:
+        raise TraceError(f"{label}: column {name!r} has {column.null_count} rows without a time")
+    kind = column.type
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _of_timestamps(column)
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind):
+        return _of_numbers(np.asarray(column.to_numpy(), dtype=float), name, label)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return _of_text(column.to_pylist(), name, label)
+    raise TraceError(f"{label}: column {name!r} is {kind}, must be a time")
+
+
+def _of_timestamps(column: pa.ChunkedArray) -> IntArray:
+    zone = getattr(column.type, "tz", None)
+    target = pa.timestamp("ms", tz=zone)
+    millis = column.cast(target, safe=False).cast(pa.int64())
+    return np.asarray(millis.to_numpy(), dtype=np.int64)
+
+
+def _of_numbers(values: np.ndarray, name: str, label: str) -> IntArray:
+    if not np.all(np.isfinite(values) & (values >= 0)):
+        raise TraceError(f"{label}: column {name!r} has numbers that are no times since the epoch")
+    factor = next(factor for least, factor in _UNITS if float(np.median(values)) >= least)
+    return np.asarray(np.rint(values * factor), dtype=np.int64)
+
+
+def _of_text(texts: list[str], name: str, label: str) -> IntArray:
+    millis = np.empty(len(texts), dtype=np.int64)
+    for row, text in enumerate(texts):
+        try:
+            at = datetime.fromisoformat(text.strip())
+        except ValueError as error:
+            raise TraceError(
+                f"{label}: column {name!r}, row {row + 1}: {text[:40]!r} is no time; "
+                "right is e.g. 2026-01-31T23:59:00Z"
+            ) from error
+        aware = at if at.tzinfo else at.replace(tzinfo=UTC)
+        millis[row] = round(aware.timestamp() * 1000)
+    return millis

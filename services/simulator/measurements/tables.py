@@ -1,0 +1,91 @@
+"""Reads a table from a CSV, JSON or parquet file, whatever its columns are called."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv as pa_csv
+import pyarrow.json as pa_json
+import pyarrow.parquet as pq
+
+from services.simulator.fleet.trace_metadata import TraceError
+
+DELIMITERS = ",;\t|"
+_SNIFFED_BYTES = 64_000
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table in a file; its name says of which kind it is.
+
+    Args:
+        path: `.csv`, `.tsv` (also with `.gz`), `.jsonl`, `.ndjson`, `.json` or `.parquet`.
+
+    Raises:
+        TraceError: There is no such file, it is of another kind, cannot be read or has no rows.
+    """
+    if not path.is_file():
+        raise TraceError(f"no file at {path}; give a {', '.join(READERS)} file")
+    kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "").lower()
+    if kind not in READERS:
+        raise TraceError(f"{path.name}: its name must end in one of {', '.join(READERS)}")
+    try:
+        table = READERS[kind](path)
+    except (pa.ArrowException, OSError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise TraceError(f"{path.name} is not a readable {kind[1:]} file: {reason}") from error
+    if table.num_rows == 0:
+        raise TraceError(f"{path.name} has no rows")
+    return table
+
+
+def _content(path: Path) -> bytes:
+    data = path.read_bytes()
+    return gzip.decompress(data) if path.suffix == ".gz" else data
+
+
+def _read_csv(path: Path) -> pa.Table:
+    content = _content(path)
+    start = content[:_SNIFFED_BYTES].decode("utf-8-sig", errors="replace")
+    header = start.splitlines()[0] if start.strip() else ""
+    delimiter = max(DELIMITERS, key=header.count)
+    names = next(csv.reader([header], delimiter=delimiter), [])
+    if names and all(_is_number(name) for name in names):
+        raise ValueError(f"the first line must name the columns, found {header[:60]!r}")
+    options = pa_csv.ParseOptions(delimiter=delimiter)
+    return pa_csv.read_csv(io.BytesIO(content), parse_options=options)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _read_json(path: Path) -> pa.Table:
+    """One object per line, or one array of objects."""
+    content = _content(path)
+    if content.lstrip()[:1] != b"[":
+        return pa_json.read_json(io.BytesIO(content))
+    rows = json.loads(content)
+    if not all(isinstance(row, dict) for row in rows):
+        raise ValueError("an array must hold objects, e.g. [{...}, {...}]")
+    return pa.Table.from_pylist(rows)
+
+
+READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": _read_json,
+    ".parquet": pq.read_table,
+}
+"""Suffix -> reader."""

@@ -1,0 +1,98 @@
+"""Costs at equal violation: by hand, in words, and an interval that covers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from services.backtest.equal_violation import EqualViolation, at_equal_violation, cost_at
+from services.backtest.frontier import PolicyFrontier
+from services.simulator.fleet.arrays import FloatArray
+
+
+def frontier(name: str, block_rate: FloatArray, block_cost: FloatArray) -> PolicyFrontier:
+    rate, cost = block_rate.sum(axis=1), block_cost.sum(axis=1)
+    labels = tuple(str(r) for r in rate)
+    return PolicyFrontier(name, labels, rate, cost, rate, block_rate, block_cost)
+
+
+def even(name: str, *points: tuple[float, float], n_blocks: int = 10) -> PolicyFrontier:
+    """Every block adds the same."""
+    rate, cost = np.array(points, dtype=float).T
+    ones = np.ones(n_blocks) / n_blocks
+    return frontier(name, np.outer(rate, ones), np.outer(cost, ones))
+
+
+def compared(*found: PolicyFrontier, epsilon: float = 0.01) -> EqualViolation:
+    return at_equal_violation(found, epsilon, np.random.default_rng(0))
+
+
+def test_between_two_settings_the_cost_is_linear_in_the_logarithm_of_the_rate() -> None:
+    rate, cost = np.array([0.001, 0.1, 0.01]), np.array([100.0, 60.0, 90.0])
+    assert cost_at(rate, cost, 0.01) == pytest.approx(90.0)
+    assert cost_at(rate, cost, 0.1) == pytest.approx(60.0)
+    assert cost_at(rate[:2], cost[:2], 0.01) == pytest.approx(80.0)
+    assert cost_at(rate, cost, 0.5) == 60.0
+    assert np.isnan(cost_at(rate, cost, 0.0005))
+
+
+def test_the_rival_is_the_cheapest_that_reaches_the_rate() -> None:
+    found = compared(
+        even("harmony", (0.01, 80.0)),
+        even("hpa", (0.01, 100.0)),
+        even("kpa", (0.02, 10.0)),
+        even("oracle", (0.0, 1.0)),
+    )
+    assert (found.rival, found.ratio) == ("hpa", pytest.approx(0.8))
+    assert (found.low, found.high) == (pytest.approx(0.8), pytest.approx(0.8))
+    assert "Harmony is cheaper: -20.0% against hpa" in found.sentence()
+
+
+def test_who_reaches_the_rate_is_said() -> None:
+    ours, theirs = even("harmony", (0.01, 80.0)), even("hpa", (0.05, 60.0))
+    assert "Harmony reached it, no setting of a rival did" in compared(ours, theirs).sentence()
+    ours, theirs = even("harmony", (0.05, 80.0)), even("hpa", (0.01, 60.0))
+    assert "no setting of Harmony reached it, hpa did" in compared(ours, theirs).sentence()
+    assert compared(ours, theirs).to_json()["cost_ratio"] is None
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "words"),
+    [(0.9, 0.99, "is cheaper"), (0.9, 1.1, "no difference is shown"), (1.01, 1.2, "is dearer")],
+)
+def test_nothing_is_claimed_that_the_interval_does_not_show(
+    low: float, high: float, words: str
+) -> None:
+    assert words in EqualViolation(0.01, "hpa", True, (low + high) / 2, low, high).sentence()
+
+
+def test_the_interval_covers_what_other_replays_give() -> None:
+    """Costs of blocks vary by chance: nine of ten intervals hold the true ratio, or nearly."""
+    rng = np.random.default_rng(3)
+    held = 0
+    for _ in range(100):
+        own, rival = (
+            frontier(name, np.full((1, 20), 0.0005), mean * rng.lognormal(0, 0.3, (1, 20)))
+            for name, mean in (("harmony", 0.9), ("hpa", 1.0))
+        )
+        found = at_equal_violation((own, rival), 0.01, rng)
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 0.9 <= found.high
+    assert 80 <= held <= 98
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.floats(1e-4, 0.3), st.floats(1, 1e4)), min_size=1, max_size=12),
+    st.floats(1e-3, 0.2),
+    st.floats(1e-3, 0.2),
+)
+def test_a_looser_promise_never_costs_more(
+    points: list[tuple[float, float]], one: float, other: float
+) -> None:
+    rate, cost = np.array(points).T
+    tight, loose = sorted((one, other))
+    dear, cheap = cost_at(rate, cost, tight), cost_at(rate, cost, loose)
+    assert np.isnan(dear) or cheap <= dear + 1e-9 * dear

@@ -1,0 +1,51 @@
+"""Columns are found by name or by kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from services.simulator.fleet import TraceError
+from services.simulator.measurements import ColumnChoice, read_file
+from tests.unit.simulator.measurements.texts import csv, lines, stamps
+
+
+@pytest.mark.parametrize(
+    ("header", "demand"),
+    [("ts,rps", "rps"), ("ds,y", "y"), ("time,my_metric", "my_metric"), ("Timestamp,QPS", "QPS")],
+)
+def test_one_service_is_named_by_its_file(tmp_path: Path, header: str, demand: str) -> None:
+    path = csv(tmp_path, f"{header}\n" + lines(stamps(5), [1, 2, 3, 4, 5]))
+    found = read_file(path)
+    (series,) = found.trace.series
+    assert (series.workload, found.trace.demand, found.trace.interval_s) == ("mine", demand, 60)
+    assert series.values[:, 0].tolist() == [1, 2, 3, 4, 5]
+    assert f"demand {demand!r}" in found.said[0]
+
+
+def test_the_columns_of_nixtla_are_known(tmp_path: Path) -> None:
+    rows = "".join(f"{w},{at},{k}\n" for w in ("a", "b") for k, at in enumerate(stamps(3)))
+    found = read_file(csv(tmp_path, "unique_id,ds,y\n" + rows))
+    assert [s.workload for s in found.trace.series] == ["a", "b"]
+    assert "(2)" in found.said[0]
+
+
+def test_other_numbers_are_indicators_too(tmp_path: Path) -> None:
+    text = "ts;id;rps;l3_gpu_busy\n" + "\n".join(f"{at};a;1.5;0.5" for at in stamps(4))
+    trace = read_file(csv(tmp_path, text)).trace
+    assert [(c.name, c.level) for c in trace.columns] == [("rps", 1), ("l3_gpu_busy", 3)]
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        (ColumnChoice(time="when"), "--time=when: mine.csv has the columns ts, id, rps"),
+        (ColumnChoice(workload="who"), "--id=who"),
+        (ColumnChoice(demand="id"), "the demand 'id' is string, must be numbers"),
+    ],
+)
+def test_a_named_column_must_be_there(tmp_path: Path, choice: ColumnChoice, words: str) -> None:
+    path = csv(tmp_path, "ts,id,rps\n2026-01-05,a,1\n")
+    with pytest.raises(TraceError, match=words):
+        read_file(path, choice)

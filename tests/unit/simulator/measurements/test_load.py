@@ -1,0 +1,106 @@
+"""Measurements as they come: what is found out, and one clear line for what cannot be used."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from services.simulator.fleet import TraceError, TraceOptions
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.measurements import load_trace, read_file
+from tests.unit.simulator.fleet.traces import SHORT, write
+from tests.unit.simulator.measurements.texts import csv
+
+Series = dict[str, FloatArray]
+
+
+@pytest.fixture
+def wavy() -> Series:
+    t = np.arange(300.0)
+    return {"svc/a": 50 + 20 * np.sin(t / 9), "svc/b": 90 + 30 * np.cos(t / 7)}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("when,rps\nnoon,1\n", "Say --time COLUMN, one of when, rps"),
+        ("ts,a,b\n2026-01-05,x,y\n", "Say --id COLUMN, one of a, b"),
+        ("ts,p,q\n2026-01-05,1,2\n", "Say --demand COLUMN, one of p, q"),
+        ("ts,id\n2026-01-05,a\n", "no column of numbers"),
+        ("ts,rps\nyesterday,1\n", "row 1: 'yesterday' is no time"),
+        ("ts,rps\n,1\n2026-01-05,2\n", "1 rows without a time"),
+        ("1,2\n3,4\n", "first line must name the columns"),
+        ("ts,rps\n", "has no rows"),
+        ("ts,rps\n2026-01-05,1\n2026-01-05,2\n", "several rows at 2026-01-05"),
+        ("ts,rps\n2026-01-05,1\n", "one row per workload"),
+    ],
+)
+def test_what_cannot_be_used_is_said_in_a_line(tmp_path: Path, text: str, words: str) -> None:
+    with pytest.raises(TraceError) as caught:
+        read_file(csv(tmp_path, text))
+    assert words in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+class TestBadFiles:
+    def refuse(self, path: Path, match: str, options: TraceOptions = SHORT) -> None:
+        with pytest.raises(TraceError, match=match) as caught:
+            load_trace(path, options)
+        assert "\n" not in str(caught.value)
+
+    def test_missing(self, tmp_path: Path) -> None:
+        self.refuse(tmp_path / "no.parquet", "no file at")
+
+    def test_another_kind(self, tmp_path: Path) -> None:
+        self.refuse(csv(tmp_path, "x", "mine.xlsx"), "must end in one of .csv")
+
+    def test_not_parquet(self, tmp_path: Path) -> None:
+        self.refuse(csv(tmp_path, "hello", "t.parquet"), "not a readable parquet")
+
+    def test_truncated(self, tmp_path: Path, wavy: Series) -> None:
+        path = write(tmp_path, wavy)
+        path.write_bytes(path.read_bytes()[:-200])
+        self.refuse(path, "not a readable parquet")
+
+    def test_broken_metadata(self, tmp_path: Path, wavy: Series) -> None:
+        path = write(tmp_path, wavy)
+        path.with_suffix(".json").write_text("{")
+        self.refuse(path, "not valid JSON")
+
+    def test_no_metadata_and_no_usual_name(self, tmp_path: Path, wavy: Series) -> None:
+        self.refuse(write(tmp_path, wavy, metadata=False), "--demand")
+
+    def test_too_short(self, tmp_path: Path, wavy: Series) -> None:
+        self.refuse(write(tmp_path, wavy), "too short", TraceOptions(replay_hours=4.9))
+
+    def test_repeated_rows(self, tmp_path: Path, wavy: Series) -> None:
+        path = write(tmp_path, wavy)
+        table = pq.read_table(path)
+        pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), path)
+        self.refuse(path, "several rows at")
+
+    def test_empty(self, tmp_path: Path) -> None:
+        self.refuse(write(tmp_path, {}), "no rows")
+
+    def test_nothing_usable(self, tmp_path: Path) -> None:
+        self.refuse(write(tmp_path, {"z": np.zeros(300)}), "no workload can be replayed")
+
+    def test_wrong_options(self) -> None:
+        with pytest.raises(TraceError, match="replay_hours"):
+            TraceOptions(replay_hours=0)
+
+
+def test_one_time_off_the_grid_does_not_stop_a_study(tmp_path: Path, wavy: Series) -> None:
+    path = write(tmp_path, wavy)
+    table = pq.read_table(path)
+    times = table["timestamp"].to_pylist()
+    times[3] += timedelta(seconds=11)
+    column = pa.array(times, pa.timestamp("ms", tz="UTC"))
+    pq.write_table(table.set_column(0, "timestamp", column), path)
+    fleet = load_trace(path, SHORT).fleet
+    np.testing.assert_allclose(fleet.demand[0], wavy["svc/a"].astype(np.float32), rtol=1e-6)
