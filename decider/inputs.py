@@ -113,7 +113,8 @@ def inputs_to_bytes(
         forecast: What the request has of a forecast that is stored: whoever replays brings it
             again. None: paths and quantiles are kept with the inputs.
     """
-    part = _seen(slice_request(request, row, decision), decision, config, now_s)
+    part = slice_request(request, row, decision)
+    seen = _seen(part, decision, config, now_s)
     header: dict[str, Any] = {
         "format": FORMAT,
         "now_s": now_s,
@@ -125,14 +126,14 @@ def inputs_to_bytes(
         header["forecast"] = {"digest": forecast.digest(), "further": list(forecast.further)}
     is_apart = forecast is not None
     if decision.pools is None:
-        fields, tensors = _row_to_parts(part, 0, is_apart=is_apart)
+        fields, tensors = _row_to_parts(part, 0, seen[0], is_apart=is_apart)
         header |= fields
     else:
         names = [count.name for count in decision.pools.counts]
         header |= {"row": names.index(decision.pools.name), "pools": []}
         tensors = {}
         for i in range(len(names)):
-            fields, of_row = _row_to_parts(part, i, is_apart=is_apart)
+            fields, of_row = _row_to_parts(part, i, seen[i], is_apart=is_apart)
             header["pools"].append(fields)
             tensors |= {of_pool(i, name): values for name, values in of_row.items()}
         response = part.responses[0] if part.responses else None
@@ -143,8 +144,8 @@ def inputs_to_bytes(
 
 def _seen(
     part: ShardRequest, decision: Decision, config: DecideConfig, now_s: float
-) -> ShardRequest:
-    """The part without the history that its decision does not look at.
+) -> list[WorkloadInput]:
+    """The workloads of a part without the history that its decision does not look at.
 
     Guards look at scalings and earlier counts within their windows. Planned on its forecast, a
     decision looks at the newest demand alone; below that rung the whole of it counts.
@@ -152,10 +153,7 @@ def _seen(
     n_last = None
     if decision.rung in (FORECAST, LAST_FORECAST):
         n_last = max(1, round(config.fallback.last_demand_s / part.step_s))
-    workloads = tuple(
-        replace(one, history=_seen_history(one, n_last, now_s)) for one in part.workloads
-    )
-    return replace(part, workloads=workloads)
+    return [replace(one, history=_seen_history(one, n_last, now_s)) for one in part.workloads]
 
 
 def _seen_history(workload: WorkloadInput, n_last: int | None, now_s: float) -> History:
@@ -176,10 +174,10 @@ def _seen_history(workload: WorkloadInput, n_last: int | None, now_s: float) -> 
 
 
 def _row_to_parts(
-    part: ShardRequest, row: int, *, is_apart: bool
+    part: ShardRequest, row: int, seen: WorkloadInput, *, is_apart: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Header fields and arrays of one row; without those of its forecast if it is kept apart."""
-    workload, response = asdict(part.workloads[row]), part.response(row)
+    workload, response = asdict(seen), part.response(row)
     _drop_unused(workload)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
