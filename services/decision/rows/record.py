@@ -8,11 +8,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 
 from decider import (
     DecideConfig,
     Decision,
+    ForecastArrays,
     decision_bytes,
     decision_summary,
     decision_to_dict,
@@ -139,14 +141,24 @@ def inputs_row(
 
     A forecast without numbers has nothing that could be taken from it again.
     """
-    further, forecast = made.member.spec.further_loads, None
-    if forecast_rung(made.forecast):
-        forecast = to_forecast_arrays(made.forecast, further, has_pools=made.has_pools)
+    forecast = _forecast_of(prepared, made) if forecast_rung(made.forecast) else None
     now_s = stamp.decided_at.timestamp()
     inputs = inputs_to_bytes(
         prepared.request, made.at[0], made.decisions[0], stamp.config, now_s, forecast
     )
     return stamp.decision_id, made.forecast["origin_at"], inputs
+
+
+def _forecast_of(prepared: Prepared, made: ServiceDecision) -> ForecastArrays:
+    """What the decision took from its forecast: as `to_forecast_arrays` of it, not made twice."""
+    further = made.member.spec.further_loads
+    if made.has_pools:
+        return to_forecast_arrays(made.forecast, further, has_pools=True)
+    (row,) = made.rows
+    steps = prepared.request.steps(made.at[0])
+    if row.further is None:
+        return ForecastArrays(row.paths[None], (), steps)
+    return ForecastArrays(np.concatenate([row.paths[None], row.further]), further, steps)
 
 
 def decision_row(made: ServiceDecision, stamp: DecisionStamp) -> tuple[Any, ...]:
