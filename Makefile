@@ -74,7 +74,7 @@ test-random: install ## Properties with new examples, EXAMPLES of each (1000); s
 test-cluster: install ## Kubernetes conformance: KUBECONFIG's cluster, or the simulated one
 	$(BIN)/python -m pytest tests/contract/kubernetes_api $(ARGS)
 
-simulate: install ## Simulate the operator under faults: SEEDS seeds (10000), or SEED alone with its last effects
+simulate: install ## Simulate the operator under faults: SEEDS=a..b (0..9999), goes on where it was stopped; or SEED alone
 	$(BIN)/python -m tests.simulation.run --workers $(WORKERS) $(if $(SEED),--seed $(SEED),--seeds $(SEEDS)) $(ARGS)
 
 bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) into build/bench

@@ -28,7 +28,7 @@ from decider.belief.response_model import (
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
-from decider.decide import decide_shard
+from decider.decide import BudgetView, GrantedShard, decide_shard, grant_shard, plan_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
@@ -37,6 +37,7 @@ from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
+from decider.recording import PlannedShard
 from decider.replay import (
     ForecastNeed,
     decision_bytes,
@@ -114,6 +115,7 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "BudgetView",
     "Control",
     "CurveDraws",
     "DecideConfig",
@@ -130,6 +132,7 @@ __all__ = [
     "FloatArray",
     "ForecastArrays",
     "ForecastNeed",
+    "GrantedShard",
     "GuardStep",
     "Hardware",
     "History",
@@ -143,6 +146,7 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "PlannedShard",
     "PoolCount",
     "PoolPlace",
     "PoolRecord",
@@ -188,12 +192,14 @@ __all__ = [
     "fit_misses",
     "fit_response",
     "forecast_of",
+    "grant_shard",
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
+    "plan_shard",
     "pool_response",
     "predictive_draws",
     "prior_draws",

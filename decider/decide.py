@@ -3,22 +3,25 @@
 ladder -> plan -> reactive floor -> guards -> fleet budget and mix of variants -> record. Pure: no
 clock, no I/O, no randomness; the same request gives the same decisions, byte for byte, in any
 shard.
+
+What goes before the budget does not depend on who holds what of it: a shard is planned once
+(`plan_shard`), and granted as often as what the others hold turns out to be different
+(`grant_shard`).
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.pools import keep_promises
-from decider.budget.reasons import Draft, Grant, name_reason
+from decider.budget.reasons import Draft, Grant
 from decider.config import DecideConfig
 from decider.errors import require
-from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
-from decider.fleet_types import FleetVerdict
+from decider.fleet_types import Elsewhere
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
 from decider.planning.fallback import (
@@ -29,13 +32,41 @@ from decider.planning.fallback import (
     stand_together,
 )
 from decider.planning.guards import GuardInput, apply_guards
-from decider.planning.outlook import Outlook, look_ahead
+from decider.planning.outlook import look_ahead
 from decider.planning.quiet import quiet_counts
-from decider.planning.risk import next_multiplier, reactive_floor
-from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
+from decider.planning.risk import reactive_floor
+from decider.recording import PlannedShard, record
+from decider.result import Decision
 from decider.tables.backlog import counted_waiting
-from decider.tables.candidates import effective_bounds
-from decider.types import IntArray, ShardRequest, WorkloadInput
+from decider.types import ShardRequest, WorkloadInput
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetView:
+    """The GPU budgets and who else holds what of them, as `ShardRequest` says of both.
+
+    Attributes:
+        gpu_budgets: GPUs by type; None: it could not be read; a type not listed has no budget.
+        elsewhere: The workloads that are not decided on now, by type.
+    """
+
+    gpu_budgets: Mapping[str, int | None] = field(default_factory=dict)
+    elsewhere: Mapping[str, Elsewhere] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GrantedShard:
+    """What the budgets left of a plan.
+
+    Attributes:
+        grants: W grants.
+        mixes: Those of the rows that have variants.
+        decisions: W decisions.
+    """
+
+    grants: tuple[Grant, ...]
+    mixes: Mapping[int, MixGrant]
+    decisions: tuple[Decision, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,22 +114,21 @@ def decide_shard(
     Returns:
         W decisions in the request's order.
     """
+    planned = plan_shard(request, config, now_s, valid_for_s)
+    return grant_shard(planned, BudgetView(request.gpu_budgets, request.elsewhere)).decisions
+
+
+def plan_shard(
+    request: ShardRequest, config: DecideConfig, now_s: float, valid_for_s: float | None = None
+) -> PlannedShard:
+    """Plan a shard up to what the GPU budgets leave of it; arguments as `decide_shard`.
+
+    The request's own budgets are not looked at.
+    """
     require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
     capacity = request.capacity_draws.mean(axis=1)
     time = DecisionTime(now_s, request.step_s)
-    standings = [
-        stand(
-            w, request.paths[row], time, float(capacity[row]), config.fallback, request.further(row)
-        )
-        for row, w in enumerate(request.workloads)
-    ]
-    for rows in request.services().values():
-        pools = [request.workloads[row] for row in rows]
-        alone = [standings[row] for row in rows]
-        loads = [float(capacity[row]) for row in rows]
-        together = stand_together(pools, alone, time, loads, config.fallback)
-        for row, standing in zip(rows, together, strict=True):
-            standings[row] = standing
+    standings = _standings(request, time, config)
     outlook = look_ahead(request, standings, config)
     first, quiet = outlook.first(), quiet_counts(request, standings, config)
     drafts = [
@@ -115,20 +145,74 @@ def decide_shard(
         )
         for row, w in enumerate(request.workloads)
     ]
-    shard = DraftedShard(request, outlook, standings, drafts)
+    valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
+    drafted = DraftedShard(request, outlook, standings, drafts)
+    return PlannedShard.of(drafted, config, now_s, valid_until_s)
+
+
+def grant_shard(
+    planned: PlannedShard, view: BudgetView, earlier: GrantedShard | None = None
+) -> GrantedShard:
+    """Decisions of a plan under the GPU budgets.
+
+    Args:
+        planned: The plan.
+        view: The budgets.
+        earlier: The same plan granted before: the very decisions of those whose grant is the same
+            are taken from it.
+    """
+    request = replace(planned.shard.request, gpu_budgets=view.gpu_budgets, elsewhere=view.elsewhere)
+    shard = replace(planned.shard, request=request)
     mixes: dict[int, MixGrant] = {}
     if any(w.variants is not None for w in request.workloads):
-        grants, mixes = share_mixes(shard, now_s)
+        grants, mixes = share_mixes(shard, planned.now_s)
     else:
         grants = share_budgets(shard)
-    if outlook.services:
+    if shard.outlook.services:
         grants = keep_promises(shard, grants)
-    valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    decisions = _record(shard, grants, config, valid_until_s)
-    return tuple(
-        with_mix(d, request.workloads[row], drafts[row], mixes[row]) if row in mixes else d
-        for row, d in enumerate(decisions)
-    )
+    found = GrantedShard(tuple(grants), mixes, ())
+    kept = {} if earlier is None else _unchanged(shard, found, earlier)
+    made = record(planned, grants, [r for r in range(len(grants)) if r not in kept])
+    for row in made.keys() & mixes.keys():
+        made[row] = with_mix(made[row], request.workloads[row], shard.drafts[row], mixes[row])
+    decisions = kept | made
+    return replace(found, decisions=tuple(decisions[row] for row in range(len(grants))))
+
+
+def _unchanged(
+    shard: DraftedShard, found: GrantedShard, earlier: GrantedShard
+) -> dict[int, Decision]:
+    """Earlier decisions of the rows that are granted the same; of pools all of the service."""
+    rows = range(len(found.grants))
+    same = {
+        row
+        for row in rows
+        if found.grants[row] == earlier.grants[row]
+        and found.mixes.get(row) == earlier.mixes.get(row)
+    }
+    for service in shard.outlook.services:
+        if not same.issuperset(service.rows):
+            same -= set(service.rows)
+    return {row: earlier.decisions[row] for row in same}
+
+
+def _standings(request: ShardRequest, time: DecisionTime, config: DecideConfig) -> list[Standing]:
+    """Where each workload stands on the ladder; the pools of a service stand together."""
+    capacity = request.capacity_draws.mean(axis=1)
+    standings = [
+        stand(
+            w, request.paths[row], time, float(capacity[row]), config.fallback, request.further(row)
+        )
+        for row, w in enumerate(request.workloads)
+    ]
+    for rows in request.services().values():
+        pools = [request.workloads[row] for row in rows]
+        alone = [standings[row] for row in rows]
+        loads = [float(capacity[row]) for row in rows]
+        together = stand_together(pools, alone, time, loads, config.fallback)
+        for row, standing in zip(rows, together, strict=True):
+            standings[row] = standing
+    return standings
 
 
 def _draft(
@@ -156,133 +240,3 @@ def _draft(
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
     return Draft(raw, cause, guarded, trace, model=model, quiet=quiet)
-
-
-def _record(
-    shard: DraftedShard, grants: list[Grant], config: DecideConfig, valid_until_s: float
-) -> tuple[Decision, ...]:
-    """Assemble the decisions."""
-    request, outlook = shard.request, shard.outlook
-    standings, drafts = shard.standings, shard.drafts
-    spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
-    final = np.array([g.final for g in grants], dtype=np.int64)
-    before, after = outlook.risk_at(spec), outlook.risk_at(final)
-    own = np.array(
-        [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
-    )
-    carried, held = outlook.risk_at(own.astype(np.int64)), outlook.risk_held()
-    quantiles = demand_quantiles(outlook)
-    others = counterfactuals(request, outlook, config)
-    plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
-    decisions = []
-    for row, w in enumerate(request.workloads):
-        planned, level = standings[row].replicas is None, outlook.levels[row]
-        reason, binding = name_reason(w, drafts[row], grants[row])
-        delta = int(final[row] - spec[row])
-        counts = (int(spec[row]), int(final[row]), *others[row].values())
-        decisions.append(
-            Decision(
-                workload=w.workload,
-                current=int(spec[row]),
-                raw=drafts[row].raw,
-                final=int(final[row]),
-                direction=_direction(delta),
-                reason=reason,
-                binding_constraint=binding,
-                rung=standings[row].rung,
-                guard_trace=_trace(standings[row], drafts[row], grants[row]),
-                risk_target=w.sla.epsilon,
-                risk_level=level.level if level and planned else None,
-                risk_before=float(before[row]) if planned else None,
-                risk_after=float(after[row]) if planned else None,
-                log_multiplier=_log_multiplier(outlook, row) if planned else None,
-                next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
-                if standings[row].is_planned
-                else w.risk.log_multiplier,
-                risk_committed=float(held[row]) if planned else None,
-                is_budget_exhausted=level is not None and level.budget.is_exhausted,
-                cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
-                plan=_plan(plans[row], planned=planned),
-                quantiles=quantiles[row] if planned else {},
-                counterfactuals=others[row] if planned else {},
-                shadow_price_usd_per_gpu_hour=grants[row].price,
-                fleet_cap=grants[row].cap,
-                valid_until_s=valid_until_s,
-                budget_demand=grants[row].demand,
-                model_replicas=drafts[row].model,
-                expected_misses=expected_misses(request, outlook, row, counts, final)
-                if planned
-                else None,
-                bound_by=bound_by(request, outlook, row, final) if planned else (),
-                pools=_pools(shard, grants, row),
-            )
-        )
-    return tuple(_with_queue(d, request, row, drafts[row]) for row, d in enumerate(decisions))
-
-
-def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
-    """The decision with what waits, and the count were it nothing."""
-    w = request.workloads[row]
-    if not w.waiting_load or request.response(row) is None:
-        return decision
-    others = dict(decision.counterfactuals)
-    if draft.quiet is not None:
-        low, high = effective_bounds(w)
-        quiet, raw = (max(low, min(high, count)) for count in (draft.quiet, decision.raw))
-        # at a bound the queue changed nothing, whatever lies beyond it
-        others["nothing_waiting"] = quiet if quiet < raw else decision.raw
-    queue = QueueNote(w.waiting_requests, w.waiting_load)
-    return replace(decision, queue=queue, counterfactuals=others)
-
-
-def _pools(shard: DraftedShard, grants: list[Grant], row: int) -> PoolRecord | None:
-    """What the pools of a row's service were decided."""
-    workloads, service = shard.request.workloads, shard.outlook.service_of(row)
-    own = workloads[row].pool
-    if service is None or own is None:
-        return None
-    counts = []
-    for other in service.rows:
-        pool, grant = workloads[other].pool, grants[other]
-        assert pool is not None, "the rows of a service are pools"
-        cut = None if grant.cap is None else FleetVerdict(grant.cap, grant.price, grant.detail)
-        counts.append(PoolCount(pool.name, grant.final, pool.loads, cut))
-    return PoolRecord(own.service, own.name, tuple(counts))
-
-
-def _log_multiplier(outlook: Outlook, row: int) -> float | None:
-    value = float(outlook.multiplier[row])
-    return math.log(value) if value > 0 else None
-
-
-def _carried(
-    outlook: Outlook, row: int, workload: WorkloadInput, risk: float, config: DecideConfig
-) -> float | None:
-    """Price of risk for the next decision; it stays where the level cannot be kept anyway.
-
-    A model that is not trusted goes on with the risk of its own counts: what it would ask for is
-    what it is judged by.
-    """
-    used = _log_multiplier(outlook, row)
-    if used is None or workload.sla.kind == "AnyInWindow":
-        return workload.risk.log_multiplier
-    if not outlook.is_feasible[row]:
-        return used
-    return next_multiplier(used, risk, float(outlook.level[row]), config.risk)
-
-
-def _plan(counts: IntArray, *, planned: bool) -> tuple[int, ...]:
-    return tuple(int(n) for n in counts) if planned else ()
-
-
-def _direction(delta: int) -> Direction:
-    if delta == 0:
-        return Direction.HOLD
-    return Direction.UP if delta > 0 else Direction.DOWN
-
-
-def _trace(standing: Standing, draft: Draft, grant: Grant) -> tuple[GuardStep, ...]:
-    """The ladder's judgement, the guards, the fleet."""
-    first = GuardStep("stale_input", draft.raw, draft.raw, standing.detail)
-    last = GuardStep("fleet", draft.guarded, grant.final, grant.detail)
-    return (first, *draft.trace, last)

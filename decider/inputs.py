@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields as dataclass_fields, is_dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -77,8 +78,8 @@ def _rows(
 ) -> ShardRequest:
     """Some rows of a shard, with what the fleet's budget left of each."""
     given = zip(rows, verdicts, strict=True)
-    return replace(
-        request.part(rows),
+    return request.part(
+        rows,
         workloads=tuple(replace(request.workloads[row], verdict=verdict) for row, verdict in given),
         gpu_budgets={},
         elsewhere={},
@@ -177,7 +178,7 @@ def _row_to_parts(
     part: ShardRequest, row: int, seen: WorkloadInput, *, is_apart: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Header fields and arrays of one row; without those of its forecast if it is kept apart."""
-    workload, response = asdict(seen), part.response(row)
+    workload, response = _plain(seen), part.response(row)
     _drop_unused(workload)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
@@ -204,9 +205,27 @@ def _row_to_parts(
     return fields, tensors
 
 
+def _plain(value: Any) -> Any:
+    """A dataclass as nested mappings, like `asdict`; but what JSON takes as it is is not copied.
+
+    The tuples in a decision's inputs hold either dataclasses or none.
+    """
+    if names := _names(type(value)):
+        return {name: _plain(getattr(value, name)) for name in names}
+    if isinstance(value, tuple) and value and _names(type(value[0])):
+        return tuple(_plain(one) for one in value)
+    return value
+
+
+@lru_cache(maxsize=64)
+def _names(kind: Any) -> tuple[str, ...]:
+    """Names of a dataclass's fields; empty: it is none."""
+    return tuple(one.name for one in dataclass_fields(kind)) if is_dataclass(kind) else ()
+
+
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     """The configuration as it is stored: no queue counts without a response, or if not known."""
-    settings = asdict(config)
+    settings: dict[str, Any] = _plain(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):

@@ -34,9 +34,11 @@ class StepQuantiles:
     def __post_init__(self) -> None:
         """Refuse what is no set of levels; the values are judged where they are used."""
         levels, shape = self.levels, self.values.shape
-        require(levels.ndim == 1 and levels.size >= 2, f"levels={levels}: at least two are needed")
-        is_rising = bool(np.all(np.diff(levels) > 0)) and levels[0] > 0 and levels[-1] < 1
-        require(is_rising, f"levels={levels} must increase within (0, 1)")
+        # an array takes longer to print than to check: it is printed where it is wrong
+        if levels.ndim != 1 or levels.size < 2:
+            require(False, f"levels={levels}: at least two are needed")
+        if not ((np.diff(levels) > 0).all() and levels[0] > 0 and levels[-1] < 1):
+            require(False, f"levels={levels} must increase within (0, 1)")
         expected = f"must be ({levels.size}, H) with H >= 1"
         is_table = len(shape) == 2 and shape[0] == levels.size and shape[1] >= 1
         require(is_table, f"values has shape {shape}, {expected}")

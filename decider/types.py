@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -333,19 +333,24 @@ class ShardRequest:
         """(F, S, H) paths of the further loads of the workload in `row`; None: there are none."""
         return self.further_paths[row] if self.further_paths else None
 
-    def part(self, rows: Sequence[int]) -> ShardRequest:
-        """Some workloads of the shard, in the order of `rows`, with all that belongs to them."""
+    def part(self, rows: Sequence[int], **changes: Any) -> ShardRequest:
+        """Some workloads of the shard, in the order of `rows`, with all that belongs to them.
+
+        Args:
+            rows: The workloads.
+            changes: Fields that are to be something else.
+        """
         at = list(rows)
-        return replace(
-            self,
-            workloads=tuple(self.workloads[row] for row in at),
-            paths=self.paths[at],
-            capacity_draws=self.capacity_draws[at],
-            lead_time_draws_s=self.lead_time_draws_s[at],
-            responses=tuple(self.responses[row] for row in at) if self.responses else (),
-            further_paths=tuple(self.further(row) for row in at) if self.further_paths else (),
-            quantiles=tuple(self.steps(row) for row in at) if self.quantiles else (),
-        )
+        own: dict[str, Any] = {
+            "workloads": tuple(self.workloads[row] for row in at),
+            "paths": self.paths[at],
+            "capacity_draws": self.capacity_draws[at],
+            "lead_time_draws_s": self.lead_time_draws_s[at],
+            "responses": tuple(self.responses[row] for row in at) if self.responses else (),
+            "further_paths": tuple(self.further(row) for row in at) if self.further_paths else (),
+            "quantiles": tuple(self.steps(row) for row in at) if self.quantiles else (),
+        }
+        return replace(self, **(own | changes))
 
     def steps(self, row: int) -> StepQuantiles | None:
         """Quantile function of the demand of the workload in `row`; None: only paths are known."""

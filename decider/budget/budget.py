@@ -8,8 +8,9 @@ already, and takes what is free and nobody's part. Shapes: W workloads, Q prices
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
 from decider.tables.candidates import effective_bounds
 from decider.types import IntArray, ShardRequest, WorkloadInput
+
+Made = TypeVar("Made")
 
 VIOLATION_WORTH = 100.0
 """Replica-steps that a step out of SLA counts for when a scarce budget is shared."""
@@ -70,12 +73,29 @@ class SharedBudget:
 
 @dataclass(frozen=True, slots=True)
 class DraftedShard:
-    """A shard with its outlook, the standing of its workloads and their drafts."""
+    """A shard with its outlook, the standing of its workloads and their drafts.
+
+    Attributes:
+        kept: What was made by `once`.
+    """
 
     request: ShardRequest
     outlook: Outlook
     standings: list[Standing]
     drafts: list[Draft]
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """What does not depend on who holds what: made once, however often a shard is granted.
+
+        Args:
+            key: Names it, with all that it does depend on.
+            make: Makes it.
+        """
+        if key not in self.kept:
+            self.kept[key] = make()
+        made: Made = self.kept[key]
+        return made
 
 
 def share_budgets(shard: DraftedShard, skipped: Collection[int] = ()) -> list[Grant]:
@@ -159,8 +179,9 @@ def _share_type(shard: DraftedShard, gpu_type: str, rows: list[int]) -> dict[int
         return {row: unreadable_grant(workloads[row], shard.drafts[row]) for row in rows}
     automatic = [row for row in rows if workloads[row].control.is_automatic]
     by_hand = [row for row in rows if not workloads[row].control.is_automatic]
-    claims = claims_of(shard, automatic, budget)
-    taken = demand_at(claims, PRICES)
+    key = (gpu_type, budget, tuple(automatic))
+    claims = shard.once(("claims", *key), lambda: claims_of(shard, automatic, budget))
+    taken = shard.once(("taken", *key), lambda: demand_at(claims, PRICES))
     elsewhere = with_fixed(
         shard.request.elsewhere.get(gpu_type), _held_gpus(workloads, by_hand), PRICES.size
     )

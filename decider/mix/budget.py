@@ -62,7 +62,13 @@ def share_mixes(shard: DraftedShard, now_s: float) -> tuple[list[Grant], dict[in
     """
     workloads, budgets = shard.request.workloads, shard.request.gpu_budgets
     mixed = [row for row, w in enumerate(workloads) if w.variants is not None]
-    options = {row: make_options(mix_request(shard, row, now_s)) for row in mixed}
+    closed = tuple(sorted(name for name, gpus in budgets.items() if gpus is None))
+    options = dict(
+        shard.once(
+            ("mixes", closed),
+            lambda: {row: make_options(mix_request(shard, row, now_s)) for row in mixed},
+        )
+    )
     touched = {v.gpu_type for row in mixed for v in _states(workloads[row])}
     types = tuple(name for name in budgets if name in touched and budgets[name] is not None)
     neighbours = [

@@ -16,6 +16,7 @@ from services.cli import (
     study_commands,
 )
 from services.cli.bench import commands as bench_commands
+from services.cli.output import HELP, Version
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
@@ -25,6 +26,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # it would keep the line ends of a docstring and wrap them once more
+    context_settings=HELP,
     help=(
         "Scales GPU services on Kubernetes ahead of demand, under a stated SLA risk.\n\n"
         "Start with `harmony demo`: the whole platform on a simulated GPU cluster, a day of demand "
@@ -35,6 +38,13 @@ app = typer.Typer(
         "gets one line and exit status 2."
     ),
 )
+
+
+@app.callback(invoke_without_command=True)
+def harmony(_version: Version = False) -> None:
+    """Options of the program itself; its help is the one above."""
+
+
 platform_commands.register(app)
 pipeline_commands.register(app)
 study_commands.register(app)

@@ -7,9 +7,11 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
@@ -17,7 +19,26 @@ from services.kernel.errors import InvalidInput
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
+DISTRIBUTION = "harmony-gpu"
+HELP_WIDTH = 110
+HELP: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    "max_content_width": HELP_WIDTH,
+}
+"""Context of both programs: how help is asked for, and how wide it may be."""
 console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        print(f"harmony {metadata.version(DISTRIBUTION)}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version."),
+]
 
 
 def print_json(value: object) -> None:

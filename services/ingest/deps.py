@@ -11,6 +11,7 @@ from sqlalchemy import Engine
 
 from services.ingest.series.catalog import WorkloadCatalog
 from services.ingest.series.due import DueRules
+from services.ingest.series.known_series import KnownSeries
 from services.ingest.series.owners import SeriesOwners
 from services.ingest.series.pod_memory import PodMemory
 from services.ingest.series.rules import DEFAULT_RULES, RemoteRules
@@ -55,9 +56,11 @@ class IngestDeps:
         settings: Settings.
         source: Where indicators with a query are pulled from; None: push only.
         catalog: Workloads parsed so far.
+        known: Their series, as columns.
         announced: Per shard the newest origin that this process has seen.
         max_rows: Indicator rows that one resampling run writes; more follow in the next.
-        newest_at: Per workload the newest sample that this process has stored.
+        newest_us: Per workload the time of the newest sample that this process has stored.
+        ages_due_at: Per workload when to see that a metric shows the age of it.
         remote_rules: Which indicator a series of a remote write is of.
         owners: Which series each indicator of remote writes is made of.
         pods: Pods whose counters this process has seen.
@@ -74,9 +77,11 @@ class IngestDeps:
     settings: Settings
     source: Source | None = None
     catalog: WorkloadCatalog = field(default_factory=WorkloadCatalog)
+    known: KnownSeries = field(default_factory=KnownSeries)
     max_rows: int = 200_000
     announced: dict[int, datetime] = field(default_factory=dict)
-    newest_at: dict[int, datetime] = field(default_factory=dict)
+    newest_us: dict[int, int] = field(default_factory=dict)
+    ages_due_at: dict[int, datetime] = field(default_factory=dict)
     remote_rules: RemoteRules = DEFAULT_RULES
     owners: SeriesOwners = field(default_factory=SeriesOwners)
     pods: PodMemory = field(default_factory=PodMemory)

@@ -38,6 +38,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider": (
         "replay",
         "decide inputs",
+        "recording",
         "explain",
         "mix",
         "budget trust",
@@ -94,7 +95,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel.db.migrations.versions": ROOM,
     "services.kernel.domain": (
         "presets",
-        "controls part_specs schedules",
+        "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
         "lead_time parts",
@@ -261,7 +262,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "llm loads",
         "ablate",
         "decide fleet",
-        "api faults forecast llm_product operator",
+        "api faults forecast ingest llm_product operator",
     ),
     "services.lab.bench.ablate": ROOM,
     "services.lab.bench.api": ROOM,
@@ -288,6 +289,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "inference report task",
     ),
     "services.lab.bench.forecast.peers": ROOM,
+    "services.lab.bench.ingest": ROOM,
     "services.lab.bench.llm": (
         "serve",
         "bench",

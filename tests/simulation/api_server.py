@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _STALE_S = 2.0
+STALLED_S = 20.0
+"""A watch of targets may stand still this long; what it showed before is shown again."""
+_MAY_STALL = ("deployments", "statefulsets")
 _PATCH_FAULTS = (
     "409", "another hand", "403", "429", "500", "timeout", "500 after", "timeout after", "away",
 )  # fmt: skip
@@ -43,6 +47,7 @@ class SimulatedHttp(KubeHttp):
         self._request = request or RequestSettings()
         self._sleep = self._wait
         self._served: dict[str, int] = {}
+        self._fresh: dict[str, tuple[float, int | None]] = {}
         self.n_calls = 0
 
     def _wait(self, seconds: float) -> None:
@@ -98,7 +103,8 @@ class SimulatedHttp(KubeHttp):
     def _list(self, call: Call) -> Answer:
         """All objects of a kind; from the server's memory, which may be behind, where it may be.
 
-        A process never sees an older list than one that it saw before.
+        A process never sees an older list than one that it saw before. What a leader saw in its
+        term it may see for longer: its watch stands still.
         """
         world, kind = self._world, call.resource
         if kind in world.cluster.forbidden:
@@ -113,11 +119,17 @@ class SimulatedHttp(KubeHttp):
         shown = newest
         if call.path.endswith(_CACHED) and world.chance.happens(world.faults.stale):
             seen = self._served.get(kind, 0)
+            fresh_s, term = self._fresh.get(kind, (-math.inf, None))
+            is_stalled = term == self._process.term and world.now_s - fresh_s <= STALLED_S
+            if is_stalled and kind in _MAY_STALL:
+                shown = seen
             while shown > seen and world.now_s - versions[shown - 1][0] <= _STALE_S:
                 shown -= 1
             if shown != newest:
                 world.note(self._process, f"{kind}: a list from before")
         self._served[kind] = shown
+        if shown == newest:
+            self._fresh[kind] = (world.now_s, self._process.term)
         return 200, {}, versions[shown][1]
 
     def _patch_scale(self, call: Call, label: str) -> Answer:

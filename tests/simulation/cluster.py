@@ -83,7 +83,11 @@ class Written:
 
 @dataclass
 class Cluster:
-    """State of the cluster; every change gives a new version."""
+    """State of the cluster; every change gives a new version.
+
+    Attributes:
+        still_until_s: Until then no controller makes or ends pods.
+    """
 
     chance: Chance
     now_s: float = 0.0
@@ -96,6 +100,7 @@ class Cluster:
     lease: Object | None = None
     written: list[Written] = field(default_factory=list)
     forbidden: set[str] = field(default_factory=set)
+    still_until_s: float = -1.0
     _n_pods: int = 0
 
     def next_version(self) -> int:
@@ -142,7 +147,7 @@ class Cluster:
         self.now_s = now_s
         for target in self.targets.values():
             target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
-            if self.chance.happens(_LAG):
+            if self.chance.happens(_LAG) or now_s < self.still_until_s:
                 continue
             staying = [pod for pod in target.pods if not pod.is_leaving]
             for _ in range(target.replicas - len(staying)):

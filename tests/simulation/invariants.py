@@ -13,6 +13,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
 )
+from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
 from tests.simulation.source import Made
@@ -94,8 +95,7 @@ class Watch:
                 dict(cluster.autoscalers),
                 budgets,
                 rivals,
-                # pools of a spec that is bad are not looked up (open, record 0042)
-                bool(cluster.forbidden) or any(map(_is_bad, cluster.autoscalers.values())),
+                bool(cluster.forbidden),
             )
         )
 
@@ -141,7 +141,7 @@ class Watch:
             for row in self.world.store.intents()
             if any(each["target"] == target for each in row["targets"])
         ]
-        if not own:
+        if not own or process.has_transaction:
             self.fail("each patch has an intent before it", f"{target} to {replicas}")
         made = self.world.source.made
         one = self._current = max((made[row["decision_id"]] for row in own), key=lambda m: m.id)
@@ -166,8 +166,7 @@ class Watch:
         if all(target in version.rivals for version in seen):
             self.fail("a target of another autoscaler is left alone", where)
         is_free = any(not _within(spec, target, before) for spec in specs)
-        is_judged = len(one.desired) == 1 or self.world.has_rates_of_pools
-        if not is_free and is_judged and not (one.is_by_budget and replicas < before):
+        if not is_free and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
             self._check_budget(specs, target, replicas, where, began_s)
@@ -263,7 +262,7 @@ class Watch:
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
         if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
             return
-        moved_s = began_s - _LOOK_BACK_S
+        moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
         others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
@@ -304,9 +303,19 @@ class Watch:
         if result == "applied" and not done and not self._was_set_by_others(id_, row):
             self.fail("what is recorded as applied was patched", where)
         one = self.world.source.made[id_]
-        if result == "applied" and done and len(one.desired) == 1:
-            (patch,) = done.values()
-            if (patch.before, patch.after) != (row["from_replicas"], row["to_replicas"]):
+        if result == "applied" and done:
+            self._check_counts(row, one, done, where)
+
+    def _check_counts(
+        self, row: dict[str, Any], one: Made, done: dict[str, Written], where: str
+    ) -> None:
+        """The record of a scaling says what was made of each target."""
+        told = {"": (row["from_replicas"], row["to_replicas"])}
+        if len(one.desired) > 1:
+            told = {part["name"]: (part["from"], part["to"]) for part in row["parts"]}
+        for target, patch in done.items():
+            name = target.rpartition("-")[2] if len(one.desired) > 1 else ""
+            if told.get(name) != (patch.before, patch.after):
                 self.fail("a record has the counts of its patch", f"{where}: {row} {patch}")
 
     def _was_set_by_others(self, id_: int, row: dict[str, Any]) -> bool:
@@ -345,10 +354,6 @@ def _is_fall(where: str) -> bool:
 def _approved(autoscaler: Object, one: Made) -> bool:
     approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
     return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
-
-
-def _is_bad(autoscaler: Object) -> bool:
-    return autoscaler["spec"].get("demand") == "no_such_indicator"
 
 
 def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:

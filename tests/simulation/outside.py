@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
+_BLIND = 0.2
+"""How often no StatefulSet can be read from the very first."""
 
 
 def _reference(name: str, kind: str = "Deployment") -> Object:
@@ -48,6 +50,8 @@ class Outside:
             spare = chance.between(0, 6)
             spec = {"gpuType": gpu_type, "gpus": cluster.held_gpus(gpu_type) + spare}
             cluster.budgets[name] = {"metadata": {"name": name, "generation": 1}, "spec": spec}
+        if chance.happens(_BLIND):
+            cluster.forbidden.add("statefulsets")
 
     def _add_workload(self, number: int) -> None:
         chance, name = self._chance, f"w{number}"
@@ -108,7 +112,8 @@ class Outside:
         ways: tuple[Callable[[str], str], ...] = (
             self._scale, self._scale, self._pause, self._approve, self._approve, self._edit_bounds,
             self._edit_rates, self._break_spec, self._change_budget, self._change_budget,
-            self._lose_node, self._rival, self._delete_target, self._forbid,
+            self._lose_node, self._rival, self._delete_target, self._forbid, self._stand_still,
+            self._undo, self._undo,
         )  # fmt: skip
         name = self._chance.pick(sorted(self._cluster.autoscalers))
         self._world.note(None, f"outside: {self._chance.pick(ways)(name)}")
@@ -128,6 +133,14 @@ class Outside:
         count = 0 if self._chance.happens(0.1) else self._chance.between(1, 9)
         self._cluster.write_count(target, count, "outside")
         return f"{target} to {count}"
+
+    def _undo(self, name: str) -> str:
+        """Somebody takes back what an operator did last."""
+        done = next((w for w in reversed(self._cluster.written) if w.by != "outside"), None)
+        if done is None or done.target not in self._cluster.targets:
+            return "nothing to take back"
+        self._cluster.write_count(done.target, done.before, "outside")
+        return f"{done.target} back to {done.before}"
 
     def _pause(self, name: str) -> str:
         annotations: Object = dict.fromkeys(_HOLDS)
@@ -223,6 +236,11 @@ class Outside:
         forbidden ^= {"statefulsets"}
         return f"forbidden: {sorted(forbidden)}"
 
+    def _stand_still(self, name: str) -> str:
+        """The controllers that make and end pods are away for a while."""
+        self._cluster.still_until_s = self._world.now_s + self._chance.seconds(5.0, 60.0)
+        return f"controllers stand still until {self._cluster.still_until_s:.3f}"
+
     def make_quiet(self) -> None:
         """Nothing is held, wrong, scarce or gone any longer."""
         for node, before in self._lost.items():
@@ -230,6 +248,7 @@ class Outside:
         for target in sorted(self._deleted):
             self._restore(target)
         self._cluster.hpas.clear()
+        self._cluster.still_until_s = -1.0
         self._cluster.forbidden.clear()
         for name, found in self._cluster.autoscalers.items():
             change = {

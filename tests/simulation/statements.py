@@ -275,7 +275,7 @@ def load_changes(tables: Tables, given: Given) -> Found:
                 found.append(_change(tables, row, row["applied_at"]))
     for row in tables.rows["intents"].values():
         if row["workload_id"] in ids:
-            found.append(_change(tables, row, given["now"]))
+            found.append(_change(tables, row | {"parts": row["targets"]}, given["now"]))
     return Found(sorted(found, key=lambda row: (row["workload_id"], row["applied_at"])))
 
 
@@ -283,7 +283,9 @@ def _change(tables: Tables, row: Row, applied_at: datetime) -> Row:
     decision = tables.rows["decisions"][row["decision_id"],]
     variants = json.loads(decision["variants"]) if decision["variants"] else None
     is_sure = row.get("result") == "applied"  # an intent has none yet
-    return row | {"applied_at": applied_at, "variants": variants, "is_sure": is_sure}
+    parts = json.loads(row["parts"]) if isinstance(row["parts"], str) else row["parts"]
+    known = {"applied_at": applied_at, "variants": variants, "is_sure": is_sure, "parts": parts}
+    return row | known
 
 
 HANDLERS: dict[str, Handler] = {

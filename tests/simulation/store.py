@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Protocol
 
 from sqlalchemy import Engine, text
@@ -31,7 +32,8 @@ class MemoryRows:
         for row in reversed(self._tables.rows["actions"].values()):
             if row["id"] <= id_:
                 break
-            found.append(row)
+            parts = row["parts"]
+            found.append(row if parts is None else row | {"parts": json.loads(parts)})
         return found[::-1]
 
 

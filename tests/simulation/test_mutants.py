@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.simulation.mutants import MUTANTS, Mutant, planted
+from tests.simulation.mutants import Mutant, planted
+from tests.simulation.operator_mutants import MUTANTS
 from tests.simulation.run import run_seed
 
 MOST_SEEDS = 200

@@ -72,11 +72,7 @@ class WorldClock:
 
 @dataclass
 class World:
-    """Everything of one run.
-
-    Attributes:
-        has_rates_of_pools: Rates are judged for each pool too (decision record 0042 says why not).
-    """
+    """Everything of one run."""
 
     seed: int
     size: Size = SMALL
@@ -88,7 +84,6 @@ class World:
     n_crashes: int = 0
     n_faults: int = 0
     step: int = 0
-    has_rates_of_pools: bool = False
     make_source: Callable[[World], Any] = DecisionSource
     lists: dict[str, list[tuple[float, bytes]]] = field(default_factory=dict)
     late: list[tuple[float, OperatorProcess, Call]] = field(default_factory=list)

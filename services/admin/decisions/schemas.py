@@ -103,6 +103,15 @@ class DecisionDetail(DecisionSummary):
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 
 
+class ActionPart(Out):
+    """What an action made of one variant or pool."""
+
+    name: str = Field(description="Empty: the workload has one target", examples=["decode"])
+    from_replicas: int = Field(examples=[2])
+    to_replicas: int = Field(examples=[4])
+    is_sure: bool = Field(description="False: another hand may have set what was found")
+
+
 class ActionView(Out):
     """An attempt to apply a decision."""
 
@@ -117,6 +126,11 @@ class ActionView(Out):
     result: str = Field(examples=["applied"])
     reason: str
     applied_at: datetime
+    parts: list[ActionPart] | None = Field(
+        None,
+        description="What was made of each variant or pool, those left out being as they were; "
+        "also of one target where that is not sure. Null: as the counts of the whole say",
+    )
 
 
 class OutcomeView(Out):

@@ -73,7 +73,10 @@ def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None
 
 def to_action(row: RowMapping) -> schemas.ActionView:
     """An action."""
-    return schemas.ActionView.model_validate(dict(row) | {"workload": row["name"]})
+    parts = row["parts"] and [
+        {**part, "from_replicas": part["from"], "to_replicas": part["to"]} for part in row["parts"]
+    ]
+    return schemas.ActionView.model_validate(dict(row) | {"workload": row["name"], "parts": parts})
 
 
 def to_outcome(row: RowMapping) -> schemas.OutcomeView:

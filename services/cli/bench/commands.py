@@ -17,6 +17,7 @@ from services.cli.bench.decide import (
 )
 from services.cli.bench.faults import bench_faults
 from services.cli.bench.fleet import bench_fleet
+from services.cli.bench.ingest import bench_ingest
 from services.cli.bench.joint import bench_joint
 from services.cli.bench.llm import bench_llm, bench_llm_trace
 from services.cli.bench.loads import bench_loads
@@ -62,6 +63,7 @@ def register(app: typer.Typer) -> None:
     bench.command("forecast")(bench_forecast)
     bench.command("forecast-summary")(bench_forecast_summary)
     bench.command("inference")(bench_inference)
+    bench.command("ingest")(bench_ingest)
     bench.command("joint")(bench_joint)
     bench.command("llm")(bench_llm)
     bench.command("llm-trace")(bench_llm_trace)

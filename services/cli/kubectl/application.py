@@ -32,7 +32,7 @@ from services.cli.kubectl.session import (
     session,
 )
 from services.cli.kubectl.write import register_writes
-from services.cli.output import console, print_json
+from services.cli.output import HELP, Version, console, print_json
 from services.kernel.clock import Clock
 from services.kernel.errors import HarmonyError, InvalidInput
 
@@ -47,6 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings=HELP,
     help=(
         "Ask Harmony why it scales, see what it would do, approve, pause.\n\n"
         "explain, diff and history read the admin API: set HARMONY_URL (or --server) and "
@@ -55,6 +56,11 @@ app = typer.Typer(
         "\n\nErrors are one line and exit status 2."
     ),
 )
+
+
+@app.callback(invoke_without_command=True)
+def kubectl_harmony(_version: Version = False) -> None:
+    """Options of the program itself; its help is the one above."""
 
 
 @app.command(short_help="Say why a decision was made.")

@@ -1,7 +1,9 @@
 """GPU budgets while a shard decides, and what the rest of the fleet holds of them.
 
 The budgets hold over all shards, so the transaction that decides holds a lock per GPU type from
-the moment it reads what the others hold until its own decisions are committed.
+the moment it reads what the others hold until its own decisions are committed. What goes before the
+budgets is planned without the lock, and granted by what the others were last known to hold: under
+the lock only what that changes is made again.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
-from decider import PRICES, Decision, Elsewhere
+from decider import PRICES, BudgetView, Decision, Elsewhere
 from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, to_holding as to_holding
 from services.decision.budgets.part_budgets import (
@@ -90,6 +92,21 @@ class Ledger:
         return float(PRICES[int(np.argmax(fits))]) if fits.any() else math.inf
 
 
+def last_known(
+    connection: Connection, settings: Settings, members: Collection[ShardMember], now: datetime
+) -> Ledger:
+    """Budgets, and what other shards held when that was last added up; arguments as `open_ledger`.
+
+    Nothing is locked and nothing added up anew: it is there to plan by, never to grant by.
+    """
+    types = sorted({name for m in members for name in gpu_types_of(m)})
+    budgets = _load_budgets(connection, settings, types, now)
+    fleet = ShareReader(connection, settings, _readable(budgets), now).last_known(
+        {m.id for m in members}
+    )
+    return Ledger(budgets, shares=fleet)
+
+
 def open_ledger(
     connection: Connection, settings: Settings, members: Collection[ShardMember], now: datetime
 ) -> Ledger:
@@ -105,11 +122,21 @@ def open_ledger(
     if not repository.load_budgets(connection, [*types, ANY_TYPE]):
         return Ledger()
     repository.lock_budgets(connection, types)
-    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-    budgets = to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
-    known = [name for name, gpus in budgets.items() if gpus is not None]
+    budgets = _load_budgets(connection, settings, types, now)
+    known = _readable(budgets)
     fleet = ShareReader(connection, settings, known, now).read({m.id for m in members})
     return Ledger(budgets, fleet.holdings, fleet.by_part, fleet.shares)
+
+
+def _load_budgets(
+    connection: Connection, settings: Settings, types: Sequence[str], now: datetime
+) -> dict[str, int | None]:
+    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    return to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
+
+
+def _readable(budgets: Mapping[str, int | None]) -> list[str]:
+    return [name for name, gpus in budgets.items() if gpus is not None]
 
 
 def to_budgets(
@@ -127,18 +154,13 @@ def to_budgets(
     return budgets
 
 
-def with_budgets(prepared: Prepared, ledger: Ledger) -> Prepared:
-    """The request with the budgets of its types and what is held elsewhere."""
-    request = prepared.request
+def budget_view(prepared: Prepared, ledger: Ledger) -> BudgetView:
+    """The budgets of a request's types, and what is held of them by those not decided with it."""
     types = {name for member in prepared.members for name in gpu_types_of(member)}
     budgets = {name: gpus for name, gpus in ledger.budgets.items() if name in types}
-    if not budgets:
-        return prepared
     ids = {m.id for m in prepared.members}
-    elsewhere = {
-        name: ledger.elsewhere(name, ids) for name, gpus in budgets.items() if gpus is not None
-    }
-    return replace(prepared, request=replace(request, gpu_budgets=budgets, elsewhere=elsewhere))
+    elsewhere = {name: ledger.elsewhere(name, ids) for name in _readable(budgets)}
+    return BudgetView(budgets, elsewhere)
 
 
 def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: datetime) -> None:
@@ -162,19 +184,20 @@ def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: date
 
 
 def explanations(
-    prepared: Prepared, decisions: Sequence[Decision], ledger: Ledger
+    prepared: Prepared, view: BudgetView, decisions: Sequence[Decision], ledger: Ledger
 ) -> dict[str, dict[str, object]]:
     """By GPU type: the budget and who gave up most, to be stored with each decision of the type.
 
     Args:
         prepared: What was decided on.
+        view: The budgets that it was decided under.
         decisions: The decisions.
         ledger: Holdings after them, for the price over the whole fleet.
     """
     found: dict[str, dict[str, object]] = {}
-    known = sorted(prepared.request.gpu_budgets)
-    for name, gpus in prepared.request.gpu_budgets.items():
-        others = prepared.request.elsewhere.get(name)
+    known = sorted(view.gpu_budgets)
+    for name, gpus in view.gpu_budgets.items():
+        others = view.elsewhere.get(name)
         cut = [
             _given_up(row, decision, name)
             for row, decision in zip(prepared.rows, decisions, strict=True)

@@ -133,16 +133,21 @@ def load_part_holdings(
     return connection.execute(statement, given).mappings().all()
 
 
+def _array_text(values: Iterable[int]) -> str:
+    """An array of integers as COPY takes it; the driver would look at each of them twice."""
+    return f"{{{','.join(map(str, values))}}}"
+
+
 def store_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store what workloads would take at each price, for the other shards."""
     columns = ("workload_id", "demand_replicas", "claimed_at")
-    return copy_rows(
-        connection, CopyTarget(schema.gpu_claims, columns, "update", ("workload_id",)), rows
-    )
+    target = CopyTarget(schema.gpu_claims, columns, "update", ("workload_id",))
+    return copy_rows(connection, target, [(key, _array_text(taken), at) for key, taken, at in rows])
 
 
 def store_variant_claims(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store what workloads with variants or pools would take of each type at each price."""
     columns = ("workload_id", "gpu_type", "demand_gpus", "claimed_at")
     key = ("workload_id", "gpu_type")
-    return copy_rows(connection, CopyTarget(schema.variant_claims, columns, "update", key), rows)
+    found = [(*of, _array_text(taken), at) for *of, taken, at in rows]
+    return copy_rows(connection, CopyTarget(schema.variant_claims, columns, "update", key), found)

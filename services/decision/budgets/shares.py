@@ -100,6 +100,18 @@ class ShareReader:
             tuple(known[key] for key in sorted(known) if known[key].is_any),
         )
 
+    def last_known(self, own_ids: Collection[int]) -> tuple[Share, ...]:
+        """Shares of the other shards as they are stored, out of date or not; needs no lock."""
+        if not self.gpu_types:
+            return ()
+        own = shares_repository.load_own_shards(self.connection, list(own_ids))
+        others = sorted(shares_repository.load_shards(self.connection) - own)
+        stored = shares_repository.load_shares(
+            self.connection, self.gpu_types, others, self.settings.policy_version, self.now
+        )
+        found = {(r["gpu_type"], int(r["shard"])): _to_share(r) for r in stored}
+        return tuple(found[key] for key in sorted(found) if found[key].is_any)
+
     def _holdings(self, shards: Sequence[int]) -> _Holdings:
         given = (self.connection, self.gpu_types, self.settings.policy_version, self.now, shards)
         rows = repository.load_holdings(*given)

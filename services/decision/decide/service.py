@@ -10,23 +10,20 @@ from typing import Any, NamedTuple
 import numpy as np
 from sqlalchemy import RowMapping
 
-import decider
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
-from services.decision.budgets import budgets
 from services.decision.budgets.part_budgets import gpu_types_of
-from services.decision.budgets.repository import store_claims, store_variant_claims
+from services.decision.decide.granting import GrantedPart, draft_part, grant_part
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
 from services.decision.decide.report import (
-    DecidedWorkload,
     log_decisions,
     publish,
     publish_budgets,
     publish_freshness,
     publish_trust,
 )
-from services.decision.decide.settling import measure_steps, store_memory, store_steps
+from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
 from services.decision.rows.further import load_further
@@ -37,16 +34,12 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
-from services.decision.rows.prepare import prepare
-from services.decision.rows.record import DecisionStamp, decision_row, inputs_row
-from services.decision.rows.service_decision import service_decisions
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
-from services.kernel import tracing
 from services.kernel.db.bulkhead import in_parts
 from services.kernel.db.replays import not_kept
-from services.kernel.db.session import UnitOfWork, next_ids, unit_of_work
+from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
     Asked,
@@ -108,7 +101,7 @@ def decide_shard(
     for part in done:
         part.publish(origin_at, deps.clock.now())
     return ShardReport(
-        sum(len(part.decided) for part in done),
+        sum(len(part.granted.decided) for part in done),
         sum(len(result.rows) for part in done for result in part.results.values()),
     )
 
@@ -171,26 +164,25 @@ class _DecidedPart:
         members: Its workloads.
         results: Outcomes of their finished steps.
         rows: What they were decided from.
-        decided: The decisions.
         is_answered: Whether the objective's counts answer now.
-        ledger: Holdings of the GPU budgets after the decisions.
+        granted: What was decided.
     """
 
     members: Mapping[int, ShardMember]
     results: Mapping[int, WorkloadOutcomes]
     rows: ShardRows
-    decided: Sequence[DecidedWorkload]
     is_answered: Mapping[int, bool]
-    ledger: budgets.Ledger
+    granted: GrantedPart
 
     def publish(self, origin_at: datetime, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
-        publish(self.members, self.results, self.rows, self.decided, self.is_answered)
-        publish_freshness(self.decided, origin_at, now)
-        log_decisions(self.decided)
+        decided = self.granted.decided
+        publish(self.members, self.results, self.rows, decided, self.is_answered)
+        publish_freshness(decided, origin_at, now)
+        log_decisions(decided)
         publish_trust(self.members, self.rows.trust)
         gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
-        publish_budgets(self.ledger, gpu_types)
+        publish_budgets(self.granted.ledger, gpu_types)
 
 
 def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
@@ -203,10 +195,17 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
     results, rows = store_steps(run, rows, measured)
     queues = {key: one.queue for key, one in measured.items() if one.queue is not None}
     rows = replace(rows, queues=queues)
-    decided, ledger = _decide(run, _undecided(run), rows)
-    store_memory(run, rows, measured, decided)
+    drafted = draft_part(run, _undecided(run), rows)
+    memory = ShardMemory.of(run, rows, measured)
+    memory.store(
+        {one.made.member.id: one.made.whole for group in drafted for one in group.packed},
+        run.members,
+    )
+    granted = grant_part(run, drafted)
+    if granted.changed:
+        memory.store(granted.changed, granted.changed)
     is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    return _DecidedPart(run.members, results, rows, decided, is_answered, ledger)
+    return _DecidedPart(run.members, results, rows, is_answered, granted)
 
 
 def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
@@ -224,8 +223,8 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
         recommendations=full.recommendations,
     )
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
-    decided, ledger = _decide(run, forecasts, rows)
-    return _DecidedPart(run.members, {}, rows, decided, {}, ledger)
+    granted = grant_part(run, draft_part(run, forecasts, rows))
+    return _DecidedPart(run.members, {}, rows, {}, granted)
 
 
 def _undecided(run: ShardRun) -> list[RowMapping]:
@@ -279,44 +278,6 @@ def _trust(run: ShardRun) -> dict[int, TrustInForce]:
         return {}
     rows = load_verdicts(run.connection, list(run.members))
     return {int(r["workload_id"]): translate.to_trust(r) for r in rows}
-
-
-def _decide(
-    run: ShardRun, forecasts: Sequence[RowMapping], rows: ShardRows
-) -> tuple[list[DecidedWorkload], budgets.Ledger]:
-    """Decide and store; returns the decisions, and the holdings of the GPU budgets after them."""
-    deps, now = run.deps, run.now
-    decided: list[DecidedWorkload] = []
-    stored: list[tuple[Any, ...]] = []
-    inputs: list[tuple[Any, ...]] = []
-    trace = tracing.to_headers().get(tracing.HEADER, "")
-    groups = prepare(run.members, forecasts, rows, now)
-    # the budgets' locks are held from here on: what does not need them is done
-    ledger = budgets.open_ledger(run.connection, deps.settings, run.members.values(), now)
-    for group in groups:
-        prepared = budgets.with_budgets(group, ledger)
-        valid_for_s = deps.settings.decision_ttl_steps * prepared.request.step_s
-        decisions = decider.decide_shard(
-            prepared.request, deps.config, now.timestamp(), valid_for_s
-        )
-        found = service_decisions(prepared, decisions)
-        budgets.note_decisions(ledger, found, now)
-        cuts = budgets.explanations(prepared, decisions, ledger)
-        ids = next_ids(run.connection, "decisions_id_seq", len(found))
-        for id_, made in zip(ids, found, strict=True):
-            gpu_budget = cuts.get(budgets.explained_type(made, sorted(cuts)))
-            stamp = DecisionStamp(
-                id_, now, deps.settings.policy_version, deps.config, gpu_budget, trace
-            )
-            stored.append(decision_row(made, stamp))
-            inputs.append(inputs_row(prepared, made, stamp))
-            forecast_id = int(made.forecast["id"])
-            decided.append(DecidedWorkload(made.member, made.whole, id_, forecast_id))
-    repository.store_decisions(run.connection, stored)
-    repository.store_inputs(run.connection, inputs)
-    store_claims(run.connection, ledger.claims)
-    store_variant_claims(run.connection, ledger.variant_claims)
-    return decided, ledger
 
 
 def sweep(deps: DecisionDeps) -> int:

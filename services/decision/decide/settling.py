@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 import orjson
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, RiskState, error_budget
+from decider import Decision, FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
 from services.decision.decide.range_ends import count_ends, range_ends
-from services.decision.decide.report import DecidedWorkload
 from services.decision.decide.shard_run import ShardRun
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows import repository, translate
@@ -77,42 +76,55 @@ def store_steps(
     return results, replace(rows, risk={**rows.risk, **memory}, ends=ends)
 
 
-def store_memory(
-    run: ShardRun,
-    rows: ShardRows,
-    measured: Mapping[int, MeasuredSli],
-    decided: Sequence[DecidedWorkload],
-) -> None:
-    """Store the risk control's memory after the outcomes and the decisions."""
-    memory = dict(rows.risk)
-    for key, member in run.members.items():
-        if member.spec.sla.objective is not None:
-            memory.setdefault(key, RiskState())  # whether it is measured is told from the start
-    for each in decided:
-        state = memory.get(each.member.id, RiskState())
-        log_multiplier = each.decision.next_log_multiplier
-        memory[each.member.id] = replace(state, log_multiplier=log_multiplier)
-    not_capacity = check_misses(run)
-    stored = [
-        (
-            key,
-            orjson.dumps(
-                _to_stored(
-                    run.members[key],
-                    state,
-                    rows.ends.get(key, EndLedgers()),
-                    measured[key].standing,
-                )
-                | {
-                    "goal_unreachable_message": _unreachable(run.members[key], rows),
-                    "not_capacity_message": not_capacity.get(key),
-                }
-            ).decode(),
-            run.now,
-        )
-        for key, state in sorted(memory.items())
-    ]
-    repository.store_risk_states(run.connection, stored)
+@dataclass(frozen=True, slots=True)
+class ShardMemory:
+    """The risk control's memory after the outcomes; decisions add their price of risk to it.
+
+    Attributes:
+        run: The run.
+        rows: The shard's rows, with the memory after the outcomes.
+        measured: What was measured of its steps.
+        not_capacity: Why misses are no matter of capacity, by workload.
+    """
+
+    run: ShardRun
+    rows: ShardRows
+    measured: Mapping[int, MeasuredSli]
+    not_capacity: Mapping[int, str | None]
+
+    @classmethod
+    def of(cls, run: ShardRun, rows: ShardRows, measured: Mapping[int, MeasuredSli]) -> ShardMemory:
+        """The memory of a run, with its last hour checked."""
+        return cls(run, rows, measured, check_misses(run))
+
+    def store(self, decisions: Mapping[int, Decision], ids: Collection[int]) -> None:
+        """Store it for some workloads.
+
+        Args:
+            decisions: The decisions made, by workload.
+            ids: The workloads; one of which nothing is remembered is left out.
+        """
+        memory = {key: state for key, state in self.rows.risk.items() if key in ids}
+        for key in ids:
+            if self.run.members[key].spec.sla.objective is not None:
+                memory.setdefault(key, RiskState())  # whether it is measured is told from the start
+            if key in decisions:
+                state = memory.get(key, RiskState())
+                log_multiplier = decisions[key].next_log_multiplier
+                memory[key] = replace(state, log_multiplier=log_multiplier)
+        rows = [(key, self._stored(key, state), self.run.now) for key, state in memory.items()]
+        repository.store_risk_states(self.run.connection, sorted(rows))
+
+    def _stored(self, key: int, state: RiskState) -> str:
+        member, standing = self.run.members[key], self.measured[key].standing
+        found = _to_stored(member, state, self.rows.ends.get(key, EndLedgers()), standing)
+        return orjson.dumps(
+            found
+            | {
+                "goal_unreachable_message": _unreachable(member, self.rows),
+                "not_capacity_message": self.not_capacity.get(key),
+            }
+        ).decode()
 
 
 def _unreachable(member: ShardMember, rows: ShardRows) -> str:

@@ -36,7 +36,7 @@ from services.decision.rows.variants import (
     with_lead_times,
 )
 from services.decision.rows.waiting import RequestQueue
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, read_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,9 @@ class ShardMember:
 
 
 def to_member(row: RowMapping) -> ShardMember:
-    """A workload from its row."""
-    spec = WorkloadSpec.model_validate(row["spec"])
+    """A workload from its row; its spec as text is checked once, as a mapping each time."""
+    stored = row["spec"]
+    spec = read_spec(stored) if isinstance(stored, str) else WorkloadSpec.model_validate(stored)
     return ShardMember(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
 
 

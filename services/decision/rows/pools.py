@@ -114,10 +114,17 @@ def _recommendations(earlier: Sequence[RowMapping], name: str) -> list[RowMappin
 
 
 def _changes(member: ShardMember, pool: PoolSpec, rows: ShardRows) -> list[RowMapping]:
-    """What applied decisions asked of a pool: an action tells the sum over the pools only."""
+    """What was made of a pool; where an action does not tell it, what its decision asked for."""
     decisions = {row["id"]: row for row in rows.recommendations.get(member.id, ())}
     found = []
     for change in rows.changes.get(member.id, ()):
+        if change["parts"] is not None:
+            made = (each for each in change["parts"] if each["name"] == pool.name)
+            found += [
+                _as_row({**change, "from_replicas": each["from"], "to_replicas": each["to"]})
+                for each in made
+            ]
+            continue
         decision = decisions.get(change["decision_id"])
         own = None if decision is None else _asked(decision, pool.name)
         if own is not None:

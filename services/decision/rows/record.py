@@ -37,7 +37,6 @@ class DecisionStamp:
         decision_id: Fresh id.
         decided_at: Time of the decision.
         policy_version: Name of the policy.
-        config: Its settings.
         gpu_budget: The budget of its GPU type and who gave up what; None: there is no budget.
         trace: `traceparent` of the run that made it, for whoever applies it; empty: none.
     """
@@ -45,9 +44,28 @@ class DecisionStamp:
     decision_id: int
     decided_at: datetime
     policy_version: str
-    config: DecideConfig
     gpu_budget: Mapping[str, object] | None = None
     trace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedDecision:
+    """What takes long to make of a decision's row, and says nothing of who holds which budget.
+
+    Attributes:
+        made: The decision.
+        inputs: What makes it again.
+        record: Why it was decided.
+    """
+
+    made: ServiceDecision
+    inputs: bytes
+    record: Mapping[str, object]
+
+    def is_of(self, made: ServiceDecision) -> bool:
+        """Whether it packs the very same decisions."""
+        pairs = zip(self.made.decisions, made.decisions, strict=True)
+        return all(mine is other for mine, other in pairs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +117,7 @@ def _pools_to_dict(made: ServiceDecision) -> dict[str, object]:
     return {"summary": pool_words(made.decisions), "bound_by": bound, "counts": each}
 
 
-def _explanation(made: ServiceDecision, stamp: DecisionStamp) -> dict[str, object]:
+def _explanation(made: ServiceDecision) -> dict[str, object]:
     """Why it was decided, as it is stored."""
     forecast, decision = made.forecast, made.whole
     told = replace(decision, bound_by=())  # told below, by name
@@ -127,26 +145,22 @@ def _explanation(made: ServiceDecision, stamp: DecisionStamp) -> dict[str, objec
             "is_model_trusted": workload.is_model_trusted,
             "reason": workload.trust_reason,
         }
-    if stamp.gpu_budget is not None:
-        record["gpu_budget"] = dict(stamp.gpu_budget)
-    if stamp.trace:
-        record["trace"] = stamp.trace
     return record
 
 
-def inputs_row(
-    prepared: Prepared, made: ServiceDecision, stamp: DecisionStamp
-) -> tuple[int, datetime, bytes]:
-    """The row of what one workload's decision is made again from, beside its forecast.
+def pack_decision(
+    prepared: Prepared, made: ServiceDecision, config: DecideConfig, decided_at: datetime
+) -> PackedDecision:
+    """Serialise the inputs of one workload's decision, and say why it was made.
 
     A forecast without numbers has nothing that could be taken from it again.
     """
     forecast = _forecast_of(prepared, made) if forecast_rung(made.forecast) else None
-    now_s = stamp.decided_at.timestamp()
+    now_s = decided_at.timestamp()
     inputs = inputs_to_bytes(
-        prepared.request, made.at[0], made.decisions[0], stamp.config, now_s, forecast
+        prepared.request, made.at[0], made.decisions[0], config, now_s, forecast
     )
-    return stamp.decision_id, made.forecast["origin_at"], inputs
+    return PackedDecision(made, inputs, _explanation(made))
 
 
 def _forecast_of(prepared: Prepared, made: ServiceDecision) -> ForecastArrays:
@@ -161,9 +175,20 @@ def _forecast_of(prepared: Prepared, made: ServiceDecision) -> ForecastArrays:
     return ForecastArrays(np.concatenate([row.paths[None], row.further]), further, steps)
 
 
-def decision_row(made: ServiceDecision, stamp: DecisionStamp) -> tuple[Any, ...]:
+def inputs_row(packed: PackedDecision, decision_id: int) -> tuple[int, datetime, bytes]:
+    """The row of what one workload's decision is made again from, beside its forecast."""
+    return decision_id, packed.made.forecast["origin_at"], packed.inputs
+
+
+def decision_row(packed: PackedDecision, stamp: DecisionStamp) -> tuple[Any, ...]:
     """The row of one workload's decision, in the order of `repository.DECISION_COLUMNS`."""
-    forecast, now, decision = made.forecast, stamp.decided_at, made.whole
+    made, now = packed.made, stamp.decided_at
+    forecast, decision = made.forecast, made.whole
+    more: dict[str, object] = {}
+    if stamp.gpu_budget is not None:
+        more["gpu_budget"] = stamp.gpu_budget
+    if stamp.trace:
+        more["trace"] = stamp.trace
     variants = to_column(made.counts)
     valid_s = decision.valid_until_s - now.timestamp()
     return (
@@ -184,6 +209,6 @@ def decision_row(made: ServiceDecision, stamp: DecisionStamp) -> tuple[Any, ...]
         decision.risk_target,
         decision.risk_after,
         decision.cost_delta_usd_per_hour,
-        orjson.dumps(_explanation(made, stamp)).decode(),
+        orjson.dumps({**packed.record, **more}).decode(),
         None if variants is None else orjson.dumps(variants).decode(),
     )

@@ -41,10 +41,10 @@ def lock_shard(connection: Connection, shard: int) -> None:
 
 
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
-    """Active workloads of a shard, and whether each is among those that come first."""
+    """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
-        f"SELECT id, namespace, name, step_s, spec, {IS_URGENT} AS is_urgent FROM workloads w "  # noqa: S608 - our columns
-        "WHERE shard = :shard AND is_active ORDER BY id"
+        f"SELECT id, namespace, name, step_s, spec::text AS spec, {IS_URGENT} AS is_urgent "  # noqa: S608 - our columns
+        "FROM workloads w WHERE shard = :shard AND is_active ORDER BY id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
 
@@ -168,14 +168,14 @@ def load_changes(
     applied at any moment: it counts as of `last`.
     """
     statement = text(
-        "SELECT workload_id, decision_id, applied_at, from_replicas, to_replicas FROM ("
-        "  SELECT id, workload_id, decision_id, applied_at, from_replicas, to_replicas "
+        "SELECT workload_id, decision_id, applied_at, from_replicas, to_replicas, parts FROM ("
+        "  SELECT id, workload_id, decision_id, applied_at, from_replicas, to_replicas, parts "
         "  FROM actions WHERE workload_id = ANY(:ids) "
         "  AND origin_at >= CAST(:first AS timestamptz) - interval '1 day' "
         "  AND result IN ('applied', 'unknown') AND to_replicas IS NOT NULL "
         "  AND applied_at >= :first AND applied_at <= :last "
         "  UNION ALL SELECT NULL, workload_id, decision_id, CAST(:last AS timestamptz), "
-        "  from_replicas, to_replicas FROM intents WHERE workload_id = ANY(:ids)"
+        "  from_replicas, to_replicas, targets FROM intents WHERE workload_id = ANY(:ids)"
         ") changes ORDER BY workload_id, applied_at, id"
     )
     given = {"ids": list(ids), "first": first, "last": last}

@@ -14,7 +14,7 @@ from services.forecasting.rows.translate import ForecastRow, IndicatorKey, Sampl
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.db.turns import IS_URGENT
-from services.kernel.domain.workload import WorkloadSpec
+from services.kernel.domain.stored_spec import read_spec
 
 FORECAST_COLUMNS = (
     "id",
@@ -82,11 +82,11 @@ def load_shard(connection: Connection, shard: int, origin_at: datetime) -> list[
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
     """Active workloads, some or all."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec FROM workloads "
+        "SELECT id, namespace, name, step_s, spec::text AS spec FROM workloads "
         "WHERE is_active AND (CAST(:ids AS integer[]) IS NULL OR id = ANY(:ids)) ORDER BY id"
     )
     return [
-        WorkloadRow(r.id, r.namespace, r.name, r.step_s, WorkloadSpec.model_validate(r.spec))
+        WorkloadRow(r.id, r.namespace, r.name, r.step_s, read_spec(r.spec))
         for r in connection.execute(statement, {"ids": None if ids is None else list(ids)})
     ]
 

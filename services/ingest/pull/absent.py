@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection
 
-from services.ingest.push.service import SeriesRef
 from services.ingest.series import repository
+from services.ingest.series.known_series import SeriesRef
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.samples import I64, SECOND_US, Samples, make_samples, to_us
 from services.ingest.series.source import RangeQuery

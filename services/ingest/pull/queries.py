@@ -11,8 +11,8 @@ from threading import Event
 import numpy as np
 
 from services.ingest.pull.absent import SeriesQuery
-from services.ingest.push.service import SeriesRef
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
+from services.ingest.series.known_series import SeriesRef
 from services.ingest.series.samples import SECOND_US, Samples, join_samples
 from services.ingest.series.source import SERVER_REASONS, Points, RangeQuery, Source, SourceError
 from services.kernel import telemetry

@@ -16,11 +16,14 @@ from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
+from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
-from services.ingest.push.service import accept, measure, store
+from services.ingest.push.service import measure
+from services.ingest.push.stored import store
 from services.ingest.series import shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
+from services.ingest.series.known_series import series_columns
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
 from services.ingest.series.shard_repository import ShardRow
@@ -139,10 +142,11 @@ class _Pull:
                 tally.count(answer.ref.workload.id, f"source_{answer.error}", 1)
         with unit_of_work(deps.engine, deps.sender) as work:
             samples = join_samples([samples, find_zeros(work.connection, asked, samples)])
-            accepted = accept(samples, refs, deps.settings, at, tally)
-            stored = store(work.connection, accepted, refs, at)
+            series = series_columns(refs)
+            accepted = accept(samples, series, deps.settings, at, tally)
+            stored = store(work.connection, accepted, series, at)
             tally.store(work.connection, at)
-            if any(found.reopen_at is not None for found in stored):
+            if stored.is_any_reopened:
                 work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, self.shard, at))
         measure(self.source.name, len(accepted), tally.rejections)
         self.n_accepted += len(accepted)

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+import numpy as np
+
 from services.ingest.push.spans import Changes, SeriesSpan
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.samples import to_us
+from services.ingest.series.known_series import SeriesColumns
+from services.ingest.series.samples import I64, to_us
 from services.kernel.clock import floor_step
 from services.kernel.settings import Settings
 
@@ -24,6 +27,14 @@ def ahead_limit(workload: WorkloadRef, indicator: IndicatorRef, settings: Settin
     if not indicator.is_known_ahead:
         return timedelta(seconds=settings.future_s)
     return max(MOST_AHEAD, timedelta(seconds=(settings.horizon_steps + 1) * workload.step_s))
+
+
+def ahead_limits_us(series: SeriesColumns, settings: Settings) -> I64:
+    """The same of N series, in microseconds, (N,)."""
+    most_us = MOST_AHEAD // timedelta(microseconds=1)
+    scheduled_us = np.maximum(most_us, (settings.horizon_steps + 1) * series.step_us)
+    measured_us = timedelta(seconds=settings.future_s) // timedelta(microseconds=1)
+    return np.where(series.rows["is_known_ahead"], scheduled_us, measured_us)
 
 
 def schedule_spans(

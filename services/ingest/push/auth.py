@@ -59,14 +59,24 @@ class PushAuthority:
             raise self._refused(request, principal)
         return principal.namespaces(Role.OPERATOR)
 
+    def has_token(self, request: Request) -> bool:
+        """Check for the push token; it tells all without the database, and waits for nothing."""
+        scheme, _, given = request.headers.get("authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._is_token(given)
+
+    def _is_token(self, given: str) -> bool:
+        token = self._deps.settings.push_token
+        if not given or not token:
+            return False
+        return hmac.compare_digest(given.encode(), token.get_secret_value().encode())
+
     def _principal(self, request: Request) -> Principal | None:
         """The principal of a key; None: the push token."""
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         try:
             if scheme.lower() != "bearer" or not given:
                 raise Unauthorized(_NOT_VALID)
-            token = self._deps.settings.push_token
-            if token and hmac.compare_digest(given.encode(), token.get_secret_value().encode()):
+            if self._is_token(given):
                 return None
             return self._verified(given, limited_name(_address(request)))
         except Unauthorized as error:

@@ -24,12 +24,14 @@ class Tally:
         by_workload: Per workload, by reason, for its cursor.
         implausible: Per workload the first load that is not plausible, in words.
         plausible: Workloads of which a load was taken.
+        failing: Workloads that are noted for such loads; None: any may be.
     """
 
     rejections: Rejections
     by_workload: dict[int, dict[str, int]] = field(default_factory=dict)
     implausible: dict[int, str] = field(default_factory=dict)
     plausible: set[int] = field(default_factory=set)
+    failing: frozenset[int] | None = None
 
     def count(self, workload_id: int, reason: str, n: int) -> None:
         """Add to a workload's count."""
@@ -39,7 +41,8 @@ class Tally:
     def store(self, connection: Connection, now: datetime) -> None:
         """Note the counts with the workloads' cursors, and whose loads are not plausible."""
         repository.add_rejections(connection, self.by_workload, now)
-        note_implausible(connection, self.plausible, self.implausible, now)
+        plausible = self.plausible if self.failing is None else self.plausible & self.failing
+        note_implausible(connection, plausible, self.implausible, now)
 
 
 def note_implausible(

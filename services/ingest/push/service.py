@@ -2,50 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
 import numpy as np
+import psycopg
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.ahead import ahead_limit, schedule_spans
-from services.ingest.push.counts import count_spans
+from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
-from services.ingest.push.spans import ChangedSamples, write_spans
+from services.ingest.push.stored import SeriesTimes, Stored, store
 from services.ingest.series import repository
-from services.ingest.series.catalog import IndicatorRef, WorkloadName, WorkloadRef
-from services.ingest.series.copy_encoding import SeriesKey, encode_observations
-from services.ingest.series.plausible import plausible_rule
+from services.ingest.series.catalog import WorkloadName, WorkloadRef
+from services.ingest.series.cursor_repository import UNSET_US
+from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import (
-    ANCIENT,
-    FUTURE,
-    IMPLAUSIBLE,
-    NEGATIVE,
-    NOT_FINITE,
-    OUT_OF_RANGE,
-    SECOND_US,
+    I64,
     UNKNOWN_INDICATOR,
     UNKNOWN_WORKLOAD,
-    Bounds,
     Rejection,
     Rejections,
     Samples,
-    TimeSpan,
     from_us,
-    screen,
-    show_us,
-    sort_unique,
     to_us,
 )
-from services.ingest.series.translate import ParsedPush, describe_time, parse_push
+from services.ingest.series.translate import ParsedPush, parse_push
 from services.kernel import jobs, telemetry
-from services.kernel.clock import floor_step, last_complete_step
+from services.kernel.clock import last_complete_step
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.workload_errors import INGEST
 from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.settings import Settings
+
+_AGE_KEPT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +45,6 @@ class PushResult:
 
     n_accepted: int
     rejected: tuple[Rejection, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesRef:
-    """A series of a known workload and indicator."""
-
-    workload: WorkloadRef
-    indicator: IndicatorRef
-
-    @property
-    def key(self) -> SeriesKey:
-        """Key of its rows."""
-        return SeriesKey(self.workload.id, self.indicator.name)
-
-    def __str__(self) -> str:
-        return f"{self.workload.namespace}/{self.workload.name} {self.indicator.name}"
 
 
 def push(deps: IngestDeps, body: bytes) -> PushResult:
@@ -93,52 +68,118 @@ def write(deps: IngestDeps, parsed: ParsedPush, source: str, settings: Settings)
         source: Label of the metrics.
         settings: What may be accepted.
     """
-    tally = Tally(parsed.rejections)
-    now = deps.clock.now()
-    with unit_of_work(deps.engine, deps.sender) as work:
-        # not sorted: that of many names would hold up the other threads
-        names = {WorkloadName(name.namespace, name.workload) for name in parsed.names}
-        known = repository.find_workloads(work.connection, list(names), deps.catalog)
-        samples, series = _resolve(parsed, known, tally)
-        accepted = accept(samples, series, settings, now, tally)
-        stored = store(work.connection, accepted, series, now)
-        tally.store(work.connection, now)
-        _announce(deps, work, stored, now)
-    measure(source, len(accepted), tally.rejections)
-    _watch_age(deps, stored)
-    return PushResult(len(accepted), tally.rejections.as_tuple())
+    once = _Write(deps, parsed, settings, deps.clock.now())
+    try:
+        tally, n_accepted = once.run()
+    except psycopg.errors.UniqueViolation:  # nothing of it is stored: once more, with care
+        deps.known.note_repeat()
+        tally, n_accepted = once.run()
+    measure(source, n_accepted, tally.rejections)
+    return PushResult(n_accepted, tally.rejections.as_tuple())
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One request, to be written in a transaction."""
+
+    deps: IngestDeps
+    parsed: ParsedPush
+    settings: Settings
+    now: datetime
+
+    def run(self) -> tuple[Tally, int]:
+        """Write it; returns what was refused, and how many samples were accepted.
+
+        Raises:
+            psycopg.errors.UniqueViolation: What seemed to be new is there; nothing is stored.
+        """
+        deps, now = self.deps, self.now
+        tally = Tally(self.parsed.rejections.copy())
+        with unit_of_work(deps.engine, deps.sender) as work:
+            samples, series = _resolve(deps, work.connection, self.parsed, tally)
+            accepted = accept(samples, series, self.settings, now, tally)
+            times = SeriesTimes.of(accepted)
+            seen = series.slots[times.series]
+            are_new = deps.known.are_new(seen, times.first_us)
+            stored = store(work.connection, accepted, series, now, are_new=are_new)
+            tally.store(work.connection, now)
+            _announce(deps, work, stored, now)
+        deps.known.note_stored(seen, times.last_us)
+        _watch_age(deps, stored, now)
+        return tally, len(accepted)
 
 
 def _resolve(
-    parsed: ParsedPush, known: dict[WorkloadName, WorkloadRef], tally: Tally
-) -> tuple[Samples, list[SeriesRef]]:
-    """Keep the samples of known indicators and number their series anew."""
+    deps: IngestDeps, connection: Connection, parsed: ParsedPush, tally: Tally
+) -> tuple[Samples, SeriesColumns]:
+    """Keep the samples of known indicators, and number their series in the order of their keys.
+
+    In that order two pushes never wait for each other's rows in a circle.
+    """
+    slots = deps.known.find(parsed.names)
+    found = np.flatnonzero(slots >= 0)
+    series = deps.known.columns(slots[found])
+    if len(found):
+        standing = repository.find_standing(connection, series, INGEST)
+        tally.failing = standing.failing
+        if not standing.are_unchanged:
+            slots[:] = -1
+    if (slots < 0).any():
+        tally.failing = None
+        _look_up(deps, connection, parsed, slots, tally)
+        found = np.flatnonzero(slots >= 0)
+        series = deps.known.columns(slots[found])
+    for number, counts in parsed.unreadable.items():
+        place = int(np.searchsorted(found, number))
+        if place < len(found) and found[place] == number:
+            for reason, n in counts.items():
+                tally.count(series.refs[place].workload.id, reason, n)
+    order = np.argsort(series.rows["order"])
+    renumber = np.full(len(parsed.names), -1, dtype=np.int64)
+    renumber[found[order]] = np.arange(len(order))
+    own = renumber[parsed.samples.series]
+    kept = own >= 0
+    samples = Samples(own[kept], parsed.samples.at_us[kept], parsed.samples.value[kept])
+    return samples, series.take(order)
+
+
+def _look_up(
+    deps: IngestDeps, connection: Connection, parsed: ParsedPush, slots: I64, tally: Tally
+) -> None:
+    """Find the series that are not known, or no longer; those that nobody has registered stay -1.
+
+    Args:
+        deps: Dependencies.
+        connection: An open transaction.
+        parsed: The request.
+        slots: Where the series are known, (N,), filled in here.
+        tally: Counts what is refused.
+    """
+    numbers = np.flatnonzero(slots < 0).tolist()
+    # not sorted: that of many names would hold up the other threads
+    names = {WorkloadName(*parsed.names[number][:2]) for number in numbers}
+    workloads = repository.find_workloads(connection, list(names), deps.catalog)
+    for found in workloads.values():
+        deps.known.learn(found)
     counts = np.bincount(parsed.samples.series, minlength=len(parsed.names))
-    refs: dict[int, SeriesRef] = {}
-    for number, name in enumerate(parsed.names):
-        workload = known.get(WorkloadName(name.namespace, name.workload))
-        n_samples = int(counts[number])
+    slots[numbers] = deps.known.find([parsed.names[number] for number in numbers])
+    for number in numbers:
+        name, n_samples = parsed.names[number], int(counts[number])
+        workload = workloads.get(WorkloadName(*name[:2]))
+        if workload is not None and name.indicator in workload.indicators:
+            continue
+        slots[number] = -1
+        deps.known.forget(name)
         if workload is None:
             rule = "no active workload of this name; register it first"
             tally.rejections.add(UNKNOWN_WORKLOAD, n_samples, f"{name}: {rule}")
             continue
         for reason, n in parsed.unreadable.get(number, {}).items():
             tally.count(workload.id, reason, n)
-        indicator = workload.indicators.get(name.indicator)
-        if indicator is None:
-            rule = _names_rule(workload, name.indicator)
-            tally.rejections.add(UNKNOWN_INDICATOR, n_samples, f"{name}: {rule}")
-            if n_samples:
-                tally.count(workload.id, UNKNOWN_INDICATOR, n_samples)
-            continue
-        refs[number] = SeriesRef(workload, indicator)
-    # in the order of the keys, so that two pushes never wait for each other's rows in a circle
-    order = sorted(refs, key=lambda number: refs[number].key)
-    renumber = np.full(len(parsed.names), -1, dtype=np.int64)
-    renumber[order] = np.arange(len(order))
-    kept = parsed.samples.where(renumber[parsed.samples.series] >= 0)
-    samples = Samples(renumber[kept.series], kept.at_us, kept.value)
-    return samples, [refs[number] for number in order]
+        rule = _names_rule(workload, name.indicator)
+        tally.rejections.add(UNKNOWN_INDICATOR, n_samples, f"{name}: {rule}")
+        if n_samples:
+            tally.count(workload.id, UNKNOWN_INDICATOR, n_samples)
 
 
 def _names_rule(workload: WorkloadRef, name: str) -> str:
@@ -150,161 +191,22 @@ def _names_rule(workload: WorkloadRef, name: str) -> str:
     return f"must be one of {', '.join(allowed)}"
 
 
-def accept(
-    samples: Samples, series: Sequence[SeriesRef], settings: Settings, now: datetime, tally: Tally
-) -> Samples:
-    """The usable samples, sorted, each time once per series; the refused ones go to `tally`."""
-    late = timedelta(seconds=settings.late_s)
-    ahead = [ahead_limit(ref.workload, ref.indicator, settings) for ref in series]
-    bounds = Bounds(
-        oldest_us=np.array([_oldest_us(ref, now - late) for ref in series], dtype=np.int64),
-        newest_us=np.array([to_us(now + limit) for limit in ahead], dtype=np.int64),
-        is_signed=np.array([ref.indicator.is_signed for ref in series], dtype=bool),
-        largest=np.array([ref.indicator.largest_sample for ref in series]),
-    )
-    usable, refused = screen(samples, bounds)
-    for reason, positions in refused.items():
-        number, at_us = int(samples.series[positions[0]]), int(samples.at_us[positions[0]])
-        shown = f"{series[number]} at {show_us(at_us)}: {samples.value[positions[0]]:g}"
-        rule = _rule(reason, settings, at_us)
-        if reason == FUTURE and series[number].indicator.is_known_ahead:
-            rule = f"is more than {ahead[number]} ahead{describe_time(at_us)}; send it later"
-        if reason == IMPLAUSIBLE:
-            rule = plausible_rule(series[number].indicator.largest_sample)
-            _name_implausible(tally, samples.where(positions), series)
-        tally.rejections.add(reason, len(positions), f"{shown} {rule}")
-        numbers, counts = np.unique(samples.series[positions], return_counts=True)
-        for number, n in zip(numbers.tolist(), counts.tolist(), strict=True):
-            tally.count(series[number].workload.id, reason, n)
-    taken = (series[number] for number in np.unique(usable.series).tolist())
-    tally.plausible |= {ref.workload.id for ref in taken if ref.indicator.is_gauge_load}
-    return sort_unique(usable)
-
-
-def _name_implausible(tally: Tally, refused: Samples, series: Sequence[SeriesRef]) -> None:
-    """Name for each workload the first load that was refused."""
-    numbers, first = np.unique(refused.series, return_index=True)
-    for number, value in zip(numbers.tolist(), refused.value[first].tolist(), strict=True):
-        ref = series[number]
-        rule = plausible_rule(ref.indicator.largest_sample)
-        tally.implausible.setdefault(ref.workload.id, f"{ref.indicator.name}={value:g} {rule}")
-
-
-def _oldest_us(ref: SeriesRef, late_at: datetime) -> int:
-    """Start of the oldest step that ended at `late_at` or later."""
-    step_us = ref.workload.step_s * SECOND_US
-    return -(-to_us(late_at) // step_us) * step_us - step_us
-
-
-def _rule(reason: str, settings: Settings, at_us: int) -> str:
-    return {
-        IMPLAUSIBLE: "",  # tells the workload's own bound
-        NOT_FINITE: "is not finite; leave the sample out",
-        OUT_OF_RANGE: "is larger than anything measured (an exporter's word for no value?)",
-        NEGATIVE: "is negative, and its unit cannot be; leave the sample out",
-        FUTURE: f"is more than future_s={settings.future_s:g} s ahead{describe_time(at_us)}",
-        ANCIENT: f"its step ended more than late_s={settings.late_s:g} s ago; "
-        "older history is loaded by a back-fill",
-    }[reason]
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """Effect of a write of samples on one workload.
-
-    Attributes:
-        workload: The workload.
-        newest_at: Time of its newest sample that paces it; None: only schedules and counts of its
-            objective.
-        reopen_at: First step that its new or changed samples belong to, at most the one that is
-            running; None: all were known, or are counts of its objective.
-    """
-
-    workload: WorkloadRef
-    newest_at: datetime | None
-    reopen_at: datetime | None
-
-
-def store(
-    connection: Connection, samples: Samples, series: Sequence[SeriesRef], now: datetime
-) -> list[Stored]:
-    """Write accepted samples (sorted by series), move the cursors, write what waits for nothing."""
-    if not len(samples):
-        return []
-    refs = {ref.key: ref for ref in series}
-    chunks = encode_observations(list(refs), samples)
-    span = TimeSpan(int(samples.at_us.min()), int(samples.at_us.max()))
-    changed = repository.write_observations(connection, chunks, span)
-    reopen_at = _reopened(refs, changed, now)
-    last_at = _last_at(series, samples)
-    newest_at = _newest_at(refs, last_at)
-    repository.note_samples(connection, reopen_at, newest_at, now)
-    # after the cursors: they are locked now, so that another push's samples are there, or wait
-    workloads = {ref.workload.id: ref.workload for ref in series}
-    times = {key: ChangedSamples(first_at, last_at[key]) for key, first_at in changed.items()}
-    found = list(workloads.values())
-    write_spans(connection, [*schedule_spans(found, times, now), *count_spans(found, times, now)])
-    return [Stored(workloads[id_], at, reopen_at.get(id_)) for id_, at in newest_at.items()]
-
-
-def _last_at(series: Sequence[SeriesRef], samples: Samples) -> dict[SeriesKey, datetime]:
-    """Per series the time of its newest sample; `samples` are sorted by series and time."""
-    is_last = np.append(samples.series[1:] != samples.series[:-1], True)
-    pairs = zip(samples.series[is_last].tolist(), samples.at_us[is_last].tolist(), strict=True)
-    return {series[number].key: from_us(at_us) for number, at_us in pairs}
-
-
-def _newest_at(
-    refs: Mapping[SeriesKey, SeriesRef], last_at: Mapping[SeriesKey, datetime]
-) -> dict[int, datetime | None]:
-    """Per workload the time of its newest sample that paces it.
-
-    A schedule says nothing of what is measured, and a count of the objective must not close a step
-    before its demand is there.
-    """
-    newest: dict[int, datetime | None] = {}
-    for key, at in last_at.items():
-        known = newest.setdefault(key.workload_id, None)
-        if refs[key].indicator.is_pacing:
-            newest[key.workload_id] = at if known is None else max(known, at)
-    return newest
-
-
-def _reopened(
-    refs: Mapping[SeriesKey, SeriesRef],
-    changed: Mapping[SeriesKey, datetime],
-    now: datetime,
-) -> dict[int, datetime]:
-    """Per workload the first step that its changed samples belong to, none after `now`.
-
-    Counts of objectives open no step: they are written at once.
-    """
-    first: dict[int, datetime] = {}
-    for key, at in changed.items():
-        ref = refs[key]
-        if ref.indicator.is_sli:
-            continue
-        if ref.indicator.is_counter:  # a reading at the very end of a step closes it
-            step_at = floor_step(at - timedelta(microseconds=1), ref.workload.step_s)
-        else:
-            step_at = floor_step(min(at, now), ref.workload.step_s)
-        first[key.workload_id] = min(first.get(key.workload_id, step_at), step_at)
-    return first
-
-
-def _announce(deps: IngestDeps, work: UnitOfWork, stored: list[Stored], now: datetime) -> None:
+def _announce(deps: IngestDeps, work: UnitOfWork, stored: Stored, now: datetime) -> None:
     """One resampling job per shard with something to do.
 
     That is: samples of complete steps, or a step that has ended since the last job of this process.
     Samples that pace nothing announce no step, or the job of those that do would be missing.
     """
     shards = set()
-    for found in stored:
-        workload = found.workload
-        origin_at = last_complete_step(now, workload.step_s)
-        if found.reopen_at is not None and found.reopen_at <= origin_at:
+    found = zip(stored.workloads, stored.reopen_us.tolist(), stored.newest_us.tolist(), strict=True)
+    steps = {workload.step_s for workload in stored.workloads}
+    origins_at = {step_s: last_complete_step(now, step_s) for step_s in steps}
+    origins_us = {step_s: to_us(at) for step_s, at in origins_at.items()}
+    for workload, reopen_us, newest_us in found:
+        origin_at, origin_us = origins_at[workload.step_s], origins_us[workload.step_s]
+        if reopen_us != UNSET_US and reopen_us <= origin_us:
             shards.add(workload.shard)
-        if found.newest_at is None:
+        if newest_us == UNSET_US:
             continue
         if deps.announced.get(workload.shard, origin_at) != origin_at:
             shards.add(workload.shard)
@@ -320,18 +222,20 @@ def measure(source: str, n_accepted: int, rejections: Rejections) -> None:
         telemetry.samples_rejected_total.labels(source, rejection.reason).inc(rejection.count)
 
 
-def _watch_age(deps: IngestDeps, stored: list[Stored]) -> None:
+def _watch_age(deps: IngestDeps, stored: Stored, now: datetime) -> None:
     """Let the age of the newest sample grow while nothing arrives."""
-    for found in stored:
-        workload = found.workload
-        if found.newest_at is None:
+    for workload, newest_us in zip(stored.workloads, stored.newest_us.tolist(), strict=True):
+        if newest_us == UNSET_US:
             continue
-        newest_at = max(deps.newest_at.get(workload.id, found.newest_at), found.newest_at)
-        deps.newest_at[workload.id] = newest_at
-        # each time: the series goes with its workload, and comes back when that does
-        gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
-        gauge.set_function(partial(_age_s, deps, workload.id))
+        known_us = deps.newest_us.get(workload.id)
+        if known_us is None or newest_us > known_us:
+            deps.newest_us[workload.id] = newest_us
+        # now and then: the series goes with its workload, and comes back when that does
+        if now >= deps.ages_due_at.get(workload.id, now):
+            deps.ages_due_at[workload.id] = now + _AGE_KEPT
+            gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
+            gauge.set_function(partial(_age_s, deps, workload.id))
 
 
 def _age_s(deps: IngestDeps, workload_id: int) -> float:
-    return (deps.clock.now() - deps.newest_at[workload_id]).total_seconds()
+    return (deps.clock.now() - from_us(deps.newest_us[workload_id])).total_seconds()

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping as Mapped
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping as Mapped
 from datetime import datetime
 from itertools import groupby
 
 import numpy as np
 
+from services.ingest.remote_write.claims import (
+    ClaimingSeries,
+    Mapping,
+    claim,
+    claim_all,
+    series_of,
+)
 from services.ingest.remote_write.counts import HistogramSeries
 from services.ingest.remote_write.histogram import BadHistogram, HistogramSample, read_histogram
 from services.ingest.remote_write.pods import PodCount, PodCounter
 from services.ingest.remote_write.protocol import RemoteWrite
-from services.ingest.series.owners import Claim, SeriesOwners
-from services.ingest.series.rules import Labels, RemoteRules
 from services.ingest.series.samples import (
     BAD_SAMPLE,
-    FORBIDDEN_NAMESPACE,
     NOT_FINITE,
     OTHER_REPLICA,
-    SEVERAL_SERIES,
     STALE_MARKER,
     UNMAPPED,
     Rejection,
     Rejections,
-    TimeSpan,
     make_samples,
     to_us,
 )
-from services.ingest.series.translate import ParsedPush, PushedSeriesName
+from services.ingest.series.translate import ParsedPush
 
 EXPECTED = frozenset({UNMAPPED, STALE_MARKER, OTHER_REPLICA, NOT_FINITE})
 """What a sender does right: other series, ends of series, a second replica's copies, and NaN, which
@@ -39,25 +40,6 @@ is how PromQL says nothing."""
 def n_left_out(rejected: tuple[Rejection, ...]) -> int:
     """Samples that were left out as they should be."""
     return sum(found.count for found in rejected if found.reason in EXPECTED)
-
-
-@dataclass(frozen=True, slots=True)
-class Mapping:
-    """Rules and owners that tell the indicator of a series.
-
-    Attributes:
-        rules: Rules of label matchers.
-        owners: Which series an indicator is made of.
-        namespaces: Those that may be written to; None: all of them.
-    """
-
-    rules: RemoteRules
-    owners: SeriesOwners
-    namespaces: frozenset[str] | None = None
-
-    def is_permitted(self, name: PushedSeriesName) -> bool:
-        """Check whether the sender may write this indicator."""
-        return self.namespaces is None or name.namespace in self.namespaces
 
 
 def to_parsed(
@@ -72,17 +54,20 @@ def to_parsed(
         others: Numbers of series that are read otherwise.
     """
     rejections = Rejections()
-    numbers: dict[PushedSeriesName, int] = {}
-    renumber = np.full(len(request.labels), -1, dtype=np.int64)
-    is_marker = request.is_stale_marker
-    for position, one in enumerate(_series_of(request)):
-        if position in others:
-            continue
-        name = _claimed(one, mapping, rejections, to_us(now))
-        if name is not None:
-            renumber[position] = numbers.setdefault(name, len(numbers))
+    origins = mapping.origins_of(request)
+    if request.is_stale_marker.any():  # one that ends makes room for another of the same request
+        positions = [number for number in range(len(origins)) if number not in others]
+        series = series_of(request, origins, positions)
+        owners = [one.position for one in series if claim(one, mapping, rejections, to_us(now))]
+    else:
+        owners = claim_all(request, mapping, rejections, to_us(now), others)
+    names = [name for number in owners if (name := origins[number].name) is not None]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    renumber = np.full(len(origins), -1, dtype=np.int64)
+    own = range(len(names)) if len(names) == len(numbers) else map(numbers.__getitem__, names)
+    renumber[owners] = np.fromiter(own, dtype=np.int64)
     number = renumber[request.series]
-    kept = (number >= 0) & ~is_marker
+    kept = (number >= 0) & ~request.is_stale_marker
     samples = make_samples(number[kept], request.at_us[kept], request.value[kept])
     return ParsedPush(tuple(numbers), samples, {}, rejections)
 
@@ -98,33 +83,15 @@ def to_counters(
     if not counts:
         return []
     found, values = [], request.value.tolist()
-    ends = np.searchsorted(request.series, np.arange(len(request.labels) + 1)).tolist()
-    for position, one in enumerate(_series_of(request)):
-        if position not in counts or not one.at_us:
+    for one in series_of(request, mapping.origins_of(request), sorted(counts)):
+        if not one.at_us or claim(one, mapping, rejections, to_us(now), is_pod=True) is None:
             continue
-        name = _claimed(one, mapping, rejections, to_us(now), is_pod=True)
-        if name is None:
-            continue
-        own = values[ends[position] : ends[position + 1]]
-        kept = [
-            (at_us, value)
-            for at_us, value, is_marker in zip(one.at_us, own, one.is_marker, strict=True)
-            if not is_marker
-        ]
+        kept = [number for number, is_marker in enumerate(one.is_marker) if not is_marker]
         pod = mapping.rules.pod_of(one.labels).series
-        found.append(
-            PodCounter(counts[position], pod, [at for at, _ in kept], [value for _, value in kept])
-        )
+        at_us = [one.at_us[number] for number in kept]
+        value = [values[one.first + number] for number in kept]
+        found.append(PodCounter(counts[one.position], pod, at_us, value))
     return found
-
-
-def _series_of(request: RemoteWrite) -> Iterator[_Series]:
-    """Times and stale markers of each series."""
-    ends = np.searchsorted(request.series, np.arange(len(request.labels) + 1)).tolist()
-    times, markers = request.at_us.tolist(), request.is_stale_marker.tolist()
-    for position, labels in enumerate(request.labels):
-        inside = slice(ends[position], ends[position + 1])
-        yield _Series(labels, times[inside], markers[inside])
 
 
 def to_histograms(
@@ -132,10 +99,11 @@ def to_histograms(
 ) -> list[HistogramSeries]:
     """Native histograms of the series that a rule maps; only these are read at all."""
     found = []
+    origins = mapping.origins_of(request)
     for number, group in groupby(request.histograms, key=lambda one: one.series):
         raw = [one.raw for one in group]
-        labels = request.labels[number]
-        if mapping.rules.name_of(labels) is None:
+        labels, origin = request.labels[number], origins[number]
+        if origin.name is None:
             rejections.add(UNMAPPED, len(raw), "a native histogram that no rule matches")
             continue
         samples = [one for one in map(_read, raw) if isinstance(one, HistogramSample)]
@@ -145,10 +113,11 @@ def to_histograms(
             rejections.add(BAD_SAMPLE, n_bad, f"{dict(labels)}: a native histogram {fault}")
         samples.sort(key=lambda one: one.at_us)
         markers = [one.is_stale_marker for one in samples]
-        series = _Series(labels, [one.at_us for one in samples], markers)
+        at_us = [one.at_us for one in samples]
+        series = ClaimingSeries(request, number, origin, 0, at_us, markers)
         values = tuple(one for one in samples if not one.is_stale_marker)
         is_pod = bool(values) and not any(one.is_gauge for one in values)
-        name = _claimed(series, mapping, rejections, to_us(now), is_pod=is_pod)
+        name = claim(series, mapping, rejections, to_us(now), is_pod=is_pod)
         if name is not None and values:
             pod = mapping.rules.pod_of(labels).series if is_pod else None
             found.append(HistogramSeries(name, values, pod))
@@ -160,53 +129,3 @@ def _read(raw: bytes) -> HistogramSample | str:
         return read_histogram(raw)
     except BadHistogram as error:
         return str(error)
-
-
-@dataclass(frozen=True, slots=True)
-class _Series:
-    labels: Labels
-    at_us: list[int]
-    is_marker: list[bool]
-
-    @property
-    def n_values(self) -> int:
-        return self.is_marker.count(False)
-
-    def __str__(self) -> str:
-        return "{" + ", ".join(f"{name}={value!r}" for name, value in self.labels[:20]) + "}"
-
-
-def _claimed(
-    one: _Series, mapping: Mapping, rejections: Rejections, now_us: int, *, is_pod: bool = False
-) -> PushedSeriesName | None:
-    """The indicator that a series may write; None where it may not, which is counted.
-
-    A pod's counter has no other series beside it, but the copies of a second Prometheus.
-    """
-    n_samples, n_values = len(one.at_us), one.n_values
-    name = mapping.rules.name_of(one.labels)
-    if name is None:
-        rejections.add(UNMAPPED, n_samples, f"no rule matches {one}")
-        return None
-    if not mapping.is_permitted(name):
-        rule = "the API key is of other namespaces"
-        rejections.add(FORBIDDEN_NAMESPACE, n_samples, f"{name}: {rule}")
-        return None
-    identity, place = mapping.rules.identity_of(one.labels), name
-    if is_pod:
-        identity = mapping.rules.pod_of(one.labels)
-        place = replace(name, indicator=f"{name.indicator} {identity.series}")
-    claim = Claim.OTHER_SERIES
-    if n_values:
-        span = TimeSpan(min(one.at_us), min(max(one.at_us), now_us))
-        claim = mapping.owners.claim(place, identity, span)
-        if claim is Claim.OTHER_SERIES:
-            rule = "is a second series of it; aggregate them by a recording rule"
-            rejections.add(SEVERAL_SERIES, n_values, f"{name}: {one} {rule}")
-        elif claim is Claim.OTHER_REPLICA:
-            rejections.add(OTHER_REPLICA, n_values, f"{name}: another replica writes it")
-    if n_samples > n_values:
-        rejections.add(STALE_MARKER, n_samples - n_values, f"{name}: has ended")
-    if n_samples and one.is_marker[-1]:
-        mapping.owners.release(place, identity)
-    return name if claim is Claim.OWNER else None

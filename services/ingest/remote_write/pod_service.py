@@ -15,12 +15,14 @@ import numpy as np
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
+from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
-from services.ingest.push.service import SeriesRef, accept
 from services.ingest.remote_write.pods import PodCounter
 from services.ingest.series import pod_repository, repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
+from services.ingest.series.cursor_repository import CursorMoves, note_samples
+from services.ingest.series.known_series import SeriesRef, series_columns
 from services.ingest.series.pod_memory import PodKey
 from services.ingest.series.pod_rates import Buckets, series_rates, sum_rates
 from services.ingest.series.pod_repository import PodSeries
@@ -100,7 +102,7 @@ def write_pods(
     tally = Tally(rejections)
     with unit_of_work(deps.engine, deps.sender) as work:
         ids = {one.count.workload.id for one in counters}
-        repository.note_samples(work.connection, {}, dict.fromkeys(ids), now)  # locks their cursors
+        note_samples(work.connection, CursorMoves.none(ids), now)  # locks their cursors
         permitted = _permitted(deps, work.connection, counters, now, tally)
         useful = _useful(deps, permitted)
         usable = _usable(useful, settings, now, tally)
@@ -182,7 +184,7 @@ def _usable(
         )
         for one in counters
     ]
-    return accept(samples, refs, settings, now, tally)
+    return accept(samples, series_columns(refs), settings, now, tally)
 
 
 def _store(connection: Connection, counters: Sequence[PodCounter], samples: Samples) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from services.ingest.remote_write.histogram import HistogramSample
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
-from services.ingest.series.rules import EDGE, Labels, RemoteRules
+from services.ingest.series.rules import EDGE, Labels, SenderSeries
 from services.kernel.domain.objective import SERIES_PREFIX
 
 
@@ -58,22 +58,25 @@ class PodCounter:
 
 
 def pod_counts(
-    labels: Sequence[Labels], rules: RemoteRules, known: Mapping[WorkloadName, WorkloadRef]
+    labels: Sequence[Labels],
+    origins: Sequence[SenderSeries],
+    known: Mapping[WorkloadName, WorkloadRef],
 ) -> dict[int, PodCount]:
     """What the series that are counters of single pods count, by their number.
 
     Args:
         labels: Labels of each series.
-        rules: Tell the indicator of a series.
+        origins: What the rules make of each.
         known: Workloads by name.
     """
     found = {}
-    for number, one in enumerate(labels):
-        name = rules.name_of(one)
-        if name is None or not name.indicator.startswith(SERIES_PREFIX):
+    for number, one in enumerate(origins):
+        name = one.name
+        if name is None or not one.is_count:
             continue
         workload = known.get(WorkloadName(name.namespace, name.workload))
-        count = None if workload is None else _count_of(workload, name.indicator, dict(one))
+        own = dict(labels[number])
+        count = None if workload is None else _count_of(workload, name.indicator, own)
         if count is not None:
             found[number] = count
     return found

@@ -10,14 +10,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from itertools import chain
+from typing import overload
 
 import cramjam
 import numpy as np
 from google.protobuf.message import DecodeError
 
 from services.ingest.proto import remote_write_v1_pb2 as v1, remote_write_v2_pb2 as v2
+from services.ingest.remote_write.columns import WriteColumns, read_columns
 from services.ingest.remote_write.wire import Layout, RequestLimits, check_counts
-from services.ingest.series.rules import Labels
+from services.ingest.series.rules import Labels, RemoteRules, SenderSeries
 from services.ingest.series.samples import F64, I64, Mask
 from services.kernel.errors import BadRequest, PayloadTooLarge, UnsupportedMediaType
 
@@ -55,6 +57,7 @@ class RemoteWrite:
 
     Attributes:
         labels: Labels of each series, sorted by name.
+        origins: What the rules make of each series; empty where nobody asked them yet.
         series: Number of the series of each sample, (N,).
         at_us: Its time in microseconds since the epoch, (N,).
         value: Its value, (N,).
@@ -62,12 +65,13 @@ class RemoteWrite:
         n_exemplars: Exemplars, which are not read.
     """
 
-    labels: tuple[Labels, ...]
+    labels: Sequence[Labels]
     series: I64
     at_us: I64
     value: F64
-    histograms: tuple[RawHistogram, ...]
-    n_exemplars: int
+    histograms: tuple[RawHistogram, ...] = ()
+    n_exemplars: int = 0
+    origins: Sequence[SenderSeries] = ()
 
     @property
     def is_stale_marker(self) -> Mask:
@@ -125,16 +129,30 @@ def decompress(body: bytes, max_bytes: int) -> bytes:
         raise BadRequest(f"body: no Snappy block ({error}); send the block format") from error
 
 
-def decode(body: bytes, version: Version, limits: RequestLimits) -> RemoteWrite:
+def decode(
+    body: bytes, version: Version, limits: RequestLimits, rules: RemoteRules | None = None
+) -> RemoteWrite:
     """Read a request.
+
+    Args:
+        body: A Snappy block.
+        version: What it holds.
+        limits: Its bounds.
+        rules: Recall the series of version 1 that were seen before, which then cost a fraction;
+            None: every series is read as if it was new.
 
     Raises:
         BadRequest: It is not the message that its headers name, or breaks a rule of labels.
         PayloadTooLarge: It is over a limit.
     """
     content = decompress(body, limits.max_bytes)
-    check_counts(content, _LAYOUTS[version], limits)
     try:
+        if version is Version.V1 and rules is not None:
+            usual = read_columns(content, limits)
+            found = None if usual is None else _recalled(usual, rules)
+            if found is not None:
+                return found
+        check_counts(content, _LAYOUTS[version], limits)
         if version is Version.V1:
             first = v1.WriteRequest.FromString(content)
             return _columns(first.timeseries, _labels_v1(first))
@@ -142,6 +160,50 @@ def decode(body: bytes, version: Version, limits: RequestLimits) -> RemoteWrite:
         return _columns(second.timeseries, _labels_v2(second))
     except DecodeError as error:
         raise BadRequest(f"body: not a {version.value} ({error})") from error
+
+
+def _recalled(columns: WriteColumns, rules: RemoteRules) -> RemoteWrite | None:
+    """A request whose series are known by the bytes of their labels; new ones are read.
+
+    None where labels cannot be read: the general way says what of.
+    """
+    found = rules.recall(columns.blocks)
+    try:
+        for number in [number for number, one in enumerate(found) if one is None]:
+            block = columns.blocks[number]
+            found[number] = rules.learn(block, _checked(number, _labels_of(block)))
+    except DecodeError:
+        return None
+    return RemoteWrite(
+        labels=_BlockLabels(columns.blocks),
+        series=columns.series,
+        at_us=columns.at_ms * 1000,
+        value=columns.value,
+        origins=[one for one in found if one is not None],
+    )
+
+
+def _labels_of(block: bytes) -> Labels:
+    return tuple((label.name, label.value) for label in v1.TimeSeries.FromString(block).labels)
+
+
+@dataclass(frozen=True, slots=True)
+class _BlockLabels(Sequence[Labels]):
+    """Labels of series, read as they are asked for: few are."""
+
+    blocks: Sequence[bytes]
+
+    def __len__(self) -> int:
+        return len(self.blocks)
+
+    @overload
+    def __getitem__(self, number: int) -> Labels: ...
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Labels]: ...
+    def __getitem__(self, number: int | slice) -> Labels | Sequence[Labels]:
+        if isinstance(number, slice):
+            return _BlockLabels(self.blocks[number])
+        return tuple(sorted(_labels_of(self.blocks[number])))
 
 
 def _columns(

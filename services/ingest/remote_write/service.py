@@ -8,14 +8,15 @@ series is the counter of one pod instead, and all are added up as rates.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import write
+from services.ingest.remote_write.claims import Mapping
 from services.ingest.remote_write.counts import N_COUNTS, add_counts, split_pods
 from services.ingest.remote_write.mapped import (
     EXPECTED,
-    Mapping,
     n_left_out,
     to_counters,
     to_histograms,
@@ -27,10 +28,10 @@ from services.ingest.remote_write.protocol import RemoteWrite, Version, decode
 from services.ingest.remote_write.wire import RequestLimits
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
+from services.ingest.series.rules import SenderSeries
 from services.ingest.series.samples import Rejection
 from services.ingest.series.translate import ParsedPush
 from services.kernel.db.session import unit_of_work
-from services.kernel.domain.objective import SERIES_PREFIX
 
 SOURCE = "remote_write"
 
@@ -78,7 +79,7 @@ def remote_write(
     limits = RequestLimits(settings.remote_write_max_bytes, settings.push_max_samples)
     mapping = Mapping(deps.remote_rules, deps.owners, namespaces)
     with deps.decoding:
-        read = _read(deps, decode(body, version, limits), mapping)
+        read = _read(deps, decode(body, version, limits, mapping.rules), mapping)
     late_s = max(settings.late_s, settings.remote_write_late_s)
     late = settings.model_copy(update={"late_s": late_s})
     pods = write_pods(deps, read.counters, read.parsed.rejections, late, SOURCE)
@@ -113,8 +114,10 @@ class _Read:
 
 def _read(deps: IngestDeps, request: RemoteWrite, mapping: Mapping) -> _Read:
     now = deps.clock.now()
-    known = _counting_workloads(deps, request)
-    counts = pod_counts(request.labels, mapping.rules, known)
+    origins = mapping.origins_of(request)
+    request = replace(request, origins=origins)
+    known = _counting_workloads(deps, request, origins)
+    counts = pod_counts(request.labels, origins, known)
     parsed = to_parsed(request, mapping, now, counts.keys())
     counters = to_counters(request, counts, mapping, parsed.rejections, now)
     n_before = n_left_out(parsed.rejections.as_tuple())
@@ -128,14 +131,15 @@ def _read(deps: IngestDeps, request: RemoteWrite, mapping: Mapping) -> _Read:
     return _Read(parsed, counters, len(request.value), n_skipped + n_added, n_histograms)
 
 
-def _counting_workloads(deps: IngestDeps, request: RemoteWrite) -> dict[WorkloadName, WorkloadRef]:
+def _counting_workloads(
+    deps: IngestDeps, request: RemoteWrite, origins: Sequence[SenderSeries]
+) -> dict[WorkloadName, WorkloadRef]:
     """Workloads that series of counts name, and native histograms, which are nothing else."""
     native = {one.series for one in request.histograms}
-    names = enumerate(map(deps.remote_rules.name_of, request.labels))
     found = {
-        WorkloadName(name.namespace, name.workload)
-        for number, name in names
-        if name is not None and (number in native or name.indicator.startswith(SERIES_PREFIX))
+        WorkloadName(one.name.namespace, one.name.workload)
+        for number, one in enumerate(origins)
+        if one.name is not None and (one.is_count or number in native)
     }
     if not found:
         return {}

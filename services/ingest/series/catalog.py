@@ -74,6 +74,7 @@ class WorkloadRef:
     Attributes:
         indicators: By name, those of its spec first, then the counts of its objective.
         thresholds_s: Of each goal of its objective that is a latency, by its metric.
+        spec_version: Version of the spec that it was made of.
     """
 
     id: int
@@ -83,6 +84,7 @@ class WorkloadRef:
     step_s: int
     indicators: Mapping[str, IndicatorRef]
     thresholds_s: Mapping[str, float] = field(default_factory=dict)
+    spec_version: int = 0
 
     @property
     def has_query(self) -> bool:
@@ -156,7 +158,7 @@ def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
         indicators |= {one.name: one for one in _to_counts(spec.sla.objective)}
         thresholds_s = {one.metric: one.threshold_s for one in goals if one.threshold_s}
     place = (row.id, row.namespace, row.name, row.shard, row.step_s)
-    return WorkloadRef(*place, indicators, thresholds_s)
+    return WorkloadRef(*place, indicators, thresholds_s, row.spec_version)
 
 
 def _to_counts(objective: ObjectiveSpec) -> list[IndicatorRef]:

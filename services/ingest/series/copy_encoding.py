@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +28,34 @@ _SEEN = (*_GAP, ("value", ">f4"))
 _Fields = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
+class SeriesKey(NamedTuple):
     """Key of a series: the columns that are the same in all of its rows."""
 
     workload_id: int
     indicator: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyColumns:
+    """Keys of N series as columns.
+
+    Attributes:
+        workload_id: (N,).
+        name: Position of the indicator's name in `names`, (N,).
+        names: Names of indicators, encoded.
+    """
+
+    workload_id: I64
+    name: I64
+    names: Sequence[bytes]
+
+
+def key_columns(keys: Sequence[SeriesKey]) -> KeyColumns:
+    """Keys as columns."""
+    names: dict[bytes, int] = {}
+    name = [names.setdefault(key.indicator.encode(), len(names)) for key in keys]
+    ids = [key.workload_id for key in keys]
+    return KeyColumns(np.array(ids, dtype=np.int64), np.array(name, dtype=np.int64), tuple(names))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +75,7 @@ class StepRows:
     observed: Mask
 
 
-def encode_observations(keys: Sequence[SeriesKey], samples: Samples) -> Iterator[bytes]:
+def encode_observations(keys: KeyColumns, samples: Samples) -> Iterator[bytes]:
     """Rows (workload_id, indicator, observed_at, value)."""
     for chosen, names in _by_name_length(keys, samples.series):
         rows = _rows(4, keys, samples.series[chosen], names, _OBSERVATION)
@@ -64,10 +87,11 @@ def encode_observations(keys: Sequence[SeriesKey], samples: Samples) -> Iterator
 
 def encode_indicators(keys: Sequence[SeriesKey], steps: StepRows) -> Iterator[bytes]:
     """Rows (workload_id, indicator, step_at, is_observed, value); a gap has no value."""
-    for chosen, names in _by_name_length(keys, steps.series):
+    columns = key_columns(keys)
+    for chosen, names in _by_name_length(columns, steps.series):
         for is_seen in (True, False):
             part = chosen[steps.observed[chosen] == is_seen]
-            rows = _rows(5, keys, steps.series[part], names, _SEEN if is_seen else _GAP)
+            rows = _rows(5, columns, steps.series[part], names, _SEEN if is_seen else _GAP)
             rows["at"] = steps.step_us[part] - POSTGRES_EPOCH_US
             rows["flag_size"], rows["flag"] = 1, is_seen
             rows["value_size"] = 4 if is_seen else -1
@@ -76,30 +100,23 @@ def encode_indicators(keys: Sequence[SeriesKey], steps: StepRows) -> Iterator[by
             yield rows.tobytes()
 
 
-def _by_name_length(
-    keys: Sequence[SeriesKey], series: I64
-) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:
-    """Positions of the rows whose names are equally long, and the names of all series."""
-    encoded = [key.indicator.encode() for key in keys]
-    lengths = np.array([len(name) for name in encoded], dtype=np.int64)
-    for length in np.unique(lengths[series]):
+def _by_name_length(keys: KeyColumns, series: I64) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:
+    """Positions of the rows whose names are equally long, and all names, cut to that length."""
+    lengths = np.array([len(name) for name in keys.names], dtype=np.int64)
+    length_of = lengths[keys.name[series]]
+    for length in np.flatnonzero(np.bincount(length_of)).tolist():
         # names of another length are cut off here, but none of their rows is chosen
-        names = np.array(encoded, dtype=f"S{length}")
-        yield np.flatnonzero(lengths[series] == length), names
+        yield np.flatnonzero(length_of == length), np.array(keys.names, dtype=f"S{length}")
 
 
 def _rows(
-    n_fields: int,
-    keys: Sequence[SeriesKey],
-    series: I64,
-    names: NDArray[np.bytes_],
-    rest: _Fields,
+    n_fields: int, keys: KeyColumns, series: I64, names: NDArray[np.bytes_], rest: _Fields
 ) -> NDArray[np.void]:
     rows = np.zeros(len(series), dtype=_layout(names.dtype.itemsize, rest))
     rows["n_fields"] = n_fields
     rows["id_size"], rows["name_size"], rows["at_size"] = 4, names.dtype.itemsize, 8
-    rows["id"] = np.array([key.workload_id for key in keys], dtype=np.int32)[series]
-    rows["name"] = names[series]
+    rows["id"] = keys.workload_id[series]
+    rows["name"] = names[keys.name[series]]
     return rows
 
 

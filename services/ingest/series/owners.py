@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from services.ingest.series.samples import SECOND_US, TimeSpan
 from services.ingest.series.translate import PushedSeriesName
@@ -22,8 +24,7 @@ class Claim(Enum):
     OTHER_REPLICA = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """A series and who writes it, each as a number that is good within one process.
 
     Attributes:
@@ -35,7 +36,16 @@ class Identity:
     replica: int
 
 
-@dataclass(frozen=True, slots=True)
+class SeriesClaim(NamedTuple):
+    """What a request says of one series: its samples are from `first_us` to `last_us`."""
+
+    name: PushedSeriesName
+    identity: Identity
+    first_us: int
+    last_us: int
+
+
+@dataclass(slots=True)
 class _Owner:
     identity: Identity
     last_us: int
@@ -66,18 +76,27 @@ class SeriesOwners:
 
     def claim(self, name: PushedSeriesName, identity: Identity, span: TimeSpan) -> Claim:
         """Relation of a series with samples over `span` to the indicator `name`."""
+        return self.claim_all([SeriesClaim(name, identity, span.first_us, span.last_us)])[0]
+
+    def claim_all(self, claims: Sequence[SeriesClaim]) -> list[Claim]:
+        """Relations of series to the indicators that they name, one after the other."""
+        found, known = [Claim.OWNER] * len(claims), self._known
         with self._lock:
-            owner = self._known.get(name)
-            found = Claim.OWNER if owner is None else owner.claim(identity, span.first_us)
-            if found is not Claim.OWNER:
-                return found
-            is_same = owner is not None and owner.identity == identity
-            last_us = max(span.last_us, owner.last_us) if is_same and owner else span.last_us
-            self._known[name] = _Owner(identity, last_us)
-            self._known.move_to_end(name)
-            while len(self._known) > self.max_entries:
-                self._known.popitem(last=False)
-            return found
+            for number, (name, identity, first_us, last_us) in enumerate(claims):
+                owner = known.get(name)
+                if owner is not None and owner.identity == identity:
+                    if last_us > owner.last_us:
+                        owner.last_us = last_us
+                    known.move_to_end(name)
+                    continue
+                if owner is not None:
+                    found[number] = owner.claim(identity, first_us)
+                if found[number] is Claim.OWNER:
+                    known[name] = _Owner(identity, last_us)
+                    known.move_to_end(name)
+                    while len(known) > self.max_entries:
+                        known.popitem(last=False)
+        return found
 
     def release(self, name: PushedSeriesName, identity: Identity) -> None:
         """A series has ended; another may follow it at once."""

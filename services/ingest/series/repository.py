@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 from sqlalchemy import Connection, text
 
@@ -17,6 +18,8 @@ from services.ingest.series.catalog import (
     WorkloadRef,
 )
 from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
+from services.ingest.series.cursor_repository import array_text
+from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
 from services.kernel.db.schema import PARTITIONED
@@ -25,6 +28,15 @@ WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
+
+_STANDING = text(
+    "SELECT string_agg(w.namespace || '/' || w.name, ',' ORDER BY w.id), ARRAY(SELECT e.workload_id"
+    " FROM workload_errors e WHERE e.stage = :stage AND e.workload_id = ANY(CAST(:ids AS int[]))) "
+    "FROM unnest("
+    "CAST(:ids AS int[]), CAST(:versions AS int[]), CAST(:shards AS int[]), CAST(:steps AS int[])) "
+    "AS s(id, version, shard, step_s) JOIN workloads w ON w.id = s.id AND w.is_active "
+    "AND w.spec_version = s.version AND w.shard = s.shard AND w.step_s = s.step_s"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,38 +98,37 @@ def to_refs(
     return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
 
 
-def note_samples(
-    connection: Connection,
-    reopen_at: Mapping[int, datetime],
-    newest_at: Mapping[int, datetime | None],
-    now: datetime,
-) -> None:
-    """Move the cursors of workloads that sent samples.
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How workloads stand in the database.
 
-    Args:
-        connection: An open transaction.
-        reopen_at: Per workload the earliest step that its samples change; a step that
-            was done is opened again by moving `resampled_until` back.
-        newest_at: Per workload the time of its newest sample; None: only of steps to come.
-        now: Time of the change.
+    Attributes:
+        are_unchanged: They are active, and as they were when columns were made of them.
+        failing: Those with an error of this stage.
     """
-    statement = text(
-        "INSERT INTO ingest_cursors AS c (workload_id, resampled_until, last_sample_at, updated_at)"
-        " SELECT s.id, s.reopen_at, s.newest_at, :now FROM unnest(CAST(:ids AS int[]), "
-        "CAST(:reopen AS timestamptz[]), CAST(:newest AS timestamptz[])) "
-        "AS s(id, reopen_at, newest_at) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
-        "resampled_until = LEAST(c.resampled_until, EXCLUDED.resampled_until), "
-        "last_sample_at = GREATEST(c.last_sample_at, EXCLUDED.last_sample_at), "
-        "updated_at = EXCLUDED.updated_at"
-    )
-    ids = sorted(newest_at)
+
+    are_unchanged: bool
+    failing: frozenset[int]
+
+
+def find_standing(connection: Connection, series: SeriesColumns, stage: str) -> Standing:
+    """How the workloads of some series stand, of which there is one at least."""
+    rows = series.rows
+    _, first, place = np.unique(rows["workload_id"], return_index=True, return_inverse=True)
     values = {
-        "ids": ids,
-        "reopen": [reopen_at.get(workload_id) for workload_id in ids],
-        "newest": [newest_at[workload_id] for workload_id in ids],
-        "now": now,
+        "ids": array_text(rows["workload_id"][first]),
+        "versions": array_text(rows["spec_version"][first]),
+        "shards": array_text(rows["shard"][first]),
+        "steps": array_text(rows["step_s"][first]),
+        "stage": stage,
     }
-    connection.execute(statement, values)
+    workloads = [series.refs[number].workload for number in first.tolist()]
+    # a database that was made anew has the same ids for others
+    names = ",".join([f"{one.namespace}/{one.name}" for one in workloads])
+    found, failing = connection.execute(_STANDING, values).one()
+    # of a workload all series are of one version, or some are of an older one
+    is_one = bool((rows["spec_version"] == rows["spec_version"][first][place]).all())
+    return Standing(is_one and found == names, frozenset(failing))
 
 
 def add_rejections(
@@ -163,6 +174,21 @@ def close_history(
     ids = sorted(newest_at)
     newest = [newest_at[workload_id] for workload_id in ids]
     connection.execute(statement, {"ids": ids, "newest": newest, "until": until, "now": now})
+
+
+def copy_new_observations(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> None:
+    """Store raw samples of which none is there yet, straight into the table.
+
+    Args:
+        connection: An open transaction.
+        chunks: Encoded rows of `OBSERVATION_COLUMNS`, no key twice.
+        span: From the oldest to the newest sample.
+
+    Raises:
+        psycopg.errors.UniqueViolation: One of them is there.
+    """
+    _ensure_partitions(connection, "observations", span)
+    _copy(connection, "observations", OBSERVATION_COLUMNS, chunks)
 
 
 def write_observations(

@@ -7,10 +7,11 @@ its workload and indicator; a series that no rule matches is none of Harmony's.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from string import Template
+from typing import NamedTuple
 
 import re2  # type: ignore[import-untyped]  # brings no types
 import yaml
@@ -25,6 +26,7 @@ from pydantic import (
 
 from services.ingest.series.owners import Identity
 from services.ingest.series.translate import PushedSeriesName
+from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.errors import ConfigurationError
 
 _SETTING = "HARMONY_REMOTE_WRITE_RULES"
@@ -35,6 +37,8 @@ _MATCHER = re.compile(
 _ESCAPED = re.compile(r"\\(.)")
 _LONGEST = 253
 _MOST_KNOWN = 50_000
+_MOST_BLOCKS = 200_000
+_MOST_BLOCK_BYTES = 32_000_000
 
 EDGE = "le"
 """Label with the edge that a bucket of a classic histogram counts up to."""
@@ -155,6 +159,20 @@ class Rule(_Model):
         return PushedSeriesName(*words)
 
 
+class SenderSeries(NamedTuple):
+    """A series of a sender, as the rules see it.
+
+    Attributes:
+        name: The indicator that it is of; None: none of Harmony's.
+        identity: Tells it from other series.
+        is_count: Its indicator is a count of an objective, or a histogram that becomes some.
+    """
+
+    name: PushedSeriesName | None
+    identity: Identity
+    is_count: bool
+
+
 class RemoteRules(_Model):
     """Rules for the series of remote writes.
 
@@ -168,19 +186,43 @@ class RemoteRules(_Model):
     ignore_labels: tuple[str, ...] = ("prometheus", "prometheus_replica", "replica", "__replica__")
 
     # the series of a sender are the same ones again and again
-    _known: dict[Labels, PushedSeriesName | None] = PrivateAttr(default_factory=dict)
+    _known: dict[Labels, SenderSeries] = PrivateAttr(default_factory=dict)
+    _blocks: dict[bytes, SenderSeries] = PrivateAttr(default_factory=dict)
+    _n_block_bytes: int = PrivateAttr(0)
 
     def name_of(self, labels: Labels) -> PushedSeriesName | None:
         """The indicator that a series is of; None: none of Harmony's."""
-        if labels in self._known:
-            return self._known[labels]
+        return self.series_of(labels).name
+
+    def series_of(self, labels: Labels) -> SenderSeries:
+        """What a series with these labels is."""
+        found = self._known.get(labels)
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[labels] = self._matched(labels)
+        return found
+
+    def recall(self, blocks: Iterable[bytes]) -> list[SenderSeries | None]:
+        """What series are by the bytes of their labels; None: not learned, or forgotten."""
+        return list(map(self._blocks.get, blocks))
+
+    def learn(self, block: bytes, labels: Labels) -> SenderSeries:
+        """What a series is; it is recalled by the bytes of its labels while there is room."""
+        found = self._matched(labels)
+        self._n_block_bytes += len(block)
+        if len(self._blocks) >= _MOST_BLOCKS or self._n_block_bytes > _MOST_BLOCK_BYTES:
+            self._blocks.clear()
+            self._n_block_bytes = len(block)
+        self._blocks[block] = found
+        return found
+
+    def _matched(self, labels: Labels) -> SenderSeries:
         found = dict(labels)
         names = (rule.name_of(found) for rule in self.rules)
         name = next((name for name in names if name is not None), None)
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
-        self._known[labels] = name
-        return name
+        is_count = name is not None and name.indicator.startswith(SERIES_PREFIX)
+        return SenderSeries(name, self.identity_of(labels), is_count)
 
     def identity_of(self, labels: Labels) -> Identity:
         """Tells series apart, and the replicas that write one."""

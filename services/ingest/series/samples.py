@@ -122,7 +122,7 @@ def join_samples(parts: list[Samples]) -> Samples:
 
 def sort_unique(samples: Samples) -> Samples:
     """Sorted by series and time; of samples with the same time the last to arrive stays."""
-    order = np.lexsort((np.arange(len(samples)), samples.at_us, samples.series))
+    order = np.lexsort((samples.at_us, samples.series))  # keeps the order of equals
     ordered = samples.where(order)
     is_last = np.ones(len(ordered), dtype=bool)
     same_series = ordered.series[1:] == ordered.series[:-1]
@@ -144,6 +144,10 @@ class Rejections:
     """Counts of refused samples by reason, each with its first example."""
 
     _found: dict[str, Rejection] = field(default_factory=dict)
+
+    def copy(self) -> Rejections:
+        """The same counts, to go on from."""
+        return Rejections(dict(self._found))
 
     def add(self, reason: str, count: int, example: str) -> None:
         """Count `count` samples; the first example of a reason is kept."""

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import chain
-from typing import Any
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 import numpy as np
 import orjson
@@ -17,6 +18,8 @@ from services.ingest.series.samples import (
     BAD_SAMPLE,
     BAD_TIME,
     BAD_VALUE,
+    F64,
+    I64,
     MOST_SERIES,
     SECOND_US,
     Rejections,
@@ -28,11 +31,12 @@ from services.kernel.errors import InvalidInput, PayloadTooLarge
 
 _FAR_S = 1e11  # a plausible epoch in seconds is below; milliseconds are above
 _CLIP_S = 9e12
+_LONGEST_NAME = 253
+_FIELDS = itemgetter("namespace", "workload", "indicator", "samples")
 _HUGE = 1e300  # NaN, infinities and longer integers are read one by one
 
 
-@dataclass(frozen=True, slots=True)
-class PushedSeriesName:
+class PushedSeriesName(NamedTuple):
     """Names of the indicator that a series of a push is of."""
 
     namespace: str
@@ -69,9 +73,60 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
             more than `MOST_SERIES`.
     """
     _check_counts(body, max_samples)
+    entries = _entries(body)
+    usual = _usual(entries, max_samples)
+    return _one_by_one(entries, max_samples) if usual is None else usual
+
+
+def _usual(entries: Sequence[Any], max_samples: int) -> ParsedPush | None:
+    """A request in which all is as it should be, read a column at a time; else None.
+
+    What is odd anywhere is left to `_one_by_one`, which tells what and where.
+    """
+    try:
+        columns = list(zip(*map(_FIELDS, entries), strict=True))
+    except (TypeError, KeyError):
+        return None
+    if not columns or not _are_words([*columns[0], *columns[1], *columns[2]]):
+        return None
+    lists = columns[3]
+    if set(map(type, lists)) != {list} or not all(lists):
+        return None
+    pairs = list(chain.from_iterable(lists))
+    if len(pairs) > max_samples or not _are_pairs_of_numbers(pairs):
+        return None
+    try:
+        seconds, value = np.array(pairs, dtype=np.float64).T
+    except OverflowError:  # an integer of more than 308 digits
+        return None
+    if not ((np.abs(seconds) < _CLIP_S) & (np.abs(value) < _HUGE)).all():
+        return None
+    names = list(map(PushedSeriesName, *columns[:3]))
+    number = {name: number for number, name in enumerate(dict.fromkeys(names))}
+    own = range(len(names)) if len(number) == len(names) else map(number.__getitem__, names)
+    series = np.repeat(np.fromiter(own, dtype=np.int64), list(map(len, lists)))
+    samples = make_samples(series, _to_us(seconds), np.ascontiguousarray(value))
+    return ParsedPush(tuple(number), samples, {}, Rejections())
+
+
+def _are_words(words: list[Any]) -> bool:
+    """Check whether all are names."""
+    if set(map(type, words)) != {str}:
+        return False
+    lengths = set(map(len, words))
+    return 0 < min(lengths) <= max(lengths) <= _LONGEST_NAME and "\0" not in "".join(words)
+
+
+def _one_by_one(entries: Sequence[object], max_samples: int) -> ParsedPush:
+    """A request, entry by entry.
+
+    Raises:
+        InvalidInput: It has not the documented shape.
+        PayloadTooLarge: It holds more than `max_samples`.
+    """
     columns = _Columns()
     n_samples = 0
-    for position, entry in enumerate(_entries(body)):
+    for position, entry in enumerate(entries):
         name, samples = _read_entry(position, entry)
         n_samples += max(1, len(samples))
         if n_samples > max_samples:
@@ -143,9 +198,12 @@ class _Columns:
     def parsed(self) -> ParsedPush:
         """The columns as arrays."""
         seconds = np.array(self.seconds, dtype=np.float64)
-        at_us = np.rint(np.clip(seconds, -_CLIP_S, _CLIP_S) * SECOND_US).astype(np.int64)
-        samples = make_samples(self.series, at_us, self.values)
+        samples = make_samples(self.series, _to_us(seconds), self.values)
         return ParsedPush(tuple(self.numbers), samples, self.unreadable, self.rejections)
+
+
+def _to_us(seconds: F64) -> I64:
+    return np.rint(np.clip(seconds, -_CLIP_S, _CLIP_S) * SECOND_US).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,9 +242,10 @@ def _read_entry(position: int, entry: object) -> tuple[PushedSeriesName, list[ob
     words = []
     for key in ("namespace", "workload", "indicator"):
         word = entry.get(key)
-        if not isinstance(word, str) or not 0 < len(word) <= 253 or "\0" in word:
+        if not isinstance(word, str) or not 0 < len(word) <= _LONGEST_NAME or "\0" in word:
             raise InvalidInput(
-                f"{where}.{key}={str(word)[:60]!r} must be a string of 1 to 253 characters"
+                f"{where}.{key}={str(word)[:60]!r} must be a string of 1 to {_LONGEST_NAME} "
+                "characters"
             )
         words.append(word)
     samples = entry.get("samples")
@@ -199,11 +258,15 @@ def _are_number_pairs(samples: list[Any]) -> bool:
     """Check for the usual case, two numbers each."""
     if not samples:
         return True
-    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
-        return False
-    return set(map(type, chain.from_iterable(samples))) <= {int, float} and all(
+    return _are_pairs_of_numbers(samples) and all(
         -_CLIP_S < sample[0] < _CLIP_S and -_HUGE < sample[1] < _HUGE for sample in samples
     )
+
+
+def _are_pairs_of_numbers(samples: list[Any]) -> bool:
+    if set(map(type, samples)) != {list} or set(map(len, samples)) != {2}:
+        return False
+    return set(map(type, chain.from_iterable(samples))) <= {int, float}
 
 
 def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:

@@ -324,6 +324,7 @@ actions = Table(
     Column("result", Text, nullable=False),
     Column("reason", Text, nullable=False),
     time_column("applied_at"),
+    Column("parts", JSONB, nullable=True),
     UniqueConstraint("decision_id", "attempt", "origin_at"),
     Index(None, "workload_id", "origin_at"),
     Index(None, "origin_at", "id"),

@@ -11,6 +11,7 @@ from services.kernel.domain.promise import (
     ViolationSource,
     promise_figures,
 )
+from services.kernel.domain.stored_spec import read_spec
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -49,4 +50,5 @@ __all__ = [
     "part_spec",
     "part_specs",
     "promise_figures",
+    "read_spec",
 ]

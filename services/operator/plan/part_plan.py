@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.kernel.domain.variants import whole_units
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
 
 _ORDER = (
     Result.CONFLICT,
@@ -39,6 +39,7 @@ class PartChange:
         ready: Replicas that serve.
         unit_usd_per_hour: Price of the capacity of one reference replica.
         action: What is to be done, or was done, about it.
+        version: Version of the target that the change starts from.
     """
 
     name: str
@@ -46,6 +47,7 @@ class PartChange:
     ready: int
     unit_usd_per_hour: float
     action: PlannedAction
+    version: str = ""
 
     @property
     def current(self) -> int:
@@ -56,6 +58,17 @@ class PartChange:
     def wanted(self) -> int:
         """Replicas that the decision asks for."""
         return self.action.to_replicas or 0
+
+    @property
+    def may_be_made(self) -> bool:
+        """True where it was patched, or may have been."""
+        return self.action.result in (Result.APPLIED, Result.UNKNOWN)
+
+    @property
+    def made(self) -> PartCount:
+        """What was made of it, or may have been."""
+        is_sure = self.action.is_patch and self.action.is_sure
+        return PartCount(self.name, self.current, self.wanted, self.ratio, is_sure)
 
     @property
     def is_rise(self) -> bool:
@@ -136,10 +149,11 @@ def whole_action(
     result = _result(changes, is_held=bool(held))
     shown = result in _WHOLE
     after = whole_units(
-        sum((p.wanted if shown or p.action.is_patch else p.current) * p.ratio for p in changes)
+        sum((p.wanted if shown or p.may_be_made else p.current) * p.ratio for p in changes)
     )
     approved_by = next((p.action.approved_by for p in changes if p.action.approved_by), "")
-    action = PlannedAction(decision, result, "", before, after, approved_by)
+    parts = tuple(p.made for p in changes if p.may_be_made)
+    action = PlannedAction(decision, result, "", before, after, approved_by, parts=parts)
     return replace(action, reason=_reason(decision, action, changes, held))
 
 
@@ -148,7 +162,7 @@ def _result(changes: Sequence[PartChange], *, is_held: bool) -> Result:
     for result in _WHOLE:
         if result in results:
             return result
-    for result in (Result.APPLIED, Result.WAITING):
+    for result in (Result.APPLIED, Result.UNKNOWN, Result.WAITING):
         if result in results:
             return result
     if is_held:

@@ -118,6 +118,28 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class PartCount:
+    """What a scaling made of a target, or may have made of it.
+
+    Attributes:
+        name: The variant or pool; empty: the workload has one target.
+        ratio: Counted replicas that one is worth: reference replicas of a variant.
+        is_sure: The API server confirmed it. Else another hand may have set what was found since.
+    """
+
+    name: str
+    before: int
+    after: int
+    ratio: float = 1.0
+    is_sure: bool = True
+
+    def to_json(self) -> dict[str, object]:
+        """An element of `actions.parts`."""
+        counts = {"name": self.name, "from": self.before, "to": self.after}
+        return {**counts, "ratio": self.ratio, "is_sure": self.is_sure}
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedAction:
     """The action for a decision, planned or taken.
 
@@ -126,6 +148,8 @@ class PlannedAction:
     Attributes:
         approved_by: The person who approved it, where one had to.
         rejected_by: The person who rejected it, where one did.
+        is_sure: False of a patch whose count was found, and not confirmed by its answer.
+        parts: What was made of each target, where there are several or it is not sure.
     """
 
     decision: StoredDecision
@@ -135,6 +159,8 @@ class PlannedAction:
     to_replicas: int | None = None
     approved_by: str = ""
     rejected_by: str = ""
+    is_sure: bool = True
+    parts: tuple[PartCount, ...] = ()
 
     @property
     def is_patch(self) -> bool:

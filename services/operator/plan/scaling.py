@@ -71,5 +71,7 @@ class Scaling:
     def action(self) -> PlannedAction:
         """The action of the decision as a whole."""
         if self.is_one:
-            return replace(self.changes[WHOLE].action, decision=self.decision)
+            change = self.changes[WHOLE]
+            parts = () if change.action.is_sure else (change.made,)
+            return replace(change.action, decision=self.decision, parts=parts)
         return whole_action(self.decision, list(self.changes.values()), self.held)

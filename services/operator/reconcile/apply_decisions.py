@@ -31,7 +31,7 @@ from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import plan_parts
 from services.operator.reconcile.gpu_use import FleetAtHand
-from services.operator.reconcile.intents import store_intents
+from services.operator.reconcile.intents import parts_column, store_intents
 from services.operator.reconcile.limits import limit_scalings
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
@@ -183,7 +183,7 @@ def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> P
                 if autoscaler is None:
                     planned.actions.append(_gone(action))
                 elif action.is_patch:
-                    scalings.append(_scaling(autoscaler, action))
+                    scalings.append(_scaling(fleet.view, autoscaler, action))
                 else:
                     planned.actions.append(action)
         for scaling in scalings:
@@ -195,9 +195,9 @@ def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> P
     return planned
 
 
-def _scaling(autoscaler: Autoscaler, action: PlannedAction) -> Scaling:
+def _scaling(view: View, autoscaler: Autoscaler, action: PlannedAction) -> Scaling:
     """The scaling of a workload of one target."""
-    change = PartChange(WHOLE, ratio=1.0, ready=0, unit_usd_per_hour=0.0, action=action)
+    change = PartChange(WHOLE, 1.0, 0, 0.0, action, view.version_of(autoscaler))
     return Scaling(autoscaler, action.decision, {WHOLE: change}, {WHOLE: autoscaler})
 
 
@@ -220,6 +220,7 @@ def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tupl
             str(action.result),
             action.reason[:1000],
             applied_at,
+            parts_column(action.parts),
         )
         for action in actions
     ]

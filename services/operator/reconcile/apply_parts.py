@@ -140,7 +140,8 @@ def _plan_changes(
             continue
         usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
         ready = count_replicas(view.replicas_of(member), now).ready
-        found.append(PartChange(part.name, ratio, ready, usd, actions[-1]))
+        version = view.version_of(member)
+        found.append(PartChange(part.name, ratio, ready, usd, actions[-1], version))
     return found if is_known else None
 
 

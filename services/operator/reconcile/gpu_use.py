@@ -2,7 +2,8 @@
 
 What a target holds is the larger of what it asks for and of the replicas that can be seen, those
 that are leaving included. Where it cannot be seen it is the larger of what was decided last and of
-what was last seen, never nothing.
+what was last seen; of what was never seen nor decided on it is the most that it may be, never
+nothing. Targets of a spec that went bad are seen as those of the last good one.
 """
 
 from __future__ import annotations
@@ -20,9 +21,13 @@ from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import budgets, repository
+from services.operator.reconcile.find_targets import Targets, find_targets
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View
-from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
+from services.operator.reconcile.observe import View, list_pods
+from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
+from services.operator.wire.discovery import WELL_KNOWN
+
+_USUAL_VERSION = "apps/v1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +77,13 @@ def target_uses(
         id_ = fleet.ids.get(autoscaler.key, -1)
         own = _members(replace(autoscaler, spec=spec))
         members += [_Member(id_, name, member) for name, member in own]
+    view = _with_unlisted(deps, view, [each.member for each in members])
     unread = [each for each in members if _is_unread(view, each.member)]
     ids, parts = [each.workload_id for each in unread], [each.part for each in unread]
     seen = repository.load_last_seen(connection, ids, parts)
     found: dict[TargetKey, TargetUse] = {}
     for each in members:
-        least = _least_held(newest.get(each.workload_id), each, seen)
+        least = _least_held(newest.get(each.workload_id), each, seen, deps.clock.now())
         use = _use(deps, view, each.member, least)
         found.setdefault(each.member.target.key, use)
     return found
@@ -99,18 +105,55 @@ def _is_unread(view: View, member: Autoscaler) -> bool:
 
 
 def _members(autoscaler: Autoscaler) -> Iterator[tuple[str, Autoscaler]]:
-    """Each part's name with its autoscaler; of a spec whose targets cannot be read, its parts."""
+    """Each part's name with its autoscaler; of a spec that went bad those of the last good one."""
     spec = autoscaler.spec
-    if spec is None or not spec.parts:
-        yield "", autoscaler
-    elif autoscaler.parts:
+    if spec is None:
+        return
+    if autoscaler.parts:
         names = (part.name for part in autoscaler.parts)
         yield from zip(names, members_of(autoscaler), strict=True)
+    elif not spec.parts:
+        yield "", replace(autoscaler, target=_target_of(autoscaler, spec))
     else:
         for part, own in zip(spec.parts, part_specs(spec), strict=True):
-            kind, _, name = own.target.partition("/")
-            target = replace(autoscaler.target, kind=kind, name=name)
-            yield part.name, replace(autoscaler, spec=own, target=target)
+            yield part.name, replace(autoscaler, spec=own, target=_target_of(autoscaler, own))
+
+
+def _target_of(autoscaler: Autoscaler, spec: WorkloadSpec) -> ScaleTarget:
+    """The target of a stored spec; its API version is that of the object, which names it still."""
+    kind, _, name = spec.target.partition("/")
+    for target in (autoscaler.target, *autoscaler.written):
+        if (target.kind, target.name) == (kind, name):
+            return target
+    return replace(autoscaler.target, api_version=_USUAL_VERSION, kind=kind, name=name)
+
+
+def _with_unlisted(deps: OperatorDeps, view: View, members: Sequence[Autoscaler]) -> View:
+    """The view with the targets that only a last good spec names, and their pods.
+
+    One of a custom kind whose API version is not known any longer stays unread.
+    """
+    found = view.targets
+    missing = {
+        target.key: target
+        for target in (member.target for member in members)
+        if target.key not in found.states
+        and target.key not in found.problems
+        and (
+            (target.api_version, target.kind) in WELL_KNOWN or target.api_version != _USUAL_VERSION
+        )
+    }
+    if not missing:
+        return view
+    scales = deps.memory.scales
+    more = find_targets(deps, missing.values())
+    deps.memory.scales = scales | deps.memory.scales
+    targets = Targets(
+        found.states | more.states,
+        found.problems | more.problems,
+        found.has_custom or more.has_custom,
+    )
+    return replace(view, targets=targets, pods=list_pods(deps, targets))
 
 
 def _last_good_specs(
@@ -147,15 +190,18 @@ def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
 
 
 def _least_held(
-    decision: StoredDecision | None, each: _Member, seen: Mapping[tuple[int, str], int]
+    decision: StoredDecision | None,
+    each: _Member,
+    seen: Mapping[tuple[int, str], int],
+    now: datetime,
 ) -> int:
     """Replicas of a target that cannot be read, by the newest decision and by what was last seen.
 
-    Without a decision its minimum takes its place.
+    Without either it may have any count up to its maximum.
     """
     spec = each.member.spec
     assert spec is not None, "a member has the spec of its part"
-    counts = spec.min_replicas, spec.min_replicas
-    if decision is not None:
-        counts = decision.parts.get(each.part, (decision.current, decision.desired))
-    return max(*counts, seen.get((each.workload_id, each.part), 0))
+    counts = [seen[key]] if (key := (each.workload_id, each.part)) in seen else []
+    if decision is not None and (each.part in decision.parts or not each.part):
+        counts += decision.parts.get(each.part, (decision.current, decision.desired))
+    return max(counts) if counts else bounds_at(spec, now)[1]

@@ -12,12 +12,14 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
 import structlog
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.kernel.db.session import unit_of_work
+from services.operator.kube.client import Scale
 from services.operator.plan.part_members import members_of
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps
@@ -37,12 +39,14 @@ class ResolvedIntent:
 
     Attributes:
         to_replicas: Replicas of the workload afterwards, as far as they were seen.
+        parts: What was announced for each target, as far as it may have been made.
     """
 
     intent: RowMapping
     result: Result
     reason: str
     to_replicas: int
+    parts: tuple[PartCount, ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:
@@ -62,12 +66,19 @@ class ResolvedIntent:
             str(self.result),
             self.reason[:1000],
             applied_at,
+            parts_column(self.parts),
         )
 
     def to_action(self, decision: StoredDecision) -> PlannedAction:
         """The action of the decision, which is that of the intent."""
         from_replicas = self.intent["from_replicas"]
-        return PlannedAction(decision, self.result, self.reason, from_replicas, self.to_replicas)
+        counts = from_replicas, self.to_replicas
+        return PlannedAction(decision, self.result, self.reason, *counts, parts=self.parts)
+
+
+def parts_column(parts: Sequence[PartCount]) -> str | None:
+    """`actions.parts` as JSON; None: one target, or nothing was scaled."""
+    return orjson.dumps([part.to_json() for part in parts]).decode() if parts else None
 
 
 def store_intents(
@@ -119,6 +130,7 @@ def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:
             "from": change.current,
             "to": change.wanted,
             "ratio": change.ratio,
+            "version": change.version,
         }
         for change in scaling.patches
     ]
@@ -154,7 +166,7 @@ def resolve_intents(
         autoscaler = by_id.get(row["workload_id"])
         rival = "" if autoscaler is None else _rival(view, autoscaler)
         namespace = names.get(row["workload_id"], ("", ""))[0]
-        seen = [_count(deps, namespace, target) for target in row["targets"]]
+        seen = [_read(deps, namespace, target) for target in row["targets"]]
         resolved = resolve_intent(row, seen, rival)
         log.warning(
             "intent_resolved",
@@ -175,13 +187,13 @@ def _rival(view: View, autoscaler: Autoscaler) -> str:
     return next((s.conflict or s.follower for s in situations if s.conflict or s.follower), "")
 
 
-def _count(deps: OperatorDeps, namespace: str, target: Mapping[str, Any]) -> int | None:
-    """Replicas that a target asks for now; None: it is gone, or cannot be read."""
+def _read(deps: OperatorDeps, namespace: str, target: Mapping[str, Any]) -> Scale | None:
+    """The scale of a target now; None: it is gone, or cannot be read."""
     if not namespace:
         return None
     where = ScaleTarget(target["api_version"], target["kind"], namespace, target["target"])
     try:
-        return deps.kube.get_scale(where).replicas
+        return deps.kube.get_scale(where)
     except KubeError as error:
         if error.status == _UNREACHABLE:
             raise
@@ -190,39 +202,64 @@ def _count(deps: OperatorDeps, namespace: str, target: Mapping[str, Any]) -> int
 
 
 def resolve_intent(
-    intent: RowMapping, seen: Sequence[int | None], rival: str = ""
+    intent: RowMapping, seen: Sequence[Scale | None], rival: str = ""
 ) -> ResolvedIntent:
     """What became of one intent, by the counts of its targets; pure.
 
+    A target that has its old count and another version may have been patched, and set back by
+    another hand.
+
     Args:
         intent: Its row.
-        seen: Count of each of its targets now; None: not known.
+        seen: Scale of each of its targets now; None: not known.
         rival: Another autoscaler that scales a target; empty: none does.
     """
     targets = intent["targets"]
-    pairs = list(zip(targets, seen, strict=True))
+    counts = [None if scale is None else scale.replicas for scale in seen]
+    pairs = list(zip(targets, counts, strict=True))
     reached = [count == target["to"] for target, count in pairs]
     kept = [count == target["from"] for target, count in pairs]
+    moved = [_has_moved(target, scale) for target, scale in zip(targets, seen, strict=True)]
     words = ", ".join(_words(target, count) for target, count in pairs)
-    after = int(intent["to_replicas"])
     start = "the operator was interrupted before it could store the result"
-    if any(count is None for count in seen):
-        reason = f"{start}, and the target cannot be read: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
-    if not all(reached):
-        moved = sum(t["ratio"] * (c - t["from"]) for t, c in pairs if c is not None)
-        after = int(intent["from_replicas"]) + round(moved)
-    if all(kept):
+    if all(kept) and not any(moved):
         reason = f"the operator was interrupted before the patch: {words}"
         return ResolvedIntent(intent, Result.FAILED, reason, int(intent["to_replicas"]))
-    if not all(r or k for r, k in zip(reached, kept, strict=True)):
-        reason = f"{start}, and another hand set the target since: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
-    if rival:
-        reason = f"{start}, and {rival} may have scaled the target: {words}"
-        return ResolvedIntent(intent, Result.UNKNOWN, reason, after)
+    why = ""
+    if any(count is None for count in counts):
+        why = "and the target cannot be read"
+    elif all(kept):
+        why = "and the target has changed since it was announced"
+    elif not all(r or k for r, k in zip(reached, kept, strict=True)):
+        why = "and another hand set the target since"
+    elif rival:
+        why = f"and {rival} may have scaled the target"
+    after = _after(intent, pairs)
+    if why:
+        reason, parts = f"{start}, {why}: {words}", _parts(targets)
+        return ResolvedIntent(intent, Result.UNKNOWN, reason, after, parts)
     reason = f"{start}; found by the count of the target: {words}"
-    return ResolvedIntent(intent, Result.APPLIED, reason, after)
+    parts = _parts([t for t, r, m in zip(targets, reached, moved, strict=True) if r or m])
+    return ResolvedIntent(intent, Result.APPLIED, reason, after, parts)
+
+
+def _after(intent: RowMapping, pairs: Sequence[tuple[Mapping[str, Any], int | None]]) -> int:
+    """Counted replicas of the workload as they were found; as announced where that is not known."""
+    if any(count is None for _, count in pairs) or all(c == t["to"] for t, c in pairs):
+        return int(intent["to_replicas"])
+    added = sum(float(t["ratio"]) * (c - int(t["from"])) for t, c in pairs if c is not None)
+    return int(intent["from_replicas"]) + round(added)
+
+
+def _has_moved(target: Mapping[str, Any], scale: Scale | None) -> bool:
+    """True where a target has another version than was announced; former operators wrote none."""
+    version = target.get("version")
+    return bool(version) and scale is not None and scale.resource_version != version
+
+
+def _parts(targets: Sequence[Mapping[str, Any]]) -> tuple[PartCount, ...]:
+    """What may have been made of targets: whoever finds their counts cannot tell whose they are."""
+    return tuple(PartCount(t["name"], t["from"], t["to"], t["ratio"], False) for t in targets)
 
 
 def _words(target: Mapping[str, Any], count: int | None) -> str:

@@ -95,7 +95,7 @@ def delete_intents(connection: Connection, keys: Keys) -> None:
 def load_changes(
     connection: Connection, ids: Sequence[int], since: datetime, now: datetime
 ) -> Sequence[RowMapping]:
-    """Scalings after `since` with the counts that their decisions asked of parts.
+    """Scalings after `since` with what was made of each part, and what was asked of it.
 
     An intent counts as applied just now: its patch may still be on its way. `is_sure` is false of
     it, and of what became unknown.
@@ -103,13 +103,13 @@ def load_changes(
     statement = text(
         "SELECT c.*, d.variants FROM ("
         "  SELECT workload_id, decision_id, origin_at, from_replicas, to_replicas, applied_at, "
-        "  result = 'applied' AS is_sure "
+        "  result = 'applied' AS is_sure, parts "
         "  FROM actions WHERE workload_id = ANY(:ids) "
         "  AND origin_at >= CAST(:since AS timestamptz) - interval '1 day' "
         "  AND result IN ('applied', 'unknown') AND applied_at > :since "
         "  AND from_replicas IS NOT NULL AND to_replicas IS NOT NULL "
         "  UNION ALL SELECT workload_id, decision_id, origin_at, from_replicas, to_replicas, "
-        "  CAST(:now AS timestamptz), false FROM intents WHERE workload_id = ANY(:ids)"
+        "  CAST(:now AS timestamptz), false, targets FROM intents WHERE workload_id = ANY(:ids)"
         ") c LEFT JOIN decisions d ON d.id = c.decision_id AND d.origin_at = c.origin_at "
         "ORDER BY c.workload_id, c.applied_at"
     )

@@ -92,15 +92,25 @@ def _limit_variants(scaling: Scaling, rows: Sequence[RowMapping], now: datetime)
 
 
 def _past(row: RowMapping, name: str) -> PastChange | None:
-    """A scaling as it counts for one target; a pool's share of it is what was decided for it."""
-    if not name:
-        added = int(row["to_replicas"]) - int(row["from_replicas"])
-        return PastChange(row["applied_at"], added, row["is_sure"])
-    own = next((each for each in row["variants"] or () if each["name"] == name), None)
-    if own is None:
+    """A scaling as it counts for one pool, or, without a name, for the workload as a whole.
+
+    A row of a former version does not tell what was made of a pool: what was decided for it may
+    have been made.
+    """
+    at, parts = row["applied_at"], row["parts"]
+    own = [each for each in parts or () if not name or each["name"] == name]
+    is_sure = row["is_sure"] and all(each["is_sure"] for each in own)
+    if name and parts is None:
+        asked = next((each for each in row["variants"] or () if each["name"] == name), None)
+        if asked is None:
+            return None
+        return PastChange(at, int(asked["desired"]) - int(asked["current"]), is_sure=False)
+    if name and not own:
         return None
-    added = int(own["desired"]) - int(own["current"])
-    return PastChange(row["applied_at"], added, row["is_sure"])
+    if name or (own and not is_sure):
+        added = round(sum(each["ratio"] * (each["to"] - each["from"]) for each in own))
+        return PastChange(at, added, is_sure)
+    return PastChange(at, int(row["to_replicas"]) - int(row["from_replicas"]), is_sure)
 
 
 def _limit_gpus(

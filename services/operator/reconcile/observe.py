@@ -66,6 +66,11 @@ class View:
         """The autoscaler's target, where it exists."""
         return self.targets.states.get(autoscaler.target.key)
 
+    def version_of(self, autoscaler: Autoscaler) -> str:
+        """Version of the autoscaler's target; empty where it does not exist."""
+        target = self.target_of(autoscaler)
+        return "" if target is None else target.resource_version
+
     def replicas_of(self, autoscaler: Autoscaler) -> list[PodState]:
         """Replicas of the autoscaler's target: its pods, or groups of them."""
         target = self.target_of(autoscaler)
@@ -121,10 +126,13 @@ def observe(deps: OperatorDeps) -> View:
     autoscalers = [entry.autoscaler for entry in translated]
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
+    # pools of a spec that went bad are looked up where a budget asks for them only
+    has_bad = any(each.spec is None for each in autoscalers)
     deps.memory.patched = {
         key: patched
         for key, patched in deps.memory.patched.items()
-        if (state := found.states.get(key)) is not None and patched.is_news_to(state)
+        if ((state := found.states.get(key)) is None and has_bad)
+        or (state is not None and patched.is_news_to(state))
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()

@@ -81,8 +81,8 @@ def _patch(
     if target is None:
         return action.with_result(Result.TARGET_MISSING, situation.target_problem)
 
-    def announce(moved: PlannedAction) -> bool:
-        scaling.changes[change.name] = replace(change, action=moved)
+    def announce(moved: PlannedAction, version: str) -> bool:
+        scaling.changes[change.name] = replace(change, action=moved, version=version)
         return announce_again(deps.engine, scaling, now)
 
     limit = scaling.limits.get(change.name)
@@ -144,8 +144,8 @@ class ScalePatch:
     """One patch of `/scale` with everything needed to try it again.
 
     Attributes:
-        announce: Called before a patch from another count than was announced; where it gives
-            False, the scaling is not this process's any longer.
+        announce: Called before a patch from another count than was announced, with the version
+            that it starts from; where it gives False, the scaling is not this process's any longer.
     """
 
     deps: OperatorDeps
@@ -153,7 +153,7 @@ class ScalePatch:
     situation: Situation
     now: datetime
     limit: TargetRates | None = None
-    announce: Callable[[PlannedAction], bool] = lambda _: True
+    announce: Callable[[PlannedAction, str], bool] = lambda *_: True
 
     def send(self, action: PlannedAction, state: TargetState) -> PlannedAction | None:
         """Patch; None where the API server is away, or the scaling is another leader's by now.
@@ -196,12 +196,13 @@ class ScalePatch:
             if scale.replicas == action.from_replicas:
                 continue
             if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):
-                return replace(action, reason=f"{action.reason}; confirmed after a broken answer")
+                reason = f"{action.reason}; confirmed after a broken answer"
+                return replace(action, reason=reason, is_sure=False)
             moved = replace(self.situation, replicas=scale.replicas)
             action = self._limited(decide_action(action.decision, moved, self.now))
             if not action.is_patch:
                 return action
-            if not self.announce(action):
+            if not self.announce(action, version):
                 return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
         return action.with_result(result, str(failure) if failure else "no attempt worked")

@@ -22,7 +22,7 @@ _STATE_COLUMNS = (
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
-    "result", "reason", "applied_at",
+    "result", "reason", "applied_at", "parts",
 )  # fmt: skip
 
 

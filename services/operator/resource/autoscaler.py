@@ -137,6 +137,7 @@ class Autoscaler:
             one target.
         unmeasured: Why its objective is not measured; None: the spec says nothing against it.
         objective_note: What is known of its measurement beforehand: thresholds between two edges.
+        written: Targets of variants and pools that a spec names which cannot be used.
     """
 
     namespace: str
@@ -154,6 +155,7 @@ class Autoscaler:
     parts: tuple[PartTarget, ...] = ()
     unmeasured: Unmeasured | None = None
     objective_note: str = ""
+    written: tuple[ScaleTarget, ...] = ()
 
     @property
     def targets(self) -> tuple[ScaleTarget, ...]:

@@ -34,6 +34,18 @@ def part_targets(
     )
 
 
+def written_targets(namespace: str, written: Mapping[str, Any]) -> tuple[ScaleTarget, ...]:
+    """Targets that the variants and pools of a spec name, as far as they can be read."""
+    found = []
+    for name in ("variants", "pools"):
+        parts = written.get(name)
+        for part in parts if isinstance(parts, list) else ():
+            reference = part.get("scaleTargetRef") if isinstance(part, dict) else None
+            if isinstance(reference, dict):
+                found.append(to_target(namespace, part))
+    return tuple(found)
+
+
 def hardware(written: schemas.GPUAutoscalerSpec) -> dict[str, Any]:
     """Target, GPUs, price, variants and pools of a `WorkloadSpec`; the first part's stand first.
 

@@ -20,7 +20,13 @@ from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
 from services.operator.resource.indicators import indicators, read_demand_counts, read_further_loads
 from services.operator.resource.objective import FoundObjective, read_objective
-from services.operator.resource.parts import hardware, part_targets, to_lead_time, to_target
+from services.operator.resource.parts import (
+    hardware,
+    part_targets,
+    to_lead_time,
+    to_target,
+    written_targets,
+)
 
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
@@ -98,6 +104,7 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         parts=parts,
         unmeasured=objective.unmeasured,
         objective_note=objective.note,
+        written=() if spec is not None else written_targets(namespace, raw_spec),
     )
 
 

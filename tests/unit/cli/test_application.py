@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from services.cli import application
+from services.cli.kubectl import application as plugin
 from services.kernel.settings import get_settings
 
 
@@ -27,3 +32,24 @@ def test_commands_log_warnings_unless_a_level_is_set(
     finally:
         get_settings.cache_clear()
     assert asked == [level]
+
+
+@pytest.mark.parametrize("program", [application.app, plugin.app])
+def test_a_program_tells_its_version_and_its_help(program: typer.Typer) -> None:
+    version = CliRunner().invoke(program, ["--version"])
+    assert (version.exit_code, version.output) == (
+        0,
+        f"harmony {metadata.version('harmony-gpu')}\n",
+    )
+    short, long = (CliRunner().invoke(program, [name]) for name in ("-h", "--help"))
+    assert (short.exit_code, short.output) == (0, long.output)
+    assert "Commands:" in short.output
+    assert CliRunner().invoke(program, ["explain", "-h"]).exit_code == 0
+
+
+def test_help_is_wrapped_once() -> None:
+    """A paragraph of a docstring flows: no line ends early where the source's line did."""
+    shown = CliRunner().invoke(application.app, ["backtest", "-h"]).output
+    paragraph = shown[shown.index("Trains and tunes") : shown.index("Then it runs")]
+    *lines, _last = paragraph.strip().splitlines()
+    assert all(len(line) > 60 for line in lines)

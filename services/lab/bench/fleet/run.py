@@ -120,7 +120,7 @@ class FleetBench:
             rows = [
                 (
                     *(row["origin_at"], row["id"], row["workload_id"], row["n_attempts"] + 1),
-                    *(row["current_replicas"], row["desired_replicas"], "applied", "", now),
+                    *(row["current_replicas"], row["desired_replicas"], "applied", "", now, None),
                 )
                 for row in operator_rows.load_open_decisions(work.connection, query)
             ]

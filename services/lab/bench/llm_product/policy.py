@@ -147,6 +147,7 @@ class HarmonyPolicy:
         self._replicas.take(found, now)
         result = Result.UNCHANGED if asked == self._replicas.counts else Result.APPLIED
         before, after = sum(asked.values()), sum(self._replicas.counts.values())
-        action = (origin_at, found["id"], self.workload_id, 1, before, after, result.value, "", now)
+        key = (origin_at, found["id"], self.workload_id, 1)
+        action = (*key, before, after, result.value, "", now, None)
         with self.pipeline.engine.begin() as connection:
             operator_rows.store_actions(connection, [action])

@@ -24,6 +24,22 @@ def test_one_decision_answers_why(viewer) -> None:
 
 
 @pytest.mark.usefixtures("seeded")
+def test_an_action_tells_what_was_made_of_each_pool(viewer, database: Engine) -> None:
+    parts = '[{"name": "decode", "from": 2, "to": 4, "ratio": 1.0, "is_sure": true}]'
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE actions SET parts = CAST(:parts AS jsonb) WHERE decision_id = 100040"),
+            {"parts": parts},
+        )
+    (action,) = viewer.get("/v1/decisions/100040").json()["actions"]
+    assert action["parts"] == [
+        {"name": "decode", "from_replicas": 2, "to_replicas": 4, "is_sure": True}
+    ]
+    (other,) = viewer.get("/v1/decisions/200040").json()["actions"]
+    assert other["parts"] is None
+
+
+@pytest.mark.usefixtures("seeded")
 def test_an_outcome_that_was_measured_says_of_how_many_requests(viewer) -> None:
     (felt,) = viewer.get("/v1/decisions/200040").json()["outcomes"]
     assert felt["violation_ratio"] == felt["measured_ratio"] == pytest.approx(0.12)

@@ -9,6 +9,7 @@ import pytest
 from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import push
+from services.ingest.series.samples import from_us
 from services.kernel import jobs
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
@@ -181,4 +182,4 @@ def test_counts_alone_do_not_pass_for_a_demand(
     push_count(deps, TOTAL, (60, 0.0), (120, 60.0))
     assert service.resample_shard(deps, 0, clock.now()).origins == (T0 + STEP,)
     assert stored_steps(deps.engine, workload_id, RATE)[-1] == (T0 + STEP, None)
-    assert deps.newest_at[workload_id] == T0 + timedelta(seconds=10)
+    assert from_us(deps.newest_us[workload_id]) == T0 + timedelta(seconds=10)

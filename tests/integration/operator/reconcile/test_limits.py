@@ -14,10 +14,12 @@ from services.operator.resource.translate import to_autoscaler
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 from tests.integration.operator.reconcile import pools
+from tests.integration.operator.reconcile.test_apply_parts import reference
 
 pytestmark = pytest.mark.integration
 
 BUDGETS = f"{GROUP_PATH}/gpubudgets"
+BAD: dict[str, Any] = {"sla": {"class": "none-such", "risk": None}}
 
 
 @pytest.fixture(autouse=True)
@@ -169,6 +171,33 @@ def test_pools_of_one_type_exchange_within_the_budget(bench: Bench) -> None:
     assert "decode" in action["reason"]
 
 
+def test_the_rate_of_a_pool_counts_what_was_made_of_it(bench: Bench) -> None:
+    """A rise of three was asked for and one was made: a fall has no room by the other two."""
+    pools.deploy(bench.lab, prefill=2, decode=4)
+    one = {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}
+    pools.autoscale(bench.lab, behavior={"scaleUp": one, "scaleDown": one})
+    bench.reconcile()
+
+    def decide(current: int, desired: int) -> None:
+        wanted = [
+            {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 2, "raw": 2},
+            {"name": "decode", "gpu_type": "H100", "current": current, "desired": desired},
+        ]
+        counts = {"current_replicas": 2 + current, "variants": json.dumps(wanted)}
+        bench.decide("llama", 2 + desired, **counts)
+        bench.reconcile()
+
+    decide(4, 7)
+    assert pools.replicas(bench) == (2, 5)
+    (action,) = bench.rows("actions")
+    part = {"name": "decode", "from": 4, "to": 5, "ratio": 1.0, "is_sure": True}
+    assert action["parts"] == [part]
+    bench.clock.advance(20)
+    bench.lab.advance(bench.clock.now())
+    decide(5, 1)
+    assert pools.replicas(bench) == (2, 3)
+
+
 def test_decision_passes_see_what_the_others_raised(bench: Bench, mirrored: Any) -> None:
     deploy(bench, a=2, b=2)
     fleet = bench.reconcile().fleet
@@ -185,7 +214,36 @@ def test_a_spec_that_went_bad_holds_its_gpus(bench: Bench) -> None:
     deploy(bench, a=2, b=5)
     bench.decide("b", 5, current_replicas=5)
     bench.reconcile()
-    bench.lab.change("b", {"sla": {"class": "none-such", "risk": None}})
+    bench.lab.change("b", BAD)
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+
+
+def test_pools_of_a_spec_that_went_bad_are_seen(bench: Bench) -> None:
+    """What another hand adds to them holds GPUs, whatever was decided for them."""
+    pools.deploy(bench.lab, prefill=1, decode=1)
+    pools.autoscale(bench.lab)
+    deploy(bench, a=2)
+    bench.reconcile()
+    bench.lab.change("llama", BAD)
+    bench.lab.scale("llama-decode", 4)
+    bench.lab.advance(bench.clock.now())
+    bench.fresh_operator()
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+
+
+def test_pools_that_a_bad_spec_names_no_longer_are_seen(bench: Bench) -> None:
+    pools.deploy(bench.lab, prefill=1, decode=1)
+    pools.autoscale(bench.lab)
+    deploy(bench, a=2)
+    bench.reconcile()
+    other = pools.DECODE | {"scaleTargetRef": reference("llama-other")}
+    bench.lab.change("llama", BAD | {"pools": [pools.PREFILL, other]})
+    bench.lab.scale("llama-decode", 4)
+    bench.lab.advance(bench.clock.now())
     bench.decide("a", 6)
     bench.reconcile()
     assert bench.lab.replicas("a") == 3

@@ -48,6 +48,7 @@ ACTION: dict[str, Any] = KEY | {
     "result": "applied",
     "reason": "mode Auto",
     "applied_at": AT,
+    "parts": [{"name": "decode", "from_replicas": 3, "to_replicas": 5, "is_sure": True}],
 }
 OUTCOME: dict[str, Any] = KEY | {
     "step_at": AT,
@@ -126,8 +127,8 @@ def test_replicas_go_up_or_down_or_stay(direction: str) -> None:
 
 def test_an_action_that_did_not_reach_the_cluster_has_no_counts() -> None:
     assert through(ActionView, ACTION) == ACTION
-    assert optional(ActionView, ACTION) == set()
-    assert nullable(ActionView, ACTION) == {"from_replicas", "to_replicas"}
+    assert optional(ActionView, ACTION) == {"parts"}
+    assert nullable(ActionView, ACTION) == {"from_replicas", "to_replicas", "parts"}
 
 
 def test_everything_of_an_outcome_may_be_unmeasured_but_none_of_it_left_out() -> None:

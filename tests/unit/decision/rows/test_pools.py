@@ -60,8 +60,8 @@ def test_what_was_decided_and_applied_is_told_by_pool() -> None:
     made = decision(7, NOW - timedelta(seconds=60), prefill=(3, 3, 3), decode=(4, 9, 6))
     older = decision(6, NOW - timedelta(seconds=360))
     changes = [
-        {"decision_id": id_, "applied_at": NOW, "from_replicas": 7, "to_replicas": 9}
-        for id_ in (5, 7)
+        {"decision_id": i, "applied_at": NOW, "from_replicas": 7, "to_replicas": 9, "parts": None}
+        for i in (5, 7)
     ]
     known = rows(recommendations={1: [older, made]}, changes={1: changes})
     prefill, decode = pool_views(member(), known)
@@ -70,6 +70,18 @@ def test_what_was_decided_and_applied_is_told_by_pool() -> None:
     assert history.changes == ((NOW.timestamp(), 2),)
     assert [raw for _, raw in history.recommendations] == [9]
     assert history_of(prefill.member, origin, prefill.rows).changes == ((NOW.timestamp(), 0),)
+
+
+def test_what_was_made_of_a_pool_is_told_where_it_was_recorded() -> None:
+    """Whatever was asked of it; a pool that is left out was not scaled."""
+    made = decision(7, NOW - timedelta(seconds=60), prefill=(3, 3, 3), decode=(4, 9, 6))
+    parts = [{"name": "decode", "from": 1, "to": 6, "ratio": 1.0, "is_sure": True}]
+    counts = {"from_replicas": 4, "to_replicas": 9, "parts": parts}
+    changes = [{"decision_id": 7, "applied_at": NOW, **counts}]
+    prefill, decode = pool_views(member(), rows(recommendations={1: [made]}, changes={1: changes}))
+    origin: Any = {"origin_at": NOW}
+    assert history_of(decode.member, origin, decode.rows).changes == ((NOW.timestamp(), 5),)
+    assert history_of(prefill.member, origin, prefill.rows).changes == ()
 
 
 @pytest.mark.parametrize(

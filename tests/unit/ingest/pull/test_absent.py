@@ -9,8 +9,8 @@ import pytest
 
 from services.ingest.pull.absent import SeriesQuery, absent_steps, zeros_between
 from services.ingest.pull.queries import to_range_query
-from services.ingest.push.service import SeriesRef
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
+from services.ingest.series.known_series import SeriesRef
 from services.ingest.series.samples import SECOND_US, make_samples, to_us
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)

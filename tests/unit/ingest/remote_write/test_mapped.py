@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from services.ingest.remote_write.claims import Mapping
 from services.ingest.remote_write.mapped import (
-    Mapping,
     n_left_out,
     to_counters,
     to_histograms,

@@ -33,7 +33,8 @@ def workload(**queries: str) -> WorkloadRef:
 
 def found(one: WorkloadRef, name: str, **labels: str) -> PodCount | None:
     series: Labels = tuple(sorted(indicator(name, **labels).items()))
-    return pod_counts([series], DEFAULT_RULES, {WorkloadName("shop", "w0"): one}).get(0)
+    origins = [DEFAULT_RULES.series_of(series)]
+    return pod_counts([series], origins, {WorkloadName("shop", "w0"): one}).get(0)
 
 
 def test_pushed_counts_and_buckets_of_a_goal_are_counters_of_pods() -> None:

@@ -12,6 +12,7 @@ from services.ingest.series.copy_encoding import (
     StepRows,
     encode_indicators,
     encode_observations,
+    key_columns,
 )
 from services.ingest.series.samples import make_samples
 
@@ -26,7 +27,7 @@ def head(n_fields: int, key: SeriesKey, at_us: int) -> bytes:
 
 def test_observations() -> None:
     samples = make_samples([0, 1, 0], [10, 20, 30], [1.5, 2.5, 3.5])
-    written = b"".join(encode_observations(KEYS, samples))
+    written = b"".join(encode_observations(key_columns(KEYS), samples))
     rows = [(1, 20, 2.5), (0, 10, 1.5), (0, 30, 3.5)]  # names of one length go together
     assert written == b"".join(
         head(4, KEYS[number], at_us) + struct.pack(">id", 8, value) for number, at_us, value in rows

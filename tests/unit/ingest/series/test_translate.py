@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
+from typing import Any
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
-from services.ingest.series.translate import ParsedPush, describe_time, parse_push
+from services.ingest.series.translate import (
+    ParsedPush,
+    _one_by_one,
+    _usual,
+    describe_time,
+    parse_push,
+)
 from services.kernel.errors import InvalidInput, PayloadTooLarge
 
 WHO = {"namespace": "shop", "workload": "llama", "indicator": "load_rps"}
@@ -172,3 +180,48 @@ JSON = st.recursive(
 def test_any_json_is_read_or_counted(samples: list[object]) -> None:
     parsed = parse(samples)
     assert len(parsed.samples) + parsed.rejections.n_rejected == len(samples)
+
+
+odd_numbers = st.sampled_from([0, -1, 1e12, 9e12, -9e12, 1e301, 10**400, math.nan, math.inf])
+numbers = st.one_of(st.integers(0, 10), st.floats(0, 2e9), odd_numbers)
+odd_things = st.sampled_from([None, True, "NaN", "2026-01-05T00:00:00Z", "x", [], {}])
+pairs = st.one_of(
+    st.lists(numbers, min_size=2, max_size=2),
+    st.lists(st.one_of(numbers, odd_things), max_size=3),
+)
+words = st.sampled_from(["shop", "llama", "rps", "", "\0", "w" * 253, "w" * 254])
+usual_words = st.sampled_from(["shop", "llama", "rps"])
+
+
+def entries_of(word: st.SearchStrategy[object], pair: st.SearchStrategy[object]) -> Any:
+    keys = ("namespace", "workload", "indicator")
+    parts = dict.fromkeys(keys, word) | {"samples": st.lists(pair, max_size=4)}
+    return st.lists(st.fixed_dictionaries(parts), max_size=6)
+
+
+whole = entries_of(usual_words, st.tuples(st.floats(0, 2e9), st.floats(0, 1e6)))
+odd_entries = st.one_of(
+    entries_of(usual_words, pairs), entries_of(st.one_of(words, odd_things), pairs)
+)
+
+
+@settings(max_examples=400)
+@given(st.one_of(whole, odd_entries), st.integers(1, 12))
+def test_a_column_at_a_time_as_entry_by_entry(
+    entries: list[dict[str, Any]], max_samples: int
+) -> None:
+    usual = _usual(entries, max_samples)
+    if usual is None:
+        return
+    expected = _one_by_one(entries, max_samples)
+    assert usual.names == expected.names
+    assert usual.samples.series.tolist() == expected.samples.series.tolist()
+    assert usual.samples.at_us.tolist() == expected.samples.at_us.tolist()
+    assert usual.samples.value.tolist() == expected.samples.value.tolist()
+    assert (usual.unreadable, usual.rejections) == (expected.unreadable, expected.rejections)
+
+
+def test_a_request_as_it_should_be_is_read_a_column_at_a_time() -> None:
+    found = _usual([{**WHO, "samples": [[1, 2], [2, 3.5]]}, {**WHO, "samples": [[3, 4]]}], 3)
+    assert found is not None
+    assert found.samples.value.tolist() == [2.0, 3.5, 4.0]

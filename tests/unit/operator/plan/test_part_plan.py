@@ -14,7 +14,7 @@ from services.operator.plan.part_plan import (
     whole_action,
     within_quota,
 )
-from services.operator.plan.plan import PlannedAction, Result, StoredDecision
+from services.operator.plan.plan import PartCount, PlannedAction, Result, StoredDecision
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 DECISION = StoredDecision(
@@ -111,6 +111,23 @@ def test_a_variant_that_cannot_be_changed_is_told_beside_what_was_done() -> None
     assert action.reason.endswith("b: as planned")
     alone = whole_action(DECISION, [part("a", 1, 1, 1), parts[1]], [])
     assert (alone.result, alone.to_replicas) == (Result.CONFLICT, 3)
+
+
+def test_what_may_have_been_made_of_one_part_rules_the_whole() -> None:
+    """Else the decision would be tried again, or count as none at all."""
+    quiet, held = part("a", 3, 3, 3), part("b", 1, 2, 1, result=Result.WAITING)
+    unknown = part("c", 1, 4, 1, result=Result.UNKNOWN)
+    for others in ([quiet], [held], [quiet, held], []):
+        action = whole_action(DECISION, [*others, unknown], [])
+        assert action.result is Result.UNKNOWN
+        assert action.to_replicas == sum(p.current for p in others) + 4
+        assert action.parts == (PartCount("c", 1, 4, is_sure=False),)
+
+
+def test_the_action_tells_what_was_made_of_each_part() -> None:
+    parts = [part("a", 3, 5, 3, ratio=2.0), part("b", 1, 2, 1, result=Result.FAILED)]
+    assert whole_action(DECISION, parts, []).parts == (PartCount("a", 3, 5, 2.0),)
+    assert whole_action(DECISION, parts[1:], []).parts == ()
 
 
 def test_nothing_to_do_is_said_so() -> None:

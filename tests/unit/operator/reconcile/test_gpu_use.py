@@ -49,7 +49,12 @@ def test_a_target_that_cannot_be_read_holds_what_was_decided_last(monkeypatch: A
     unread = Targets({}, {KEY: unreadable("timed out")})
     assert use_of(unread, decision(desired=9)) == [TargetUse("H100", 2, 9, least=1)]
     assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 4, least=1)]
-    assert use_of(unread) == [TargetUse("H100", 2, 1, least=1)]  # never decided on: its minimum
+
+
+def test_what_was_never_seen_nor_decided_on_may_be_as_large_as_it_may(monkeypatch: Any) -> None:
+    monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {})
+    unread = Targets({}, {KEY: unreadable("timed out")})
+    assert use_of(unread) == [TargetUse("H100", 2, 10, least=1)]
 
 
 def test_a_target_that_cannot_be_read_holds_at_least_what_was_last_seen(monkeypatch: Any) -> None:

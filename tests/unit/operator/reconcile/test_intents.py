@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from services.operator.kube.client import Scale
 from services.operator.reconcile.intents import resolve_intent, with_results
 from tests.unit.operator.examples import NOW, decision
 
@@ -19,10 +20,21 @@ def intent(*targets: tuple[str, int, int]) -> Any:
         "from_replicas": sum(each[1] for each in targets),
         "to_replicas": sum(each[2] for each in targets),
         "targets": [
-            {"name": name, "target": f"llama-{name}", "from": old, "to": new, "ratio": 1.0}
+            {
+                "name": name,
+                "target": f"llama-{name}",
+                "from": old,
+                "to": new,
+                "ratio": 1.0,
+                "version": "7",
+            }
             for name, old, new in targets
         ],
     }
+
+
+def scale(count: int | None, version: str = "7") -> Scale | None:
+    return None if count is None else Scale(count, version)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +50,7 @@ def intent(*targets: tuple[str, int, int]) -> Any:
     ],
 )
 def test_one_target(count: int | None, rival: str, result: str, after: int) -> None:
-    found = resolve_intent(intent(("", 3, 5)), [count], rival)
+    found = resolve_intent(intent(("", 3, 5)), [scale(count)], rival)
     assert (found.result, found.to_replicas) == (result, after)
     assert "llama-" in found.reason
 
@@ -54,17 +66,49 @@ def test_one_target(count: int | None, rival: str, result: str, after: int) -> N
     ],
 )
 def test_several_targets(counts: tuple[int | None, ...], result: str, after: int) -> None:
-    found = resolve_intent(intent(("prefill", 2, 3), ("decode", 2, 4)), counts)
+    found = resolve_intent(intent(("prefill", 2, 3), ("decode", 2, 4)), [*map(scale, counts)])
     assert (found.result, found.to_replicas) == (result, after)
 
 
 def test_the_row_is_that_of_the_action_announced() -> None:
-    found = resolve_intent(intent(("", 3, 5)), [5])
+    found = resolve_intent(intent(("", 3, 5)), [scale(5)])
     assert found.to_row(NOW)[:7] == (NOW, 1, 1, 2, 3, 5, "applied")
 
 
+@pytest.mark.parametrize(
+    ("targets", "counts", "made"),
+    [
+        ((("prefill", 2, 3), ("decode", 2, 4)), (3, 2), ["prefill"]),
+        ((("prefill", 2, 3), ("decode", 2, 4)), (2, 2), []),
+        ((("prefill", 2, 3), ("decode", 2, 4)), (3, 9), ["prefill", "decode"]),
+        ((("", 3, 5),), (1,), [""]),
+        ((("", 3, 5),), (5,), [""]),
+    ],
+)
+def test_it_tells_what_may_have_been_made_of_each_target(
+    targets: tuple[tuple[str, int, int], ...], counts: tuple[int, ...], made: list[str]
+) -> None:
+    """As it was announced, for what was found may be another hand's."""
+    parts = resolve_intent(intent(*targets), [*map(scale, counts)]).parts
+    expected = [(name, old, new, False) for name, old, new in targets if name in made]
+    assert [(p.name, p.before, p.after, p.is_sure) for p in parts] == expected
+
+
+def test_an_old_count_of_a_new_version_may_have_been_patched_and_set_back() -> None:
+    found = resolve_intent(intent(("", 3, 5)), [scale(3, "8")])
+    assert (found.result, found.to_replicas) == ("unknown", 3)
+    assert [(p.before, p.after) for p in found.parts] == [(3, 5)]
+    both = intent(("prefill", 2, 3), ("decode", 2, 4))
+    found = resolve_intent(both, [scale(3, "8"), scale(2, "8")])
+    assert (found.result, found.to_replicas) == ("applied", 5)
+    assert [part.name for part in found.parts] == ["prefill", "decode"]
+    former = intent(("", 3, 5))
+    former["targets"][0].pop("version")
+    assert resolve_intent(former, [scale(3, "8")]).result == "failed"
+
+
 def test_the_newest_decision_knows_its_result_and_another_does_not() -> None:
-    resolved = [resolve_intent(intent(("", 3, 5)), [5])]
+    resolved = [resolve_intent(intent(("", 3, 5)), [scale(5)])]
     newest = {1: decision(1)}
     (action,) = with_results(newest, resolved)
     assert (action.result, newest[1].last_result, newest[1].n_attempts) == ("applied", "applied", 2)

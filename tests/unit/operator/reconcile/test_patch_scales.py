@@ -14,7 +14,7 @@ from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.part_plan import PartChange
-from services.operator.plan.plan import PlannedAction, Result
+from services.operator.plan.plan import PartCount, PlannedAction, Result
 from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.reconcile.find_targets import Targets
@@ -136,6 +136,20 @@ def test_a_broken_answer_after_success_is_not_applied_twice() -> None:
     assert action is not None
     assert action.reason.endswith("confirmed after a broken answer")
     assert kube.n_applied == 0
+
+
+def test_a_count_that_was_found_is_not_sure() -> None:
+    """Another hand may have set it: it gives no room in a rate limit."""
+    found = send(FakeKube(4, [(BROKEN, 6)]))
+    assert found is not None
+    autoscaler = to_autoscaler(resource(), {})
+    change = PartChange(WHOLE, 1.0, 0, 0.0, found)
+    scaling = Scaling(autoscaler, found.decision, {WHOLE: change}, {WHOLE: autoscaler})
+    assert scaling.action().parts == (PartCount(WHOLE, 4, 6, is_sure=False),)
+    answered = send(FakeKube(4))
+    assert answered is not None
+    scaling.changes[WHOLE] = PartChange(WHOLE, 1.0, 0, 0.0, answered)
+    assert scaling.action().parts == ()
 
 
 def test_a_broken_answer_without_success_is_tried_again() -> None:

@@ -1,0 +1,190 @@
+"""Decisions assembled: what a shard's plan says of each workload, and what the budgets granted it.
+
+Shapes: W workloads.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from decider.budget.budget import DraftedShard
+from decider.budget.reasons import Draft, Grant, name_reason
+from decider.config import DecideConfig
+from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
+from decider.fleet_types import FleetVerdict
+from decider.planning.fallback import Standing
+from decider.planning.outlook import Outlook
+from decider.planning.risk import next_multiplier
+from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
+from decider.tables.candidates import effective_bounds
+from decider.types import IntArray, ShardRequest, WorkloadInput
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlannedShard:
+    """All that a shard's decisions say whatever the GPU budgets leave of its counts.
+
+    Attributes:
+        shard: The drafts.
+        quantiles: Demand quantiles of each workload.
+        counterfactuals: Counts of each workload had it been asked for something else.
+        config: Settings.
+        now_s: Epoch seconds of the decision.
+        valid_until_s: Epoch seconds until which it may be applied.
+    """
+
+    shard: DraftedShard
+    quantiles: Sequence[Mapping[str, float]]
+    counterfactuals: Sequence[Mapping[str, int]]
+    config: DecideConfig
+    now_s: float
+    valid_until_s: float
+
+    @classmethod
+    def of(
+        cls, shard: DraftedShard, config: DecideConfig, now_s: float, valid_until_s: float
+    ) -> PlannedShard:
+        """The plan of a drafted shard."""
+        quantiles = demand_quantiles(shard.outlook)
+        others = counterfactuals(shard.request, shard.outlook, config)
+        return cls(shard, quantiles, others, config, now_s, valid_until_s)
+
+
+def record(
+    planned: PlannedShard, grants: Sequence[Grant], rows: Sequence[int]
+) -> dict[int, Decision]:
+    """Decisions of some rows by row.
+
+    Args:
+        planned: The plan of the shard.
+        grants: W grants; a pool's decision depends on those of its whole service.
+        rows: The rows.
+    """
+    shard, config = planned.shard, planned.config
+    request, outlook = shard.request, shard.outlook
+    standings, drafts = shard.standings, shard.drafts
+    spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
+    final = np.array([g.final for g in grants], dtype=np.int64)
+    before, after = outlook.risk_at(spec), outlook.risk_at(final)
+    own = np.array(
+        [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
+    )
+    carried, held = outlook.risk_at(own.astype(np.int64)), outlook.risk_held()
+    quantiles, others = planned.quantiles, planned.counterfactuals
+    plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
+    decisions = {}
+    for row in rows:
+        w = request.workloads[row]
+        is_planned, level = standings[row].replicas is None, outlook.levels[row]
+        reason, binding = name_reason(w, drafts[row], grants[row])
+        delta = int(final[row] - spec[row])
+        counts = (int(spec[row]), int(final[row]), *others[row].values())
+        made = Decision(
+            workload=w.workload,
+            current=int(spec[row]),
+            raw=drafts[row].raw,
+            final=int(final[row]),
+            direction=_direction(delta),
+            reason=reason,
+            binding_constraint=binding,
+            rung=standings[row].rung,
+            guard_trace=_trace(standings[row], drafts[row], grants[row]),
+            risk_target=w.sla.epsilon,
+            risk_level=level.level if level and is_planned else None,
+            risk_before=float(before[row]) if is_planned else None,
+            risk_after=float(after[row]) if is_planned else None,
+            log_multiplier=_log_multiplier(outlook, row) if is_planned else None,
+            next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
+            if standings[row].is_planned
+            else w.risk.log_multiplier,
+            risk_committed=float(held[row]) if is_planned else None,
+            is_budget_exhausted=level is not None and level.budget.is_exhausted,
+            cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
+            plan=_plan(plans[row], is_planned=is_planned),
+            quantiles=quantiles[row] if is_planned else {},
+            counterfactuals=others[row] if is_planned else {},
+            shadow_price_usd_per_gpu_hour=grants[row].price,
+            fleet_cap=grants[row].cap,
+            valid_until_s=planned.valid_until_s,
+            budget_demand=grants[row].demand,
+            model_replicas=drafts[row].model,
+            expected_misses=expected_misses(request, outlook, row, counts, final)
+            if is_planned
+            else None,
+            bound_by=bound_by(request, outlook, row, final) if is_planned else (),
+            pools=_pools(shard, grants, row),
+        )
+        decisions[row] = _with_queue(made, request, row, drafts[row])
+    return decisions
+
+
+def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:
+    """The decision with what waits, and the count were it nothing."""
+    w = request.workloads[row]
+    if not w.waiting_load or request.response(row) is None:
+        return decision
+    others = dict(decision.counterfactuals)
+    if draft.quiet is not None:
+        low, high = effective_bounds(w)
+        quiet, raw = (max(low, min(high, count)) for count in (draft.quiet, decision.raw))
+        # at a bound the queue changed nothing, whatever lies beyond it
+        others["nothing_waiting"] = quiet if quiet < raw else decision.raw
+    queue = QueueNote(w.waiting_requests, w.waiting_load)
+    return replace(decision, queue=queue, counterfactuals=others)
+
+
+def _pools(shard: DraftedShard, grants: Sequence[Grant], row: int) -> PoolRecord | None:
+    """What the pools of a row's service were decided."""
+    workloads, service = shard.request.workloads, shard.outlook.service_of(row)
+    own = workloads[row].pool
+    if service is None or own is None:
+        return None
+    counts = []
+    for other in service.rows:
+        pool, grant = workloads[other].pool, grants[other]
+        assert pool is not None, "the rows of a service are pools"
+        cut = None if grant.cap is None else FleetVerdict(grant.cap, grant.price, grant.detail)
+        counts.append(PoolCount(pool.name, grant.final, pool.loads, cut))
+    return PoolRecord(own.service, own.name, tuple(counts))
+
+
+def _log_multiplier(outlook: Outlook, row: int) -> float | None:
+    value = float(outlook.multiplier[row])
+    return math.log(value) if value > 0 else None
+
+
+def _carried(
+    outlook: Outlook, row: int, workload: WorkloadInput, risk: float, config: DecideConfig
+) -> float | None:
+    """Price of risk for the next decision; it stays where the level cannot be kept anyway.
+
+    A model that is not trusted goes on with the risk of its own counts: what it would ask for is
+    what it is judged by.
+    """
+    used = _log_multiplier(outlook, row)
+    if used is None or workload.sla.kind == "AnyInWindow":
+        return workload.risk.log_multiplier
+    if not outlook.is_feasible[row]:
+        return used
+    return next_multiplier(used, risk, float(outlook.level[row]), config.risk)
+
+
+def _plan(counts: IntArray, *, is_planned: bool) -> tuple[int, ...]:
+    return tuple(int(n) for n in counts) if is_planned else ()
+
+
+def _direction(delta: int) -> Direction:
+    if delta == 0:
+        return Direction.HOLD
+    return Direction.UP if delta > 0 else Direction.DOWN
+
+
+def _trace(standing: Standing, draft: Draft, grant: Grant) -> tuple[GuardStep, ...]:
+    """The ladder's judgement, the guards, the fleet."""
+    first = GuardStep("stale_input", draft.raw, draft.raw, standing.detail)
+    last = GuardStep("fleet", draft.guarded, grant.final, grant.detail)
+    return (first, *draft.trace, last)

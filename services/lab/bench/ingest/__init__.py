@@ -1,0 +1,1 @@
+"""What an observation costs on its way in: over HTTP, by both protocols, into Postgres."""

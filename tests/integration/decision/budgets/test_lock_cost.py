@@ -1,0 +1,73 @@
+"""How much of a shard's decisions is made under the lock of its GPU type.
+
+`python -m pytest -q -s tests/integration/decision/budgets/test_lock_cost.py` prints the figures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event, text
+
+from services.decision.budgets import budgets
+from services.kernel.settings import Settings
+from services.lab.bench.fleet.cpu import CpuMeter
+from services.lab.bench.fleet.run import CycleOptions, FleetBench
+
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
+
+N_WORKLOADS, N_CYCLES = 512, 2
+SCARCE_GPUS = 14 * N_WORKLOADS
+"""They ask for about 18 each."""
+MOST = 0.5
+"""Share of the decisions' CPU time that may be spent under the lock; 0.8 before it was split."""
+
+
+@contextmanager
+def locked(engine: Engine, meter: CpuMeter) -> Iterator[None]:
+    """Count as stage `locked` what is done from the moment a lock is held until it is given up."""
+    taken, open_stages = budgets.repository.lock_budgets, []
+
+    def lock(*args: Any) -> None:
+        taken(*args)
+        if not open_stages:
+            open_stages.append(meter.stage("locked"))
+            open_stages[0].__enter__()
+
+    def end(_: Any) -> None:
+        if open_stages:
+            open_stages.pop().__exit__(None, None, None)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(budgets.repository, "lock_budgets", lock)
+        event.listen(engine, "commit", end)
+        try:
+            yield
+        finally:
+            event.remove(engine, "commit", end)
+
+
+def test_most_of_a_decision_is_made_without_the_lock(database: Engine, settings: Settings) -> None:
+    options = CycleOptions(N_WORKLOADS, 1, N_CYCLES, 300)
+    bench = FleetBench.start(settings, options, lambda _: None)
+    bench.cycle()  # what is made once
+    shares = {}
+    for name, gpus in (("enough", None), ("scarce", SCARCE_GPUS)):
+        if gpus is not None:
+            with database.begin() as connection:
+                connection.execute(text("UPDATE gpu_budgets SET gpus = :n"), {"n": gpus})
+            bench.cycle()
+        meter = bench.meter = CpuMeter(bench.engine)
+        with locked(bench.engine, meter):
+            for _ in range(N_CYCLES):
+                bench.cycle()
+        ms = {stage: 1e6 * meter.spent[stage] / N_WORKLOADS / N_CYCLES for stage in meter.spent}
+        shares[name] = ms["locked"] / ms["decide"]
+        print(
+            f"\n{name} GPUs: {ms['locked']:.0f} of {ms['decide']:.0f} CPU-ms for 1,000 decisions "
+            f"under the lock, {shares[name]:.0%}"
+        )
+    assert max(shares.values()) <= MOST

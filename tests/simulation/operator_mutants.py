@@ -1,0 +1,304 @@
+"""Faults of the operator; the simulation must find each of them."""
+
+from __future__ import annotations
+
+from tests.simulation.mutants import Mutant
+
+MUTANTS = (
+    Mutant(
+        "a scaling is patched without its intent",
+        "operator.reconcile.intents:store_intents",
+        "return intents_repository.store_intents(connection, rows)",
+        "return {scaling.key for scaling in scalings}",
+    ),
+    Mutant(
+        "rises are patched before falls",
+        "operator.reconcile.patch_scales:patch_scalings",
+        "order.sort(key=lambda pair: pair[1].is_rise)",
+        "order.sort(key=lambda pair: not pair[1].is_rise)",
+    ),
+    Mutant(
+        "a target that cannot be read holds nothing",
+        "operator.reconcile.gpu_use:_use",
+        "asked = unread if _is_unread(view, member) else 0",
+        "asked = 0",
+    ),
+    Mutant(
+        "what was last seen of a target that cannot be read does not count",
+        "operator.reconcile.gpu_use:_least_held",
+        "counts = [seen[key]] if",
+        "counts = [] if True or",
+    ),
+    Mutant(
+        "what was never seen nor decided on holds its minimum",
+        "operator.reconcile.gpu_use:_least_held",
+        "bounds_at(spec, now)[1]",
+        "bounds_at(spec, now)[0]",
+    ),
+    Mutant(
+        "pools of a spec that went bad are not looked up",
+        "operator.reconcile.gpu_use:_with_unlisted",
+        "if not missing:",
+        "if True:",
+    ),
+    Mutant(
+        "a successor does not look at the version",
+        "operator.reconcile.intents:_has_moved",
+        "return bool(version) and",
+        "return False and",
+    ),
+    Mutant(
+        "what a successor found counts as confirmed",
+        "operator.reconcile.intents:_parts",
+        't["ratio"], False)',
+        't["ratio"], True)',
+    ),
+    Mutant(
+        "the count after a conflict counts as confirmed",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "is_sure=False",
+        "is_sure=True",
+    ),
+    Mutant(
+        "a spec that cannot be read holds nothing",
+        "operator.reconcile.gpu_use:target_uses",
+        "autoscaler.spec or specs.get(autoscaler.key)",
+        "autoscaler.spec",
+    ),
+    Mutant(
+        "the version is not checked",
+        "operator.kube.client:KubeClient.patch_scale",
+        '{"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}',
+        '{"spec": {"replicas": replicas}}',
+    ),
+    Mutant(
+        "what failed is recorded as applied",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "else Result.FAILED",
+        "else Result.APPLIED",
+    ),
+    Mutant(
+        "open intents do not count for rates",
+        "operator.reconcile.limits:_limit_rates",
+        "own = [row for row in rows if",
+        'own = [row for row in rows if row["applied_at"] != now and',
+    ),
+    Mutant(
+        "a decision that has run out is applied",
+        "operator.plan.plan:_plan_one",
+        "if now >= decision.valid_until and not approved:",
+        "if False:",
+    ),
+    Mutant(
+        "an older decision is applied after a newer one",
+        "operator.plan.plan:_plan_one",
+        "if is_newer_there and not approved:",
+        "if False:",
+    ),
+    Mutant(
+        "budgets are not checked at the patch",
+        "operator.reconcile.limits:limit_scalings",
+        "_limit_gpus(connection, deps, fleet, scalings, newest, now)",
+        "pass",
+    ),
+    Mutant(
+        "rates are not checked at the patch",
+        "operator.reconcile.limits:limit_scalings",
+        "_limit_rates(connection, scalings, now)",
+        "pass",
+    ),
+    Mutant(
+        "a leader does not look at its lease",
+        "operator.leadership.lease:Fence.is_open",
+        "return self._leadership.term() == self._term",
+        "return True",
+    ),
+    Mutant(
+        "after a broken answer nobody looks whether it worked",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):",
+        "if False:",
+    ),
+    Mutant(
+        "what is superseded gets no row",
+        "operator.plan.plan:plan",
+        "is_new = action.result != decision.last_result",
+        "is_new = action.result not in (decision.last_result, Result.SUPERSEDED)",
+    ),
+    Mutant(
+        "a budget is one too large",
+        "operator.plan.gpu_room:GpuRoom._fitting",
+        "free = budget - ",
+        "free = budget + 1 - ",
+    ),
+    Mutant(
+        "pods that are leaving hold nothing",
+        "operator.plan.gpu_room:TargetUse.held",
+        "(max(asked, self.staying) + self.leaving)",
+        "max(asked, self.staying)",
+    ),
+    Mutant(
+        "pods that are not asked for any longer hold nothing",
+        "operator.plan.gpu_room:TargetUse.held",
+        "max(asked, self.staying)",
+        "asked",
+    ),
+    Mutant(
+        "a list that is older than a patch is believed",
+        "operator.reconcile.gpu_use:asked_for",
+        "is_news = patched is not None and patched.is_news_to(state)",
+        "is_news = False",
+    ),
+    Mutant(
+        "rates are not checked after a conflict",
+        "operator.reconcile.patch_scales:ScalePatch._limited",
+        "if self.limit is None or not action.is_patch:",
+        "if True:",
+    ),
+    Mutant(
+        "an open intent is taken for applied without a look",
+        "operator.reconcile.intents:resolve_intent",
+        'reached = [count == target["to"] for target, count in pairs]\n'
+        '    kept = [count == target["from"] for target, count in pairs]',
+        "reached = [True for _ in pairs]\n    kept = [False for _ in pairs]",
+    ),
+    Mutant(
+        "a decision gets two rows",
+        "operator.reconcile.apply_decisions:to_rows",
+        "for action in actions\n",
+        "for one in actions for action in (one, replace(one, decision=replace("
+        "one.decision, n_attempts=one.decision.n_attempts + 1)))\n",
+    ),
+    Mutant(
+        "a pause is ignored",
+        "operator.plan.plan:_forbidden",
+        "if situation.pause.holds(current, to_replicas, now):",
+        "if False:",
+    ),
+    Mutant(
+        "nobody is asked for an approval",
+        "operator.plan.plan:_forbidden",
+        'if spec.mode == "Approval":',
+        "if False:",
+    ),
+    Mutant(
+        "bounds are not checked at the patch",
+        "operator.plan.plan:_within_bounds",
+        "to_replicas = min(max(decision.desired, low), high)",
+        "to_replicas = decision.desired",
+    ),
+    Mutant(
+        "what was scaled to zero by hand is scaled up",
+        "operator.plan.plan:_forbidden",
+        "if current == 0 and spec.min_replicas > 0 and not situation.follower:",
+        "if False:",
+    ),
+    Mutant(
+        "another autoscaler of the target is ignored",
+        "operator.plan.plan:_forbidden",
+        "if situation.conflict:",
+        "if False:",
+    ),
+    Mutant(
+        "a successor leaves intents open",
+        "operator.reconcile.intents:resolve_intents",
+        "if not rows:",
+        "if True:",
+    ),
+    Mutant(
+        "an intent goes although nobody knows what became of it",
+        "operator.reconcile.patch_scales:patch_scalings",
+        "if n_left[scaling.key] == 0 or scaling.key not in tried:",
+        "if True:",
+    ),
+    Mutant(
+        "a pass that was held up speaks for another leader's scaling",
+        "operator.reconcile.intents:store_results",
+        "[row for row in rows if row[1] not in others]",
+        "rows",
+    ),
+    Mutant(
+        "what starts from another count is not announced again",
+        "operator.reconcile.intents:announce_again",
+        "return intents_repository.move_intent(work.connection, _row(scaling, now))",
+        "return True",
+    ),
+    Mutant(
+        "what was asked of a pool counts, not what was made of it",
+        "operator.reconcile.limits:_past",
+        "if name and parts is None:",
+        "if name:\n"
+        '        every = {each["name"]: each for each in row["variants"] or ()}\n'
+        "        one = every.get(name)\n"
+        '        asked = one and int(one["desired"]) - int(one["current"])\n'
+        '        return None if one is None else PastChange(at, asked, row["is_sure"])\n'
+        "    if False:",
+    ),
+    Mutant(
+        "an id counts as seen at once",
+        "operator.reconcile.memory:Watermark.note",
+        "at_s - _SETTLE_S",
+        "at_s",
+    ),
+    Mutant(
+        "a target is patched before its intent is committed",
+        "operator.reconcile.apply_decisions:apply_decisions",
+        "        stored = store_intents(work.connection, made, now)\n    patched",
+        "        stored = store_intents(work.connection, made, now)\n        patched",
+    ),
+    Mutant(
+        "two rises take the same room",
+        "operator.plan.gpu_room:GpuRoom.grant",
+        "taken = use.held(count) - use.held()",
+        "taken = 0",
+    ),
+    Mutant(
+        "an approval of one decision is one of all",
+        "operator.plan.plan:is_approved",
+        "rule.decision_id == decision.id",
+        "rule.decision_id is not None",
+    ),
+    Mutant(
+        "pauses of the two directions are exchanged",
+        "operator.resource.autoscaler:Pause.holds",
+        "if to_replicas < from_replicas:",
+        "if to_replicas > from_replicas:",
+    ),
+    Mutant(
+        "what was scaled up makes room in a rate limit",
+        "operator.plan.rates:TargetRates._edge",
+        "start = current - sum(",
+        "start = current + sum(",
+    ),
+    Mutant(
+        "after a conflict the decision is patched as it was planned",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "if scale.replicas == action.from_replicas:",
+        "if True:",
+    ),
+    Mutant(
+        "a decision that was left without an action counts as seen",
+        "operator.reconcile.apply_decisions:remember_decisions",
+        '("", Result.WAITING)',
+        "(Result.WAITING,)",
+    ),
+    Mutant(
+        "every attempt is the first",
+        "operator.reconcile.apply_decisions:to_decision",
+        'n_attempts=row["n_attempts"]',
+        "n_attempts=0",
+    ),
+    Mutant(
+        "what another hand set is taken for the scaling that was announced",
+        "operator.reconcile.intents:resolve_intent",
+        "elif not all(r or k for r, k in zip(reached, kept, strict=True)):",
+        "elif False:",
+    ),
+    Mutant(
+        "what was cut goes all the way after a conflict",
+        "operator.plan.scaling:Scaling.cap",
+        "capped = replace(action.decision, desired=count)",
+        "capped = action.decision",
+    ),
+)
+"""Faults of the operator that the simulation must find within 200 seeds."""
