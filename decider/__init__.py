@@ -26,9 +26,10 @@ from decider.belief.response_model import (
     relative_capacity_new,
 )
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
+from decider.budget.cells import Cell, exchange, first_parts
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
-from decider.decide import BudgetView, GrantedShard, decide_shard, grant_shard, plan_shard
+from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
@@ -115,7 +116,7 @@ __all__ = [
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
-    "BudgetView",
+    "Cell",
     "Control",
     "CurveDraws",
     "DecideConfig",
@@ -137,6 +138,7 @@ __all__ = [
     "Hardware",
     "History",
     "IntArray",
+    "KnownBudgets",
     "LeadTimeBelief",
     "Limits",
     "MissData",
@@ -188,6 +190,8 @@ __all__ = [
     "equivalent_capacity",
     "equivalent_demand",
     "error_budget",
+    "exchange",
+    "first_parts",
     "fit_lead_time",
     "fit_misses",
     "fit_response",

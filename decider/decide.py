@@ -42,7 +42,7 @@ from decider.types import ShardRequest, WorkloadInput
 
 
 @dataclass(frozen=True, slots=True)
-class BudgetView:
+class KnownBudgets:
     """The GPU budgets and who else holds what of them, as `ShardRequest` says of both.
 
     Attributes:
@@ -115,7 +115,7 @@ def decide_shard(
         W decisions in the request's order.
     """
     planned = plan_shard(request, config, now_s, valid_for_s)
-    return grant_shard(planned, BudgetView(request.gpu_budgets, request.elsewhere)).decisions
+    return grant_shard(planned, KnownBudgets(request.gpu_budgets, request.elsewhere)).decisions
 
 
 def plan_shard(
@@ -151,7 +151,7 @@ def plan_shard(
 
 
 def grant_shard(
-    planned: PlannedShard, view: BudgetView, earlier: GrantedShard | None = None
+    planned: PlannedShard, view: KnownBudgets, earlier: GrantedShard | None = None
 ) -> GrantedShard:
     """Decisions of a plan under the GPU budgets.
 

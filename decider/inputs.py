@@ -12,8 +12,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, fields as dataclass_fields, is_dataclass, replace
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ import numpy as np
 from decider.config import DecideConfig
 from decider.fleet_types import FleetVerdict
 from decider.input_bytes import FORMAT, pack, smallest
+from decider.plain_fields import plain_fields
 from decider.planning.exact import integrated
 from decider.planning.fallback import FORECAST, LAST_FORECAST
 from decider.result import Decision
@@ -178,7 +178,7 @@ def _row_to_parts(
     part: ShardRequest, row: int, seen: WorkloadInput, *, is_apart: bool
 ) -> tuple[dict[str, Any], dict[str, np.ndarray[Any, Any]]]:
     """Header fields and arrays of one row; without those of its forecast if it is kept apart."""
-    workload, response = _plain(seen), part.response(row)
+    workload, response = plain_fields(seen), part.response(row)
     _drop_unused(workload)
     if response is None or math.isinf(workload["requests_per_step"]):
         del workload["requests_per_step"]  # without a response it is not used
@@ -205,27 +205,9 @@ def _row_to_parts(
     return fields, tensors
 
 
-def _plain(value: Any) -> Any:
-    """A dataclass as nested mappings, like `asdict`; but what JSON takes as it is is not copied.
-
-    The tuples in a decision's inputs hold either dataclasses or none.
-    """
-    if names := _names(type(value)):
-        return {name: _plain(getattr(value, name)) for name in names}
-    if isinstance(value, tuple) and value and _names(type(value[0])):
-        return tuple(_plain(one) for one in value)
-    return value
-
-
-@lru_cache(maxsize=64)
-def _names(kind: Any) -> tuple[str, ...]:
-    """Names of a dataclass's fields; empty: it is none."""
-    return tuple(one.name for one in dataclass_fields(kind)) if is_dataclass(kind) else ()
-
-
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     """The configuration as it is stored: no queue counts without a response, or if not known."""
-    settings: dict[str, Any] = _plain(config)
+    settings: dict[str, Any] = plain_fields(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):

@@ -21,7 +21,7 @@ from decider.planning.outlook import Outlook
 from decider.planning.risk import next_multiplier
 from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
 from decider.tables.candidates import effective_bounds
-from decider.types import IntArray, ShardRequest, WorkloadInput
+from decider.types import FloatArray, IntArray, ShardRequest, WorkloadInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -54,6 +54,38 @@ class PlannedShard:
         return cls(shard, quantiles, others, config, now_s, valid_until_s)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What the outlook says of the counts granted.
+
+    Attributes:
+        final: (W,) the counts.
+        before: (W,) risk of what runs.
+        after: (W,) risk of the counts.
+        carried: (W,) risk of what the model asks for, where it is not trusted; else of the counts.
+        held: (W,) risk before anything decided now can land.
+    """
+
+    final: IntArray
+    before: FloatArray
+    after: FloatArray
+    carried: FloatArray
+    held: FloatArray
+
+
+def _judge(shard: DraftedShard, grants: Sequence[Grant]) -> _Judged:
+    outlook, drafts = shard.outlook, shard.drafts
+    spec = np.array([w.replicas.spec for w in shard.request.workloads], dtype=np.int64)
+    final = np.array([g.final for g in grants], dtype=np.int64)
+    own = np.array(
+        [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
+    )
+    carried = outlook.risk_at(own.astype(np.int64))
+    return _Judged(
+        final, outlook.risk_at(spec), outlook.risk_at(final), carried, outlook.risk_held()
+    )
+
+
 def record(
     planned: PlannedShard, grants: Sequence[Grant], rows: Sequence[int]
 ) -> dict[int, Decision]:
@@ -64,62 +96,60 @@ def record(
         grants: W grants; a pool's decision depends on those of its whole service.
         rows: The rows.
     """
-    shard, config = planned.shard, planned.config
-    request, outlook = shard.request, shard.outlook
-    standings, drafts = shard.standings, shard.drafts
-    spec = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
-    final = np.array([g.final for g in grants], dtype=np.int64)
-    before, after = outlook.risk_at(spec), outlook.risk_at(final)
-    own = np.array(
-        [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
+    if not rows:
+        return {}
+    judged = _judge(planned.shard, grants)
+    return {row: _recorded(planned, grants, judged, row) for row in rows}
+
+
+def _recorded(
+    planned: PlannedShard, grants: Sequence[Grant], judged: _Judged, row: int
+) -> Decision:
+    shard, final = planned.shard, judged.final
+    request, outlook, w = shard.request, shard.outlook, shard.request.workloads[row]
+    draft, grant, standing = shard.drafts[row], grants[row], shard.standings[row]
+    others = planned.counterfactuals[row]
+    spec = int(w.replicas.spec)
+    is_planned, level = standing.replicas is None, outlook.levels[row]
+    reason, binding = name_reason(w, draft, grant)
+    delta = int(final[row]) - spec
+    counts = (spec, int(final[row]), *others.values())
+    made = Decision(
+        workload=w.workload,
+        current=spec,
+        raw=draft.raw,
+        final=int(final[row]),
+        direction=_direction(delta),
+        reason=reason,
+        binding_constraint=binding,
+        rung=standing.rung,
+        guard_trace=_trace(standing, draft, grant),
+        risk_target=w.sla.epsilon,
+        risk_level=level.level if level and is_planned else None,
+        risk_before=float(judged.before[row]) if is_planned else None,
+        risk_after=float(judged.after[row]) if is_planned else None,
+        log_multiplier=_log_multiplier(outlook, row) if is_planned else None,
+        next_log_multiplier=_carried(outlook, row, w, float(judged.carried[row]), planned.config)
+        if standing.is_planned
+        else w.risk.log_multiplier,
+        risk_committed=float(judged.held[row]) if is_planned else None,
+        is_budget_exhausted=level is not None and level.budget.is_exhausted,
+        cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
+        plan=_plan(outlook.grid.counts[row, outlook.plan.index[row]], is_planned=is_planned),
+        quantiles=planned.quantiles[row] if is_planned else {},
+        counterfactuals=others if is_planned else {},
+        shadow_price_usd_per_gpu_hour=grant.price,
+        fleet_cap=grant.cap,
+        valid_until_s=planned.valid_until_s,
+        budget_demand=grant.demand,
+        model_replicas=draft.model,
+        expected_misses=expected_misses(request, outlook, row, counts, final)
+        if is_planned
+        else None,
+        bound_by=bound_by(request, outlook, row, final) if is_planned else (),
+        pools=_pools(shard, grants, row),
     )
-    carried, held = outlook.risk_at(own.astype(np.int64)), outlook.risk_held()
-    quantiles, others = planned.quantiles, planned.counterfactuals
-    plans = np.take_along_axis(outlook.grid.counts, outlook.plan.index, axis=1)
-    decisions = {}
-    for row in rows:
-        w = request.workloads[row]
-        is_planned, level = standings[row].replicas is None, outlook.levels[row]
-        reason, binding = name_reason(w, drafts[row], grants[row])
-        delta = int(final[row] - spec[row])
-        counts = (int(spec[row]), int(final[row]), *others[row].values())
-        made = Decision(
-            workload=w.workload,
-            current=int(spec[row]),
-            raw=drafts[row].raw,
-            final=int(final[row]),
-            direction=_direction(delta),
-            reason=reason,
-            binding_constraint=binding,
-            rung=standings[row].rung,
-            guard_trace=_trace(standings[row], drafts[row], grants[row]),
-            risk_target=w.sla.epsilon,
-            risk_level=level.level if level and is_planned else None,
-            risk_before=float(before[row]) if is_planned else None,
-            risk_after=float(after[row]) if is_planned else None,
-            log_multiplier=_log_multiplier(outlook, row) if is_planned else None,
-            next_log_multiplier=_carried(outlook, row, w, float(carried[row]), config)
-            if standings[row].is_planned
-            else w.risk.log_multiplier,
-            risk_committed=float(held[row]) if is_planned else None,
-            is_budget_exhausted=level is not None and level.budget.is_exhausted,
-            cost_delta_usd_per_hour=w.hardware.usd_per_hour(delta),
-            plan=_plan(plans[row], is_planned=is_planned),
-            quantiles=quantiles[row] if is_planned else {},
-            counterfactuals=others[row] if is_planned else {},
-            shadow_price_usd_per_gpu_hour=grants[row].price,
-            fleet_cap=grants[row].cap,
-            valid_until_s=planned.valid_until_s,
-            budget_demand=grants[row].demand,
-            model_replicas=drafts[row].model,
-            expected_misses=expected_misses(request, outlook, row, counts, final)
-            if is_planned
-            else None,
-            bound_by=bound_by(request, outlook, row, final) if is_planned else (),
-            pools=_pools(shard, grants, row),
-        )
-        decisions[row] = _with_queue(made, request, row, drafts[row])
-    return decisions
+    return _with_queue(made, request, row, draft)
 
 
 def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:

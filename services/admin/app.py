@@ -14,6 +14,7 @@ from services.admin import pages
 from services.admin.access import api as access
 from services.admin.approvals import api as approvals
 from services.admin.budgets import api as budgets
+from services.admin.cells import api as cells
 from services.admin.classes import api as classes
 from services.admin.controls import api as controls
 from services.admin.decisions import api as decisions
@@ -58,6 +59,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         series,
         decisions,
         budgets,
+        cells,
         access,
         controls,
         events,

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 import redis
 from sqlalchemy import Connection, Engine
 
+from services.admin.clusters import KnownClusters, RequestCell
 from services.admin.sessions import SessionStore
 from services.kernel.clock import Clock
+from services.kernel.db.clusters import narrow
+from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.jobs import JobSender
 from services.kernel.security.keys import KeyVerifier
 from services.kernel.security.limits import Limiter
@@ -33,6 +38,8 @@ class AdminDeps:
         oidc: Tokens of the identity provider; None: there is none.
         limiter: Counts requests; None: nobody does.
         oidc_login: Logs people in at the identity provider; None: nobody does.
+        clusters: Which there are; None: nobody asks, there is one.
+        cell: The cluster of the request that these are for.
     """
 
     engine: Engine
@@ -46,7 +53,46 @@ class AdminDeps:
     oidc: OidcVerifier | None = None
     limiter: Limiter | None = None
     oidc_login: OidcLogin | None = None
+    clusters: KnownClusters | None = None
+    cell: RequestCell = field(default_factory=RequestCell)
 
     def reading(self) -> Connection:
-        """A connection for reads: each statement by itself, none to begin or to roll back."""
-        return self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        """A connection for reads of the request's cluster.
+
+        While that is the only one each statement is by itself, with none to begin or to roll back.
+        """
+        connection = self.engine.connect()
+        if self.cell.name is None:
+            return connection.execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            narrow(connection, self.cell.name)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    @property
+    def cluster_names(self) -> tuple[str, ...]:
+        """All clusters, the oldest first; none where nobody asks."""
+        return () if self.clusters is None else self.clusters.names()
+
+    def by_cluster(self) -> list[AdminDeps]:
+        """Dependencies for each cluster that the request sees."""
+        names = self.cluster_names
+        if self.cell.name is not None or len(names) < 2:
+            return [self]
+        return [replace(self, cell=RequestCell(name)) for name in names]
+
+    @property
+    def cluster(self) -> str:
+        """Name of the one cluster that is seen; empty where it is not known."""
+        names = self.cluster_names
+        return self.cell.name or (names[0] if len(names) == 1 else "")
+
+    @contextmanager
+    def writing(self) -> Iterator[UnitOfWork]:
+        """A transaction that writes to the request's cluster."""
+        with unit_of_work(self.engine) as work:
+            if self.cell.name is not None:
+                narrow(work.connection, self.cell.name)
+            yield work

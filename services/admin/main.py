@@ -8,6 +8,7 @@ import redis
 import uvicorn
 
 from services.admin.app import make_app
+from services.admin.clusters import KnownClusters
 from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore, session_key
 from services.kernel.celery_app import CelerySender, get_celery
@@ -56,6 +57,7 @@ def make_deps(settings: Settings) -> AdminDeps:
         oidc=make_verifier(settings),
         limiter=Limiter.connect("admin", settings.redis_url),
         oidc_login=make_login(settings),
+        clusters=KnownClusters(engine),
     )
 
 

@@ -21,6 +21,8 @@ from services.admin.access import (
 )
 from services.admin.approvals import page as approvals_page
 from services.admin.budgets import page as budgets_page
+from services.admin.cells import page as cells_page
+from services.admin.console.in_cluster import KeepCluster
 from services.admin.console.page import LoginNeeded, templates
 from services.admin.console.paths import local_path
 from services.admin.controls import (
@@ -49,6 +51,7 @@ _PAGES = (
     backtests_page,
     models_page,
     budgets_page,
+    cells_page,
     audit_page,
 )
 
@@ -69,6 +72,7 @@ templates.env.globals.update(best_rungs=wording.BEST_RUNGS)
 
 def install(app: FastAPI) -> None:
     """Add the console's routes; people get pages for errors, programs problem+json."""
+    app.add_middleware(KeepCluster)
     for page in _PAGES:
         app.router.routes.extend(page.router.routes)
 

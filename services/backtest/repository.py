@@ -18,6 +18,14 @@ def load_workloads(connection: Connection, keys: Sequence[str]) -> list[RowMappi
     return list(connection.execute(statement, {"keys": list(keys)}).mappings())
 
 
+def load_cluster(connection: Connection, operation_id: int) -> str:
+    """Name of the cluster that an operation was asked for in."""
+    statement = text(
+        "SELECT c.name FROM operations o JOIN clusters c ON c.id = o.cluster_id WHERE o.id = :id"
+    )
+    return str(connection.execute(statement, {"id": operation_id}).scalar_one())
+
+
 def load_demand(
     connection: Connection, workload_id: int, indicator: str, from_at: datetime, to_at: datetime
 ) -> list[RowMapping]:

@@ -6,8 +6,10 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from services.backtest.repository import load_cluster
 from services.backtest.stored import BacktestParams, run_backtest
 from services.kernel.clock import Clock, SystemClock, make_clock
+from services.kernel.db.clusters import narrow
 from services.kernel.db.operations import Claimed
 from services.kernel.db.session import make_engine
 from services.kernel.operation import Tell, run_operation
@@ -37,6 +39,8 @@ def carry_out(engine: Engine, clock: Clock, wall: Clock, operation_id: int) -> N
     def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
         params = BacktestParams.model_validate(claimed.params)
         with engine.connect() as connection:
+            # names of workloads are those of the cluster that it was asked for in
+            narrow(connection, load_cluster(connection, operation_id))
             return run_backtest(connection, params, clock.now(), tell)
 
     run_operation(engine, wall, operation_id, work)

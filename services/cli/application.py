@@ -8,6 +8,7 @@ import typer
 
 from services.cli import (
     capacity_commands,
+    cell_commands,
     model_commands,
     pipeline_commands,
     platform_commands,
@@ -50,6 +51,7 @@ pipeline_commands.register(app)
 study_commands.register(app)
 model_commands.register(app)
 capacity_commands.register(app)
+cell_commands.register(app)
 preset_commands.register(app)
 security_commands.register(app)
 bench_commands.register(app)

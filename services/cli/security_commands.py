@@ -73,6 +73,9 @@ def create(
     namespace: Annotated[
         list[str] | None, typer.Option(help="Only there; may be repeated. Default: everywhere.")
     ] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Only in this cluster; '*': in each. Needed with several.")
+    ] = None,
     expires_at: Annotated[
         str | None, typer.Option(help="Refused from then on, e.g. 2027-01-01T00:00:00Z.")
     ] = None,
@@ -85,6 +88,7 @@ def create(
     from services.admin.access.schemas import KeyRequest
 
     values = {"name": name, "role": role, "namespaces": namespace or None}
+    values |= {"cluster": cluster}
     try:
         request = KeyRequest.model_validate(values | {"expires_at": expires_at})
     except ValidationError as error:
@@ -184,6 +188,6 @@ def _shown(key: dict[str, Any]) -> dict[str, Any]:
     if expires_at and datetime.fromisoformat(expires_at) <= SystemClock().now():
         state = "expired"
     names = ("id", "name", "prefix", "role")
-    where = {"namespaces": ", ".join(key["namespaces"] or []) or "all"}
+    where = {"namespaces": ", ".join(key["namespaces"] or []) or "all", "cluster": key["cluster"]}
     times = {"created_at": key["created_at"], "expires_at": expires_at}
     return {name: key[name] for name in names} | where | times | {"state": state}

@@ -8,6 +8,7 @@ from sqlalchemy import Engine
 
 from decider import DecideConfig
 from services.kernel.clock import Clock
+from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.jobs import JobSender
 from services.kernel.settings import Settings
 
@@ -22,6 +23,7 @@ class DecisionDeps:
         settings: Settings.
         config: Settings of the decider.
         sender: Sends jobs after commit; None: jobs are not sent.
+        kept: What loads were read last, by this process.
     """
 
     engine: Engine
@@ -29,3 +31,4 @@ class DecisionDeps:
     settings: Settings
     config: DecideConfig = field(default_factory=DecideConfig)
     sender: JobSender | None = None
+    kept: KeptSteps = field(default_factory=KeptSteps)

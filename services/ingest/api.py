@@ -65,23 +65,25 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     authority, intake = PushAuthority(deps), Intake(deps.settings.push_max_bytes)
     app.include_router(make_router(deps, authority, intake))
 
-    async def may_push(request: Request) -> None:
-        if not authority.has_token(request):
-            await run_in_threadpool(authority.check_pusher, request)
+    async def pushed_to(request: Request) -> IngestDeps:
+        if authority.has_token(request):
+            return authority.of_token(request)
+        return await run_in_threadpool(authority.check_pusher, request)
 
     @app.post(
         "/v1/observations",
         status_code=202,
         response_model=PushAnswer,
-        dependencies=[Depends(may_push)],
         openapi_extra=_BODY,
         tags=["observations"],
     )
-    async def push_observations(request: Request) -> Response:
+    async def push_observations(
+        request: Request, there: IngestDeps = Depends(pushed_to)
+    ) -> Response:
         """Store samples; they become indicators when their step is complete."""
         _check_json(request)
         async with intake.body(request) as body:
-            result = await intake.work(partial(push, deps, body))
+            result = await intake.work(partial(push, there, body))
         rejected = [
             {"reason": found.reason, "count": found.count, "example": found.example}
             for found in result.rejected

@@ -54,7 +54,7 @@ def main() -> int:
                     "or run `harmony up`, which starts embedded ones"
                 )
         check_bind(settings, "push_token")
-        deps = make_deps(settings)
+        deps = make_deps(settings, settings.cluster)
         deps.token_file = file_of("push_token")
         deps.limiter = Limiter.connect("ingest", settings.redis_url)
         app = make_standalone_app(deps)

@@ -14,15 +14,17 @@ from services.ingest.deps import IngestDeps
 from services.ingest.push.refused import note_implausible
 from services.ingest.series import repository, shard_repository
 from services.ingest.series.catalog import IndicatorRef
-from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
 from services.ingest.series.plausible import plausible_rule, screen_steps
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import Resampled, StepGrid, resample
-from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, TimeSpan, from_us
+from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, from_us
+from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.db.session import check_reachable, unit_of_work
+from services.kernel.db.steps.moving import has_unmoved
+from services.kernel.db.steps.writing import write_steps
 from services.kernel.db.turns import FORECAST, note_asked
 from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
@@ -35,7 +37,7 @@ class ResampleResult:
     """Rows and origins of a resampling run.
 
     Attributes:
-        n_rows: Indicator rows that are new or changed.
+        n_rows: Steps of workloads that are new or changed.
         origins: Newly completed origins, for which forecasts were asked.
         is_partial: More steps are due than one run takes; another job was sent.
     """
@@ -146,10 +148,8 @@ def _write_due(connection: Connection, due: Sequence[DueRange], step_us: int, at
     )
     is_counter = np.array([indicator.is_counter for _, indicator in series], dtype=bool)
     steps = _plausible(connection, series, resample(samples, is_counter, grid), at)
-    rows = _due_rows(series, steps, grid)
-    keys = [SeriesKey(found.row.workload.id, indicator.name) for found, indicator in series]
-    span = TimeSpan(grid_start_us, grid_end_us - step_us)
-    return repository.write_indicators(connection, encode_indicators(keys, rows), span)
+    written = [StepSeries(found.row.workload, indicator.name) for found, indicator in series]
+    return write_steps(connection, to_blocks(written, _due_values(series, steps, grid)))
 
 
 def _plausible(
@@ -174,14 +174,14 @@ def _plausible(
     return kept
 
 
-def _due_rows(series: Sequence[DueSeries], steps: Resampled, grid: StepGrid) -> StepRows:
+def _due_values(series: Sequence[DueSeries], steps: Resampled, grid: StepGrid) -> StepValues:
     """The steps that are due, of all that were resampled."""
     step_us = grid.start_us + grid.step_us * np.arange(grid.n_steps, dtype=np.int64)
     start_us = np.array([found.start_us for found, _ in series], dtype=np.int64)[:, None]
     end_us = np.array([found.end_us for found, _ in series], dtype=np.int64)[:, None]
     number, step = np.nonzero((step_us >= start_us) & (step_us < end_us))
     value, observed = steps.value[number, step], steps.observed[number, step]
-    return StepRows(number, step_us[step], value, observed)
+    return StepValues(number, step_us[step], value, observed)
 
 
 def _sample_range(due: DueRange, indicator: IndicatorRef, step_us: int) -> SeriesRange:
@@ -192,7 +192,7 @@ def _sample_range(due: DueRange, indicator: IndicatorRef, step_us: int) -> Serie
 
 
 def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
-    """Send jobs for what is due and has none: steps to resample, shards to pull.
+    """Send jobs for what is due and has none: steps to resample, shards to pull, rows to move.
 
     It carries a step over the line when no sample comes, and makes up for jobs that were lost.
     """
@@ -202,11 +202,19 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
         backlog = repository.find_backlog(work.connection, at, grace_s, settle)
         to_resample = tuple(found.shard for found in backlog if found.is_resample_due)
         is_pulling = deps.source is not None
-        to_pull = tuple(found.shard for found in backlog if found.is_pull_due and is_pulling)
+        # a source knows the workloads of its own cluster only
+        own = repository.load_own_shards(work.connection, deps.settings.cluster)
+        to_pull = tuple(
+            found.shard
+            for found in backlog
+            if found.is_pull_due and is_pulling and found.shard in own
+        )
         for shard in to_resample:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
         for shard in to_pull:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_PULL, shard, at))
+        if has_unmoved(work.connection):
+            work.send_after_commit(jobs.Job(jobs.MOVE_INDICATORS))
     telemetry.jobs_resent_total.labels(jobs.INGEST_RESAMPLE).inc(len(to_resample))
     return SweepResult(to_resample, to_pull)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache
 
-from services.ingest import retention, service
+from services.ingest import moving, retention, service
 from services.ingest.deps import BestEffortSender, IngestDeps
 from services.ingest.pull import service as pulls
 from services.ingest.series.rules import parse_rules
@@ -18,10 +18,10 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.task import job_task
 
 
-def make_deps(settings: Settings) -> IngestDeps:
-    """Dependencies from settings."""
+def make_deps(settings: Settings, cluster: str = "") -> IngestDeps:
+    """Dependencies from settings, for one cluster (empty: for all, as a worker has them)."""
     return IngestDeps(
-        engine=make_engine(settings.database_url),
+        engine=make_engine(settings.database_url, cluster=cluster),
         clock=make_clock(settings.clock, settings.redis_url),
         sender=BestEffortSender(CelerySender(get_celery())),
         settings=settings,
@@ -52,6 +52,12 @@ def pull_shard(shard: int, at: str) -> None:
 def sweep() -> None:
     """Send jobs for steps and pulls that are due."""
     service.sweep(worker_deps(), worker_deps().clock.now())
+
+
+@job_task(jobs.MOVE_INDICATORS)
+def move_indicators() -> None:
+    """Move what was written before a row held a whole step."""
+    moving.move_indicators(worker_deps())
 
 
 @job_task(jobs.RETENTION)

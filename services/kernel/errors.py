@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class HarmonyError(Exception):
     """A problem that the user can act on.
@@ -63,6 +65,22 @@ class Conflict(HarmonyError):
 
     code = "conflict"
     http_status = 409
+
+
+class Ambiguous(HarmonyError):
+    """Several clusters have one of this; `?cluster=` says which is meant.
+
+    Args:
+        message: Names the clusters.
+        clusters: Names that may be given.
+    """
+
+    code = "ambiguous_cluster"
+    http_status = 409
+
+    def __init__(self, message: str, clusters: Sequence[str]) -> None:
+        super().__init__(message)
+        self.clusters = tuple(clusters)
 
 
 class Unauthorized(HarmonyError):

@@ -25,6 +25,11 @@ class Settings(BaseSettings):
     database_url: str = Field("", description="Postgres URL; empty: the embedded server")
     redis_url: str = Field("", description="Redis URL; empty: the embedded server")
     home: Path | None = Field(None, description="Data of the embedded servers; empty: per user")
+    cluster: str = Field(
+        "default",
+        pattern=r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$",
+        description="Cluster that an operator, a scaler, a pull and the push token are of",
+    )
 
     # time
     clock: Literal["system", "replay"] = Field("system", description="Wall clock, or a replay's")

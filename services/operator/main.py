@@ -38,7 +38,7 @@ def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     else:  # a replay's time leaps, so a pass must read the API server and not a copy
         kube, pace = KubeClient(http), Pace()
     deps = OperatorDeps(
-        make_engine(settings.database_url),
+        make_engine(settings.database_url, cluster=settings.cluster),
         kube,
         make_clock(settings.clock, settings.redis_url),
         settings,

@@ -87,8 +87,9 @@ def load_newest_step(engine: Engine) -> datetime | None:
     """Start of the newest step that any active workload was measured in."""
     query = text("""
         SELECT max(i.step_at) FROM workloads w CROSS JOIN LATERAL (
-          SELECT step_at FROM indicators
-          WHERE workload_id = w.id AND indicator = w.spec->>'demand'
+          SELECT step_at FROM indicator_steps s
+          WHERE workload_id = w.id AND get_byte(states, array_position((SELECT names
+            FROM indicator_layouts WHERE id = s.layout_id), w.spec->>'demand') - 1) > 0
           ORDER BY step_at DESC LIMIT 1) i
         WHERE w.is_active
     """)

@@ -48,7 +48,7 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     """
     loaded = load_trace(file, TraceOptions(replay_hours=1.0), ColumnChoice(demand=demand))
     fleet = loaded.fleet
-    engine = make_engine(settings.database_url)
+    engine = make_engine(settings.database_url, cluster=settings.cluster)
     rows = [
         {
             "namespace": workload.namespace,

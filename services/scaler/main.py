@@ -31,7 +31,8 @@ def make_deps(settings: Settings) -> ScalerDeps:
         ConfigurationError: A setting is wrong.
     """
     clock = make_clock(settings.clock, settings.redis_url)
-    return ScalerDeps(make_engine(settings.database_url), clock, settings)
+    engine = make_engine(settings.database_url, cluster=settings.cluster)
+    return ScalerDeps(engine, clock, settings)
 
 
 async def serve(

@@ -338,12 +338,24 @@ class Watch:
                 self.fail("every decision has a result", str(one))
             if self.patched_by.get(one.id) and results[-1][1] not in _DONE:
                 self.fail("each patch has its record", f"{one} {results}")
+            if results[-1][1] == "waiting" and self._should_be_settled(one):
+                self.fail("what waits is tried again, or superseded", f"{one} {results}")
         for name, desired in world.source.last.items():
             for target, count in desired.items():
                 replicas = world.cluster.targets[target].replicas
                 low, high = _bounds(world.cluster.autoscalers[name], target)
                 if replicas != min(max(count, low), high):
                     self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
+
+    def _should_be_settled(self, one: Made) -> bool:
+        """A newer decision was there for a step without faults, while this one was valid."""
+        quiet_from_s = self.versions[-1].at_s
+        return one.decided_s > quiet_from_s and any(
+            other.workload == one.workload
+            and other.order > one.order
+            and other.stored_s + STALLED_S < min(one.valid_until_s, self.world.now_s)
+            for other in self.world.source.made.values()
+        )
 
 
 def _is_fall(where: str) -> bool:

@@ -26,11 +26,11 @@ MUTANTS = (
     Mutant(
         "what was last seen of a target that cannot be read does not count",
         "operator.reconcile.gpu_use:_least_held",
-        "counts = [seen[key]] if",
-        "counts = [] if True or",
+        "if known is None else known",
+        "if known is None else 0",
     ),
     Mutant(
-        "what was never seen nor decided on holds its minimum",
+        "what was never seen holds its minimum",
         "operator.reconcile.gpu_use:_least_held",
         "bounds_at(spec, now)[1]",
         "bounds_at(spec, now)[0]",

@@ -65,7 +65,7 @@ class Outside:
             "capacity": {"perReplica": "10"},
             "behavior": self._behavior(),
         }
-        if number % 5 == 1:
+        if number % 3 == 1:
             spec |= self._pools(name, gpu_type)
         else:
             kind = "StatefulSet" if number % 6 == 2 else "Deployment"
@@ -185,7 +185,11 @@ class Outside:
         is_whole = self._cluster.autoscalers[name]["spec"]["demand"] == RATE
         demand = "no_such_indicator" if is_whole else RATE
         self._cluster.change_autoscaler(name, {"spec": {"demand": demand}})
-        return f"{name}: demand {demand}"
+        by_hand = ""
+        if is_whole and self._chance.happens(0.5):
+            targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
+            by_hand = f", and {self._write(self._chance.pick(targets))}"
+        return f"{name}: demand {demand}{by_hand}"
 
     def _change_budget(self, name: str) -> str:
         budget = self._chance.pick(sorted(self._cluster.budgets))

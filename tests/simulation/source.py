@@ -122,12 +122,16 @@ class DecisionSource:
         now_s = world.now_s
         return Made(id_, name, origin_s, now_s, now_s, desired, is_by_budget, valid_s)
 
+    def _known(self, name: str, desired: int) -> int:
+        """Replicas of a target as a decision knows them; where they are not seen, what it wants."""
+        found = self.world.cluster.targets.get(name)
+        if found is None:
+            return 1
+        is_seen = f"{found.kind.lower()}s" not in self.world.cluster.forbidden
+        return found.replicas if is_seen else desired
+
     def _row(self, one: Made, workload_id: int) -> tuple[Any, ...]:
-        world = self.world
-        current = {
-            name: found.replicas if (found := world.cluster.targets.get(name)) else 1
-            for name in one.desired
-        }
+        current = {name: self._known(name, count) for name, count in one.desired.items()}
         variants = None
         if len(one.desired) > 1:
             variants = json.dumps(

@@ -290,6 +290,7 @@ def _change(tables: Tables, row: Row, applied_at: datetime) -> Row:
 
 HANDLERS: dict[str, Handler] = {
     "FROM workload_controls c": nothing,
+    "UPDATE clusters SET operator_seen_at": nothing,
     "FROM freezes": nothing,
     "SELECT decision_id, verdict, actor": nothing,
     "SELECT nextval(:sequence)": draw_ids,

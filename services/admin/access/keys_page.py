@@ -54,7 +54,7 @@ def _page(
     made: KeyCreated | None = None,
 ) -> Response:
     now = deps.wall.now()
-    found = service.list_keys(deps, principal)
+    found = service.list_keys(deps, principal, deps.cell.name)
     return render(
         request,
         "keys.html",

@@ -18,6 +18,7 @@ Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f
 Namespaces = Annotated[
     list[Annotated[str, Field(pattern=_NAMESPACE)]], Field(min_length=1, max_length=100)
 ]
+ClusterName = Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?)$")]
 
 
 class GrantView(Out):
@@ -25,6 +26,7 @@ class GrantView(Out):
 
     namespace: str = Field(description="`*`: the whole fleet", examples=["team-a"])
     role: Role = Field(examples=["operator"])
+    cluster: str = Field(description="`*`: every cluster", examples=["default"])
 
 
 class WhoAmI(Out):
@@ -45,6 +47,11 @@ class KeyRequest(BaseModel):
     role: Role = Field(examples=["viewer"])
     namespaces: Namespaces | None = Field(
         None, description="Where it has the role; null: in the whole fleet", examples=[["team-a"]]
+    )
+    cluster: ClusterName | None = Field(
+        None,
+        description="In which cluster; `*`: in each; null: the caller's, where it is one",
+        examples=["default"],
     )
     expires_at: Instant | None = Field(None, examples=["2027-01-01T00:00:00Z"])
 
@@ -71,6 +78,7 @@ class KeyView(Out):
     prefix: str = Field(description="Public part of the key", examples=["0123456789"])
     role: Role
     namespaces: list[str] | None = Field(description="null: the whole fleet")
+    cluster: str = Field(description="`*`: every cluster", examples=["default"])
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None

@@ -15,13 +15,14 @@ from services.admin.rest.cursors import decode_cursor, page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.clock import Clock
 from services.kernel.db import credentials
-from services.kernel.errors import Forbidden, NotFound
+from services.kernel.db.clusters import EVERY, Cluster, find_cluster, load_clusters
+from services.kernel.errors import Forbidden, InvalidInput, NotFound
 from services.kernel.security import keys as security
 from services.kernel.security.audit import Anchor
-from services.kernel.security.keys import FLEET, AuditEntry, KeyVerifier, Principal, Role
+from services.kernel.security.keys import AuditEntry, KeyVerifier, Principal, Role
 
 _PUBLIC = tuple(schemas.KeyView.model_fields)
-_AUDITED = ("name", "role", "namespaces", "expires_at", "revoked_at", "replaced_by")
+_AUDITED = ("name", "role", "namespaces", "cluster", "expires_at", "revoked_at", "replaced_by")
 
 
 class KeyDeps(Protocol):
@@ -46,7 +47,10 @@ class KeyDeps(Protocol):
 def describe(principal: Principal) -> schemas.WhoAmI:
     """Owner of a credential, and the roles it gives."""
     grants = [
-        schemas.GrantView(namespace=grant.namespace, role=grant.role) for grant in principal.grants
+        schemas.GrantView(
+            namespace=grant.namespace, role=grant.role, cluster=grant.cluster or EVERY
+        )
+        for grant in principal.grants
     ]
     return schemas.WhoAmI(
         name=principal.name,
@@ -65,18 +69,51 @@ def create_key(
         InvalidInput: It would have expired already.
         Forbidden: It would allow more than its maker may.
     """
-    if not covers(principal, Role.ADMIN, request.namespaces):
-        raise Forbidden(NOT_ALLOWED)
     now = deps.wall.now()
     with deps.engine.begin() as connection:
+        cluster = _cluster_of(connection, request.cluster, principal)
+        there = None if cluster is None else cluster.name
+        if not covers(principal.within(there), Role.ADMIN, request.namespaces):
+            raise Forbidden(NOT_ALLOWED)
         made = security.create_key(
-            connection, request.name, request.role, now, request.expires_at, request.namespaces
+            connection,
+            request.name,
+            request.role,
+            now,
+            request.expires_at,
+            request.namespaces,
+            None if cluster is None else cluster.id,
         )
         row = _load(connection, made.key_id)
         after = _audited(row)
         entry = AuditEntry(now, principal.actor, "key.create", f"key/{made.prefix}", after=after)
         security.append_audit(connection, entry)
     return _created(row, made.token)
+
+
+def _cluster_of(connection: Connection, named: str | None, principal: Principal) -> Cluster | None:
+    """The cluster that a key is asked for; None: every one.
+
+    Raises:
+        Forbidden: Its maker may do nothing there.
+        InvalidInput: There is no such cluster, or none is named and there are several.
+    """
+    known = load_clusters(connection)
+    allowed = principal.clusters
+    if named == EVERY:
+        return None
+    if named is None:
+        own = [each for each in known if allowed is None or each.name in allowed]
+        if len(own) == 1:
+            return own[0]
+        names = ", ".join(each.name for each in own)
+        raise InvalidInput(f"cluster must be one of {names}, or {EVERY} for each", "/cluster")
+    if allowed is not None and named not in allowed:
+        raise Forbidden(NOT_ALLOWED)
+    try:
+        return find_cluster(known, named)
+    except NotFound as error:
+        raise InvalidInput(error.message, "/cluster") from error
 
 
 def rotate_key(
@@ -123,10 +160,12 @@ def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
     deps.verifier.forget(key_id)
 
 
-def list_keys(deps: KeyDeps, principal: Principal) -> list[schemas.KeyView]:
-    """The keys that `principal` administers, newest first, revoked ones too."""
+def list_keys(
+    deps: KeyDeps, principal: Principal, cluster: str | None = None
+) -> list[schemas.KeyView]:
+    """The keys (of a cluster) that `principal` administers, newest first, revoked ones too."""
     with deps.engine.connect() as connection:
-        rows = credentials.load_keys(connection, _administers(principal))
+        rows = credentials.load_keys(connection, _administers(principal, cluster))
     return [_key_view(row) for row in rows]
 
 
@@ -136,15 +175,19 @@ def page_keys(
     """A page of the keys that `principal` administers, newest first, revoked ones too."""
     after = decode_cursor(cursor, (int,))[0] if cursor else None
     with deps.reading() as connection:
-        rows = credentials.load_keys(connection, _administers(principal), after, limit + 1)
+        within = _administers(principal, deps.cell.name)
+        rows = credentials.load_keys(connection, within, after, limit + 1)
     return page_of(Page[schemas.KeyView], rows, limit, ("id",), _key_view)
 
 
-def _administers(principal: Principal) -> list[str] | None:
-    """Namespaces whose keys `principal` administers; None: all keys."""
-    if principal.may(Role.ADMIN, FLEET):
-        return None
-    return [grant.namespace for grant in principal.grants if grant.role.includes(Role.ADMIN)]
+def _administers(principal: Principal, cluster: str | None) -> dict[str | None, list[str] | None]:
+    """Namespaces (None: any) whose keys `principal` administers, by cluster (None: in each)."""
+    found: dict[str | None, list[str] | None] = {}
+    places = {grant.cluster for grant in principal.grants if grant.role.includes(Role.ADMIN)}
+    for place in places if cluster is None else {cluster}:
+        names = principal.within(place).namespaces(Role.ADMIN)
+        found[place] = None if names is None else sorted(names)
+    return found
 
 
 def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
@@ -193,7 +236,8 @@ def check_audit(deps: KeyDeps, anchor: str | None = None) -> schemas.AuditCheck:
 def _administered(connection: Connection, key_id: int, principal: Principal) -> RowMapping:
     """The key, locked; to an admin of other namespaces it does not exist."""
     row = credentials.lock_key(connection, key_id)
-    if row is None or not covers(principal, Role.ADMIN, row["namespaces"]):
+    there = None if row is None else principal.within(row["cluster"])
+    if row is None or there is None or not covers(there, Role.ADMIN, row["namespaces"]):
         raise NotFound(f"key {key_id} does not exist")
     return row
 
@@ -205,7 +249,7 @@ def _load(connection: Connection, key_id: int) -> RowMapping:
 
 
 def _public(row: RowMapping) -> dict[str, Any]:
-    return {name: row[name] for name in _PUBLIC}
+    return {name: row[name] for name in _PUBLIC} | {"cluster": row["cluster"] or EVERY}
 
 
 def _key_view(row: RowMapping) -> schemas.KeyView:

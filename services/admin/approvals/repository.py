@@ -10,7 +10,9 @@ from sqlalchemy import Connection, RowMapping, text
 from services.admin.rest.lists_repository import Conditions
 
 _INBOX = """
-SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
+SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name,
+       (SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster,
+       d.forecast_id, d.policy_version,
        d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
        d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
        d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at,

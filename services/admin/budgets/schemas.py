@@ -30,6 +30,7 @@ class GivenUpView(Out):
 class BudgetView(Out):
     """A GPU budget: what is allowed, used, and given up."""
 
+    cluster: str = Field(description="Whose workloads share it", examples=["default"])
     gpu_type: str = Field(
         description="`*`: every type without a budget of its own, while budgets cannot be listed",
         examples=["H100"],

@@ -29,13 +29,15 @@ def page_budgets(
     deps: AdminDeps, visible: Visible, limit: int, cursor: str | None
 ) -> Page[BudgetView]:
     """Budgets by GPU type, page by page; there are as many as GPU types, so all are loaded."""
-    after = decode_cursor(cursor, (str,))[0] if cursor else ""
-    rest = sorted(
-        (view for view in list_budgets(deps, visible) if view.gpu_type > after),
-        key=lambda view: view.gpu_type,
-    )
-    following = encode_cursor(rest[limit - 1].gpu_type) if len(rest) > limit else None
+    after = tuple(decode_cursor(cursor, (str, str))) if cursor else ("", "")
+    found = sorted(list_budgets(deps, visible), key=_place)
+    rest = [view for view in found if _place(view) > after]
+    following = encode_cursor(*_place(rest[limit - 1])) if len(rest) > limit else None
     return Page[BudgetView](items=rest[:limit], next_cursor=following)
+
+
+def _place(view: BudgetView) -> tuple[str, str]:
+    return view.gpu_type, view.cluster
 
 
 def get_budget(deps: AdminDeps, gpu_type: str, visible: Visible = None) -> BudgetView:
@@ -55,6 +57,13 @@ def get_budget(deps: AdminDeps, gpu_type: str, visible: Visible = None) -> Budge
 def _views(
     deps: AdminDeps, gpu_type: str | None, n_named: int, visible: Visible
 ) -> list[BudgetView]:
+    found = (_views_of_one(each, gpu_type, n_named, visible) for each in deps.by_cluster())
+    return [view for views in found for view in views]
+
+
+def _views_of_one(
+    deps: AdminDeps, gpu_type: str | None, n_named: int, visible: Visible
+) -> list[BudgetView]:
     now, settings = deps.clock.now(), deps.settings
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
     with deps.reading() as connection:
@@ -69,5 +78,5 @@ def _views(
         name = budget["gpu_type"]
         cut = [row for row in given_up if row["budget"] == name]
         rows = BudgetRows(budget, usage.get(name), prices.get(name), cut)
-        views.append(to_budget(rows, oldest))
+        views.append(to_budget(rows, oldest, deps.cluster))
     return views

@@ -31,14 +31,15 @@ class BudgetRows:
     given_up: Sequence[RowMapping]
 
 
-def to_budget(rows: BudgetRows, oldest: datetime) -> BudgetView:
-    """A budget; one confirmed before `oldest` is stale."""
+def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetView:
+    """A budget of a cluster; one confirmed before `oldest` is stale."""
     budget, usage = rows.budget, rows.usage
     n_workloads, n_unmeasured = (usage["n_workloads"], usage["n_unmeasured"]) if usage else (0, 0)
     used = None if n_unmeasured else int(usage["used_gpus"]) if usage else 0
     free = None if used is None or budget["gpus"] is None else budget["gpus"] - used
     stored: dict[str, Any] = (rows.price["gpu_budget"] if rows.price else None) or {}
     return BudgetView(
+        cluster=cluster,
         gpu_type=budget["gpu_type"],
         gpus=budget["gpus"],
         source=budget["source"],

@@ -42,7 +42,7 @@ def list_classes(
     slot = int(deps.clock.now().timestamp() // REMEMBERED_S)
     visible = filters.get("namespaces")
     asked = filters | {"namespaces": None if visible is None else sorted(visible)}
-    key = orjson.dumps([str(deps.engine.url), asked, limit, cursor]).decode()
+    key = orjson.dumps([str(deps.engine.url), deps.cell.name, asked, limit, cursor]).decode()
 
     def load() -> Page[SlaClassView]:
         return _remember(key, slot, _load_classes(deps, filters, limit, cursor))

@@ -14,7 +14,8 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
-from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, get_deps
+from services.admin.console.in_cluster import in_cluster
+from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, deps_of
 from services.admin.rest import formats
 from services.admin.rest.change import Caller
 from services.kernel.errors import HarmonyError, InvalidInput, Unauthorized
@@ -36,6 +37,8 @@ SECTIONS = (
 )
 KEYS = ("/keys", "Keys", ())
 """Shown to those only who administer some."""
+CELLS = ("/cells", "Cells", ())
+"""Shown while there are several."""
 AUDIT = ("/audit", "Audit", ())
 """Shown to those only who may read it."""
 
@@ -173,27 +176,36 @@ def render(
     request: Request, template: str, principal: Principal | None = None, **values: Any
 ) -> Response:
     """A page or a part of one; `problem`, an error of a form, sets the status."""
-    deps = get_deps(request)
+    deps = deps_of(request)
     problem: HarmonyError | None = values.get("problem")
     shown = {"problem": None, "notice": NOTICES.get(request.query_params.get("done", ""))}
     shared = {
         "principal": principal,
-        "sections": sections_of(principal, request.url.path),
+        "sections": sections_of(principal, request.url.path, deps.cell.name is not None),
+        "clusters": getattr(request.state, "seen_clusters", ()),
+        "cluster": deps.cell.name,
         "now": deps.clock.now(),
         "is_replay": deps.settings.clock == "replay",
     }
     status = problem.http_status if problem else 200
-    return templates.TemplateResponse(
+    response = templates.TemplateResponse(
         request, template, shown | values | shared, status_code=status
     )
+    if deps.cell.name is not None:
+        response.body = in_cluster(bytes(response.body).decode(), deps.cell.name).encode()
+        response.headers["Content-Length"] = str(len(response.body))
+    return response
 
 
-def sections_of(principal: Principal | None, path: str) -> list[tuple[str, str, bool]]:
+def sections_of(
+    principal: Principal | None, path: str, has_several: bool = False
+) -> list[tuple[str, str, bool]]:
     """The main navigation: address, name, and whether the page belongs there."""
     if principal is None:
         return []
     known = [
         *SECTIONS,
+        *([CELLS] if has_several else []),
         *([KEYS] if principal.may_somewhere(Role.ADMIN) else []),
         *([AUDIT] if principal.may(Role.ADMIN, FLEET) else []),
     ]

@@ -11,7 +11,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from services.admin.rest.lists_repository import Conditions, page
 
 _CONTROLLED = (
-    "SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, "
+    "SELECT w.id, w.namespace, w.name, "
+    "(SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster, "
+    "w.step_s, w.spec::text AS spec_text, w.spec_version, "
     "w.is_active, w.managed_by, "
     "COALESCE(c.body, '{}'::jsonb) AS body, COALESCE(c.version, 0) AS version, c.updated_by, "
     "c.updated_at FROM workloads w LEFT JOIN workload_controls c ON c.workload_id = w.id "
@@ -50,8 +52,8 @@ def load_page_controlled(
         where.add("jsonb_array_length(COALESCE(w.spec -> 'schedules', '[]'::jsonb)) > 0")
     where.add("w.is_active")
     where.of_workloads(filters)
-    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
-    return page(connection, _CONTROLLED, where, "w.namespace, w.name", limit)
+    where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
+    return page(connection, _CONTROLLED, where, "w.namespace, w.name, w.id", limit)
 
 
 def save_controls(connection: Connection, workload_id: int, values: Mapping[str, Any]) -> int:

@@ -53,6 +53,7 @@ class PolicyView(Out):
     """What holds, what was set here, and whether the operator has taken it over yet."""
 
     namespace: str = Field(examples=["prod"])
+    cluster: str = Field(examples=["default"])
     workload: str = Field(examples=["llama-70b"])
     in_force: PolicyValues
     overrides: dict[str, Any] = Field(
@@ -88,6 +89,7 @@ class PauseView(Out):
     """What is held of a workload."""
 
     namespace: str = Field(examples=["prod"])
+    cluster: str = Field(examples=["default"])
     workload: str = Field(examples=["llama-70b"])
     is_paused: bool = Field(description="Anything is held, by whomever")
     direction: Direction | None = Field(None, description="Null: nothing is", examples=["Both"])
@@ -166,6 +168,7 @@ class SchedulesView(Out):
     """The schedules of a workload."""
 
     namespace: str = Field(examples=["prod"])
+    cluster: str = Field(examples=["default"])
     workload: str = Field(examples=["llama-70b"])
     source: Literal["api", "kubernetes"] = Field(examples=["api"])
     schedules: list[ScheduleView]

@@ -222,7 +222,7 @@ def list_policies(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PolicyView]:
     """Policies of the active workloads."""
-    found = filters | {"what": "policy"} | position(cursor, (str, str))
+    found = filters | {"what": "policy"} | position(cursor, (str, str, int))
     return _page(deps, Page[PolicyView], found, limit, translate.to_policy)
 
 
@@ -230,7 +230,7 @@ def list_pauses(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[PauseView]:
     """Workloads of which something is held, or was to be held through the API."""
-    found = filters | {"what": "pause"} | position(cursor, (str, str))
+    found = filters | {"what": "pause"} | position(cursor, (str, str, int))
     return _page(deps, Page[PauseView], found, limit, _pause_view(deps))
 
 
@@ -238,7 +238,7 @@ def list_schedules(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[SchedulesView]:
     """Workloads with schedules."""
-    found = filters | {"what": "schedules"} | position(cursor, (str, str))
+    found = filters | {"what": "schedules"} | position(cursor, (str, str, int))
     return _page(deps, Page[SchedulesView], found, limit, _schedules_view(deps))
 
 
@@ -253,7 +253,7 @@ def _page(
         item: Item = view(found.row, found.spec, found.controls)
         return item
 
-    return page_of(kind, rows, limit, ("namespace", "name"), shown)
+    return page_of(kind, rows, limit, ("namespace", "name", "id"), shown)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
     overrides = controls.policy.model_dump(mode="json", exclude_none=True)
     return PolicyView(
         namespace=row["namespace"],
+        cluster=row["cluster"],
         workload=row["name"],
         in_force=_values(spec),
         overrides=overrides,
@@ -69,6 +70,7 @@ def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datet
     source: Literal["api", "kubernetes"] | None = "api" if asked else "kubernetes" if held else None
     return PauseView(
         namespace=row["namespace"],
+        cluster=row["cluster"],
         workload=row["name"],
         is_paused=direction is not None,
         direction=direction,
@@ -106,6 +108,7 @@ def to_schedules(
     schedules = spec.schedules if controls.schedules is None else controls.schedules
     return SchedulesView(
         namespace=row["namespace"],
+        cluster=row["cluster"],
         workload=row["name"],
         source="kubernetes" if controls.schedules is None else "api",
         schedules=[

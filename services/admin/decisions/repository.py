@@ -16,8 +16,10 @@ _DECISION = (
     "d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas, d.direction, d.reason, "
     "d.binding_constraint, d.rung, d.risk_target, d.risk_estimated, d.cost_delta_usd_per_h"
 )
+_CLUSTER = "(SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster"
 _DECISIONS = f"""
-SELECT {_DECISION}, w.namespace, w.name, a.result AS action_result, a.reason AS action_reason,
+SELECT {_DECISION}, w.namespace, w.name, {_CLUSTER},
+       a.result AS action_result, a.reason AS action_reason,
        a.applied_at
 FROM ({{rows}}) d
 JOIN workloads w ON w.id = d.workload_id
@@ -64,7 +66,7 @@ class _List:
 
 def _plain(alias: str, order: str) -> str:
     return (
-        f"SELECT {alias}.*, w.namespace, w.name FROM ({{rows}}) {alias} "  # noqa: S608
+        f"SELECT {alias}.*, w.namespace, w.name, {_CLUSTER} FROM ({{rows}}) {alias} "  # noqa: S608
         f"JOIN workloads w ON w.id = {alias}.workload_id ORDER BY {order}"
     )
 
@@ -103,7 +105,8 @@ def load_decisions(
 def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
     """One decision with its explanation and the forecast that it was made from."""
     statement = text(
-        f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name, w.step_s, w.spec, f.model_version, "  # noqa: S608 - ours
+        f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name, {_CLUSTER}, w.step_s, w.spec, "  # noqa: S608
+        "f.model_version, "
         "f.rung AS forecast_rung, f.reason AS forecast_reason "
         "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
         "LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at "

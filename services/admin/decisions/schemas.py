@@ -17,6 +17,7 @@ class DecisionSummary(Out):
 
     id: int
     namespace: str
+    cluster: str = Field(examples=["default"])
     workload: str
     origin_at: datetime
     decided_at: datetime
@@ -118,6 +119,7 @@ class ActionView(Out):
     id: int
     decision_id: int
     namespace: str
+    cluster: str = Field(examples=["default"])
     workload: str
     origin_at: datetime
     attempt: int
@@ -140,6 +142,7 @@ class OutcomeView(Out):
     """
 
     namespace: str
+    cluster: str = Field(examples=["default"])
     workload: str
     step_at: datetime
     decision_id: int | None

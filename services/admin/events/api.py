@@ -82,7 +82,7 @@ async def events(  # noqa: PLR0913 - one argument per part of the request
     visible = principal.namespaces()
     if workload is not None:
         check_visible(visible, workload.partition("/")[0])
-    interest = Interest(_kinds(kind), workload, operation_id, visible)
+    interest = Interest(_kinds(kind), workload, operation_id, visible, deps.cell.name)
     hub = hub_of(request, deps)
     resumed = parse_event_id(last_event_id) if last_event_id else None
     loop = asyncio.get_running_loop()

@@ -25,11 +25,13 @@ class Position(NamedTuple):
 
 
 _DECISIONS = """
-SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, d.forecast_id, d.policy_version,
+SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name, c.name AS cluster,
+       d.forecast_id, d.policy_version,
        d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
        d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
        d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at
 FROM decisions d JOIN workloads w ON w.id = d.workload_id
+JOIN clusters c ON c.id = w.cluster_id
 LEFT JOIN LATERAL (
     SELECT result, reason, applied_at FROM actions
     WHERE workload_id = d.workload_id AND decision_id = d.id AND origin_at = d.origin_at
@@ -38,12 +40,14 @@ LEFT JOIN LATERAL (
 WHERE d.id = ANY(:ids)
 """
 _ACTIONS = """
-SELECT a.*, w.namespace, w.name FROM actions a JOIN workloads w ON w.id = a.workload_id
+SELECT a.*, w.namespace, w.name, c.name AS cluster
+FROM actions a JOIN workloads w ON w.id = a.workload_id JOIN clusters c ON c.id = w.cluster_id
 WHERE a.id = ANY(:ids)
 """
 _OPERATIONS = """
-SELECT id, kind, params, status, progress, message, is_cancel_requested, n_attempts, created_by,
-       created_at, started_at, heartbeat_at, finished_at FROM operations WHERE id = ANY(:ids)
+SELECT o.id, kind, params, status, progress, message, is_cancel_requested, n_attempts, created_by,
+       o.created_at, started_at, heartbeat_at, finished_at, c.name AS cluster
+FROM operations o JOIN clusters c ON c.id = o.cluster_id WHERE o.id = ANY(:ids)
 """
 _BY_KIND = {"decision": _DECISIONS, "action": _ACTIONS, "operation": _OPERATIONS}
 

@@ -49,6 +49,7 @@ class Event:
         place: Among the events of that row.
         namespaces: Namespaces that must all be seen to see it.
         workloads: `namespace/name` of what it is about.
+        cluster: Name of its cluster.
     """
 
     position: Position
@@ -57,6 +58,7 @@ class Event:
     namespaces: frozenset[str]
     workloads: frozenset[str]
     body: Out
+    cluster: str = ""
 
     @property
     def id(self) -> str:
@@ -76,16 +78,18 @@ class Interest:
         workload: `namespace/name`; None: any.
         operation_id: Of this operation only.
         namespaces: Those that may be seen; None: all.
+        cluster: Events of this one only; None: of all.
     """
 
     kinds: frozenset[str] = frozenset(KINDS)
     workload: str | None = None
     operation_id: int | None = None
     namespaces: frozenset[str] | None = None
+    cluster: str | None = None
 
     def wants(self, event: Event) -> bool:
         """True where an event is for the subscriber."""
-        if event.kind not in self.kinds:
+        if event.kind not in self.kinds or self.cluster not in (None, event.cluster):
             return False
         if self.namespaces is not None and not event.namespaces <= self.namespaces:
             return False
@@ -279,7 +283,8 @@ def _position(row: RowMapping) -> Position:
 def _event(position: Position, place: int, kind: str, row: RowMapping) -> Event:
     if kind == "operation":
         keys = frozenset(str(key) for key in row["params"].get("workloads", ()))
-        return Event(position, place, kind, frozenset(namespaces_of(row)), keys, to_operation(row))
+        names = frozenset(namespaces_of(row))
+        return Event(position, place, kind, names, keys, to_operation(row), row["cluster"])
     body: Out = to_decision(row) if kind == "decision" else to_action(row)
     namespace = row["namespace"] or FLEET
     return Event(
@@ -289,4 +294,5 @@ def _event(position: Position, place: int, kind: str, row: RowMapping) -> Event:
         frozenset({namespace}),
         frozenset({f"{namespace}/{row['name']}"}),
         body,
+        row["cluster"],
     )

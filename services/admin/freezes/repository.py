@@ -11,7 +11,8 @@ from sqlalchemy import Connection, RowMapping, text
 from services.admin.rest.lists_repository import Conditions, page
 
 _FREEZE = (
-    "id, namespace, name, direction, from_at, until_at, reason, created_by, created_at, lifted_at"
+    "id, namespace, name, direction, from_at, until_at, reason, created_by, created_at, "
+    "lifted_at, (SELECT c.name FROM clusters c WHERE c.id = cluster_id) AS cluster"
 )
 
 

@@ -35,6 +35,7 @@ class FreezeView(Out):
     """A change freeze."""
 
     id: int = Field(examples=[7])
+    cluster: str = Field(examples=["default"])
     namespace: str | None = Field(description="Null: every namespace", examples=["prod"])
     workload: str | None = Field(description="Null: every workload", examples=[None])
     direction: FreezeDirection = Field(examples=["ScaleDown"])

@@ -27,6 +27,17 @@ OPEN_PATHS = frozenset(
 """Routes that anyone may ask; every other one declares what it needs."""
 
 
+_CLUSTER: dict[str, Any] = {
+    "name": "cluster",
+    "in": "query",
+    "required": False,
+    "description": "Of several clusters the one that is meant; else 409 where a workload is named",
+    "schema": {"type": "string", "maxLength": 63},
+    "example": "default",
+}
+"""Every route takes it: it is read where the caller's rights are (`auth.Need`)."""
+
+
 def needs_by_route(app: FastAPI) -> dict[tuple[str, str], tuple[Need, ...]]:
     """Needs of each route, by method and path; an empty tuple: it declares none."""
     found: dict[tuple[str, str], tuple[Need, ...]] = {}
@@ -62,7 +73,10 @@ def declare_needs(app: FastAPI) -> None:
             document = without_needs()
             for path, operations in document["paths"].items():
                 for method, operation in operations.items():
-                    operation.update(_declared(path, by_route[method.upper(), path]))
+                    needs = by_route[method.upper(), path]
+                    operation.update(_declared(path, needs))
+                    if needs:
+                        operation.setdefault("parameters", []).append(_CLUSTER)
         return without_needs()
 
     app.openapi = openapi  # type: ignore[method-assign]  # the extension point of FastAPI

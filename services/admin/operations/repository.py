@@ -12,7 +12,8 @@ from services.admin.rest.lists_repository import Conditions, page
 
 _HEAD = (
     "id, kind, params, status, progress, message, is_cancel_requested, n_attempts, created_by, "
-    "created_at, started_at, heartbeat_at, finished_at"
+    "created_at, started_at, heartbeat_at, finished_at, "
+    "(SELECT c.name FROM clusters c WHERE c.id = cluster_id) AS cluster"
 )
 
 

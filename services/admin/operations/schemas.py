@@ -39,6 +39,7 @@ class OperationView(Out):
 
     id: int = Field(examples=[42])
     kind: Kind = Field(examples=["backtest"])
+    cluster: str = Field(description="In which it was asked for", examples=["default"])
     status: Status = Field(examples=["running"])
     progress: float = Field(description="Share done, 0 to 1", examples=[0.35])
     message: str = Field(

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.registration.schemas import ReplicasReport
+from services.kernel.db.clusters import NEXT_SHARD
 
 _ROW = "id, namespace, name, managed_by, is_active, step_s, spec, spec_version"
 
@@ -37,9 +38,10 @@ def insert_workload(
     """
     statement = text(
         "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, managed_by, created_at, "  # noqa: S608
-        "updated_at) SELECT id, :namespace, :name, (id - 1) / :shard_size, :step_s, :spec, 'api', "
-        ":now, :now FROM (SELECT nextval(pg_get_serial_sequence('workloads', 'id'))::int AS id) n "
-        f"ON CONFLICT (namespace, name) DO NOTHING RETURNING {_ROW}"
+        f"updated_at, cluster_id) SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, "
+        "'api', :now, :now, current_cluster() "
+        "FROM (SELECT nextval('workloads_id_seq')::int AS id) n "
+        f"ON CONFLICT DO NOTHING RETURNING {_ROW}"
     ).bindparams(bindparam("spec", type_=JSONB))
     found = connection.execute(statement, {**values, "shard_size": shard_size})
     return found.mappings().first()

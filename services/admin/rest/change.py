@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.rest import repository
-from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.session import UnitOfWork
 from services.kernel.errors import Conflict, PreconditionFailed, PreconditionRequired
 from services.kernel.jobs import Job
 from services.kernel.security import keys as security
@@ -62,11 +62,16 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One write under way."""
+    """One write under way.
+
+    Attributes:
+        cluster: Name of its cluster, where that is not the first; empty: it is, or of none.
+    """
 
     work: UnitOfWork
     caller: Caller
     at: datetime
+    cluster: str = ""
 
     @property
     def connection(self) -> Connection:
@@ -85,8 +90,9 @@ class Change:
         before: dict[str, Any] | None = None,
         after: dict[str, Any] | None = None,
     ) -> None:
-        """Append to the audit log what was done to which object."""
-        entry = AuditEntry(self.at, self.actor, action, name, before, after)
+        """Append to the audit log what was done to which object, `@` which cluster."""
+        place = f"@{self.cluster}" if self.cluster else ""
+        entry = AuditEntry(self.at, self.actor, action, name + place, before, after)
         security.append_audit(self.connection, entry)
 
     def require(self, role: Role, namespace: str, missing: str) -> None:
@@ -114,11 +120,13 @@ def perform(deps: AdminDeps, caller: Caller, change: Callable[[Change], Answer])
         Conflict: The idempotency key belongs to another request.
     """
     now = deps.wall.now()
-    with unit_of_work(deps.engine) as work:
+    with deps.writing() as work:
         stored = _stored(work, caller, now)
         if stored is not None:
             return stored
-        answer = change(Change(work, caller, now))
+        first = deps.cluster_names[:1]
+        cluster = deps.cell.name if deps.cell.name not in (None, *first) else None
+        answer = change(Change(work, caller, now, cluster or ""))
         _store(work, caller, answer, now)
     _send(deps, work.jobs)
     return answer

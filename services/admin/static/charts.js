@@ -3,7 +3,7 @@
   "use strict";
   const root = document.getElementById("charts");
   if (!root) return;
-  const api = root.dataset.api;
+  const [api, cluster] = root.dataset.api.split("?"); // of several clusters the address names one
   const stepS = Number(root.dataset.step);
   const REFRESH_MS = 15000;
   const CHART = { demand: null, replicas: null };
@@ -28,7 +28,7 @@
   const share = (q) => Number((100 * q).toPrecision(3)) + "";
 
   async function get(path) {
-    const answer = await fetch(api + path, { headers: { Accept: "application/json" } });
+    const answer = await fetch(api + path + (cluster ? (path.includes("?") ? "&" : "?") + cluster : ""), { headers: { Accept: "application/json" } });
     if (answer.status === 401) location.href = "/login?next=" + encodeURIComponent(location.pathname);
     if (!answer.ok) throw new Error((await answer.json()).detail || answer.statusText);
     return answer.json();

@@ -12,7 +12,9 @@ from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 from services.admin.rest.lists_repository import Conditions
 
 _FLEET = """
-SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
+SELECT w.id, w.namespace, w.name,
+       (SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster,
+       w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
        w.managed_by, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
        s.pending_replicas, s.schedulable_gpus,
@@ -38,10 +40,13 @@ LEFT JOIN LATERAL (
     ORDER BY attempt DESC LIMIT 1
 ) a ON true
 LEFT JOIN LATERAL (
-    SELECT value, step_at FROM indicators
-    WHERE workload_id = w.id AND indicator = w.spec->>'demand' AND is_observed
-      AND step_at >= CAST(:now AS timestamptz) - interval '1 day'
-    ORDER BY step_at DESC LIMIT 1
+    SELECT s.values[p.place] AS value, s.step_at FROM indicator_steps s CROSS JOIN LATERAL (
+        SELECT array_position(names, w.spec->>'demand') AS place
+        FROM indicator_layouts WHERE id = s.layout_id OFFSET 0
+    ) p
+    WHERE s.workload_id = w.id AND get_byte(s.states, p.place - 1) & 6 = 6
+      AND s.step_at >= CAST(:now AS timestamptz) - interval '1 day'
+    ORDER BY s.step_at DESC LIMIT 1
 ) i ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
@@ -78,8 +83,8 @@ def load_fleet(
             "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
             search=filters["search"],
         )
-    where.after("(w.namespace, w.name) > (:a0, :a1)", filters.get("after"))
-    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name LIMIT :limit"
+    where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name, w.id LIMIT :limit"
     values = where.values | {"limit": limit, "now": now}
     return list(connection.execute(text(statement), values).mappings().all())
 

@@ -135,6 +135,7 @@ class WorkloadView(Out):
     """A workload with its live state."""
 
     namespace: str = Field(examples=["prod"])
+    cluster: str = Field(examples=["default"])
     name: str = Field(examples=["llama-70b"])
     mode: str = Field(examples=["Auto"])
     is_active: bool

@@ -20,7 +20,7 @@ def list_workloads(
 ) -> Page[schemas.WorkloadView]:
     """Active workloads in order of namespace and name, each with its live state."""
     now = deps.clock.now()
-    filters = filters | position(cursor, (str, str))
+    filters = filters | position(cursor, (str, str, int))
     since = now - timedelta(seconds=translate.COST_WINDOW_S)
     with deps.reading() as connection:
         rows = repository.load_fleet(connection, filters, limit + 1, now)
@@ -30,7 +30,7 @@ def list_workloads(
     def view(row: RowMapping) -> schemas.WorkloadView:
         return translate.to_workload(row, spent.get(row["id"]), now)
 
-    return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name"), view)
+    return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
 
 
 def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:

@@ -20,6 +20,7 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
     unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
     return schemas.WorkloadView(
         namespace=row["namespace"],
+        cluster=row["cluster"],
         name=row["name"],
         mode=spec.mode,
         is_active=row["is_active"],

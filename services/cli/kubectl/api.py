@@ -27,6 +27,7 @@ from services.kernel.errors import (
 URL_VARIABLE = "HARMONY_URL"
 KEY_VARIABLE = "HARMONY_KEY"
 KEY_FILE_VARIABLE = "HARMONY_KEY_FILE"
+CLUSTER_VARIABLE = "HARMONY_CLUSTER"
 _TIMEOUT_S = 30.0
 _PAGE = 500
 _ERRORS = {
@@ -88,12 +89,13 @@ def read_key(key_file: Path | None, environment: Mapping[str, str]) -> str:
 class AdminApi:
     """Reads from the admin API; close it after use."""
 
-    def __init__(self, server: str, key: str) -> None:
-        """Call `server` with the API key `key`."""
+    def __init__(self, server: str, key: str, cluster: str = "") -> None:
+        """Call `server` with the API key `key` about a cluster; empty: the key's own."""
         self.server = server
         self._client = httpx.Client(
             base_url=server,
             headers={"Authorization": f"Bearer {key}", "User-Agent": "kubectl-harmony"},
+            params={"cluster": cluster} if cluster else {},
             timeout=_TIMEOUT_S,
         )
 

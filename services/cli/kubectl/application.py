@@ -21,6 +21,7 @@ from services.cli.kubectl.session import (
     PROGRAM,
     AsJson,
     Context,
+    InCluster,
     KeyFile,
     Names,
     Namespace,
@@ -74,6 +75,7 @@ def explain(  # noqa: PLR0913 - one option each
     kube_context: Context = None,
     server: Server = None,
     key_file: KeyFile = None,
+    in_cluster: InCluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Say why a decision was made: replicas, reason, risk, forecast, guards, what if.
@@ -85,7 +87,7 @@ def explain(  # noqa: PLR0913 - one option each
     """  # noqa: D301 - \b keeps the lines apart in --help
     if decision is not None:
         only_one(names, "--decision")
-    with session(context, namespace, kube_context, server, key_file) as asked:
+    with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
         found, is_complete = each(names, lambda name: _explained(asked, name, decision))
         now = asked.clock.now()
     if as_json:
@@ -119,6 +121,7 @@ def diff(  # noqa: PLR0913 - one option each
     kube_context: Context = None,
     server: Server = None,
     key_file: KeyFile = None,
+    in_cluster: InCluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Show what Harmony would do now against what runs.
@@ -131,7 +134,7 @@ def diff(  # noqa: PLR0913 - one option each
     kubectl harmony diff -A
     kubectl harmony diff llama -n serving || echo "Harmony would change it"
     """  # noqa: D301 - \b keeps the lines apart in --help
-    with session(context, namespace, kube_context, server, key_file) as asked:
+    with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
         if is_all and (names or namespace):
             raise InvalidInput("--all-namespaces goes without NAME and --namespace")
         now = asked.clock.now()
@@ -161,6 +164,7 @@ def history(  # noqa: PLR0913 - one option each
     kube_context: Context = None,
     server: Server = None,
     key_file: KeyFile = None,
+    in_cluster: InCluster = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the newest decisions with what was done and what came of them.
@@ -171,7 +175,7 @@ def history(  # noqa: PLR0913 - one option each
     kubectl harmony history llama -n serving
     kubectl harmony history llama -n serving --changes --limit 50
     """  # noqa: D301 - \b keeps the lines apart in --help
-    with session(context, namespace, kube_context, server, key_file) as asked:
+    with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
         found, is_complete = each(names, lambda name: _history(asked, name, limit, changes))
     if as_json:
         print_json(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from services.cli.kubectl.api import AdminApi, read_key, read_server
+from services.cli.kubectl.api import CLUSTER_VARIABLE, AdminApi, read_key, read_server
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import HarmonyError, InvalidInput
 
@@ -39,6 +39,13 @@ KeyFile = Annotated[
     Path | None,
     typer.Option(help="File with the API key; default: HARMONY_KEY_FILE, else HARMONY_KEY."),
 ]
+InCluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        help="Of several clusters of one Harmony, the one to ask about; default: HARMONY_CLUSTER.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
 
@@ -55,11 +62,14 @@ class Session:
     given_namespace: str | None
     context: str | None
     clock: Clock
+    in_cluster: str | None = None
 
     @cached_property
     def api(self) -> AdminApi:
         """The admin API."""
-        return AdminApi(read_server(self.server, os.environ), read_key(self.key_file, os.environ))
+        named = self.in_cluster or os.environ.get(CLUSTER_VARIABLE, "")
+        server, key = read_server(self.server, os.environ), read_key(self.key_file, os.environ)
+        return AdminApi(server, key, named)
 
     @cached_property
     def cluster(self) -> Cluster:
@@ -91,10 +101,11 @@ def session(
     kube_context: str | None = None,
     server: str | None = None,
     key_file: Path | None = None,
+    in_cluster: str | None = None,
 ) -> Iterator[Session]:
     """A session of one command; the clock is the caller's (tests) or the machine's."""
     clock = context.obj or SystemClock()
-    found = Session(server, key_file, namespace, kube_context, clock)
+    found = Session(server, key_file, namespace, kube_context, clock, in_cluster)
     try:
         yield found
     finally:

@@ -24,6 +24,7 @@ from services.cli.kubectl.session import (
     FAILED,
     AsJson,
     Context,
+    InCluster,
     KeyFile,
     Names,
     Namespace,
@@ -101,12 +102,13 @@ def _verdict(give: Callable[[Session, Case, DryRun], Changed]) -> Callable[..., 
         kube_context: Context = None,
         server: Server = None,
         key_file: KeyFile = None,
+        in_cluster: InCluster = None,
         dry_run: DryRunOption = DryRun.NONE,
         as_json: AsJson = False,
     ) -> None:
         if decision is not None:
             only_one(names, "--decision")
-        with session(context, namespace, kube_context, server, key_file) as asked:
+        with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
             found, is_complete = each(
                 names, lambda name: give(asked, _case(asked, name, decision), dry_run)
             )

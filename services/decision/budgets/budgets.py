@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
-from decider import PRICES, BudgetView, Decision, Elsewhere
+from decider import PRICES, Decision, Elsewhere, KnownBudgets
 from services.decision.budgets import repository
 from services.decision.budgets.holdings import Holding, to_holding as to_holding
 from services.decision.budgets.part_budgets import (
@@ -31,6 +31,7 @@ from services.decision.budgets.shares import Share, ShareReader, by_shard
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.service_decision import ServiceDecision
+from services.kernel.db.clusters import FIRST
 from services.kernel.settings import Settings
 
 ANY_TYPE = "*"
@@ -100,7 +101,8 @@ def last_known(
     Nothing is locked and nothing added up anew: it is there to plan by, never to grant by.
     """
     types = sorted({name for m in members for name in gpu_types_of(m)})
-    budgets = _load_budgets(connection, settings, types, now)
+    cluster_id = next((m.cluster_id for m in members), FIRST)  # a shard is of one cluster
+    budgets = _load_budgets(connection, settings, types, cluster_id, now)
     fleet = ShareReader(connection, settings, _readable(budgets), now).last_known(
         {m.id for m in members}
     )
@@ -119,20 +121,26 @@ def open_ledger(
         now: Aware.
     """
     types = sorted({name for m in members for name in gpu_types_of(m)})
-    if not repository.load_budgets(connection, [*types, ANY_TYPE]):
+    cluster_id = next((m.cluster_id for m in members), FIRST)  # a shard is of one cluster
+    if not repository.load_budgets(connection, [*types, ANY_TYPE], cluster_id):
         return Ledger()
-    repository.lock_budgets(connection, types)
-    budgets = _load_budgets(connection, settings, types, now)
+    repository.lock_budgets(connection, types, cluster_id)
+    budgets = _load_budgets(connection, settings, types, cluster_id, now)
     known = _readable(budgets)
     fleet = ShareReader(connection, settings, known, now).read({m.id for m in members})
     return Ledger(budgets, fleet.holdings, fleet.by_part, fleet.shares)
 
 
 def _load_budgets(
-    connection: Connection, settings: Settings, types: Sequence[str], now: datetime
+    connection: Connection,
+    settings: Settings,
+    types: Sequence[str],
+    cluster_id: int,
+    now: datetime,
 ) -> dict[str, int | None]:
     oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-    return to_budgets(repository.load_budgets(connection, [*types, ANY_TYPE]), types, oldest)
+    rows = repository.load_budgets(connection, [*types, ANY_TYPE], cluster_id)
+    return to_budgets(rows, types, oldest)
 
 
 def _readable(budgets: Mapping[str, int | None]) -> list[str]:
@@ -154,13 +162,13 @@ def to_budgets(
     return budgets
 
 
-def budget_view(prepared: Prepared, ledger: Ledger) -> BudgetView:
+def budget_view(prepared: Prepared, ledger: Ledger) -> KnownBudgets:
     """The budgets of a request's types, and what is held of them by those not decided with it."""
     types = {name for member in prepared.members for name in gpu_types_of(member)}
     budgets = {name: gpus for name, gpus in ledger.budgets.items() if name in types}
     ids = {m.id for m in prepared.members}
     elsewhere = {name: ledger.elsewhere(name, ids) for name in _readable(budgets)}
-    return BudgetView(budgets, elsewhere)
+    return KnownBudgets(budgets, elsewhere)
 
 
 def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: datetime) -> None:
@@ -184,7 +192,7 @@ def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: date
 
 
 def explanations(
-    prepared: Prepared, view: BudgetView, decisions: Sequence[Decision], ledger: Ledger
+    prepared: Prepared, view: KnownBudgets, decisions: Sequence[Decision], ledger: Ledger
 ) -> dict[str, dict[str, object]]:
     """By GPU type: the budget and who gave up most, to be stored with each decision of the type.
 

@@ -9,30 +9,49 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
+from services.kernel.db.clusters import FIRST
 from services.kernel.db.parts import PARTS
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
 
-def load_budgets(connection: Connection, gpu_types: Sequence[str]) -> Sequence[RowMapping]:
-    """Budgets of GPU types as the operator read them."""
+def load_budgets(
+    connection: Connection, gpu_types: Sequence[str], cluster_id: int = FIRST
+) -> Sequence[RowMapping]:
+    """Budgets of GPU types of a cluster as its operator read them.
+
+    Of a type with a total over the cells no more than the cluster's part of it; NULL where it has
+    none yet, and where it is not known whether it has a budget besides.
+    """
     statement = text(
-        "SELECT gpu_type, gpus, observed_at FROM gpu_budgets WHERE gpu_type = ANY(:gpu_types)"
+        "SELECT COALESCE(b.gpu_type, t.gpu_type) AS gpu_type, CASE WHEN t.gpu_type IS NULL "
+        "OR (b.gpu_type IS NOT NULL AND b.gpus IS NULL) THEN b.gpus "
+        "WHEN p.gpus IS NULL OR (b.gpu_type IS NULL AND EXISTS (SELECT FROM gpu_budgets "
+        "  WHERE cluster_id = :cluster_id AND gpu_type = '*')) THEN NULL "
+        "ELSE LEAST(b.gpus, p.gpus) END AS gpus, "
+        "COALESCE(b.observed_at, p.exchanged_at, t.set_at) AS observed_at FROM "
+        "(SELECT * FROM gpu_budgets WHERE cluster_id = :cluster_id) b "
+        "FULL JOIN cell_totals t ON t.gpu_type = b.gpu_type LEFT JOIN cell_budgets p "
+        "ON p.gpu_type = t.gpu_type AND p.cluster_id = :cluster_id "
+        "WHERE COALESCE(b.gpu_type, t.gpu_type) = ANY(:gpu_types)"
     )
-    return connection.execute(statement, {"gpu_types": list(gpu_types)}).mappings().all()
+    given = {"gpu_types": list(gpu_types), "cluster_id": cluster_id}
+    return connection.execute(statement, given).mappings().all()
 
 
-def lock_budgets(connection: Connection, gpu_types: Sequence[str]) -> None:
-    """One transaction at a time decides on a budgeted type, until it ends.
+def lock_budgets(connection: Connection, gpu_types: Sequence[str], cluster_id: int = FIRST) -> None:
+    """One transaction at a time decides on a budgeted type of a cluster, until it ends.
 
     The locks are taken in the order of their keys, so two transactions never wait for each other.
+    Those of the first cluster are named as they were when there was one.
     """
+    prefix = "" if cluster_id == FIRST else f"{cluster_id}/"
     statement = text(
         "SELECT pg_advisory_xact_lock(hashtext('harmony_gpu_budget'), key) FROM ("
         "  SELECT DISTINCT hashtext(name) AS key FROM unnest(CAST(:names AS text[])) AS t(name) "
         "  ORDER BY key) keys"
     )
-    connection.execute(statement, {"names": list(gpu_types)}).all()
+    connection.execute(statement, {"names": [prefix + name for name in gpu_types]}).all()
 
 
 def load_holdings(

@@ -19,6 +19,7 @@ from decider import PRICES, IntArray
 from services.decision.budgets import repository, shares_repository
 from services.decision.budgets.holdings import Holding, to_holding
 from services.decision.budgets.part_budgets import PartHoldings, part_holdings
+from services.kernel.db.clusters import FIRST, cluster_of
 from services.kernel.settings import Settings
 
 
@@ -71,14 +72,19 @@ class ShareReader:
     gpu_types: Sequence[str]
     now: datetime
 
-    def read(self, own_ids: Collection[int]) -> FleetHoldings:
-        """Holdings of the shards of some workloads one by one, and of the others added up."""
+    def read(self, own_ids: Collection[int], cluster_id: int = FIRST) -> FleetHoldings:
+        """Holdings of the shards of some workloads one by one, and of the others added up.
+
+        Of the cluster of these workloads; without any, of the one that is given.
+        """
         if not self.gpu_types:
             return FleetHoldings()
         connection, version = self.connection, self.settings.policy_version
         snapshot = shares_repository.load_snapshot(connection)
         own = shares_repository.load_own_shards(connection, list(own_ids))
-        others = sorted(shares_repository.load_shards(connection) - own)
+        # a run's workloads are of one shard
+        cluster_id = cluster_of(min(own)) if own else cluster_id
+        others = sorted(shares_repository.load_shards(connection, cluster_id) - own)
         stored = shares_repository.load_shares(
             connection, self.gpu_types, others, version, self.now
         )
@@ -105,7 +111,8 @@ class ShareReader:
         if not self.gpu_types:
             return ()
         own = shares_repository.load_own_shards(self.connection, list(own_ids))
-        others = sorted(shares_repository.load_shards(self.connection) - own)
+        cluster_id = cluster_of(min(own)) if own else FIRST
+        others = sorted(shares_repository.load_shards(self.connection, cluster_id) - own)
         stored = shares_repository.load_shares(
             self.connection, self.gpu_types, others, self.settings.policy_version, self.now
         )

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema_running
+from services.kernel.db.clusters import FIRST, shards_of
 from services.kernel.db.session import CopyTarget, copy_rows
 
 _UNSEEN = "NOT pg_visible_in_snapshot(m.xact::text::xid8, s.seen_in::pg_snapshot)"
@@ -30,16 +31,19 @@ def load_own_shards(connection: Connection, ids: Sequence[int]) -> set[int]:
     return {int(row[0]) for row in connection.execute(statement, {"ids": list(ids)})}
 
 
-def load_shards(connection: Connection) -> set[int]:
-    """Shards with an active workload: one look at an index for each, not for each workload."""
+def load_shards(connection: Connection, cluster_id: int = FIRST) -> set[int]:
+    """Shards of a cluster with an active workload: one look at an index for each shard."""
     statement = text(
         "WITH RECURSIVE s(shard) AS ("
-        "  (SELECT shard FROM workloads WHERE is_active ORDER BY shard LIMIT 1) "
+        "  (SELECT shard FROM workloads WHERE is_active AND shard BETWEEN :first AND :last "
+        "  ORDER BY shard LIMIT 1) "
         "  UNION ALL SELECT (SELECT w.shard FROM workloads w WHERE w.is_active "
-        "  AND w.shard > s.shard ORDER BY w.shard LIMIT 1) FROM s WHERE s.shard IS NOT NULL) "
-        "SELECT shard FROM s WHERE shard IS NOT NULL"
+        "  AND w.shard > s.shard AND w.shard <= :last ORDER BY w.shard LIMIT 1) "
+        "  FROM s WHERE s.shard IS NOT NULL) SELECT shard FROM s WHERE shard IS NOT NULL"
     )
-    return {int(row[0]) for row in connection.execute(statement)}
+    own = shards_of(cluster_id)
+    rows = connection.execute(statement, {"first": own.start, "last": own.stop - 1})
+    return {int(row[0]) for row in rows}
 
 
 def load_shares(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
@@ -86,7 +87,7 @@ def finished_outcomes(
     step_s = float(member.step_s)
     grid_s = [origin_at.timestamp() - back * step_s for back in range(LOOKBACK_STEPS)][::-1]
     scored = _scored(member, rows, [start_s for start_s in grid_s if start_s not in done])
-    demand = _by_step(rows.demand.get(member.id))
+    demand = _by_step(rows.demand.get(member.id), grid_s[0])
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     made: list[tuple[Any, ...]] = []
     outcomes: dict[float, StepOutcome] = {}
@@ -126,7 +127,8 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
     price = StepPrice(
         scored_capacity(member, rows), spec.gpus_per_replica, spec.price_usd_per_gpu_hour
     )
-    step_s, bound = float(member.step_s), _by_step(equivalent_of(member, rows))
+    step_s, first_s = float(member.step_s), min(starts_s, default=math.inf)
+    bound = _by_step(equivalent_of(member, rows), first_s)
     events = replica_events(member, rows)
     outcomes = {}
     for start_s in starts_s:
@@ -136,9 +138,9 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
         outcome = score_step(bound.get(start_s), intervals, priced)
         if outcome is not None:
             outcomes[start_s] = outcome
-    first_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
+    scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
-    return _ScoredSteps(outcomes, first_s, {at: one for at, one in ready.items() if one})
+    return _ScoredSteps(outcomes, scored_s, {at: one for at, one in ready.items() if one})
 
 
 def _ready_of_variants(member: ShardMember, rows: ShardRows, start_s: float) -> dict[str, float]:
@@ -167,7 +169,7 @@ def _scored_pools(member: ShardMember, rows: ShardRows, starts_s: Sequence[float
         view.place.name: _scored(view.member, view.rows, starts_s)
         for view in pool_views(member, seen)
     }
-    demand = _by_step(rows.demand.get(member.id))
+    demand = _by_step(rows.demand.get(member.id), min(starts_s, default=math.inf))
     outcomes, ready = {}, {}
     for start_s in starts_s:
         parts = {name: one.outcomes.get(start_s) for name, one in pools.items()}
@@ -206,12 +208,13 @@ def _joined(pools: Sequence[StepOutcome], demand: float | None) -> StepOutcome:
     )
 
 
-def _by_step(series: Sampled | None) -> dict[float, float]:
-    """Finite values by step start."""
+def _by_step(series: Sampled | None, first_s: float) -> dict[float, float]:
+    """Finite values by step start, of those from `first_s` on."""
     if series is None:
         return {}
-    pairs = zip(*series, strict=True)
-    return {float(at_s): float(value) for at_s, value in pairs if math.isfinite(value)}
+    starts_s, values = series
+    is_asked = (starts_s >= first_s) & np.isfinite(values)
+    return dict(zip(starts_s[is_asked].tolist(), values[is_asked].tolist(), strict=True))
 
 
 def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-import numpy as np
 from sqlalchemy import RowMapping
 
 from services.decision.beliefs.capacity import believed_capacity
@@ -26,7 +25,6 @@ from services.decision.decide.report import (
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
-from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -34,6 +32,7 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
+from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
@@ -243,17 +242,21 @@ def _load_rows(run: ShardRun) -> ShardRows:
     first = run.origin_at - run.longest_step * run.deps.settings.context_steps
     lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
     early = min(lookback - run.longest_step, now - HISTORY)
-    demand = repository.load_demand(
-        connection, ids, [m.spec.demand for m in members], first, run.origin_at
-    )
+    loads = load_observed(connection, run.members, first, run.origin_at, run.deps.kept)
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
     return ShardRows(
         demand={
-            int(r["workload_id"]): (np.array(r["steps_s"]), np.array(r["demand"])) for r in demand
+            key: by_name[demand]
+            for key, by_name in loads.items()
+            if (demand := run.members[key].spec.demand) in by_name
         },
-        further=load_further(connection, run.members, first, run.origin_at),
+        further={
+            key: {name: by_name[name] for name in further if name in by_name}
+            for key, by_name in loads.items()
+            if (further := run.members[key].spec.further_loads)
+        },
         states=group_rows(repository.load_states(connection, ids, lookback, now)),
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import numpy as np
 import orjson
 from sqlalchemy import RowMapping
 
@@ -47,11 +46,7 @@ def _load_sampled(run: ShardRun) -> dict[int, dict[str, tuple[FloatArray, FloatA
         for key, member in run.members.items()
         if (objective := member.spec.sla.objective) is not None
     }
-    found: dict[int, dict[str, tuple[FloatArray, FloatArray]]] = {}
-    for row in repository.load_series(run.connection, names, run.first_step_at, run.origin_at):
-        columns = (np.array(row["steps_s"]), np.array(row["values"]))
-        found.setdefault(int(row["workload_id"]), {})[row["indicator"]] = columns
-    return found
+    return repository.load_series(run.connection, names, run.first_step_at, run.origin_at)
 
 
 def store_steps(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-import numpy as np
 from sqlalchemy import Connection
 
 from services.decision.rows.inputs import ShardMember
@@ -25,8 +24,4 @@ def load_further(
         last: Last step start, inclusive.
     """
     names = {key: m.spec.further_loads for key, m in members.items() if m.spec.further_loads}
-    found: dict[int, dict[str, Sampled]] = {}
-    for row in load_series(connection, names, first, last):
-        series = (np.array(row["steps_s"]), np.array(row["values"], dtype=float))
-        found.setdefault(int(row["workload_id"]), {})[row["indicator"]] = series
-    return found
+    return load_series(connection, names, first, last)

@@ -36,6 +36,7 @@ from services.decision.rows.variants import (
     with_lead_times,
 )
 from services.decision.rows.waiting import RequestQueue
+from services.kernel.db.clusters import FIRST
 from services.kernel.domain import WorkloadSpec, read_spec
 
 
@@ -48,6 +49,7 @@ class ShardMember:
     name: str
     step_s: int
     spec: WorkloadSpec
+    cluster_id: int = FIRST
 
     @property
     def key(self) -> str:
@@ -59,7 +61,10 @@ def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row; its spec as text is checked once, as a mapping each time."""
     stored = row["spec"]
     spec = read_spec(stored) if isinstance(stored, str) else WorkloadSpec.model_validate(stored)
-    return ShardMember(int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec)
+    cluster_id = int(row.get("cluster_id", FIRST))
+    return ShardMember(
+        int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec, cluster_id
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,12 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
+from services.decision.rows.loads import Sampled
 from services.kernel.db import schema, schema_running
 from services.kernel.db.replays import IS_REPLAYABLE
 from services.kernel.db.session import CopyTarget, copy_rows
+from services.kernel.db.steps.blocks import SECOND_US
+from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.turns import IS_URGENT
 
 DECISION_COLUMNS = (
@@ -43,8 +46,9 @@ def lock_shard(connection: Connection, shard: int) -> None:
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
-        f"SELECT id, namespace, name, step_s, spec::text AS spec, {IS_URGENT} AS is_urgent "  # noqa: S608 - our columns
-        "FROM workloads w WHERE shard = :shard AND is_active ORDER BY id"
+        "SELECT id, namespace, name, step_s, spec::text AS spec, cluster_id, "  # noqa: S608 - our columns
+        f"{IS_URGENT} AS is_urgent FROM workloads w "
+        "WHERE shard = :shard AND is_active ORDER BY id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
 
@@ -86,39 +90,10 @@ def is_past(
     return bool(connection.execute(statement, given).scalar())  # without forecasts: NULL
 
 
-def load_demand(
-    connection: Connection,
-    ids: Sequence[int],
-    demand: Sequence[str],
-    first: datetime,
-    last: datetime,
-) -> Sequence[RowMapping]:
-    """Observed demand per workload: arrays of step starts (epoch seconds) and values.
-
-    Args:
-        connection: An open transaction.
-        ids: Workloads.
-        demand: Name of each one's demand indicator.
-        first: First step start, inclusive.
-        last: Last step start, inclusive.
-    """
-    statement = text(
-        "SELECT i.workload_id, "
-        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
-        "array_agg(i.value::double precision ORDER BY i.step_at) AS demand "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:demand AS text[])) AS w(id, demand) "
-        "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.demand "
-        "WHERE i.step_at >= :first AND i.step_at <= :last AND i.is_observed "
-        "AND i.value IS NOT NULL GROUP BY i.workload_id"
-    )
-    given = {"ids": list(ids), "demand": list(demand), "first": first, "last": last}
-    return connection.execute(statement, given).mappings().all()
-
-
 def load_series(
     connection: Connection, names: Mapping[int, Sequence[str]], first: datetime, last: datetime
-) -> Sequence[RowMapping]:
-    """Observed values of some indicators: arrays of step starts (epoch seconds) and values.
+) -> dict[int, dict[str, Sampled]]:
+    """Observed values of some indicators by workload and name; those that have any.
 
     Args:
         connection: An open transaction.
@@ -126,21 +101,12 @@ def load_series(
         first: First step start, inclusive.
         last: Last step start, inclusive.
     """
-    pairs = [(key, name) for key, wanted in names.items() for name in wanted]
-    if not pairs:
-        return []
-    statement = text(
-        "SELECT i.workload_id, i.indicator, "
-        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
-        "array_agg(i.value::double precision ORDER BY i.step_at) AS values "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS w(id, name) "
-        "JOIN indicators i ON i.workload_id = w.id AND i.indicator = w.name "
-        "WHERE i.step_at >= :first AND i.step_at <= :last AND i.is_observed "
-        "AND i.value IS NOT NULL GROUP BY i.workload_id, i.indicator"
-    )
-    ids, wanted = [key for key, _ in pairs], [name for _, name in pairs]
-    given = {"ids": ids, "names": wanted, "first": first, "last": last}
-    return connection.execute(statement, given).mappings().all()
+    wanted = [SeriesName(key, name) for key, of_one in names.items() for name in of_one]
+    found: dict[int, dict[str, Sampled]] = {}
+    for key, steps in load_seen(connection, wanted, [Span(first, last)]).items():
+        sampled = (steps.at_us / SECOND_US, steps.values.astype(float))
+        found.setdefault(key.workload_id, {})[key.indicator] = sampled
+    return found
 
 
 def load_states(

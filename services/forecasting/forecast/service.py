@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -28,6 +28,7 @@ from services.forecasting.rows.windows import windows_at
 from services.kernel import telemetry
 from services.kernel.clock import Clock, make_rng
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
     FORECAST as FORECAST_STAGE,
@@ -52,13 +53,18 @@ from services.kernel.telemetry import get_logger
 
 @dataclass(frozen=True, slots=True)
 class Forecasting:
-    """Dependencies of the use cases of this service."""
+    """Dependencies of the use cases of this service.
+
+    Attributes:
+        kept: What contexts were read last, by this process.
+    """
 
     engine: Engine
     settings: Settings
     clock: Clock
     sender: JobSender
     store: ModelStore
+    kept: KeptSteps = field(default_factory=KeptSteps)
 
 
 def forecast_shard(
@@ -205,7 +211,7 @@ def _forecast_group(
     """Forecast workloads on one step length."""
     serving, origin_at, rng = source
     window = serving.config.window
-    windows = windows_at(connection, window, workloads, origin_at)
+    windows = windows_at(connection, window, workloads, origin_at, app.kept)
     horizon = min(app.settings.horizon_steps, window.horizon)
     result = serving.ladder.predict(windows, horizon, app.settings.n_paths, rng)
     has_numbers = result.forecast is not None

@@ -10,9 +10,16 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.dialects.postgresql import insert
 
-from services.forecasting.rows.translate import ForecastRow, IndicatorKey, Samples, WorkloadRow
+from services.forecasting.rows.translate import (
+    ForecastRow,
+    IndicatorKey,
+    Samples,
+    WorkloadRow,
+    pack_samples,
+)
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
+from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.turns import IS_URGENT
 from services.kernel.domain.stored_spec import read_spec
 
@@ -91,14 +98,6 @@ def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> 
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A closed stretch of steps, by their start."""
-
-    first_at: datetime
-    last_at: datetime
-
-
 def load_samples(
     connection: Connection,
     series: Sequence[IndicatorKey],
@@ -106,37 +105,11 @@ def load_samples(
     step_s: int,
     spans: Sequence[Span],
 ) -> Samples:
-    """Observed steps of some series within `spans`, in one query.
-
-    Each series comes back as one packed array of (steps from the origin, value): an order of
-    magnitude less to send and parse than rows. The aggregate inside the lateral join makes
-    Postgres walk the key once per series and span, so the cost does not grow with the history
-    kept. Spans must not overlap.
-    """
-    statement = text(
-        "SELECT k.workload_id, k.indicator, "
-        "string_agg(i.packed, ''::bytea ORDER BY s.first_at) AS packed "
-        "FROM unnest(CAST(:ids AS integer[]), CAST(:names AS text[])) AS k(workload_id, indicator) "
-        "CROSS JOIN unnest(CAST(:firsts AS timestamptz[]), CAST(:lasts AS timestamptz[])) "
-        "  AS s(first_at, last_at) "
-        "CROSS JOIN LATERAL (SELECT string_agg("
-        "    int4send((extract(epoch FROM step_at - :origin_at) / :step_s)::int)"
-        "    || float4send(value), ''::bytea ORDER BY step_at) AS packed "
-        "  FROM indicators WHERE workload_id = k.workload_id AND indicator = k.indicator "
-        "  AND step_at BETWEEN s.first_at AND s.last_at "
-        "  AND is_observed AND value IS NOT NULL) AS i "
-        "WHERE i.packed IS NOT NULL GROUP BY k.workload_id, k.indicator"
-    )
-    parameters = {
-        "ids": [key.workload_id for key in series],
-        "names": [key.indicator for key in series],
-        "origin_at": origin_at,
-        "step_s": step_s,
-        "firsts": [span.first_at for span in spans],
-        "lasts": [span.last_at for span in spans],
+    """Observed steps of some series within `spans`, in one query; spans must not overlap."""
+    found = load_seen(connection, [SeriesName(*key) for key in series], spans)
+    return {
+        IndicatorKey(*key): pack_samples(steps, origin_at, step_s) for key, steps in found.items()
     }
-    rows = connection.execute(statement, parameters)
-    return {IndicatorKey(r.workload_id, r.indicator): bytes(r.packed) for r in rows}
 
 
 def indicator_keys(workloads: Iterable[WorkloadRow]) -> list[IndicatorKey]:
@@ -263,9 +236,10 @@ def load_missing_forecasts(connection: Connection, now: datetime) -> list[tuple[
         "WITH active AS (SELECT id, shard, step_s, spec->>'demand' AS demand FROM workloads "
         "  WHERE is_active), "
         "origins AS (SELECT a.shard, max(i.step_at) AS step_at FROM active a "
-        "  CROSS JOIN LATERAL (SELECT step_at FROM indicators "
+        "  CROSS JOIN LATERAL (SELECT step_at FROM indicator_steps s "
         # by the demand: a schedule has rows of steps that are not complete
-        "    WHERE workload_id = a.id AND indicator = a.demand "
+        "    WHERE workload_id = a.id AND get_byte(states, array_position((SELECT names "
+        "    FROM indicator_layouts WHERE id = s.layout_id), a.demand) - 1) > 0 "
         "    AND step_at <= :now - make_interval(secs => a.step_s) "
         "    AND step_at > :now - make_interval(secs => :back * a.step_s) "
         "    AND step_at > :now - interval '1 day' ORDER BY step_at DESC LIMIT 1) i "

@@ -20,11 +20,13 @@ from forecaster import (
     window_offsets,
     windows_from_offsets,
 )
+from services.kernel.db.steps.blocks import SECOND_US, to_us
+from services.kernel.db.steps.reading import SeenSteps
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
 SAMPLE = np.dtype([("offset", ">i4"), ("value", ">f4")])
-"""One observed step as Postgres sends it: steps from the origin, and the value."""
+"""One observed step: steps from the origin, and the value."""
 NO_FORECAST_RUNG = "none"
 PATHS_TYPE = np.dtype("<f2")
 
@@ -106,48 +108,44 @@ def empty_series(workload: WorkloadRow) -> Series:
     )
 
 
-def known_ahead_keys(workloads: Sequence[WorkloadRow]) -> list[IndicatorKey]:
-    """Keys of indicators whose steps after the origin may be read."""
-    return [
-        IndicatorKey(workload.id, indicator.name)
-        for workload in workloads
-        for indicator in workload.spec.indicators
-        if indicator.is_known_ahead
-    ]
-
-
-def join_samples(past: Samples, ahead: Samples) -> Samples:
-    """Both in time order, of samples that lie before and after the origin."""
-    return {key: past.get(key, b"") + ahead.get(key, b"") for key in {**past, **ahead}}
+def pack_samples(steps: SeenSteps, origin_at: datetime, step_s: int) -> bytes:
+    """Observed steps as records; one off the grid counts as the step nearest to it."""
+    step_us = step_s * SECOND_US
+    since_us = steps.at_us - to_us(origin_at)
+    records = np.empty(since_us.size, dtype=SAMPLE)
+    nearest = (2 * np.abs(since_us) + step_us) // (2 * step_us)
+    records["offset"] = np.sign(since_us) * nearest
+    records["value"] = steps.values
+    return records.tobytes()
 
 
 def to_windows(
-    workloads: Sequence[WorkloadRow], samples: Samples, origin_s: int, window: WindowConfig
+    workloads: Sequence[WorkloadRow],
+    values: npt.NDArray[np.float32],
+    origin_s: int,
+    window: WindowConfig,
 ) -> Windows:
-    """Windows of workloads on one step length; what was not sent is unobserved.
+    """Windows of workloads on one step length; what is NaN is unobserved.
 
     Of steps after the origin only those of indicators known ahead are read.
+
+    Args:
+        workloads: B workloads.
+        values: Values at the `window_offsets`, in the columns of each spec, `(B, T, D)`.
+        origin_s: The origin, epoch seconds.
+        window: Window configuration.
     """
     rows = [empty_series(workload) for workload in workloads]
     offsets = window_offsets(window, workloads[0].step_s)
-    width = max(len(series.indicators) for series in rows)
-    values = np.zeros((len(rows), offsets.size, width), dtype=np.float32)
-    observed = np.zeros(values.shape, dtype=bool)
-    for i, (workload, series) in enumerate(zip(workloads, rows, strict=True)):
-        readable = is_readable(offsets, series.known_ahead, window)
-        loads = (series.demand_index, *series.further)
-        for d, name in enumerate(series.indicators):
-            packed = samples.get(IndicatorKey(workload.id, name))
-            if not packed:
-                continue
-            records = np.frombuffer(packed, dtype=SAMPLE)
-            steps = records["offset"].astype(np.int64)
-            found = np.minimum(np.searchsorted(steps, offsets), steps.size - 1)
-            is_there = (steps[found] == offsets) & readable[:, d]
-            value = records["value"].astype(np.float32)[found]
-            is_number = np.isfinite(value) & ((value >= 0) | (d not in loads))
-            observed[i, :, d] = is_there & is_number
-            values[i, :, d] = np.where(observed[i, :, d], value, 0)
+    readable: dict[tuple[bool, ...], npt.NDArray[np.bool_]] = {}
+    observed = np.isfinite(values)
+    for i, series in enumerate(rows):
+        known_ahead, width = series.known_ahead, len(series.indicators)
+        if known_ahead not in readable:
+            readable[known_ahead] = is_readable(offsets, known_ahead, window)
+        observed[i, :, :width] &= readable[known_ahead]
+        for load in (series.demand_index, *series.further):
+            observed[i, :, load] &= values[i, :, load] >= 0
     origins = np.full(len(rows), origin_s, dtype=np.int64)
     return windows_from_offsets(rows, values, observed, origins, window)
 

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
+import numpy as np
 from sqlalchemy import Connection
 
-from forecaster import WindowConfig, Windows
-from services.forecasting.rows import repository
-from services.forecasting.rows.repository import Span
-from services.forecasting.rows.translate import (
-    Samples,
-    WorkloadRow,
-    join_samples,
-    known_ahead_keys,
-    to_windows,
-)
+from forecaster import WindowConfig, Windows, window_offsets
+from services.forecasting.rows.translate import WorkloadRow, to_windows
+from services.kernel.db.steps.blocks import SECOND_US, to_us
+from services.kernel.db.steps.grid import NamedWorkload, WantedSteps
+from services.kernel.db.steps.kept import KeptSteps, load_grid
 
 
 def windows_at(
@@ -24,49 +20,26 @@ def windows_at(
     window: WindowConfig,
     workloads: Sequence[WorkloadRow],
     origin_at: datetime,
+    kept: KeptSteps | None = None,
 ) -> Windows:
-    """Load windows up to `origin_at` of workloads on one step length, in their order."""
-    samples = _load_samples(connection, workloads, origin_at, window)
-    return to_windows(workloads, samples, int(origin_at.timestamp()), window)
+    """Load windows up to `origin_at` of workloads on one step length, in their order.
 
-
-def context_spans(origin_at: datetime, step_s: int, window: WindowConfig) -> list[Span]:
-    """Stretches of steps that a window at `origin_at` reads; apart, oldest first."""
-    step = timedelta(seconds=step_s)
-    found = [Span(origin_at - (window.context - 1) * step, origin_at)]
-    for lag_s in window.season_lags_s:
-        lag = max(round(lag_s / step_s), 1) * step
-        first = origin_at - lag - (window.season_past - 1) * step
-        found.append(Span(first, min(origin_at - lag + window.horizon * step, origin_at)))
-    found.sort(key=lambda span: span.first_at)
-    merged = found[:1]
-    for span in found[1:]:
-        if span.first_at <= merged[-1].last_at:
-            merged[-1] = Span(merged[-1].first_at, max(merged[-1].last_at, span.last_at))
-        else:
-            merged.append(span)
-    return merged
-
-
-def horizon_span(origin_at: datetime, step_s: int, window: WindowConfig) -> Span:
-    """The steps that a forecast at `origin_at` covers; read of indicators known ahead only."""
-    step = timedelta(seconds=step_s)
-    return Span(origin_at + step, origin_at + window.horizon * step)
-
-
-def _load_samples(
-    connection: Connection,
-    workloads: Sequence[WorkloadRow],
-    origin_at: datetime,
-    window: WindowConfig,
-) -> Samples:
-    """All that the windows of workloads on one step length read."""
+    Args:
+        connection: An open transaction.
+        window: What a window reads.
+        workloads: Different ones.
+        origin_at: Start of the last step that is read; after it, indicators known ahead only.
+        kept: What was read before; None: all is read.
+    """
     step_s = workloads[0].step_s
-    keys, spans = repository.indicator_keys(workloads), context_spans(origin_at, step_s, window)
-    samples = repository.load_samples(connection, keys, origin_at, step_s, spans)
-    schedules = known_ahead_keys(workloads)
-    if not schedules:
-        return samples
-    spans = [horizon_span(origin_at, step_s, window)]
-    ahead = repository.load_samples(connection, schedules, origin_at, step_s, spans)
-    return join_samples(samples, ahead)
+    offsets, place = np.unique(window_offsets(window, step_s), return_inverse=True)
+    ordered = sorted(workloads, key=lambda workload: workload.id)
+    names = [tuple(one.name for one in workload.spec.indicators) for workload in ordered]
+    wanted = WantedSteps(
+        tuple(NamedWorkload(one.id, name) for one, name in zip(ordered, names, strict=True)),
+        to_us(origin_at) + offsets * (step_s * SECOND_US),
+        step_s * SECOND_US,
+    )
+    grid = load_grid(connection, wanted) if kept is None else kept.load(connection, wanted)
+    rows = np.searchsorted(wanted.ids, [workload.id for workload in workloads])
+    return to_windows(workloads, grid[rows][:, place], int(origin_at.timestamp()), window)

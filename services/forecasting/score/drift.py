@@ -28,13 +28,13 @@ from services.forecasting.online import repository as drift_rows
 from services.forecasting.online.repository import DriftCount, DriftRow
 from services.forecasting.registry.store import SIMPLE_VERSION
 from services.forecasting.rows import repository
-from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, to_series
 from services.forecasting.training.fit import FitOutcome, fit_models
 from services.forecasting.training.histories import LOAD_CHUNK
 from services.kernel import telemetry
 from services.kernel.clock import last_complete_step, make_rng
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.steps.reading import Span
 from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger

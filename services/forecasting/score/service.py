@@ -26,12 +26,13 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.further import further_keys, learned_further, with_further
 from services.forecasting.online.learn import Issued, learned_hedges, with_hedges
 from services.forecasting.rows import repository
-from services.forecasting.rows.repository import DueForecast, Span
+from services.forecasting.rows.repository import DueForecast
 from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level_key
 from services.forecasting.score.drift import DriftWatch, request_refit
 from services.forecasting.score.outcomes import load_outcomes
 from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
+from services.kernel.db.steps.reading import Span
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
 
 MAX_DUE = 4096

@@ -11,9 +11,9 @@ from sqlalchemy import Connection
 from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
-from services.forecasting.rows.repository import Span
 from services.forecasting.rows.translate import WorkloadRow, to_series
 from services.kernel.clock import floor_step, last_complete_step
+from services.kernel.db.steps.reading import Span
 
 HELD_OUT_RATIO = 0.12
 """Share of the history, at its end, that the back-test judges on and training never sees."""

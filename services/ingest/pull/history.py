@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +13,6 @@ from sqlalchemy import Engine
 from services.ingest.push.service import measure
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
-from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
 from services.ingest.series.samples import (
     IMPLAUSIBLE,
     LARGEST_VALUE,
@@ -29,6 +27,8 @@ from services.ingest.series.samples import (
     to_us,
 )
 from services.kernel.db.session import unit_of_work
+from services.kernel.db.steps.blocks import GAP, SEEN, StepBlock
+from services.kernel.db.steps.writing import copy_new_steps, write_steps
 from services.kernel.errors import InvalidInput, NotFound
 
 
@@ -94,9 +94,9 @@ class HistoryFrame:
 
 @dataclass(frozen=True, slots=True)
 class BackfillResult:
-    """Rows that a back-fill wrote, and values that it refused."""
+    """Steps that a back-fill wrote, and values that it refused."""
 
-    n_rows: int  # new or changed
+    n_rows: int  # steps of workloads, new or changed
     n_observed: int
     rejected: tuple[Rejection, ...]
 
@@ -111,7 +111,7 @@ def backfill(
 ) -> BackfillResult:
     """Write history in one transaction.
 
-    Where none of the steps is there yet, all rows go in by one `COPY`; else observed values replace
+    Where none of the steps is there yet, all go in by one `COPY`; else observed values replace
     what is there, and a gap never replaces a value. Running it again changes nothing. Counts of an
     objective have rows of observed steps only, and by themselves move no cursor.
 
@@ -135,12 +135,13 @@ def backfill(
         step_us = to_us(frame.start_at) + frame.step_s * SECOND_US * np.arange(frame.n_steps)
         span = TimeSpan(int(step_us[0]), int(step_us[-1]))
         # in the order of the key, so that the index grows at its end
-        chunks = chain.from_iterable(_encode(ref, each, step_us) for ref, each in screened)
-        n_rows = sum(int(_kept(ref, history).sum()) for ref, history in screened)
+        screened.sort(key=lambda pair: pair[0].id)
+        blocks = [_block(ref, each, step_us) for ref, each in screened]
+        n_rows = sum(len(block.at_us) for block in blocks)
         if repository.has_indicators(work.connection, workload_ids, span):
-            n_rows = repository.write_indicators(work.connection, chunks, span)
+            n_rows = write_steps(work.connection, blocks)
         else:
-            repository.copy_new_indicators(work.connection, chunks, span)
+            copy_new_steps(work.connection, blocks)
         newest_at = {
             ref.id: _newest_at(history, frame) for ref, history in screened if _paces(ref, history)
         }
@@ -200,22 +201,23 @@ def _screen(ref: WorkloadRef, history: WorkloadHistory, rejections: Rejections) 
     return WorkloadHistory(history.indicators, values, observed)
 
 
-def _encode(
-    ref: WorkloadRef, history: WorkloadHistory, step_us: NDArray[np.int64]
-) -> Iterator[bytes]:
-    names = history.indicators
-    order = sorted(range(len(names)), key=names.__getitem__)
-    keys = [SeriesKey(ref.id, names[column]) for column in order]
-    number, step = np.nonzero(_kept(ref, history).T[order])
-    seen = history.observed.T[order][number, step]
+def _block(ref: WorkloadRef, history: WorkloadHistory, step_us: NDArray[np.int64]) -> StepBlock:
+    """The steps that any value is stored of."""
+    names = tuple(ref.indicators)
+    places = [names.index(name) for name in history.indicators]
+    values = np.full((len(step_us), len(names)), np.nan, dtype=np.float32)
+    states = np.zeros(values.shape, dtype=np.uint8)
     # what was refused may be too large for the column
-    value = np.where(seen, history.values.T[order][number, step], np.nan).astype(np.float32)
-    rows = StepRows(number, step_us[step], value, seen)
-    return encode_indicators(keys, rows)
+    values[:, places] = np.where(history.observed, history.values, np.nan)
+    gaps = np.where(_kept(ref, history), GAP, 0)
+    states[:, places] = np.where(history.observed, SEEN, gaps)
+    ids = np.full(len(step_us), ref.id, dtype=np.int64)
+    kept = np.flatnonzero(states.any(axis=1))
+    return StepBlock(names, ids, step_us, values, states).where(kept)
 
 
 def _kept(ref: WorkloadRef, history: WorkloadHistory) -> Mask:
-    """Cells that get a row, (T, D): all, but of the counts of an objective the observed ones."""
+    """Values that are stored, (T, D): all, but of the counts of an objective the observed ones."""
     is_sli = np.array([ref.indicators[name].is_sli for name in history.indicators], dtype=bool)
     kept: Mask = history.observed | ~is_sli
     return kept

@@ -24,6 +24,7 @@ from services.ingest.series import shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
 from services.ingest.series.known_series import series_columns
+from services.ingest.series.repository import load_own_shards
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
 from services.ingest.series.shard_repository import ShardRow
@@ -65,6 +66,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     if deps.source is None:
         return PullResult(0, 0, {})
     with unit_of_work(deps.engine) as work:
+        if shard not in load_own_shards(work.connection, deps.settings.cluster):
+            return PullResult(0, 0, {})  # a job of another cluster's, which its own workers pull
         found = shard_repository.load_shard(work.connection, shard)
         rows = _readable(work.connection, found, deps.catalog)
     rows = [row for row in rows if row.workload.has_query]

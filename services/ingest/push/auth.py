@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+from dataclasses import dataclass
 
 from fastapi import Request
 
+from services.ingest.cells import Cells
 from services.ingest.deps import IngestDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
@@ -19,45 +21,97 @@ _NOT_VALID = "no valid credential; send Authorization: Bearer and the push token
 _NOT_ALLOWED = "this credential does not allow this; samples need the role operator"
 
 
+@dataclass(frozen=True, slots=True)
+class Writable:
+    """Where a request may write to.
+
+    Attributes:
+        deps: Dependencies for its cluster.
+        namespaces: Those that it may write to there; None: all of them.
+    """
+
+    deps: IngestDeps
+    namespaces: frozenset[str] | None
+
+
 class PushAuthority:
     """Tells what a request may write. Safe to share between threads."""
 
     def __init__(self, deps: IngestDeps) -> None:
         """Verify against the database of `deps`."""
         self._deps = deps
+        self._cells = Cells(deps)
         self._verifier = KeyVerifier(deps.engine)
 
-    def check_pusher(self, request: Request) -> None:
-        """Refuse a request that may not push samples of any workload.
+    def check_pusher(self, request: Request) -> IngestDeps:
+        """The dependencies for a request's cluster, if it may push samples of any workload there.
 
         Without a push token in the settings anyone may; such a service answers this machine only
         (`services.kernel.security.bind`).
 
         Raises:
             Unauthorized: No valid credential.
-            Forbidden: A key that is not an operator's of the whole fleet.
+            Forbidden: A key that is not an operator's of the whole fleet there.
+            NotFound: There is no such cluster.
             TooManyRequests: Too many wrong credentials came from this address.
         """
         if self._deps.settings.push_token is None:
-            return
+            return self._there(request, None)[0]
         principal = self._principal(request)
-        if principal is not None and not principal.may(Role.OPERATOR, FLEET):
-            raise self._refused(request, principal)
+        deps, there = self._there(request, principal)
+        if there is not None and not there.may(Role.OPERATOR, FLEET):
+            raise self._refused(request, there)
+        return deps
 
-    def writable(self, request: Request) -> frozenset[str] | None:
-        """Namespaces that a request may write to; None: all of them.
+    def writable(self, request: Request) -> Writable:
+        """Where a request may write to.
 
         Raises:
             Unauthorized: No valid credential.
-            Forbidden: A key that is an operator's of no namespace.
+            Forbidden: A key that is an operator's of no namespace of the cluster.
+            NotFound: There is no such cluster.
             TooManyRequests: Too many wrong credentials came from this address.
         """
-        principal = self._principal(request)
-        if principal is None:
-            return None
-        if not principal.may_somewhere(Role.OPERATOR):
-            raise self._refused(request, principal)
-        return principal.namespaces(Role.OPERATOR)
+        deps, there = self._there(request, self._principal(request))
+        if there is None:
+            return Writable(deps, None)
+        if not there.may_somewhere(Role.OPERATOR):
+            raise self._refused(request, there)
+        return Writable(deps, there.namespaces(Role.OPERATOR))
+
+    def of_token(self, request: Request) -> IngestDeps:
+        """The dependencies for the cluster of a request with the push token; asks nobody.
+
+        Raises:
+            Forbidden: It names another cluster than that of the settings.
+        """
+        return self._there(request, None)[0]
+
+    def _there(
+        self, request: Request, principal: Principal | None
+    ) -> tuple[IngestDeps, Principal | None]:
+        """The dependencies for the cluster of a request, and its principal as it is there.
+
+        A key is for its own cluster, the push token for that of the settings; one for every cluster
+        says which by `?cluster=`, or means that of the settings.
+        """
+        own = self._deps.settings.cluster
+        allowed = frozenset({own}) if self._is_bound(principal) else None
+        if principal is not None:
+            allowed = principal.clusters
+        named = request.query_params.get("cluster")
+        if named is None:
+            named = next(iter(allowed)) if allowed is not None and len(allowed) == 1 else own
+        if allowed is not None and named not in allowed:
+            reason = "" if principal is None else principal.actor
+            _report_refusal("role", request, reason)
+            raise Forbidden(_NOT_ALLOWED)
+        deps = self._cells.of(named)
+        return deps, None if principal is None else principal.within(named)
+
+    def _is_bound(self, principal: Principal | None) -> bool:
+        """True for the push token; who needs none, on this machine, may name any cluster."""
+        return principal is None and self._deps.settings.push_token is not None
 
     def has_token(self, request: Request) -> bool:
         """Check for the push token; it tells all without the database, and waits for nothing."""

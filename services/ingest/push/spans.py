@@ -12,10 +12,12 @@ from sqlalchemy import Connection
 
 from services.ingest.series import repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
+from services.ingest.series.copy_encoding import SeriesKey
 from services.ingest.series.repository import SeriesRange
 from services.ingest.series.resample import StepGrid, resample
-from services.ingest.series.samples import SECOND_US, TimeSpan
+from services.ingest.series.samples import SECOND_US
+from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
+from services.kernel.db.steps.writing import write_steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +54,10 @@ Changes = Mapping[SeriesKey, ChangedSamples]
 
 
 def write_spans(connection: Connection, spans: Sequence[SeriesSpan]) -> int:
-    """Turn the samples of some series into indicators now; only observed steps get a row.
+    """Turn the samples of some series into indicators now; only observed values are stored.
 
     Returns:
-        Rows that are new or were changed.
+        Steps of workloads that are new or were changed.
     """
     n_rows = 0
     ordered = sorted(spans, key=lambda one: one.workload.step_s)
@@ -76,8 +78,8 @@ def _write_group(connection: Connection, spans: Sequence[SeriesSpan], step_us: i
     number, step = np.nonzero(steps.observed & (grid_us >= start_us) & (grid_us < end_us))
     if not number.size:
         return 0
-    step_at_us = grid_us[step]
-    rows = StepRows(number, step_at_us, steps.value[number, step], steps.observed[number, step])
-    keys = [SeriesKey(one.workload.id, one.indicator.name) for one in spans]
-    span = TimeSpan(int(step_at_us.min()), int(step_at_us.max()))
-    return repository.write_indicators(connection, encode_indicators(keys, rows), span)
+    found = StepValues(
+        number, grid_us[step], steps.value[number, step], steps.observed[number, step]
+    )
+    series = [StepSeries(one.workload, one.indicator.name) for one in spans]
+    return write_steps(connection, to_blocks(series, found))

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest.deps import IngestDeps
-from services.ingest.push.auth import PushAuthority
+from services.ingest.push.auth import PushAuthority, Writable
 from services.ingest.push.body import Intake
 from services.ingest.remote_write import service
 from services.ingest.remote_write.protocol import Version, to_version
@@ -51,9 +51,9 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
     """The route on `deps`."""
     router = APIRouter()
 
-    async def writable(request: Request) -> frozenset[str] | None:
+    async def writable(request: Request) -> Writable:
         if authority.has_token(request):
-            return None
+            return Writable(authority.of_token(request), None)
         return await run_in_threadpool(authority.writable, request)
 
     @router.post(
@@ -64,12 +64,10 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
         tags=["remote write"],
         responses={400: {}, 401: {}, 403: {}, 413: {}, 415: {}, 429: {}, 503: {}},
     )
-    async def remote_write(
-        request: Request, namespaces: frozenset[str] | None = Depends(writable)
-    ) -> Response:
+    async def remote_write(request: Request, there: Writable = Depends(writable)) -> Response:
         version = _version(request)
         async with intake.body(request) as body:
-            write = partial(service.remote_write, deps, body, version, namespaces)
+            write = partial(service.remote_write, there.deps, body, version, there.namespaces)
             return _answer(await intake.work(write))
 
     return router

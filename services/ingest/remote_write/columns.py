@@ -55,6 +55,14 @@ class _Places:
     at: I64
 
 
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """Where the labels of each series end, (N,), and how many all have."""
+
+    end: I64
+    n: int
+
+
 def read_columns(content: bytes, limits: RequestLimits) -> WriteColumns | None:
     """Read a message; None where anything in it is not as senders write it, or too much."""
     places = _split(content)
@@ -62,30 +70,24 @@ def read_columns(content: bytes, limits: RequestLimits) -> WriteColumns | None:
         return None
     starts, ends = (np.array(each, dtype=np.int64) for each in places)
     data = np.frombuffer(content + _BEYOND, dtype=np.uint8)
-    labels_end = _skip_labels(data, starts, ends)
-    if labels_end is None:
+    labels = _skip_labels(data, starts, ends)
+    if labels is None:
         return None
-    found = _even(data, labels_end, ends) or _uneven(data, labels_end, ends)
+    found = _even(data, labels.end, ends) or _uneven(data, labels.end, ends)
     if found is None:
         return None
     counts = np.bincount(found.series, minlength=len(starts))
     is_zero = data[found.at + 1] == _ZERO
     if int(np.maximum(counts, 1).sum()) > limits.max_samples:
         return None
-    blocks = [
-        content[start:end] for start, end in zip(starts.tolist(), labels_end.tolist(), strict=True)
-    ]
-    # not more fields than bytes of a message that is counted; the general way tells the limit
-    if len(content) > 2 * limits.max_fields and _n_fields(blocks, found) > limits.max_fields:
+    if len(starts) + labels.n + len(found.at) > limits.max_fields:
         return None
+    blocks = [
+        content[start:end] for start, end in zip(starts.tolist(), labels.end.tolist(), strict=True)
+    ]
     at_ms = _times(data, found.at + np.where(is_zero, 3, 12))
     value = data[found.at[:, None] + np.arange(3, 11)].view("<f8")[:, 0]
     return WriteColumns(blocks, found.series, at_ms, np.where(is_zero, 0.0, value))
-
-
-def _n_fields(blocks: Sequence[bytes], found: _Places) -> int:
-    """At least as many as there are: a label takes two bytes."""
-    return len(blocks) + sum(map(len, blocks)) // 2 + len(found.at)
 
 
 def _split(content: bytes) -> tuple[list[int], list[int]] | None:
@@ -118,14 +120,15 @@ def _split(content: bytes) -> tuple[list[int], list[int]] | None:
     return (starts, ends) if starts and at == end else None
 
 
-def _skip_labels(data: Bytes, starts: I64, ends: I64) -> I64 | None:
-    """Where the labels of each series end; None: they are too many or too long."""
-    at = starts.copy()
+def _skip_labels(data: Bytes, starts: I64, ends: I64) -> _Labels | None:
+    """The labels of the series; None: they are too many or too long."""
+    at, n_labels = starts.copy(), 0
     going = np.arange(len(at))
     for _ in range(_MOST_LABELS):
         going = going[(at[going] < ends[going]) & (data[at[going]] == _LABEL)]
         if not len(going):
-            return at if (at <= ends).all() else None
+            return _Labels(at, n_labels)
+        n_labels += len(going)
         place = at[going] + 1
         size, more = data[place].astype(np.int64), data[place + 1].astype(np.int64)
         is_long = size >= _GOES_ON

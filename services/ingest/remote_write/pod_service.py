@@ -18,9 +18,9 @@ from services.ingest.deps import IngestDeps
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
 from services.ingest.remote_write.pods import PodCounter
-from services.ingest.series import pod_repository, repository
+from services.ingest.series import pod_repository
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.copy_encoding import SeriesKey, StepRows, encode_indicators
+from services.ingest.series.copy_encoding import SeriesKey
 from services.ingest.series.cursor_repository import CursorMoves, note_samples
 from services.ingest.series.known_series import SeriesRef, series_columns
 from services.ingest.series.pod_memory import PodKey
@@ -38,9 +38,11 @@ from services.ingest.series.samples import (
     make_samples,
     to_us,
 )
+from services.ingest.series.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.kernel.db.session import unit_of_work
+from services.kernel.db.steps.writing import write_steps
 from services.kernel.settings import Settings
 
 MOST_PODS = 500
@@ -227,11 +229,11 @@ def _write_steps(connection: Connection, one: PodStep, now: datetime) -> None:
     else:
         counted = Buckets(rates, readings.pod, readings.edge_s).counted(one.threshold_s)
         found = {f"{one.indicator}_{end}": values for end, values in counted.items()}
-    _write_rates(connection, one.workload.id, found, grid)
+    _write_rates(connection, one.workload, found, grid)
 
 
 def _write_rates(
-    connection: Connection, workload_id: int, found: dict[str, F64], grid: StepGrid
+    connection: Connection, workload: WorkloadRef, found: dict[str, F64], grid: StepGrid
 ) -> None:
     names = sorted(found)
     values = np.array([found[name] for name in names])
@@ -240,7 +242,6 @@ def _write_rates(
         return
     step_us = grid.start_us + grid.step_us * step
     observed = np.ones(len(number), dtype=bool)
-    rows = StepRows(number, step_us, values[number, step].astype(np.float32), observed)
-    keys = [SeriesKey(workload_id, name) for name in names]
-    span = TimeSpan(int(step_us.min()), int(step_us.max()))
-    repository.write_indicators(connection, encode_indicators(keys, rows), span)
+    steps = StepValues(number, step_us, values[number, step].astype(np.float32), observed)
+    series = [StepSeries(workload, name) for name in names]
+    write_steps(connection, to_blocks(series, steps))

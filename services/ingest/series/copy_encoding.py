@@ -16,15 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from services.ingest.series.samples import I64, Mask, Samples
-
-HEADER = b"PGCOPY\n\xff\r\n\0" + bytes(8)
-TRAILER = b"\xff\xff"
-POSTGRES_EPOCH_US = 946_684_800_000_000
+from services.ingest.series.samples import I64, Samples
+from services.kernel.db.steps.blocks import POSTGRES_EPOCH_US
 
 _OBSERVATION = (("value_size", ">i4"), ("value", ">f8"))
-_GAP = (("flag_size", ">i4"), ("flag", "i1"), ("value_size", ">i4"))
-_SEEN = (*_GAP, ("value", ">f4"))
 _Fields = tuple[tuple[str, str], ...]
 
 
@@ -58,23 +53,6 @@ def key_columns(keys: Sequence[SeriesKey]) -> KeyColumns:
     return KeyColumns(np.array(ids, dtype=np.int64), np.array(name, dtype=np.int64), tuple(names))
 
 
-@dataclass(frozen=True, slots=True)
-class StepRows:
-    """N rows of `indicators`, of the series given with them.
-
-    Attributes:
-        series: Number of the series, (N,).
-        step_us: Start of the step, (N,).
-        value: Value, (N,); not read where unobserved.
-        observed: (N,).
-    """
-
-    series: I64
-    step_us: I64
-    value: NDArray[np.float32]
-    observed: Mask
-
-
 def encode_observations(keys: KeyColumns, samples: Samples) -> Iterator[bytes]:
     """Rows (workload_id, indicator, observed_at, value)."""
     for chosen, names in _by_name_length(keys, samples.series):
@@ -83,21 +61,6 @@ def encode_observations(keys: KeyColumns, samples: Samples) -> Iterator[bytes]:
         rows["value_size"] = 8
         rows["value"] = samples.value[chosen]
         yield rows.tobytes()
-
-
-def encode_indicators(keys: Sequence[SeriesKey], steps: StepRows) -> Iterator[bytes]:
-    """Rows (workload_id, indicator, step_at, is_observed, value); a gap has no value."""
-    columns = key_columns(keys)
-    for chosen, names in _by_name_length(columns, steps.series):
-        for is_seen in (True, False):
-            part = chosen[steps.observed[chosen] == is_seen]
-            rows = _rows(5, columns, steps.series[part], names, _SEEN if is_seen else _GAP)
-            rows["at"] = steps.step_us[part] - POSTGRES_EPOCH_US
-            rows["flag_size"], rows["flag"] = 1, is_seen
-            rows["value_size"] = 4 if is_seen else -1
-            if is_seen:
-                rows["value"] = steps.value[part]
-            yield rows.tobytes()
 
 
 def _by_name_length(keys: KeyColumns, series: I64) -> Iterator[tuple[I64, NDArray[np.bytes_]]]:

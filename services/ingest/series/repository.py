@@ -17,17 +17,20 @@ from services.ingest.series.catalog import (
     WorkloadName,
     WorkloadRef,
 )
-from services.ingest.series.copy_encoding import HEADER, TRAILER, SeriesKey
+from services.ingest.series.copy_encoding import SeriesKey
 from services.ingest.series.cursor_repository import array_text
 from services.ingest.series.known_series import SeriesColumns
 from services.ingest.series.samples import Samples, TimeSpan, from_us, make_samples
 from services.kernel.db import partitions
+from services.kernel.db.clusters import shards_of
 from services.kernel.db.schema import PARTITIONED
+from services.kernel.db.steps.blocks import HEADER, TRAILER
+from services.kernel.db.steps.changes import note_dropped
+from services.kernel.db.steps.writing import TABLE as STEPS
 
 WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
-INDICATOR_COLUMNS = ("workload_id", "indicator", "step_at", "is_observed", "value")
 
 _STANDING = text(
     "SELECT string_agg(w.namespace || '/' || w.name, ',' ORDER BY w.id), ARRAY(SELECT e.workload_id"
@@ -245,41 +248,16 @@ def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Sampl
 def first_observed(connection: Connection, keys: Sequence[SeriesKey]) -> dict[SeriesKey, datetime]:
     """First step at which each series was observed, if any."""
     statement = text(
-        "SELECT s.id, s.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
-        "AS s(id, name) CROSS JOIN LATERAL (SELECT step_at FROM indicators WHERE workload_id = s.id"
-        " AND indicator = s.name AND is_observed ORDER BY step_at LIMIT 1) i"
+        "SELECT k.id, k.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
+        "AS k(id, name) CROSS JOIN LATERAL (SELECT min(step_at) AS step_at FROM ("
+        "(SELECT step_at FROM indicator_steps s WHERE workload_id = k.id AND get_byte(states, "
+        "  array_position((SELECT names FROM indicator_layouts WHERE id = s.layout_id), k.name) - 1"
+        ") & 2 = 2 ORDER BY step_at LIMIT 1) UNION ALL (SELECT step_at FROM indicator_values "
+        "  WHERE workload_id = k.id AND indicator = k.name AND is_observed ORDER BY step_at LIMIT 1"
+        ")) firsts) i WHERE i.step_at IS NOT NULL"
     )
     values = {"ids": [key.workload_id for key in keys], "names": [key.indicator for key in keys]}
     return {SeriesKey(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
-
-
-def write_indicators(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> int:
-    """Store steps; an observed value is replaced by another, never by a gap.
-
-    Args:
-        connection: An open transaction.
-        chunks: Encoded rows of `INDICATOR_COLUMNS`, no key twice.
-        span: Starts of the first and of the last step.
-
-    Returns:
-        Rows that are new or were changed.
-    """
-    _stage(connection, "indicators", INDICATOR_COLUMNS, chunks, span)
-    names = ", ".join(INDICATOR_COLUMNS)
-    statement = text(
-        f"INSERT INTO indicators AS i ({names}) SELECT {names} FROM pg_temp.ingest_indicators "  # noqa: S608 - our columns
-        "ON CONFLICT (workload_id, indicator, step_at) DO UPDATE SET "
-        "value = EXCLUDED.value, is_observed = EXCLUDED.is_observed "
-        "WHERE (EXCLUDED.is_observed OR NOT i.is_observed) "
-        "AND (i.is_observed, i.value) IS DISTINCT FROM (EXCLUDED.is_observed, EXCLUDED.value)"
-    )
-    return connection.execute(statement).rowcount
-
-
-def copy_new_indicators(connection: Connection, chunks: Iterable[bytes], span: TimeSpan) -> None:
-    """Store steps of which none is there yet, straight into the table."""
-    _ensure_partitions(connection, "indicators", span)
-    _copy(connection, "indicators", INDICATOR_COLUMNS, chunks)
 
 
 def has_indicators(connection: Connection, ids: Sequence[int], span: TimeSpan) -> bool:
@@ -295,8 +273,10 @@ def has_indicators(connection: Connection, ids: Sequence[int], span: TimeSpan) -
 def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step_us: int) -> int:
     """Number of these workloads with rows of one step; only what paces one counts."""
     statement = text(
-        "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS s(id, name) "
-        "JOIN indicators i ON i.workload_id = s.id AND i.indicator = s.name AND i.step_at = :at"
+        "SELECT count(*) FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) AS w(id, name) "
+        "JOIN indicator_steps s ON s.workload_id = w.id AND s.step_at = :at "
+        "JOIN indicator_layouts l ON l.id = s.layout_id AND w.name = ANY(l.names) "
+        "WHERE get_byte(s.states, array_position(l.names, w.name) - 1) > 0"
     )
     values = {
         "ids": [ref.id for ref in refs],
@@ -304,6 +284,13 @@ def count_workloads_at(connection: Connection, refs: Sequence[WorkloadRef], step
         "at": from_us(step_us),
     }
     return int(connection.execute(statement, values).scalar_one())
+
+
+def load_own_shards(connection: Connection, cluster: str) -> range:
+    """Numbers of the shards of a cluster; none where there is no such cluster."""
+    statement = text("SELECT id FROM clusters WHERE name = :name")
+    id_ = connection.execute(statement, {"name": cluster}).scalar()
+    return range(0) if id_ is None else shards_of(int(id_))
 
 
 def find_backlog(
@@ -340,7 +327,10 @@ def find_backlog(
 def drop_expired(connection: Connection, table: str, now: datetime, retain: timedelta) -> list[str]:
     """Drop the partitions of `table` whose time has passed; gives up if writers hold it long."""
     connection.execute(text("SET LOCAL lock_timeout = '5s'"))
-    return partitions.drop_expired(connection, table, now, retain)
+    dropped = partitions.drop_expired(connection, table, now, retain)
+    if table == STEPS and dropped:
+        note_dropped(connection)
+    return dropped
 
 
 def _stage(

@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    RowMapping,
+    and_,
+    exists,
+    false,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 
 from services.kernel.db.schema_access import api_keys, audit
+from services.kernel.db.schema_clusters import clusters
 
 _AUDIT_LOCK = 7013
+_CLUSTER = select(clusters.c.name).where(clusters.c.id == api_keys.c.cluster_id).scalar_subquery()
+_KEY = (*api_keys.c, _CLUSTER.label("cluster"))
 
 
 def load_key(connection: Connection, prefix: str) -> RowMapping | None:
     """The key with this prefix, revoked or not."""
-    statement = select(api_keys).where(api_keys.c.prefix == prefix)
+    statement = select(*_KEY).where(api_keys.c.prefix == prefix)
     return connection.execute(statement).mappings().first()
 
 
 def load_keys(
     connection: Connection,
-    within: list[str] | None = None,
+    within: Mapping[str | None, list[str] | None] | None = None,
     after: int | None = None,
     limit: int | None = None,
 ) -> list[RowMapping]:
@@ -29,13 +44,22 @@ def load_keys(
 
     Args:
         connection: An open transaction.
-        within: Only keys of nothing but these namespaces; None: all keys.
+        within: Only keys of nothing but these namespaces (None: of any) of a cluster, by its name
+            (None: of every cluster, and of all at once); None: all keys.
         after: Only keys older than the one with this id; None: from the newest.
         limit: At most this many; None: all.
     """
-    statement = select(api_keys).order_by(api_keys.c.id.desc()).limit(limit)
+    statement = select(*_KEY).order_by(api_keys.c.id.desc()).limit(limit)
     if within is not None:
-        statement = statement.where(api_keys.c.namespaces.contained_by(within))
+        scopes = [
+            and_(
+                true(),
+                *([] if cluster is None else [_CLUSTER.in_([cluster])]),
+                *([] if names is None else [api_keys.c.namespaces.contained_by(names)]),
+            )
+            for cluster, names in within.items()
+        ]
+        statement = statement.where(or_(false(), *scopes))
     if after is not None:
         statement = statement.where(api_keys.c.id < after)
     return list(connection.execute(statement).mappings().all())
@@ -53,14 +77,14 @@ def set_key_revoked(connection: Connection, key_id: int, at: datetime) -> RowMap
         update(api_keys)
         .where(api_keys.c.id == key_id, api_keys.c.revoked_at.is_(None))
         .values(revoked_at=at)
-        .returning(api_keys)
+        .returning(*_KEY)
     )
     return connection.execute(statement).mappings().first()
 
 
 def lock_key(connection: Connection, key_id: int) -> RowMapping | None:
     """The key, kept from other transactions until this one ends."""
-    statement = select(api_keys).where(api_keys.c.id == key_id).with_for_update()
+    statement = select(*_KEY).where(api_keys.c.id == key_id).with_for_update(of=api_keys)
     return connection.execute(statement).mappings().first()
 
 
@@ -75,6 +99,8 @@ def has_key_in_force(connection: Connection, role: str, at: datetime) -> bool:
     statement = select(api_keys.c.id).where(
         api_keys.c.role == role,
         api_keys.c.namespaces.is_(None),
+        # one of a single cluster could not administer the rest
+        api_keys.c.cluster_id.is_(None) | ~exists().where(clusters.c.id != api_keys.c.cluster_id),
         api_keys.c.revoked_at.is_(None),
         api_keys.c.expires_at.is_(None) | (api_keys.c.expires_at > at),
     )

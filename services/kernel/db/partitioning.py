@@ -16,7 +16,8 @@ class Partitioning:
 PARTITIONED: dict[str, Partitioning] = {
     "observations": Partitioning("observed_at", 1),
     "series_observations": Partitioning("observed_at", 1),
-    "indicators": Partitioning("step_at", 7),
+    "indicator_steps": Partitioning("step_at", 7),
+    "indicator_values": Partitioning("step_at", 7),
     "replica_states": Partitioning("observed_at", 7),
     "forecasts": Partitioning("origin_at", 7),
     "forecast_scores": Partitioning("origin_at", 7),

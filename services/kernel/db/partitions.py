@@ -55,17 +55,27 @@ def _attach(connection: Connection, table: str, start: datetime, end: datetime) 
     name = partition_name(table, start)
     # by the statement's snapshot: to_regclass answers from a cache that may miss what was committed
     # while this transaction waited for the lock
+    # beside its table, whatever schema comes first on the search path
     exists = text(
-        "SELECT 1 FROM pg_class WHERE relname = :name AND relnamespace = "
-        "current_schema()::regnamespace"
+        "SELECT 1 FROM pg_class p JOIN pg_class t USING (relnamespace) "
+        "WHERE p.relname = :name AND t.oid = CAST(:table AS regclass)"
     )
-    if connection.execute(exists, {"name": name}).scalar() is not None:
+    given = {"name": name, "table": table}
+    if connection.execute(exists, given).scalar() is not None:
         return False
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
-    if connection.execute(exists, {"name": name}).scalar() is not None:
+    if connection.execute(exists, given).scalar() is not None:
         return False
+    schema = connection.execute(
+        text(
+            "SELECT relnamespace::regnamespace FROM pg_class WHERE oid = CAST(:table AS regclass)"
+        ),
+        {"table": table},
+    ).scalar_one()
     connection.execute(
-        text(f"CREATE TABLE {name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)")
+        text(
+            f"CREATE TABLE {schema}.{name} (LIKE {table} INCLUDING DEFAULTS INCLUDING CONSTRAINTS)"
+        )
     )
     connection.execute(
         text(

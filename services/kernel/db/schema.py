@@ -11,6 +11,7 @@ from sqlalchemy import (
     REAL,
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Double,
     ForeignKey,
@@ -28,9 +29,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 import services.kernel.db.schema_access
 import services.kernel.db.schema_control
-import services.kernel.db.schema_running  # noqa: F401  # their tables belong to the metadata
+import services.kernel.db.schema_running
+import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import metadata as metadata, time_column
 from services.kernel.db.partitioning import PARTITIONED as PARTITIONED, partition_by
+from services.kernel.db.schema_clusters import SHARDS_PER_CLUSTER, cluster_column
 
 workloads = Table(
     "workloads",
@@ -46,7 +49,11 @@ workloads = Table(
     Column("managed_by", Text, nullable=False, server_default="kubernetes"),
     time_column("created_at"),
     time_column("updated_at"),
+    cluster_column(),
+    UniqueConstraint("cluster_id", "namespace", "name"),
+    # while there is one cluster: the release before writes by it (`clusters.add_cluster`)
     UniqueConstraint("namespace", "name"),
+    CheckConstraint(f"shard / {SHARDS_PER_CLUSTER} = cluster_id - 1", name="shard_is_of_cluster"),
     Index(None, "shard", postgresql_where=text("is_active")),
 )
 
@@ -80,17 +87,6 @@ ingest_cursors = Table(
     time_column("last_sample_at", nullable=True),
     Column("n_rejected", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     time_column("updated_at"),
-)
-
-indicators = Table(
-    "indicators",
-    metadata,
-    Column("workload_id", Integer, primary_key=True, autoincrement=False),
-    Column("indicator", Text, primary_key=True),
-    time_column("step_at", primary_key=True),
-    Column("value", REAL, nullable=True),
-    Column("is_observed", Boolean, nullable=False),
-    postgresql_partition_by=partition_by("indicators"),
 )
 
 replica_states = Table(
@@ -258,11 +254,14 @@ trust_verdicts = Table(
 gpu_budgets = Table(
     "gpu_budgets",
     metadata,
+    cluster_column(primary_key=True),
     Column("gpu_type", Text, primary_key=True),
     Column("gpus", Integer, nullable=True),
     Column("source", Text, nullable=False),
     Column("reason", Text, nullable=False, server_default=text("''")),
     time_column("observed_at"),
+    # as that of workloads: while there is one cluster
+    UniqueConstraint("gpu_type"),
 )
 
 gpu_claims = Table(

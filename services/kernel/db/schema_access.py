@@ -6,6 +6,7 @@ from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kernel.db.metadata import metadata, time_column
+from services.kernel.db.schema_clusters import cluster_column
 
 audit = Table(
     "audit",
@@ -34,4 +35,5 @@ api_keys = Table(
     time_column("expires_at", nullable=True),
     time_column("revoked_at", nullable=True),
     Column("replaced_by", Integer, nullable=True),
+    cluster_column(nullable=True),
 )

@@ -21,6 +21,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kernel.db.metadata import metadata, time_column
+from services.kernel.db.schema_clusters import cluster_column
 
 operations = Table(
     "operations",
@@ -39,6 +40,7 @@ operations = Table(
     time_column("started_at", nullable=True),
     time_column("heartbeat_at", nullable=True),
     time_column("finished_at", nullable=True),
+    cluster_column(),
     Index("ix_operations_kind_id", "kind", "id"),
 )
 
@@ -65,6 +67,7 @@ freezes = Table(
     Column("created_by", Text, nullable=False),
     time_column("created_at"),
     time_column("lifted_at", nullable=True),
+    cluster_column(),
     Index(None, "until_at"),
 )
 

@@ -9,12 +9,14 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Double,
     ForeignKey,
     Identity,
     Index,
     Integer,
     LargeBinary,
     Numeric,
+    SmallInteger,
     Table,
     Text,
     text,
@@ -67,6 +69,25 @@ gpu_share_marks = Table(
         server_default=text("pg_current_xact_id()::text::bigint"),
     ),
     Index(None, "shard"),
+)
+
+cell_totals = Table(
+    "cell_totals",
+    metadata,
+    Column("gpu_type", Text, primary_key=True),
+    Column("gpus", Integer, nullable=False),
+    time_column("set_at"),
+)
+
+cell_budgets = Table(
+    "cell_budgets",
+    metadata,
+    Column("cluster_id", SmallInteger, ForeignKey("clusters.id"), primary_key=True),
+    Column("gpu_type", Text, primary_key=True),
+    Column("gpus", Integer, nullable=False),
+    Column("held_gpus", BigInteger, nullable=False),
+    Column("price_usd_per_gpu_hour", Double, nullable=True),
+    time_column("exchanged_at"),
 )
 
 shard_turns = Table(

@@ -9,16 +9,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import orjson
 from psycopg import postgres
 from psycopg.types.json import Jsonb
-from sqlalchemy import Connection, Engine, Table, create_engine, text
+from sqlalchemy import Connection, Engine, Table, create_engine, event, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 
+from services.kernel.db.clusters import narrow_session
 from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.schema import PARTITIONED
 from services.kernel.errors import ConfigurationError, Unavailable
@@ -55,11 +57,11 @@ def shown_url(url: str) -> str:
     return re.sub(r"//[^/@]*@", "//…@", url)
 
 
-_engines: dict[tuple[str, int], Engine] = {}
+_engines: dict[tuple[str, int, str], Engine] = {}
 _engines_lock = threading.Lock()
 
 
-def make_engine(url: str, n_kept: int = 5) -> Engine:
+def make_engine(url: str, n_kept: int = 5, cluster: str = "") -> Engine:
     """The process's engine for `url`, made once.
 
     None is given up unasked: whoever holds it would go on with connections that nobody closes.
@@ -67,11 +69,20 @@ def make_engine(url: str, n_kept: int = 5) -> Engine:
     Args:
         url: Postgres URL.
         n_kept: Connections that stay open; up to 10 are opened at a time.
+        cluster: Name of the cluster whose rows are all that is seen; empty: those of all.
     """
+    key = (url, n_kept, cluster)
     with _engines_lock:
-        if (url, n_kept) not in _engines:
-            _engines[url, n_kept] = _new_engine(url, n_kept)
-        return _engines[url, n_kept]
+        if key not in _engines:
+            _engines[key] = _new_engine(url, n_kept)
+            if cluster:
+                see = partial(_see_one, cluster)
+                event.listen(_engines[key], "connect", see)
+        return _engines[key]
+
+
+def _see_one(cluster: str, driver: DBAPIConnection, _record: object) -> None:
+    narrow_session(driver, cluster)
 
 
 def dispose_engines(url: str) -> None:

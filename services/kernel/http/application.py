@@ -26,6 +26,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
 from services.kernel.errors import (
+    Ambiguous,
     HarmonyError,
     InvalidInput,
     Overloaded,
@@ -69,6 +70,8 @@ def from_error(error: HarmonyError) -> Response:
     found = None
     if isinstance(error, InvalidInput) and error.pointer:
         found = [{"pointer": error.pointer, "message": error.message}]
+    if isinstance(error, Ambiguous):
+        found = [{"field": "cluster", "message": name} for name in error.clusters]
     response = problem(error.http_status, error.code, error.message, found)
     response.headers.update(headers_of(error))
     return response

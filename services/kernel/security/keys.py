@@ -28,6 +28,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, RowMapping
 
 from services.kernel.db import credentials
+from services.kernel.db.clusters import FIRST
 from services.kernel.errors import (
     ConfigurationError,
     Conflict,
@@ -100,13 +101,14 @@ def split_key(token: str) -> tuple[str, str] | None:
     return (parts[1], parts[2]) if parts[1].isalnum() and len(parts[2]) >= 32 else None
 
 
-def create_key(
+def create_key(  # noqa: PLR0913 - one argument per column
     connection: Connection,
     name: str,
     role: Role,
     now: datetime,
     expires_at: datetime | None = None,
     namespaces: Sequence[str] | None = None,
+    cluster_id: int | None = FIRST,
 ) -> NewKey:
     """Make a key and store its hash.
 
@@ -117,14 +119,17 @@ def create_key(
         now: Time of making.
         expires_at: From then on it is refused.
         namespaces: Where it may do that; None: in the whole fleet.
+        cluster_id: In which cluster; None: in each of them.
 
     Raises:
         InvalidInput: It would have expired already, or a namespace cannot exist.
     """
     if expires_at is not None and expires_at <= now:
         raise InvalidInput(f"expires_at={expires_at.isoformat()} must be later than now")
-    values = {"name": name, "role": role.value, "namespaces": check_namespaces(namespaces)}
-    return _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+    values: dict[str, Any] = {"name": name, "role": role.value}
+    values |= {"namespaces": check_namespaces(namespaces), "cluster_id": cluster_id}
+    values |= {"created_at": now, "expires_at": expires_at}
+    return _draw(connection, values)
 
 
 def check_namespaces(namespaces: Sequence[str] | None) -> list[str] | None:
@@ -163,7 +168,7 @@ def rotate_key(connection: Connection, key_id: int, now: datetime, grace_s: floa
     if old["replaced_by"] is not None:
         raise Conflict(f"key {key_id} was replaced by key {old['replaced_by']}; rotate that one")
     life = old["expires_at"] - old["created_at"] if old["expires_at"] else None
-    values = {name: old[name] for name in ("name", "role", "namespaces")}
+    values = {name: old[name] for name in ("name", "role", "namespaces", "cluster_id")}
     expires_at = now + life if life else None
     made = _draw(connection, values | {"created_at": now, "expires_at": expires_at})
     until = now + timedelta(seconds=grace_s)
@@ -215,7 +220,7 @@ def ensure_first_key(engine: Engine, key_file: Path | None, now: datetime) -> st
         if credentials.has_key_in_force(connection, Role.ADMIN, now):
             return None
         name = "first admin key"
-        made = create_key(connection, name, Role.ADMIN, now)
+        made = create_key(connection, name, Role.ADMIN, now, cluster_id=None)
         _audit_first(connection, made.prefix, name, now)
     return made.token
 
@@ -245,8 +250,9 @@ def _accept_file(engine: Engine, key_file: Path, now: datetime) -> None:
         row = credentials.load_key(connection, prefix)
         if row is None:
             name = "admin key from file"
-            values = {"name": name, "prefix": prefix, "role": Role.ADMIN.value, "created_at": now}
-            credentials.insert_key(connection, values | {"hash": _hasher().hash(secret)})
+            values: dict[str, Any] = {"name": name, "prefix": prefix, "role": Role.ADMIN.value}
+            values |= {"created_at": now, "cluster_id": None, "hash": _hasher().hash(secret)}
+            credentials.insert_key(connection, values)
             _audit_first(connection, prefix, name, now)
         elif not _is_secret(row, secret):
             raise ConfigurationError(
@@ -263,7 +269,7 @@ def _is_secret(row: RowMapping, secret: str) -> bool:
 
 
 def _principal(row: RowMapping) -> Principal:
-    grants = grants_of(Role(row["role"]), row["namespaces"])
+    grants = grants_of(Role(row["role"]), row["namespaces"], row["cluster"])
     return Principal(row["id"], row["prefix"], row["name"], grants, row["expires_at"])
 
 

@@ -15,6 +15,7 @@ import httpx
 import jwt
 import orjson
 
+from services.kernel.db.clusters import check_name
 from services.kernel.errors import ConfigurationError, Forbidden, InvalidInput, Unauthorized
 from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.keys import NOT_VALID, check_namespaces
@@ -150,10 +151,13 @@ def parse_role_map(text: str) -> dict[str, tuple[RoleGrant, ...]]:
 def _grant(item: object) -> RoleGrant:
     if not isinstance(item, str):
         raise TypeError(f"{item!r} is no text")
-    role, at, namespace = item.partition("@")
-    if at:
+    role, at, where = item.partition("@")
+    cluster, slash, namespace = where.rpartition("/")
+    if slash:
+        check_name(cluster)
+    if at and not (slash and namespace == FLEET):
         check_namespaces([namespace])
-    return RoleGrant(namespace if at else FLEET, Role(role))
+    return RoleGrant(namespace if at else FLEET, Role(role), cluster or None)
 
 
 def make_verifier(settings: Settings) -> OidcVerifier | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -26,15 +26,19 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RoleGrant:
-    """A role in one namespace; `FLEET`: in all of them."""
+    """A role in one namespace (`FLEET`: in all of them) of one cluster (None: of each)."""
 
     namespace: str
     role: Role
+    cluster: str | None = None
 
 
-def grants_of(role: Role, namespaces: list[str] | None) -> tuple[RoleGrant, ...]:
-    """One role in some namespaces; None: in the whole fleet."""
-    return tuple(RoleGrant(name, role) for name in ([FLEET] if namespaces is None else namespaces))
+def grants_of(
+    role: Role, namespaces: list[str] | None, cluster: str | None = None
+) -> tuple[RoleGrant, ...]:
+    """One role in some namespaces (None: in the whole fleet) of a cluster (None: of each)."""
+    names = [FLEET] if namespaces is None else namespaces
+    return tuple(RoleGrant(name, role, cluster) for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,17 @@ class Principal:
         """The highest role it has anywhere."""
         order = list(Role)
         return max((grant.role for grant in self.grants), key=order.index)
+
+    @property
+    def clusters(self) -> frozenset[str] | None:
+        """Clusters in which it may do anything; None: in each."""
+        named = [grant.cluster for grant in self.grants]
+        return None if None in named else frozenset(name for name in named if name is not None)
+
+    def within(self, cluster: str | None) -> Principal:
+        """The same with what it may do in one cluster; None: what it may do in each of them."""
+        kept = tuple(grant for grant in self.grants if grant.cluster in (None, cluster))
+        return replace(self, grants=kept)
 
     def may(self, role: Role, namespace: str) -> bool:
         """Check whether it may do what `role` may in `namespace` (`FLEET`: in all of them)."""

@@ -2,8 +2,8 @@
 
 What a target holds is the larger of what it asks for and of the replicas that can be seen, those
 that are leaving included. Where it cannot be seen it is the larger of what was decided last and of
-what was last seen; of what was never seen nor decided on it is the most that it may be, never
-nothing. Targets of a spec that went bad are seen as those of the last good one.
+what was last seen; of what was never seen it is the most that it may be, never nothing. Targets of
+a spec that went bad are seen as those of the last good one.
 """
 
 from __future__ import annotations
@@ -197,11 +197,12 @@ def _least_held(
 ) -> int:
     """Replicas of a target that cannot be read, by the newest decision and by what was last seen.
 
-    Without either it may have any count up to its maximum.
+    One that was never seen may have any count up to its maximum, whatever was decided.
     """
     spec = each.member.spec
     assert spec is not None, "a member has the spec of its part"
-    counts = [seen[key]] if (key := (each.workload_id, each.part)) in seen else []
+    known = seen.get((each.workload_id, each.part))
+    counts = [bounds_at(spec, now)[1] if known is None else known]
     if decision is not None and (each.part in decision.parts or not each.part):
         counts += decision.parts.get(each.part, (decision.current, decision.desired))
-    return max(counts) if counts else bounds_at(spec, now)[1]
+    return max(counts)

@@ -66,7 +66,10 @@ def move_intent(connection: Connection, row: Mapping[str, Any]) -> bool:
 
 def load_intents(connection: Connection) -> Sequence[RowMapping]:
     """Intents of which it is not known what became of them, oldest first."""
-    statement = text("SELECT * FROM intents ORDER BY created_at, decision_id, attempt")
+    statement = text(
+        "SELECT * FROM intents WHERE workload_id IN (SELECT id FROM workloads) "
+        "ORDER BY created_at, decision_id, attempt"
+    )
     return connection.execute(statement).mappings().all()
 
 

@@ -6,9 +6,10 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from services.kernel import telemetry
+from services.kernel.db.clusters import note_operator
 from services.kernel.db.session import unit_of_work
 from services.operator.plan.plan import PlannedAction
 from services.operator.reconcile import budgets, repository
@@ -37,6 +38,7 @@ from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
 
 STATES_CHANNEL = "harmony_states"
+_SEEN_EVERY = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,7 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
     with unit_of_work(deps.engine) as work:
         connection = work.connection
         store_results(connection, memory.unwritten, memory.settled)
+        note_operator(connection, deps.settings.cluster, now - _SEEN_EVERY, now)
         ids = register(connection, deps, view, now)
         resolved = resolve_intents(connection, deps, view, ids)
         keys = [each.key for each in resolved]

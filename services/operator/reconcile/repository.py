@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
 from services.kernel.db import schema
+from services.kernel.db.clusters import NEXT_SHARD
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 
 DECISIONS_CHANNEL = "harmony_decisions"
@@ -79,10 +80,10 @@ def register(
     if not rows:
         return
     statement = text(
-        "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, created_at, updated_at) "
-        "SELECT id, :namespace, :name, (id - 1) / :shard_size, :step_s, :spec, :now, :now "
-        "FROM (SELECT nextval(pg_get_serial_sequence('workloads', 'id'))::int AS id) fresh "
-        "ON CONFLICT (namespace, name) DO NOTHING"
+        "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, created_at, updated_at, "  # noqa: S608
+        f"cluster_id) SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, :now, :now, "
+        "current_cluster() FROM (SELECT nextval('workloads_id_seq')::int AS id) fresh "
+        "ON CONFLICT DO NOTHING"
     ).bindparams(bindparam("spec", type_=JSONB))
     connection.execute(statement, [{**row, "shard_size": shard_size, "now": now} for row in rows])
 
@@ -140,7 +141,8 @@ def store_budgets(
         return
     statement = text(
         "INSERT INTO gpu_budgets (gpu_type, gpus, source, reason, observed_at) "
-        "VALUES (:gpu_type, :gpus, :source, :reason, :now) ON CONFLICT (gpu_type) DO UPDATE SET "
+        "VALUES (:gpu_type, :gpus, :source, :reason, :now) "
+        "ON CONFLICT (cluster_id, gpu_type) DO UPDATE SET "
         "gpus = EXCLUDED.gpus, source = EXCLUDED.source, reason = EXCLUDED.reason, "
         "observed_at = EXCLUDED.observed_at WHERE gpu_budgets.observed_at <= :confirm_before "
         "OR (gpu_budgets.gpus, gpu_budgets.source, gpu_budgets.reason) "
@@ -207,7 +209,7 @@ def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
         "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at FROM pod_starts "
-        "WHERE gone_at IS NULL"
+        "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
 
@@ -299,6 +301,7 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
         "  OR (a.last_result IN ('awaiting_approval', 'rejected', 'failed', 'waiting') "
         f"      AND d.id = ANY({judged}))) "
         "AND NOT EXISTS (SELECT FROM intents i WHERE i.decision_id = d.id) "
+        "AND EXISTS (SELECT FROM workloads w WHERE w.id = d.workload_id) "
         "ORDER BY d.workload_id, d.origin_at, d.id"
     )
     given = asdict(query)

@@ -13,6 +13,7 @@ import redis
 from sqlalchemy import Engine
 
 from services.admin.app import make_app
+from services.admin.clusters import KnownClusters
 from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore
 from services.kernel.clock import FixedClock
@@ -75,6 +76,7 @@ def deps(database: Engine, redis_url: str, settings: Settings) -> Iterator[Admin
         verifier=KeyVerifier(database),
         sessions=SessionStore(client, b"k" * 32, FixedClock(NOW)),
         sender=RecordingSender(),
+        clusters=KnownClusters(database, ttl_s=0.0),
     )
     client.close()
 

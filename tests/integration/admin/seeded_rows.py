@@ -15,6 +15,7 @@ from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.schema_running import decision_inputs
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.admin.explanations import explanation
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 300
 HORIZON = 12
@@ -147,7 +148,10 @@ class History:
         """Write all rows, table by table."""
         for name, columns in _COLUMNS.items():
             write = _insert if name in _WITH_JSON else _copy
-            write(connection, getattr(schema, name), columns, self._rows[name])
+            if name == "indicators":
+                store_indicators(connection, self._rows[name])
+            else:
+                write(connection, getattr(schema, name), columns, self._rows[name])
         inputs = [(row[0], row[1], b"seeded") for row in self._rows["decisions"]]
         _copy(connection, decision_inputs, "decision_id origin_at inputs", inputs)
 

@@ -61,7 +61,7 @@ def test_a_key_is_made_rotated_and_revoked(harmony: Harmony, database: Engine) -
     made = harmony.json("keys", "create", "ci", "--role", "operator", "--namespace", "team-a")
     now = SystemClock().now()
     assert KeyVerifier(database).verify(made["token"], now).grants == (
-        RoleGrant("team-a", Role.OPERATOR),
+        RoleGrant("team-a", Role.OPERATOR, "default"),
     )
     new = harmony.json("keys", "rotate", str(made["id"]), "--grace", "1")
     assert new["namespaces"] == ["team-a"]

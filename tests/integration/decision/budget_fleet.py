@@ -17,6 +17,7 @@ from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.decision.stored_rows import LEVELS, NOW, ORIGIN, STEP, STEP_S
+from tests.integration.stored_indicators import store_indicators
 
 
 class Fleet:
@@ -47,8 +48,8 @@ class Fleet:
             workload: int = connection.execute(
                 text(
                     "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, "
-                    "updated_at) VALUES ('demo', :name, :shard, :step_s, CAST(:spec AS jsonb), "
-                    ":at, :at) RETURNING id"
+                    "updated_at, cluster_id) VALUES ('demo', :name, :shard, :step_s, "
+                    "CAST(:spec AS jsonb), :at, :at, :shard / 1048576 + 1) RETURNING id"
                 ),
                 {"name": name, "shard": shard, "step_s": STEP_S, "at": ORIGIN,
                  "spec": json.dumps(spec | changes)},
@@ -83,8 +84,8 @@ class Fleet:
                LEVELS, quantiles, 100, blob, scale, self.clock.now())  # fmt: skip
         self._copy("forecasts", columns, row)
         demand = (workload, "request_rate_rps", self.origin, 0.95 * level, True)
-        names = ("workload_id", "indicator", "step_at", "value", "is_observed")
-        self._copy("indicators", names, demand)
+        with self.engine.begin() as connection:
+            store_indicators(connection, [demand])
 
     def _copy(self, table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
         with self.engine.begin() as connection:

@@ -15,6 +15,7 @@ from services.decision.rows import translate
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 300
 STEP = timedelta(seconds=STEP_S)
@@ -68,10 +69,9 @@ def add_steps(
         (workload, LATENCY["name"], t, y, True) for t, y in zip(at, latency.tolist(), strict=True)
     ]
     columns = ("workload_id", "step_at", "demand", "ready_mean", "computed_at")
-    latencies = ("workload_id", "indicator", "step_at", "value", "is_observed")
     with engine.begin() as connection:
         copy_rows(connection, CopyTarget(schema.outcomes, columns, "error"), outcomes)
-        copy_rows(connection, CopyTarget(schema.indicators, latencies, "error"), measured)
+        store_indicators(connection, measured)
 
 
 def add_forecast(engine: Engine, workload: int, forecast_id: int) -> None:

@@ -18,8 +18,6 @@ from decider import FloatArray, MissDraws
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
-from services.kernel.db import schema
-from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.stored_rows import (
     ORIGIN,
     TOKENS,
@@ -28,6 +26,7 @@ from tests.integration.decision.stored_rows import (
     add_state,
     add_workload,
 )
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 60
 STEP = timedelta(seconds=STEP_S)
@@ -137,12 +136,11 @@ class Loop:
         add_demand(engine, one.id, [demand], last=start)
         self._see(one, start)
         counted = {"ttft_total": total - lost, "ttft_good": total - lost - missed, "lost": lost}
-        columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
         rows = [(one.id, f"sli_{k}", start, v / STEP_S, True) for k, v in counted.items()]
         waiting = one.waiting(self.at)
         rows.append((one.id, "sli_waiting", start, waiting, waiting is not None))
         with engine.begin() as connection:
-            copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
+            store_indicators(connection, rows)
         forecast_id = self.at * len(self.services) + self.services.index(one) + 1
         level = self.demand(self.at + 1)
         further = None

@@ -7,9 +7,8 @@ from typing import Any
 
 from sqlalchemy import Engine, text
 
-from services.kernel.db import schema
-from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.decision.stored_rows import ORIGIN, STEP, STEP_S
+from tests.integration.stored_indicators import store_indicators
 
 OBJECTIVE = {
     "goals": [{"metric": "ttft", "threshold_s": 0.5}],
@@ -30,7 +29,6 @@ def add_counts(engine: Engine, workload: int, last: datetime = ORIGIN, **counts:
 
     A step that is there already is written anew, as late samples do.
     """
-    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     rows = []
     for name, values in counts.items():
         scale = 1 if name == "waiting" else STEP_S
@@ -38,7 +36,7 @@ def add_counts(engine: Engine, workload: int, last: datetime = ORIGIN, **counts:
             rate = None if value is None else value / scale
             rows.append((workload, f"sli_{name}", last - back * STEP, rate, rate is not None))
     with engine.begin() as connection:
-        copy_rows(connection, CopyTarget(schema.indicators, columns, "update", columns[:3]), rows)
+        store_indicators(connection, rows)
 
 
 def outcomes(engine: Engine) -> list[Any]:

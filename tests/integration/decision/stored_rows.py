@@ -13,6 +13,7 @@ from sqlalchemy import Engine, text
 from forecaster.config import QUANTILE_LEVELS
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 300
 STEP = timedelta(seconds=STEP_S)
@@ -68,13 +69,12 @@ def add_demand(
     indicator: str = "request_rate_rps",
     step: timedelta = STEP,
 ) -> None:
-    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     rows = []
     for back, value in enumerate(reversed(values)):
         seen = bool(np.isfinite(value))
         rows.append((workload, indicator, last - back * step, value if seen else None, seen))
     with engine.begin() as connection:
-        copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
+        store_indicators(connection, rows)
 
 
 def add_state(

@@ -24,10 +24,9 @@ from sqlalchemy import Engine, text
 
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import ReplayClock
-from services.kernel.db.schema import indicators
-from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import FORECAST_SHARD, FORECAST_SWEEP, Job, shard_job
 from services.kernel.settings import Settings
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 
@@ -63,14 +62,11 @@ def workload(database: Engine) -> int:
         "VALUES ('shop', 'w', 0, :step_s, CAST(:spec AS jsonb), :at, :at) RETURNING id"
     )
     given = {"step_s": STEP_S, "spec": json.dumps(SPEC), "at": START}
-    target = CopyTarget(
-        indicators, ("workload_id", "indicator", "step_at", "value", "is_observed"), "error"
-    )
     values = 100 + 50 * np.sin(np.arange(N_STEPS) / 20)
     with database.begin() as connection:
         workload_id = int(connection.execute(statement, given).scalar_one())
         rows = [(workload_id, DEMAND, origin(t), float(v), True) for t, v in enumerate(values)]
-        copy_rows(connection, target, rows)
+        store_indicators(connection, rows)
     return workload_id
 
 

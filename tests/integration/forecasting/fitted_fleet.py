@@ -11,9 +11,9 @@ from sqlalchemy import Engine, text
 from forecaster.config import ForecasterConfig
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry import repository as registry
-from services.kernel.db.schema import indicators
-from services.kernel.db.session import CopyTarget, copy_rows, unit_of_work
+from services.kernel.db.session import unit_of_work
 from services.kernel.settings import Settings
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 3600
 STEP = timedelta(seconds=STEP_S)
@@ -59,9 +59,8 @@ def add_demand(engine: Engine, workload_id: int, values: np.ndarray) -> None:
         (workload_id, NAME, START + t * STEP, float(v) if np.isfinite(v) else None, bool(v == v))
         for t, v in enumerate(values)
     ]
-    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     with engine.begin() as connection:
-        copy_rows(connection, CopyTarget(indicators, columns, "error"), rows)
+        store_indicators(connection, rows)
 
 
 def promote(app: Forecasting, trained: tuple[bytes, str, ForecasterConfig]) -> str:

@@ -8,8 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy import Engine, text
 
-from services.kernel.db.schema import indicators
-from services.kernel.db.session import CopyTarget, copy_rows
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 600
 N_STEPS = 700
@@ -60,11 +59,8 @@ def add_indicators(
             is_seen = bool(np.isfinite(value)) and name not in silent
             number = float(value * factor) if is_seen else None
             rows.append((workload_id, name, START + t * STEP, number, is_seen))
-    target = CopyTarget(
-        indicators, ("workload_id", "indicator", "step_at", "value", "is_observed"), "error"
-    )
     with engine.begin() as connection:
-        copy_rows(connection, target, rows)
+        store_indicators(connection, rows)
 
 
 def fill(engine: Engine, n_workloads: int = 3) -> list[int]:

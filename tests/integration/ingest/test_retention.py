@@ -48,7 +48,7 @@ def test_each_partitioned_table_loses_what_is_older_than_its_own_time(
     deps: IngestDeps, clock: FixedClock
 ) -> None:
     with deps.engine.begin() as connection:
-        for table in ("observations", "indicators"):
+        for table in ("observations", "indicator_steps"):
             ensure_partitions(connection, table, T0, T0)
         statement = text(f"INSERT INTO observations VALUES (1, '{RATE}', :at, 1)")
         connection.execute(statement, {"at": T0})
@@ -57,9 +57,9 @@ def test_each_partitioned_table_loses_what_is_older_than_its_own_time(
     assert set(schema.PARTITIONED) <= set(dropped)
     assert {table for table, n in dropped.items() if n} == {"observations"}
     clock.advance(200 * 86400)
-    assert retention.drop_expired(deps, clock.now())["indicators"] == 1
+    assert retention.drop_expired(deps, clock.now())["indicator_steps"] == 1
     with deps.engine.connect() as connection:
-        assert list_partitions(connection, "indicators") == []
+        assert list_partitions(connection, "indicator_steps") == []
 
 
 def test_what_replays_need_goes_together_and_before_the_decisions(

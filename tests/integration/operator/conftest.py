@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -186,8 +187,8 @@ def autoscaler_spec(name: str, **changes: Any) -> dict[str, Any]:
     return spec | changes
 
 
-@pytest.fixture(scope="session")
-def cluster_url() -> Iterator[str]:
+@contextmanager
+def cluster_process() -> Iterator[str]:
     """A simulated cluster with two nodes of eight H100 and one of four L4."""
     command = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "lab"]
     command += ["--nodes", "H100=2x8,L4=1x4", "--start", START, "--seed", "7"]
@@ -201,6 +202,13 @@ def cluster_url() -> Iterator[str]:
     process.terminate()
     process.communicate(timeout=60)
     assert process.returncode == 0
+
+
+@pytest.fixture(scope="session")
+def cluster_url() -> Iterator[str]:
+    """The cluster of the run."""
+    with cluster_process() as url:
+        yield url
 
 
 @pytest.fixture

@@ -113,7 +113,7 @@ class Shard:
         with self.engine.begin() as connection:
             connection.execute(text("TRUNCATE workloads, forecasts, decisions CASCADE"))
             connection.execute(text("TRUNCATE shard_turns, superseded_origins, gpu_shares"))
-            for table in ("indicators", "observations", "replica_states", "outcomes"):
+            for table in ("indicator_steps", "observations", "replica_states", "outcomes"):
                 connection.execute(text(f"TRUNCATE {table}"))
             register(connection, rows, 500, START)
             ids = list(connection.scalars(text("SELECT id FROM workloads ORDER BY id")))

@@ -10,9 +10,9 @@ from hypothesis import given, settings, strategies as st
 
 from decider import (
     PRICES,
-    BudgetView,
     DecideConfig,
     Elsewhere,
+    KnownBudgets,
     ShardRequest,
     decide_shard,
     decision_bytes,
@@ -47,7 +47,7 @@ REQUESTS = {"plain": plain, "variants": varied, "pools": pooled}
 
 
 @st.composite
-def views(draw: st.DrawFn) -> BudgetView:
+def views(draw: st.DrawFn) -> KnownBudgets:
     budgets = {"H100": draw(st.none() | st.integers(4, 90))}
     if draw(st.booleans()):
         budgets["L4"] = draw(st.none() | st.integers(0, 30))
@@ -57,14 +57,14 @@ def views(draw: st.DrawFn) -> BudgetView:
             held = draw(st.integers(0, 40))
             demand = np.linspace(held + draw(st.integers(0, 40)), held // 2, PRICES.size)
             others[name] = Elsewhere(np.array([held]), demand.astype(np.int64)[None])
-    return BudgetView(budgets, others)
+    return KnownBudgets(budgets, others)
 
 
 @pytest.mark.parametrize("kind", sorted(REQUESTS))
 @given(seed=st.integers(0, 50), steps=st.lists(views(), min_size=1, max_size=3))
 @settings(max_examples=12, deadline=None)
 def test_a_grant_after_others_is_byte_for_byte_a_decision_in_one_go(
-    kind: str, seed: int, steps: list[BudgetView]
+    kind: str, seed: int, steps: list[KnownBudgets]
 ) -> None:
     request = REQUESTS[kind](seed)
     planned = plan_shard(request, CONFIG, NOW_S)
@@ -82,10 +82,10 @@ def test_only_those_who_are_granted_something_else_are_decided_anew() -> None:
     owners = [workload("a"), workload("b")]
     owners[1] = replace(owners[1], hardware=replace(owners[1].hardware, gpu_type="L4"))
     planned = plan_shard(shard(np.stack([noisy(150.0), noisy(150.0, 1)]), owners), CONFIG, NOW_S)
-    first = grant_shard(planned, BudgetView({"H100": 60}))
-    same = grant_shard(planned, BudgetView({"H100": 60}), first)
+    first = grant_shard(planned, KnownBudgets({"H100": 60}))
+    same = grant_shard(planned, KnownBudgets({"H100": 60}), first)
     assert all(a is b for a, b in zip(first.decisions, same.decisions, strict=True))
-    cut = grant_shard(planned, BudgetView({"H100": 12}), first)
+    cut = grant_shard(planned, KnownBudgets({"H100": 12}), first)
     assert (cut.decisions[0].final, first.decisions[0].final > 12) == (12, True)
     assert cut.decisions[1] is first.decisions[1]
 
@@ -94,9 +94,9 @@ def test_pools_of_a_service_are_decided_anew_together() -> None:
     """The record of a pool names what the others were granted."""
     request = pooled(3)
     planned = plan_shard(request, CONFIG, NOW_S)
-    first = grant_shard(planned, BudgetView({"H100": 500}))
+    first = grant_shard(planned, KnownBudgets({"H100": 500}))
     least = sum(d.current for d in first.decisions) - 4
-    cut = grant_shard(planned, BudgetView({"H100": least}), first)
+    cut = grant_shard(planned, KnownBudgets({"H100": least}), first)
     for rows in request.services().values():
         changed = {row for row in rows if cut.decisions[row] is not first.decisions[row]}
         assert changed in (set(), set(rows))

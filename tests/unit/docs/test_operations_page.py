@@ -23,7 +23,8 @@ def test_the_operations_page_shows_what_is_printed() -> None:
     )  # fmt: skip
     chat = workload("chat", mode="Advisory", gpus_per_replica=1, risk=risk)
     action = ActionView(
-        id=1, decision_id=4711, namespace="serving", workload="chat", origin_at=NOW, attempt=1,
+        id=1, decision_id=4711, cluster="default", namespace="serving", workload="chat",
+        origin_at=NOW, attempt=1,
         from_replicas=8, to_replicas=10, result="advisory", reason="mode Advisory applies nothing",
         applied_at=NOW,
     )  # fmt: skip

@@ -6,6 +6,7 @@ import pytest
 
 from services.kernel import errors
 from services.kernel.errors import (
+    Ambiguous,
     HarmonyError,
     InvalidInput,
     Overloaded,
@@ -19,6 +20,7 @@ CODES = {
     "forbidden": 403,
     "not_found": 404,
     "conflict": 409,
+    "ambiguous_cluster": 409,
     "precondition_failed": 412,
     "payload_too_large": 413,
     "unsupported_media_type": 415,
@@ -40,6 +42,8 @@ LATER = [kind for kind in KINDS if kind is TooManyRequests]
 
 def made(kind: type[HarmonyError]) -> HarmonyError:
     """An error of a kind that says `too few`."""
+    if kind is Ambiguous:
+        return kind("too few", ["eu", "us"])
     return kind("too few", 2.5) if kind in LATER else kind("too few")
 
 

@@ -1,5 +1,7 @@
 """The application that a worker runs, and the one that Celery's own command finds."""
 
+import gc
+
 import pytest
 
 import services.worker
@@ -7,7 +9,7 @@ from services.kernel import jobs
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
 from services.worker.__main__ import main
-from services.worker.run import worker_app
+from services.worker.run import collect_rarely, worker_app
 
 
 def settings(queues: str) -> Settings:
@@ -37,3 +39,15 @@ def test_celery_finds_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
     assert services.worker.app.conf.include == ["services.ingest.tasks"]
     with pytest.raises(AttributeError):
         services.worker.elsewhere  # noqa: B018
+
+
+def test_garbage_is_looked_for_less_often_and_not_in_what_is_imported() -> None:
+    before = gc.get_threshold()
+    try:
+        collect_rarely()
+        assert gc.isenabled()
+        assert gc.get_threshold()[0] > 10 * 700, "the interpreter's own"
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.unfreeze()
+        gc.set_threshold(*before)

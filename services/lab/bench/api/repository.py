@@ -16,6 +16,7 @@ from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kernel.db.partitions import ensure_partitions
+from services.kernel.db.steps.blocks import SEEN
 from services.kernel.domain import (
     CapacitySpec,
     IndicatorSpec,
@@ -54,11 +55,11 @@ _DONE = "s.at + make_interval(secs => :step_s)"
 _COUNT = "(6 + (4 * sin(s.k / 40.0 + w.id))::int)"
 
 _TABLES = {
-    "indicators": (
-        "INSERT INTO indicators (workload_id, indicator, step_at, value, is_observed) "
-        f"SELECT w.id, i.name, s.at, 900 * (8 + 4 * sin(s.k / 40.0 + w.id)), true {_STEPS} "
-        "CROSS JOIN (VALUES ('output_tokens_per_s'), ('queue_requests'), ('gpu_duty_ratio')) "
-        "AS i(name)"
+    "indicator_steps": (
+        'INSERT INTO indicator_steps (workload_id, layout_id, step_at, "values", states) '
+        "SELECT w.id, l.id, s.at, array_fill((900 * (8 + 4 * sin(s.k / 40.0 + w.id)))::real, "
+        f"ARRAY[3]), CAST(:seen AS bytea) {_STEPS} CROSS JOIN (SELECT indicator_layout("
+        "CAST(:names AS text[])) AS id OFFSET 0) l"
     ),
     "forecasts": (
         "INSERT INTO forecasts (id, origin_at, workload_id, model_version, rung, reason, step_s, "
@@ -171,6 +172,8 @@ def _fill_day(
         "quantiles": [[900.0 * (4 + q + h) for h in range(HORIZON)] for q in range(len(LEVELS))],
         "scores": json.dumps({str(level): 0.5 for level in LEVELS}),
         "explanation": json.dumps(explanation()),
+        "names": [DEMAND, "queue_requests", "gpu_duty_ratio"],
+        "seen": bytes([SEEN] * 3),
     }
     statement = text(_TABLES[table])
     names = set(statement.compile().params)

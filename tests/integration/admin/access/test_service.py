@@ -44,7 +44,7 @@ def test_keys_are_made_shown_once_used_and_revoked(
     revoke, create = admin.get("/v1/audit").json()["items"]
     assert (revoke["action"], create["action"]) == ("key.revoke", "key.create")
     assert revoke["actor"].startswith("admin (")
-    assert create["after"] == {"name": "grafana", "role": "viewer"}
+    assert create["after"] == {"name": "grafana", "role": "viewer", "cluster": "default"}
     assert revoke["before"] == create["after"]
     assert revoke["after"] == create["after"] | {"revoked_at": NOW.isoformat()}
     assert secret not in admin.get("/v1/audit").text
@@ -133,8 +133,8 @@ def test_an_admin_of_a_namespace_administers_its_keys_only(
     assert anonymous.get("/v1/audit", **scoped).status_code == 403
     who = anonymous.get("/v1/whoami", **scoped).json()
     assert who["grants"] == [
-        {"namespace": "team-a", "role": "admin"},
-        {"namespace": "team-b", "role": "admin"},
+        {"namespace": "team-a", "role": "admin", "cluster": "default"},
+        {"namespace": "team-b", "role": "admin", "cluster": "default"},
     ]
     assert who["name"] == "team a"
 

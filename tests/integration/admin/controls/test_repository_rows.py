@@ -83,7 +83,7 @@ def test_schedules_are_listed_where_there_are_some_and_policies_everywhere(
         )
         assert names(connection, "schedules") == [MIXTRAL]
         assert names(connection, "policy", limit=3) == [SDXL, LLAMA, MIXTRAL]
-        assert names(connection, "policy", after=("llm-prod", LLAMA)) == [MIXTRAL]
+        assert names(connection, "policy", after=("llm-prod", LLAMA, 1)) == [MIXTRAL]
         assert names(connection, "policy", namespaces=["llm-prod"]) == [LLAMA, MIXTRAL]
         connection.execute(text("UPDATE workloads SET is_active = id = 3"))
         assert names(connection, "policy") == [SDXL]

@@ -45,7 +45,7 @@ def listed(database: Engine, limit: int = 100, **filters: Any) -> list[int]:
 def test_a_freeze_is_stored_as_it_was_made(database: Engine) -> None:
     with database.begin() as connection:
         made = insert_freeze(connection, FREEZE)
-        assert dict(made) == FREEZE | {"id": made["id"], "lifted_at": None}
+        assert dict(made) == FREEZE | {"id": made["id"], "lifted_at": None, "cluster": "default"}
         assert load_freeze(connection, made["id"]) == made
         assert load_freeze(connection, made["id"] + 1) is None
 

@@ -100,15 +100,15 @@ def test_a_token_of_the_issuer_speaks_for_its_subject(
     assert answer.json() == {
         "name": "ada@example.org",
         "actor": "ada@example.org (oidc:user-1)",
-        "grants": [{"namespace": "*", "role": "admin"}],
+        "grants": [{"namespace": "*", "role": "admin", "cluster": "*"}],
         "expires_at": "2026-01-06T12:05:30Z",
     }
     several = issuer.claims(NOW, aud=["other", AUDIENCE], groups=["team-a", "all", "none"])
     found = send(client, issuer.token(several, kid, typ="at+jwt")).json()["grants"]
     assert found == [
-        {"namespace": "llm-prod", "role": "operator"},
-        {"namespace": "elsewhere", "role": "viewer"},
-        {"namespace": "*", "role": "viewer"},
+        {"namespace": "llm-prod", "role": "operator", "cluster": "*"},
+        {"namespace": "elsewhere", "role": "viewer", "cluster": "*"},
+        {"namespace": "*", "role": "viewer", "cluster": "*"},
     ]
 
 

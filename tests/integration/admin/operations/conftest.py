@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import Engine, insert
 
 from services.kernel.db import schema
-from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.admin.seeded_fleet import NOW
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 600
 KEY = "prod/tiny"
@@ -37,10 +37,9 @@ def tiny(database: Engine) -> str:
         row = {"namespace": "prod", "name": "tiny", "shard": 0, "step_s": STEP_S, "spec": spec}
         statement = insert(schema.workloads).values(row | at).returning(schema.workloads.c.id)
         workload = connection.execute(statement).scalar_one()
-        columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
         rows = [
             (workload, "request_rate_rps", first + timedelta(seconds=STEP_S * int(k)), value, True)
             for k, value in zip(t, demand.tolist(), strict=True)
         ]
-        copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), rows)
+        store_indicators(connection, rows)
     return KEY

@@ -39,8 +39,8 @@ def change(database: Engine, statement: str) -> None:
 def test_workloads_are_listed_by_namespace_and_name_in_pages(database: Engine) -> None:
     assert names(database) == [SDXL, LLAMA, MIXTRAL]
     assert names(database, 2) == [SDXL, LLAMA]
-    assert names(database, after=LLAMA) == [MIXTRAL]
-    assert names(database, after=("llm-prod", "a")) == [LLAMA, MIXTRAL]
+    assert names(database, after=(*LLAMA, 1)) == [MIXTRAL]
+    assert names(database, after=("llm-prod", "a", 9)) == [LLAMA, MIXTRAL]
 
 
 def test_filters_narrow_the_list_together(database: Engine) -> None:

@@ -28,6 +28,7 @@ from tests.integration.decision.learned_capacity import (
     true_curve,
     used_capacity,
 )
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = [
     pytest.mark.integration,
@@ -90,13 +91,12 @@ def test_a_finished_step_is_scored_by_the_capacity_that_decides(deps: DecisionDe
     add_forecast(deps.engine, workload, 1)
     demand = (workload, "request_rate_rps", ORIGIN, 90.0, True)
     state = (workload, ORIGIN, 10, 10, 0, 0, [], 100)
-    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     states = (
         "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
         "pending_replicas", "start_ages_s", "schedulable_gpus",
     )  # fmt: skip
     with deps.engine.begin() as connection:
-        copy_rows(connection, CopyTarget(schema.indicators, columns, "error"), [demand])
+        store_indicators(connection, [demand])
         copy_rows(connection, CopyTarget(schema.replica_states, states, "error"), [state])
 
     service.decide_shard(deps, 0, ORIGIN)

@@ -20,6 +20,7 @@ from tests.integration.decision.stored_rows import (
     STEP,
     add_workload as add_unlearning,
 )
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
@@ -101,10 +102,9 @@ def test_only_steps_with_a_load_of_whole_replicas_and_a_latency_teach(database: 
             outcomes.append((one, ORIGIN - back * STEP, demand, ready, NOW))
             latencies.append((one, LATENCY, ORIGIN - back * STEP, latency, is_observed))
     columns = ("workload_id", "step_at", "demand", "ready_mean", "computed_at")
-    names = ("workload_id", "indicator", "step_at", "value", "is_observed")
     with database.begin() as connection:
         copy_rows(connection, CopyTarget(schema.outcomes, columns, "error"), outcomes)
-        copy_rows(connection, CopyTarget(schema.indicators, names, "error"), latencies)
+        store_indicators(connection, latencies)
 
         def learned(first: datetime, last: datetime) -> list[dict[str, Any]]:
             found = repository.load_latency_steps(connection, [workload], [LATENCY], first, last)

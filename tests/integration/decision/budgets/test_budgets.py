@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
 
 from decider import PRICES
+from services.decision.budgets import repository
 from services.kernel.telemetry import REGISTRY
 from tests.integration.decision.budget_fleet import Fleet
 
@@ -159,6 +162,20 @@ def test_what_is_advised_is_held_as_it_is(fleet: Fleet) -> None:
     found = fleet.decide(1, 0)
     assert found[advised]["desired_replicas"] > 10
     assert found[auto]["desired_replicas"] >= 15
+
+
+def test_while_one_shard_has_a_budget_another_waits(fleet: Fleet, database: Engine) -> None:
+    """Both would be granted the same GPUs."""
+    fleet.add("a", 0, 10, 150.0)
+    fleet.budget(25)
+    url = database.url.update_query_dict({"options": "-c lock_timeout=200ms"})
+    impatient = create_engine(url, poolclass=NullPool)
+    fleet.deps = replace(fleet.deps, engine=impatient)
+    with database.begin() as other:
+        repository.lock_budgets(other, ["H100"])
+        with pytest.raises(OperationalError, match="lock timeout"):
+            fleet.decide(0)
+    assert len(fleet.decide(0)) == 1
 
 
 def test_groups_of_a_shard_share_what_is_left(fleet: Fleet) -> None:

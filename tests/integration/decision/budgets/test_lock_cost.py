@@ -22,8 +22,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 N_WORKLOADS, N_CYCLES = 512, 2
 SCARCE_GPUS = 14 * N_WORKLOADS
 """They ask for about 18 each."""
-MOST = 0.5
-"""Share of the decisions' CPU time that may be spent under the lock; 0.8 before it was split."""
+MOST = 0.3
+"""Share of the decisions' CPU time that may be spent under the lock; it was 0.43 when plans were
+made under it."""
 
 
 @contextmanager

@@ -181,3 +181,19 @@ def n_rows(fleet: Fleet, table: str) -> int:
     with fleet.engine.connect() as connection:
         query = text(f"SELECT count(*) FROM {table}")
         return int(connection.execute(query).scalar_one())
+
+
+def test_what_was_last_known_is_neither_locked_nor_added_up_anew(fleet: Fleet) -> None:
+    own, other = fleet.add("a", 0, 5, 50.0), fleet.add("b", 1, 5, 50.0)
+    fleet.budget(60)
+    with fleet.engine.begin() as connection:
+        assert reader(fleet, connection).last_known([own]) == ()
+    added_up(fleet, own)
+    fleet.clock.advance(1)
+    fleet.observe(other, 9)
+    with fleet.engine.begin() as holder, fleet.engine.begin() as connection:
+        repository.lock_budgets(holder, TYPES)
+        known = reader(fleet, connection).last_known([own])
+        assert [(one.gpu_type, one.shard, one.held_gpus) for one in known] == [("H100", 1, 5)]
+    assert n_rows(fleet, "gpu_share_marks") == 1, "it is added up by the next ledger"
+    assert added_up(fleet, own)["H100", 1][0] == 9

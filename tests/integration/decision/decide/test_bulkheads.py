@@ -126,7 +126,7 @@ def test_nothing_that_admission_lets_in_keeps_another_from_its_decision(
     with deps.engine.begin() as connection:
         connection.execute(
             text(
-                "TRUNCATE workloads, decisions, forecasts, indicators, outcomes, "
+                "TRUNCATE workloads, decisions, forecasts, indicator_steps, outcomes, "
                 "replica_states CASCADE"
             )
         )

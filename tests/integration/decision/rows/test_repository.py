@@ -55,14 +55,17 @@ def test_observed_values_are_loaded_by_workload_and_name(deps: DecisionDeps) -> 
     add_counts(deps.engine, other, ttft_total=[60.0])
     names = {one: ["sli_ttft_total"], other: ["sli_ttft_total", "sli_lost"]}
     with deps.engine.connect() as connection:
-        rows = repository.load_series(connection, names, ORIGIN - 2 * STEP, ORIGIN)
-        assert repository.load_series(connection, {}, ORIGIN, ORIGIN) == []
-    found = {(r["workload_id"], r["indicator"]): (r["steps_s"], r["values"]) for r in rows}
+        found = repository.load_series(connection, names, ORIGIN - 2 * STEP, ORIGIN)
+        assert repository.load_series(connection, {}, ORIGIN, ORIGIN) == {}
     first_s, last_s = (ORIGIN - 2 * STEP).timestamp(), ORIGIN.timestamp()
-    assert found == {
-        (one, "sli_ttft_total"): ([first_s, last_s], pytest.approx([0.1, 0.3])),
-        (other, "sli_ttft_total"): ([last_s], pytest.approx([0.2])),
+    assert {key: list(by_name) for key, by_name in found.items()} == {
+        one: ["sli_ttft_total"],
+        other: ["sli_ttft_total"],
     }
+    steps_s, values = found[one]["sli_ttft_total"]
+    assert (steps_s.tolist(), values) == ([first_s, last_s], pytest.approx([0.1, 0.3]))
+    steps_s, values = found[other]["sli_ttft_total"]
+    assert (steps_s.tolist(), values) == ([last_s], pytest.approx([0.2]))
 
 
 def test_an_outcome_is_revised_in_what_was_measured_until_it_is_final(deps: DecisionDeps) -> None:

@@ -24,6 +24,7 @@ from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_TRUST, RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.decision.stored_rows import TOKENS, add_demand, bound_by_tokens
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 
@@ -124,9 +125,7 @@ class Bench:
         ]
         with self.deps.engine.begin() as connection:
             copy_rows(connection, CopyTarget(schema.forecasts, columns, "error"), [row])
-            names = ("workload_id", "indicator", "step_at", "value", "is_observed")
-            key = ("workload_id", "indicator", "step_at")
-            copy_rows(connection, CopyTarget(schema.indicators, names, "nothing", key), seen)
+            store_indicators(connection, seen)
             names = (
                 "workload_id", "observed_at", "spec_replicas", "ready_replicas",
                 "starting_replicas", "pending_replicas", "start_ages_s", "schedulable_gpus",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -24,6 +25,7 @@ from tests.integration.forecasting.simple_fleet import (
     fill,
     rows_of,
 )
+from tests.integration.stored_indicators import store_indicators
 
 
 @pytest.fixture
@@ -91,17 +93,11 @@ def test_the_others_are_scored(app: Forecasting, clock: FixedClock) -> None:
     assert score_forecasts(app) == 0
 
 
-def _add_tail(engine: Engine, workload: int, values: object) -> None:
+def _add_tail(engine: Engine, workload: int, values: Sequence[float]) -> None:
+    first_at = START + timedelta(seconds=STEP_S * N_STEPS)
+    rows = [
+        (workload, "request_rate_rps", first_at + at * STEP, float(value), True)
+        for at, value in enumerate(values)
+    ]
     with engine.begin() as connection:
-        for at, value in enumerate(values):  # type: ignore[arg-type, var-annotated]
-            connection.execute(
-                text(
-                    "INSERT INTO indicators (workload_id, indicator, step_at, value, is_observed) "
-                    "VALUES (:id, 'request_rate_rps', :at, :value, true) ON CONFLICT DO NOTHING"
-                ),
-                {
-                    "id": workload,
-                    "at": START + timedelta(seconds=STEP_S * (N_STEPS + at)),
-                    "value": float(value),
-                },
-            )
+        store_indicators(connection, rows)

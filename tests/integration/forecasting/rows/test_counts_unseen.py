@@ -17,8 +17,6 @@ from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.score.service import score_forecasts
 from services.forecasting.training.histories import load_histories
 from services.kernel.clock import FixedClock
-from services.kernel.db.schema import indicators
-from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain.objective import GoalSpec, series_names
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
@@ -34,6 +32,7 @@ from tests.integration.forecasting.simple_fleet import (
     demand,
     rows_of,
 )
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 COUNTS = series_names((GoalSpec(metric="ttft", threshold_s=0.5),))
@@ -57,13 +56,12 @@ def add_counts(engine: Engine, workload_id: int) -> None:
         for name in COUNTS
         for t in range(N_STEPS)
     ]
-    columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
     with engine.begin() as connection:
         connection.execute(
             text("UPDATE workloads SET spec = CAST(:spec AS jsonb) WHERE id = :id"),
             {"spec": json.dumps(spec), "id": workload_id},
         )
-        copy_rows(connection, CopyTarget(indicators, columns, "error"), rows)
+        store_indicators(connection, rows)
 
 
 @contextmanager
@@ -103,7 +101,7 @@ def test_a_forecast_and_a_fit_ask_for_no_count_and_are_the_same_without(
         with app.engine.connect() as connection:
             config = forecaster_config(app.settings)
             histories = load_histories(app, connection, app.clock.now(), config)
-    assert any("FROM indicators" in one for one in seen)
+    assert any("FROM indicator_steps" in one for one in seen)
     # a spec may be read whole, but no count is named in a statement
     assert not [one for one in seen if any(name in one for name in COUNTS)]
     assert {series.values.shape[1] for series in histories} == {len(NAMES)}

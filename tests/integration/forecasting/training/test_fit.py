@@ -28,10 +28,9 @@ from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.training import fit as service_fit
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import FixedClock, floor_step
-from services.kernel.db.schema import indicators
-from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import FORECAST_FIT, Job, RecordingSender
 from services.kernel.settings import Settings
+from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 600
 N_STEPS = 600
@@ -72,8 +71,7 @@ def fill(engine: Engine, end_at: datetime, values: list[np.ndarray]) -> list[int
                     (ids[-1], name, at, float(value * factor), True)
                     for name, factor in zip(NAMES, (1.0, 0.01), strict=True)
                 ]
-        columns = ("workload_id", "indicator", "step_at", "value", "is_observed")
-        copy_rows(connection, CopyTarget(indicators, columns, "error"), rows)
+        store_indicators(connection, rows)
     return ids
 
 

@@ -34,7 +34,7 @@ def test_history_across_partitions_is_read_back(deps: IngestDeps, register: Regi
     rate[::7] = np.nan
     heat = -np.arange(n_steps) / 1000
     result = backfill(deps.engine, [workload_id], frame(rate.tolist(), heat.tolist()))
-    assert (result.n_rows, result.rejected) == (2 * n_steps, ())
+    assert (result.n_rows, result.rejected) == (n_steps, ())
     assert result.n_observed == 2 * n_steps - len(rate[::7])
     found = stored_steps(deps.engine, workload_id, RATE)
     assert [at for at, _ in found] == [T0 + n * STEP for n in range(n_steps)]

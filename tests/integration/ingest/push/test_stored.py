@@ -61,7 +61,7 @@ def state(database: Engine) -> dict[str, list[tuple[object, ...]]]:
 
 def empty(database: Engine) -> None:
     with database.begin() as connection:
-        connection.execute(text("TRUNCATE observations, indicators, ingest_cursors"))
+        connection.execute(text("TRUNCATE observations, indicator_steps, ingest_cursors"))
 
 
 samples = st.lists(

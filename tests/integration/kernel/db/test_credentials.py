@@ -65,7 +65,9 @@ def test_who_sees_some_namespaces_sees_the_keys_of_nothing_else(database: Engine
             add_key(connection, prefix, namespaces=names)
 
         def seen(*within: str) -> set[str]:
-            return {row["prefix"] for row in credentials.load_keys(connection, list(within))}
+            return {
+                row["prefix"] for row in credentials.load_keys(connection, {None: list(within)})
+            }
 
         assert seen("a") == {"bb"}
         assert seen("a", "b") == {"bb", "cc"}

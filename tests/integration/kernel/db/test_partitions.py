@@ -13,12 +13,12 @@ from services.kernel.db.partitions import (
     list_partitions,
     partition_bounds,
 )
-from services.kernel.db.schema import indicators
+from services.kernel.db.schema import observations
 from services.kernel.db.session import CopyTarget, UnitOfWork, copy_rows, unit_of_work
 from services.kernel.jobs import RecordingSender
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
-COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
+COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 pytestmark = pytest.mark.integration
 
 
@@ -33,8 +33,8 @@ def write_then_fail(
 
 
 def test_rolled_back_partition_is_made_again(database: Engine) -> None:
-    row = [(1, "load_rps", AT, 1.0, True)]
-    target = CopyTarget(indicators, COLUMNS)
+    row = [(1, "load_rps", AT, 1.0)]
+    target = CopyTarget(observations, COLUMNS)
     with pytest.raises(RuntimeError, match="stop"):
         write_then_fail(database, lambda work: copy_rows(work.connection, target, row))
     with unit_of_work(database) as work:
@@ -43,21 +43,21 @@ def test_rolled_back_partition_is_made_again(database: Engine) -> None:
 
 def test_retention_drops_only_what_has_wholly_expired(database: Engine) -> None:
     with unit_of_work(database) as work:
-        ensure_partitions(work.connection, "indicators", AT, AT + timedelta(days=21))
-        names = list_partitions(work.connection, "indicators")
-        _, end = partition_bounds("indicators", AT)
+        ensure_partitions(work.connection, "observations", AT, AT + timedelta(days=3))
+        names = list_partitions(work.connection, "observations")
+        _, end = partition_bounds("observations", AT)
         dropped = drop_expired(
-            work.connection, "indicators", end + timedelta(days=2), timedelta(days=2)
+            work.connection, "observations", end + timedelta(days=2), timedelta(days=2)
         )
         assert dropped == names[:1]
-        assert list_partitions(work.connection, "indicators") == names[1:]
+        assert list_partitions(work.connection, "observations") == names[1:]
 
 
 def test_many_writers_may_make_a_partition_at_once(database: Engine) -> None:
     def write(number: int) -> int:
         with unit_of_work(database) as work:
-            row = (number, "load_rps", AT, 1.0, True)
-            return copy_rows(work.connection, CopyTarget(indicators, COLUMNS), [row])
+            row = (number, "load_rps", AT, 1.0)
+            return copy_rows(work.connection, CopyTarget(observations, COLUMNS), [row])
 
     with ThreadPoolExecutor(8) as pool:
         assert list(pool.map(write, range(16))) == [1] * 16

@@ -140,7 +140,7 @@ def test_a_rotated_key_is_valid_for_the_grace_only(database: Engine) -> None:
     who = verifier.verify(new.token, after)
     assert (who.name, who.grants) == (
         "ci",
-        (RoleGrant("a", Role.OPERATOR), RoleGrant("b", Role.OPERATOR)),
+        (RoleGrant("a", Role.OPERATOR, "default"), RoleGrant("b", Role.OPERATOR, "default")),
     )
     assert who.expires_at == AT + timedelta(days=31)
     with database.begin() as connection:  # the grace never lengthens a life

@@ -14,6 +14,7 @@ from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import RecordingSender
 from tests.integration.operator.conftest import Bench
+from tests.integration.stored_indicators import store_indicators
 
 LEVELS = [0.1, 0.5, 0.9, 0.99]
 NONE: Mapping[str, float] = {}
@@ -67,7 +68,6 @@ class Chain:
             (workload, name, origin_at, 0.97 * value, True)
             for name, value in {"request_rate_rps": level, **further}.items()
         ]
-        names = ("workload_id", "indicator", "step_at", "value", "is_observed")
         with self.bench.engine.begin() as connection:
             copy_rows(connection, CopyTarget(schema.forecasts, columns), [row])
-            copy_rows(connection, CopyTarget(schema.indicators, names), seen)
+            store_indicators(connection, seen)

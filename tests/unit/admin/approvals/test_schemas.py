@@ -21,6 +21,7 @@ VERDICT: dict[str, Any] = {
 }
 ITEM: dict[str, Any] = {
     "id": 123,
+    "cluster": "default",
     "namespace": "prod",
     "workload": "llama-70b",
     "origin_at": AT,

@@ -22,6 +22,7 @@ GIVEN_UP: dict[str, Any] = {
     "price_usd_per_gpu_hour": 1.5,
 }
 BUDGET: dict[str, Any] = {
+    "cluster": "default",
     "gpu_type": "H100",
     "gpus": 64,
     "source": "GPUBudget/hopper",

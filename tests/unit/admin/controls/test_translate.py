@@ -19,6 +19,7 @@ LATER = NOW + timedelta(hours=1)
 ROW = cast(
     RowMapping,
     {
+        "cluster": "default",
         "namespace": "prod",
         "name": "llama",
         "spec_version": 3,

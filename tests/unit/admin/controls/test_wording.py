@@ -25,6 +25,7 @@ def policy(**overrides: Any) -> PolicyView:
         fallback_replicas=None,
     )
     return PolicyView(
+        cluster="default",
         namespace="prod",
         workload="llama",
         in_force=values,

@@ -66,7 +66,8 @@ def test_what_is_absent_is_left_out(record: dict[str, Any]) -> None:
 def test_the_decision_resource_has_the_counts(variants: list[dict[str, Any]] | None) -> None:
     at = datetime(2026, 1, 5, tzinfo=UTC)
     row: Any = {
-        "id": 1, "namespace": "demo", "name": "llama", "origin_at": at, "decided_at": at,
+        "id": 1, "cluster": "default",
+        "namespace": "demo", "name": "llama", "origin_at": at, "decided_at": at,
         "valid_until": at, "current_replicas": 2, "raw_replicas": 3, "desired_replicas": 3,
         "direction": "up", "reason": "scale_up_risk", "binding_constraint": "", "rung": "forecast",
         "risk_target": 0.01, "risk_estimated": None, "cost_delta_usd_per_h": 1.0,

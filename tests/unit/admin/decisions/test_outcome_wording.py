@@ -16,6 +16,7 @@ from services.admin.decisions.outcome_wording import (
 from services.admin.decisions.schemas import OutcomeView
 
 BELIEVED: dict[str, Any] = {
+    "cluster": "default",
     "namespace": "serving",
     "workload": "llama",
     "step_at": datetime(2026, 1, 6, 12, tzinfo=UTC),

@@ -19,7 +19,7 @@ from services.admin.decisions.schemas import (
 from tests.unit.admin.shapes import documented, nullable, optional, through
 
 AT = "2026-01-05T12:00:00Z"
-KEY = {"namespace": "prod", "workload": "llama"}
+KEY = {"cluster": "default", "namespace": "prod", "workload": "llama"}
 SUMMARY: dict[str, Any] = KEY | {
     "id": 7,
     "origin_at": AT,

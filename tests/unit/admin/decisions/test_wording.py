@@ -27,6 +27,7 @@ def detail(**explanation: Any) -> DecisionDetail:
     return DecisionDetail.model_validate(
         {
             "id": 1,
+            "cluster": "default",
             "namespace": "a",
             "workload": "b",
             "origin_at": AT,

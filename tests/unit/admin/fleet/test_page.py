@@ -24,6 +24,7 @@ def view(name: str, **changes: Any) -> WorkloadView:
         budget_remaining=budget,
     )
     blank: dict[str, Any] = {
+        "cluster": "default",
         "namespace": "prod",
         "name": name,
         "mode": "Auto",

@@ -71,6 +71,7 @@ LOAD: dict[str, Any] = {
     "counts": "arrives",
 }
 WORKLOAD: dict[str, Any] = {
+    "cluster": "default",
     "namespace": "prod",
     "name": "llama-70b",
     "mode": "Auto",

@@ -69,7 +69,7 @@ def test_the_key_goes_in_a_header_and_names_are_quoted(stranger: HTTPServer) -> 
         (200, b"<html>a proxy</html>", "must be the address of Harmony's admin API"),
         (502, b"Bad Gateway", "answered 502 without a JSON object"),
         (200, ["a", "list"], "must be the address of Harmony's admin API"),
-        (200, {"namespace": "serving"}, "must be of the same version"),
+        (200, {"cluster": "default", "namespace": "serving"}, "must be of the same version"),
         (500, {}, "/v1/workloads/serving/a%2Fb: HTTP 500"),
         (403, {"detail": "this needs the role viewer"}, "this needs the role viewer"),
     ],

@@ -15,7 +15,8 @@ from tests.unit.cli.kubectl.views import NOW, decision, shown
 def test_history_keeps_every_figure_at_80_columns() -> None:
     outcomes = [
         OutcomeView(
-            namespace="serving", workload="llama", step_at=NOW, decision_id=4711, demand=1.0,
+            cluster="default", namespace="serving", workload="llama",
+            step_at=NOW, decision_id=4711, demand=1.0,
             ready_mean=8.0, needed_replicas=9, violation_ratio=felt if felt else share,
             measured_ratio=felt, believed_ratio=share, sli_requests=None, sli_miss_low=None,
             sli_miss_high=None, is_final=True, shortage=None, gpu_hours=0.5, cost_usd=1.0,

@@ -36,7 +36,8 @@ def workload(name: str = "llama", current: int | None = 8, **changes: Any) -> Wo
     if current is not None:
         replicas = ReplicaView(observed_at=NOW, spec=current, ready=current, starting=0, pending=0)
     values: dict[str, Any] = {
-        "namespace": "serving", "name": name, "mode": "Approval", "is_active": True,
+        "cluster": "default", "namespace": "serving", "name": name, "mode": "Approval",
+        "is_active": True,
         "managed_by": "kubernetes",
         "is_paused": False, "gpu_type": "H100", "gpus_per_replica": 4, "min_replicas": 1,
         "max_replicas": 40, "price_usd_per_gpu_hour": 2.5, "step_s": 60,
@@ -52,7 +53,8 @@ def workload(name: str = "llama", current: int | None = 8, **changes: Any) -> Wo
 
 def decision(**changes: Any) -> DecisionDetail:
     values: dict[str, Any] = {
-        "id": 4711, "namespace": "serving", "workload": "llama", "origin_at": NOW,
+        "id": 4711, "cluster": "default", "namespace": "serving", "workload": "llama",
+        "origin_at": NOW,
         "decided_at": NOW, "valid_until": NOW + timedelta(minutes=3), "current_replicas": 8,
         "raw_replicas": 12, "desired_replicas": 10, "direction": "up", "reason": "scale_up_risk",
         "binding_constraint": "rate_limit", "rung": "forecast", "risk_target": 0.01,

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
 from decider import PRICES
-from services.decision.budgets.budgets import Ledger
+from services.decision.budgets.budgets import Ledger, note_decisions
 from services.decision.budgets.holdings import Holding
 
 
@@ -43,6 +46,22 @@ def ledger(budget: int | None) -> Ledger:
 )
 def test_the_price_is_the_least_at_which_the_fleet_fits(budget: int, price: float) -> None:
     assert ledger(budget).price("H100") == price
+
+
+@pytest.mark.parametrize(
+    ("mode", "current", "final", "held"),
+    [("Auto", 4, 7, 7), ("Auto", 4, 1, 4), ("Advisory", 4, 7, 4), ("Advisory", 4, 1, 4)],
+)
+def test_a_rise_holds_from_its_decision_on_and_a_fall_until_it_is_made(
+    mode: str, current: int, final: int, held: int
+) -> None:
+    """What follows must not be given what is there still, nor what is on its way."""
+    found = ledger(20)
+    member = SimpleNamespace(id=2, spec=SimpleNamespace(mode=mode))
+    decision = SimpleNamespace(current=current, final=final, budget_demand=())
+    made: Any = SimpleNamespace(member=member, whole=decision, counts=())
+    note_decisions(found, [made], datetime(2026, 1, 5, tzinfo=UTC))
+    assert found.holdings[2].held_replicas == held
 
 
 def test_without_a_readable_budget_there_is_no_price() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from forecaster import JointPaths
+from forecaster import JointPaths, window_offsets
 from forecaster.config import WindowConfig
 from services.forecasting.rows.further import (
     NOT_JOINT,
@@ -19,9 +19,7 @@ from services.forecasting.rows.further import (
 )
 from services.forecasting.rows.translate import (
     PATHS_TYPE,
-    SAMPLE,
     ForecastRow,
-    IndicatorKey,
     WorkloadRow,
     empty_series,
     pack_paths,
@@ -121,9 +119,12 @@ def test_loads_that_were_not_learned_together_are_told_of_the_model_only() -> No
 
 
 def test_a_load_that_was_never_seen_is_named_and_no_zero() -> None:
-    seen = np.array([(k, 100 + k) for k in range(-60, 1)], dtype=SAMPLE).tobytes()
-    samples = {IndicatorKey(1, name): seen for name in ("load_rps", NAMES[1])}
-    windows = to_windows([workload()], samples, 0, WINDOW)
+    names = [one.name for one in workload().spec.indicators]
+    offsets = window_offsets(WINDOW, workload().step_s)
+    values = np.full((1, offsets.size, len(names)), np.nan, dtype=np.float32)
+    for name in ("load_rps", NAMES[1]):
+        values[0, :, names.index(name)] = 100
+    windows = to_windows([workload()], values, 0, WINDOW)
     found = without_joint(row("seasonal", "short history"), windows, 0, NAMES)
     assert found.reason == (
         "short history; no observed output_tokens_per_s in the last 48 steps: "

@@ -1,18 +1,16 @@
-"""From packed samples to windows: nothing after the origin, schedules apart."""
+"""From stored steps to windows: nothing after the origin, schedules apart."""
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 
+from forecaster import window_offsets
 from forecaster.config import WindowConfig
-from services.forecasting.rows.translate import (
-    SAMPLE,
-    IndicatorKey,
-    WorkloadRow,
-    join_samples,
-    known_ahead_keys,
-    to_windows,
-)
+from services.forecasting.rows.translate import SAMPLE, WorkloadRow, pack_samples, to_windows
+from services.kernel.db.steps.blocks import SECOND_US
+from services.kernel.db.steps.reading import SeenSteps
 from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
 
 STEP_S = 600
@@ -32,34 +30,35 @@ def workload(number: int, *, has_schedule: bool = True) -> WorkloadRow:
     return WorkloadRow(number, "shop", f"w{number}", STEP_S, spec)
 
 
-def packed(first: int, last: int) -> bytes:
-    """Steps `first`..`last` from the origin; the value of a step is 100 + its offset."""
-    offsets = np.arange(first, last + 1)
-    return np.array([(k, 100 + k) for k in offsets], dtype=SAMPLE).tobytes()
+def values_at(n_workloads: int, n_indicators: int) -> np.ndarray:
+    """The value of a step is 100 + its offset, whatever it is of."""
+    steps = 100.0 + window_offsets(WINDOW, STEP_S)
+    return np.tile(steps[None, :, None], (n_workloads, 1, n_indicators)).astype(np.float32)
 
 
 def test_of_steps_to_come_only_schedules_are_read() -> None:
     rows = [workload(1), workload(2, has_schedule=False)]
-    samples = {
-        IndicatorKey(n, name): packed(-60, 10) for n in (1, 2) for name in ("load_rps", "campaign")
-    }
-    windows = to_windows(rows, samples, 0, WINDOW)
+    windows = to_windows(rows, values_at(2, 2), 0, WINDOW)
     assert windows.future_values[0, :, 1].tolist() == [101, 102, 103, 104]
     assert windows.future_observed.sum(axis=1).tolist() == [[0, 4], [0, 0]]
     assert windows.season_observed[:, 0, -2:].any(axis=(0, 1)).tolist() == [False, False]
     assert windows.values[:, -1].tolist() == [[100, 100], [100, 100]]
 
 
-def test_samples_of_before_and_after_the_origin_join() -> None:
-    assert known_ahead_keys([workload(1), workload(2, has_schedule=False)]) == [
-        IndicatorKey(1, "campaign")
+def test_a_load_below_zero_and_what_is_no_number_are_unobserved() -> None:
+    values = values_at(1, 2)
+    values[0, 5], values[0, 6], values[0, 7] = -1.0, np.nan, np.inf
+    observed = to_windows([workload(1)], values, 0, WINDOW).observed
+    assert observed[0, 4:9].tolist() == [
+        [True, True],
+        [False, True],
+        *[[False] * 2] * 2,
+        [True] * 2,
     ]
-    past = {IndicatorKey(1, "load_rps"): packed(-1, 0), IndicatorKey(1, "campaign"): packed(-1, 0)}
-    joined = join_samples(
-        past, {IndicatorKey(1, "campaign"): packed(1, 2), IndicatorKey(3, "campaign"): packed(1, 1)}
-    )
-    assert joined == {
-        IndicatorKey(1, "load_rps"): packed(-1, 0),
-        IndicatorKey(1, "campaign"): packed(-1, 2),
-        IndicatorKey(3, "campaign"): packed(1, 1),
-    }
+
+
+def test_a_step_off_the_grid_counts_as_the_one_nearest_to_it() -> None:
+    at_us = np.array([-91, -90, -60, 0, 29, 30]) * SECOND_US
+    steps = SeenSteps(at_us, np.arange(6, dtype=np.float32))
+    packed = pack_samples(steps, datetime(1970, 1, 1, tzinfo=UTC), 60)
+    assert np.frombuffer(packed, dtype=SAMPLE)["offset"].tolist() == [-2, -2, -1, 0, 0, 1]

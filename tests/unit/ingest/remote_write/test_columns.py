@@ -119,6 +119,17 @@ def test_the_limit_of_samples_is_the_same(n: int) -> None:
     assert (found is None) == (n > 200)
 
 
+@pytest.mark.parametrize("more", [0, 1])
+def test_the_limit_of_fields_is_the_same(more: int) -> None:
+    """Of 1,000 labels, in 50 series of a sample each, 1,100 fields."""
+    many = {f"label_{n}": "v" * 40 for n in range(20)}
+    content = series(many, [as_written(NOW_MS, 1.0)]) * 50
+    limits = RequestLimits(max_bytes=24 * (1100 - more), max_samples=100)
+    assert (read_columns(content, limits) is None) == bool(more)
+    small = RequestLimits(max_bytes=24 * (1100 - more), max_samples=10)
+    assert read_columns(content, small) is None
+
+
 def test_what_was_learned_is_bounded() -> None:
     rules = RemoteRules.model_validate(RULES)
     blocks = [bytes([n]) * 9_000_000 for n in range(4)]

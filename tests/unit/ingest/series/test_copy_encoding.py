@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import struct
 
-import numpy as np
-
 from services.ingest.series.copy_encoding import (
-    POSTGRES_EPOCH_US,
     SeriesKey,
-    StepRows,
-    encode_indicators,
     encode_observations,
     key_columns,
 )
 from services.ingest.series.samples import make_samples
+from services.kernel.db.steps.blocks import POSTGRES_EPOCH_US
 
 KEYS = [SeriesKey(7, "load_rps"), SeriesKey(8, "up")]
 
@@ -32,18 +28,6 @@ def test_observations() -> None:
     assert written == b"".join(
         head(4, KEYS[number], at_us) + struct.pack(">id", 8, value) for number, at_us, value in rows
     )
-
-
-def test_a_gap_is_a_null() -> None:
-    steps = StepRows(
-        np.array([0, 0]),
-        np.array([60, 120]),
-        np.array([1.5, np.nan], dtype=np.float32),
-        np.array([True, False]),
-    )
-    seen = head(5, KEYS[0], 60) + struct.pack(">i?if", 1, True, 4, 1.5)
-    gap = head(5, KEYS[0], 120) + struct.pack(">i?i", 1, False, -1)
-    assert b"".join(encode_indicators(KEYS, steps)) == seen + gap
 
 
 def test_keys_sort_by_workload_then_indicator() -> None:

@@ -45,16 +45,18 @@ def test_a_target_that_is_gone_holds_nothing() -> None:
 
 
 def test_a_target_that_cannot_be_read_holds_what_was_decided_last(monkeypatch: Any) -> None:
-    monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {})
+    monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {(1, ""): 3})
     unread = Targets({}, {KEY: unreadable("timed out")})
     assert use_of(unread, decision(desired=9)) == [TargetUse("H100", 2, 9, least=1)]
     assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 4, least=1)]
 
 
-def test_what_was_never_seen_nor_decided_on_may_be_as_large_as_it_may(monkeypatch: Any) -> None:
+def test_what_was_never_seen_may_be_as_large_as_it_may(monkeypatch: Any) -> None:
+    """A decision that was made without having seen it says nothing of what is there."""
     monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {})
     unread = Targets({}, {KEY: unreadable("timed out")})
     assert use_of(unread) == [TargetUse("H100", 2, 10, least=1)]
+    assert use_of(unread, decision(desired=2)) == [TargetUse("H100", 2, 10, least=1)]
 
 
 def test_a_target_that_cannot_be_read_holds_at_least_what_was_last_seen(monkeypatch: Any) -> None:

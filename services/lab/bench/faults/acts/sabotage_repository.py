@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 _FULL = "bench_disk_full"
-_WRITTEN = ("observations", "indicators", "forecasts", "decisions", "actions", "intents")
+_WRITTEN = ("observations", "indicator_steps", "forecasts", "decisions", "actions", "intents")
 GARBAGE_VERSION = "bench-garbage"
 _LOCK_ATTEMPTS = 20
 

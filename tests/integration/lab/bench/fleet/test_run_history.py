@@ -112,7 +112,9 @@ def costs(
 def empty(database: Engine) -> None:
     with database.begin() as connection:
         tables = "SELECT string_agg(quote_ident(tablename), ',') FROM pg_tables WHERE schemaname = "
-        names = connection.execute(text(f"{tables}current_schema() AND tablename !~ 'alembic'"))
+        names = connection.execute(
+            text(f"{tables}current_schema() AND tablename !~ 'alembic|clusters'")
+        )
         connection.execute(text("SET LOCAL session_replication_role = replica"))
         connection.execute(text(f"TRUNCATE {names.scalar_one()} RESTART IDENTITY CASCADE"))
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import DBAPIError
 
 from services.lab.bench.faults.acts import sabotage_repository as sabotage
 from tests.integration.decision.stored_rows import NOW, add_demand, add_workload
+from tests.integration.stored_indicators import store_indicators
 
 pytestmark = pytest.mark.integration
 
@@ -25,10 +26,7 @@ def test_a_full_disk_fails_writes_and_counts_them(database: Engine) -> None:
     sabotage.fill_disk(database)
     for _ in range(2):
         with pytest.raises(DBAPIError) as caught, database.begin() as connection:
-            connection.execute(
-                text("INSERT INTO indicators VALUES (:id, 'a', :at, 1, true)"),
-                {"id": workload, "at": NOW},
-            )
+            store_indicators(connection, [(workload, "a", NOW, 1.0, True)])
         assert isinstance(caught.value.orig, psycopg.errors.DiskFull)
     assert sabotage.count_full(database) == 2
     sabotage.free_disk(database)

@@ -1,0 +1,1 @@
+"""All cells, one for each cluster, side by side."""

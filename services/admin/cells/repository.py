@@ -1,0 +1,60 @@
+"""SQL of cells; the connection sees the rows of one cluster."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, text
+
+from services.kernel.db.parts import PARTS
+from services.kernel.domain import WorkloadSpec
+
+_DECIDED = """
+SELECT count(*) AS n_workloads,
+       count(*) FILTER (WHERE d.valid_until IS NULL OR d.valid_until <= :now) AS n_stale,
+       max(d.decided_at) AS decided_at, min(d.decided_at) AS oldest_decided_at
+FROM workloads w LEFT JOIN LATERAL (
+    SELECT decided_at, valid_until FROM decisions WHERE workload_id = w.id
+    ORDER BY origin_at DESC, id DESC LIMIT 1
+) d ON true
+WHERE w.is_active
+"""
+_USED = f"""
+SELECT k.gpu_type, count(DISTINCT w.id) AS n_workloads,
+       bool_or(r.spec_replicas IS NULL) AS is_unmeasured,
+       sum(k.gpus * CASE WHEN k.part IS NULL THEN r.spec_replicas
+                         ELSE (r.variants #>> ARRAY[k.part, 'spec'])::int END
+       )::bigint AS used_gpus
+FROM workloads w CROSS JOIN LATERAL (
+    SELECT COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type,
+           COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus) AS gpus, NULL AS part
+    WHERE jsonb_array_length({PARTS}) = 0
+    UNION ALL
+    SELECT COALESCE(v ->> 'gpu_type', :gpu_type),
+           COALESCE((v ->> 'gpus_per_replica')::int, :gpus), v ->> 'name'
+    FROM jsonb_array_elements({PARTS}) v
+) k
+LEFT JOIN LATERAL (
+    SELECT spec_replicas, variants FROM replica_states WHERE workload_id = w.id
+    ORDER BY observed_at DESC LIMIT 1
+) r ON true
+WHERE w.is_active GROUP BY k.gpu_type ORDER BY k.gpu_type
+"""  # noqa: S608  # fixed fragments with bound values
+
+
+def load_decided(connection: Connection, now: datetime) -> RowMapping:
+    """How many workloads there are, and how fresh their decisions are."""
+    return connection.execute(text(_DECIDED), {"now": now}).mappings().one()
+
+
+def load_parts(connection: Connection, cluster_id: int) -> dict[str, int]:
+    """Parts of totals over the cells, by GPU type."""
+    statement = text("SELECT gpu_type, gpus FROM cell_budgets WHERE cluster_id = :id")
+    return {row[0]: int(row[1]) for row in connection.execute(statement, {"id": cluster_id})}
+
+
+def load_used(connection: Connection) -> list[RowMapping]:
+    """GPUs that the targets ask for, by type."""
+    fields = WorkloadSpec.model_fields
+    values = {"gpu_type": fields["gpu_type"].default, "gpus": fields["gpus_per_replica"].default}
+    return list(connection.execute(text(_USED), values).mappings())
