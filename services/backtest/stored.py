@@ -18,7 +18,7 @@ from services.backtest import repository
 from services.backtest.run import Trained, train
 from services.backtest.study import run_study
 from services.kernel.clock import last_complete_step
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, known_spec
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.operation import Tell
 from services.simulator import HistoryRun
@@ -121,7 +121,7 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
     steps = sorted({int(row["step_s"]) for row in rows})
     if len(steps) > 1:
         raise Conflict(f"workloads with steps of {steps} s cannot share a backtest; choose some")
-    specs = [WorkloadSpec.model_validate(row["spec"]) for row in rows]
+    specs = [known_spec(row["spec"]) for row in rows]
     for row, spec in zip(rows, specs, strict=True):
         if spec.pools:
             raise Conflict(

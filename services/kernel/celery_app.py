@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import redis
 from celery import Celery
 from kombu.entity import Queue
+from kombu.exceptions import OperationalError as BrokerError
 
 from services.kernel import jobs, telemetry, tracing
+from services.kernel.broker_transport import use_wary_transport
 from services.kernel.jobs import Job
 from services.kernel.queued_jobs import QueuedJobs
 from services.kernel.settings import Settings, get_settings
@@ -61,6 +64,7 @@ def make_celery(settings: Settings, task_modules: Sequence[str] = ()) -> Celery:
     A task is acknowledged after it has run (`acks_late`), and given back if its worker dies, so a
     killed worker costs latency, never a row.
     """
+    use_wary_transport()
     app = Celery("harmony", broker=settings.redis_url, include=list(task_modules))
     app.conf.update(
         task_queues=[Queue(name) for name in jobs.QUEUES],  # type: ignore[no-untyped-call]  # kombu
@@ -96,7 +100,16 @@ class CelerySender:
 
         A shard's job that waits in its queue already is not sent again, and one that nobody has
         taken for some steps is dropped: a newer one has its work.
+
+        Raises:
+            kombu.exceptions.OperationalError: The broker is away, or takes nothing.
         """
+        try:
+            self._send(job)
+        except redis.RedisError as error:  # also what Celery does not take for a broken connection
+            raise BrokerError(str(error)) from error
+
+    def _send(self, job: Job) -> None:
         options: dict[str, object] = {}
         if "shard" in job.payload and "at" in job.payload:
             limit = "harmony_deferred_s" if job.is_deferred else "harmony_expires_s"
@@ -104,14 +117,19 @@ class CelerySender:
             if not QueuedJobs(self._app).add(job.name, job.payload, self._app.conf[limit]):
                 telemetry.jobs_not_sent_total.labels(job.name).inc()
                 return
-        self._app.send_task(
-            job.name,
-            kwargs=dict(job.payload),
-            queue=job.queue,
-            headers=tracing.to_headers(),
-            priority=DEFERRED if job.is_deferred else 0,
-            **options,
-        )
+        try:
+            self._app.send_task(
+                job.name,
+                kwargs=dict(job.payload),
+                queue=job.queue,
+                headers=tracing.to_headers(),
+                priority=DEFERRED if job.is_deferred else 0,
+                **options,
+            )
+        except Exception:
+            if options:  # it does not wait
+                QueuedJobs(self._app).remove(job.name, job.payload)
+            raise
 
 
 @lru_cache(maxsize=1)

@@ -14,7 +14,11 @@ from functools import lru_cache
 import redis
 from celery import Celery
 
+from services.kernel.jobs import INGEST_PULL, INGEST_RESAMPLE
+
 _PREFIX = "harmony:queued:"
+_OF_NOW = (INGEST_PULL, INGEST_RESAMPLE)
+"""Jobs that look at the clock when they run: a second one has nothing left to do."""
 
 
 @lru_cache(maxsize=4)
@@ -43,7 +47,7 @@ class QueuedJobs:
 
 
 def _key(name: str, payload: Mapping[str, object]) -> str:
-    """One for each shard and origin; of those that wait for their turn one for each shard."""
-    if payload.get("is_rest"):
+    """One for each shard and origin; one for each shard of what does all that is due by then."""
+    if payload.get("is_rest") or name in _OF_NOW:
         payload = {key: value for key, value in payload.items() if key != "at"}
     return f"{_PREFIX}{name}:{json.dumps(payload, sort_keys=True)}"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any, ParamSpec
 
+import redis
 from celery import current_task, shared_task
 from opentelemetry.context import Context
 from structlog.contextvars import bound_contextvars
@@ -59,7 +60,10 @@ def _take(job: str, payload: Mapping[str, object]) -> None:
     """Note that the job of a shard waits no longer, where it came from a queue."""
     request = getattr(current_task, "request", None)
     if "shard" in payload and request is not None and not request.called_directly:
-        QueuedJobs(current_task.app).remove(job, payload)
+        try:
+            QueuedJobs(current_task.app).remove(job, payload)
+        except redis.RedisError as error:  # the job can be done all the same, and its key expires
+            telemetry.get_logger("worker").warning("job_not_noted", job=job, error=str(error))
 
 
 def _sender_span() -> Context:

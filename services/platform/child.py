@@ -30,6 +30,7 @@ class ProcessSpec:
         port_by: Variable, or option with its dashes, that gives it a port: started again, it
             listens where it did before, so that those who know its address find it.
         probe: Tells from its process id whether it is ready, where it does not say so itself.
+        is_stuck: Tells from its process id whether it lives and will never work again.
         endings: Signals that end it: each gets a while, then it is killed. The kernel sends the
             first when this process is killed.
         is_server: A database or broker: the others start after it, and end before it.
@@ -44,6 +45,7 @@ class ProcessSpec:
     start_timeout_s: float = 60.0
     port_by: str = ""
     probe: Callable[[int], bool] | None = None
+    is_stuck: Callable[[int], bool] | None = None
     endings: Sequence[signal.Signals] = (signal.SIGTERM,)
     is_server: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)

@@ -8,7 +8,9 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,8 @@ from services.platform.child import Child, kill_session
 SCRATCH_PREFIX = "harmony-"
 """Begins the name of every temporary folder."""
 _LEFTOVER_TIMEOUT_S = 5.0
+_REMOVAL_S = 1.0
+"""A thousand files of an unfinished database take several seconds on a busy machine."""
 _SAME_START_S = 2.0  # a recycled process id has a start of its own
 
 
@@ -79,12 +83,30 @@ class FolderClaim:
         part.replace(self._record)
 
     def release(self) -> None:
-        """Give it back; all processes have ended."""
-        for folder in self._folders:
-            shutil.rmtree(folder, ignore_errors=True)
+        """Give it back; all processes have ended.
+
+        Whoever ends waits for this: what cannot be removed in time is left to the next holder.
+        """
+        deadline = time.monotonic() + _REMOVAL_S
+        self._folders = [folder for folder in self._folders if not _remove(folder, deadline)]
+        if self._folders:
+            self.note([])
+        else:
+            self._record.unlink(missing_ok=True)
         self._folders.clear()
-        self._record.unlink(missing_ok=True)
         self._lock.close()
+
+
+def _remove(folder: Path, deadline: float) -> bool:
+    """Remove a folder; false: there was no time for all of it."""
+    for parent, _, files in os.walk(folder, topdown=False):
+        for name in files:
+            if time.monotonic() > deadline:
+                return False
+            with suppress(OSError):
+                Path(parent, name).unlink()
+    shutil.rmtree(folder, ignore_errors=True)  # empty folders
+    return True
 
 
 def end_leftover(process: psutil.Process, word: signal.Signals) -> None:

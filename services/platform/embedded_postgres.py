@@ -141,6 +141,7 @@ def start_postgres(supervisor: Supervisor, home: Path) -> str:
         "postgres",
         argv,
         probe=partial(_is_ready, data / "postmaster.pid"),
+        is_stuck=_is_stuck,
         # Fast shutdown (clients are dropped), then the immediate one: the data stay usable.
         endings=(signal.SIGINT, signal.SIGQUIT),
         is_server=True,
@@ -165,7 +166,16 @@ def _initialise(
     unfinished = folder / "postgres"
     argv = [str(install / "bin" / "initdb"), "--auth=trust", "--encoding=UTF8", "--no-locale"]
     argv += ["--username=postgres", f"--pgdata={unfinished}"]
-    supervisor.run(ProcessSpec("initdb", argv, is_server=True, options=_popen_options(owner)))
+    spec = ProcessSpec(
+        "initdb",
+        argv,
+        endings=(
+            signal.SIGKILL,
+        ),  # it would wait for what it runs, and what it made is thrown away
+        is_server=True,
+        options=_popen_options(owner),
+    )
+    supervisor.run(spec)
     unfinished.rename(data)
 
 
@@ -191,6 +201,20 @@ def _end_stale_server(data: Path) -> None:
             "HARMONY_HOME to another folder"
         )
     end_leftover(server, signal.SIGINT)
+
+
+def _is_stuck(pid: int) -> bool:
+    """Check whether a server neither works nor recovers.
+
+    One whose recovery found the disk full may go on without the process that recovers, and refuse
+    everybody for ever (seen with 18.4). One that works has a writer of its log of changes.
+    """
+    try:
+        family = psutil.Process(pid).children()
+        titles = [" ".join(process.cmdline()) for process in family]
+    except psutil.NoSuchProcess:
+        return False
+    return not any("walwriter" in title or "startup" in title for title in titles)
 
 
 def _is_ready(pid_file: Path, pid: int) -> bool:

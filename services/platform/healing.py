@@ -10,6 +10,9 @@ from services.platform.child import Child
 from services.platform.processes import Supervisor
 from services.platform.restarts import N_SOON, WINDOW_S, EndHistory
 
+_LOOK_S = 2.0
+_STUCK_S = 10.0
+"""A process that is stuck for so long is killed; one that ends in order may look like it."""
 _SETTLED_S = 2.0
 """A process that does not say when it is ready is back once it has lived for so long."""
 
@@ -37,9 +40,14 @@ class Healer:
         self._due: dict[str, float] = {}
         self._away_since: dict[str, float] = {}
         self._started: dict[str, float] = {}
+        self._stuck_since: dict[str, float] = {}
+        self._next_look = 0.0
 
     def step(self) -> None:
         """Look at every process once; servers come first, and the others wait for them."""
+        is_look = self._monotonic() >= self._next_look
+        if is_look:
+            self._next_look = self._monotonic() + _LOOK_S
         for child in self._supervisor.children():
             now = self._monotonic()
             if child.spec.name in self._due:
@@ -48,6 +56,9 @@ class Healer:
             elif not child.is_alive():
                 child.kill()  # what it has started must not live beside what it starts next
                 self._on_end(child, child.ending(), now)
+            elif is_look and self._is_stuck(child, now):
+                child.kill()
+                self._on_end(child, f"was stuck for {_STUCK_S:g} s", now)
             elif child.spec.name in self._away_since:
                 self._await(child, now)
 
@@ -62,6 +73,13 @@ class Healer:
             for other in self._supervisor.children()
         )
 
+    def _is_stuck(self, child: Child, now: float) -> bool:
+        """Check whether it has been stuck at each look for a while."""
+        if child.spec.is_stuck is None or not child.spec.is_stuck(child.pid):
+            self._stuck_since.pop(child.spec.name, None)
+            return False
+        return now - self._stuck_since.setdefault(child.spec.name, now) >= _STUCK_S
+
     def _start(self, child: Child, now: float) -> None:
         try:
             self._supervisor.start_again(child)
@@ -71,6 +89,7 @@ class Healer:
             self._on_end(child, f"could not be started: {error}", now)
         else:
             del self._due[child.spec.name]
+            self._stuck_since.pop(child.spec.name, None)
             self._started[child.spec.name] = now
 
     def _on_end(self, child: Child, how: str, now: float) -> None:

@@ -80,7 +80,10 @@ def check_port_free(host: str, port: int, flag: str) -> None:
 
 @contextmanager
 def platform_servers(
-    settings: Settings, name: str, prepare: Callable[[Engine], None] | None = None
+    settings: Settings,
+    name: str,
+    prepare: Callable[[Engine], None] | None = None,
+    schema: Callable[[Engine], object] = migrate,
 ) -> Iterator[Platform]:
     """Servers started and migrated, no service yet.
 
@@ -88,6 +91,7 @@ def platform_servers(
         settings: Settings; empty URLs mean the embedded servers.
         name: Name of the data folder.
         prepare: Called with the database before it is migrated.
+        schema: What migrates it.
 
     Raises:
         Unavailable: A server cannot be reached or started.
@@ -112,7 +116,7 @@ def platform_servers(
             check_reachable(engine)
             if prepare is not None:
                 prepare(engine)
-            migrate(engine)
+            schema(engine)
             yield Platform(filled, supervisor, folder, token_file)
         finally:
             engine.dispose()

@@ -7,6 +7,7 @@ is ended by the next process that uses the folder.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -165,6 +166,9 @@ class Supervisor(AbstractContextManager["Supervisor"]):
 
 def _end_all(children: Sequence[Child]) -> None:
     """Send each its endings, one after the other; what outlives them is killed."""
+    for child in children:
+        if child.spec.endings[0] == signal.SIGKILL and child.is_alive():
+            child.kill()  # with what it has started
     timeout_s = _ENDING_TIMEOUT_S
     for words in zip_longest(*(child.spec.endings for child in children)):
         for child, word in zip(children, words, strict=True):

@@ -16,7 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.kernel import telemetry
 from services.kernel.clock import Clock
 from services.kernel.db.session import unit_of_work
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, known_spec
 from services.kernel.errors import Conflict, NotFound, Unavailable
 from services.kernel.settings import Settings
 from services.scaler import repository
@@ -66,7 +66,7 @@ def not_found(key: Key) -> NotFound:
 
 def _to_spec(key: Key, stored: Mapping[str, Any]) -> WorkloadSpec:
     try:
-        return WorkloadSpec.model_validate(stored)
+        return known_spec(stored)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])

@@ -77,10 +77,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # the kernel
     "services.kernel": (
         "celery_app security tracing_otel",
-        "operation settings",
+        "broker_transport operation settings",
         "db http secret_files task workload_series",
-        "listening",
-        "clock domain errors jobs queued_jobs telemetry tracing",
+        "listening queued_jobs",
+        "clock domain errors jobs server_errors telemetry tracing",
     ),
     "services.kernel.db": (
         "steps turns workload_errors",
@@ -296,7 +296,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "bounds rig",
         "outside",
         "schedule",
-        "fleet kinds laboratory_client proxy",
+        "disk fleet kinds laboratory_client old_code proxy",
     ),
     "services.lab.bench.faults.acts": ROOM,
     "services.lab.bench.faults.outside": ROOM,

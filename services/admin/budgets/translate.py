@@ -60,7 +60,7 @@ def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetVi
 
 def to_given_up(row: RowMapping) -> GivenUpView:
     """Replicas that one workload gave up."""
-    sla = SlaSpec.model_validate(row["sla"] or {})
+    sla = SlaSpec.model_validate(row["sla"] or {}, extra="ignore")
     return GivenUpView(
         decision_id=row["decision_id"],
         decided_at=row["decided_at"],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 from functools import lru_cache
 
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, known_spec
 
 
 def finite(value: float | None, digits: int = 7) -> float | None:
@@ -21,4 +22,4 @@ def finite(value: float | None, digits: int = 7) -> float | None:
 @lru_cache(maxsize=2048)
 def spec_of(text: str) -> WorkloadSpec:
     """A workload's spec from its JSON as stored; parsed once, as it seldom changes."""
-    return WorkloadSpec.model_validate_json(text)
+    return known_spec(json.loads(text))

@@ -20,6 +20,10 @@ def bench_faults(  # noqa: PLR0913 - one option each
     faults: Annotated[int, typer.Option(min=1, help="How many faults.")] = 40,
     workloads: Annotated[int, typer.Option(min=3, max=200, help="Size of the fleet.")] = 24,
     step: Annotated[int, typer.Option(min=2, max=60, help="Length of a step in seconds.")] = 5,
+    old: Annotated[
+        str | None,
+        typer.Option(help="Code that an upgrade begins with: a folder, or a revision in git."),
+    ] = None,
     logs: Annotated[
         Path | None, typer.Option(help="Leave the processes' logs in this folder.")
     ] = None,
@@ -41,7 +45,7 @@ def bench_faults(  # noqa: PLR0913 - one option each
     if json_file is not None and json_file.is_dir():
         raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
     length = minutes if minutes is not None else faults * SECONDS_PER_FAULT / 60.0
-    options = FaultOptions(seed, length, faults, workloads, step)
+    options = FaultOptions(seed, length, faults, workloads, step, old)
     with console.status("starting") as status:
         document = run_faults(options, get_settings(), status.update, _say, logs)
     table = rows(document)

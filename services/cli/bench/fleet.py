@@ -2,50 +2,140 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from typing import Annotated
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_table, write_json
-from services.cli.study_commands import JsonFile
+from services.cli.output import console, print_rows, write_json
+from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from services.lab.bench.fleet.run import CycleOptions
 
-def bench_fleet(
-    workloads: Annotated[int, typer.Option(min=1, help="Workloads.")] = 1000,
-    history_days: Annotated[int, typer.Option(min=1, help="Days that are stored already.")] = 1,
-    cycles: Annotated[int, typer.Option(min=1, help="Steps to measure.")] = 5,
-    step: Annotated[int, typer.Option(min=1, help="Length of a step in seconds.")] = 60,
+
+Size = Annotated[int, typer.Option(min=1, help="Workloads.")]
+Days = Annotated[int, typer.Option(min=1, help="Days that are stored already.")]
+Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
+Cycles = Annotated[int, typer.Option(min=1, help="Steps to measure.")]
+Step = Annotated[int, typer.Option(min=1, help="Length of a step in seconds.")]
+SizeCurve = Annotated[str, typer.Option(help="Sizes of the fleet for a curve: 100,300,1000.")]
+DayCurve = Annotated[str, typer.Option(help="Days of history for a curve: 1,7,28.")]
+Overload = Annotated[
+    float, typer.Option(min=0, help="Then let steps come so many times faster than they fit.")
+]
+Killing = Annotated[
+    bool, typer.Option("--kill", help="Kill all workers in the midst of the overload.")
+]
+Planned = Annotated[int, typer.Option(min=0, help="Reckon what so many workloads take.")]
+Source = Annotated[
+    Path | None, typer.Option("--from", help="Show the figures of this file; measure nothing.")
+]
+
+
+def bench_fleet(  # noqa: PLR0913 - one option each
+    workloads: Size = 1000,
+    history_days: Days = 1,
+    workers: Workers = 2,
+    cycles: Cycles = 5,
+    step: Step = 60,
+    sweep: SizeCurve = "",
+    days: DayCurve = "",
+    overload: Overload = 0.0,
+    is_killing: Killing = False,
+    plan: Planned = 0,
+    from_file: Source = None,
+    seed: Seed = 7,
+    is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the curves to this PNG.")] = None,
 ) -> None:
-    """Run whole cycles over a stored history on a database of its own, and measure their CPU time.
+    """Run whole cycles over a stored history through real workers, and measure what they cost.
 
-    Stages run one after the other in this process; CPU seconds are those of Python and of the
-    database together. 200 workloads with a day of 300 s steps take about a minute.
+    Servers, push API and workers are processes of their own; CPU seconds are theirs alone. 200
+    workloads with a day of 300 s steps take about a minute. A curve goes on where its --json file
+    ends. docs/scale.md explains the figures.
     """
-    from services.kernel.db.migrations import migrate
-    from services.kernel.db.session import make_engine
-    from services.kernel.settings import get_settings
-    from services.lab.bench.fleet.run import CycleOptions, run_fleet
-    from services.platform.embedded_servers import data_folder, embedded_servers
+    from services.lab.bench.fleet.points import Curves, load_points
+    from services.lab.bench.fleet.run import CycleOptions
 
     if json_file is not None and json_file.is_dir():
         raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
-    options = CycleOptions(workloads, history_days, cycles, step)
-    given = get_settings().model_copy(update={"database_url": "", "redis_url": ""})
-    name = f"bench-fleet-{os.getpid()}"
+    if is_killing and not overload:
+        raise InvalidInput("--kill: goes with --overload; give a factor, such as --overload 2")
+    options = CycleOptions(
+        n_workloads=workloads,
+        n_days=history_days,
+        n_workers=workers,
+        n_cycles=cycles,
+        step_s=step,
+        overload=overload,
+        is_killing=is_killing,
+        seed=seed,
+    )
+    curves = Curves(options, _numbers("--sweep", sweep), _numbers("--days", days))
+    if from_file is not None:
+        points = load_points(from_file)
+    elif curves.points():
+        points = _measure_curves(curves, json_file)
+    else:
+        document = _measure(options)
+        write_json(json_file, document)
+        points = [document]
+    _show(points, plan, is_markdown)
+    if plot is not None:
+        from services.lab.bench.fleet.plot import plot_curves
+
+        plot_curves(points, plot)
+
+
+def _numbers(flag: str, given: str) -> tuple[int, ...]:
     try:
-        with console.status("starting") as status, embedded_servers(given, name) as urls:
-            settings = given.model_copy(update={"database_url": urls.database_url})
-            migrate(make_engine(settings.database_url))
-            document = run_fleet(options, settings, status.update)
-    finally:
-        shutil.rmtree(data_folder(given, name), ignore_errors=True)
-    stages = document["cpu_s_per_1000"]
-    rows = [{"stage": stage, "CPU-s per 1,000": round(value, 3)} for stage, value in stages.items()]
-    total = {"stage": "all", "CPU-s per 1,000": round(sum(stages.values()), 3)}
-    title = f"a cycle of {workloads} workloads on {history_days} days of {step} s steps"
-    print_table(title, [*rows, total])
-    write_json(json_file, document)
+        found = tuple(int(word) for word in given.split(",")) if given else ()
+    except ValueError as error:
+        raise InvalidInput(f"{flag}={given}: must be whole numbers such as 100,300,1000") from error
+    if any(number < 1 for number in found):
+        raise InvalidInput(f"{flag}={given}: must be numbers of at least 1")
+    return found
+
+
+def _measure(options: CycleOptions) -> dict[str, Any]:
+    from services.kernel.settings import get_settings
+    from services.lab.bench.fleet.run import run_fleet
+
+    what = f"{options.n_workloads} workloads, {options.n_days} days"
+    with console.status(what) as status:
+        return run_fleet(options, get_settings(), lambda line: status.update(f"{what}: {line}"))
+
+
+def _measure_curves(curves: Any, json_file: Path | None) -> list[dict[str, Any]]:
+    from services.lab.bench.fleet.points import measure_points
+
+    is_file = json_file is not None and str(json_file) != "-"
+    document = measure_points(curves, json_file if is_file else None, _measure)
+    if not is_file:
+        write_json(json_file, document)
+    return list(document["points"])
+
+
+def _show(points: Sequence[Mapping[str, Any]], n_planned: int, is_markdown: bool) -> None:
+    """Tables of what was measured, and of what follows from it."""
+    from datetime import timedelta
+
+    from services.ingest.retention import retention
+    from services.kernel.settings import get_settings
+    from services.lab.bench.fleet import report
+    from services.lab.bench.fleet.points import largest
+
+    kept = {name: span / timedelta(days=1) for name, span in retention(get_settings()).items()}
+    shown = largest(points)
+    size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
+    for name, rows in report.sections(points, n_planned, kept).items():
+        print_rows(name if name in ("cycles", "assumed") else f"{name}, {size}", rows, is_markdown)
+    for point in points:
+        if "overload" in point:
+            print_rows("overload", report.overload_rows(point["overload"]), is_markdown)
+            for line in report.overload_lines(point["overload"]):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -39,7 +39,7 @@ from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import known_spec
 
 SINCE = timedelta(days=14)
 MAX_WORKLOADS = 24
@@ -113,7 +113,7 @@ def _load(
     found = [
         ShardMember(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
         for r in repository.load_learning_workloads(connection)
-        for spec in (WorkloadSpec.model_validate(r["spec"]),)
+        for spec in (known_spec(r["spec"]),)
     ]
     members = [member for member in found if member.spec.gpu_type not in but_types]
     if not members:

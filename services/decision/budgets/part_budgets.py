@@ -16,7 +16,7 @@ from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.decision.rows.variants import desired_counts
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import known_spec
 from services.kernel.settings import Settings
 
 PartHoldings = dict[tuple[int, str], Holding]
@@ -36,7 +36,7 @@ def part_holdings(
 
     As for a workload of one target: its target or, where more, what was granted to it last.
     """
-    parts = WorkloadSpec.model_validate(row["spec"]).parts
+    parts = known_spec(row["spec"]).parts
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
     is_in_force = bool(desired) and row["valid_until"] > now and row["mode"] != "Advisory"

@@ -37,7 +37,7 @@ from services.decision.rows.variants import (
 )
 from services.decision.rows.waiting import RequestQueue
 from services.kernel.db.clusters import FIRST
-from services.kernel.domain import WorkloadSpec, read_spec
+from services.kernel.domain import WorkloadSpec, known_spec, read_spec
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class ShardMember:
 def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row; its spec as text is checked once, as a mapping each time."""
     stored = row["spec"]
-    spec = read_spec(stored) if isinstance(stored, str) else WorkloadSpec.model_validate(stored)
+    spec = read_spec(stored) if isinstance(stored, str) else known_spec(stored)
     cluster_id = int(row.get("cluster_id", FIRST))
     return ShardMember(
         int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec, cluster_id

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from services.ingest.series.plausible import largest_loads
 from services.ingest.series.samples import LARGEST_VALUE, allows_negative
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import known_spec
 from services.kernel.domain.objective import ObjectiveSpec, SliSeriesSpec, series_names
 
 
@@ -138,7 +138,7 @@ class WorkloadCatalog:
 
 def to_workload_ref(row: WorkloadColumns, raw_spec: object) -> WorkloadRef:
     """The workload of `row` with this spec."""
-    spec = WorkloadSpec.model_validate(raw_spec)
+    spec = known_spec(raw_spec)
     largest = largest_loads(spec)
     indicators = {
         indicator.name: IndicatorRef(

@@ -6,17 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import psycopg
-from sqlalchemy.exc import DBAPIError
-
 from services.kernel.db.session import UnitOfWork
 from services.kernel.errors import Unavailable
+from services.kernel.server_errors import is_of_the_server
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-_OF_THE_PLATFORM = (psycopg.OperationalError, psycopg.InterfaceError, Unavailable, MemoryError)
-"""Not of any item: a server that is gone, a lock that was not granted, no memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,5 @@ def in_parts(
 
 
 def _is_of_the_platform(error: Exception) -> bool:
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    if isinstance(cause, psycopg.errors.ProgramLimitExceeded):
-        return False  # a value too large for what is made of it
-    return isinstance(cause, _OF_THE_PLATFORM)
+    """A server that is gone or read only, a lock that was not granted, no memory."""
+    return isinstance(error, (Unavailable, MemoryError)) or is_of_the_server(error)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from services.kernel.db.schema import PARTITIONED
 
@@ -49,6 +49,12 @@ def ensure_partitions(
                 known.add(name)  # committed by someone earlier, so it stays even on rollback
         start = end
     return made
+
+
+def forget_partitions(engine: Engine) -> None:
+    """Look again which partitions there are, when one is needed next."""
+    for table in PARTITIONED:
+        _known.pop(f"{engine.url}/{table}", None)
 
 
 def _attach(connection: Connection, table: str, start: datetime, end: datetime) -> bool:

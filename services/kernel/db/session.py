@@ -21,10 +21,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 
 from services.kernel.db.clusters import narrow_session
-from services.kernel.db.partitions import ensure_partitions
+from services.kernel.db.partitions import ensure_partitions, forget_partitions
 from services.kernel.db.schema import PARTITIONED
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.jobs import Job, JobSender
+from services.kernel.server_errors import is_partition_missing
 
 _MOST_CONNECTIONS = 10
 _JSONB = postgres.types["jsonb"].oid
@@ -156,9 +157,14 @@ def unit_of_work(engine: Engine, sender: JobSender | None = None) -> Iterator[Un
 
     A process that dies between commit and send costs latency only: the sweeps send again.
     """
-    with engine.begin() as connection:
-        work = UnitOfWork(connection)
-        yield work
+    try:
+        with engine.begin() as connection:
+            work = UnitOfWork(connection)
+            yield work
+    except Exception as error:
+        if is_partition_missing(error):  # somebody has dropped it: the next transaction looks again
+            forget_partitions(engine)
+        raise
     if sender is not None:
         for job in work.jobs:
             sender.send(job)

@@ -3,7 +3,9 @@
 A stage is asked for each shard at each origin. A run that comes late does the newest origin
 instead of its own, so what waits can never be more than one origin of each shard. While any shard
 is behind, a run does the urgent workloads only (gold: priority 200 and more) and leaves the rest to
-a job that comes when nothing else waits. What was passed over is recorded with its reason.
+a job that comes when nothing else waits. Where the urgent ones alone take all there is, that would
+be never: a shard whose others have waited for some steps is done in full once. What was passed over
+is recorded with its reason.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ IS_URGENT = (
 """Condition on the row `w` of `workloads`."""
 FORECAST, DECIDE = "forecast", "decide"
 _KEPT_STEPS = 12
+LONGEST_WAIT_STEPS = 6
+"""After so many steps without the others a run does the whole shard."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +72,15 @@ def note_asked(connection: Connection, stage: str, shard: int, origin_at: dateti
 def take_turn(connection: Connection, asked: Asked) -> Turn:
     """Find what a run is to do, by what was asked for since and by who is behind."""
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
-    newest = connection.execute(
-        text("SELECT asked_at FROM shard_turns WHERE stage = :stage AND shard = :shard"), given
-    ).scalar()
+    own = connection.execute(
+        text(
+            "SELECT asked_at, urgent_at, COALESCE(rest_at, '-infinity') < GREATEST(asked_at, :at) "
+            "- :longest * CAST(:step AS interval) AS is_overdue FROM shard_turns "
+            "WHERE stage = :stage AND shard = :shard"
+        ),
+        given | {"longest": LONGEST_WAIT_STEPS},
+    ).first()
+    newest = own.asked_at if own is not None else None
     # an origin of long ago is asked for by hand, and done as asked
     is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
         _KEPT_STEPS * asked.step
@@ -84,7 +94,9 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
         ),
         given,
     ).scalar_one()
-    return Turn(origin_at, is_late, is_late or bool(is_behind))
+    # the others of a shard whose urgent ones were never done have not waited for them yet
+    is_overdue = own is not None and own.urgent_at is not None and own.is_overdue
+    return Turn(origin_at, is_late, (is_late or bool(is_behind)) and not is_overdue)
 
 
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:

@@ -11,7 +11,7 @@ from services.kernel.domain.promise import (
     ViolationSource,
     promise_figures,
 )
-from services.kernel.domain.stored_spec import read_spec
+from services.kernel.domain.stored_spec import known_spec, read_spec
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -47,6 +47,7 @@ __all__ = [
     "ViolationSource",
     "WorkloadSpec",
     "class_priority",
+    "known_spec",
     "part_spec",
     "part_specs",
     "promise_figures",

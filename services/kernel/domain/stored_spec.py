@@ -18,4 +18,13 @@ def read_spec(stored: str) -> WorkloadSpec:
 
     The text itself is the key: whatever changes a spec changes it, in whichever database it stands.
     """
-    return WorkloadSpec.model_validate(orjson.loads(stored))
+    return known_spec(orjson.loads(stored))
+
+
+def known_spec(stored: object) -> WorkloadSpec:
+    """A spec from the JSON of its row, as far as this release knows it.
+
+    Who writes a row is of a later release while an upgrade is under way, or after one was taken
+    back: fields that this release does not know are left out, with what they ask for.
+    """
+    return WorkloadSpec.model_validate(stored, extra="ignore")

@@ -36,6 +36,7 @@ from services.kernel.errors import (
     Unavailable,
 )
 from services.kernel.http.tracing import TraceRequests
+from services.kernel.server_errors import is_of_the_server
 
 _PROBLEM = "application/problem+json"
 _SOON = {"Retry-After": "1"}
@@ -240,9 +241,8 @@ def _install_errors(app: FastAPI) -> None:
         return problem(500, "internal_error", said)
 
     # from SQLAlchemy, and from the driver itself, which writes by COPY
-    for source in (sqlalchemy.exc, psycopg):
-        app.add_exception_handler(source.OperationalError, on_database)
-        app.add_exception_handler(source.InterfaceError, on_database)
+    for source in (sqlalchemy.exc.DBAPIError, psycopg.Error):
+        app.add_exception_handler(source, on_database)
 
     @app.exception_handler(PoolTimeout)
     async def on_busy(request: Request, error: PoolTimeout) -> Response:
@@ -251,13 +251,22 @@ def _install_errors(app: FastAPI) -> None:
 
 
 async def on_database(request: Request, error: Exception) -> Response:
-    """The answer where the database fails, and not the request: nothing of it was stored."""
+    """The answer where the database fails, and not the request: nothing of it was stored.
+
+    Raises:
+        Exception: It is the request's, or a fault of ours.
+    """
+    if not is_of_the_server(error):
+        raise error
     cause = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(cause, psycopg.errors.DiskFull):
         structlog.get_logger().error("database_disk_full", error=str(cause))
         return unavailable("the database's disk is full; try again once there is room", 30)
-    structlog.get_logger().error("database_unreachable", error=str(cause))
-    return unavailable("the database cannot be reached; try again shortly")
+    if isinstance(cause, psycopg.OperationalError | psycopg.InterfaceError):
+        structlog.get_logger().error("database_unreachable", error=str(cause))
+        return unavailable("the database cannot be reached; try again shortly")
+    structlog.get_logger().error("database_unusable", error=str(cause))
+    return unavailable("the database cannot be written to as it is; try again shortly", 5)
 
 
 def unavailable(detail: str, retry_after_s: int = 1) -> Response:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.kernel.domain import WorkloadSpec, part_specs
+from services.kernel.domain import WorkloadSpec, known_spec, part_specs
 from services.kernel.domain.schedules import bounds_at
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.gpu_room import TargetUse
@@ -163,9 +163,7 @@ def _last_good_specs(
     if not bad:
         return {}
     stored = repository.load_specs(connection, list(bad.values()))
-    return {
-        key: WorkloadSpec.model_validate(stored[id_]) for key, id_ in bad.items() if id_ in stored
-    }
+    return {key: known_spec(stored[id_]) for key, id_ in bad.items() if id_ in stored}
 
 
 def _use(deps: OperatorDeps, view: View, member: Autoscaler, unread: int) -> TargetUse:

@@ -187,7 +187,16 @@ def test_a_full_disk_is_503_and_nothing_is_half_written(
     assert request(app, "POST", PATH, json=ONE).json()["accepted"] == 1
 
 
-@pytest.mark.parametrize("error", [psycopg.errors.DiskFull, psycopg.OperationalError("gone")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.errors.DiskFull,
+        psycopg.OperationalError("gone"),
+        psycopg.errors.ReadOnlySqlTransaction,
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.CheckViolation("no partition of relation found for row"),
+    ],
+)
 def test_the_drivers_own_error_is_503_too(
     app: FastAPI, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:

@@ -7,9 +7,18 @@ from datetime import UTC, datetime
 import pytest
 import redis
 from celery import Celery
+from kombu.exceptions import OperationalError
 
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_SHARD, FORECAST_SCORE, FORECAST_SHARD, Job, shard_job
+from services.kernel.jobs import (
+    DECIDE_SHARD,
+    FORECAST_SCORE,
+    FORECAST_SHARD,
+    INGEST_PULL,
+    INGEST_RESAMPLE,
+    Job,
+    shard_job,
+)
 from services.kernel.queued_jobs import QueuedJobs
 from services.kernel.settings import Settings
 from services.kernel.task import job_task
@@ -42,6 +51,16 @@ def test_a_job_waits_once_for_each_shard_and_origin(app: Celery, client: redis.R
     assert n_waiting(client) == 3
     sender.send(shard_job(DECIDE_SHARD, 0, AT))
     assert n_waiting(client, "decide") == 1
+
+
+def test_what_is_due_by_now_is_asked_for_once_for_each_shard(
+    app: Celery, client: redis.Redis
+) -> None:
+    sender = CelerySender(app)
+    for name in (INGEST_RESAMPLE, INGEST_PULL):
+        for shard, at in ((0, AT), (0, LATER), (1, LATER)):
+            sender.send(shard_job(name, shard, at))
+    assert n_waiting(client, "ingest") == 4
 
 
 def test_those_that_wait_for_their_turn_are_one_of_each_shard_behind_all_others(
@@ -80,6 +99,44 @@ def test_what_a_broker_forgets_is_forgotten_with_it(app: Celery, client: redis.R
     client.flushall()
     sender.send(shard_job(FORECAST_SHARD, 0, AT))
     assert n_waiting(client) == 1
+
+
+def test_a_broker_that_fails_is_one_kind_of_error_and_leaves_no_key(
+    app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object, **named: object) -> None:
+        raise redis.exceptions.ReadOnlyError("a replica")
+
+    sender, job = CelerySender(app), shard_job(FORECAST_SHARD, 0, AT)
+    with monkeypatch.context() as patch:
+        patch.setattr(app, "send_task", refuse)
+        with pytest.raises(OperationalError, match="a replica"):
+            sender.send(job)
+    assert client.keys("harmony:queued:*") == []
+    with monkeypatch.context() as patch:
+        patch.setattr(QueuedJobs, "add", refuse)
+        with pytest.raises(OperationalError):
+            sender.send(job)
+    sender.send(job)
+    assert n_waiting(client) == 1
+
+
+def test_a_job_is_done_although_the_broker_is_away_by_now(
+    app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = []
+
+    @job_task("test.away")
+    def run(shard: int, at: str) -> None:
+        ran.append(shard)
+
+    def away(*given: object) -> None:
+        raise redis.exceptions.ConnectionError("gone")
+
+    app.tasks.register(run._get_current_object())
+    monkeypatch.setattr(QueuedJobs, "remove", away)
+    app.tasks["test.away"].apply(kwargs=dict(shard_job("test.away", 4, AT).payload))
+    assert ran == [4]
 
 
 def test_jobs_of_no_shard_are_always_sent(app: Celery, client: redis.Redis) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import Unavailable
-from services.platform.embedded_postgres import embedded_postgres, start_postgres
+from services.platform.embedded_postgres import _is_stuck, embedded_postgres, start_postgres
 from services.platform.healing import Healer
 from services.platform.processes import Supervisor
 from tests.unit.platform.eventually import eventually
@@ -165,3 +165,13 @@ def test_a_pid_file_that_names_another_program_is_no_hindrance(home: Path) -> No
     (home / "postgres" / "postmaster.pid").write_text(f"{os.getppid()}\n")
     with embedded_postgres(home) as url:
         see_reachable(url)
+
+
+def test_a_server_that_works_is_not_stuck_and_one_without_its_processes_is(home: Path) -> None:
+    with embedded_postgres(home) as url:
+        see_reachable(url)
+        assert not _is_stuck(server_pid(home))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alone:
+        assert _is_stuck(alone.pid)
+        alone.communicate()
+    assert not _is_stuck(alone.pid)

@@ -152,9 +152,12 @@ def test_a_spec_of_another_version_is_told(caller: Caller, rows: Rows) -> None:
     rows.decide(rows.register(), 7)
     with unit_of_work(rows.engine) as work:
         work.connection.execute(text("UPDATE workloads SET spec = spec || '{\"later\": 1}'"))
+    assert caller.count() == 7, "a field that it does not know is left out"
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text("UPDATE workloads SET spec = spec || '{\"mode\": 1}'"))
     code, message = refused(caller)
     assert code is grpc.StatusCode.FAILED_PRECONDITION
-    assert "later" in message
+    assert "mode" in message
     assert "same version" in message
 
 

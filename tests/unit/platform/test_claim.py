@@ -84,3 +84,20 @@ def test_scratch_folders_end_with_the_claim(tmp_path: Path) -> None:
     claim.release()
     assert not inside.exists()
     assert not elsewhere.exists()
+
+
+def test_what_cannot_be_removed_in_time_is_left_to_the_next_user(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = FolderClaim(tmp_path)
+    scratch = claim.scratch(tmp_path)
+    (scratch / "part").mkdir()
+    (scratch / "part" / "file").write_text("half")
+    monkeypatch.setattr("services.platform.claim._REMOVAL_S", -1.0)
+    claim.release()
+    assert (scratch / "part" / "file").exists()
+    monkeypatch.undo()
+    again = FolderClaim(tmp_path)
+    assert not scratch.exists()
+    again.release()
+    assert not (tmp_path / "processes.json").exists()

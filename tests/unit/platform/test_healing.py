@@ -164,3 +164,28 @@ def test_what_a_killed_process_has_started_ends_before_its_next_start(
     watched.see_end("one")
     gone, _ = psutil.wait_procs([grandchild], timeout=30)
     assert gone == [grandchild] or grandchild.status() == psutil.STATUS_ZOMBIE
+
+
+def test_what_lives_and_never_works_again_is_killed_after_a_while(watched: Watched) -> None:
+    stuck: set[int] = set()
+    watched.supervisor.start(ProcessSpec("one", LASTING, is_stuck=lambda pid: pid in stuck))
+    first = watched.child("one").pid
+    watched.healer.step()
+    stuck.add(first)
+    for _ in range(4):  # and well again before it is killed
+        watched.now_s += 2.5
+        watched.healer.step()
+    stuck.clear()
+    watched.now_s += 2.5
+    watched.healer.step()
+    stuck.add(first)
+    watched.now_s += 2.5
+    watched.healer.step()
+    assert watched.child("one").is_alive()
+    assert watched.lines == []
+    watched.now_s += 10.5
+    watched.healer.step()
+    assert watched.lines[-1].startswith("one was stuck for 10 s; it starts again in 0.5 s")
+    watched.now_s += 1.0
+    watched.healer.step()
+    assert watched.child("one").pid != first

@@ -74,3 +74,21 @@ def test_children_die_with_a_killed_parent(tmp_path: Path) -> None:
     gone, alive = psutil.wait_procs([child], timeout=60)
     assert [process.pid for process in gone] == [child.pid]
     assert alive == []
+
+
+def test_what_is_to_be_killed_goes_at_once_with_what_it_has_started(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, subprocess, sys, time; "
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        "child = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)']); "
+        "print('one listens on http://127.0.0.1:1', flush=True); time.sleep(600)"
+    )
+    spec = ProcessSpec(
+        "one", [sys.executable, "-c", stubborn], server="one", endings=(signal.SIGKILL,)
+    )
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start_all([spec])
+        family = [psutil.Process(pid) for pid in supervisor.pids()]
+        assert len(family) == 2
+    _, alive = psutil.wait_procs(family, timeout=60)
+    assert alive == []

@@ -7,8 +7,8 @@ The values are made up, and replay inputs are left out (no list or detail reads 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,16 +27,30 @@ from services.kernel.domain import (
 DEMAND = "output_tokens_per_s"
 LEVELS = (0.01, 0.05, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 HORIZON = 12
+INDICATORS = (
+    IndicatorSpec(name=DEMAND, level=1, unit="tokens/s"),
+    IndicatorSpec(name="queue_requests", level=2, unit="requests"),
+    IndicatorSpec(name="gpu_duty_ratio", level=3, unit="ratio"),
+)
 
 
 @dataclass(frozen=True, slots=True)
 class StoredHistory:
-    """Size of the history to store: workloads, and the steps of each until `end_at`."""
+    """Size of the history to store: workloads, and the steps of each until `end_at`.
+
+    Attributes:
+        indicators: Of each workload; the first is the demand.
+        kept: Of a table, the days before `end_at` of which it has rows; not named: all.
+        shard_size: Workloads of a shard.
+    """
 
     n_workloads: int
     n_days: int
     step_s: int
     end_at: datetime
+    indicators: tuple[IndicatorSpec, ...] = INDICATORS
+    kept: Mapping[str, float] = field(default_factory=dict)
+    shard_size: int = 256
 
     @property
     def n_steps(self) -> int:
@@ -58,8 +72,8 @@ _TABLES = {
     "indicator_steps": (
         'INSERT INTO indicator_steps (workload_id, layout_id, step_at, "values", states) '
         "SELECT w.id, l.id, s.at, array_fill((900 * (8 + 4 * sin(s.k / 40.0 + w.id)))::real, "
-        f"ARRAY[3]), CAST(:seen AS bytea) {_STEPS} CROSS JOIN (SELECT indicator_layout("
-        "CAST(:names AS text[])) AS id OFFSET 0) l"
+        "ARRAY[octet_length(CAST(:seen AS bytea))]), CAST(:seen AS bytea) "
+        f"{_STEPS} CROSS JOIN (SELECT indicator_layout(CAST(:names AS text[])) AS id OFFSET 0) l"
     ),
     "forecasts": (
         "INSERT INTO forecasts (id, origin_at, workload_id, model_version, rung, reason, step_s, "
@@ -115,6 +129,8 @@ def store_history(engine: Engine, history: StoredHistory, tell: Callable[[str], 
         last = history.end_at - timedelta(days=history.n_days - 1 - day) - step
         first = last - timedelta(days=1) + step
         for table in _TABLES:
+            if history.n_days - 1 - day >= history.kept.get(table, history.n_days):
+                continue
             tell(f"day {day + 1} of {history.n_days}: {table}")
             _fill_day(engine, table, history, first, last)
     tell("vacuum, statistics, checkpoint")  # as a server that wrote this over a week has done
@@ -132,18 +148,14 @@ def _fill_workloads(engine: Engine, history: StoredHistory) -> None:
         min_replicas=2,
         max_replicas=24,
         demand=DEMAND,
-        indicators=(
-            IndicatorSpec(name=DEMAND, level=1, unit="tokens/s"),
-            IndicatorSpec(name="queue_requests", level=2, unit="requests"),
-            IndicatorSpec(name="gpu_duty_ratio", level=3, unit="ratio"),
-        ),
+        indicators=history.indicators,
         capacity=CapacitySpec(per_replica=900.0),
         sla=SlaSpec(epsilon=0.01),
         labels={"team": "chat"},
     )
     statement = text(
         "INSERT INTO workloads (namespace, name, shard, step_s, spec, created_at, updated_at) "
-        "SELECT 'team-' || (i % 20), 'service-' || i, (i - 1) / 256, :step_s, "
+        "SELECT 'team-' || (i % 20), 'service-' || i, (i - 1) / :shard_size, :step_s, "
         ":spec || jsonb_build_object('target', 'Deployment/service-' || i), :at, :at "
         "FROM generate_series(1, :n) AS g(i)"
     ).bindparams(bindparam("spec", type_=JSONB))
@@ -154,6 +166,7 @@ def _fill_workloads(engine: Engine, history: StoredHistory) -> None:
         "FROM workloads w CROSS JOIN generate_series(1, 100) AS g(i)"
     )
     values = {"n": history.n_workloads, "step_s": history.step_s, "at": history.end_at}
+    values["shard_size"] = history.shard_size
     with engine.begin() as connection:
         connection.execute(statement, values | {"spec": spec.model_dump(mode="json")})
         connection.execute(starts, {"at": history.end_at})
@@ -168,12 +181,12 @@ def _fill_day(
         "first_at": first_at,
         "last_at": last_at,
         "horizon": HORIZON,
+        "names": [indicator.name for indicator in history.indicators],
         "levels": list(LEVELS),
         "quantiles": [[900.0 * (4 + q + h) for h in range(HORIZON)] for q in range(len(LEVELS))],
         "scores": json.dumps({str(level): 0.5 for level in LEVELS}),
         "explanation": json.dumps(explanation()),
-        "names": [DEMAND, "queue_requests", "gpu_duty_ratio"],
-        "seen": bytes([SEEN] * 3),
+        "seen": bytes([SEEN] * len(history.indicators)),
     }
     statement = text(_TABLES[table])
     names = set(statement.compile().params)

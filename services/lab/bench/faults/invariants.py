@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from services.lab.bench.faults.bounds import ScaleChange, Violation
+from services.lab.bench.faults.kinds import SETTLED_S, UNASKED
 from services.lab.bench.faults.outside.repository import (
     OpenIntent,
     OriginCount,
@@ -18,8 +19,6 @@ from services.lab.bench.faults.outside.row_log import Settled
 from services.lab.bench.faults.schedule import StruckFault
 
 _MOST_TOLD = 20
-SETTLED_S = 30.0
-"""Seconds after a fault in which the platform may still be catching up."""
 UNRESOLVED_S = 30.0
 """Seconds without a fault after which an intent must have become an action."""
 
@@ -45,18 +44,21 @@ def check_origins(
     keys: Collection[str],
     grid: OriginGrid,
     passed: Collection[PassedOrigin] = (),
+    struck: Sequence[StruckFault] = (),
 ) -> list[Violation]:
     """Each workload at each origin: one forecast of each model, one decision of each policy.
 
-    One that was passed over, and of which that is recorded, is not lost.
+    One that was passed over, and of which that is recorded, is not lost; nor one of a time in which
+    the workloads' objects were away, and the moments in which they come back.
     """
+    unasked = _unasked(struck, grid.step_s)
     rows = {(one.key, one.origin_at): one for one in counts}
     found = []
     for key in sorted(keys):
         for at in grid:
             one = rows.get((key, at))
             where = f"{key} at origin {at:%H:%M:%S}"
-            is_passed = PassedOrigin(key, at) in passed
+            is_passed = PassedOrigin(key, at) in passed or any(a <= at <= b for a, b in unasked)
             if one is None:
                 if not is_passed:
                     found.append(Violation("lost", f"{where}: no forecast"))
@@ -66,6 +68,16 @@ def check_origins(
                 said = f"{one.n_forecasts} forecasts, {one.n_decisions} decisions"
                 found.append(Violation("duplicated", f"{where}: {said}"))
     return found
+
+
+def _unasked(struck: Sequence[StruckFault], step_s: int) -> list[tuple[datetime, datetime]]:
+    """Origins that no workload asked for: from two steps before its object went to its return."""
+    before, after = timedelta(seconds=2 * step_s), timedelta(seconds=SETTLED_S)
+    return [
+        (one.began_at - before, (one.ended_at or one.began_at) + after)
+        for one in struck
+        if one.planned.kind.name == UNASKED and one.began_at is not None
+    ]
 
 
 def check_turns(

@@ -15,7 +15,27 @@ PROCESSES = (
 )
 LINKS = ("database", "broker", "api_server")
 """Connections of the platform that lead through a proxy."""
-API_FAULTS = ("conflict", "throttle", "error", "slow", "late", "lists", "drop_watch", "gone")
+API_FAULTS = (
+    "conflict",
+    "throttle",
+    "error",
+    "unauthorized",
+    "forbidden",
+    "slow",
+    "late",
+    "lists",
+    "drop_watch",
+    "gone",
+)
+LOCKED = ("table", "partition", "rows")
+MISNAMED = ("database of worker-forecast", "database of operator", "broker of worker-pipeline")
+DEFINED = ("slaclasses", "gpuautoscalers")
+"""Definitions that are deleted. A GPUBudget that is gone is no budget: nothing to check."""
+SETTLED_S = 30.0
+"""Seconds after a fault in which the platform may still be catching up."""
+UNASKED = "delete_definition gpuautoscalers"
+"""While this is in force no workload asks for anything."""
+ODD_WAYS = ("twice", "wrong_times")
 SKEWED = ("worker-pipeline", "worker-forecast", "operator")
 SKEW_S = 5.0
 """Seconds that a skewed clock is wrong by; more than any time service leaves."""
@@ -60,12 +80,31 @@ KINDS: tuple[FaultKind, ...] = (
     *(_kind("answer", fault, 6.0, 12.0) for fault in API_FAULTS),
     _kind("pause", "cluster", 3.0, 8.0),
     _kind("lead_twice", "operator", 14.0, 18.0),
-    _kind("fill_disk", "postgres", 5.0, 10.0),
+    _kind("fill_disk", "tables", 5.0, 10.0),
+    _kind("fill_server_disk", "postgres", 6.0, 12.0),
     *(_kind("skew_ahead", name, 12.0, 15.0) for name in SKEWED),
     *(_kind("skew_behind", name, 12.0, 15.0) for name in SKEWED),
     _kind("poison_values", "victim", 8.0, 15.0),
     _kind("poison_spec", "victim", 8.0, 15.0),
-    _kind("garbage_model", "models", 10.0, 15.0),
+    *(_kind("garbage_model", what, 10.0, 15.0) for what in ("bytes", "half")),
     _kind("failed_migration", "postgres", 3.0, 8.0),
     _kind("upgrade", "processes", 10.0, 15.0),
+    *(_kind("lock", what, 5.0, 10.0) for what in LOCKED),
+    _kind("take", "sessions", 5.0, 10.0),
+    _kind("cut_short", "statements", 5.0, 10.0),
+    _kind("read_only", "postgres", 5.0, 10.0),
+    _kind("end_sessions", "postgres"),
+    _kind("kill_backend", "postgres"),
+    _kind("detach", "observations", 3.0, 6.0),
+    _kind("fill_memory", "valkey", 5.0, 10.0),
+    _kind("read_only", "valkey", 5.0, 10.0),
+    _kind("garbage_messages", "queues"),
+    _kind("delete_lease", "operator"),
+    *(_kind("delete_definition", plural, 4.0, 8.0) for plural in DEFINED),
+    _kind("vanish", "namespace", 6.0, 12.0),
+    *(_kind("send", way, 8.0, 12.0) for way in ODD_WAYS),
+    _kind("storm", "processes", 3.0, 5.0),
+    _kind("run_twice", "beat", 8.0, 12.0),
+    *(_kind("misname", what, 6.0, 10.0) for what in MISNAMED),
+    _kind("fill_logs", "processes", 6.0, 12.0),
 )

@@ -21,12 +21,15 @@ from redis.retry import Retry
 from sqlalchemy import Engine
 
 from services.kernel.clock import ReplayClock, SystemClock
+from services.kernel.db.migrations import migrate
 from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
+from services.lab.bench.faults.disk import BenchDisk
 from services.lab.bench.faults.fleet import NODES, FaultFleet, create, keys, make_fleet
 from services.lab.bench.faults.laboratory_client import LaboratoryClient
+from services.lab.bench.faults.old_code import CodeFolder, old_code
 from services.lab.bench.faults.outside.caller import ApiCaller
 from services.lab.bench.faults.outside.repository import count_decided, outside_engine
 from services.lab.bench.faults.outside.row_log import RowWatcher
@@ -49,7 +52,7 @@ from services.platform.stop_signals import ending_on_signals
 TICK_S = 0.1
 _START_TIMEOUT_S = 120.0
 _TIMEOUT_S = 3.0
-_LEASE = "/apis/coordination.k8s.io/v1/namespaces/default/leases/harmony-operator"
+LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/default/leases/harmony-operator"
 _LEASE_SECONDS = {"lease_duration_s": 6, "lease_renew_deadline_s": 4.0, "lease_retry_s": 1.0}
 Say = Callable[[str], None]
 
@@ -66,10 +69,14 @@ class FaultRig:
         laboratory: Its fault hook.
         broker: Client of the broker, past the proxy.
         engine: The database, past the proxy.
+        disk: Where the data lie.
+        old: The code that the processes were started by; None: all run this one.
         skews: Wrong clocks that are asked for, in seconds, by who asks; the last one holds.
     """
 
     platform: Platform
+    disk: BenchDisk
+    old: CodeFolder | None
     healer: Healer
     fleet: FaultFleet
     proxies: dict[str, FaultProxy]
@@ -82,6 +89,11 @@ class FaultRig:
     scales: ScaleWatcher
     rows: RowWatcher
     skews: dict[object, float] = field(default_factory=dict)
+
+    @property
+    def database_url(self) -> str:
+        """URL of the database, past the proxy."""
+        return self.platform.settings.database_url
 
     def child(self, name: str) -> Child:
         """A process by its name."""
@@ -105,7 +117,7 @@ class FaultRig:
     def lease_holder(self) -> str:
         """Who leads; empty where that cannot be told."""
         try:
-            answer = self.cluster.get(_LEASE)
+            answer = self.cluster.get(LEASE_PATH)
         except httpx.TransportError:
             return ""
         if answer.status_code != 200:
@@ -121,6 +133,21 @@ class FaultRig:
             self.tick()
             time.sleep(TICK_S)
         return True
+
+
+@dataclass(frozen=True, slots=True)
+class RigOptions:
+    """What a rig is to be.
+
+    Attributes:
+        n_workloads: Size of the fleet.
+        has_old: It starts on the code of an earlier release.
+        old: Which: a folder or a revision; None: the last one.
+    """
+
+    n_workloads: int
+    has_old: bool = False
+    old: str | None = None
 
 
 def rig_settings(settings: Settings, seed: int, step_s: int) -> Settings:
@@ -148,13 +175,13 @@ def rig_settings(settings: Settings, seed: int, step_s: int) -> Settings:
 
 @contextmanager
 def running_rig(
-    settings: Settings, n_workloads: int, say: Say, logs: Path | None = None
+    settings: Settings, options: RigOptions, say: Say, logs: Path | None = None
 ) -> Iterator[FaultRig]:
     """A rig whose fleet has been decided for; all of it is gone afterwards.
 
     Args:
         settings: As `rig_settings` gives them.
-        n_workloads: Size of the fleet.
+        options: What is asked for.
         say: Called with each line about processes.
         logs: Folder that the processes' logs are left in; None: nowhere.
 
@@ -164,21 +191,48 @@ def running_rig(
     with ExitStack() as stack:
         stack.enter_context(ending_on_signals())
         folder = _scratch_folder(stack, settings)
+        old = None
+        if options.has_old:
+            old = old_code(options.old, folder.with_name(f"{folder.name}-old"))
+            stack.callback(
+                shutil.rmtree, folder.with_name(f"{folder.name}-old"), ignore_errors=True
+            )
+            say(f"upgrade from: {old.name if old else 'the same code, for there is no other'}")
+        disk = BenchDisk(stack, folder)
+        say(f"disk: {disk.kind}")
         given = settings.model_copy(update={"home": folder})
-        platform = stack.enter_context(platform_servers(given, "platform"))
+        schema = (lambda _: None) if old is not None else migrate
+        platform = stack.enter_context(platform_servers(given, "platform", schema=schema))
         if logs is not None:
             stack.callback(shutil.copytree, platform.folder / "logs", logs, dirs_exist_ok=True)
-        rig = _start(stack, platform, make_fleet(n_workloads), say)
+        rig = _start(stack, _Ground(platform, disk, old), make_fleet(options.n_workloads), say)
         names = keys(rig.fleet.members)
         if not rig.wait(lambda: _count_settled(rig, names) == len(names), _START_TIMEOUT_S):
             raise Unavailable("the fleet was not decided for in time; see the logs")
         yield rig
 
 
-def _start(stack: ExitStack, platform: Platform, fleet: FaultFleet, say: Say) -> FaultRig:
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What all else stands on."""
+
+    platform: Platform
+    disk: BenchDisk
+    old: CodeFolder | None
+
+    def first_key(self) -> str:
+        """The administrator's key; where there is old code, its schema is made too."""
+        url = self.platform.settings.database_url
+        if self.old is not None:
+            return self.old.prepare(url)
+        return ensure_first_key(make_engine(url), None, SystemClock().now()) or ""
+
+
+def _start(stack: ExitStack, ground: _Ground, fleet: FaultFleet, say: Say) -> FaultRig:
     """Start what is between the servers and those outside, and these."""
+    platform, old = ground.platform, ground.old
     supervisor, settings = platform.supervisor, platform.settings
-    key = ensure_first_key(make_engine(settings.database_url), None, SystemClock().now())
+    key = ground.first_key()
     options = ("--clock", "real", "--nodes", NODES, "--seed", str(settings.seed))
     cluster_url = start_cluster(supervisor, *options, "--watch-log", "50000", "--definitions")
     create(cluster_url, fleet)
@@ -196,14 +250,17 @@ def _start(stack: ExitStack, platform: Platform, fleet: FaultFleet, say: Say) ->
     kubeconfig = platform.folder / "kubeconfig"
     config = make_kubeconfig(f"http://127.0.0.1:{proxies['api_server'].port}", DEFAULT_TOKEN)
     kubeconfig.write_text(yaml.safe_dump(config))
-    services = service_processes(through, platform.token_file)
-    supervisor.start_all([*services, operator_process(through, kubeconfig)])
+    specs = service_processes(through, platform.token_file)
+    specs.append(operator_process(through, kubeconfig))
+    supervisor.start_all([old.runs(spec) for spec in specs] if old is not None else specs)
     assert settings.push_token is not None, "the platform draws one"
     token = settings.push_token.get_secret_value()
     laboratory = LaboratoryClient(cluster_url)
     stack.callback(laboratory.close)
     return FaultRig(
         platform=platform,
+        disk=ground.disk,
+        old=old,
         healer=Healer(supervisor, say),
         fleet=fleet,
         proxies=proxies,
@@ -214,7 +271,7 @@ def _start(stack: ExitStack, platform: Platform, fleet: FaultFleet, say: Say) ->
         broker=broker,
         engine=engine,
         sender=stack.enter_context(OutsideSender(platform.push_url, token, fleet)),
-        caller=stack.enter_context(ApiCaller(platform.api_url, key or "")),
+        caller=stack.enter_context(ApiCaller(platform.api_url, key)),
         scales=stack.enter_context(ScaleWatcher(cluster_url)),
         rows=stack.enter_context(RowWatcher(engine)),
     )

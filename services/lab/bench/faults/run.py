@@ -15,7 +15,7 @@ from services.lab.bench.faults.conduct import conduct
 from services.lab.bench.faults.fleet import keys
 from services.lab.bench.faults.invariants import OriginGrid, recovery_s
 from services.lab.bench.faults.report import RunFacts, to_document
-from services.lab.bench.faults.rig import FaultRig, Say, rig_settings, running_rig
+from services.lab.bench.faults.rig import FaultRig, RigOptions, Say, rig_settings, running_rig
 from services.lab.bench.faults.schedule import PlannedFault, StruckFault, make_schedule
 from services.lab.bench.faults.verdict import Evidence, judge
 
@@ -30,6 +30,7 @@ class FaultOptions:
 
     Attributes:
         minutes: Time that the faults are spread over.
+        old: Code that the platform starts on, as a folder or revision; None: the last release.
     """
 
     seed: int = 7
@@ -37,6 +38,7 @@ class FaultOptions:
     n_faults: int = 40
     n_workloads: int = 24
     step_s: int = 5
+    old: str | None = None
 
 
 def run_faults(
@@ -64,7 +66,9 @@ def run_faults(
         schedule = make_schedule(options.seed, options.n_faults, 60.0 * options.minutes)
     given = rig_settings(settings, options.seed, options.step_s)
     watch("starting the platform")
-    with running_rig(given, options.n_workloads, say, logs) as rig:
+    is_upgraded = any(planned.kind.act == "upgrade" for planned in schedule)
+    asked = RigOptions(options.n_workloads, has_old=is_upgraded, old=options.old)
+    with running_rig(given, asked, say, logs) as rig:
         clock = SystemClock()
         first = last_complete_step(clock.now(), options.step_s) + timedelta(seconds=options.step_s)
         struck = conduct(rig, schedule, watch, _PATIENCE_S)
@@ -95,7 +99,7 @@ def _judged(
         grid=grid,
         seen=seen,
         rows=log,
-        accepted=dict(rig.sender.log.accepted),
+        accepted=rig.sender.log.accepted_so_far(),
         wrong_pushes=rig.sender.log.wrong,
         wrong_calls=rig.caller.wrong,
         struck=struck,

@@ -98,11 +98,14 @@ def make_schedule(
 def _draw_kinds(
     rng: np.random.Generator, n_faults: int, kinds: Sequence[FaultKind]
 ) -> list[FaultKind]:
-    """All kinds in a new order, again and again."""
+    """All kinds in a new order, again and again; an upgrade comes first."""
     found: list[FaultKind] = []
     while len(found) < n_faults:
         found += [kinds[int(i)] for i in rng.permutation(len(kinds))]
-    return found[:n_faults]
+    drawn = found[:n_faults]
+    upgrade = next((i for i, kind in enumerate(drawn) if kind.act == "upgrade"), 0)
+    # what strikes before an upgrade strikes the code of before, which nobody can mend any more
+    return [drawn[upgrade], *drawn[:upgrade], *drawn[upgrade + 1 :]]
 
 
 def _planned(rng: np.random.Generator, kind: FaultKind, at_s: float, room_s: float) -> PlannedFault:

@@ -78,7 +78,7 @@ def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
         audit = verify_audit(connection)
     healthy = keys(fleet.healthy)
     violations = [
-        *invariants.check_origins(counts, healthy, grid, passed),
+        *invariants.check_origins(counts, healthy, grid, passed, evidence.struck),
         *invariants.check_turns(passed, gold, grid, evidence.struck),
         *invariants.check_records(changes(evidence.seen), records),
         *invariants.check_order(backward),

@@ -1,170 +1,237 @@
-"""Cycles of the platform over a stored history, one stage after the other in this process.
+"""A fleet on its history, cycle by cycle through real workers, and what each cycle costs.
 
-Each cycle is a step: samples arrive and are resampled, every shard is forecast and decided on, the
-operator reads and writes what it does at each pass, forecasts are scored, and everything that
-repeats by the clock runs as often as it would within the step.
+Each cycle is a step: samples are pushed over HTTP, and from there on the platform does it all: its
+jobs go through the broker to workers, which send the next ones. The jobs of beat come at their
+intervals. All processes share a replay's time, which passes as on the wall while there is work and
+jumps over what is idle, so that a cycle takes as long as its work and decisions are as old as they
+would be. Costs are CPU time, attributed where it arises: see `cpu` and `records`.
 """
 
 from __future__ import annotations
 
-import resource
-import statistics
-import time
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from time import perf_counter
 from typing import Any
 
-from sqlalchemy import Engine
+import redis
 
-from services.decision.decide import service as decision
-from services.decision.wiring import DecisionDeps
-from services.forecasting.deps import make_forecasting
-from services.forecasting.forecast import service as forecasting
-from services.forecasting.score.service import score_forecasts
-from services.ingest import service as ingest
-from services.ingest.deps import IngestDeps
-from services.kernel import jobs
-from services.kernel.clock import FixedClock
-from services.kernel.db.session import make_engine, unit_of_work
-from services.kernel.jobs import RecordingSender
+from services.kernel.clock import ReplayClock, wall_seconds
 from services.kernel.settings import Settings
-from services.lab.bench.api.repository import StoredHistory, store_history
-from services.lab.bench.fleet.cpu import CpuMeter
-from services.lab.bench.fleet.repository import begin, observe, written
-from services.operator.reconcile import repository as operator_rows
+from services.lab.bench.api.repository import StoredHistory
+from services.lab.bench.fleet import document
+from services.lab.bench.fleet.cpu import OwnBackends, own_backends
+from services.lab.bench.fleet.document import CycleTiming, Meters
+from services.lab.bench.fleet.drive import BeatJobs, FleetDriver
+from services.lab.bench.fleet.feed import OperatorPass, Pusher
+from services.lab.bench.fleet.freshness import Decided, Watched, by_class, freshness
+from services.lab.bench.fleet.history_repository import END_AT as END_AT, start_history
+from services.lab.bench.fleet.queues import BrokerView
+from services.lab.bench.fleet.records import STAGES as STAGES, StageCost, cost_by_job, cost_by_stage
+from services.lab.bench.fleet.replay_time import ReplayTime
+from services.lab.bench.fleet.repository import (
+    count_superseded,
+    count_twice,
+    load_decided,
+    table_sizes,
+    written,
+)
+from services.lab.bench.fleet.rig import DecisionEar, Rig, running_servers
 
-STAGES = ("ingest", "forecast", "decide", "operator", "score", "sweep")
-END_AT = datetime(2026, 1, 12, tzinfo=UTC)
-_MIB, _KIB_PER_GIB = 2**20, 2**20
-_REPORT_S = 30.0
-"""How often the operator reads the details of a status."""
+Tell = Callable[[str], None]
+_RECOVERY_STEPS = 2
+_LATE_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class CycleOptions:
-    """Size of the fleet, and of the history that it starts on."""
+    """Options of a measurement.
+
+    Attributes:
+        n_days: Days of history that it starts on.
+        n_cycles: Steps that are measured, after one that makes what is made once.
+        overload: How many times more steps come than fit; 0: each waits until the one before is
+            done, and nothing else is looked at.
+        n_overload_steps: Steps that come so.
+        is_killing: Kill every worker in the midst of them.
+    """
 
     n_workloads: int = 1000
     n_days: int = 1
+    n_workers: int = 2
     n_cycles: int = 5
     step_s: int = 60
+    overload: float = 0.0
+    n_overload_steps: int = 20
+    is_killing: bool = False
+    seed: int = 7
+
+
+def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str, Any]:
+    """Store a history, run cycles over it, and say what they cost; the document of `--json`.
+
+    Raises:
+        Unavailable: A process does not start or samples are refused.
+    """
+    # where this process cannot keep up with its own overload, its samples are late, not refused
+    own = {"step_s": options.step_s, "seed": options.seed, "late_s": _LATE_S}
+    machine = document.machine()
+    with own_backends() as backends, running_servers(settings.model_copy(update=own)) as rig:
+        size = StoredHistory(options.n_workloads, options.n_days, options.step_s, END_AT)
+        start_history(rig.engine, rig.settings, size, tell)
+        with _driving(rig, options, backends) as bench:
+            tell("the first cycle, which is not measured")
+            bench.cycle()
+            found = _measure(bench, options, tell)
+            if options.overload:
+                found["overload"] = _overload(bench, options, found, tell)
+        found |= {"seed": options.seed, "step_s": options.step_s}
+        return found | {"machine": machine | document.load_now("load_after")}
 
 
 @dataclass(slots=True)
 class FleetBench:
-    """A fleet on its history, and the services as one process would have them."""
+    """A driven fleet and where its time has come."""
 
-    engine: Engine
-    settings: Settings
-    clock: FixedClock
-    sender: RecordingSender
-    meter: CpuMeter
+    rig: Rig
+    driver: FleetDriver
+    ear: DecisionEar
+    end_at: datetime
 
-    @classmethod
-    def start(cls, settings: Settings, options: CycleOptions, tell: Callable[[str], None]) -> Any:
-        """Store the history and begin where it ends."""
-        settings = settings.model_copy(update={"step_s": options.step_s, "clock": "replay"})
-        engine = make_engine(settings.database_url)
-        history = StoredHistory(options.n_workloads, options.n_days, options.step_s, END_AT)
-        store_history(engine, history, tell)
-        with unit_of_work(engine) as work:
-            begin(work.connection, END_AT, 40 * options.n_workloads)
-        return cls(engine, settings, FixedClock(END_AT), RecordingSender(), CpuMeter(engine))
+    @property
+    def step(self) -> timedelta:
+        """Length of a step."""
+        return timedelta(seconds=self.rig.settings.step_s)
 
-    def cycle(self) -> None:
-        """One step of the fleet."""
-        step = timedelta(seconds=self.settings.step_s)
-        self.clock.advance(self.settings.step_s)
-        now = self.clock.now()
-        with self.meter.stage("observe"), unit_of_work(self.engine) as work:
-            observe(work.connection, now, step)
-        clock, sender, settings = self.clock, self.sender, self.settings
-        deps = IngestDeps(self.engine, clock, sender, settings)
-        with self.meter.stage("ingest"):
-            for shard in ingest.sweep(deps, now).resampled:
-                ingest.resample_shard(deps, shard, now)
-        app = make_forecasting(settings, sender, clock)
-        decisions = DecisionDeps(self.engine, clock, settings, sender=sender)
-        with self.meter.stage("forecast"):
-            for shard, at in self._asked(jobs.FORECAST_SHARD):
-                forecasting.forecast_shard(app, shard, at)
-        with self.meter.stage("decide"):
-            for shard, at in self._asked(jobs.DECIDE_SHARD):
-                decision.decide_shard(decisions, shard, at)
-        with self.meter.stage("operator"):
-            self._operate(now)
-        with self.meter.stage("score"):
-            score_forecasts(app)
-        with self.meter.stage("sweep"):
-            for _ in range(max(1, round(settings.step_s / settings.sweep_interval_s))):
-                forecasting.sweep(app)
-                decision.sweep(decisions)
-        self.sender.sent.clear()
+    def cycle(self, also: Callable[[], None] | None = None) -> None:
+        """One step, in the midst of which something else may happen."""
+        if self.driver.is_waiting_for_all:
+            self.driver.time.pace(1.0, self.end_at + self.step)
+            self.driver.time.jump(self.end_at)
+        events = [(self.end_at + self.step / 2, also)] if also is not None else []
+        self.driver.step(self.end_at, events)
+        self.end_at += self.step
 
-    def _asked(self, name: str) -> Iterable[tuple[int, datetime]]:
-        found = [job.payload for job in self.sender.sent if job.name == name]
-        self.sender.sent = [job for job in self.sender.sent if job.name != name]
-        pairs = {(int(str(one["shard"])), str(one["at"])): None for one in found}
-        return [(shard, datetime.fromisoformat(at)) for shard, at in pairs]
-
-    def _operate(self, now: datetime) -> None:
-        """What a pass reads and writes in the database: decisions, actions, details of statuses."""
-        with unit_of_work(self.engine) as work:
-            ids = [each.id for each in operator_rows.load_registrations(work.connection)]
-            found = operator_rows.load_newest_decisions(
-                work.connection, ids, self.settings.policy_version
+    def decided(self, since: datetime) -> list[Decided]:
+        """Decisions on steps that end at a time or later, the first of them being number 0."""
+        with self.rig.engine.connect() as connection:
+            rows = load_decided(connection, since - self.step)
+        return [
+            Decided(
+                row.workload_id,
+                row.sla_class,
+                (row.origin_at + self.step - since) // self.step,
+                (row.origin_at + self.step).timestamp(),
+                self.ear.committed_at(row).timestamp(),
             )
-            after = min((int(row["id"]) for row in found), default=1) - 1
-            query = operator_rows.DecisionQuery(self.settings.policy_version, after, [], now)
-            rows = [
-                (
-                    *(row["origin_at"], row["id"], row["workload_id"], row["n_attempts"] + 1),
-                    *(row["current_replicas"], row["desired_replicas"], "applied", "", now, None),
-                )
-                for row in operator_rows.load_open_decisions(work.connection, query)
-            ]
-            operator_rows.store_actions(work.connection, rows)
-            for _ in range(max(1, round(self.settings.step_s / _REPORT_S))):
-                operator_rows.load_details(work.connection, ids, now)
+            for row in rows
+        ]
 
 
-def run_fleet(
-    options: CycleOptions, settings: Settings, tell: Callable[[str], None]
-) -> dict[str, Any]:
-    """Store a history, run cycles over it, and say what they cost.
+@contextmanager
+def _driving(rig: Rig, options: CycleOptions, backends: OwnBackends) -> Iterator[FleetBench]:
+    settings = rig.settings
+    client = redis.Redis.from_url(settings.redis_url)
+    time = ReplayTime(ReplayClock(client), END_AT)
+    broker = BrokerView(settings.redis_url)
+    ear = DecisionEar(settings.database_url, time.passed)
+    time.run()
+    ear.start()
+    try:
+        rig.start(options.n_workers)
+        with rig.engine.connect() as connection:
+            pusher = Pusher(connection, rig.supervisor.address("ingest"), settings)
+        operator = OperatorPass(rig.engine, settings, backends)
+        beat = BeatJobs.start(settings, END_AT)
+        driver = FleetDriver(rig, time, broker, beat, pusher, operator)
+        yield FleetBench(rig, driver, ear, END_AT + timedelta(seconds=settings.step_s))
+        pusher.close()
+        beat.app.close()
+    finally:
+        ear.close()
+        time.close()
+        broker.close()
+        client.close()
 
-    Args:
-        options: Sizes.
-        settings: Of an empty database on this machine.
-        tell: Called with what is being done.
-    """
-    bench = FleetBench.start(settings, options, tell)
-    bench.cycle()  # the first one makes what is made once: plans, partitions, caches
-    meter = bench.meter = CpuMeter(bench.engine)
-    with bench.engine.connect() as connection:
-        before = written(connection)
-    walls = []
+
+def _meters(bench: FleetBench) -> Meters:
+    """Everything that is counted, as it stands now."""
+    with bench.rig.engine.connect() as connection:
+        sizes, log = table_sizes(connection), written(connection)
+    return Meters(
+        wall_s=wall_seconds(),
+        cpu_s=bench.rig.cpu_s(),
+        ingest_database_s=bench.rig.ingest_database_s(),
+        tables=sizes,
+        database_bytes=log.database,
+        log_bytes=log.log,
+        pushed=bench.driver.pushed,
+    )
+
+
+def _measure(bench: FleetBench, options: CycleOptions, tell: Tell) -> dict[str, Any]:
+    bench.driver.operator.cost = StageCost()
+    before, since = _meters(bench), bench.end_at
+    cycles: list[float] = []
+    rss_gib = 0.0
     for number in range(options.n_cycles):
         tell(f"cycle {number + 1} of {options.n_cycles}")
-        started = time.perf_counter()
+        started, idle_s = perf_counter(), bench.driver.idle_s
         bench.cycle()
-        walls.append(time.perf_counter() - started)
-    with bench.engine.connect() as connection:
-        after = written(connection)
-    per_1000 = 1000 / options.n_workloads / options.n_cycles
-    total = sum(meter.spent[name] for name in STAGES)
+        cycles.append(perf_counter() - started - (bench.driver.idle_s - idle_s))
+        rss_gib = max(rss_gib, bench.rig.rss_gib())
+    after = _meters(bench)
+    costs = cost_by_stage(bench.rig.read_records(), before.wall_s, after.wall_s)
+    costs["operator"] = bench.driver.operator.cost
+    timing = CycleTiming(cycles, freshness(bench.decided(since)), rss_gib, bench.driver.restarts)
+    return document.of_cycles(asdict(options), (before, after), costs, timing)
+
+
+def _overload(
+    bench: FleetBench, options: CycleOptions, found: dict[str, Any], tell: Tell
+) -> dict[str, Any]:
+    """Steps that come faster than they can be done; then nothing more, until all is done."""
+    driver, n_steps = bench.driver, options.n_overload_steps
+    interval_s = found["busy_s_per_cycle"] / options.overload
+    since, began_s = bench.end_at, wall_seconds()
+    driver.queue.clear()
+    driver.hurry(options.step_s / interval_s)
+    driver.time.jump(since)
+    for number in range(n_steps):
+        tell(f"overload: step {number + 1} of {n_steps}, one every {interval_s:.1f} s")
+        is_time = options.is_killing and number == 3 * n_steps // 4
+        bench.cycle(driver.kill_workers if is_time else None)
+    queue = list(driver.queue)
+    real_interval_s = (wall_seconds() - began_s) / n_steps
+    jobs = cost_by_job(bench.rig.read_records(), began_s)
+    watched = Watched(n_steps, float(options.step_s), since.timestamp())
+    end_at = bench.end_at
+    driver.wait_for_all()
+    tell("what is left after the overload")
+    for _ in range(_RECOVERY_STEPS):
+        bench.cycle()
+    decided = bench.decided(since)
+    with bench.rig.engine.connect() as connection:
+        classes = {one.workload: one.sla_class for one in bench.decided(END_AT - bench.step)}
+        passed = count_superseded(connection, since - bench.step)
+        twice = count_twice(connection, END_AT - bench.step)
+    newest = {one.workload for one in decided if one.end_s >= end_at.timestamp() + options.step_s}
     return {
-        "workloads": options.n_workloads,
-        "history_days": options.n_days,
-        "workers": 1,
-        "cycles": options.n_cycles,
-        "step_s": options.step_s,
-        "cycle_s": {"p50": statistics.median(walls), "max": max(walls)},
-        "cycle_cpu_s": total / options.n_cycles,
-        "cpu_s_per_1000": {name: meter.spent[name] * per_1000 for name in STAGES},
-        "database_cpu_s_per_1000": {name: meter.in_database[name] * per_1000 for name in STAGES},
-        "peak_rss_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / _KIB_PER_GIB,
-        "db_growth_mib_per_cycle": (after.database - before.database) / _MIB / options.n_cycles,
-        "wal_mib_per_cycle": (after.log - before.log) / _MIB / options.n_cycles,
+        "factor": options.overload,
+        "steps": n_steps,
+        "interval_s": interval_s,
+        "real_interval_s": real_interval_s,
+        "by_class": by_class(decided, classes, watched),
+        "superseded_origins": passed,
+        "queue": document.queue_course(queue, watched),
+        "jobs": {
+            name: {"runs": cost.n_runs, "cpu_s": cost.cpu_s, "wall_s": cost.wall_s}
+            for name, cost in jobs.items()
+        },
+        "shards": driver.pusher.shards,
+        "workers_killed": options.n_workers if options.is_killing else 0,
+        "restarts": driver.restarts,
+        "after": {"undecided": len(set(classes) - newest), "twice": twice},
     }

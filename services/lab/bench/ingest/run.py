@@ -19,8 +19,6 @@ import psutil
 from sqlalchemy import Engine
 
 from services.ingest.series.copy_encoding import (
-    HEADER,
-    TRAILER,
     SeriesKey,
     encode_observations,
     key_columns,
@@ -28,6 +26,7 @@ from services.ingest.series.copy_encoding import (
 from services.ingest.series.samples import make_samples
 from services.kernel.clock import SystemClock, make_rng
 from services.kernel.db.session import make_engine
+from services.kernel.db.steps.blocks import HEADER, TRAILER
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.bench.ingest import repository

@@ -192,7 +192,10 @@ class Definitions:
         if rtype is not None:
             write = Write("kube-apiserver", self._objects.now())
             for stored in list(self._objects.store.each(rtype)):
-                self._objects.delete(rtype, stored.obj, {}, write)
+                meta = stored.obj["metadata"]
+                # each one that goes calls this again, which deletes those that follow
+                if self._objects.store.get(rtype, meta.get("namespace", ""), meta["name"]):
+                    self._objects.delete(rtype, stored.obj, {}, write)
             if any(True for _ in self._objects.store.each(rtype)):
                 return
         meta = definition["metadata"]

@@ -10,7 +10,15 @@ from services.lab.cluster.admission.access import Question
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.failures import ApiFailure
 
-REQUEST_KINDS = ("conflict", "throttle", "error", "unavailable", "slow")
+REQUEST_KINDS = (
+    "conflict",
+    "throttle",
+    "error",
+    "unavailable",
+    "unauthorized",
+    "forbidden",
+    "slow",
+)
 WATCH_KINDS = ("drop_watch", "gone")
 
 
@@ -19,8 +27,9 @@ class Fault:
     """One fault. Empty fields match everything.
 
     Attributes:
-        kind: `conflict` (409), `throttle` (429), `error` (500), `unavailable` (503), `slow`,
-            `drop_watch` (the connection is cut), `gone` (410 in the watch).
+        kind: `conflict` (409), `throttle` (429), `error` (500), `unavailable` (503),
+            `unauthorized` (401), `forbidden` (403), `slow`, `drop_watch` (the connection is
+            cut), `gone` (410 in the watch).
         times: Requests or new watches that it still hits.
         skip: Matching requests that pass before it hits.
         delay_s: How long `slow` takes.
@@ -117,6 +126,8 @@ def failure_of(fault: Fault, question: Question) -> ApiFailure | None:
         ),
         "throttle": lambda: failures.too_many_requests(why, fault.retry_after_s),
         "error": lambda: failures.internal_error(why),
+        "unauthorized": failures.unauthorized,
+        "forbidden": lambda: failures.forbidden(question.resource, question.name, why),
         "unavailable": lambda: ApiFailure(
             503,
             "ServiceUnavailable",

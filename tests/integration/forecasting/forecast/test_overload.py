@@ -17,7 +17,7 @@ from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work
-from services.kernel.db.turns import FORECAST, note_asked
+from services.kernel.db.turns import FORECAST, LONGEST_WAIT_STEPS, note_asked
 from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, Job, RecordingSender, shard_job
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
@@ -40,7 +40,16 @@ FIRST = START + 300 * STEP
 class Overload:
     """One worker, its queue, and a clock that goes with its work."""
 
-    def __init__(self, engine: Engine, settings: Settings, times_too_much: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: Settings,
+        times_too_much: float,
+        n_steps: int = N_STEPS,
+        fixed_share: float = 0.0,
+    ) -> None:
+        """`fixed_share` of a full step's work is for the runs, however few workloads they do."""
+        self.n_steps = n_steps
         self.sender = RecordingSender()
         self.clock = FixedClock(FIRST)
         small = settings.model_copy(update={"n_paths": 10, "step_s": STEP_S})
@@ -50,9 +59,11 @@ class Overload:
         for shard in range(N_SHARDS):
             for n, name in enumerate(CLASSES):
                 workload = add_workload(engine, f"{name}-{n}-{shard}", shard=shard)
-                add_indicators(engine, workload, demand(1, 300 + N_STEPS + 1))
+                add_indicators(engine, workload, demand(1, 300 + n_steps + 1))
                 self._set_class(workload, name)
-        self.cost_s = times_too_much * STEP_S / (len(CLASSES) * N_SHARDS)
+        self.run_cost_s = fixed_share * times_too_much * STEP_S / N_SHARDS
+        rest_s = (1 - fixed_share) * times_too_much * STEP_S
+        self.cost_s = rest_s / (len(CLASSES) * N_SHARDS)
         self.queue: deque[Job] = deque()
         self.deferred: deque[Job] = deque()
         self.longest = 0
@@ -72,8 +83,8 @@ class Overload:
 
     def run(self) -> None:
         asked = 0
-        while asked < N_STEPS:
-            while asked < N_STEPS and self.clock.now() >= FIRST + asked * STEP:
+        while asked < self.n_steps:
+            while asked < self.n_steps and self.clock.now() >= FIRST + asked * STEP:
                 self._ask(FIRST + (asked - 1) * STEP)
                 asked += 1
             self.longest = max(self.longest, len(self.queue) + len(self.deferred))
@@ -85,7 +96,7 @@ class Overload:
             n_new = service.forecast_shard(
                 self.app, int(str(job.payload["shard"])), at, is_rest=is_rest
             )
-            self.clock.advance(n_new * self.cost_s)
+            self.clock.advance(n_new * self.cost_s + (self.run_cost_s if n_new else 0.0))
             self._take_sent()
 
     def _ask(self, origin_at: datetime) -> None:
@@ -141,6 +152,21 @@ def test_under_overload_gold_comes_first_and_the_rest_takes_turns(
     recorded = rows_of(database, "SELECT * FROM superseded_origins ORDER BY origin_at")
     assert {row.stage for row in recorded} == {"forecast"}
     assert all(row.newer_origin_at > row.origin_at and row.reason for row in recorded)
+
+
+def test_the_rest_is_not_left_out_where_gold_alone_does_not_fit(
+    database: Engine, settings: Settings
+) -> None:
+    """A run of a few workloads costs half of one of all: the deferred jobs never get a worker."""
+    fleet = Overload(database, settings, 2.0, n_steps=24, fixed_share=0.5)
+    fleet.run()
+    passed = fleet.passed()
+    rest = {id_: found for id_, found in passed.items() if id_ not in fleet.gold}
+    assert len(rest) == 4 * N_SHARDS
+    assert min(len(found) for found in rest.values()) >= 2, rest
+    assert max(n for found in rest.values() for n in found) <= LONGEST_WAIT_STEPS + 2, rest
+    gold = [len(found) for id_, found in passed.items() if id_ in fleet.gold]
+    assert min(gold) > max(len(found) for found in rest.values())
 
 
 def test_a_late_run_does_the_newest_origin_and_its_own_job_is_nothing_more(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel.db.bulkhead import in_parts
 from services.kernel.db.session import UnitOfWork, unit_of_work
@@ -59,3 +60,24 @@ def test_a_fault_of_the_platform_is_not_taken_for_an_items(database: Engine) -> 
 
     with unit_of_work(database) as work, pytest.raises(Unavailable):
         in_parts(work, [1, 2], gone)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET transaction_read_only = on; CREATE TABLE none ()",
+        "SELECT of_a_later_release FROM models",
+    ],
+)
+def test_a_database_that_is_read_only_or_of_another_release_sets_nobody_apart(
+    database: Engine, statement: str
+) -> None:
+    tried: list[Sequence[int]] = []
+
+    def write(items: Sequence[int]) -> None:
+        tried.append(items)
+        work.connection.execute(text(statement))
+
+    with pytest.raises(DBAPIError), unit_of_work(database) as work:
+        in_parts(work, [1, 2, 3, 4], write)
+    assert tried == [[1, 2, 3, 4]]

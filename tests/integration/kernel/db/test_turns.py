@@ -7,7 +7,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import Connection, Engine, text
 
-from services.kernel.db.turns import FORECAST, IS_URGENT, Asked, note_asked, note_done, take_turn
+from services.kernel.db.turns import (
+    FORECAST,
+    IS_URGENT,
+    LONGEST_WAIT_STEPS,
+    Asked,
+    note_asked,
+    note_done,
+    take_turn,
+)
 from services.kernel.telemetry import REGISTRY
 
 pytestmark = pytest.mark.integration
@@ -46,6 +54,21 @@ def test_a_late_run_does_the_newest_origin_of_its_shard_for_the_urgent_only(
     assert (late.origin_at, late.is_late, late.is_urgent_only) == (AT + 3 * STEP, True, True)
     assert (other.origin_at, other.is_late, other.is_urgent_only) == (AT + STEP, False, False)
     assert (of_long_ago.origin_at, of_long_ago.is_late) == (AT - 20 * STEP, False)
+
+
+def test_a_shard_whose_rest_has_waited_too_long_is_done_in_full(database: Engine) -> None:
+    overdue = LONGEST_WAIT_STEPS + 2
+    with database.begin() as connection:
+        note_done(connection, asked(1), is_waiting=False, now=AT)
+        for n in range(2, overdue + 1):
+            for shard in (0, 1):
+                note_asked(connection, FORECAST, shard, AT + n * STEP)
+            note_done(connection, asked(n, shard=1), is_waiting=True, now=AT)
+            assert take_turn(connection, asked(n)).is_urgent_only == (n < overdue), n
+        late = take_turn(connection, asked(overdue - 1))
+        assert (late.is_late, late.is_urgent_only) == (True, False)
+        note_done(connection, asked(overdue), is_waiting=False, now=AT)
+        assert take_turn(connection, asked(overdue + 1)).is_urgent_only
 
 
 def test_while_the_rest_of_a_shard_waits_no_other_is_done_whole(database: Engine) -> None:

@@ -1,4 +1,4 @@
-"""A spec is checked once in a process, and a change of it is never missed."""
+"""Specs as they are stored: read once, and as far as this release knows them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from services.kernel.domain.stored_spec import MOST_KEPT, read_spec
-from services.kernel.domain.workload import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, known_spec, read_spec
+from services.kernel.domain.stored_spec import MOST_KEPT
 
 SPEC = {
     "target": "Deployment/w",
@@ -37,3 +37,14 @@ def test_a_bad_spec_is_refused_each_time() -> None:
 
 def test_what_is_kept_is_bounded() -> None:
     assert read_spec.cache_info().maxsize == MOST_KEPT
+
+
+def test_a_stored_spec_may_hold_what_a_later_release_knows() -> None:
+    spec = WorkloadSpec.model_validate(SPEC)
+    later = spec.model_dump(mode="json")
+    for place in (later, later["sla"], later["capacity"], later["indicators"][0]):
+        place["of_a_later_release"] = {"a": [1]}
+    assert known_spec(later) == spec
+    assert read_spec(json.dumps(later)) == spec
+    with pytest.raises(ValidationError, match="of_a_later_release"):
+        WorkloadSpec.model_validate(later)

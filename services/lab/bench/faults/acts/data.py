@@ -127,11 +127,13 @@ class PoisonSpec:
 
 
 class GarbageModel:
-    """Bytes that are no model are promoted."""
+    """What is no model is promoted."""
 
     is_threaded = True
 
-    def __init__(self) -> None:
+    def __init__(self, what: str) -> None:
+        """Promote one of `sabotage.GARBAGE`."""
+        self._what = what
         self._clock = SystemClock()
         self._since = self._clock.now()
 
@@ -139,7 +141,7 @@ class GarbageModel:
         """Promote them."""
         self._since = self._clock.now()
         with rig.engine.begin() as connection:
-            sabotage.promote_garbage(connection, self._since)
+            sabotage.promote_garbage(connection, self._what, self._since)
         return True
 
     def go_on(self, rig: FaultRig) -> bool:
@@ -149,13 +151,13 @@ class GarbageModel:
     def end(self, rig: FaultRig) -> bool:
         """Retire them."""
         with rig.engine.begin() as connection:
-            sabotage.retire_garbage(connection, self._clock.now())
+            sabotage.retire_garbage(connection, self._what, self._clock.now())
         return True
 
     def has_bitten(self, rig: FaultRig) -> bool:
         """Forecasts say that it cannot be read."""
         with rig.engine.connect() as connection:
-            return sabotage.count_garbage_answers(connection, self._since) > 0
+            return sabotage.count_garbage_answers(connection, self._what, self._since) > 0
 
 
 class FailedMigration:

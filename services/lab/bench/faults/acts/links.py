@@ -13,6 +13,8 @@ _ANSWERS: dict[str, list[dict[str, Any]]] = {
     "conflict": [{"kind": "conflict", "times": _PLENTY, **_SCALE}],
     "throttle": [{"kind": "throttle", "times": 40, "retry_after_s": 1}],
     "error": [{"kind": "error", "times": 40}],
+    "unauthorized": [{"kind": "unauthorized", "times": _PLENTY}],
+    "forbidden": [{"kind": "forbidden", "times": _PLENTY}],
     "slow": [{"kind": "slow", "times": 20, "delay_s": 2.0}],
     "late": [{"kind": "slow", "times": 20, "delay_s": 22.0, **_SCALE}],
     "lists": [

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from services.lab.bench.faults.acts import data, links, processes
+from services.lab.bench.faults.acts import (
+    broker,
+    data,
+    database,
+    disturbances,
+    full_disk,
+    links,
+    objects,
+    processes,
+    senders,
+    upgrade,
+)
 from services.lab.bench.faults.kinds import SKEW_S
 from services.lab.bench.faults.rig import FaultRig
 from services.lab.bench.faults.schedule import PlannedFault
@@ -39,6 +50,10 @@ class FaultAct(Protocol):
 
 
 _Maker = Callable[[PlannedFault], FaultAct]
+_READ_ONLY: dict[str, Callable[[], FaultAct]] = {
+    "postgres": lambda: database.ServerSetting("default_transaction_read_only", "on"),
+    "valkey": broker.ReadOnlyBroker,
+}
 _MAKERS: dict[str, _Maker] = {
     "kill": lambda fault: processes.KillProcess(fault.kind.target),
     "restart": lambda fault: processes.KillProcess(fault.kind.target, is_asked=True),
@@ -46,17 +61,35 @@ _MAKERS: dict[str, _Maker] = {
     "lead_twice": lambda fault: processes.LeadTwice(),
     "skew_ahead": lambda fault: processes.SkewClock(fault.kind.target, SKEW_S),
     "skew_behind": lambda fault: processes.SkewClock(fault.kind.target, -SKEW_S),
-    "upgrade": lambda fault: processes.Upgrade(),
+    "upgrade": lambda fault: upgrade.Upgrade(),
     "cut": lambda fault: links.LinkFault(fault.kind.target, "cut"),
     "delay": lambda fault: links.LinkFault(fault.kind.target, "delay"),
     "stall": lambda fault: links.LinkFault(fault.kind.target, "stall"),
     "answer": lambda fault: links.WrongAnswers(fault.kind.target),
     "flush": lambda fault: data.FlushBroker(),
     "fill_disk": lambda fault: data.FillDisk(),
+    "fill_server_disk": lambda fault: full_disk.FullServerDisk(),
     "poison_values": lambda fault: data.PoisonValues(),
     "poison_spec": lambda fault: data.PoisonSpec(),
-    "garbage_model": lambda fault: data.GarbageModel(),
+    "garbage_model": lambda fault: data.GarbageModel(fault.kind.target),
     "failed_migration": lambda fault: data.FailedMigration(fault.duration_s),
+    "lock": lambda fault: database.LockRows(fault.kind.target),
+    "take": lambda fault: database.TakeSessions(),
+    "cut_short": lambda fault: database.ServerSetting("statement_timeout", "25ms"),
+    "read_only": lambda fault: _READ_ONLY[fault.kind.target](),
+    "end_sessions": lambda fault: database.EndSessions(),
+    "kill_backend": lambda fault: database.KillBackend(),
+    "detach": lambda fault: database.DetachPartition(fault.kind.target),
+    "fill_memory": lambda fault: broker.FullBroker(),
+    "garbage_messages": lambda fault: broker.GarbageMessages(),
+    "delete_lease": lambda fault: objects.DeleteLease(),
+    "delete_definition": lambda fault: objects.DeleteDefinition(fault.kind.target),
+    "vanish": lambda fault: objects.VanishingNamespace(),
+    "send": lambda fault: senders.OddSender(fault.kind.target),
+    "storm": lambda fault: disturbances.Storm(),
+    "run_twice": lambda fault: disturbances.RunTwice(fault.kind.target),
+    "misname": lambda fault: disturbances.Misname(*fault.kind.target.split(" of ")),
+    "fill_logs": lambda fault: disturbances.FullLogs(),
 }
 
 

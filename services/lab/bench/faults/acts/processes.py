@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
 import psutil
 
-from services.lab.bench.faults.kinds import PROCESSES
 from services.lab.bench.faults.rig import FaultRig
 from services.platform.child import Child
 
@@ -174,42 +172,6 @@ class LeadTwice:
     def has_bitten(self, rig: FaultRig) -> bool:
         """The second was seen to lead."""
         return self._has_led
-
-
-class Upgrade:
-    """Each process in turn ends in order and is started again, while the others go on."""
-
-    is_threaded = False
-
-    def __init__(self) -> None:
-        self._steps: Iterator[bool] | None = None
-        self._n_replaced = 0
-
-    def begin(self, rig: FaultRig) -> bool:
-        """Begin with the first."""
-        self._steps = self._replace_all(rig)
-        return True
-
-    def go_on(self, rig: FaultRig) -> bool:
-        """Go on where the last one is back."""
-        return self._steps is not None and next(self._steps, True)
-
-    def end(self, rig: FaultRig) -> bool:
-        """Those that were not reached are left."""
-        return True
-
-    def has_bitten(self, rig: FaultRig) -> bool:
-        """At least two have been replaced."""
-        return self._n_replaced >= 2
-
-    def _replace_all(self, rig: FaultRig) -> Iterator[bool]:
-        for name in PROCESSES:
-            child = rig.child(name)
-            pid = child.pid
-            child.send(signal.SIGTERM)
-            while (new := rig.child(name)).pid == pid or not new.is_alive():
-                yield False
-            self._n_replaced += 1
 
 
 def _family(pid: int) -> list[psutil.Process]:

@@ -10,7 +10,12 @@ from sqlalchemy.exc import DBAPIError
 
 _FULL = "bench_disk_full"
 _WRITTEN = ("observations", "indicator_steps", "forecasts", "decisions", "actions", "intents")
-GARBAGE_VERSION = "bench-garbage"
+_WEIGHTS = b'{"a":{"dtype":"F32","shape":[4096],"data_offsets":[0,16384]}}'
+GARBAGE = {
+    "bytes": b"\x00garbage" * 64,
+    "half": len(_WEIGHTS).to_bytes(8, "little") + _WEIGHTS + bytes(8192),
+}
+"""What is no model: bytes of anything, and the first half of a file of weights."""
 _LOCK_ATTEMPTS = 20
 
 
@@ -67,32 +72,37 @@ def fail_migration(engine: Engine, seconds: float) -> bool:
     return False
 
 
-def promote_garbage(connection: Connection, at: datetime) -> None:
-    """Let bytes that are no model serve; who served before is retired meanwhile."""
+def garbage_version(what: str) -> str:
+    """Version of a model of `GARBAGE`."""
+    return f"bench-garbage-{what}"
+
+
+def promote_garbage(connection: Connection, what: str, at: datetime) -> None:
+    """Let one of `GARBAGE` serve; who served before is retired meanwhile."""
     connection.execute(
         text(
             "INSERT INTO models (version, kind, status, reason, config, metrics, artifact, "
             "created_at, promoted_at) VALUES (:version, 'network', 'promoted', '', '{}', '{}', "
             ":artifact, :at, :at) ON CONFLICT (version) DO UPDATE SET status = 'promoted'"
         ),
-        {"version": GARBAGE_VERSION, "artifact": b"\x00garbage" * 64, "at": at},
+        {"version": garbage_version(what), "artifact": GARBAGE[what], "at": at},
     )
 
 
-def retire_garbage(connection: Connection, at: datetime) -> None:
+def retire_garbage(connection: Connection, what: str, at: datetime) -> None:
     """Let it serve no longer."""
     connection.execute(
         text("UPDATE models SET status = 'retired', retired_at = :at WHERE version = :version"),
-        {"version": GARBAGE_VERSION, "at": at},
+        {"version": garbage_version(what), "at": at},
     )
 
 
-def count_garbage_answers(connection: Connection, since: datetime) -> int:
+def count_garbage_answers(connection: Connection, what: str, since: datetime) -> int:
     """Forecasts since then that say that the model cannot be read."""
     statement = text(
         "SELECT count(*) FROM forecasts WHERE created_at >= :since AND reason LIKE :said"
     )
-    said = f"%{GARBAGE_VERSION} cannot be read%"
+    said = f"%{garbage_version(what)} cannot be read%"
     return int(connection.execute(statement, {"since": since, "said": said}).scalar_one())
 
 

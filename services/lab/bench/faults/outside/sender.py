@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from typing import Any
 import httpx
 
 from services.kernel.clock import SystemClock
-from services.lab.bench.faults.fleet import DEMAND, FaultFleet, FleetMember
+from services.lab.bench.faults.fleet import CAPACITY, DEMAND, FaultFleet, FleetMember
 from services.lab.bench.faults.outside.own_thread import OwnThread
 
 INTERVAL_S = 1.0
@@ -19,6 +20,7 @@ _RETRY_S = 0.5
 _MOST_AT_ONCE = 60
 POISON: tuple[float | str, ...] = (9e18, "NaN", -5.0, 1e300)
 """What a broken exporter sends; each in turn."""
+_DAY_S = 86_400
 
 
 @dataclass(slots=True)
@@ -30,16 +32,29 @@ class SendingLog:
         answers: Answers by status.
         wrong: Answers that no sender should get while a database is away: status and body.
         n_poisoned: Poisoned samples that were sent and answered.
+        odd: Requests that were odd in one of `kinds.ODD_WAYS` and were answered.
     """
 
     accepted: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
     answers: Counter[int] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
     n_poisoned: int = 0
+    odd: Counter[str] = field(default_factory=Counter)
+
+    def accepted_so_far(self) -> dict[str, set[int]]:
+        """A copy of `accepted`, which goes on growing while it is held against the rows."""
+        return {key: set(seconds) for key, seconds in list(self.accepted.items())}
 
 
 class OutsideSender(OwnThread):
-    """Pushes every workload's demand from a thread of its own; `is_poisoned` may be set."""
+    """Pushes every workload's demand from a thread of its own.
+
+    Attributes:
+        log: What became of it.
+        is_poisoned: Set by whoever wants the victim to send poison.
+        unknown_until_s: Until then, by the monotonic clock, workloads may be unknown.
+        odd_ways: Ways of `kinds.ODD_WAYS` to be odd in besides.
+    """
 
     def __init__(self, push_url: str, token: str, fleet: FaultFleet) -> None:
         """Send to the push API at `push_url`."""
@@ -53,6 +68,8 @@ class OutsideSender(OwnThread):
         self._waiting: deque[int] = deque()
         self.log = SendingLog()
         self.is_poisoned = False
+        self.odd_ways: set[str] = set()
+        self.unknown_until_s = 0.0
 
     def _close(self) -> None:
         self._http.close()
@@ -82,15 +99,35 @@ class OutsideSender(OwnThread):
         if answer.status_code != 202:
             self._note_refusal(answer)
             return _RETRY_S
-        for one in self._fleet.healthy:
-            self.log.accepted[one.key].update(seconds)
         self.log.n_poisoned += len(seconds) if is_poisoned else 0
         rejected = [one for one in answer.json()["rejected"] if not is_poisoned]
-        if rejected:
+        is_excused = time.monotonic() < self.unknown_until_s and all(
+            one["reason"] == "unknown_workload" for one in rejected
+        )
+        if rejected and not is_excused:
             self.log.wrong.append(f"202 with {rejected[0]}")
+        if not rejected:
+            for one in self._fleet.healthy:
+                self.log.accepted[one.key].update(seconds)
         for _ in seconds:
             self._waiting.popleft()
+        self._be_odd(series, seconds)
         return 0.0 if self._waiting else INTERVAL_S / 4
+
+    def _be_odd(self, series: Sequence[dict[str, Any]], seconds: Sequence[int]) -> None:
+        """Send what was accepted once more, or samples of the victim with times far off."""
+        bodies = {
+            "twice": list(series),
+            "wrong_times": [_mistimed(self._fleet.victim, seconds[-1])],
+        }
+        for way in sorted(self.odd_ways):
+            try:
+                answer = self._http.post("/v1/observations", json={"observations": bodies[way]})
+            except httpx.TransportError:
+                continue
+            self.log.odd[way] += 1
+            if answer.status_code not in (202, 400, 422):
+                self._note_refusal(answer)
 
     def _note_refusal(self, answer: httpx.Response) -> None:
         if answer.status_code != 503 or "Retry-After" not in answer.headers:
@@ -110,3 +147,9 @@ def _series(one: FleetMember, seconds: Sequence[int]) -> dict[str, Any]:
 def _poisoned(one: FleetMember, seconds: Sequence[int]) -> dict[str, Any]:
     samples = [[at, POISON[at % len(POISON)]] for at in seconds]
     return {**_series(one, []), "samples": samples}
+
+
+def _mistimed(one: FleetMember, now: int) -> dict[str, Any]:
+    """Samples of the epoch, of long ago, of soon and of a year that no calendar has."""
+    times = (0, now - 400 * _DAY_S, now - _DAY_S, now + 30, now + _DAY_S, 10**12)
+    return {**_series(one, []), "samples": [[at, CAPACITY] for at in times]}

@@ -1,28 +1,60 @@
-"""CPU time is counted by stage, Python's and the database's."""
+"""CPU time is that of this process's own connections, and of processes by their family."""
 
 from __future__ import annotations
 
-import time
+import os
+import subprocess
+import sys
 
 import pytest
 from sqlalchemy import Engine, text
 
-from services.lab.bench.fleet.cpu import CpuMeter
+from services.kernel.db.session import dispose_engines, make_engine
+from services.lab.bench.fleet.cpu import OwnBackends, family_cpu_s, own_backends, thread_cpu_s
 
 pytestmark = pytest.mark.integration
 
-BUSY_S = 0.3
+BUSY = "SELECT sum(sqrt(i)) FROM generate_series(1, 2000000) AS g(i)"
+LEAST_S = 0.05
 
 
-def test_work_here_and_in_the_database_is_counted_where_it_was_done(database: Engine) -> None:
-    meter = CpuMeter(database)
-    with meter.stage("here"):
-        until = time.process_time() + BUSY_S
-        while time.process_time() < until:
-            pass
-    with meter.stage("there"), database.connect() as connection:
-        connection.execute(text("SELECT sum(sqrt(i)) FROM generate_series(1, 3000000) AS g(i)"))
-    assert meter.spent["here"] >= BUSY_S
-    assert meter.in_database["here"] < BUSY_S / 2
-    assert meter.in_database["there"] > BUSY_S / 6
-    assert meter.spent["there"] >= meter.in_database["there"]
+@pytest.fixture
+def url(database: Engine) -> str:
+    """Of a database to which this process has no connection yet."""
+    found = database.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    dispose_engines(found)
+    return found
+
+
+def test_work_in_the_database_is_counted_also_of_connections_that_were_closed(url: str) -> None:
+    with own_backends() as backends:
+        assert backends.cpu_s() == 0.0
+        engine = make_engine(url)
+        with engine.connect() as connection:
+            connection.execute(text(BUSY))
+        spent = backends.cpu_s()
+        assert spent > LEAST_S
+        dispose_engines(url)
+        assert backends.cpu_s() >= spent
+
+
+def test_work_of_other_connections_is_not_counted(url: str) -> None:
+    engine = make_engine(url)
+    with engine.connect() as other:
+        backends = OwnBackends()
+        try:
+            other.execute(text(BUSY))
+            assert backends.cpu_s() == 0.0
+        finally:
+            backends.stop()
+
+
+def test_a_family_has_the_time_of_children_that_have_ended() -> None:
+    before = family_cpu_s(os.getpid())
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert family_cpu_s(os.getpid()) - before >= 0.25
+
+
+def test_a_process_that_is_not_there_has_none() -> None:
+    assert (thread_cpu_s(2**22 + 1), family_cpu_s(2**22 + 1)) == (0.0, 0.0)

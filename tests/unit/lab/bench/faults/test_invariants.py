@@ -13,12 +13,13 @@ from services.lab.bench.faults.bounds import ScaleChange, Violation
 from services.lab.bench.faults.invariants import (
     OriginGrid,
     check_intents,
+    check_origins,
     check_records,
     check_turns,
     recovery_s,
     told,
 )
-from services.lab.bench.faults.kinds import KINDS
+from services.lab.bench.faults.kinds import KINDS, UNASKED
 from services.lab.bench.faults.outside.repository import OpenIntent, PassedOrigin, StoredAction
 from services.lab.bench.faults.outside.row_log import Settled
 from services.lab.bench.faults.schedule import PlannedFault, StruckFault
@@ -43,8 +44,8 @@ def records(*counts: int, result: str = "applied") -> list[StoredAction]:
     ]
 
 
-def struck(began_s: float, ended_s: float | None) -> StruckFault:
-    planned = PlannedFault(KINDS[0], 0.0, 0.0)
+def struck(began_s: float, ended_s: float | None, kind: str = KINDS[0].name) -> StruckFault:
+    planned = PlannedFault(next(one for one in KINDS if one.name == kind), 0.0, 0.0)
     ended = None if ended_s is None else START + timedelta(seconds=ended_s)
     return StruckFault(planned, START + timedelta(seconds=began_s), ended)
 
@@ -134,3 +135,12 @@ def test_gold_may_be_passed_over_twice_only_while_something_strikes() -> None:
     assert check_turns(passed, ["a/gold"], grid, [struck(0, 10)]) == []
     assert len(check_turns(passed, ["a/gold"], grid, [struck(41, 50)])) == 1
     assert check_turns(passed, ["a/silver"], grid, []) == []
+
+
+def test_what_no_object_asked_for_is_not_lost() -> None:
+    grid = OriginGrid(START, START + timedelta(seconds=100), 5)
+    missing = len(check_origins([], ["a/b"], grid))
+    assert missing == len(list(grid)) == 21
+    for kind, n_excused in ((UNASKED, 2 + 2 + 1 + 6), (KINDS[0].name, 0)):
+        found = check_origins([], ["a/b"], grid, struck=[struck(20.0, 30.0, kind)])
+        assert len(found) == missing - n_excused

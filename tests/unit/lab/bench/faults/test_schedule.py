@@ -27,6 +27,11 @@ def test_the_same_seed_gives_the_same_schedule(seed: int, n: int, length_s: floa
     assert make_schedule(seed, n, length_s) == make_schedule(seed, n, length_s)
 
 
+@given(SEEDS, st.integers(len(KINDS), 2 * len(KINDS)), LENGTHS)
+def test_an_upgrade_comes_before_all_else(seed: int, n: int, length_s: float) -> None:
+    assert make_schedule(seed, n, length_s)[0].kind.act == "upgrade"
+
+
 @given(SEEDS, NUMBERS, LENGTHS)
 def test_there_are_as_many_as_asked_for_in_order_and_in_time(
     seed: int, n: int, length_s: float

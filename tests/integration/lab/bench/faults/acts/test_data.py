@@ -66,11 +66,11 @@ def test_a_full_disk_has_bitten_once_a_write_found_it(database: Engine) -> None:
 
 def test_garbage_has_bitten_once_a_forecast_says_so(database: Engine) -> None:
     rig: Any = SmallRig(engine=database)
-    act = data.GarbageModel()
+    act = data.GarbageModel("half")
     assert act.begin(rig)
     assert not act.has_bitten(rig)
     with database.begin() as connection:
-        assert sabotage.count_garbage_answers(connection, act._since) == 0
+        assert sabotage.count_garbage_answers(connection, "half", act._since) == 0
     assert act.end(rig)
 
 

@@ -40,7 +40,8 @@ def test_a_failed_migration_leaves_the_tables_as_they_were(database: Engine) -> 
     assert (columns(database, "decisions"), columns(database, "actions")) == before
 
 
-def test_garbage_serves_until_it_is_retired(database: Engine) -> None:
+@pytest.mark.parametrize("what", sorted(sabotage.GARBAGE))
+def test_garbage_serves_until_it_is_retired(database: Engine, what: str) -> None:
     def promoted() -> list[str]:
         with database.connect() as connection:
             query = "SELECT version FROM models WHERE status = 'promoted'"
@@ -48,9 +49,9 @@ def test_garbage_serves_until_it_is_retired(database: Engine) -> None:
 
     for _ in range(2):  # it may come twice in a run
         with database.begin() as connection:
-            sabotage.promote_garbage(connection, NOW)
-        assert promoted() == [sabotage.GARBAGE_VERSION]
+            sabotage.promote_garbage(connection, what, NOW)
+        assert promoted() == [sabotage.garbage_version(what)]
         with database.begin() as connection:
-            sabotage.retire_garbage(connection, NOW)
-            assert sabotage.count_garbage_answers(connection, NOW) == 0
+            sabotage.retire_garbage(connection, what, NOW)
+            assert sabotage.count_garbage_answers(connection, what, NOW) == 0
         assert promoted() == []

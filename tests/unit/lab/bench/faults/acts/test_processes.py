@@ -2,68 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
-from services.lab.bench.faults.acts import processes
 from services.lab.bench.faults.acts.processes import (
     KillProcess,
     LeadTwice,
     PauseProcess,
     SkewClock,
-    Upgrade,
 )
-from services.platform.child import Child, ProcessSpec
-from services.platform.healing import Healer
-from services.platform.platform import Platform
-from services.platform.processes import Supervisor
-
-PATIENCE_S = 60.0
-SLEEP = [sys.executable, "-c", "import time; time.sleep(600)"]
-
-
-@dataclass
-class SmallRig:
-    """What the acts use of a rig."""
-
-    platform: Any
-    healer: Healer
-    holder: str = ""
-    skews: dict[object, float] = field(default_factory=dict)
-
-    def child(self, name: str) -> Child:
-        return next(c for c in self.platform.supervisor.children() if c.spec.name == name)
-
-    def is_skewed(self) -> bool:
-        return bool(self.skews)
-
-    def lease_holder(self) -> str:
-        return self.holder
-
-    def until(self, is_done: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + PATIENCE_S
-        while not is_done():
-            assert time.monotonic() < deadline
-            self.healer.step()
-            time.sleep(0.02)  # another process's work cannot be awaited otherwise
+from tests.unit.lab.bench.faults.acts.small_rig import SLEEP, running_small_rig
 
 
 @pytest.fixture
 def rig(tmp_path: Path) -> Iterator[Any]:
-    with Supervisor(tmp_path) as supervisor:
-        for name in ("operator", "beat"):
-            supervisor.start(ProcessSpec(name, SLEEP))
-        platform = Platform.__new__(Platform)
-        object.__setattr__(platform, "supervisor", supervisor)
-        object.__setattr__(platform, "folder", tmp_path)
-        yield SmallRig(platform, Healer(supervisor, lambda _: None))
+    with running_small_rig(tmp_path, "operator", "beat") as found:
+        yield found
 
 
 @pytest.mark.parametrize("is_asked", [True, False])
@@ -129,15 +87,3 @@ def test_the_first_goes_on_once_the_second_leads(rig: Any) -> None:
     assert act.end(rig)
     assert not second.is_running()
     assert first.is_running()
-
-
-def test_an_upgrade_replaces_one_after_the_other(rig: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "PROCESSES", ("operator", "beat"))
-    before = {name: rig.child(name).pid for name in ("operator", "beat")}
-    act = Upgrade()
-    assert act.begin(rig)
-    act.go_on(rig)
-    rig.until(lambda: rig.child("operator").pid != before["operator"])
-    assert rig.child("beat").pid == before["beat"]
-    rig.until(lambda: act.go_on(rig) and act.has_bitten(rig))
-    assert rig.child("beat").pid != before["beat"]

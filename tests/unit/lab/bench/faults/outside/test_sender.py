@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from services.lab.bench.faults.fleet import make_fleet
-from services.lab.bench.faults.outside.sender import POISON, OutsideSender
+from services.lab.bench.faults.outside.sender import POISON, OutsideSender, SendingLog
 from tests.unit.lab.bench.faults.outside.answering_server import AnsweringServer
 
 FLEET = make_fleet(3)
@@ -73,3 +73,38 @@ def test_a_server_that_is_away_is_waited_for() -> None:
         until(lambda: True)
     assert sender.log.wrong == []
     assert not sender.log.accepted
+
+
+def test_odd_ways_send_once_more_and_at_times_far_off() -> None:
+    with AnsweringServer(TAKEN) as server, OutsideSender(server.url, "t", FLEET) as sender:
+        sender.odd_ways |= {"twice", "wrong_times"}
+        until(lambda: min(sender.log.odd["twice"], sender.log.odd["wrong_times"]) > 0)
+        sender.odd_ways.clear()
+    first, second, third = server.bodies[-3:] if len(server.bodies) == 3 else server.bodies[:3]
+    assert first == second
+    times = [at for at, _ in third["observations"][0]["samples"]]
+    assert times[0] == 0
+    assert max(times) > 10**11
+    assert sender.log.wrong == []
+
+
+def test_unknown_workloads_are_excused_only_while_their_objects_are_away() -> None:
+    unknown = (202, {}, {"accepted": 0, "rejected": [{"reason": "unknown_workload", "count": 3}]})
+    with AnsweringServer(unknown) as server, OutsideSender(server.url, "t", FLEET) as sender:
+        sender.unknown_until_s = time.monotonic() + PATIENCE_S
+        n_before = len(sender.log.wrong)
+        until(lambda: sender.log.answers[202] > n_before + 1)
+        n_wrong = len(sender.log.wrong)
+        sender.unknown_until_s = 0.0
+        until(lambda: len(sender.log.wrong) > n_wrong)
+    assert n_wrong <= 1  # one may have come before it was excused
+    assert not any(sender.log.accepted.values())
+
+
+def test_what_is_held_against_the_rows_grows_no_more() -> None:
+    log = SendingLog()
+    log.accepted["a"].add(1)
+    found = log.accepted_so_far()
+    log.accepted["a"].add(2)
+    log.accepted["b"].add(2)
+    assert found == {"a": {1}}

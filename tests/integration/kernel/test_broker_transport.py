@@ -1,0 +1,71 @@
+"""Messages that are none end no worker: they are dropped, and what comes after is handled."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery
+from kombu import Consumer, Queue
+
+from services.kernel.broker_transport import message_fault
+from services.kernel.celery_app import CelerySender, make_celery
+from services.kernel.jobs import FORECAST_SHARD, Job
+from services.kernel.settings import Settings
+from services.lab.bench.faults.acts.broker import GARBAGE
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def client(redis_url: str) -> redis.Redis:
+    return redis.Redis.from_url(redis_url)
+
+
+@pytest.fixture
+def app(settings: Settings, client: redis.Redis) -> Celery:
+    return make_celery(settings)
+
+
+def test_what_is_no_message_is_dropped_and_the_next_one_is_read(
+    app: Celery, client: redis.Redis
+) -> None:
+    CelerySender(app).send(Job(FORECAST_SHARD))
+    client.rpush("forecast", *GARBAGE)  # they are read first
+    read: list[str] = []
+
+    def note(body: Any, message: Any) -> None:
+        read.append(message.headers["task"])
+        message.ack()
+
+    def undecodable(message: Any, error: Exception) -> None:
+        message.ack()
+
+    with (
+        app.connection_for_read() as connection,
+        Consumer(
+            connection,
+            [Queue("forecast")],
+            callbacks=[note],
+            on_decode_error=undecodable,
+            accept=["json"],
+        ),
+    ):
+        while FORECAST_SHARD not in read[2:]:
+            connection.drain_events(timeout=10)
+    assert read == [FORECAST_SHARD, "nobody.knows.it", FORECAST_SHARD]
+    assert client.llen("forecast") == 0
+
+
+def test_a_message_of_celerys_has_no_fault(app: Celery, client: redis.Redis) -> None:
+    CelerySender(app).send(Job(FORECAST_SHARD))
+    (found,) = client.lrange("forecast", 0, -1)
+    message = json.loads(found)
+    assert message_fault(message) == ""
+    for name in ("properties", "headers", "body"):
+        assert message_fault({**message, name: None})
+    for name in ("delivery_tag", "delivery_info"):
+        assert message_fault({**message, "properties": {**message["properties"], name: None}})
+    assert message_fault({**message, "body": "no base64!"})
