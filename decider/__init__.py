@@ -33,19 +33,11 @@ from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
-from decider.inputs import ForecastArrays, inputs_to_bytes
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
 from decider.planning.risk import teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
 from decider.recording import PlannedShard
-from decider.replay import (
-    ForecastNeed,
-    decision_bytes,
-    forecast_of,
-    replay_decision,
-    replay_service,
-)
 from decider.result import (
     Decision,
     Direction,
@@ -65,6 +57,14 @@ from decider.sli import (
     promised_violation,
 )
 from decider.step_quantiles import StepQuantiles
+from decider.stored.inputs import ForecastArrays, inputs_to_bytes
+from decider.stored.replay import (
+    ForecastNeed,
+    decision_bytes,
+    forecast_of,
+    replay_decision,
+    replay_service,
+)
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
-from services.kernel.db.replays import IS_REPLAYABLE
+from services.kernel.db.retention import IS_REPLAYABLE
 
 _DECISION = (
     "d.id, d.origin_at, d.workload_id, d.forecast_id, d.policy_version, d.decided_at, "

@@ -10,7 +10,7 @@ from sqlalchemy import RowMapping
 from services.admin.decisions import schemas
 from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
-from services.kernel.db.replays import not_kept
+from services.kernel.db.retention import not_kept
 
 _OUTCOME_NUMBERS = (
     *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),

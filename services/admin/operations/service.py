@@ -29,7 +29,7 @@ from services.admin.rest.cursors import page_of, position
 from services.admin.rest.repository import load_workload_id
 from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
-from services.kernel.db.replays import not_kept
+from services.kernel.db.retention import not_kept
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
 from services.kernel.security.keys import FLEET, Principal, Role

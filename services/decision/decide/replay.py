@@ -18,7 +18,7 @@ from services.decision.rows.pools import to_forecast_arrays
 from services.decision.rows.record import decisions_sha256
 from services.decision.rows.service_decision import whole_decision
 from services.decision.wiring import DecisionDeps
-from services.kernel.db.replays import not_kept
+from services.kernel.db.retention import not_kept
 from services.kernel.errors import Conflict, NotFound
 
 

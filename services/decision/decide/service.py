@@ -37,7 +37,7 @@ from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.bulkhead import in_parts
-from services.kernel.db.replays import not_kept
+from services.kernel.db.retention import not_kept
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,

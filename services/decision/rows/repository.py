@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.decision.rows.loads import Sampled
 from services.kernel.db import schema, schema_running
-from services.kernel.db.replays import IS_REPLAYABLE
+from services.kernel.db.retention import IS_REPLAYABLE
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.db.steps.blocks import SECOND_US
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen

@@ -31,8 +31,12 @@ import services.kernel.db.schema_access
 import services.kernel.db.schema_control
 import services.kernel.db.schema_running
 import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
-from services.kernel.db.metadata import metadata as metadata, time_column
-from services.kernel.db.partitioning import PARTITIONED as PARTITIONED, partition_by
+from services.kernel.db.metadata import (
+    PARTITIONED as PARTITIONED,
+    metadata as metadata,
+    partition_by,
+    time_column,
+)
 from services.kernel.db.schema_clusters import SHARDS_PER_CLUSTER, cluster_column
 
 workloads = Table(

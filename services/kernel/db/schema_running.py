@@ -23,8 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.kernel.db.metadata import metadata, time_column
-from services.kernel.db.partitioning import partition_by
+from services.kernel.db.metadata import metadata, partition_by, time_column
 
 workload_errors = Table(
     "workload_errors",

@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from decider import CurveDraws, FloatArray
-from decider.input_bytes import unpack
+from decider.stored.input_bytes import unpack
 from services.decision.rows import translate
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema

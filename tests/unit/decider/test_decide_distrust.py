@@ -15,9 +15,9 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
 from decider.errors import InvalidConfig
 from decider.explain import decision_to_dict
-from decider.input_bytes import unpacked
-from decider.inputs import inputs_to_bytes
-from decider.replay import decision_bytes, inputs_from_bytes, replay_decision
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()

@@ -18,9 +18,9 @@ from decider import (
     decision_summary,
     decision_to_dict,
 )
-from decider.input_bytes import unpacked
-from decider.inputs import inputs_to_bytes
-from decider.replay import decision_bytes, replay_decision, replay_service
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, replay_decision, replay_service
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.pool_cases import pool, service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy, observed, workload

@@ -14,9 +14,9 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from decider import DecideConfig, Decision, Limits, Reason, ReplicaState, decide_shard
 from decider.errors import InvalidConfig, InvalidRequest
 from decider.explain import decision_summary, decision_to_dict
-from decider.input_bytes import unpacked
-from decider.inputs import inputs_to_bytes
-from decider.replay import decision_bytes, inputs_from_bytes, replay_decision
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind, RiskState
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.queue_loop import QueueLoop, bad_steps

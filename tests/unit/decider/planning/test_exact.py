@@ -23,7 +23,7 @@ from decider import (
     replay_decision,
 )
 from decider.planning.exact import integrated
-from decider.replay import decision_bytes, inputs_from_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes
 from forecaster.predict import stratified
 from tests.unit.decider.shards import NOW_S, STEP_S, shard, workload
 from tests.unit.decider.tables.exact_cases import LEVELS, steps_of

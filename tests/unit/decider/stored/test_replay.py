@@ -22,9 +22,9 @@ from decider import (
     decide_shard,
 )
 from decider.errors import ReplayMismatch
-from decider.input_bytes import unpacked
-from decider.inputs import inputs_to_bytes
-from decider.replay import decision_bytes, inputs_from_bytes, replay_decision
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 from tests.unit.decider.tables.load_cases import bound, load_shard, several
 from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
@@ -170,8 +170,8 @@ def test_the_first_format_is_read_where_it_shares_risk_as_now(
     was = asdict(config) | {"sharing": sharing}
     was["risk"] |= {"pool_gain": 0.003, "exhausted_ratio": 0.5}
     del was["fallback"]["last_demand_s"], was["max_backlog_steps"]
-    monkeypatch.setattr("decider.inputs.FORMAT", 1)
-    monkeypatch.setattr("decider.inputs._settings", lambda *_: was)
+    monkeypatch.setattr("decider.stored.inputs.FORMAT", 1)
+    monkeypatch.setattr("decider.stored.inputs._settings", lambda *_: was)
     blob = inputs_to_bytes(request, 0, decision, config, NOW_S)
     if sharing == "long_run":
         assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
@@ -183,7 +183,7 @@ def test_the_first_format_is_read_where_it_shares_risk_as_now(
 def test_another_format_is_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
     request = shard(noisy(100.0))
     (decision,) = decide_shard(request, DecideConfig(), NOW_S)
-    monkeypatch.setattr("decider.inputs.FORMAT", 99)
+    monkeypatch.setattr("decider.stored.inputs.FORMAT", 99)
     blob = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
     with pytest.raises(ReplayMismatch, match="format 99"):
         replay_decision(blob)

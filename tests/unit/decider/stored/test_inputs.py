@@ -26,7 +26,7 @@ from decider import (
     replay_decision,
     replay_service,
 )
-from decider.replay import inputs_from_bytes
+from decider.stored.replay import inputs_from_bytes
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.test_exact import STEPS, request_of
 from tests.unit.decider.pool_cases import service, service_response, two_pools

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save
 
 from decider.errors import ReplayMismatch
-from decider.input_bytes import DICTIONARY, FORMAT, pack, smallest, unpack, unpacked
+from decider.stored.input_bytes import DICTIONARY, FORMAT, pack, smallest, unpack, unpacked
 
 HEADER = {"format": FORMAT, "now_s": 3.5, "workload": {"workload": "prod/chat"}}
 ARRAYS = {"demand": np.array([1.5, 2.5], np.float32)}

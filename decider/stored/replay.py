@@ -18,12 +18,12 @@ from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
 from decider.fleet_types import FleetVerdict
-from decider.input_bytes import unpack
-from decider.inputs import ForecastArrays, further_name, of_pool
 from decider.miss_draws import MissDraws
 from decider.pool_types import PoolPlace
 from decider.result import Decision
 from decider.step_quantiles import StepQuantiles
+from decider.stored.input_bytes import unpack
+from decider.stored.inputs import ForecastArrays, further_name, of_pool
 from decider.types import (
     Control,
     DirectionRules,

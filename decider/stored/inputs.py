@@ -19,12 +19,12 @@ import numpy as np
 
 from decider.config import DecideConfig
 from decider.fleet_types import FleetVerdict
-from decider.input_bytes import FORMAT, pack, smallest
 from decider.plain_fields import plain_fields
 from decider.planning.exact import integrated
 from decider.planning.fallback import FORECAST, LAST_FORECAST
 from decider.result import Decision
 from decider.step_quantiles import StepQuantiles
+from decider.stored.input_bytes import FORMAT, pack, smallest
 from decider.types import FloatArray, History, ShardRequest, WorkloadInput
 
 

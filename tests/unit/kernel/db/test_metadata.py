@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.kernel.db.partitioning import PARTITIONED, partition_by
+from services.kernel.db.metadata import PARTITIONED, partition_by
 from services.kernel.db.schema import metadata
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.kernel.db.partitions import ensure_partitions
-from services.kernel.db.replays import IS_REPLAYABLE, not_kept
+from services.kernel.db.retention import IS_REPLAYABLE, not_kept
 from services.kernel.db.session import unit_of_work
 
 pytestmark = pytest.mark.integration
