@@ -30,6 +30,7 @@ from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.fleet import PRICES
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
+from decider.errors import ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
@@ -37,7 +38,6 @@ from decider.planning.ledgers import ErrorBudget, count_believed, count_measured
 from decider.planning.risk import teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
 from decider.recording import PlannedShard
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
 from decider.result import (
     Decision,
     Direction,
@@ -57,6 +57,14 @@ from decider.sli import (
     promised_violation,
 )
 from decider.step_quantiles import StepQuantiles
+from decider.stored.inputs import ForecastArrays, inputs_to_bytes
+from decider.stored.replay import (
+    ForecastNeed,
+    decision_bytes,
+    forecast_of,
+    replay_decision,
+    replay_service,
+)
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -123,6 +131,8 @@ __all__ = [
     "ExpectedMisses",
     "FallbackConfig",
     "FloatArray",
+    "ForecastArrays",
+    "ForecastNeed",
     "GrantedShard",
     "GuardStep",
     "Hardware",
@@ -144,6 +154,7 @@ __all__ = [
     "PoolRecord",
     "RatePolicy",
     "Reason",
+    "ReplayMismatch",
     "ReplicaInterval",
     "ReplicaState",
     "ResponseData",
@@ -184,6 +195,7 @@ __all__ = [
     "fit_lead_time",
     "fit_misses",
     "fit_response",
+    "forecast_of",
     "grant_shard",
     "inputs_to_bytes",
     "judge_model",

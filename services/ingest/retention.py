@@ -25,7 +25,8 @@ def retention(settings: Settings) -> dict[str, timedelta]:
         kept[raw] = timedelta(days=settings.retain_observations_days)
     for table in ("indicator_steps", "indicator_values"):
         kept[table] = timedelta(days=settings.retain_indicators_days)
-    kept["forecasts"] = timedelta(days=settings.retain_forecasts_days)
+    for replayed in ("forecasts", "decision_inputs"):  # neither is of use without the other
+        kept[replayed] = timedelta(days=settings.retain_forecasts_days)
     return kept
 
 

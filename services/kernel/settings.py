@@ -130,7 +130,7 @@ class Settings(BaseSettings):
     # retention, in days
     retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")
     retain_indicators_days: float = Field(120.0, gt=0, description="Indicators")
-    retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts with their paths")
+    retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts, and what replays need")
     retain_decisions_days: float = Field(
         120.0, gt=0, description="Decisions, actions, outcomes, finished work"
     )

@@ -9,7 +9,8 @@ from typing import Any
 
 from sqlalchemy import Engine
 
-from services.decision.decide.service import decide_shard, explain, replay
+from services.decision.decide.replay import replay
+from services.decision.decide.service import decide_shard, explain
 from services.decision.wiring import DecisionDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.kernel.clock import FixedClock, last_complete_step, make_clock
@@ -125,7 +126,7 @@ def replay_decision(settings: Settings, decision_id: int) -> dict[str, Any]:
 
     Raises:
         NotFound: There is none with this id.
-        Conflict: Its inputs were not kept.
+        Conflict: What it was made from is not kept any more.
     """
     report = replay(_decision_deps(settings), decision_id)
     return {

@@ -36,7 +36,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     # the cores
     "decider": (
-        "replay",
+        "stored",
         "decide",
         "recording",
         "explain",
@@ -55,6 +55,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider.budget": ROOM,
     "decider.mix": ROOM,
     "decider.planning": ROOM,
+    "decider.stored": ROOM,
     "decider.tables": ROOM,
     "decider.trust": ROOM,
     "forecaster": (

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
+from services.kernel.db.retention import IS_REPLAYABLE
 
 _DECISION = (
     "d.id, d.origin_at, d.workload_id, d.forecast_id, d.policy_version, d.decided_at, "
@@ -104,7 +105,8 @@ def load_decisions(
 def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
     """One decision with its explanation and the forecast that it was made from."""
     statement = text(
-        f"SELECT d.*, w.namespace, w.name, {_CLUSTER}, w.step_s, w.spec, f.model_version, "  # noqa: S608
+        f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name, {_CLUSTER}, w.step_s, w.spec, "  # noqa: S608
+        "f.model_version, "
         "f.rung AS forecast_rung, f.reason AS forecast_reason "
         "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
         "LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at "

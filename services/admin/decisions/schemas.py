@@ -95,6 +95,11 @@ class DecisionDetail(DecisionSummary):
         "null: the demand alone binds the workload, or there was no forecast of the others",
         examples=[{"request_rate_rps": 0.18, "output_tokens_per_s": 0.82}],
     )
+    replay_message: str | None = Field(
+        None,
+        description="Why it cannot be made again: what it was made from is not kept as long as it "
+        "is; null: it can",
+    )
     actions: list[ActionView]
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 

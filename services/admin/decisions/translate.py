@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping
 from services.admin.decisions import schemas
 from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
+from services.kernel.db.retention import not_kept
 
 _OUTCOME_NUMBERS = (
     *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),
@@ -47,6 +48,7 @@ def to_decision_detail(
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
         "applied_at": newest.applied_at if newest else None,
+        "replay_message": None if row["is_replayable"] else not_kept(row["id"]),
         "actions": attempts,
         "outcomes": [to_outcome(item) for item in reversed(outcomes)],
     }

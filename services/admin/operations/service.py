@@ -29,6 +29,7 @@ from services.admin.rest.cursors import page_of, position
 from services.admin.rest.repository import load_workload_id
 from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
+from services.kernel.db.retention import not_kept
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
 from services.kernel.security.keys import FLEET, Principal, Role
@@ -128,7 +129,7 @@ def submit_replay(deps: AdminDeps, caller: Caller, decision_id: int) -> Answer:
 
     Raises:
         NotFound: There is no such decision, or none that can be seen.
-        Conflict: Its inputs were not kept, or too many replays wait.
+        Conflict: What it was made from is not kept any more, or too many replays wait.
     """
 
     def change(one: Change) -> Answer:
@@ -137,8 +138,8 @@ def submit_replay(deps: AdminDeps, caller: Caller, decision_id: int) -> Answer:
         if row is None:
             raise NotFound(missing)
         one.require(Role.VIEWER, row["namespace"], missing)
-        if row["inputs"] is None:
-            raise Conflict(f"decision {decision_id}: its inputs were not kept")
+        if not row["is_replayable"]:
+            raise Conflict(not_kept(decision_id))
         key = f"{row['namespace']}/{row['name']}"
         return submit(one, "replay_decision", {"decision_id": decision_id, "workloads": [key]})
 

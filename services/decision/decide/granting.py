@@ -26,6 +26,7 @@ from services.decision.rows.record import (
     DecisionStamp,
     PackedDecision,
     decision_row,
+    inputs_row,
     pack_decision,
 )
 from services.decision.rows.service_decision import service_decisions
@@ -96,6 +97,7 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
     """
     decided: list[DecidedWorkload] = []
     stored: list[tuple[Any, ...]] = []
+    inputs: list[tuple[Any, ...]] = []
     changed: dict[int, Decision] = {}
     trace = tracing.to_headers().get(tracing.HEADER, "")
     version = run.deps.settings.policy_version
@@ -111,11 +113,13 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
             made = one.made
             cut = cuts.get(budgets.explained_type(made, sorted(cuts)))
             stored.append(decision_row(one, DecisionStamp(id_, run.now, version, cut, trace)))
+            inputs.append(inputs_row(one, id_))
             forecast_id = int(made.forecast["id"])
             decided.append(DecidedWorkload(made.member, made.whole, id_, forecast_id))
             if one is not drafted:
                 changed[made.member.id] = made.whole
     repository.store_decisions(run.connection, stored)
+    repository.store_inputs(run.connection, inputs)
     store_claims(run.connection, ledger.claims)
     store_variant_claims(run.connection, ledger.variant_claims)
     return GrantedPart(decided, changed, ledger)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.decision.decide.service import replay
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.db.operations import Claimed

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping
 
-from decider import decision_to_dict, replay_service
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
@@ -34,12 +33,11 @@ from services.decision.rows.inputs import (
     to_member,
 )
 from services.decision.rows.observed_loads import load_observed
-from services.decision.rows.record import decisions_sha256
-from services.decision.rows.service_decision import whole_decision
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.bulkhead import in_parts
+from services.kernel.db.retention import not_kept
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
@@ -49,7 +47,7 @@ from services.kernel.db.turns import (
     take_turn,
 )
 from services.kernel.db.workload_errors import DECIDE, error_message, in_bulkheads
-from services.kernel.errors import Conflict, NotFound
+from services.kernel.errors import NotFound
 from services.kernel.jobs import DECIDE_SHARD, shard_job
 
 HISTORY = timedelta(hours=1)
@@ -319,41 +317,6 @@ def explain(deps: DecisionDeps, decision_id: int) -> dict[str, Any]:
         "valid_until": row["valid_until"].isoformat(),
         "policy_version": row["policy_version"],
     }
+    if not row["is_replayable"]:
+        head["replay_message"] = not_kept(decision_id)
     return head | {k: v for k, v in row["explanation"].items() if k not in head}
-
-
-@dataclass(frozen=True, slots=True)
-class ReplayReport:
-    """A decision made again from its stored inputs.
-
-    Attributes:
-        is_identical: The bytes are the same.
-        stored_sha256: Digest stored with the decision.
-        replayed_sha256: Digest of the decision made now.
-        record: The decision made now.
-    """
-
-    is_identical: bool
-    stored_sha256: str
-    replayed_sha256: str
-    record: dict[str, object]
-
-
-def replay(deps: DecisionDeps, decision_id: int) -> ReplayReport:
-    """Make a stored decision again and compare the bytes.
-
-    Raises:
-        NotFound: There is no such decision.
-        Conflict: Its inputs were not kept.
-    """
-    with deps.engine.connect() as connection:
-        row = repository.load_decision(connection, decision_id)
-    if row is None:
-        raise NotFound(f"decision {decision_id} does not exist")
-    if row["inputs"] is None:
-        raise Conflict(f"decision {decision_id}: its inputs were not kept")
-    again = replay_service(bytes(row["inputs"]))
-    digest = decisions_sha256(again)
-    stored = str(row["explanation"].get("sha256", ""))
-    record = decision_to_dict(whole_decision(again))
-    return ReplayReport(digest == stored, stored, digest, record)

@@ -22,7 +22,6 @@ from decider import (
 from services.decision.rows import lead_times, translate
 from services.decision.rows.lead_times import N_DRAWS
 from services.decision.rows.loads import (
-    FurtherPaths,
     Sampled,
     added_up,
     further_capacity,
@@ -134,7 +133,7 @@ def response_of(member: ShardMember, rows: ShardRows, is_bound: bool) -> MissDra
     return learned.draws if is_bound else to_demand_alone(learned.draws)
 
 
-def counts_further(member: ShardMember, rows: ShardRows, paths: FurtherPaths | None) -> bool:
+def counts_further(member: ShardMember, rows: ShardRows, paths: FloatArray | None) -> bool:
     """Further loads enter the decision: they were forecast, or at least observed.
 
     Observed but not forecast, they make the decider go by what was observed. Of which nothing is

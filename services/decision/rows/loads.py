@@ -7,7 +7,6 @@ use a replica as much as they do together. Where one of them is unknown, so is i
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from sqlalchemy import RowMapping
@@ -20,28 +19,20 @@ Sampled = tuple[FloatArray, FloatArray]
 NONE_FURTHER: Mapping[str, Sampled] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class FurtherPaths:
-    """Paths of a forecast's further loads, in the order of the spec.
-
-    Attributes:
-        paths: (F, S, H), in the units of the loads.
-        scales: The paths of each are this many times a float16 array.
-    """
-
-    paths: FloatArray
-    scales: tuple[float, ...]
-
-
 def further_capacity(spec: WorkloadSpec) -> tuple[float, ...]:
     """(F,) stated capacities of the further loads."""
     return tuple(load.per_replica for load in spec.capacity.also_bound_by)
 
 
-def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FurtherPaths | None:
-    """Paths of the further loads of a forecast row; None: it lacks some, or there are none."""
+def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FloatArray | None:
+    """(F, S, H) paths of the further loads of a forecast; None: it lacks some, or there is none."""
+    return paths_of_loads(row, spec.further_loads)
+
+
+def paths_of_loads(row: RowMapping, wanted: Sequence[str]) -> FloatArray | None:
+    """(F, S, H) paths of some further loads of a forecast row; None: it lacks one, or no one is."""
     names = list(row["further_names"] or ())
-    if not spec.further_loads or set(spec.further_loads) - set(names) or not row["paths"]:
+    if not wanted or set(wanted) - set(names) or not row["paths"]:
         return None
     shape = (len(names), int(row["n_paths"]), int(row["n_horizon"]))
     scales = np.array(row["further_scales"] or [], dtype=float)
@@ -49,9 +40,8 @@ def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FurtherPaths | None
     if len(blob) != 2 * np.prod(shape) or scales.size != len(names):
         return None
     stored = np.frombuffer(blob, dtype=np.float16).astype(np.float64)
-    at = [names.index(name) for name in spec.further_loads]
-    paths = stored.reshape(shape)[at] * scales[at, None, None]
-    return FurtherPaths(paths, tuple(float(scale) for scale in scales[at]))
+    at = [names.index(name) for name in wanted]
+    return np.asarray(stored.reshape(shape)[at] * scales[at, None, None])
 
 
 def to_demand_alone(draws: MissDraws) -> MissDraws:
@@ -61,11 +51,11 @@ def to_demand_alone(draws: MissDraws) -> MissDraws:
     return MissDraws(draws.capacity, draws.slope, draws.floor, draws.concentration)
 
 
-def further_paths_of(further: Sequence[FurtherPaths | None]) -> tuple[FloatArray | None, ...]:
+def further_paths_of(further: Sequence[FloatArray | None]) -> tuple[FloatArray | None, ...]:
     """Paths of the further loads by row; empty where no row has any."""
     if all(one is None for one in further):
         return ()
-    return tuple(None if one is None else one.paths for one in further)
+    return tuple(further)
 
 
 def missing_loads(row: RowMapping, spec: WorkloadSpec) -> list[str]:

@@ -13,11 +13,11 @@ from typing import Any, cast
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, MissDraws, PoolPlace
+from decider import FloatArray, ForecastArrays, MissDraws, PoolPlace
 from services.decision.rows import lead_times, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
-from services.decision.rows.loads import Sampled, to_further_paths
-from services.kernel.domain import PoolSpec, WorkloadSpec, part_spec
+from services.decision.rows.loads import Sampled, paths_of_loads
+from services.kernel.domain import PoolSpec, part_spec
 from services.kernel.domain.part_specs import ordered_loads
 
 
@@ -144,11 +144,27 @@ def _lead_times(member: ShardMember, pool: PoolSpec, rows: ShardRows) -> dict[st
     return found if fitted is None else found | {own: fitted}
 
 
-def paths_by_load(forecast: RowMapping, spec: WorkloadSpec) -> tuple[translate.DemandPaths, ...]:
-    """Paths of every load of a workload; NaN where the forecast lacks it."""
-    demand, further = translate.to_paths(forecast), to_further_paths(forecast, spec)
-    unknown = translate.DemandPaths(np.full(demand.paths.shape, np.nan), 1.0)
+def paths_by_load(forecast: RowMapping, further_loads: Sequence[str]) -> tuple[FloatArray, ...]:
+    """(S, H) paths of every load of a workload; NaN where the forecast lacks it."""
+    demand, further = translate.to_paths(forecast), paths_of_loads(forecast, further_loads)
     if further is None:
-        return (demand, *(unknown for _ in spec.further_loads))
-    others = zip(further.paths, further.scales, strict=True)
-    return (demand, *(translate.DemandPaths(paths, scale) for paths, scale in others))
+        unknown = np.full(demand.shape, np.nan)
+        return (demand, *(unknown for _ in further_loads))
+    return (demand, *further)
+
+
+def to_forecast_arrays(
+    forecast: RowMapping, further_loads: Sequence[str], *, has_pools: bool
+) -> ForecastArrays:
+    """What a decision takes from its forecast, from the row.
+
+    Args:
+        forecast: The row.
+        further_loads: Further loads of the workload, in the order of its spec.
+        has_pools: Every load counts. Without pools further loads count where all are forecast.
+    """
+    named = tuple(further_loads)
+    if not has_pools and paths_of_loads(forecast, named) is None:
+        named = ()
+    loads = np.stack(paths_by_load(forecast, named))
+    return ForecastArrays(loads, named, translate.to_quantiles(forecast))

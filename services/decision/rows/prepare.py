@@ -22,7 +22,7 @@ from services.decision.rows.inputs import (
     variants_of,
     workload_input,
 )
-from services.decision.rows.loads import FurtherPaths, further_paths_of, to_further_paths
+from services.decision.rows.loads import further_paths_of, to_further_paths
 from services.decision.rows.pools import PoolView, paths_by_load, pool_views
 
 
@@ -34,8 +34,8 @@ class RequestRow:
         service: The workload.
         member: The same, or its pool as a workload of its own.
         forecast: The forecast that its paths came from.
-        paths: Paths of its demand.
-        further: Paths of its further loads; None: it has none, or the forecast lacks some.
+        paths: (S, H) paths of its demand.
+        further: (F, S, H) paths of its further loads; None: there are none, or they lack some.
         given: What is known of it but for its large arrays.
         capacity: (P,) draws.
         lead_time_s: (P,) draws.
@@ -45,8 +45,8 @@ class RequestRow:
     service: ShardMember
     member: ShardMember
     forecast: RowMapping
-    paths: translate.DemandPaths
-    further: FurtherPaths | None
+    paths: FloatArray
+    further: FloatArray | None
     given: WorkloadInput
     capacity: FloatArray
     lead_time_s: FloatArray
@@ -77,7 +77,7 @@ def prepare(
     for forecast in forecasts:
         member = members[int(forecast["workload_id"])]
         found = _rows_of(member, forecast, rows, now)
-        key = (int(forecast["step_s"]), *found[0].paths.paths.shape)
+        key = (int(forecast["step_s"]), *found[0].paths.shape)
         groups.setdefault(key, []).extend(found)
     return [_prepared(float(key[0]), group) for key, group in groups.items()]
 
@@ -86,7 +86,7 @@ def _prepared(step_s: float, group: Sequence[RequestRow]) -> Prepared:
     responses = tuple(row.response for row in group)
     request = ShardRequest(
         tuple(row.given for row in group),
-        np.stack([row.paths.paths for row in group]),
+        np.stack([row.paths for row in group]),
         np.stack([row.capacity for row in group]),
         np.stack([row.lead_time_s for row in group]),
         step_s,
@@ -104,7 +104,7 @@ def _rows_of(
     if not member.spec.pools:
         paths, further = translate.to_paths(forecast), to_further_paths(forecast, member.spec)
         return [_row(member, rows, forecast, now, paths, further)]
-    by_load = paths_by_load(forecast, member.spec)
+    by_load = paths_by_load(forecast, member.spec.further_loads)
     return [_pool_row(member, view, forecast, now, by_load) for view in pool_views(member, rows)]
 
 
@@ -113,8 +113,8 @@ def _row(
     rows: ShardRows,
     forecast: RowMapping,
     now: datetime,
-    paths: translate.DemandPaths,
-    further: FurtherPaths | None,
+    paths: FloatArray,
+    further: FloatArray | None,
 ) -> RequestRow:
     variants = variants_of(member, rows, now) if member.spec.variants else None
     is_bound = counts_further(member, rows, further)
@@ -137,14 +137,11 @@ def _pool_row(
     view: PoolView,
     forecast: RowMapping,
     now: datetime,
-    by_load: Sequence[translate.DemandPaths],
+    by_load: Sequence[FloatArray],
 ) -> RequestRow:
     """The row of a pool; what of its loads was not forecast is unknown in it, never left out."""
     first, *others = (by_load[load] for load in view.place.loads)
-    further = None
-    if others:
-        scales = tuple(one.scale for one in others)
-        further = FurtherPaths(np.stack([one.paths for one in others]), scales)
+    further = np.stack(others) if others else None
     found = _row(view.member, view.rows, forecast, now, first, further)
     return replace(
         found,

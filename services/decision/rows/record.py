@@ -8,19 +8,23 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+import numpy as np
 import orjson
 
 from decider import (
     DecideConfig,
     Decision,
+    ForecastArrays,
     decision_bytes,
     decision_summary,
     decision_to_dict,
     inputs_to_bytes,
 )
 from services.decision.rows.loads import missing_loads, missing_words, to_further_paths
+from services.decision.rows.pools import to_forecast_arrays
 from services.decision.rows.prepare import Prepared
 from services.decision.rows.service_decision import ServiceDecision, binding_pool, pool_words
+from services.decision.rows.translate import forecast_rung
 from services.decision.rows.variants import to_column
 from services.kernel.domain.loads import bound_words
 
@@ -88,16 +92,6 @@ def _about_loads(made: ServiceDecision) -> LoadNote:
     return LoadNote({"bound_by": shares}, bound_words(shares))
 
 
-def _scales(made: ServiceDecision) -> tuple[float, ...]:
-    """Scale of the paths of each load, in the order of the workload's."""
-    found: dict[int, float] = {}
-    for row in made.rows:
-        own = (row.paths.scale, *(row.further.scales if row.further is not None else ()))
-        place = row.given.pool
-        found |= zip(range(len(own)) if place is None else place.loads, own, strict=True)
-    return tuple(found[load] for load in sorted(found))
-
-
 def decisions_sha256(decisions: Sequence[Decision]) -> str:
     """Digest of the decisions about one workload, that a replay must reproduce."""
     return hashlib.sha256(b"".join(decision_bytes(one) for one in decisions)).hexdigest()
@@ -157,16 +151,33 @@ def _explanation(made: ServiceDecision) -> dict[str, object]:
 def pack_decision(
     prepared: Prepared, made: ServiceDecision, config: DecideConfig, decided_at: datetime
 ) -> PackedDecision:
-    """Serialise the inputs of one workload's decision, and say why it was made."""
+    """Serialise the inputs of one workload's decision, and say why it was made.
+
+    A forecast without numbers has nothing that could be taken from it again.
+    """
+    forecast = _forecast_of(prepared, made) if forecast_rung(made.forecast) else None
+    now_s = decided_at.timestamp()
     inputs = inputs_to_bytes(
-        prepared.request,
-        made.at[0],
-        made.decisions[0],
-        config,
-        decided_at.timestamp(),
-        _scales(made),
+        prepared.request, made.at[0], made.decisions[0], config, now_s, forecast
     )
     return PackedDecision(made, inputs, _explanation(made))
+
+
+def _forecast_of(prepared: Prepared, made: ServiceDecision) -> ForecastArrays:
+    """What the decision took from its forecast: as `to_forecast_arrays` of it, not made twice."""
+    further = made.member.spec.further_loads
+    if made.has_pools:
+        return to_forecast_arrays(made.forecast, further, has_pools=True)
+    (row,) = made.rows
+    steps = prepared.request.steps(made.at[0])
+    if row.further is None:
+        return ForecastArrays(row.paths[None], (), steps)
+    return ForecastArrays(np.concatenate([row.paths[None], row.further]), further, steps)
+
+
+def inputs_row(packed: PackedDecision, decision_id: int) -> tuple[int, datetime, bytes]:
+    """The row of what one workload's decision is made again from, beside its forecast."""
+    return decision_id, packed.made.forecast["origin_at"], packed.inputs
 
 
 def decision_row(packed: PackedDecision, stamp: DecisionStamp) -> tuple[Any, ...]:
@@ -199,6 +210,5 @@ def decision_row(packed: PackedDecision, stamp: DecisionStamp) -> tuple[Any, ...
         decision.risk_after,
         decision.cost_delta_usd_per_hour,
         orjson.dumps({**packed.record, **more}).decode(),
-        packed.inputs,
         None if variants is None else orjson.dumps(variants).decode(),
     )

@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.decision.rows.loads import Sampled
-from services.kernel.db import schema
+from services.kernel.db import schema, schema_running
+from services.kernel.db.retention import IS_REPLAYABLE
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.db.steps.blocks import SECOND_US
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
@@ -19,7 +20,7 @@ DECISION_COLUMNS = (
     "id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at",
     "valid_until", "current_replicas", "raw_replicas", "desired_replicas", "direction", "reason",
     "binding_constraint", "rung", "risk_target", "risk_estimated", "cost_delta_usd_per_h",
-    "explanation", "inputs", "variants",
+    "explanation", "variants",
 )  # fmt: skip
 OUTCOME_COLUMNS = (
     "workload_id", "step_at", "decision_id", "demand", "ready_mean", "needed_replicas",
@@ -28,6 +29,11 @@ OUTCOME_COLUMNS = (
 )  # fmt: skip
 MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
 """Those that are computed again until the row is final."""
+_FORECAST = (
+    "f.id, f.workload_id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "
+    "f.n_paths, f.paths, f.path_scale, f.quantile_levels, f.quantiles, f.further_names, "
+    "f.further_paths, f.further_scales"
+)
 
 
 def lock_shard(connection: Connection, shard: int) -> None:
@@ -55,9 +61,7 @@ def load_undecided(
     A shadow model's forecasts are scored, never decided on.
     """
     statement = text(
-        "SELECT DISTINCT ON (f.workload_id) f.id, f.workload_id, f.origin_at, f.model_version, "
-        "f.rung, f.reason, f.step_s, f.n_horizon, f.n_paths, f.paths, f.path_scale, "
-        "f.quantile_levels, f.quantiles, f.further_names, f.further_paths, f.further_scales "
+        f"SELECT DISTINCT ON (f.workload_id) {_FORECAST} "  # noqa: S608 - our columns
         "FROM forecasts f LEFT JOIN models m ON m.version = f.model_version "
         "WHERE f.workload_id = ANY(:ids) AND f.origin_at = :origin_at "
         "AND m.status IS DISTINCT FROM 'shadow' AND NOT EXISTS ("
@@ -188,9 +192,15 @@ def load_outcome_steps(
 def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store decisions; one that is there already stays as it is. Returns the new ones."""
     key = ("forecast_id", "policy_version", "origin_at")
-    return copy_rows(
-        connection, CopyTarget(schema.decisions, DECISION_COLUMNS, "nothing", key), rows
-    )
+    target = CopyTarget(schema.decisions, DECISION_COLUMNS, "nothing", key, is_binary=True)
+    return copy_rows(connection, target, rows)
+
+
+def store_inputs(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
+    """Store what decisions are made again from, by the ids of the decisions."""
+    columns = ("decision_id", "origin_at", "inputs")
+    target = CopyTarget(schema_running.decision_inputs, columns, "error", is_binary=True)
+    return copy_rows(connection, target, rows)
 
 
 def store_outcomes(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
@@ -253,7 +263,27 @@ def load_newest_origin(connection: Connection) -> datetime | None:
 def load_decision(connection: Connection, decision_id: int) -> RowMapping | None:
     """One decision with its workload's name."""
     statement = text(
-        "SELECT d.*, w.namespace, w.name FROM decisions d "
+        f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name FROM decisions d "  # noqa: S608 - ours
         "JOIN workloads w ON w.id = d.workload_id WHERE d.id = :id"
     )
     return connection.execute(statement, {"id": decision_id}).mappings().first()
+
+
+def load_inputs(connection: Connection, decision: RowMapping) -> bytes:
+    """What a decision that is replayable is made again from."""
+    if decision["inputs"] is not None:
+        return bytes(decision["inputs"])
+    statement = text(
+        "SELECT inputs FROM decision_inputs WHERE decision_id = :id AND origin_at = :origin_at"
+    )
+    given = {"id": decision["id"], "origin_at": decision["origin_at"]}
+    return bytes(connection.execute(statement, given).scalar_one())
+
+
+def load_forecast(connection: Connection, decision: RowMapping) -> RowMapping:
+    """The forecast that a decision that is replayable was made from."""
+    statement = text(
+        f"SELECT {_FORECAST} FROM forecasts f WHERE f.id = :id AND f.origin_at = :origin_at"  # noqa: S608 - our columns
+    )
+    given = {"id": decision["forecast_id"], "origin_at": decision["origin_at"]}
+    return connection.execute(statement, given).mappings().one()

@@ -34,43 +34,40 @@ PRIORITY_OF_WEIGHT_1 = 50
 Freeze = Literal["ScaleDown", "Both"]
 
 
-@dataclass(frozen=True, slots=True)
-class DemandPaths:
-    """Demand paths of one forecast.
-
-    Attributes:
-        paths: (S, H) in units of demand.
-        scale: The paths are this many times a float16 array.
-    """
-
-    paths: FloatArray
-    scale: float
-
-
-def to_paths(row: RowMapping) -> DemandPaths:
-    """Sample paths of a forecast row; comonotone ones from its quantiles where paths are gone."""
+def to_paths(row: RowMapping) -> FloatArray:
+    """(S, H) sample paths of a forecast row; comonotone ones of its quantiles where it has none."""
     n_horizon = int(row["n_horizon"])
     if row["paths"] is not None and row["n_paths"] > 0:
-        scale = float(row["path_scale"] or 1.0)
+        scale = float(np.float32(row["path_scale"] or 1.0))
         stored = np.frombuffer(row["paths"], dtype=np.float16).astype(np.float64)
-        return DemandPaths(stored.reshape(int(row["n_paths"]), n_horizon) * scale, scale)
+        return stored.reshape(int(row["n_paths"]), n_horizon) * scale
     if not row["quantile_levels"]:
-        return DemandPaths(np.zeros((1, n_horizon)), 1.0)  # no forecast: the ladder answers
-    levels = np.asarray(row["quantile_levels"], dtype=float)
-    quantiles = np.asarray(row["quantiles"], dtype=float)
-    at = (np.arange(N_COMONOTONE_PATHS) + 0.5) / N_COMONOTONE_PATHS
+        return np.zeros((1, n_horizon))  # no forecast: the ladder answers
+    levels, quantiles = _levels(row), _quantiles(row)
+    # as many as those of the shard that have paths: workloads of one shape are decided together
+    n_paths = int(row["n_paths"]) or N_COMONOTONE_PATHS
+    at = (np.arange(n_paths) + 0.5) / n_paths
     columns = [np.interp(at, levels, quantiles[:, h]) for h in range(n_horizon)]
-    return DemandPaths(np.stack(columns, axis=1), 1.0)
+    return np.stack(columns, axis=1)
 
 
 def to_quantiles(row: RowMapping) -> StepQuantiles | None:
     """Quantile function of a forecast row; None where it has none that could be used."""
-    levels = np.asarray(row["quantile_levels"] or (), dtype=float)
-    values = np.asarray(row["quantiles"] or (), dtype=float)
+    levels, values = _levels(row), _quantiles(row)
     is_complete = values.shape == (levels.size, int(row["n_horizon"])) and levels.size > 1
     if not is_complete or not (np.diff(levels) > 0).all() or not 0 < levels[0] < levels[-1] < 1:
         return None
     return StepQuantiles(levels, values)
+
+
+def _levels(row: RowMapping) -> FloatArray:
+    """(Q,) levels as they were meant: single precision has 0.9 as 0.89999998."""
+    return np.round(np.asarray(row["quantile_levels"] or (), dtype=float), 6)
+
+
+def _quantiles(row: RowMapping) -> FloatArray:
+    """(Q, H) as they are stored, whatever way they came: as text they have fewer digits."""
+    return np.asarray(row["quantiles"] or (), dtype=np.float32).astype(float)
 
 
 def forecast_rung(row: RowMapping) -> str:

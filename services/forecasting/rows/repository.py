@@ -124,9 +124,8 @@ def insert_forecasts(
 ) -> tuple[int, list[int]]:
     """Store forecasts by COPY; those already there stay. Returns how many were new, and the ids."""
     ids = next_ids(connection, "forecasts_id_seq", len(rows))
-    target = CopyTarget(
-        forecasts, FORECAST_COLUMNS, "nothing", ("workload_id", "origin_at", "model_version")
-    )
+    key = ("workload_id", "origin_at", "model_version")
+    target = CopyTarget(forecasts, FORECAST_COLUMNS, "nothing", key, is_binary=True)
     values = [(i, *_values(row), created_at) for i, row in zip(ids, rows, strict=True)]
     return copy_rows(connection, target, values), ids
 

@@ -190,7 +190,7 @@ def to_rows(
     for i, at in enumerate(result.answered):
         assert forecast is not None
         workload = workloads[int(at)]
-        packed, scale = pack_paths(forecast.paths[i])
+        packed, scale = pack_paths(forecast.paths[i]) if workload.spec.needs_paths else (None, None)
         rows.append(
             ForecastRow(
                 workload.id,

@@ -14,6 +14,15 @@ from sqlalchemy import Connection, text
 from services.kernel.db.schema import PARTITIONED
 
 _SCORES_S = 86400 * PARTITIONED["forecast_scores"].days
+IS_REPLAYABLE = (
+    "(d.inputs IS NOT NULL OR EXISTS (SELECT FROM decision_inputs i JOIN forecasts g "
+    "ON g.id = d.forecast_id AND g.origin_at = d.origin_at "
+    "WHERE i.decision_id = d.id AND i.origin_at = d.origin_at)) AS is_replayable"
+)
+"""Column of a query over decisions `d`: its inputs are kept, and the forecast that they lack.
+
+Releases before `decision_inputs` kept all of it with the decision.
+"""
 BATCH = 1000
 """Rows of one transaction: locks are short, and a run that is cut off has done some."""
 MAX_BATCHES = 100
@@ -114,3 +123,11 @@ def delete_expired(connection: Connection, table: ExpiringTable, before: datetim
         f"FROM {table.name} r WHERE {table.is_over} LIMIT :most FOR UPDATE OF r SKIP LOCKED)"
     )
     return connection.execute(statement, {"before": before, "most": BATCH}).rowcount
+
+
+def not_kept(decision_id: int) -> str:
+    """Why a decision cannot be made again."""
+    return (
+        f"decision {decision_id} cannot be made again: its inputs and its forecast are kept for "
+        "HARMONY_RETAIN_FORECASTS_DAYS only; the decision and its explanation stay"
+    )

@@ -7,8 +7,6 @@ row's identity (a forecast has one origin), adding it does not weaken the key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from sqlalchemy import (
     REAL,
     BigInteger,
@@ -33,35 +31,13 @@ import services.kernel.db.schema_access
 import services.kernel.db.schema_control
 import services.kernel.db.schema_running
 import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
-from services.kernel.db.metadata import metadata as metadata, time_column
+from services.kernel.db.metadata import (
+    PARTITIONED as PARTITIONED,
+    metadata as metadata,
+    partition_by,
+    time_column,
+)
 from services.kernel.db.schema_clusters import SHARDS_PER_CLUSTER, cluster_column
-
-
-@dataclass(frozen=True, slots=True)
-class Partitioning:
-    """Column that a table is split by, and the width of a partition in days."""
-
-    column: str
-    days: int
-
-
-PARTITIONED: dict[str, Partitioning] = {
-    "observations": Partitioning("observed_at", 1),
-    "series_observations": Partitioning("observed_at", 1),
-    "indicator_steps": Partitioning("step_at", 7),
-    "indicator_values": Partitioning("step_at", 7),
-    "replica_states": Partitioning("observed_at", 7),
-    "forecasts": Partitioning("origin_at", 7),
-    "forecast_scores": Partitioning("origin_at", 7),
-    "decisions": Partitioning("origin_at", 7),
-    "actions": Partitioning("origin_at", 7),
-    "outcomes": Partitioning("step_at", 7),
-}
-
-
-def _partition_by(table: str) -> str:
-    return f"RANGE ({PARTITIONED[table].column})"
-
 
 workloads = Table(
     "workloads",
@@ -92,7 +68,7 @@ observations = Table(
     Column("indicator", Text, primary_key=True),
     time_column("observed_at", primary_key=True),
     Column("value", Double, nullable=False),
-    postgresql_partition_by=_partition_by("observations"),
+    postgresql_partition_by=partition_by("observations"),
 )
 
 series_observations = Table(
@@ -104,7 +80,7 @@ series_observations = Table(
     Column("series", BigInteger, primary_key=True, autoincrement=False),
     Column("threshold_s", Double, primary_key=True),
     Column("value", Double, nullable=False),
-    postgresql_partition_by=_partition_by("series_observations"),
+    postgresql_partition_by=partition_by("series_observations"),
 )
 
 ingest_cursors = Table(
@@ -129,7 +105,7 @@ replica_states = Table(
     Column("start_ages_s", ARRAY(REAL), nullable=False),
     Column("schedulable_gpus", Integer, nullable=True),
     Column("variants", JSONB, nullable=True),
-    postgresql_partition_by=_partition_by("replica_states"),
+    postgresql_partition_by=partition_by("replica_states"),
 )
 
 pod_starts = Table(
@@ -188,7 +164,7 @@ forecasts = Table(
     Column("further_scales", ARRAY(Double), nullable=True),
     UniqueConstraint("workload_id", "origin_at", "model_version"),
     Index("ix_forecasts_numbers", "workload_id", "id", postgresql_where=text("n_paths > 0")),
-    postgresql_partition_by=_partition_by("forecasts"),
+    postgresql_partition_by=partition_by("forecasts"),
 )
 
 calibration_states = Table(
@@ -215,7 +191,7 @@ forecast_scores = Table(
     Column("skill_vs_last_value", Double, nullable=True),
     time_column("scored_at"),
     Index(None, "workload_id", "origin_at"),
-    postgresql_partition_by=_partition_by("forecast_scores"),
+    postgresql_partition_by=partition_by("forecast_scores"),
 )
 
 drift_states = Table(
@@ -330,12 +306,12 @@ decisions = Table(
     Column("risk_estimated", Double, nullable=True),
     Column("cost_delta_usd_per_h", Double, nullable=False),
     Column("explanation", JSONB, nullable=False),
-    Column("inputs", LargeBinary, nullable=True),
+    Column("inputs", LargeBinary, nullable=True),  # of releases before decision_inputs
     Column("variants", JSONB, nullable=True),
     UniqueConstraint("forecast_id", "policy_version", "origin_at"),
     Index(None, "workload_id", "origin_at"),
     Index(None, "origin_at", "id"),
-    postgresql_partition_by=_partition_by("decisions"),
+    postgresql_partition_by=partition_by("decisions"),
 )
 
 actions = Table(
@@ -361,7 +337,7 @@ actions = Table(
         "applied_at",
         postgresql_where=text("result IN ('applied', 'unknown')"),
     ),
-    postgresql_partition_by=_partition_by("actions"),
+    postgresql_partition_by=partition_by("actions"),
 )
 
 outcomes = Table(
@@ -394,7 +370,7 @@ outcomes = Table(
             *("measured_violation_ratio", "sli_requests", "is_final"),
         ],
     ),
-    postgresql_partition_by=_partition_by("outcomes"),
+    postgresql_partition_by=partition_by("outcomes"),
 )
 
 SEQUENCES = ("forecasts_id_seq", "decisions_id_seq", "actions_id_seq")

@@ -1,4 +1,4 @@
-"""The tables of what is kept up as work goes on, so that nothing is summed up or looked for again.
+"""The tables of what is kept up as work goes on, and of what goes before the rest does.
 
 Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016), so every writer is seen.
 """
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Identity,
     Index,
     Integer,
+    LargeBinary,
     Numeric,
     SmallInteger,
     Table,
@@ -22,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from services.kernel.db.metadata import metadata, time_column
+from services.kernel.db.metadata import metadata, partition_by, time_column
 
 workload_errors = Table(
     "workload_errors",
@@ -110,4 +111,13 @@ superseded_origins = Table(
     Column("reason", Text, nullable=False),
     time_column("superseded_at"),
     Index(None, "superseded_at"),
+)
+
+decision_inputs = Table(
+    "decision_inputs",
+    metadata,
+    Column("decision_id", BigInteger, primary_key=True, autoincrement=False),
+    time_column("origin_at", primary_key=True),
+    Column("inputs", LargeBinary, nullable=False),
+    postgresql_partition_by=partition_by("decision_inputs"),
 )

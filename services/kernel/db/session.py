@@ -13,7 +13,10 @@ from functools import partial
 from typing import Any
 
 import orjson
+from psycopg import postgres
+from psycopg.types.json import Jsonb
 from sqlalchemy import Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import OperationalError
 
@@ -25,6 +28,7 @@ from services.kernel.jobs import Job, JobSender
 from services.kernel.server_errors import is_partition_missing
 
 _MOST_CONNECTIONS = 10
+_JSONB = postgres.types["jsonb"].oid
 _LIVENESS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -187,6 +191,8 @@ class CopyTarget:
         key: Columns of the unique key that `update` and `nothing` refer to; empty: any key.
         updated: Columns that `update` overwrites; empty: all but the key.
         settled: Truth of the old row that `update` spares it by; empty: it spares none.
+        is_binary: Values go as the server keeps them, which is several times less work for arrays
+            and bytes; JSON goes as text that is JSON already.
     """
 
     table: Table
@@ -195,6 +201,16 @@ class CopyTarget:
     key: tuple[str, ...] = ()
     updated: tuple[str, ...] = ()
     settled: str = ""
+    is_binary: bool = False
+
+    def types(self) -> list[int]:
+        """The server's numbers of the types of its columns."""
+        dialect, found = postgresql.dialect(), []  # type: ignore[no-untyped-call]
+        for column in self.columns:
+            name = self.table.columns[column].type.compile(dialect=dialect).lower()
+            known = postgres.types[name.removesuffix("[]")]
+            found.append(known.array_oid if name.endswith("[]") else known.oid)
+        return found
 
 
 def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequence[Any]]) -> int:
@@ -213,7 +229,7 @@ def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequenc
         return 0
     _ensure_row_partitions(connection, target, rows)
     if target.on_conflict == "error":
-        _copy_into(connection, target.table.name, target.columns, rows)
+        _copy_into(connection, target.table.name, target, rows)
         return len(rows)
     names = ", ".join(f'"{column}"' for column in target.columns)
     staging = f"staging_{target.table.name}"
@@ -224,7 +240,7 @@ def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequenc
             f"SELECT {names} FROM {target.table.name} WITH NO DATA"
         )
     )
-    _copy_into(connection, staging, target.columns, rows)
+    _copy_into(connection, staging, target, rows)
     statement = (
         f"INSERT INTO {target.table.name} ({names}) SELECT {names} FROM {staging} "  # noqa: S608
         f"ON CONFLICT {_conflict_clause(target)}"
@@ -254,11 +270,26 @@ def _ensure_row_partitions(
 
 
 def _copy_into(
-    connection: Connection, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: Connection, table: str, target: CopyTarget, rows: Iterable[Sequence[Any]]
 ) -> None:
-    names = ", ".join(f'"{column}"' for column in columns)
+    names = ", ".join(f'"{column}"' for column in target.columns)
     driver: Any = connection.connection.driver_connection
-    statement = f'COPY "{table}" ({names}) FROM STDIN'
+    form = " (FORMAT BINARY)" if target.is_binary else ""
+    statement = f'COPY "{table}" ({names}) FROM STDIN{form}'
     with driver.cursor() as cursor, cursor.copy(statement) as copy:
+        if target.is_binary:
+            types = target.types()
+            copy.set_types(types)
+            rows = _with_json(rows, [at for at, one in enumerate(types) if one == _JSONB])
         for row in rows:
             copy.write_row(row)
+
+
+def _with_json(rows: Iterable[Sequence[Any]], columns: Sequence[int]) -> Iterable[Sequence[Any]]:
+    """Rows whose JSON is text already, which is not to be quoted again."""
+    if not columns:
+        return rows
+    return (
+        [Jsonb(v, dumps=str) if at in columns and v is not None else v for at, v in enumerate(row)]
+        for row in rows
+    )

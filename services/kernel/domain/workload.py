@@ -288,6 +288,12 @@ class WorkloadSpec(_Spec):
         return (self.demand, *self.further_loads)
 
     @property
+    def needs_paths(self) -> bool:
+        """Its decisions go by joint sample paths; of others the quantiles of each step say all."""
+        is_joint = bool(self.further_loads or self.pools) or self.sla.kind == "AnyInWindow"
+        return is_joint or self.sla.objective is not None
+
+    @property
     def further_loads(self) -> tuple[str, ...]:
         """Names of the indicators of the further loads, in their order."""
         return tuple(load.indicator for load in self.capacity.also_bound_by)

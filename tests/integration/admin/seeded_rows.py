@@ -12,6 +12,7 @@ from sqlalchemy import insert
 
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
+from services.kernel.db.schema_running import decision_inputs
 from services.kernel.db.session import CopyTarget, copy_rows
 from tests.integration.admin.explanations import explanation
 from tests.integration.stored_indicators import store_indicators
@@ -151,6 +152,8 @@ class History:
                 store_indicators(connection, self._rows[name])
             else:
                 write(connection, getattr(schema, name), columns, self._rows[name])
+        inputs = [(row[0], row[1], b"seeded") for row in self._rows["decisions"]]
+        _copy(connection, decision_inputs, "decision_id origin_at inputs", inputs)
 
 
 def _indicators(moment: Moment) -> list[Row]:

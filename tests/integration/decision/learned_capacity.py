@@ -10,7 +10,7 @@ import numpy as np
 from sqlalchemy import Engine, text
 
 from decider import CurveDraws, FloatArray
-from decider.replay import inputs_from_bytes
+from decider.stored.input_bytes import unpack
 from services.decision.rows import translate
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
@@ -103,9 +103,13 @@ def used_capacity(deps: DecisionDeps, workload: int) -> tuple[FloatArray, int]:
     """(P,) capacity draws that the workload's decision stored, and the decision's id."""
     with deps.engine.connect() as connection:
         row = connection.execute(
-            text("SELECT id, inputs FROM decisions WHERE workload_id = :id"), {"id": workload}
+            text(
+                "SELECT d.id, i.inputs FROM decisions d "
+                "JOIN decision_inputs i ON i.decision_id = d.id WHERE d.workload_id = :id"
+            ),
+            {"id": workload},
         ).one()
-    return inputs_from_bytes(bytes(row.inputs))[0].capacity_draws[0], int(row.id)
+    return unpack(bytes(row.inputs))[1]["capacity_draws"][0], int(row.id)
 
 
 def store(engine: Engine, workload: int, kappa: FloatArray, **summary: Any) -> None:

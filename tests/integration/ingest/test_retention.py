@@ -62,11 +62,31 @@ def test_each_partitioned_table_loses_what_is_older_than_its_own_time(
         assert list_partitions(connection, "indicator_steps") == []
 
 
+def test_what_replays_need_goes_together_and_before_the_decisions(
+    deps: IngestDeps, clock: FixedClock
+) -> None:
+    tables = ("forecasts", "decision_inputs", "decisions")
+    origins = [T0 + timedelta(days=day) for day in range(0, 40, 5)]
+    with deps.engine.begin() as connection:
+        for table in tables:
+            ensure_partitions(connection, table, origins[0], origins[-1])
+    clock.advance(30 * 86400)
+    retention.drop_expired(deps, clock.now())
+    with deps.engine.connect() as connection:
+        left = [
+            [name.rsplit("_p", 1)[1] for name in list_partitions(connection, table)]
+            for table in tables
+        ]
+    assert left[0] == left[1]
+    assert 0 < len(left[0]) < len(left[2])
+
+
 def test_every_partitioned_table_has_a_retention(settings: Settings) -> None:
     kept = retention.retention(settings)
     assert set(kept) == set(schema.PARTITIONED)
     assert kept["observations"] == timedelta(days=settings.retain_observations_days)
-    assert kept["forecasts"] == timedelta(days=settings.retain_forecasts_days)
+    for replayed in ("forecasts", "decision_inputs"):
+        assert kept[replayed] == timedelta(days=settings.retain_forecasts_days)
     assert kept["actions"] == kept["outcomes"] == timedelta(days=settings.retain_decisions_days)
 
 

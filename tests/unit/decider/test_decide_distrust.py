@@ -15,7 +15,9 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
 from decider.errors import InvalidConfig
 from decider.explain import decision_to_dict
-from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes, replay_decision
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()
@@ -135,7 +137,7 @@ def test_inputs_from_before_there_was_a_gate_are_trusted() -> None:
     request = shard(noisy(150.0), [workload(history=DEMAND)])
     (decision,) = decide_shard(request, CONFIG, NOW_S)
     blob = inputs_to_bytes(request, 0, decision, CONFIG, NOW_S)
-    raw = zlib.decompress(blob)
+    raw = unpacked(blob)
     size = int.from_bytes(raw[:8], "little")
     header = json.loads(json.loads(raw[8 : 8 + size])["__metadata__"]["header"])
     for name in ("is_model_trusted", "trust_reason", "trailing_rule"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +18,9 @@ from decider import (
     decision_summary,
     decision_to_dict,
 )
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision, replay_service
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, replay_decision, replay_service
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.pool_cases import pool, service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy, observed, workload
@@ -81,26 +82,9 @@ def test_every_pool_replays_to_the_same_bytes_from_one_blob(
 def test_a_plain_workload_s_inputs_do_not_know_of_pools() -> None:
     request = mixed(1, "DemandFraction", is_soft=True)
     plain = decide_shard(request, CONFIG, NOW_S)[0]
-    assert b'"pool' not in zlib.decompress(inputs_to_bytes(request, 0, plain, CONFIG, NOW_S))
+    assert b'"pool' not in unpacked(inputs_to_bytes(request, 0, plain, CONFIG, NOW_S))
     assert plain.pools is None
     assert "pool" not in decision_to_dict(plain)
-
-
-def test_scaled_paths_of_all_loads_are_kept_narrow() -> None:
-    request = mixed(2, "DemandFraction", is_soft=True)
-    scales = (0.25, 0.5, 2.0)
-    narrow = np.round(request.paths * 4).astype(np.float16).astype(float)
-    of_row = np.array([1.0, scales[1], 1.0, scales[0]])[:, None, None]
-    more = np.round(np.asarray(request.further(3))).astype(np.float16).astype(float)
-    scaled = replace(
-        request, paths=narrow * of_row, further_paths=(None, None, None, more * scales[2])
-    )
-    decision = decide_shard(scaled, CONFIG, NOW_S)[3]
-    small = inputs_to_bytes(scaled, 3, decision, CONFIG, NOW_S, scales)
-    large = inputs_to_bytes(scaled, 3, decision, CONFIG, NOW_S)
-    assert len(small) <= len(large)
-    for blob in (small, large):
-        assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
 
 
 @pytest.mark.parametrize("is_soft", [False, True])

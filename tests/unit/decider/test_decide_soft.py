@@ -21,7 +21,8 @@ from decider import (
 from decider.planning.fallback import DecisionTime, Standing, stand
 from decider.planning.outlook import look_ahead
 from decider.planning.plan import first_charge
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.shards import (
     NOW_S,

@@ -14,7 +14,9 @@ from safetensors.numpy import load as load_tensors, save as save_tensors
 from decider import DecideConfig, Decision, Limits, Reason, ReplicaState, decide_shard
 from decider.errors import InvalidConfig, InvalidRequest
 from decider.explain import decision_summary, decision_to_dict
-from decider.replay import decision_bytes, inputs_from_bytes, inputs_to_bytes, replay_decision
+from decider.stored.input_bytes import unpacked
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes, replay_decision
 from decider.types import RISK_KINDS, RiskKind, RiskState
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.queue_loop import QueueLoop, bad_steps
@@ -219,12 +221,12 @@ def test_the_queue_of_a_pool_raises_that_pool_and_replays() -> None:
 def test_bytes_without_a_queue_do_not_know_of_any() -> None:
     plain = shard(noisy(100.0))
     (decision,) = decide_shard(plain, CONFIG, NOW_S)
-    raw = zlib.decompress(inputs_to_bytes(plain, 0, decision, CONFIG, NOW_S))
+    raw = unpacked(inputs_to_bytes(plain, 0, decision, CONFIG, NOW_S))
     assert b"waiting" not in raw
     assert b"backlog" not in raw
     soft = soft_shard(noisy(100.0), [response()], [owner(waiting_load=None)])
     (decision,) = decide_shard(soft, CONFIG, NOW_S)
-    assert b"waiting" not in zlib.decompress(inputs_to_bytes(soft, 0, decision, CONFIG, NOW_S))
+    assert b"waiting" not in unpacked(inputs_to_bytes(soft, 0, decision, CONFIG, NOW_S))
 
 
 def test_what_was_decided_before_queues_were_remembered_replays_so() -> None:
@@ -232,7 +234,7 @@ def test_what_was_decided_before_queues_were_remembered_replays_so() -> None:
     request = soft_shard(noisy(100.0), [response()], [cold], lead_s=3.0 * STEP_S)
     (decision,) = decide_shard(request, FORGETFUL, NOW_S)
     assert decision_bytes(decision) != decision_bytes(decide_shard(request, CONFIG, NOW_S)[0])
-    raw = zlib.decompress(inputs_to_bytes(request, 0, decision, CONFIG, NOW_S))
+    raw = unpacked(inputs_to_bytes(request, 0, decision, CONFIG, NOW_S))
     outer = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
     header = json.loads(outer["header"])
     del header["config"]["max_backlog_steps"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Engine, text
 
 pytestmark = pytest.mark.integration
 
@@ -20,3 +21,19 @@ def test_decisions_page_without_gap_or_repeat(viewer) -> None:
     assert len(seen) == 3 * 48
     assert len({item["id"] for item in seen}) == len(seen)
     assert [i["origin_at"] for i in seen] == sorted((i["origin_at"] for i in seen), reverse=True)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_what_cannot_be_made_again_says_so_over_rest_and_in_the_console(
+    viewer, console, database: Engine
+) -> None:
+    path, words = "/v1/decisions/100040", "decision 100040 cannot be made again"
+    assert viewer.get(path).json()["replay_message"] is None
+    assert viewer.post(f"{path}/replay").status_code == 202
+    assert words not in console.get("/decisions/100040").text
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM decision_inputs"))
+    assert viewer.get(path).json()["replay_message"].startswith(words)
+    refused = viewer.post(f"{path}/replay")
+    assert (refused.status_code, refused.json()["detail"].startswith(words)) == (409, True)
+    assert words in console.get("/decisions/100040").text

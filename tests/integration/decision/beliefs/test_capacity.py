@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
@@ -53,7 +54,7 @@ def test_steps_after_the_fit_move_the_draws_and_replay_keeps_its_bytes(deps: Dec
     add_steps(
         deps.engine, workload, 12.5, np.full(30, 8.0), last=ORIGIN - 40 * STEP
     )  # evidence that came later changes no decision that was made
-    assert service.replay(deps, decision).is_identical
+    assert replay(deps, decision).is_identical
 
 
 def test_a_fit_that_steps_contradict_is_kept_and_asks_for_a_refit(deps: DecisionDeps) -> None:

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.learned_capacity import (
     BASE_MS,
@@ -67,7 +68,7 @@ def test_capacities_are_learned_gated_and_used(deps: DecisionDeps) -> None:
 
     own, decision = used_capacity(deps, learned[0])
     assert np.median(own) == pytest.approx(truth[learned[0]], rel=0.05)
-    assert service.replay(deps, decision).is_identical
+    assert replay(deps, decision).is_identical
     borrowed, _ = used_capacity(deps, new)
     ratios = np.array([truth[w] / STATED for w in learned])
     assert np.median(borrowed) == pytest.approx(20.0 * np.exp(np.log(ratios).mean()), rel=0.1)

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from tests.integration.decision.stored_rows import (
@@ -64,7 +65,7 @@ def test_fitted_lead_times_reach_the_next_decision(deps: DecisionDeps) -> None:
     assert all(row["n_observations"] == 61 for row in rows)
     service.decide_shard(deps, 0, ORIGIN)
     (row,) = decisions(deps.engine)
-    assert service.replay(deps, row["id"]).is_identical
+    assert replay(deps, row["id"]).is_identical
 
 
 @quiet_pymc

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, text
 
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.variant_rows import H100, L4, observe, seen, variants_of
 
@@ -70,7 +70,7 @@ def test_a_scarce_budget_moves_workloads_to_the_other_type_over_all_shards(
         assert row["desired_replicas"] >= wanted[workload] - 1
         assert row["explanation"]["gpu_budget"]["gpu_type"] == "H100"
         assert row["explanation"]["mix"]["binding"] == "gpu_budget"
-        assert service.replay(fleet.deps, row["id"]).is_identical
+        assert replay(fleet.deps, row["id"]).is_identical
     assert max(r["explanation"]["gpu_budget"]["price_usd_per_gpu_hour"] for r in rows.values()) > 0
 
 
@@ -96,4 +96,4 @@ def test_a_budget_that_cannot_be_read_allows_no_increase(mixed_fleet: MixedFleet
     row = mixed_fleet.decide(0)[workload]
     assert variants_of(row) == {"h100": 6, "l4": 0}
     assert row["reason"] == "hold_budget_unreadable"
-    assert service.replay(mixed_fleet.deps, row["id"]).is_identical
+    assert replay(mixed_fleet.deps, row["id"]).is_identical

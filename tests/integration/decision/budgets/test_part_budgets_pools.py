@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from services.decision.budgets import repository
 from services.decision.budgets.part_budgets import part_holdings
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.kernel.settings import Settings
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.budgets.test_repository import announce
@@ -42,7 +42,7 @@ def test_a_budget_of_one_type_holds_that_pool_and_says_so(split_fleet: SplitFlee
     assert row["explanation"]["gpu_budget"]["gpu_type"] == "A100"
     (cut,) = row["explanation"]["gpu_budget"]["gave_up"]
     assert (cut["workload"], cut["granted"]) == ("demo/llama/decode", 8)
-    assert service.replay(fleet.deps, row["id"]).is_identical
+    assert replay(fleet.deps, row["id"]).is_identical
     with fleet.engine.connect() as connection:
         claims = connection.execute(text("SELECT * FROM variant_claims")).mappings().all()
         assert connection.execute(text("SELECT count(*) FROM gpu_claims")).scalar_one() == 0

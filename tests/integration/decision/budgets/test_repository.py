@@ -14,6 +14,7 @@ from sqlalchemy import Engine, text
 from decider import PRICES
 from services.decision.budgets import budgets, repository
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.rows.inputs import to_member
 from services.decision.rows.repository import (
     DECISION_COLUMNS,
@@ -32,7 +33,7 @@ def test_a_decision_under_a_budget_is_made_again_from_its_inputs(fleet: Fleet) -
     fleet.add("b", 1, 12, 115.0)
     fleet.budget(25)
     decision = fleet.decide(0)[a]
-    assert service.replay(fleet.deps, decision["id"]).is_identical
+    assert replay(fleet.deps, decision["id"]).is_identical
 
 
 def test_claims_are_stored_for_workloads_that_can_be_cut(fleet: Fleet) -> None:

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from services.ingest.series.samples import LARGEST_VALUE
 from tests.integration.decision.stored_rows import (
@@ -101,6 +102,8 @@ def test_what_was_learned_wrongly_is_left_out_and_a_lower_rung_answers(
     rungs = {row["workload_id"]: row["rung"] for row in decisions(deps.engine)}
     assert rungs == {ids[0]: "model", ids[1]: "trailing_percentile", ids[2]: "model"}
     assert _faults(deps.engine) == [(ids[1], "decide", "ValueError: draws of 0 values")]
+    # the one that was decided without its forecast is made again without it
+    assert all(replay(deps, row["id"]).is_identical for row in decisions(deps.engine))
 
     monkeypatch.setattr(service, "believed_capacity", believed)
     service.decide_shard(deps, 0, ORIGIN)

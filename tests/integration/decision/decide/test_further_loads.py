@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from decider import MissDraws
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.measured_loop import OBJECTIVE, Loop, truth
 from tests.integration.decision.stored_rows import TOKENS, bound_by_tokens
@@ -90,7 +90,7 @@ def test_a_response_to_two_loads_is_learned_and_kept(deps: DecisionDeps) -> None
     explained = newest(deps, one.id)["explanation"]
     assert explained["bound_by"][TOKENS] > 0.8
     for row in stored(deps, "SELECT id FROM decisions ORDER BY id DESC LIMIT 10"):
-        assert service.replay(loop.deps, row["id"]).is_identical
+        assert replay(loop.deps, row["id"]).is_identical
 
 
 def test_a_decision_by_several_loads_replays_byte_for_byte(deps: DecisionDeps) -> None:
@@ -101,7 +101,7 @@ def test_a_decision_by_several_loads_replays_byte_for_byte(deps: DecisionDeps) -
     made = stored(deps, "SELECT id FROM decisions")
     assert len(made) == 8
     for row in made:
-        assert service.replay(loop.deps, row["id"]).is_identical
+        assert replay(loop.deps, row["id"]).is_identical
 
 
 def test_loads_that_were_seen_but_not_forecast_are_decided_by_as_seen(deps: DecisionDeps) -> None:
@@ -138,4 +138,4 @@ def test_a_load_of_which_nothing_is_known_leaves_the_demand_alone_and_harms_no_o
     (scored,) = stored(deps, query, id=silent.id)
     assert scored["demand"] == pytest.approx(50.0, rel=0.15)
     assert scored["violation_ratio"] is None
-    assert service.replay(alone.deps, row["id"]).is_identical
+    assert replay(alone.deps, row["id"]).is_identical

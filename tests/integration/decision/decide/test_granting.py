@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from services.decision.decide import granting, service
+from services.decision.decide.replay import replay
 from services.decision.rows import record
 from tests.integration.decision.budget_fleet import Fleet
 
@@ -101,7 +102,7 @@ def test_budgets_hold_whoever_is_granted_first(fleet: Fleet) -> None:
             seen = found[ids[last]]["explanation"]["gpu_budget"]["held_elsewhere_gpus"]
             assert seen == max(held.get(other, 8), granted[other])
         for row in found.values():
-            assert service.replay(fleet.deps, row["id"]).is_identical
+            assert replay(fleet.deps, row["id"]).is_identical
 
     law()
 

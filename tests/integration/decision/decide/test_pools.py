@@ -10,6 +10,7 @@ from sqlalchemy import RowMapping, text
 
 from decider import FloatArray, MissDraws
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.measured_loop import OBJECTIVE, Loop, Looped, truth
 from tests.integration.decision.pool_rows import DECODE, PREFILL
@@ -73,4 +74,4 @@ def test_what_each_pool_bears_is_learned_and_the_promise_kept(deps: DecisionDeps
     prefill, decode = loop.pools["prefill"], loop.pools["decode"]
     assert f"{prefill} prefill + {decode} decode: " in told["summary"]
     assert "would be bad" in told["summary"]
-    assert all(service.replay(loop.deps, id_).is_identical for id_ in newest)
+    assert all(replay(loop.deps, id_).is_identical for id_ in newest)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.measured_loop import OBJECTIVE, Loop, Looped, truth
 
@@ -49,7 +49,7 @@ def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: Deci
     assert learned["summary"]["p90"] > 9.6
     made = stored(deps, "SELECT id, workload_id FROM decisions ORDER BY id DESC LIMIT 20")
     for row in made:
-        assert service.replay(loop.deps, row["id"]).is_identical
+        assert replay(loop.deps, row["id"]).is_identical
 
 
 @pytest.mark.slow

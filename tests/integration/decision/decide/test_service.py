@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
-from services.kernel.errors import Conflict, NotFound
+from services.kernel.errors import NotFound
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -66,15 +66,9 @@ def test_the_operator_is_told_in_the_same_transaction(deps: DecisionDeps) -> Non
     assert note.payload == "0"
 
 
-def test_unknown_and_emptied_decisions_are_named_errors(deps: DecisionDeps) -> None:
-    one_workload(deps.engine)
-    service.decide_shard(deps, 0, ORIGIN)
-    with deps.engine.begin() as connection:
-        connection.execute(text("UPDATE decisions SET inputs = NULL"))
+def test_an_unknown_decision_is_a_named_error(deps: DecisionDeps) -> None:
     with pytest.raises(NotFound, match="decision 999"):
         service.explain(deps, 999)
-    with pytest.raises(Conflict, match="inputs were not kept"):
-        service.replay(deps, decisions(deps.engine)[0]["id"])
 
 
 def test_explain_gives_guards_quantiles_and_counterfactuals(deps: DecisionDeps) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from decider.belief import miss_prior
 from services.decision.beliefs.miss_report import report_learned
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.stored_rows import NOW
 from tests.integration.decision.variant_loop import TRUE_WORTH, Mixed, VariantLoop
@@ -56,7 +56,7 @@ def test_a_variant_that_carries_less_than_stated_is_learned_and_the_promise_kept
 
     made = rows(deps, "SELECT * FROM decisions ORDER BY id DESC LIMIT 5")
     for row in made:
-        assert service.replay(loop.deps, row["id"]).is_identical
+        assert replay(loop.deps, row["id"]).is_identical
         h100, l4 = row["variants"]
         assert "capacity_ratio" not in h100
         assert l4["capacity_ratio"] == pytest.approx(TRUE_WORTH, rel=0.1)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP_S, Loop, truth
 
@@ -45,7 +45,7 @@ def test_requests_that_wait_raise_the_count_until_they_are_gone(deps: DecisionDe
     assert said in row["explanation"]["summary"]
     for other in (idle, unknown, believed):
         assert "queue" not in newest(deps, other.id)["explanation"]
-    assert service.replay(loop.deps, row["id"]).is_identical
+    assert replay(loop.deps, row["id"]).is_identical
 
     loop.run(4)
     assert "queue" not in newest(deps, queued.id)["explanation"]

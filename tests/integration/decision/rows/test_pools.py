@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from tests.integration.decision.pool_rows import add_loads, add_service
 from tests.integration.decision.stored_rows import (
@@ -48,7 +49,7 @@ def test_both_counts_are_decided_stored_explained_and_replayed(
     assert f"{counts['prefill']} prefill + {counts['decode']} decode" in told["summary"]
     assert told["pools"]["bound_by"] == "decode"
     assert [pool["name"] for pool in told["pools"]["counts"]] == ["prefill", "decode"]
-    report = service.replay(deps, row["id"])
+    report = replay(deps, row["id"])
     assert report.is_identical
     assert report.record["final"] == row["desired_replicas"]
 
@@ -63,7 +64,7 @@ def test_a_pool_that_was_not_seen_is_left_as_it_is(
     (decode,) = (pool for pool in row["explanation"]["pools"]["counts"] if pool["name"] == "decode")
     assert decode["reason"] == "hold_unknown_replicas"
     assert decode["current"] == decode["desired"]
-    assert service.replay(deps, row["id"]).is_identical
+    assert replay(deps, row["id"]).is_identical
 
 
 def test_without_a_forecast_of_one_load_no_pool_is_planned(
@@ -76,7 +77,7 @@ def test_without_a_forecast_of_one_load_no_pool_is_planned(
     (row,) = decisions(database)
     assert row["rung"] != "model"
     assert row["explanation"]["further_loads"]["missing"] == ["output_tokens_per_s"]
-    assert service.replay(deps, row["id"]).is_identical
+    assert replay(deps, row["id"]).is_identical
 
 
 def test_outcomes_are_those_of_the_tightest_pool(

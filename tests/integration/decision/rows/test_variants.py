@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
@@ -67,7 +68,7 @@ def test_counts_are_decided_stored_explained_and_replayed(
     assert row["cost_delta_usd_per_h"] == pytest.approx(4.0 * (row["desired_replicas"] - 8))
     mix = service.explain(deps, row["id"])["mix"]
     assert "USD/h per reference replica: h100 4.00, l4 5.00" in mix["detail"]
-    report = service.replay(deps, row["id"])
+    report = replay(deps, row["id"])
     assert report.is_identical
     assert report.record["mix"] == mix
 
@@ -96,7 +97,7 @@ def test_replicas_that_start_late_are_chosen_less_and_the_choice_is_replayed(
     assert variants_of(after)["h100"] > 8
     said = service.explain(deps, after["id"])["mix"]["detail"]
     assert re.search(r"a start is ready after h100 \d\d s, l4 \d\d\d s", said)
-    assert service.replay(deps, after["id"]).is_identical
+    assert replay(deps, after["id"]).is_identical
 
 
 def test_a_workload_of_one_kind_has_no_variants(deps: DecisionDeps, database: Engine) -> None:

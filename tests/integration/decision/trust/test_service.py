@@ -13,6 +13,7 @@ from celery import Celery
 from sqlalchemy import Engine, text
 
 from services.decision.decide import service
+from services.decision.decide.replay import replay
 from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
 from services.decision.trust.service import TrustReport, judge_shard, send_due
 from services.decision.wiring import DecisionDeps
@@ -89,7 +90,7 @@ class Bench:
                 "direction": "hold", "reason": "hold_within_risk", "binding_constraint": None,
                 "rung": "trailing_percentile" if is_shadow else "model", "risk_target": 0.05,
                 "risk_estimated": None if is_shadow else 0.01, "cost_delta_usd_per_h": 0.0,
-                "explanation": json.dumps(explanation), "inputs": None, "variants": None,
+                "explanation": json.dumps(explanation), "variants": None,
             }  # fmt: skip
             decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
             outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, None)
@@ -136,7 +137,10 @@ class Bench:
     def decide(self, workload: int, level: float) -> Any:
         origin_at = self.forecast(workload, level)
         assert service.decide_shard(self.deps, 0, origin_at).n_decisions == 1
-        statement = text("SELECT * FROM decisions WHERE forecast_id = :id AND inputs IS NOT NULL")
+        statement = text(
+            "SELECT d.* FROM decisions d JOIN decision_inputs i ON i.decision_id = d.id "
+            "WHERE d.forecast_id = :id"
+        )
         with self.deps.engine.connect() as connection:
             return connection.execute(statement, {"id": self.n_forecasts}).mappings().one()
 
@@ -178,7 +182,7 @@ def test_a_wasteful_model_loses_its_place_and_earns_it_again(bench: Bench) -> No
     assert record["trust"] == {"is_model_trusted": False, "reason": verdict["reason"]}
     assert record["guard_trace"][0]["detail"] == f"the model is not trusted: {verdict['reason']}"
     assert 31 <= record["model_replicas"] <= 36  # what 300 on 10 each ask for
-    assert service.replay(bench.deps, row["id"]).is_identical
+    assert replay(bench.deps, row["id"]).is_identical
     assert gauge("demo", "w") == 0.0
 
     day = 11
@@ -194,7 +198,7 @@ def test_a_wasteful_model_loses_its_place_and_earns_it_again(bench: Bench) -> No
     assert 31 <= row["raw_replicas"] <= 36
     assert "model_replicas" not in row["explanation"]
     assert row["explanation"]["trust"]["is_model_trusted"]
-    assert service.replay(bench.deps, row["id"]).is_identical
+    assert replay(bench.deps, row["id"]).is_identical
     assert gauge("demo", "w") == 1.0
 
 

@@ -103,6 +103,7 @@ def test_each_step_keeps_the_values_that_the_demand_has_without_further_loads(
     with app.engine.begin() as connection:
         connection.execute(text("DELETE FROM forecasts"))
         change = "UPDATE workloads SET spec = spec #- '{capacity,also_bound_by}'"
+        change += ' || \'{"sla": {"kind": "AnyInWindow"}}\''  # which goes by paths too
         connection.execute(text(change))
     service.forecast_shard(app, 0, ORIGIN)
     alone = forecasts(app)[loaded]

@@ -8,6 +8,7 @@ from sqlalchemy import Engine, select
 from services.kernel.db.partitions import (
     list_partitions,
 )
+from services.kernel.db.schema import decisions, forecasts
 from services.kernel.db.schema_steps import indicator_values
 from services.kernel.db.session import CopyTarget, copy_rows, unit_of_work
 
@@ -43,3 +44,41 @@ def test_an_update_may_spare_settled_rows_and_columns(database: Engine) -> None:
         c = indicator_values.c
         found = select(c.value, c.is_observed).order_by(c.value)
         assert [tuple(r) for r in work.connection.execute(found)] == [(1.0, True), (2.0, False)]
+
+
+FORECAST = (
+    *(7, AT, 3, "flow-1", "model", 'why, \\ "so"', 60, 2),
+    *([0.1, 0.9], [[1.5, 2.25], [0.1, 1e-30]], 2, b"\\x00\x00", 0.1, ["a", "b c"], None, [1.0], AT),
+)
+REFUSED = (8, AT, 4, "flow-1", "none", "short", 60, 2, [], [], 0, None, None, None, None, None, AT)
+FORECASTS = (
+    *("id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s", "n_horizon"),
+    *("quantile_levels", "quantiles", "n_paths", "paths", "path_scale"),
+    *("further_names", "further_paths", "further_scales", "created_at"),
+)
+DECISION = (
+    *(7, AT, 3, 7, "harmony-1", AT, AT, 1, 2, 3, "up", "why", None, "model", 0.1, None, 0.0),
+    *('{"summary": "\\"quoted\\" \u00e9", "n": [1, null]}', None),
+)
+DECISIONS = (
+    *("id", "origin_at", "workload_id", "forecast_id", "policy_version", "decided_at"),
+    *("valid_until", "current_replicas", "raw_replicas", "desired_replicas", "direction"),
+    *("reason", "binding_constraint", "rung", "risk_target", "risk_estimated"),
+    *("cost_delta_usd_per_h", "explanation", "variants"),
+)
+
+
+@pytest.mark.parametrize("on_conflict", ["error", "nothing"])
+def test_binary_rows_are_those_of_text(database: Engine, on_conflict: str) -> None:
+    for table, columns, rows in (
+        (forecasts, FORECASTS, [FORECAST, REFUSED]),
+        (decisions, DECISIONS, [DECISION]),
+    ):
+        found = []
+        for is_binary in (False, True):
+            target = CopyTarget(table, columns, on_conflict, is_binary=is_binary)
+            with unit_of_work(database) as work:
+                assert copy_rows(work.connection, target, rows) == len(rows)
+                found.append([tuple(row) for row in work.connection.execute(select(table))])
+                work.connection.execute(table.delete())
+        assert found[0] == found[1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile.chain import Chain
 from tests.integration.operator.reconcile.test_apply_parts import (
@@ -36,7 +36,7 @@ def test_the_cheaper_variant_takes_over_without_a_dip(bench: Bench, chain: Chain
     assert min(chain.served[1:]) >= 3
     assert rows[-1]["desired_replicas"] == rows[-1]["current_replicas"] == 3
     assert all(v["current"] == v["desired"] for v in rows[-1]["variants"])
-    assert all(service.replay(chain.deps, row["id"]).is_identical for row in rows)
+    assert all(replay(chain.deps, row["id"]).is_identical for row in rows)
 
 
 def test_a_budget_moves_the_workload_to_the_dearer_type(bench: Bench, chain: Chain) -> None:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from services.decision.decide import service
+from services.decision.decide.replay import replay
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.reconcile.chain import Chain
 from tests.integration.operator.reconcile.pools import TOKENS, autoscale, deploy, replicas
@@ -43,7 +43,7 @@ def test_tokens_double_and_decode_alone_grows(bench: Bench) -> None:
     assert newest["desired_replicas"] == prefill + decode
     assert newest["explanation"]["pools"]["bound_by"] == "decode"
     assert f"{prefill} prefill + {decode} decode" in newest["explanation"]["summary"]
-    assert all(service.replay(chain.deps, row["id"]).is_identical for row in (*before, *after))
+    assert all(replay(chain.deps, row["id"]).is_identical for row in (*before, *after))
     status = bench.lab.autoscaler("llama")["status"]
     assert status["target"] == f"prefill={prefill},decode={decode}"
     assert status["currentReplicas"] == prefill + decode

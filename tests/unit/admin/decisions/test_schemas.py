@@ -81,6 +81,7 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "variants": [VARIANT],
     "expected_misses": MISSES,
     "bound_by": {"request_rate_rps": 0.18, "output_tokens_per_s": 0.82},
+    "replay_message": "decision 7 cannot be made again",
     "actions": [ACTION],
     "outcomes": [OUTCOME],
 }
@@ -102,7 +103,7 @@ def test_before_it_is_applied_a_decision_has_no_action() -> None:
 
 
 def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> None:
-    may_be_absent = {"variants", "expected_misses", "bound_by"}
+    may_be_absent = {"variants", "expected_misses", "bound_by", "replay_message"}
     assert (
         optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint"} | may_be_absent
     )

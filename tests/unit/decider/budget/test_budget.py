@@ -16,8 +16,9 @@ from decider.config import DecideConfig
 from decider.decide import decide_shard
 from decider.errors import InvalidRequest
 from decider.fleet_types import Elsewhere
-from decider.replay import inputs_to_bytes, replay_decision
 from decider.result import Decision
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import replay_decision
 from decider.types import DirectionRules, WorkloadInput
 from tests.unit.decider.budget.test_fleet import SHAPES, budget_between, loss_of, random_claims
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload

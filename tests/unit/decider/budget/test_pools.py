@@ -8,7 +8,8 @@ import numpy as np
 from hypothesis import given, settings, strategies as st
 
 from decider import Control, DecideConfig, Decision, ReplicaState, ShardRequest, decide_shard
-from decider.replay import decision_bytes, inputs_to_bytes, replay_service
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, replay_service
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy
 from tests.unit.decider.tables.soft_cases import sla

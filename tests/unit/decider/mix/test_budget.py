@@ -17,7 +17,8 @@ from decider import (
 )
 from decider.budget.fleet import PRICES
 from decider.fleet_types import Elsewhere
-from decider.replay import decision_bytes, inputs_to_bytes, replay_decision
+from decider.stored.inputs import inputs_to_bytes
+from decider.stored.replay import decision_bytes, replay_decision
 from decider.types import ShardRequest
 from tests.unit.decider.mix.decided import CONFIG, counts, decide, one
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload

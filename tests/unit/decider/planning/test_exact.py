@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 from scipy.special import ndtri
 
 from decider import (
@@ -15,12 +16,14 @@ from decider import (
     ReplicaState,
     ShardRequest,
     Sla,
+    StepQuantiles,
     decide_shard,
+    decision_to_dict,
     inputs_to_bytes,
     replay_decision,
 )
 from decider.planning.exact import integrated
-from decider.replay import decision_bytes, inputs_from_bytes
+from decider.stored.replay import decision_bytes, inputs_from_bytes
 from forecaster.predict import stratified
 from tests.unit.decider.shards import NOW_S, STEP_S, shard, workload
 from tests.unit.decider.tables.exact_cases import LEVELS, steps_of
@@ -94,6 +97,33 @@ def test_a_decision_is_replayed_byte_for_byte(kind: str, age_steps: int) -> None
         assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
         stored = inputs_from_bytes(blob)[0].steps(0)
         assert (stored is None) == (row == 1)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    epsilon=st.sampled_from([0.001, 0.01, 0.05, None]),
+    kind=st.sampled_from(["TimeFraction", "DemandFraction"]),
+    spread=st.floats(0.02, 0.6),
+)
+@settings(max_examples=25, deadline=None)
+def test_whatever_the_paths_count_plan_and_risk_are_the_same(
+    seed: int, epsilon: float | None, kind: str, spread: float
+) -> None:
+    """So a forecast may be stored without them: comonotone ones stand in."""
+    rng = np.random.default_rng(seed)
+    level = 100.0 * np.exp(np.cumsum(rng.normal(0.0, 0.1, 6)))
+    values = level * np.exp(spread * np.sqrt(np.arange(1, 7)) * ndtri(LEVELS)[:, None])
+    one = request_of(sla=Sla(epsilon, kind))
+    points = rng.permuted(stratified(200, 6, rng), axis=0)
+    middles = np.repeat((np.arange(200)[:, None] + 0.5) / 200, 6, axis=1)
+    found = []
+    for at in (points, middles):
+        paths = np.stack([np.interp(at[:, h], LEVELS, values[:, h]) for h in range(6)], axis=1)
+        request = replace(one, paths=paths[None], quantiles=(StepQuantiles(LEVELS, values),))
+        (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+        record = decision_to_dict(decision)
+        found.append([record[name] for name in ("raw", "final", "plan", "risk", "reason")])
+    assert found[0] == found[1]
 
 
 def test_quantiles_that_are_not_used_are_not_stored() -> None:

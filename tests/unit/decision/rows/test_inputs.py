@@ -23,7 +23,6 @@ from services.decision.rows.inputs import (
     scored_capacity,
 )
 from services.decision.rows.lead_times import durations_of
-from services.decision.rows.loads import FurtherPaths
 from services.decision.rows.responses import LearnedResponse
 from services.kernel.domain import WorkloadSpec
 
@@ -139,7 +138,7 @@ def test_of_loads_that_never_answered_the_demand_alone_is_left() -> None:
 
 
 def test_further_loads_count_where_they_were_forecast_or_seen() -> None:
-    member, paths = bound_member(), FurtherPaths(np.ones((1, 5, 6)), (1.0,))
+    member, paths = bound_member(), np.ones((1, 5, 6))
     assert counts_further(member, rows_of([]), paths)
     assert counts_further(member, rows_of([400.0]), None)
     assert not counts_further(member, rows_of([]), None)

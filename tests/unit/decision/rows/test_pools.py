@@ -123,10 +123,9 @@ def test_a_response_to_all_loads_is_one_to_those_of_each_pool() -> None:
 
 
 def test_paths_of_every_load_and_unknown_where_the_forecast_lacks_it() -> None:
-    rate, tokens = paths_by_load(forecast(), member().spec)
-    np.testing.assert_allclose(tokens.paths, 50.0 * rate.paths, rtol=1e-3)
-    assert (rate.scale, tokens.scale) == (44.0, 2200.0)
-    rate, tokens = paths_by_load(forecast(has_tokens=False), member().spec)
-    assert np.isfinite(rate.paths).all()
-    assert tokens.paths.shape == rate.paths.shape
-    assert np.isnan(tokens.paths).all()
+    rate, tokens = paths_by_load(forecast(), member().spec.further_loads)
+    np.testing.assert_allclose(tokens, 50.0 * rate, rtol=1e-3)
+    rate, tokens = paths_by_load(forecast(has_tokens=False), member().spec.further_loads)
+    assert np.isfinite(rate).all()
+    assert tokens.shape == rate.shape
+    assert np.isnan(tokens).all()

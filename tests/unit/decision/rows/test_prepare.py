@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
+from decider.planning.exact import integrated
 from services.decision.rows.prepare import prepare
 from tests.unit.decision.rows.pool_members import (
     NOW,
@@ -55,3 +57,29 @@ def test_a_workload_of_one_target_is_one_row() -> None:
     assert row.service is row.member is plain
     assert (row.given.pool, row.given.further_capacity) == (None, (200.0,))
     assert row.further is not None
+
+
+WITHOUT_PATHS = {"paths": None, "path_scale": None, "further_names": None, "further_paths": None}
+
+
+@pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction", "AnyInWindow"])
+@pytest.mark.parametrize("has_further", [False, True])
+def test_a_spec_that_needs_no_paths_is_decided_by_the_quantiles(
+    kind: str, has_further: bool
+) -> None:
+    """Its forecast is stored without paths: nothing that counts may come of them."""
+    capacity = member().spec.capacity if has_further else {"per_replica": 10.0}
+    one = member(pools=[], capacity=capacity, sla={"kind": kind})
+    row = forecast() if has_further else forecast() | WITHOUT_PATHS
+    levels, values = [0.1, 0.5, 0.9], [[30.0] * 6, [40.0] * 6, [44.0] * 6]
+    row |= {"quantile_levels": levels, "quantiles": values}
+    (found,) = prepare({1: one}, [row], rows(), NOW)
+    assert one.spec.needs_paths == (integrated(found.request, 0) is None)
+    assert found.request.paths.shape[1] == row["n_paths"]
+
+
+def test_a_spec_with_pools_or_an_objective_needs_paths() -> None:
+    assert member().spec.needs_paths
+    objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}], "share": 0.95}
+    one = member(pools=[], capacity={"per_replica": 10.0}, sla={"objective": objective})
+    assert one.spec.needs_paths

@@ -132,10 +132,10 @@ def test_paths_from_quantiles_follow_them() -> None:
     row: Any = {"n_horizon": 2, "paths": None, "n_paths": 0, "path_scale": None,
                 "quantile_levels": [0.1, 0.5, 0.9],
                 "quantiles": [[1.0, 10.0], [2.0, 20.0], [3.0, 30.0]]}  # fmt: skip
-    paths = translate.to_paths(row).paths
+    paths = translate.to_paths(row)
     assert paths.shape == (100, 2)
     np.testing.assert_allclose(np.median(paths, axis=0), [2.0, 20.0])
-    assert translate.to_paths(row | {"quantile_levels": [], "quantiles": []}).paths.sum() == 0
+    assert translate.to_paths(row | {"quantile_levels": [], "quantiles": []}).sum() == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What a decision is stored with, and the same decision from it."""
