@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 from sqlalchemy import Engine, text
 
-from services.decision.decide import service as decision
+from services.decision.decide import granting, service as decision
 from services.decision.rows import repository as decision_rows
 from services.decision.wiring import DecisionDeps
 from services.forecasting.deps import make_forecasting
@@ -138,7 +138,7 @@ def test_a_workload_s_cycle_takes_few_bytes(
 
     kept: dict[str, list[Any]] = {}
     spent_s: list[float] = []
-    made = decision.inputs_row
+    made = granting.pack_decision
 
     def timed(*given: Any) -> Any:
         began = time.process_time()
@@ -146,7 +146,7 @@ def test_a_workload_s_cycle_takes_few_bytes(
         spent_s.append(time.process_time() - began)
         return row
 
-    monkeypatch.setattr(decision, "inputs_row", timed)
+    monkeypatch.setattr(granting, "pack_decision", timed)
     for module, name in (
         (decision_rows, "store_decisions"),
         (decision_rows, "store_inputs"),
@@ -167,7 +167,7 @@ def test_a_workload_s_cycle_takes_few_bytes(
     monkeypatch.undo()
     for name, write in writers.items():
         print(f"\n{name}: {cost(database, write, kept[name])} (Python + database) for 1,000")
-    print(f"\ninputs_row: {1e6 * sum(spent_s) / len(spent_s):.0f} ms of Python for 1,000")
+    print(f"\npack_decision: {1e6 * sum(spent_s) / len(spent_s):.0f} ms of Python for 1,000")
     assert sum(plain[name] for name in TABLES) <= MOST_BYTES
     assert sum(with_paths[name] for name in TABLES) <= MOST_BYTES_WITH_PATHS
 
