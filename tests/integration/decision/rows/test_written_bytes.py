@@ -29,7 +29,7 @@ from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import StoredHistory, store_history
 from services.lab.bench.fleet.cpu import thread_cpu_s
-from services.lab.bench.fleet.repository import begin, observe, see_replicas
+from services.lab.bench.fleet.repository import begin, observe
 from services.lab.bench.fleet.run import END_AT
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
@@ -71,7 +71,6 @@ class WritingFleet:
         now, origin_at = self.clock.now(), self.clock.now() - timedelta(seconds=STEP_S)
         with unit_of_work(self.engine) as work:
             observe(work.connection, now, timedelta(seconds=STEP_S))
-            see_replicas(work.connection, now, timedelta(seconds=STEP_S))
         deps = IngestDeps(self.engine, self.clock, self.sender, self.settings)
         for shard in ingest.sweep(deps, now).resampled:
             ingest.resample_shard(deps, shard, now)
