@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 STEP_SHARE = 0.05
 """Share of the total that changes hands in one exchange at most."""
+SMALL = 4
+"""A part changes by at most one of so many of its GPUs at once, but by one at least."""
 MARGIN = 1.25
 """A price must be so many times another for a cell that uses its GPUs to give some up: prices come
 in steps, and nothing is to go back and forth."""
@@ -67,7 +69,7 @@ def exchange(total: int, cells: Sequence[BudgetCell]) -> list[int]:
         price = cells[i].price
         if free <= 0 or price is None or price <= 0:
             continue
-        taken = min(free, step)
+        taken = min(free, _most(max(parts[i], free), step))
         parts[i] += taken
         free -= taken
     return parts
@@ -84,22 +86,36 @@ def _cheapest(cells: Sequence[BudgetCell]) -> list[int]:
 
 
 def _give_up(cells: Sequence[BudgetCell], parts: list[int], step: int) -> None:
-    """Lower the part of the cheapest cell, for the dearest to have at a later exchange."""
-    known = [i for i in _cheapest(cells) if cells[i].price is not None]
-    givers = [i for i in known[:-1] if parts[i] > 0]
-    if not givers:
+    """Lower the part of the cheapest cell that may give, for the dearest to have later."""
+    prices = {i: price for i in _cheapest(cells) if (price := cells[i].price) is not None}
+    if not prices:
         return
-    giver, taker = givers[0], known[-1]
-    low, high = cells[giver].price, cells[taker].price
-    assert low is not None, "it is known"
-    assert high is not None, "it is known"
-    spare = cells[giver].part - cells[giver].held
-    if high <= 0:
-        return
-    if low <= 0:  # what it does not use, and then what is worth nothing to it
-        parts[giver] -= min(step, parts[giver], max(spare, 1))
-    elif high >= MARGIN * low:
-        parts[giver] -= min(step, parts[giver])
+    *others, dearest = prices
+    high = prices[dearest]
+    for i in others if high > 0 else ():
+        given = _given(cells[i], prices[i], high, step)
+        if given:
+            parts[i] -= given
+            return
+
+
+def _given(cell: BudgetCell, price: float, high: float, step: int) -> int:
+    """GPUs that a cell gives up for one to which they are worth `high`."""
+    if price <= 0:  # what it does not use, and then what is worth nothing to it
+        return min(step, cell.part, max(cell.part - cell.held, 1))
+    most = _most(cell.part, step)
+    # what is left is worth more by then, at a guess in proportion: the last GPU all there is
+    is_better = high * (cell.part - most) >= MARGIN * price * cell.part
+    return most if price < high and cell.part > most and is_better else 0
+
+
+def _most(part: int, step: int) -> int:
+    """GPUs by which a part may change at once: of a small one few.
+
+    A price holds for one GPU more. For the first few GPUs of a cell it falls fast, so a whole step
+    would turn the order of prices round, and come back at the next exchange, for ever.
+    """
+    return min(step, max(1, part // SMALL))
 
 
 def first_parts(total: int, held: Sequence[int]) -> list[int]:

@@ -6,7 +6,7 @@ import math
 
 from hypothesis import given, strategies as st
 
-from decider.budget.cells import MARGIN, STEP_SHARE, BudgetCell, exchange, first_parts
+from decider.budget.cells import MARGIN, SMALL, STEP_SHARE, BudgetCell, exchange, first_parts
 
 PRICES = st.one_of(
     st.none(), st.just(0.0), st.just(math.inf), st.floats(0.01, 1e5, allow_nan=False)
@@ -75,11 +75,22 @@ def test_prices_come_together(total: int, scales: list[float]) -> None:
         cells = [BudgetCell(p, p, worth(s, p)) for p, s in zip(parts, scales, strict=True)]
         parts = exchange(total, cells)
         assert sum(parts) <= total
-    step = max(1, math.floor(total * STEP_SHARE))
-    for giver, s in zip(parts, scales, strict=True):
-        for taker, t in zip(parts, scales, strict=True):
-            # nobody would still gain by a step from one to the other
-            assert giver <= step or worth(t, taker + step) <= MARGIN * worth(s, giver - step)
+    prices = [worth(s, p) for p, s in zip(parts, scales, strict=True)]
+    for part, price in zip(parts, prices, strict=True):
+        given = min(max(1, math.floor(total * STEP_SHARE)), max(1, part // SMALL))
+        # nobody would still give: what is left to it would then be worth more than to the dearest
+        assert part <= 1 or max(prices) * (part - given) < MARGIN * price * part
+
+
+@given(st.integers(20, 400), st.lists(st.floats(1.0, 1000.0), min_size=2, max_size=5))
+def test_nothing_goes_back_and_forth(total: int, scales: list[float]) -> None:
+    parts = first_parts(total, [0] * len(scales))
+    seen = []
+    for _ in range(400):
+        cells = [BudgetCell(p, p, worth(s, p)) for p, s in zip(parts, scales, strict=True)]
+        parts = exchange(total, cells)
+        seen.append(parts)
+    assert seen[-1] == seen[-2]
 
 
 def test_a_lowered_total_is_taken_from_the_cheapest_first() -> None:
