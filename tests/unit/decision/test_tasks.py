@@ -30,6 +30,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     monkeypatch.setattr(tasks, "worker_deps", lambda: DEPS)
     watch(service, "decide_shard")
     watch(service, "sweep", 2)
+    watch(tasks, "exchange_parts")
     watch(due, "fit_posteriors")
     watch(tasks, "send_due")
     watch(tasks, "judge_shard")
@@ -47,6 +48,7 @@ def test_jobs_reach_their_use_cases(calls: list[tuple[Any, ...]]) -> None:
     assert calls == [
         ("decide_shard", DEPS, 3, AT),
         ("sweep", DEPS),
+        ("exchange_parts", DEPS),
         ("fit_posteriors", DEPS, True),
         ("send_due", DEPS, True),
         ("judge_shard", DEPS, 3, False),
