@@ -10,9 +10,10 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from hashlib import blake2b
-from multiprocessing import Pool
+from multiprocessing import get_context
 from pathlib import Path
 
 import orjson
@@ -133,9 +134,13 @@ def run_all(seeds: Sequence[int], log: Log, *, is_large: bool, n_workers: int) -
         if outcome.message:
             print(outcome.message, flush=True)
     left = [seed for seed in seeds if seed not in known]
-    with Pool(n_workers) as pool:
-        run = _run_large if is_large else run_seed
-        for outcome in pool.imap_unordered(run, left, chunksize=4):
+    run = _run_large if is_large else run_seed
+    with ExitStack() as stack:
+        found = map(run, left)
+        if n_workers > 1:  # not forked: a thread of this process may hold any lock
+            pool = stack.enter_context(get_context("spawn").Pool(n_workers))
+            found = pool.imap_unordered(run, left, chunksize=4)
+        for outcome in found:
             log.add(outcome)
             outcomes.append(outcome)
             if outcome.message:

@@ -35,7 +35,7 @@ MUTANTS = {
     Mutant(
         "a database that is gone counts as a workload's fault",
         "kernel.db.bulkhead:_is_of_the_platform",
-        "return isinstance(cause, _OF_THE_PLATFORM)",
+        "return isinstance(error, (Unavailable, MemoryError)) or is_of_the_server(error)",
         "return False",
     ): _BULKHEADS + "test_a_fault_of_the_platform_is_not_taken_for_an_items",
     Mutant(

@@ -70,7 +70,7 @@ def test_a_trace_becomes_workloads_in_advisory_mode_with_all_their_history(
     ]
     query = "SELECT count(*), count(*) FILTER (WHERE is_observed) FROM indicators"
     ((n_rows, n_observed),) = rows(database, query)
-    assert (n_rows, n_observed) == (report.n_rows, report.n_observed)
+    assert (n_rows, n_observed) == (2 * report.n_rows, report.n_observed)  # of two indicators
     assert n_observed == 2 * (2 * N_STEPS - len(MISSING))
     ((first, last),) = rows(database, "SELECT min(step_at), max(step_at) FROM indicators")
     assert (first, last) == (START, NEWEST)

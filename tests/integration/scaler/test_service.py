@@ -90,7 +90,9 @@ def test_a_changed_spec_counts_and_an_unreadable_one_is_left_out(
     board.refresh(deps)
     rows.register("llama", max_replicas=15)
     with unit_of_work(rows.engine) as work:
-        statement = "UPDATE workloads SET spec = spec || '{\"later\": 1}', spec_version = 9 "
+        statement = (
+            'UPDATE workloads SET spec = spec || \'{"max_replicas": "many"}\', spec_version = 9 '
+        )
         work.connection.execute(text(f"{statement} WHERE name = 'mistral'"))
     board.refresh(deps)
     board.publish(rows.clock.now())

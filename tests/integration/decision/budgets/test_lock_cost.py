@@ -10,18 +10,19 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event
 
 from services.decision.budgets import budgets
+from services.decision.decide import service
 from services.kernel.settings import Settings
-from services.lab.bench.fleet.cpu import CpuMeter
-from services.lab.bench.fleet.run import CycleOptions, FleetBench
+from tests.integration.cpu_meter import CpuMeter
+from tests.integration.decision.budget_fleet import Fleet
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
-N_WORKLOADS, N_CYCLES = 512, 2
-SCARCE_GPUS = 14 * N_WORKLOADS
-"""They ask for about 18 each."""
+N_WORKLOADS, N_SHARDS, N_CYCLES = 512, 2, 4
+SCARCE_GPUS = 9 * N_WORKLOADS
+"""They ask for 11 or 12 each."""
 MOST = 0.3
 """Share of the decisions' CPU time that may be spent under the lock; it was 0.43 when plans were
 made under it."""
@@ -52,19 +53,21 @@ def locked(engine: Engine, meter: CpuMeter) -> Iterator[None]:
 
 
 def test_most_of_a_decision_is_made_without_the_lock(database: Engine, settings: Settings) -> None:
-    options = CycleOptions(N_WORKLOADS, 1, N_CYCLES, 300)
-    bench = FleetBench.start(settings, options, lambda _: None)
-    bench.cycle()  # what is made once
+    fleet = Fleet(database, settings)
+    for number in range(N_WORKLOADS):
+        fleet.add(f"w{number}", number % N_SHARDS, replicas=5, level=100.0)
     shares = {}
-    for name, gpus in (("enough", None), ("scarce", SCARCE_GPUS)):
-        if gpus is not None:
-            with database.begin() as connection:
-                connection.execute(text("UPDATE gpu_budgets SET gpus = :n"), {"n": gpus})
-            bench.cycle()
-        meter = bench.meter = CpuMeter(bench.engine)
-        with locked(bench.engine, meter):
+    for name, gpus in (("enough", 100 * N_WORKLOADS), ("scarce", SCARCE_GPUS)):
+        fleet.budget(gpus)
+        fleet.decide(*range(N_SHARDS))  # what is made once
+        meter = CpuMeter(database)
+        with locked(database, meter):
             for _ in range(N_CYCLES):
-                bench.cycle()
+                fleet.step()
+                fleet.budget(gpus)
+                with meter.stage("decide"):
+                    for shard in range(N_SHARDS):
+                        service.decide_shard(fleet.deps, shard, fleet.origin)
         ms = {stage: 1e6 * meter.spent[stage] / N_WORKLOADS / N_CYCLES for stage in meter.spent}
         shares[name] = ms["locked"] / ms["decide"]
         print(

@@ -24,7 +24,7 @@ from services.kernel.db.steps.grid import spans_of
 from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.db.steps.writing import copy_new_steps, write_steps
 from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
-from services.lab.bench.fleet.cpu import CpuMeter
+from tests.integration.cpu_meter import CpuMeter
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 N_WORKLOADS, STEP_S, STEP_US, N_CYCLES = 256, 60, 60_000_000, 4

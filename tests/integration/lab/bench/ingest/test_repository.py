@@ -9,14 +9,13 @@ from sqlalchemy import Engine, text
 
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadName
 from services.ingest.series.copy_encoding import (
-    HEADER,
-    TRAILER,
     SeriesKey,
     encode_observations,
     key_columns,
 )
 from services.ingest.series.repository import find_workloads
 from services.ingest.series.samples import make_samples
+from services.kernel.db.steps.blocks import HEADER, TRAILER
 from services.lab.bench.ingest import repository
 from services.lab.bench.ingest.repository import INDICATORS, NAMESPACE, workload_name
 

@@ -51,6 +51,8 @@ def test_each_kind_has_its_answer() -> None:
             assert failure is not None
             assert failure.headers["Retry-After"] == "3"
     assert codes == {
+        "unauthorized": 401,
+        "forbidden": 403,
         "conflict": 409,
         "throttle": 429,
         "error": 500,

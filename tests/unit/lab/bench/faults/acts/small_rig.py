@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from services.platform.child import Child, ProcessSpec
 from services.platform.healing import Healer
 from services.platform.platform import Platform
@@ -29,9 +31,15 @@ class SmallRig:
     old: object = "the code of before"
     database_url: str = ""
     skews: dict[object, float] = field(default_factory=dict)
+    strangers: frozenset[int] = frozenset()
 
     def child(self, name: str) -> Child:
         return next(c for c in self.platform.supervisor.children() if c.spec.name == name)
+
+    def pids(self) -> set[int]:
+        """Processes that run since it began; other tests of this process may have some too."""
+        running = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
+        return {process.pid for process in running} - self.strangers
 
     def is_skewed(self) -> bool:
         return bool(self.skews)
@@ -54,10 +62,11 @@ def running_small_rig(folder: Path, *names: str) -> Iterator[Any]:
         "HARMONY_DATABASE_URL": "postgresql://postgres@127.0.0.1:5432/postgres",
         "HARMONY_REDIS_URL": "redis://127.0.0.1:6379/0",
     }
+    strangers = frozenset(process.pid for process in psutil.Process().children())
     with Supervisor(folder) as supervisor:
         for name in names:
             supervisor.start(ProcessSpec(name, SLEEP, urls))
         platform = Platform.__new__(Platform)
         object.__setattr__(platform, "supervisor", supervisor)
         object.__setattr__(platform, "folder", folder)
-        yield SmallRig(platform, Healer(supervisor, lambda _: None))
+        yield SmallRig(platform, Healer(supervisor, lambda _: None), strangers=strangers)

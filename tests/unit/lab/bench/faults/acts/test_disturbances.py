@@ -39,9 +39,7 @@ def test_one_too_many_runs_beside_the_first_and_is_ended(rig: Any) -> None:
     assert act.begin(rig)
     assert act.go_on(rig)
     assert act.has_bitten(rig)
-    (second,) = {p.pid for p in psutil.Process().children()} - {
-        rig.child(name).pid for name in NAMES
-    }
+    (second,) = rig.pids() - {rig.child(name).pid for name in NAMES}
     assert act.end(rig)
     assert not psutil.pid_exists(second)
     assert rig.child("beat").pid == first

@@ -15,7 +15,7 @@ from services.lab.bench.faults.acts.processes import (
     PauseProcess,
     SkewClock,
 )
-from tests.unit.lab.bench.faults.acts.small_rig import SLEEP, running_small_rig
+from tests.unit.lab.bench.faults.acts.small_rig import running_small_rig
 
 
 @pytest.fixture
@@ -75,9 +75,8 @@ def test_the_first_goes_on_once_the_second_leads(rig: Any) -> None:
     assert act.begin(rig)
     first = psutil.Process(rig.child("operator").pid)
     rig.until(lambda: first.status() == psutil.STATUS_STOPPED)
-    (second,) = {p for p in psutil.Process().children() if p.cmdline() == SLEEP} - {
-        psutil.Process(rig.child(name).pid) for name in ("operator", "beat")
-    }
+    (pid,) = rig.pids() - {rig.child(name).pid for name in ("operator", "beat")}
+    second = psutil.Process(pid)
     act.go_on(rig)
     assert not act.has_bitten(rig)
     rig.holder = f"host_{second.pid}_abc"
