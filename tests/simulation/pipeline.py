@@ -195,12 +195,16 @@ def missing(engine: Engine, until_s: float) -> list[str]:
     """Complete origins of a workload without exactly one forecast and one decision.
 
     One that a newer one passed before its turn came, and of which that is recorded, is not missing.
+    What a shard has of the time before its first forecast is history: a resampling job does all
+    steps that are due, and asks for the newest.
     """
     statement = text(
         "SELECT w.name, o.origin_at, count(DISTINCT f.id) AS n_forecasts, "
         "count(DISTINCT d.id) AS n_decisions FROM workloads w "
         "JOIN (SELECT DISTINCT workload_id, step_at AS origin_at FROM indicators) o "
-        "ON o.workload_id = w.id AND o.origin_at < :until "
+        "ON o.workload_id = w.id AND o.origin_at < :until AND o.origin_at >= (SELECT "
+        "min(e.origin_at) FROM forecasts e JOIN workloads own ON own.id = e.workload_id "
+        "WHERE own.shard = w.shard) "
         "LEFT JOIN forecasts f ON f.workload_id = w.id AND f.origin_at = o.origin_at "
         "LEFT JOIN decisions d ON d.workload_id = w.id AND d.origin_at = o.origin_at "
         "LEFT JOIN superseded_origins s ON s.shard = w.shard AND s.origin_at = o.origin_at "

@@ -23,6 +23,14 @@ from services.kernel.db.schema import (
 )
 
 _DEMO_MARK = "harmony demo"
+_FUNCTIONS = (
+    *("current_cluster", "forget_gpu_shares", "indicator_layout", "indicator_state"),
+    *("mark_decisions_insert", "mark_intents_delete", "mark_intents_insert"),
+    *("mark_replica_states_insert", "mark_workloads_insert", "mark_workloads_update"),
+    *("merge_indicator_steps", "move_indicator_values", "note_all_indicators", "note_api_event"),
+    *("note_indicator_changes", "refuse_audit_change", "sum_coverage", "write_indicator"),
+)
+"""What the migrations make; a test holds that nothing of it stays."""
 
 
 def holds_other_data(engine: Engine) -> bool:
@@ -36,12 +44,15 @@ def holds_other_data(engine: Engine) -> bool:
 
 
 def drop_everything(engine: Engine) -> None:
-    """Drop Harmony's tables and sequences, and nothing else."""
+    """Drop Harmony's tables, views, functions and sequences, and nothing else."""
     names = ", ".join(metadata.tables)
     with engine.begin() as connection:
         connection.execute(text(f"DROP TABLE IF EXISTS alembic_version, {names} CASCADE"))
         for sequence in SEQUENCES:
             connection.execute(text(f"DROP SEQUENCE IF EXISTS {sequence}"))
+        for function in _FUNCTIONS:
+            connection.execute(text(f"DROP FUNCTION IF EXISTS {function} CASCADE"))
+        connection.execute(text("DROP SCHEMA IF EXISTS cell CASCADE"))
 
 
 def forgo_durability(engine: Engine) -> None:
