@@ -48,6 +48,8 @@ def drop_everything(engine: Engine) -> None:
     names = ", ".join(metadata.tables)
     with engine.begin() as connection:
         connection.execute(text(f"DROP TABLE IF EXISTS alembic_version, {names} CASCADE"))
+        # before migration 0018 it was a table; the view has gone with what it shows
+        connection.execute(text("DROP TABLE IF EXISTS indicators CASCADE"))
         for sequence in SEQUENCES:
             connection.execute(text(f"DROP SEQUENCE IF EXISTS {sequence}"))
         for function in _FUNCTIONS:

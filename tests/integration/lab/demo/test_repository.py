@@ -37,3 +37,12 @@ def test_what_is_somebody_elses_stays(database: Engine) -> None:
         connection.execute(text("CREATE FUNCTION mine() RETURNS int LANGUAGE sql AS 'SELECT 1'"))
     drop_everything(database)
     assert made(database) == ["mine", "mine"]
+
+
+def test_a_demo_of_an_earlier_release_leaves_nothing_either(database: Engine) -> None:
+    drop_everything(database)
+    migrate(database, "0017")
+    drop_everything(database)
+    assert made(database) == []
+    migrate(database)
+    assert current_revision(database) == head_revision()
