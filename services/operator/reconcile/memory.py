@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -76,14 +76,26 @@ class PatchedScale:
         older_versions: Versions of the target from before: a list that shows one of them is out of
             date.
         replicas: Count that it was patched to, or was read at since.
+        version: Version at which it has that count, as the API server said; empty: it did not.
     """
 
     older_versions: tuple[str, ...]
     replicas: int
+    version: str = ""
 
     def is_news_to(self, state: TargetState) -> bool:
         """True where the target was listed before this was known."""
         return state.resource_version in self.older_versions
+
+    def is_shown_by(self, state: TargetState) -> bool:
+        """True where the target is as this knows it: listed so, or shown so instead of a list."""
+        return bool(self.version) and state.resource_version == self.version
+
+    def applied_to(self, state: TargetState) -> TargetState:
+        """The target as it is known, where it was listed before that."""
+        if not self.version or not self.is_news_to(state):
+            return state
+        return replace(state, replicas=self.replicas, resource_version=self.version)
 
 
 State = tuple[datetime, Replicas, str]

@@ -132,7 +132,7 @@ def observe(deps: OperatorDeps) -> View:
         key: patched
         for key, patched in deps.memory.patched.items()
         if ((state := found.states.get(key)) is None and has_bad)
-        or (state is not None and patched.is_news_to(state))
+        or (state is not None and (patched.is_news_to(state) or patched.is_shown_by(state)))
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()

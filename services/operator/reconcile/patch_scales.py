@@ -161,7 +161,8 @@ class ScalePatch:
         A conflict means that the target changed since it was listed: it is read again, and the
         decision planned again against its present count. The version makes a second application
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
-        Where the target cannot be read after such an attempt either, the result is unknown.
+        Where the target cannot be read after such an attempt either, or another hand has changed it
+        since, the result is unknown.
         """
         version, is_unknown, is_unconfirmed = state.resource_version, False, False
         older: tuple[str, ...] = ()
@@ -171,7 +172,7 @@ class ScalePatch:
             older += (version,)
             known[key] = PatchedScale(older, action.to_replicas or 0)
             try:
-                self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
+                made = self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
             except KubeError as error:
                 failure = error
                 if error.is_missing:
@@ -183,6 +184,7 @@ class ScalePatch:
                 is_unknown |= error.is_ambiguous
                 is_unconfirmed = error.is_ambiguous
             else:
+                known[key] = PatchedScale(older, made.replicas, made.resource_version)
                 return action
             try:
                 scale = self.deps.kube.get_scale(self.target)
@@ -192,7 +194,10 @@ class ScalePatch:
                 failure = error
                 break
             version, is_unconfirmed = scale.resource_version, False
-            known[key] = PatchedScale(older, scale.replicas)
+            known[key] = PatchedScale(older, scale.replicas, version)
+            if is_unknown and version not in older and scale.replicas != action.to_replicas:
+                reason = f"{failure}; since then another hand has set {scale.replicas} replicas"
+                return action.with_result(Result.UNKNOWN, reason)
             if scale.replicas == action.from_replicas:
                 continue
             if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from services.operator.reconcile.memory import Memory, Watermark
+from services.operator.cluster.targets import TargetState
+from services.operator.reconcile.memory import Memory, PatchedScale, Watermark
 
 
 def test_a_watermark_waits_a_minute_for_late_ids() -> None:
@@ -23,3 +24,11 @@ def test_forgetting_keeps_what_must_still_be_written() -> None:
     memory.forget()
     assert memory.unwritten == [("row",)]
     assert memory.links == {}
+
+
+def test_a_list_from_before_a_patch_shows_what_the_patch_left() -> None:
+    old, newer = TargetState("d", "1", 3), TargetState("d", "4", 7)
+    known = PatchedScale(("1", "2"), 5, "3")
+    assert known.applied_to(old) == TargetState("d", "3", 5)
+    assert known.applied_to(newer) == newer
+    assert PatchedScale(("1",), 5).applied_to(old) == old  # nobody said that it was made

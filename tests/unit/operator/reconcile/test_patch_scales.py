@@ -169,6 +169,14 @@ def test_a_broken_answer_that_nothing_confirms_is_unknown(trouble: Any) -> None:
     assert result_of(send(kube)) is Result.FAILED
 
 
+@pytest.mark.parametrize("found", [9, 4, 0])
+def test_what_another_hand_set_after_a_broken_answer_is_unknown(found: int) -> None:
+    """It may have been applied before: nothing else may be told of it, nor may it be sent again."""
+    kube = FakeKube(4, [(BROKEN, found)])
+    assert result_of(send(kube)) is Result.UNKNOWN
+    assert (kube.n_applied, kube.replicas) == (0, found)
+
+
 def test_refusals() -> None:
     action = send(FakeKube(4, [FORBIDDEN]))
     assert result_of(action) is Result.FAILED
