@@ -86,6 +86,7 @@ class Cluster:
     """State of the cluster; every change gives a new version.
 
     Attributes:
+        gone_autoscalers: As they were when they were deleted; their targets may be there.
         still_until_s: Until then no controller makes or ends pods.
     """
 
@@ -94,6 +95,7 @@ class Cluster:
     version: int = 100
     targets: dict[str, Target] = field(default_factory=dict)
     autoscalers: dict[str, Object] = field(default_factory=dict)
+    gone_autoscalers: dict[str, Object] = field(default_factory=dict)
     budgets: dict[str, Object] = field(default_factory=dict)
     nodes: dict[str, tuple[str, int]] = field(default_factory=dict)
     hpas: dict[str, Object] = field(default_factory=dict)
@@ -127,6 +129,11 @@ class Cluster:
             target.generation += 1
             target.version = self.next_version()
         return done
+
+    def known_autoscaler(self, name: str) -> Object:
+        """An autoscaler, or what it was when it was deleted."""
+        found = self.autoscalers.get(name)
+        return self.gone_autoscalers[name] if found is None else found
 
     def change_autoscaler(self, name: str, change: Mapping[str, Any]) -> None:
         """Merge into the metadata's annotations (None removes) and the spec."""

@@ -34,6 +34,8 @@ _UNREAD_S = 600.0
 """What another hand does to a target that cannot be read is not known: such runs are not judged."""
 _BUDGET_S = 200.0
 """A budget that cannot be listed is the stored one for three steps."""
+_GONE_S = 140.0
+"""A budget that was deleted holds at least so long: it is confirmed twice a step."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,10 @@ class Watch:
         before = self.world.cluster.targets[target].replicas
         began_s = process.pass_began_s
         seen = self.since(began_s - _LOOK_BACK_S)
-        specs = [v.autoscalers[name] for v in seen]
+        specs = [v.autoscalers[name] for v in seen if name in v.autoscalers]
         where = f"{target} {before} -> {replicas}, decision {one.id}"
+        if not specs:
+            self.fail("what no autoscaler scales is left alone", where)
         intent = next(row for row in own if row["decision_id"] == one.id)
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
@@ -258,7 +262,10 @@ class Watch:
     ) -> None:
         cluster = self.world.cluster
         found = cluster.targets[target]
-        allowed = [v.budgets[found.gpu_type] for v in self.since(self.world.now_s - _BUDGET_S)]
+        budgets = [v.budgets for v in self.since(self.world.now_s - _BUDGET_S)]
+        allowed = [each[found.gpu_type] for each in budgets if found.gpu_type in each]
+        if not allowed or self._is_lifted(found.gpu_type):
+            return
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
         if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
             return
@@ -269,6 +276,11 @@ class Watch:
         if any(self._is_of(w.target, found.gpu_type) for w in others):
             return  # another hand raised a target after this pass had looked
         self.fail("no rise goes beyond the budget", f"{where}: {held} GPUs of {max(allowed)}")
+
+    def _is_lifted(self, gpu_type: str) -> bool:
+        """Its budget is gone for so long that it holds no longer."""
+        since = self.since(self.world.now_s - _GONE_S)
+        return all(gpu_type not in version.budgets for version in since)
 
     def _is_of(self, target: str, gpu_type: str) -> bool:
         found = self.world.cluster.targets.get(target)

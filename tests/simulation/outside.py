@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
+_BACK = 0.15
+"""How often an object of those that were deleted is made again, by tick."""
 _BLIND = 0.2
 """How often no StatefulSet can be read from the very first."""
 
@@ -36,6 +38,7 @@ class Outside:
         self._chance = world.chance
         self._lost: dict[str, tuple[str, int]] = {}
         self._deleted: dict[str, Object] = {}
+        self._gone_budgets: dict[str, Object] = {}
 
     # the fleet
 
@@ -113,11 +116,62 @@ class Outside:
             self._scale, self._scale, self._pause, self._approve, self._approve, self._edit_bounds,
             self._edit_rates, self._break_spec, self._change_budget, self._change_budget,
             self._lose_node, self._rival, self._delete_target, self._forbid, self._stand_still,
-            self._undo, self._undo,
+            self._undo, self._undo, self._delete_object, self._delete_definition,
+            self._delete_budget,
         )  # fmt: skip
-        name = self._chance.pick(sorted(self._cluster.autoscalers))
+        there = sorted(self._cluster.autoscalers)
+        if not there:
+            return
+        name = self._chance.pick(there)
         self._world.note(None, f"outside: {self._chance.pick(ways)(name)}")
         self._world.watch.changed()
+
+    def come_back(self) -> None:
+        """What was deleted is made again, one object after the other."""
+        for kind, (there, gone) in self._kinds().items():
+            if gone and self._chance.happens(_BACK):
+                name = self._chance.pick(sorted(gone))
+                there[name] = self._made_again(gone.pop(name))
+                self._world.note(None, f"outside: {kind} {name} is back")
+                self._world.watch.changed()
+
+    def _kinds(self) -> dict[str, tuple[dict[str, Object], dict[str, Object]]]:
+        """Of each kind the objects that are there, and those that are gone."""
+        cluster = self._cluster
+        return {
+            "GPUAutoscaler": (cluster.autoscalers, cluster.gone_autoscalers),
+            "GPUBudget": (cluster.budgets, self._gone_budgets),
+        }
+
+    def _made_again(self, before: Object) -> Object:
+        """As its manifest has it: without a status, and with a uid of its own."""
+        version = str(self._cluster.next_version())
+        metadata = before["metadata"] | {"generation": 1, "resourceVersion": version}
+        if "uid" in metadata:
+            metadata |= {
+                "uid": f"{metadata['uid']}-",
+                "creationTimestamp": stamp(self._world.now_s),
+            }
+        return {"metadata": metadata, "spec": before["spec"]}
+
+    def _delete_object(self, name: str) -> str:
+        if not self._is_known(name):
+            return f"{name} is not known yet"
+        self._cluster.gone_autoscalers[name] = self._cluster.autoscalers.pop(name)
+        return f"GPUAutoscaler {name} is deleted; its targets stay"
+
+    def _delete_definition(self, name: str) -> str:
+        """All objects of the kind go with it."""
+        for each in sorted(self._cluster.autoscalers):
+            self._delete_object(each)
+        return "every GPUAutoscaler is deleted; their targets stay"
+
+    def _delete_budget(self, name: str) -> str:
+        if not self._cluster.budgets:
+            return "no budget is there"
+        budget = self._chance.pick(sorted(self._cluster.budgets))
+        self._gone_budgets[budget] = self._cluster.budgets.pop(budget)
+        return f"GPUBudget {budget} is deleted"
 
     def _scale(self, name: str) -> str:
         targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
@@ -180,7 +234,7 @@ class Outside:
         return f"{name}: {behavior}"
 
     def _break_spec(self, name: str) -> str:
-        if all(one.workload != name for one in self._world.source.made.values()):
+        if not self._is_known(name):
             return f"{name} is not known yet"
         is_whole = self._cluster.autoscalers[name]["spec"]["demand"] == RATE
         demand = "no_such_indicator" if is_whole else RATE
@@ -191,7 +245,13 @@ class Outside:
             by_hand = f", and {self._write(self._chance.pick(targets))}"
         return f"{name}: demand {demand}{by_hand}"
 
+    def _is_known(self, name: str) -> bool:
+        """The operator has it in its books."""
+        return any(one.workload == name for one in self._world.source.made.values())
+
     def _change_budget(self, name: str) -> str:
+        if not self._cluster.budgets:
+            return "no budget is there"
         budget = self._chance.pick(sorted(self._cluster.budgets))
         found = self._cluster.budgets[budget]
         held = self._cluster.held_gpus(found["spec"]["gpuType"])
@@ -247,6 +307,9 @@ class Outside:
 
     def make_quiet(self) -> None:
         """Nothing is held, wrong, scarce or gone any longer."""
+        for there, gone in self._kinds().values():
+            for name in sorted(gone):
+                there[name] = self._made_again(gone.pop(name))
         for node, before in self._lost.items():
             self._cluster.nodes[node] = before
         for target in sorted(self._deleted):

@@ -204,6 +204,7 @@ class World:
             if chance.happens(faults.lease / 2):
                 operator.stopped_until_s = self.now_s + chance.seconds(5.0, 40.0)
                 self.note_fault(operator, f"stopped until {operator.stopped_until_s}")
+        self.outside.come_back()
         if chance.happens(faults.outside):
             self.outside.change()
 

@@ -206,8 +206,9 @@ def _read(
         return None
     listed = view.targets.states.get(where.key)
     if listed is not None and listed.resource_version != scale.resource_version:
-        older = (listed.resource_version,)
-        deps.memory.patched[where.key] = PatchedScale(older, scale.replicas, scale.resource_version)
+        older, now = (listed.resource_version,), deps.clock.now()
+        known = PatchedScale(older, scale.replicas, now, scale.resource_version)
+        deps.memory.patched[where.key] = known
     return scale
 
 

@@ -170,7 +170,7 @@ class ScalePatch:
         failure: KubeError | None = None
         for _ in range(_ATTEMPTS):
             older += (version,)
-            known[key] = PatchedScale(older, action.to_replicas or 0)
+            known[key] = PatchedScale(older, action.to_replicas or 0, self.now)
             try:
                 made = self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
             except KubeError as error:
@@ -178,13 +178,13 @@ class ScalePatch:
                 if error.is_missing:
                     return action.with_result(Result.TARGET_MISSING, error.message)
                 if not error.is_ambiguous:
-                    known[key] = PatchedScale(older, action.from_replicas or 0)
+                    known[key] = PatchedScale(older, action.from_replicas or 0, self.now)
                 if not (error.is_conflict or error.is_ambiguous):
                     break
                 is_unknown |= error.is_ambiguous
                 is_unconfirmed = error.is_ambiguous
             else:
-                known[key] = PatchedScale(older, made.replicas, made.resource_version)
+                known[key] = PatchedScale(older, made.replicas, self.now, made.resource_version)
                 return action
             try:
                 scale = self.deps.kube.get_scale(self.target)
@@ -194,7 +194,7 @@ class ScalePatch:
                 failure = error
                 break
             version, is_unconfirmed = scale.resource_version, False
-            known[key] = PatchedScale(older, scale.replicas, version)
+            known[key] = PatchedScale(older, scale.replicas, self.now, version)
             if is_unknown and version not in older and scale.replicas != action.to_replicas:
                 reason = f"{failure}; since then another hand has set {scale.replicas} replicas"
                 return action.with_result(Result.UNKNOWN, reason)

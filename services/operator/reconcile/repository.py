@@ -118,6 +118,15 @@ def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now:
         connection.execute(text(sql), {"ids": list(ids), "is_active": is_active, "now": now})
 
 
+def load_left_behind(connection: Connection, since: datetime) -> Sequence[RowMapping]:
+    """Workloads whose GPUAutoscaler is gone since `since` or later: id, namespace, name, spec."""
+    statement = text(
+        "SELECT id, namespace, name, spec FROM workloads WHERE NOT is_active "
+        "AND managed_by = 'kubernetes' AND updated_at >= :since ORDER BY id"
+    )
+    return connection.execute(statement, {"since": since}).mappings().all()
+
+
 @dataclass(frozen=True, slots=True)
 class BudgetRow:
     """A row of `gpu_budgets`.
@@ -153,10 +162,13 @@ def store_budgets(
     )
 
 
-def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
-    """Drop the budgets of all types but `kept`."""
-    statement = text("DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[]))")
-    connection.execute(statement, {"kept": list(kept)})
+def drop_budgets(connection: Connection, kept: Sequence[str], oldest: datetime) -> None:
+    """Drop budgets of other types than `kept`; a known one if it was last seen before `oldest`."""
+    statement = text(
+        "DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[])) "
+        "AND (gpus IS NULL OR observed_at < :oldest)"
+    )
+    connection.execute(statement, {"kept": list(kept), "oldest": oldest})
 
 
 def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int | None]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from services.operator.cluster.ownership import PodIndex
@@ -19,6 +21,12 @@ from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, decision, resource
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_use.repository, "load_left_behind", lambda connection, since: [])
+
 
 AUTOSCALER = to_autoscaler(resource(), {})
 KEY = AUTOSCALER.target.key
