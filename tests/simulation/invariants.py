@@ -272,19 +272,28 @@ class Watch:
         moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
-        others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
-        if any(self._is_of(w.target, found.gpu_type) for w in others):
-            return  # another hand raised a target after this pass had looked
-        self.fail("no rise goes beyond the budget", f"{where}: {held} GPUs of {max(allowed)}")
+        added = self._added_by_others(found.gpu_type, moved_s, target)
+        if held - added > max(allowed):
+            detail = f"{where}: {held} GPUs of {max(allowed)}, {added} by others"
+            self.fail("no rise goes beyond the budget", detail)
 
     def _is_lifted(self, gpu_type: str) -> bool:
         """Its budget is gone for so long that it holds no longer."""
         since = self.since(self.world.now_s - _GONE_S)
         return all(gpu_type not in version.budgets for version in since)
 
-    def _is_of(self, target: str, gpu_type: str) -> bool:
-        found = self.world.cluster.targets.get(target)
-        return found is None or found.gpu_type == gpu_type
+    def _added_by_others(self, gpu_type: str, since_s: float, but: str) -> int:
+        """GPUs that other hands may have added to other targets after a pass had looked."""
+        cluster, least = self.world.cluster, dict[str, int]()
+        for w in cluster.written:
+            if w.by == "outside" and w.at_s >= since_s:
+                least[w.target] = min(least.get(w.target, w.before), w.before, w.after)
+        known = ((cluster.targets[n], count) for n, count in least.items() if n in cluster.targets)
+        return sum(
+            each.gpus * max(0, each.replicas - count)
+            for each, count in known
+            if each.gpu_type == gpu_type and each.name != but
+        )
 
     # the store
 

@@ -11,7 +11,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
 )
-from tests.simulation.cluster import NAMESPACE, Object, stamp, targets_of
+from tests.simulation.cluster import NAMESPACE, Object, Written, stamp, targets_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
+_FULFILLED = 0.15
+"""How often somebody sets what an operator that ended was about to set."""
 _BACK = 0.15
 """How often an object of those that were deleted is made again, by tick."""
 _BLIND = 0.2
@@ -177,6 +179,19 @@ class Outside:
         targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
         return self._write(self._chance.pick(targets))
 
+    def set(self, target: str, count: int) -> None:
+        """Another hand sets a count that an operator wants too."""
+        if target in self._cluster.targets:
+            self._cluster.write_count(target, count, "outside")
+            self._world.note(None, f"outside: {target} to {count}, as was asked for")
+
+    def fulfil(self) -> None:
+        """An operator ended before or after a patch: somebody makes what it had announced."""
+        for row in self._world.store.intents():
+            for each in row["targets"]:
+                if self._chance.happens(_FULFILLED):
+                    self.set(each["target"], each["to"])
+
     def touch(self, target: str) -> None:
         """Another hand is a moment faster than a patch."""
         self._world.note(None, f"outside: {self._write(target)}")
@@ -291,8 +306,9 @@ class Outside:
 
     def _restore(self, target: str) -> None:
         part = self._deleted.pop(target)
-        self._cluster.add_target(target, part, self._chance.between(1, 3))
-        self._cluster.write_count(target, self._cluster.targets[target].replicas, "outside")
+        count = self._chance.between(1, 3)
+        self._cluster.add_target(target, part, count)
+        self._cluster.written.append(Written(self._world.now_s, target, 0, count, "outside"))
 
     def _forbid(self, name: str) -> str:
         """StatefulSets may not be listed any longer, or may be again."""

@@ -32,6 +32,8 @@ from tests.simulation.store import MemoryRows, PostgresRows
 
 STEP_S = 60
 _TICK_S = 5.0
+_APART, _IS_APART = 6.0, 0.2
+"""How many times farther apart the passes of some runs are, and of how many."""
 _OF_PARTITIONS = ("pg_class", "xact_lock(hashtext(:name))", "CREATE TABLE", "ALTER TABLE")
 """Statements that depend on what this process has done before, and not on the run."""
 
@@ -95,9 +97,11 @@ class World:
         is_memory = isinstance(self.engine, MemoryEngine)
         self.store = MemoryRows(self.engine) if is_memory else PostgresRows(self.engine)
         self.clock = WorldClock(self)
+        # a fleet whose passes are far apart lives by decision passes in between
+        self.every_s = self.size.every_s * (_APART if self.chance.happens(_IS_APART) else 1.0)
         self.settings = Settings(
             step_s=STEP_S,
-            reconcile_interval_s=self.size.every_s,
+            reconcile_interval_s=self.every_s,
             database_url="postgresql://simulated/none",  # nothing connects: engines are given
         )
         self.cluster = Cluster(self.chance)
@@ -224,7 +228,9 @@ class World:
         faults = self.faults
         share = faults.crash_read if kind in ("read", "statement") else faults.crash_write
         if label.startswith("patch ") and "/scale" in label:
-            share *= 8.0
+            share *= (
+                8.0 if not self._is_hanging else 60.0
+            )  # two leaders at once: the likeliest harm
         if process.is_in_pass and self.chance.happens(share):
             self.n_crashes += 1
             self.n_faults += 1
@@ -238,9 +244,9 @@ class World:
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
 
-    def _hang(self, process: OperatorProcess) -> None:
+    def _hang(self, process: OperatorProcess, least_s: float = 1.0) -> None:
         """The process waits while time passes and the other one works."""
-        seconds = self.chance.seconds(1.0, 30.0)
+        seconds = self.chance.seconds(least_s, 30.0)
         self.note_fault(process, f"hangs for {seconds} s")
         self._is_hanging = True
         if self.chance.happens(0.5):
@@ -254,6 +260,9 @@ class World:
         self._is_hanging = False
 
     def connects(self, process: OperatorProcess) -> None:
+        has_results = process.is_in_pass and process.deps.memory.unwritten
+        if has_results and not self._is_hanging and self.chance.happens(10.0 * self.faults.hang):
+            self._hang(process, 20.0)
         if self.now_s < self.database_away_until_s:
             self.note(process, "database away")
             raise failure("connection refused")

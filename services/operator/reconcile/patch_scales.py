@@ -162,8 +162,10 @@ class ScalePatch:
         decision planned again against its present count. The version makes a second application
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
         Where the target cannot be read after such an attempt either, or another hand has changed it
-        since, the result is unknown.
+        since, the result is unknown. What was to fall and would rise from there waits for the next
+        pass, which sees whether a GPU budget has room for it.
         """
+        was_fall = (action.to_replicas or 0) < (action.from_replicas or 0)
         version, is_unknown, is_unconfirmed = state.resource_version, False, False
         older: tuple[str, ...] = ()
         known, key = self.deps.memory.patched, self.target.key
@@ -207,6 +209,11 @@ class ScalePatch:
             action = self._limited(decide_action(action.decision, moved, self.now))
             if not action.is_patch:
                 return action
+            if was_fall and (action.to_replicas or 0) > scale.replicas:
+                reason = (
+                    f"another hand has set {scale.replicas} replicas: the next pass looks again"
+                )
+                return action.with_result(Result.WAITING, reason)
             if not self.announce(action, version):
                 return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED

@@ -129,6 +129,12 @@ def test_another_hand_is_seen_and_planned_against() -> None:
     assert kube.replicas == 0
 
 
+def test_what_was_to_fall_and_would_rise_now_waits_for_a_look_at_the_budgets() -> None:
+    kube = FakeKube(4, [(CONFLICT, 1)])
+    assert result_of(send(kube, desired=3)) is Result.WAITING
+    assert kube.replicas == 1
+
+
 def test_a_broken_answer_after_success_is_not_applied_twice() -> None:
     kube = FakeKube(4, [(BROKEN, 6)])
     action = send(kube)
