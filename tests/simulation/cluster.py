@@ -193,6 +193,9 @@ class Cluster:
                 return name
         return ""
 
+    def asked_gpus(self, gpu_type: str) -> int:
+        return sum(t.gpus * t.replicas for t in self.targets.values() if t.gpu_type == gpu_type)
+
     def held_gpus(self, gpu_type: str) -> int:
         return sum(t.held_gpus() for t in self.targets.values() if t.gpu_type == gpu_type)
 

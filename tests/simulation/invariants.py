@@ -273,7 +273,9 @@ class Watch:
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
         added = self._added_by_others(found.gpu_type, moved_s, target)
-        if held - added > max(allowed):
+        asked = cluster.asked_gpus(found.gpu_type) + found.gpus * (replicas - found.replicas)
+        is_more = found.held_gpus(replicas) > found.held_gpus() or asked - added > max(allowed)
+        if is_more and held - added > max(allowed):
             detail = f"{where}: {held} GPUs of {max(allowed)}, {added} by others"
             self.fail("no rise goes beyond the budget", detail)
 
@@ -344,7 +346,7 @@ class Watch:
         targets = self.world.source.made[id_].desired
         made_s = self.world.source.made[id_].decided_s
         return any(
-            w.by == "outside" and w.target in targets and w.at_s >= made_s
+            w.by == "outside" and w.target in targets and w.at_s >= made_s - STALLED_S
             for w in self.world.cluster.written
         )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tests.simulation.mutants import Mutant
 
-PLANTED = (
+MUTANTS = (
     Mutant(
         "a scaling is patched without its intent",
         "operator.reconcile.intents:store_intents",
@@ -148,6 +148,96 @@ PLANTED = (
         "operator.reconcile.gpu_use:asked_for",
         "is_news = patched is not None and patched.is_news_to(state)",
         "is_news = False",
+    ),
+    Mutant(
+        "what a patch left is not known where a list is older",
+        "operator.reconcile.memory:PatchedScale.applied_to",
+        "if not self.version or not self.is_news_to(state):",
+        "if True:",
+    ),
+    Mutant(
+        "targets whose autoscaler is gone hold nothing",
+        "operator.reconcile.gpu_use:target_uses",
+        "members += _left_behind(connection, now)",
+        "pass",
+    ),
+    Mutant(
+        "a budget that was deleted is lifted at once",
+        "operator.reconcile.gpu_use:load_gpu_budgets",
+        "return gone | {",
+        "return {",
+    ),
+    Mutant(
+        "what was to fall rises after a conflict",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "if was_fall and",
+        "if False and",
+    ),
+    Mutant(
+        "what another hand changed after a broken answer is planned again",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "if is_unknown and version not in older",
+        "if False and version not in older",
+    ),
+    Mutant(
+        "limits of the two directions are exchanged",
+        "operator.plan.rates:TargetRates.furthest",
+        "behavior.scale_up if is_up else behavior.scale_down",
+        "behavior.scale_down if is_up else behavior.scale_up",
+    ),
+    Mutant(
+        "what may not have been made gives room in a rate limit",
+        "operator.plan.rates:TargetRates._edge",
+        "(change.is_sure or (change.added > 0) == is_up)",
+        "True",
+    ),
+    Mutant(
+        "an intent stays when its result is stored",
+        "operator.reconcile.intents:store_results",
+        "intents_repository.delete_intents(connection, settled)",
+        "pass",
+    ),
+    Mutant(
+        "what became of an intent is not counted as an attempt",
+        "operator.reconcile.intents:with_results",
+        'n_attempts=each.intent["attempt"]',
+        "n_attempts=0",
+    ),
+    Mutant(
+        "after a conflict it is planned from the count of before",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "replace(self.situation, replicas=scale.replicas)",
+        "self.situation",
+    ),
+    Mutant(
+        "a new term believes what was read in a former one",
+        "operator.listener:ReconcileLoop._change_term",
+        "self._deps.memory.forget()",
+        "pass",
+    ),
+    Mutant(
+        "a lease is taken as soon as its holder renews it late",
+        "operator.leadership.leader:Elector.next_record",
+        "now_s < self.seen.at_s + old.duration_s",
+        "now_s < self.seen.at_s + 4.0",
+    ),
+    Mutant(
+        "of several targets the first speaks for all",
+        "operator.reconcile.intents:resolve_intent",
+        'reached = [count == target["to"] for target, count in pairs]',
+        'reached = [pairs[0][1] == pairs[0][0]["to"] for _ in pairs]',
+    ),
+    Mutant(
+        "budgets that cannot be listed are none",
+        "operator.reconcile.gpu_use:load_gpu_budgets",
+        "return stored",
+        "return {}",
+    ),
+    Mutant(
+        "what is decided between two passes sees no other pods and targets",
+        "operator.reconcile.decision_pass:_look_again",
+        "return replace(whole, autoscalers=autoscalers, targets=targets, pods=pods)",
+        "return whole",
     ),
     Mutant(
         "rates are not checked after a conflict",
@@ -301,24 +391,3 @@ PLANTED = (
         "capped = action.decision",
     ),
 )
-
-
-NOT_FOUND_YET = {
-    "pods that are not asked for any longer hold nothing",
-    "what was never seen holds its minimum",
-    "a list that is older than a patch is believed",
-    "rates are not checked after a conflict",
-    "a pass that was held up speaks for another leader's scaling",
-    "pools of a spec that went bad are not looked up",
-    "a successor does not look at the version",
-    "what a successor found counts as confirmed",
-    "the count after a conflict counts as confirmed",
-    "what was last seen of a target that cannot be read does not count",
-    "what another hand set is taken for the scaling that was announced",
-    "a decision that was left without an action counts as seen",
-    "every attempt is the first",
-    "what was cut goes all the way after a conflict",
-}
-"""The first two were not found in 25 seeds; of the others too few were tried to claim anything."""
-MUTANTS = tuple(mutant for mutant in PLANTED if mutant.name not in NOT_FOUND_YET)
-"""Faults that must be found within 200 seeds."""
