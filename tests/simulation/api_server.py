@@ -23,7 +23,7 @@ STALLED_S = 20.0
 _MAY_STALL = ("deployments", "statefulsets")
 _PATCH_FAULTS = (
     "409", "another hand", "403", "429", "500", "timeout", "500 after", "timeout after", "away",
-    "same hand",
+    "same hand", "another hand",
 )  # fmt: skip
 _CACHED = "?resourceVersion=0"
 

@@ -20,7 +20,7 @@ from services.operator.kube import client
 from services.operator.leadership import lease
 from services.operator.reconcile import apply_decisions, reconcile_pass, report_statuses
 from services.operator.wire.http import Call
-from tests.simulation.chance import QUIET, Chance, Crash, Faults, Journal, Stop
+from tests.simulation.chance import OF_SEED, PROFILES, QUIET, Chance, Crash, Faults, Journal, Stop
 from tests.simulation.cluster import Cluster, at
 from tests.simulation.invariants import Watch
 from tests.simulation.memory_store import MemoryEngine
@@ -78,7 +78,7 @@ class World:
 
     seed: int
     size: Size = SMALL
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = OF_SEED
     engine: Any = None
     now_s: float = 0.0
     api_away_until_s: float = -1.0
@@ -91,6 +91,8 @@ class World:
     late: list[tuple[float, OperatorProcess, Call]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.faults is OF_SEED:
+            self.faults = PROFILES[self.seed % len(PROFILES)]
         self.chance = Chance(self.seed)
         self.journal = Journal()
         self.engine = self.engine or MemoryEngine(HANDLERS)
@@ -244,12 +246,17 @@ class World:
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
 
-    def _hang(self, process: OperatorProcess, least_s: float = 1.0) -> None:
-        """The process waits while time passes and the other one works."""
-        seconds = self.chance.seconds(least_s, 30.0)
+    def _hang(self, process: OperatorProcess, with_results: bool = False) -> None:
+        """The process waits while time passes and the other one works.
+
+        One that has results to store waits until the other one leads.
+        """
+        seconds = (
+            self.chance.seconds(25.0, 60.0) if with_results else self.chance.seconds(1.0, 30.0)
+        )
         self.note_fault(process, f"hangs for {seconds} s")
         self._is_hanging = True
-        if self.chance.happens(0.5):
+        if with_results or self.chance.happens(0.5):
             process.stopped_until_s = self.now_s + seconds
         ends_s = round(self.now_s + seconds, 3)
         while self.now_s < ends_s:
@@ -262,7 +269,7 @@ class World:
     def connects(self, process: OperatorProcess) -> None:
         has_results = process.is_in_pass and process.deps.memory.unwritten
         if has_results and not self._is_hanging and self.chance.happens(10.0 * self.faults.hang):
-            self._hang(process, 20.0)
+            self._hang(process, with_results=True)
         if self.now_s < self.database_away_until_s:
             self.note(process, "database away")
             raise failure("connection refused")
