@@ -28,7 +28,6 @@ MUTANTS = (
         "operator.reconcile.gpu_use:_least_held",
         "if known is None else known",
         "if known is None else 0",
-        seed=0,
     ),
     Mutant(
         "what was never seen holds its minimum",
@@ -307,7 +306,6 @@ MUTANTS = (
         "operator.reconcile.intents:store_results",
         "[row for row in rows if row[1] not in others]",
         "rows",
-        seed=18,
     ),
     Mutant(
         "what starts from another count is not announced again",

@@ -21,7 +21,7 @@ _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
 _FULFILLED = 0.15
 """How often somebody sets what an operator that ended was about to set."""
-_BACK = 0.15
+_BACK = 0.05
 """How often an object of those that were deleted is made again, by tick."""
 _BLIND = 0.2
 """How often no StatefulSet can be read from the very first."""
