@@ -21,6 +21,8 @@ _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
 _FULFILLED = 0.15
 """How often somebody sets what an operator that ended was about to set."""
+_SEEN_S = 200.0
+"""A budget that has been there so long was seen by some pass that worked."""
 _BACK = 0.05
 """How often an object of those that were deleted is made again, by tick."""
 _BLIND = 0.2
@@ -41,6 +43,7 @@ class Outside:
         self._lost: dict[str, tuple[str, int]] = {}
         self._deleted: dict[str, Object] = {}
         self._gone_budgets: dict[str, Object] = {}
+        self._budget_since_s: dict[str, float] = {}
 
     # the fleet
 
@@ -134,6 +137,8 @@ class Outside:
             if gone and self._chance.happens(_BACK):
                 name = self._chance.pick(sorted(gone))
                 there[name] = self._made_again(gone.pop(name))
+                if kind == "GPUBudget":
+                    self._budget_since_s[name] = self._world.now_s
                 self._world.note(None, f"outside: {kind} {name} is back")
                 self._world.watch.changed()
 
@@ -172,6 +177,8 @@ class Outside:
         if not self._cluster.budgets:
             return "no budget is there"
         budget = self._chance.pick(sorted(self._cluster.budgets))
+        if self._world.now_s - self._budget_since_s.get(budget, 0.0) < _SEEN_S:
+            return f"GPUBudget {budget} may not have been seen yet"
         self._gone_budgets[budget] = self._cluster.budgets.pop(budget)
         return f"GPUBudget {budget} is deleted"
 
