@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from services.operator.reconcile.reconcile_pass import PassReport
 from services.operator.resource.autoscaler import (
-    APPROVED_DECISION,
     PAUSED,
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
@@ -16,6 +15,7 @@ from services.operator.resource.autoscaler import (
 from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
+from tests.simulation.rules import approved as is_approved, bounds, goes_in, is_fall, within
 from tests.simulation.source import Made
 
 if TYPE_CHECKING:
@@ -162,14 +162,14 @@ class Watch:
         self._check_turn(process, self._announced_rise.get(key, is_rise), where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
-        approved = any(_approved(s, one) for s in specs)
+        approved = any(is_approved(s, one) for s in specs)
         if not approved:
             self._check_order(one, where, began_s, self.last_order.get(target))
         self._check_permission(specs, one, where, approved)
         self._check_bounds(specs, target, before, replicas, where)
         if all(target in version.rivals for version in seen):
             self.fail("a target of another autoscaler is left alone", where)
-        is_free = any(not _within(spec, target, before) for spec in specs)
+        is_free = any(not within(spec, target, before) for spec in specs)
         if not is_free and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
@@ -211,11 +211,11 @@ class Watch:
         if not approved and all(s["spec"]["mode"] == "Approval" for s in specs):
             self.fail("nothing is applied without its approval", where)
         held = [s["metadata"]["annotations"] for s in specs]
-        is_fall = "-> " in where and _is_fall(where)
+        falls = "-> " in where and is_fall(where)
         for annotation, holds in (
             (PAUSED, True),
-            (PAUSED_SCALE_IN, is_fall),
-            (PAUSED_SCALE_OUT, not is_fall),
+            (PAUSED_SCALE_IN, falls),
+            (PAUSED_SCALE_OUT, not falls),
         ):
             if holds and all(annotation in each for each in held):
                 self.fail("a pause holds", where)
@@ -223,9 +223,9 @@ class Watch:
     def _check_bounds(
         self, specs: list[Object], target: str, before: int, replicas: int, where: str
     ) -> None:
-        if not any(_goes_in(spec, target, before, replicas) for spec in specs):
+        if not any(goes_in(spec, target, before, replicas) for spec in specs):
             self.fail("replicas are within their bounds", where)
-        lows = [_bounds(spec, target)[0] for spec in specs]
+        lows = [bounds(spec, target)[0] for spec in specs]
         if replicas == 0 and self._current is not None and self._current.desired[target] != 0:
             self.fail("nothing is scaled to zero unasked", where)
         if before == 0 and min(lows) > 0:
@@ -267,7 +267,7 @@ class Watch:
         if not allowed or self._is_lifted(found.gpu_type):
             return
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
-        if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
+        if held <= max(allowed) or replicas <= max(bounds(s, target)[0] for s in specs):
             return
         moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
@@ -366,7 +366,7 @@ class Watch:
         for name, desired in world.source.last.items():
             for target, count in desired.items():
                 replicas = world.cluster.targets[target].replicas
-                low, high = _bounds(world.cluster.autoscalers[name], target)
+                low, high = bounds(world.cluster.autoscalers[name], target)
                 if replicas != min(max(count, low), high):
                     self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
 
@@ -379,30 +379,3 @@ class Watch:
             and other.stored_s + STALLED_S < min(one.valid_until_s, self.world.now_s)
             for other in self.world.source.made.values()
         )
-
-
-def _is_fall(where: str) -> bool:
-    _, before, _, after, *_ = where.replace(",", "").split()
-    return int(after) < int(before)
-
-
-def _approved(autoscaler: Object, one: Made) -> bool:
-    approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
-    return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
-
-
-def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
-    spec = autoscaler["spec"]
-    part = next(part for name, part in targets_of(autoscaler) if name == target)
-    return int(part.get("minReplicas", 0)), int(spec["maxReplicas"])
-
-
-def _goes_in(autoscaler: Object, target: str, before: int, replicas: int) -> bool:
-    """Within the bounds, or on the way back as far as GPUs allow."""
-    low, high = _bounds(autoscaler, target)
-    return low <= replicas <= high or before < replicas < low or high < replicas < before
-
-
-def _within(autoscaler: Object, target: str, replicas: int) -> bool:
-    low, high = _bounds(autoscaler, target)
-    return low <= replicas <= high
