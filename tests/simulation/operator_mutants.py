@@ -39,18 +39,21 @@ MUTANTS = (
         "operator.reconcile.gpu_use:_least_held",
         "bounds_at(spec, now)[1]",
         "bounds_at(spec, now)[0]",
+        seed=34,
     ),
     Mutant(
         "pools of a spec that went bad are not looked up",
         "operator.reconcile.gpu_use:_with_unlisted",
         "if not missing:",
         "if True:",
+        seed=9,
     ),
     Mutant(
         "a successor does not look at the version",
         "operator.reconcile.intents:_has_moved",
         "return bool(version) and",
         "return False and",
+        seed=0,
     ),
     Mutant(
         "what a successor found counts as confirmed",
@@ -178,6 +181,7 @@ MUTANTS = (
         "operator.reconcile.patch_scales:ScalePatch.send",
         "replace(self.situation, replicas=scale.replicas)",
         "self.situation",
+        seed=3,
     ),
     Mutant(
         "a new term believes what was read in a former one",
@@ -236,12 +240,14 @@ MUTANTS = (
         "operator.reconcile.intents:resolve_intents",
         "if not rows:",
         "if True:",
+        seed=0,
     ),
     Mutant(
         "an intent goes although nobody knows what became of it",
         "operator.reconcile.patch_scales:patch_scalings",
         "if n_left[scaling.key] == 0 or scaling.key not in tried:",
         "if True:",
+        seed=3,
     ),
     Mutant(
         "a pass that was held up speaks for another leader's scaling",
@@ -254,6 +260,7 @@ MUTANTS = (
         "operator.reconcile.intents:announce_again",
         "return intents_repository.move_intent(work.connection, _row(scaling, now))",
         "return True",
+        seed=3,
     ),
     Mutant(
         "what was asked of a pool counts, not what was made of it",
@@ -265,24 +272,28 @@ MUTANTS = (
         '        asked = one and int(one["desired"]) - int(one["current"])\n'
         '        return None if one is None else PastChange(at, asked, row["is_sure"])\n'
         "    if False:",
+        seed=2,
     ),
     Mutant(
         "an id counts as seen at once",
         "operator.reconcile.memory:Watermark.note",
         "at_s - _SETTLE_S",
         "at_s",
+        seed=12,
     ),
     Mutant(
         "a target is patched before its intent is committed",
         "operator.reconcile.apply_decisions:apply_decisions",
         "        stored = store_intents(work.connection, made, now)\n    patched",
         "        stored = store_intents(work.connection, made, now)\n        patched",
+        seed=0,
     ),
     Mutant(
         "after a conflict the decision is patched as it was planned",
         "operator.reconcile.patch_scales:ScalePatch.send",
         "if scale.replicas == action.from_replicas:",
         "if True:",
+        seed=2,
     ),
     Mutant(
         "a decision that was left without an action counts as seen",
