@@ -153,7 +153,7 @@ MUTANTS = (
     ),
     Mutant(
         "what was to fall rises after a conflict",
-        "operator.reconcile.patch_scales:ScalePatch.send",
+        "operator.reconcile.patch_scales:ScalePatch._planned_again",
         "if was_fall and",
         "if False and",
     ),
@@ -178,8 +178,8 @@ MUTANTS = (
     ),
     Mutant(
         "after a conflict it is planned from the count of before",
-        "operator.reconcile.patch_scales:ScalePatch.send",
-        "replace(self.situation, replicas=scale.replicas)",
+        "operator.reconcile.patch_scales:ScalePatch._planned_again",
+        "replace(self.situation, replicas=replicas)",
         "self.situation",
         seed=3,
     ),

@@ -205,19 +205,24 @@ class ScalePatch:
             if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):
                 reason = f"{action.reason}; confirmed after a broken answer"
                 return replace(action, reason=reason, is_sure=False)
-            moved = replace(self.situation, replicas=scale.replicas)
-            action = self._limited(decide_action(action.decision, moved, self.now))
+            action = self._planned_again(action, scale.replicas, was_fall=was_fall)
             if not action.is_patch:
                 return action
-            if was_fall and (action.to_replicas or 0) > scale.replicas:
-                reason = (
-                    f"another hand has set {scale.replicas} replicas: the next pass looks again"
-                )
-                return action.with_result(Result.WAITING, reason)
             if not self.announce(action, version):
                 return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
         return action.with_result(result, str(failure) if failure else "no attempt worked")
+
+    def _planned_again(
+        self, action: PlannedAction, replicas: int, *, was_fall: bool
+    ) -> PlannedAction:
+        """The action from where another hand left the target."""
+        moved = replace(self.situation, replicas=replicas)
+        again = self._limited(decide_action(action.decision, moved, self.now))
+        if was_fall and again.is_patch and (again.to_replicas or 0) > replicas:
+            reason = f"another hand has set {replicas} replicas: the next pass looks again"
+            return again.with_result(Result.WAITING, reason)
+        return again
 
     def _was_tried(self, action: PlannedAction) -> bool:
         """A former leader's patch of the same decision may have arrived after it was given up."""
