@@ -22,6 +22,7 @@ from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, from_us
 from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.db.server_clock import not_ahead
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.db.steps.moving import has_unmoved
 from services.kernel.db.steps.writing import write_steps
@@ -61,9 +62,10 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
     Args:
         deps: Dependencies.
         shard: Shard number.
-        at: Now; steps that end later are left.
+        at: Now, at most the time of the database; steps that end later are left.
     """
     with unit_of_work(deps.engine, deps.sender) as work:
+        at = not_ahead(work.connection, at, deps.clock)
         found = {
             row.columns.id: row for row in shard_repository.lock_shard(work.connection, shard, at)
         }

@@ -92,7 +92,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "schema_access schema_control schema_running schema_steps",
         "clusters",
         "schema_clusters",
-        "metadata notifications operations parts session_lock",
+        "metadata notifications operations parts server_clock session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,

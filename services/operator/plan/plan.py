@@ -12,6 +12,8 @@ from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 
 MAX_ATTEMPTS = 5
+AHEAD = timedelta(seconds=30)
+"""An origin that lies further ahead than this is of a clock that is wrong; less is any clock's."""
 
 
 class Result(StrEnum):
@@ -74,6 +76,10 @@ class StoredDecision:
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
+
+    def is_ahead(self, now: datetime) -> bool:
+        """True where it is for a time to come: a worker's clock was wrong, or this one is."""
+        return self.origin_at > now + AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +216,12 @@ def plan(
 def _plan_one(
     decision: StoredDecision, newest: StoredDecision, situation: Situation, now: datetime
 ) -> PlannedAction:
+    if decision.is_ahead(now):
+        ahead_s = (decision.origin_at - now).total_seconds()
+        reason = (
+            f"made for a time {ahead_s:.0f} s ahead: a worker's clock or the operator's is wrong"
+        )
+        return _without_patch(decision, Result.EXPIRED, reason, situation)
     is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
     approved = is_approved(decision, situation, now)
     if is_rejected(decision, situation):

@@ -272,7 +272,7 @@ class DecisionQuery:
 
 _SINCE_LAST_ACTION = (
     "ARRAY(SELECT n.id FROM workloads w LEFT JOIN LATERAL (SELECT origin_at FROM actions "
-    "WHERE workload_id = w.id ORDER BY origin_at DESC LIMIT 1) a ON true "
+    "WHERE workload_id = w.id AND origin_at <= :now ORDER BY origin_at DESC LIMIT 1) a ON true "
     "CROSS JOIN LATERAL (SELECT id FROM decisions WHERE workload_id = w.id AND origin_at >= "
     # OFFSET 0: by the key of each workload, not through all decisions
     "COALESCE(a.origin_at - make_interval(secs => 4 * w.step_s), '-infinity') OFFSET 0) n)"
@@ -311,18 +311,19 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
 
 
 def load_newest_decisions(
-    connection: Connection, ids: Sequence[int], policy_version: str
+    connection: Connection, ids: Sequence[int], policy_version: str, until: datetime
 ) -> Sequence[RowMapping]:
-    """The newest decision of each workload, with its newest action."""
+    """The newest decision of each workload at an origin up to `until`, with its newest action."""
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         "COALESCE(a.last_result, '') AS last_result "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
         "  SELECT * FROM decisions d WHERE d.workload_id = w.id "
-        "  AND d.policy_version = :policy_version ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
+        "  AND d.policy_version = :policy_version AND d.origin_at <= :until "
+        "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
         f") d {_LAST_ACTION}"
     )
-    parameters = {"ids": list(ids), "policy_version": policy_version}
+    parameters = {"ids": list(ids), "policy_version": policy_version, "until": until}
     return connection.execute(statement, parameters).mappings().all()
 
 
