@@ -45,6 +45,27 @@ def test_it_is_left_alone_until_an_autoscaler_takes_it_over(bench: Bench) -> Non
     assert chat() == ("kubernetes", False, "Auto")
 
 
+def test_a_spec_that_was_spoilt_by_hand_is_stored_again(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    (before,) = bench.rows("workloads")
+    with bench.engine.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = 'null'"))
+        connection.execute(
+            text(
+                "INSERT INTO workload_errors (workload_id, stage, message, since, last_at) "
+                "VALUES (:id, 'forecast', 'no spec', :now, :now)"
+            ),
+            {"id": before["id"], "now": bench.clock.now()},
+        )
+    for _ in range(2):  # the first one finds that a stage fails
+        bench.clock.advance(bench.step_s)
+        bench.reconcile()
+    (after,) = bench.rows("workloads")
+    assert after["spec"] == before["spec"]
+
+
 def test_a_spec_that_cannot_be_used_keeps_the_last_good_one(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
