@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from services.ingest.deps import IngestDeps
 from services.ingest.series import repository
 from services.kernel.db.retention import BATCH, EXPIRING, MAX_BATCHES, ExpiringTable, delete_expired
-from services.kernel.db.server_clock import not_ahead
 from services.kernel.db.session import unit_of_work
+from services.kernel.server_clock import not_ahead
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 

@@ -22,13 +22,13 @@ from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, from_us
 from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import jobs, telemetry
 from services.kernel.db.migrations import current_revision, head_revision
-from services.kernel.db.server_clock import not_ahead
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.db.steps.moving import has_unmoved
 from services.kernel.db.steps.writing import write_steps
 from services.kernel.db.turns import FORECAST, note_asked
 from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
+from services.kernel.server_clock import not_ahead
 
 DueSeries = tuple[DueRange, IndicatorRef]
 

@@ -8,9 +8,12 @@ from __future__ import annotations
 import logging
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.kernel.log_stream import LogStream
 
 REGISTRY = CollectorRegistry(auto_describe=True)
 
@@ -185,6 +188,9 @@ http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "
 http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST
 )
+output_errors_total = _counter(
+    "output_errors_total", "Log lines that could not be written, as on a full disk"
+)
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -194,6 +200,7 @@ def configure_logging(level: str, log_format: str) -> None:
         level: `DEBUG` … `ERROR`.
         log_format: `json` or `console`.
     """
+    stream: TextIO = cast("TextIO", LogStream(sys.stderr, output_errors_total.inc))
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -210,11 +217,11 @@ def configure_logging(level: str, log_format: str) -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         # Not `sys.stderr` at each line: Celery puts a logger in its place.
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=stream),
         # Not cached: a later set-up holds for loggers that have spoken already.
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

@@ -16,6 +16,7 @@ from services.kernel.listening import report_address
 from services.kernel.settings import Settings
 from services.kernel.tracing_otel import configure_tracing
 from services.kernel.workload_series import watched_workloads
+from services.worker.beat import WaryScheduler
 from services.worker.tasks import task_modules
 
 
@@ -79,4 +80,5 @@ def run_beat(settings: Settings) -> None:
     """Send the periodic jobs until told to stop: sweeps, pulls, refits and clean-ups."""
     with tempfile.TemporaryDirectory() as folder:
         schedule = str(Path(folder) / "schedule")
-        make_celery(settings).Beat(loglevel=settings.log_level, schedule=schedule).run()
+        app = make_celery(settings)
+        app.Beat(loglevel=settings.log_level, schedule=schedule, scheduler=WaryScheduler).run()

@@ -80,8 +80,9 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "celery_app security tracing_otel",
         "broker_transport operation settings",
         "db http secret_files task workload_series",
-        "listening queued_jobs",
+        "listening queued_jobs server_clock",
         "clock domain errors jobs server_errors telemetry tracing",
+        "log_stream",
     ),
     "services.kernel.db": (
         "steps turns workload_errors",
@@ -92,7 +93,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "schema_access schema_control schema_running schema_steps",
         "clusters",
         "schema_clusters",
-        "metadata notifications operations parts server_clock session_lock",
+        "metadata notifications operations parts session_lock",
     ),
     "services.kernel.db.migrations": ("env versions",),
     "services.kernel.db.migrations.versions": ROOM,
@@ -255,7 +256,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.simulator.policies.predictive": ROOM,
     "services.simulator.policies.reactive": ROOM,
     "services.backtest": ROOM,
-    "services.worker": ("__main__", "run", "tasks"),
+    "services.worker": ("__main__", "run", "beat tasks"),
     "services.platform": (
         "up",
         "platform",

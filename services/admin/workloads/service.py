@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from services.admin.deps import AdminDeps
@@ -13,12 +14,16 @@ from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
 from services.kernel.errors import NotFound
 from services.kernel.security.keys import Principal, Role
+from services.kernel.telemetry import get_logger
 
 
 def list_workloads(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
 ) -> Page[schemas.WorkloadView]:
-    """Active workloads in order of namespace and name, each with its live state."""
+    """Active workloads in order of namespace and name, each with its live state.
+
+    One whose stored spec cannot be read is left out, and keeps no other from being shown.
+    """
     now = deps.clock.now()
     filters = filters | position(cursor, (str, str, int))
     since = now - timedelta(seconds=translate.COST_WINDOW_S)
@@ -27,8 +32,13 @@ def list_workloads(
         shown = rows[:limit]
         spent = repository.load_spent(connection, [row["id"] for row in shown], since)
 
-    def view(row: RowMapping) -> schemas.WorkloadView:
-        return translate.to_workload(row, spent.get(row["id"]), now)
+    def view(row: RowMapping) -> schemas.WorkloadView | None:
+        try:
+            return translate.to_workload(row, spent.get(row["id"]), now)
+        except ValidationError as error:
+            key, why = f"{row['namespace']}/{row['name']}", error.errors()[0]["msg"]
+            get_logger("admin").warning("spec_unreadable", workload=key, error=why)
+            return None
 
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
 
@@ -37,11 +47,11 @@ def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.Workload
     """One workload, active or not.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none, or its spec cannot be read.
     """
     page = list_workloads(deps, {"namespace": namespace, "name": name}, 1)
     if not page.items:
-        raise NotFound(f"workload {namespace}/{name} does not exist")
+        raise NotFound(f"workload {namespace}/{name} does not exist, or its spec cannot be read")
     return page.items[0]
 
 

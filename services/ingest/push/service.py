@@ -171,7 +171,7 @@ def _look_up(
         slots[number] = -1
         deps.known.forget(name)
         if workload is None:
-            rule = "no active workload of this name; register it first"
+            rule = "no active workload of this name whose spec can be read; register it first"
             tally.rejections.add(UNKNOWN_WORKLOAD, n_samples, f"{name}: {rule}")
             continue
         for reason, n in parsed.unreadable.get(number, {}).items():

@@ -20,7 +20,9 @@ from services.kernel import telemetry
 URGENT_PRIORITY = 200
 """Least priority of an SLA class whose workloads come first: that of gold."""
 IS_URGENT = (
-    "COALESCE((w.spec #>> '{sla,priority}')::int, CASE lower(w.spec #>> '{sla,sla_class}') "
+    # of a row that somebody changed by hand any may be anything
+    "COALESCE(CASE jsonb_typeof(w.spec #> '{sla,priority}') WHEN 'number' "
+    "THEN (w.spec #>> '{sla,priority}')::float8 END, CASE lower(w.spec #>> '{sla,sla_class}') "
     f"WHEN 'gold' THEN {URGENT_PRIORITY} ELSE 0 END) >= {URGENT_PRIORITY}"
 )
 """Condition on the row `w` of `workloads`."""

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from services.kernel.clock import FixedClock, SystemClock
-from services.kernel.db.server_clock import not_ahead
+from services.kernel.server_clock import not_ahead
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
