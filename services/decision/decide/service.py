@@ -125,7 +125,7 @@ def _of_turn(
         return {}, wanted.origin_at
     connection, shard = work.connection, wanted.shard
     asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
-    turn = take_turn(connection, asked)
+    turn = take_turn(connection, asked, now)
     is_urgent_only = turn.is_urgent_only and not wanted.is_rest
     found = {int(r["id"]): r for r in every if r["is_urgent"] or not is_urgent_only}
     is_waiting = len(found) < len(every)

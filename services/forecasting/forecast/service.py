@@ -93,7 +93,7 @@ def forecast_shard(
             return 0
         step = timedelta(seconds=found[0].step_s)
         asked = Asked(FORECAST_STAGE, shard, origin_at, step)
-        turn = take_turn(work.connection, asked)
+        turn = take_turn(work.connection, asked, now)
         if turn.is_late:
             at = turn.origin_at
             found = repository.load_shard(work.connection, shard, at)

@@ -71,8 +71,11 @@ def note_asked(connection: Connection, stage: str, shard: int, origin_at: dateti
     connection.execute(statement, {"stage": stage, "shard": shard, "at": origin_at})
 
 
-def take_turn(connection: Connection, asked: Asked) -> Turn:
-    """Find what a run is to do, by what was asked for since and by who is behind."""
+def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
+    """Find what a run is to do, by what was asked for since and by who is behind.
+
+    What was asked for a time to come, by a clock that was ahead, counts when that time is there.
+    """
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
     own = connection.execute(
         text(
@@ -82,7 +85,7 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
         ),
         given | {"longest": LONGEST_WAIT_STEPS},
     ).first()
-    newest = own.asked_at if own is not None else None
+    newest = own.asked_at if own is not None and own.asked_at <= now else None
     # an origin of long ago is asked for by hand, and done as asked
     is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
         _KEPT_STEPS * asked.step
@@ -117,10 +120,13 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
         "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
         "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
         ":waits) ON CONFLICT (stage, shard) DO UPDATE SET "
-        "urgent_at = GREATEST(t.urgent_at, EXCLUDED.urgent_at), "
-        "rest_at = GREATEST(t.rest_at, EXCLUDED.rest_at), is_waiting = EXCLUDED.is_waiting"
+        # a clock that was ahead has done origins to come: those passed from here on are recorded
+        "urgent_at = GREATEST(CASE WHEN t.urgent_at <= :now THEN t.urgent_at END, "
+        "  EXCLUDED.urgent_at), "
+        "rest_at = GREATEST(CASE WHEN t.rest_at <= :now THEN t.rest_at END, EXCLUDED.rest_at), "
+        "is_waiting = EXCLUDED.is_waiting"
     )
-    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "now": now}
     connection.execute(statement, given | {"waits": is_waiting})
 
 

@@ -102,3 +102,13 @@ def test_a_hedge_is_kept_by_origins_that_it_does_not_learn_from(app: Forecasting
     (after,) = rows_of(app.engine, query)
     assert after.state["n_seen"] > before.state["n_seen"]
     assert after.state[HEDGE] == before.state[HEDGE]
+
+
+def test_a_stored_state_that_is_none_keeps_no_workload_from_its_forecast(app: Forecasting) -> None:
+    _change(app)
+    _live_until(app, CHANGE + 20)
+    with app.engine.begin() as connection:
+        found = connection.execute(text("UPDATE calibration_states SET state = '\"none\"'"))
+    assert found.rowcount
+    _newest(app)
+    assert rows_of(app.engine, "SELECT FROM workload_errors") == []
