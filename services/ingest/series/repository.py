@@ -105,8 +105,7 @@ def to_refs(
     specs: dict[int, object] = {}
     if unknown:
         statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
-        found = connection.execute(statement, {"ids": unknown})
-        specs = {row.id: row.spec for row in found}
+        specs = {row.id: row.spec for row in connection.execute(statement, {"ids": unknown})}
     found: dict[int, WorkloadRef] = {}
     for row in rows:
         try:
