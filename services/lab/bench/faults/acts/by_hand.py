@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 from services.kernel.clock import SystemClock
 from services.lab.bench.faults.acts import by_hand_repository as by_hand
 from services.lab.bench.faults.acts.plain_act import PlainAct
+from services.lab.bench.faults.kinds import SETTLED_S
 from services.lab.bench.faults.rig import FaultRig
 
 
@@ -34,8 +37,9 @@ class SpoiltSpec(PlainAct):
         self._is_spoilt = False
 
     def begin(self, rig: FaultRig) -> bool:
-        """Spoil it."""
+        """Spoil it; nobody can tell then which samples are the victim's."""
         victim = rig.fleet.victim
+        rig.sender.spoilt_until_s = time.monotonic() + SETTLED_S
         with rig.engine.begin() as connection:
             self._is_spoilt = by_hand.spoil_spec(connection, victim.namespace, victim.name)
         return self._is_spoilt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.integration
 def test_rows_are_forgotten_spoilt_and_expire(server: Any) -> None:
     assert set(FORGOTTEN) == set(by_hand_repository.FORGOTTEN)
     fleet = server.fleet = make_fleet(3)
+    server.sender = SimpleNamespace(spoilt_until_s=0.0)
     add_workload(server.engine, fleet.victim.name)
     with server.engine.begin() as connection:
         connection.execute(
@@ -38,6 +40,7 @@ def test_rows_are_forgotten_spoilt_and_expire(server: Any) -> None:
         statement = text("UPDATE workloads SET spec = CAST(:spec AS jsonb)")
         connection.execute(statement, {"spec": spec})
     assert act.has_bitten(server)
+    assert server.sender.spoilt_until_s > 0
     assert not by_hand.ForgottenRows("turns").begin(server)
     _check_expired(server)
 

@@ -101,6 +101,18 @@ def test_unknown_workloads_are_excused_only_while_their_objects_are_away() -> No
     assert not any(sender.log.accepted.values())
 
 
+def test_while_its_spec_is_spoilt_only_the_victim_may_be_unknown() -> None:
+    sender = OutsideSender("http://127.0.0.1:9", "t", FLEET)
+    sender.spoilt_until_s = time.monotonic() + PATIENCE_S
+    refused = {"reason": "unknown_workload", "count": 2, "example": f"{FLEET.victim.key} x: none"}
+    assert sender._is_excused([refused], 2)
+    assert not sender._is_excused([{**refused, "count": 4}], 2)
+    assert not sender._is_excused([{**refused, "example": "shop/other x: none"}], 2)
+    assert not sender._is_excused([{**refused, "reason": "ancient"}], 2)
+    sender.spoilt_until_s = 0.0
+    assert not sender._is_excused([refused], 2)
+
+
 def test_what_is_held_against_the_rows_grows_no_more() -> None:
     log = SendingLog()
     log.accepted["a"].add(1)
