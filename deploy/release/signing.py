@@ -67,7 +67,7 @@ def find_wrong(folder: Path, key: ec.EllipticCurvePublicKey) -> list[str]:
             wrong.append(f"{path.name}: not signed")
             continue
         try:
-            found = base64.b64decode(signature.read_text(), validate=True)
+            found = base64.b64decode(signature.read_text().strip(), validate=True)
             key.verify(found, path.read_bytes(), SCHEME)
         except (InvalidSignature, binascii.Error, UnicodeDecodeError):
             wrong.append(f"{path.name}: the signature is not that of this file by this key")

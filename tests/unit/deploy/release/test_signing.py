@@ -22,7 +22,8 @@ def signed(tmp_path: Path, key: ec.EllipticCurvePrivateKey) -> Path:
     folder.mkdir()
     for name in ("a.whl", "b.tgz"):
         (folder / name).write_bytes(name.encode() * 100)
-        (folder / f"{name}.sig").write_text(signing.sign((folder / name).read_bytes(), key))
+        signature = signing.sign((folder / name).read_bytes(), key)
+        (folder / f"{name}.sig").write_text(signature + "\n")
     return folder
 
 
