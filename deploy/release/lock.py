@@ -79,12 +79,13 @@ def _hashes(files: Iterable[Mapping[str, Any]], name: str, version: str) -> set[
 
 def ask_index(name: str) -> Mapping[str, Any]:
     """What pip's index says of a project."""
-    answer = httpx.get(f"{_index()}/{name}/", headers={"Accept": _JSON}, timeout=60)
+    answer = httpx.get(f"{index_url()}/{name}/", headers={"Accept": _JSON}, timeout=60)
     return dict(answer.raise_for_status().json())
 
 
 @lru_cache(maxsize=1)
-def _index() -> str:
+def index_url() -> str:
+    """Where pip asks for packages."""
     configured = subprocess.run(
         [sys.executable, "-m", "pip", "config", "get", "global.index-url"],
         capture_output=True,
