@@ -179,14 +179,24 @@ def load_recommendations(
 
 
 def load_outcome_steps(
-    connection: Connection, ids: Sequence[int], first: datetime
+    connection: Connection, ids: Sequence[int], first: datetime, lookback: datetime
 ) -> Sequence[RowMapping]:
-    """Steps since a time that have an outcome already, and whether it is final."""
+    """Steps that have an outcome already: those that are not final, and those of the lookback.
+
+    Args:
+        connection: An open transaction.
+        ids: The workloads.
+        first: First step that may still change.
+        lookback: First step that may have no outcome yet; final ones before it are left out, of
+            which there are as many as samples may be late.
+    """
     statement = text(
         "SELECT workload_id, step_at, is_final, violation_ratio FROM outcomes "
-        "WHERE workload_id = ANY(:ids) AND step_at >= :first"
+        "WHERE workload_id = ANY(:ids) AND step_at >= :first "
+        "AND (step_at >= :lookback OR NOT is_final)"
     )
-    return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
+    given = {"ids": list(ids), "first": first, "lookback": lookback}
+    return connection.execute(statement, given).mappings().all()
 
 
 def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
