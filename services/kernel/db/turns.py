@@ -1,11 +1,11 @@
 """Whose turn it is when there is more to do than can be done.
 
-A stage is asked for each shard at each origin. A run that comes late does the newest origin
-instead of its own, so what waits can never be more than one origin of each shard. While any shard
-is behind, or its own last origin was passed over, a run does the urgent workloads only (gold: priority 200 and more) and leaves the rest to
-a job that comes when nothing else waits. Where the urgent ones alone take all there is, that would
-be never: a shard whose others have waited for some steps is done in full once. What was passed over
-is recorded with its reason.
+A stage is asked for each shard at each origin. A run that comes late does the newest origin instead
+of its own, so what waits can never be more than one origin of each shard. While any shard is
+behind, or its own last origin was passed over, a run does the urgent workloads only (gold: priority
+200 and more) and leaves the rest to a job that comes when nothing else waits. Where the urgent ones
+alone take all there is, that would be never: a shard whose others have waited for some steps is
+done in full once. What was passed over is recorded with its reason.
 """
 
 from __future__ import annotations
