@@ -115,12 +115,10 @@ def test_a_second_run_adds_nothing_but_asks_for_the_decision_again(
 ) -> None:
     fill(app.engine, 2)
     service.forecast_shard(app, 0, ORIGIN)
-    before = rows_of(app.engine, "SELECT id, quantiles, packed_paths FROM forecasts ORDER BY id")
+    stored = "SELECT id, quantiles, packed_paths FROM forecasts ORDER BY id"
+    before = rows_of(app.engine, stored)
     assert service.forecast_shard(app, 0, ORIGIN) == 0
-    assert (
-        rows_of(app.engine, "SELECT id, quantiles, packed_paths FROM forecasts ORDER BY id")
-        == before
-    )
+    assert rows_of(app.engine, stored) == before
     assert len(sender.sent) == 2
 
 
