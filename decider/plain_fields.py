@@ -15,12 +15,13 @@ def plain_fields(value: Any) -> Any:
     Args:
         value: A dataclass whose tuples hold either dataclasses or none.
     """
-    names = _names(type(value))
+    kind: Any = type(value)
+    names = _names(kind)
     if names is not None:
         found = [(name, getattr(value, name)) for name in names]
         # most are numbers, and calls cost more than they do
         return {name: x if type(x) in _LEAVES else plain_fields(x) for name, x in found}
-    if isinstance(value, tuple) and value and _names(type(value[0])) is not None:
+    if isinstance(value, tuple) and value and is_dataclass(value[0]):
         return tuple(plain_fields(one) for one in value)
     return value
 

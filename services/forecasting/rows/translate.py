@@ -22,7 +22,7 @@ from forecaster import (
 )
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
-from services.kernel.domain.path_bytes import HALF as PATHS_TYPE, pack_halves
+from services.kernel.domain.path_bytes import HALF, pack_halves
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
@@ -76,7 +76,7 @@ class ForecastRow:
         """The paths as they are stored."""
         if self.paths is None:
             return None
-        halves = np.frombuffer(self.paths, dtype=PATHS_TYPE)
+        halves = np.frombuffer(self.paths, dtype=HALF)
         return pack_halves(halves.reshape(self.n_paths, self.n_horizon))
 
 
@@ -186,7 +186,7 @@ def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:
     """Float16 little-endian `(S, H)` in C order, and the scale to multiply by."""
     peak = float(paths.max(initial=0.0))
     scale = peak if peak > 0 else 1.0
-    return (paths / np.float32(scale)).astype(PATHS_TYPE).tobytes(), scale
+    return (paths / np.float32(scale)).astype(HALF).tobytes(), scale
 
 
 def to_rows(
