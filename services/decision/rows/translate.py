@@ -58,7 +58,7 @@ def has_paths(row: RowMapping) -> bool:
 
 
 def _halves(row: RowMapping) -> npt.NDArray[np.float16]:
-    """(S, H) paths as they are stored: compressed, or as releases before 0022 wrote them."""
+    """(S, H) paths as they are stored: compressed, or as releases before 0021 wrote them."""
     n_paths, n_horizon = int(row["n_paths"]), int(row["n_horizon"])
     packed = row.get("packed_paths")
     if packed is not None:
