@@ -94,7 +94,11 @@ class Settings(BaseSettings):
     reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
     worker_metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Port of a worker's metrics; empty: none"
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the metrics of a worker, or of beat, which has those of workloads; "
+        "empty: none",
     )
     operator_deletion_cost: bool = Field(
         False, description="Mark the pods to lose before a Deployment is scaled in: patches pods"

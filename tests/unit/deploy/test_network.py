@@ -23,6 +23,7 @@ OURS = ON_DATABASE | {"crds", "test"}
 SERVERS = {"postgres": 5432, "redis": 6379}
 LISTENING = {
     **{"admin": {8080}, "ingest": {8081}, "operator": {8082}, "scaler": {8084, 8085}},
+    "beat": {8083},
     **{worker: {8083} for worker in WORKERS},
     **{server: {port} for server, port in SERVERS.items()},
 }
