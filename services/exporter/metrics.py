@@ -40,7 +40,7 @@ class WorkloadMetric:
         return (*WORKLOAD_LABELS, self.label) if self.label else WORKLOAD_LABELS
 
 
-EXPORTED = WorkloadMetric("exported_workloads", "Active workloads that are exported", is_total=True)
+EXPORTED = WorkloadMetric("active_workloads", "Active workloads that are exported", is_total=True)
 METRICS_AGE = WorkloadMetric("metrics_age_seconds", "Age of the newest sample")
 FALLBACK = WorkloadMetric("fallback_active", "1 while a fallback rung answers", "rung")
 QUANTILE = WorkloadMetric("forecast_quantile", "Newest forecast, next step", "q")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import Engine
 
-from services.exporter.page import MetricsPage
+from services.exporter.lines import WorkloadLines
 from services.exporter.repository import FleetPart, read_figures
 from services.kernel.clock import Clock
 
@@ -22,7 +22,7 @@ _LEVEL = 1
 
 
 @dataclass(frozen=True, slots=True)
-class _Kept:
+class _KeptPage:
     """A page, compressed, and until when it is handed out."""
 
     page: bytes
@@ -44,7 +44,7 @@ class WorkloadPages:
     clock: Clock
     is_trust_judged: bool = True
     monotonic: Callable[[], float] = time.monotonic
-    _kept: dict[FleetPart, _Kept] = field(default_factory=dict)
+    _kept: dict[FleetPart, _KeptPage] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def page(self, part: FleetPart) -> bytes:
@@ -60,11 +60,11 @@ class WorkloadPages:
             made = gzip.compress(self._make(part), _LEVEL)
             if len(self._kept) >= _MOST_PARTS:
                 self._kept.clear()
-            self._kept[part] = _Kept(made, self.monotonic() + KEPT_S)
+            self._kept[part] = _KeptPage(made, self.monotonic() + KEPT_S)
             return made
 
     def _make(self, part: FleetPart) -> bytes:
-        now, found = self.clock.now(), MetricsPage(is_trust_judged=self.is_trust_judged)
+        now, found = self.clock.now(), WorkloadLines(is_trust_judged=self.is_trust_judged)
         with self.engine.begin() as connection:
             for rows in read_figures(connection, part, now):
                 found.add(rows, now)

@@ -196,8 +196,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.exporter": (
         "api",
         "service",
-        "page",
-        "repository translate",
+        "lines repository",
+        "translate",
         "metrics",
     ),
     "services.admin": (

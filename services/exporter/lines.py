@@ -11,7 +11,7 @@ from services.exporter.translate import FigureRow, to_figures
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
-class MetricsPage:
+class WorkloadLines:
     """Lines by metric, joined as they come: a string for each series would take several times."""
 
     def __init__(self, *, is_trust_judged: bool = True) -> None:

@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from services.exporter.lines import WorkloadLines
 from services.exporter.metrics import WORKLOAD_METRICS
-from services.exporter.page import MetricsPage
 from services.kernel import telemetry
 from tests.unit.exporter.test_translate import KNOWN
 
@@ -23,7 +23,7 @@ def row(number: int, namespace: str = "prod", cluster: str = "eu") -> dict[str, 
 
 
 def test_all_series_of_a_metric_stand_together_below_what_they_mean() -> None:
-    page = MetricsPage()
+    page = WorkloadLines()
     page.add([row(0), row(1)], NOW)
     page.add([row(2)], NOW)
     families = list(text_string_to_metric_families(page.to_bytes().decode()))
@@ -37,14 +37,14 @@ def test_all_series_of_a_metric_stand_together_below_what_they_mean() -> None:
 
 
 def test_without_workloads_only_their_number_is_told() -> None:
-    text = MetricsPage().to_bytes().decode()
+    text = WorkloadLines().to_bytes().decode()
     lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert lines == ["harmony_exported_workloads 0.0"]
+    assert lines == ["harmony_active_workloads 0.0"]
 
 
 @given(NAMES, NAMES)
 def test_a_name_is_read_as_it_was_written(namespace: str, cluster: str) -> None:
-    page = MetricsPage()
+    page = WorkloadLines()
     page.add([row(0, namespace, cluster)], NOW)
     families = text_string_to_metric_families(page.to_bytes().decode())
     labels = next(f for f in families if f.name == "harmony_paused").samples[0].labels
