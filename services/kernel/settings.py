@@ -31,6 +31,13 @@ class Settings(BaseSettings):
         description="Cluster that an operator, a scaler, a pull and the push token are of",
     )
 
+    peers: str = Field(
+        "", description="Other databases of cells: NAME=URL of each admin API, comma-separated"
+    )
+    peer_keys: str = Field(
+        "", description="Folder with a file for each of them: an API key of it, of a reader of all"
+    )
+
     # time
     clock: Literal["system", "replay"] = Field("system", description="Wall clock, or a replay's")
     seed: int = Field(7, ge=0, description="Base seed of everything random")
