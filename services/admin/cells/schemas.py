@@ -36,7 +36,7 @@ class CellGpusView(Out):
 class LedgerView(Out):
     """What this database and another have given to each other of a GPU type, ever."""
 
-    peer: str = Field(description="Identity of the other", examples=["1767571200000000"])
+    peer: str = Field(description="DatabaseIdentity of the other", examples=["1767571200000000"])
     given_gpus: int = Field(examples=[4])
     taken_gpus: int = Field(description="Of what the other has given", examples=[0])
 
@@ -84,7 +84,7 @@ class PeerView(Out):
 
     peer: str = Field(examples=["eu-west"])
     is_reachable: bool
-    problem: str = Field(description="Why it cannot be read; empty: it can", examples=[""])
+    reason: str = Field(description="Why it cannot be read; empty: it can", examples=[""])
     read_at: datetime = Field(description="When it was asked; an answer is kept for 5 s")
     unreachable_since: datetime | None = Field(
         description="When it was first found without an answer, by the process that answers here"

@@ -18,7 +18,7 @@ from services.admin.cells.schemas import (
     TotalView,
 )
 from services.admin.rest.translate import finite
-from services.kernel.db.clusters import Identity, KnownCluster
+from services.kernel.db.clusters import DatabaseIdentity, KnownCluster
 from services.kernel.security.peers import PeerAnswer
 
 ANY_TYPE = "*"
@@ -57,7 +57,7 @@ def to_cell(rows: CellRows, cluster: KnownCluster) -> CellView:
 
 
 def to_shares(
-    me: Identity, totals: Sequence[RowMapping], ledgers: Sequence[RowMapping]
+    me: DatabaseIdentity, totals: Sequence[RowMapping], ledgers: Sequence[RowMapping]
 ) -> SharesView:
     """What this database tells others."""
     found = []
@@ -89,7 +89,7 @@ def to_peer(answer: PeerAnswer) -> PeerView:
     return PeerView(
         peer=answer.peer,
         is_reachable=is_reachable,
-        problem=problem,
+        reason=problem,
         read_at=answer.read_at,
         unreachable_since=since,
         cells=cells,

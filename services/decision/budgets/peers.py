@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from decider import BudgetCell, PeerAmount, PeerLedger, take_from_peer
 from services.decision.budgets import peers_repository
-from services.kernel.db.clusters import Identity
+from services.kernel.db.clusters import DatabaseIdentity
 from services.kernel.security.peers import PeerAnswer
 
 _SETTLED_STEPS = 3
@@ -49,7 +49,7 @@ class PeerTotal:
     """What another database tells of its amount of a GPU type.
 
     Attributes:
-        peer: Identity of the database.
+        peer: DatabaseIdentity of the database.
         name: Its name.
         gpus: Its amount.
         price: What one GPU more is worth to it; infinite: less than it needs; None: not known.
@@ -70,7 +70,7 @@ class PeerTotal:
         return self.exchanged_at is not None and self.exchanged_at >= oldest
 
 
-def told_totals(answers: Sequence[PeerAnswer], me: Identity) -> dict[str, list[PeerTotal]]:
+def told_totals(answers: Sequence[PeerAnswer], me: DatabaseIdentity) -> dict[str, list[PeerTotal]]:
     """Totals that peers tell of, by GPU type; one that cannot be read is logged and left out."""
     found: dict[str, list[PeerTotal]] = {}
     for answer in answers:
@@ -89,7 +89,7 @@ def told_totals(answers: Sequence[PeerAnswer], me: Identity) -> dict[str, list[P
     return found
 
 
-def _problem(shares: _Shares, name: str, me: Identity) -> str:
+def _problem(shares: _Shares, name: str, me: DatabaseIdentity) -> str:
     if shares.name != name:
         return f"calls itself {shares.name!r}: name it so in HARMONY_PEERS, or rename its cluster"
     if shares.identity == me.identity:
@@ -99,7 +99,7 @@ def _problem(shares: _Shares, name: str, me: Identity) -> str:
     return ""
 
 
-def _to_total(shares: _Shares, total: _Total, me: Identity) -> PeerTotal:
+def _to_total(shares: _Shares, total: _Total, me: DatabaseIdentity) -> PeerTotal:
     own = next((each for each in total.ledgers if each.peer == me.identity), None)
     ledger = PeerLedger() if own is None else PeerLedger(own.given_gpus, own.taken_gpus)
     price = math.inf if total.is_short else total.price_usd_per_gpu_hour

@@ -76,7 +76,7 @@ def load_clusters(connection: Connection) -> Sequence[KnownCluster]:
 
 
 @dataclass(frozen=True, slots=True)
-class Identity:
+class DatabaseIdentity:
     """A database of cells among others.
 
     Attributes:
@@ -88,13 +88,13 @@ class Identity:
     name: str
 
 
-def load_identity(connection: Connection) -> Identity:
+def load_identity(connection: Connection) -> DatabaseIdentity:
     """Of the database at hand."""
     statement = text(
         "SELECT (extract(epoch FROM created_at) * 1000000)::bigint::text, name FROM clusters "
         "WHERE id = :first"
     )
-    return Identity(*connection.execute(statement, {"first": FIRST}).one())
+    return DatabaseIdentity(*connection.execute(statement, {"first": FIRST}).one())
 
 
 def find_cluster(clusters: Sequence[KnownCluster], name: str) -> KnownCluster:

@@ -20,7 +20,7 @@ from decider import PeerLedger
 from services.decision.budgets.exchange import exchange_parts
 from services.decision.budgets.peers import told_totals
 from services.kernel.clock import SystemClock
-from services.kernel.db.clusters import Identity, load_identity, rename_cluster, set_total
+from services.kernel.db.clusters import DatabaseIdentity, load_identity, rename_cluster, set_total
 from services.kernel.db.session import dispose_engines, make_engine
 from services.kernel.security.keys import Role, create_key
 from services.kernel.security.peers import SHARES_PATH, Peer, PeerAnswer, PeerReader
@@ -32,7 +32,7 @@ from tests.reported_port import reported_port
 
 pytestmark = pytest.mark.integration
 TOTALS = {"us": 14, "eu": 10}
-ME = Identity("1", "us")
+ME = DatabaseIdentity("1", "us")
 
 
 @dataclass
