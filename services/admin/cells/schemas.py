@@ -85,7 +85,7 @@ class PeerView(Out):
     peer: str = Field(examples=["eu-west"])
     is_reachable: bool
     reason: str = Field(description="Why it cannot be read; empty: it can", examples=[""])
-    read_at: datetime = Field(description="When it was asked; an answer is kept for 5 s")
+    seen_at: datetime = Field(description="When it was asked; an answer is kept for 5 s")
     unreachable_since: datetime | None = Field(
         description="When it was first found without an answer, by the process that answers here"
     )

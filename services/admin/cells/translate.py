@@ -90,7 +90,7 @@ def to_peer(answer: PeerAnswer) -> PeerView:
         peer=answer.peer,
         is_reachable=is_reachable,
         reason=problem,
-        read_at=answer.read_at,
+        seen_at=answer.read_at,
         unreachable_since=since,
         cells=cells,
     )
