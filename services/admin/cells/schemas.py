@@ -86,7 +86,7 @@ class PeerView(Out):
     is_reachable: bool
     reason: str = Field(description="Why it cannot be read; empty: it can", examples=[""])
     seen_at: datetime = Field(description="When it was asked; an answer is kept for 5 s")
-    unreachable_since: datetime | None = Field(
+    unreachable_at: datetime | None = Field(
         description="When it was first found without an answer, by the process that answers here"
     )
     cells: list[CellView] = Field(description="Its cells; none while it cannot be read")

@@ -91,7 +91,7 @@ def to_peer(answer: PeerAnswer) -> PeerView:
         is_reachable=is_reachable,
         reason=problem,
         seen_at=answer.read_at,
-        unreachable_since=since,
+        unreachable_at=since,
         cells=cells,
     )
 

@@ -66,7 +66,7 @@ def test_one_that_answers_is_shown_and_one_that_does_not_since_when(
     eu, ap = page.json()["items"]
     assert (eu["is_reachable"], eu["cells"][0]["n_workloads"]) == (True, 7)
     assert (ap["is_reachable"], ap["cells"]) == (False, [])
-    assert ap["unreachable_since"] == NOW.isoformat().replace("+00:00", "Z")
+    assert ap["unreachable_at"] == NOW.isoformat().replace("+00:00", "Z")
     assert KEY not in page.text
     log_in(anonymous, database, None)
     console = anonymous.get("/cells").text
