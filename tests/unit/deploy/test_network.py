@@ -159,6 +159,13 @@ def test_what_is_off_opens_nothing() -> None:
     assert not names_of & {"harmony-scaler", "harmony-issuer", "harmony-traces"}
 
 
+def test_peers_are_asked_by_those_who_read_them() -> None:
+    network = Network({"settings": {"peers": "eu=https://harmony.eu.example"}})
+    assert leaving(network, 443) >= {"admin", "worker-decide"}
+    assert "worker-forecast" not in leaving(network, 443)
+    assert "worker-decide" not in leaving(Network({}), 443)
+
+
 def test_servers_of_your_own_are_reached_by_the_same_clients() -> None:
     given = {**ALL_ON, **MATRIX["external"]}
     network = Network(given)
