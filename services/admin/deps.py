@@ -19,6 +19,7 @@ from services.kernel.security.keys import KeyVerifier
 from services.kernel.security.limits import Limiter
 from services.kernel.security.oidc import OidcVerifier
 from services.kernel.security.oidc_login import OidcLogin
+from services.kernel.security.peers import PeerReader
 from services.kernel.settings import Settings
 
 
@@ -40,6 +41,7 @@ class AdminDeps:
         oidc_login: Logs people in at the identity provider; None: nobody does.
         clusters: Which there are; None: nobody asks, there is one.
         cell: The cluster of the request that these are for.
+        peers: Other databases of cells; None: nobody asks them.
     """
 
     engine: Engine
@@ -55,6 +57,7 @@ class AdminDeps:
     oidc_login: OidcLogin | None = None
     clusters: KnownClusters | None = None
     cell: RequestCell = field(default_factory=RequestCell)
+    peers: PeerReader | None = None
 
     def reading(self) -> Connection:
         """A connection for reads of the request's cluster.

@@ -31,7 +31,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "worker",
         "backtest",
         "simulator",
-        "admin decision forecasting ingest operator scaler",
+        "admin decision exporter forecasting ingest operator scaler",
         "kernel",
     ),
     # the cores
@@ -79,7 +79,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel": (
         "celery_app security tracing_otel",
         "broker_transport operation settings",
-        "db http secret_files task workload_series",
+        "db http secret_files task",
         "listening queued_jobs",
         "clock domain errors jobs server_errors telemetry tracing",
     ),
@@ -193,6 +193,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "plan proto repository",
     ),
     "services.scaler.proto": ROOM,
+    "services.exporter": (
+        "api",
+        "service",
+        "lines repository",
+        "translate",
+        "metrics",
+    ),
     "services.admin": (
         "main",
         "app",

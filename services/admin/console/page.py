@@ -15,6 +15,7 @@ from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
 from services.admin.console.in_cluster import in_cluster
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, deps_of
 from services.admin.rest import formats
 from services.admin.rest.change import Caller
@@ -181,7 +182,7 @@ def render(
     shown = {"problem": None, "notice": NOTICES.get(request.query_params.get("done", ""))}
     shared = {
         "principal": principal,
-        "sections": sections_of(principal, request.url.path, deps.cell.name is not None),
+        "sections": sections_of(principal, request.url.path, _has_several(deps)),
         "clusters": getattr(request.state, "seen_clusters", ()),
         "cluster": deps.cell.name,
         "now": deps.clock.now(),
@@ -195,6 +196,11 @@ def render(
         response.body = in_cluster(bytes(response.body).decode(), deps.cell.name).encode()
         response.headers["Content-Length"] = str(len(response.body))
     return response
+
+
+def _has_several(deps: AdminDeps) -> bool:
+    """There is more than one cell to be seen, here or in another database."""
+    return deps.cell.name is not None or bool(deps.peers and deps.peers.peers)
 
 
 def sections_of(

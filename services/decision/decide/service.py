@@ -20,7 +20,6 @@ from services.decision.decide.report import (
     publish,
     publish_budgets,
     publish_freshness,
-    publish_trust,
 )
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
@@ -163,24 +162,19 @@ class _DecidedPart:
     Attributes:
         members: Its workloads.
         results: Outcomes of their finished steps.
-        rows: What they were decided from.
-        is_answered: Whether the objective's counts answer now.
         granted: What was decided.
     """
 
     members: Mapping[int, ShardMember]
     results: Mapping[int, WorkloadOutcomes]
-    rows: ShardRows
-    is_answered: Mapping[int, bool]
     granted: GrantedPart
 
     def publish(self, origin_at: datetime, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
         decided = self.granted.decided
-        publish(self.members, self.results, self.rows, decided, self.is_answered)
+        publish(self.members, self.results, decided)
         publish_freshness(decided, origin_at, now)
         log_decisions(decided)
-        publish_trust(self.members, self.rows.trust)
         gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
         publish_budgets(self.granted.ledger, gpu_types)
 
@@ -204,8 +198,7 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
     granted = grant_part(run, drafted)
     if granted.changed:
         memory.store(granted.changed, granted.changed)
-    is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    return _DecidedPart(run.members, results, rows, is_answered, granted)
+    return _DecidedPart(run.members, results, granted)
 
 
 def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
@@ -224,7 +217,7 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
     )
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
     granted = grant_part(run, draft_part(run, forecasts, rows))
-    return _DecidedPart(run.members, {}, rows, {}, granted)
+    return _DecidedPart(run.members, {}, granted)
 
 
 def _undecided(run: ShardRun) -> list[RowMapping]:

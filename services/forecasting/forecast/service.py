@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from services.forecasting.forecast.joint import Answered, with_further_loads
-from services.forecasting.forecast.measures import measure, measure_latency
+from services.forecasting.forecast.measures import measure
 from services.forecasting.online.learn import corrected, stored_states
 from services.forecasting.registry.store import ModelStore, Serving
 from services.forecasting.rows import repository
@@ -105,9 +105,8 @@ def forecast_shard(
         if is_scoring_due:
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     for part in parts:
-        measure(part.workloads, part.rows, part.n_new)
         if part.n_new:
-            measure_latency(part.rows, app.clock.now())
+            measure(part.rows, app.clock.now())
             _say(part.rows, part.ids)
     return sum(part.n_new for part in parts)
 
@@ -166,7 +165,6 @@ class _ShardSource(NamedTuple):
 class _Forecasted(NamedTuple):
     """Forecasts of some workloads, the ids of their rows, and how many of them are new."""
 
-    workloads: Sequence[WorkloadRow]
     rows: Sequence[ForecastRow]
     n_new: int
     ids: Sequence[int]
@@ -184,7 +182,7 @@ def _forecast_some(
         row for group in groups.values() for row in _forecast_group(app, connection, source, group)
     ]
     n_new, row_ids = repository.insert_forecasts(connection, rows, app.clock.now())
-    return _Forecasted(workloads, rows, n_new, row_ids)
+    return _Forecasted(rows, n_new, row_ids)
 
 
 def _say(rows: Sequence[ForecastRow], ids: Sequence[int]) -> None:

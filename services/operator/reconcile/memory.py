@@ -126,7 +126,6 @@ class Memory:
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
-        shown: Autoscalers that the gauges show.
         reported_s: Monotonic time at which each status was written last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
@@ -145,7 +144,6 @@ class Memory:
     settled: list[tuple[int, int]] = field(default_factory=list)
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
-    shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
@@ -156,9 +154,9 @@ class Memory:
         """Read everything again at the next pass.
 
         Kept are actions that are not stored or not reported yet, what was patched, roll-outs (how
-        long one has hung cannot be read again), and the autoscalers that the gauges show.
+        long one has hung cannot be read again).
         """
-        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "shown")
+        names = ("unwritten", "settled", "patched", "unreported", "rollouts")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

@@ -167,6 +167,15 @@ def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int 
     return {row[0]: row[1] for row in connection.execute(statement, {"oldest": oldest})}
 
 
+def load_cell_parts(connection: Connection) -> dict[str, int | None]:
+    """This cluster's parts of totals over the cells, by GPU type; None: it has none yet."""
+    statement = text(
+        "SELECT t.gpu_type, p.gpus FROM cell_totals t LEFT JOIN cell_budgets p "
+        "ON p.gpu_type = t.gpu_type AND p.cluster_id = current_cluster()"
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store snapshots; the first one of a time stays."""
     target = CopyTarget(
