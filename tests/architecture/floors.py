@@ -89,7 +89,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "session",
         "credentials migrations partitions retention",
         "schema",
-        "schema_access schema_control schema_running schema_steps",
+        "schema_access schema_control schema_running schema_steps schema_supply",
         "clusters",
         "schema_clusters",
         "metadata notifications operations parts session_lock",

@@ -30,7 +30,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 import services.kernel.db.schema_access
 import services.kernel.db.schema_control
 import services.kernel.db.schema_running
-import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
+import services.kernel.db.schema_steps
+import services.kernel.db.schema_supply  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import (
     PARTITIONED as PARTITIONED,
     metadata as metadata,
@@ -105,6 +106,7 @@ replica_states = Table(
     Column("start_ages_s", ARRAY(REAL), nullable=False),
     Column("schedulable_gpus", Integer, nullable=True),
     Column("variants", JSONB, nullable=True),
+    Column("new_node_gpus", Integer, nullable=True),
     postgresql_partition_by=partition_by("replica_states"),
 )
 
@@ -118,6 +120,8 @@ pod_starts = Table(
     time_column("ready_at", nullable=True),
     time_column("gone_at", nullable=True),
     time_column("observed_at"),
+    time_column("bound_at", nullable=True),
+    Column("is_new_node", Boolean, nullable=True),
     Index(None, "workload_id", "requested_at"),
     Index("ix_pod_starts_ready", "workload_id", "ready_at"),
     Index("ix_pod_starts_there", "workload_id", postgresql_where=text("gone_at IS NULL")),
