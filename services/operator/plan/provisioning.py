@@ -127,7 +127,7 @@ def follow(
     if not why:
         return state
     n_refused = min(state.n_refused + 1, _MOST_REFUSALS)
-    retry_at = state.retry_at if state.is_trying else now + backoff(n_refused, startup)
+    retry_at = now + backoff(n_refused, startup)
     return replace(state, n_refused=n_refused, refused_at=now, retry_at=retry_at, why=why)
 
 
@@ -135,7 +135,8 @@ def attempt(state: Provisioning, startup: NodeStartup, now: datetime) -> Provisi
     """The state once pods are made to wait: after a refusal, this is the one try of its turn."""
     if not state.is_refused:
         return state
-    wait = backoff(state.n_refused + 1, startup)
+    # until it is known what came of it, it counts as refused, and as long as nodes may take
+    wait = max(backoff(state.n_refused + 1, startup), timedelta(seconds=startup.patience_s))
     return replace(state, attempted_at=now, retry_at=now + wait)
 
 

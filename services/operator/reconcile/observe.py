@@ -145,7 +145,7 @@ class View:
             return GpusToGrow(on_nodes, "" if on_nodes is None else NODES)
         need = ReplicaNeed(spec.gpus_per_replica, shape, n_pending)
         found = supply.room(on_nodes or 0, need)
-        limit = CEILING if supply.may_ask else REFUSED
+        limit = REFUSED if supply.state.is_refused else CEILING
         return GpusToGrow(found.gpus, limit, found.on_new_nodes)
 
 
