@@ -18,6 +18,7 @@ Object = Mapping[str, Any]
 STATUS_NAMESPACE, STATUS_NAME = "kube-system", "cluster-autoscaler-status"
 GROUPS_ANNOTATION = "scaling.harmony.dev/node-groups"
 """Annotation of a GPUBudget: the node groups of its type with the GPUs of one node, `a=8,b=4`."""
+_OWN_KEYS = {"autoscalerStatus", "nodeGroups"}
 _SCALE_UP = re.compile(r"\s*ScaleUp:\s+(\w+)")
 _HEALTH = re.compile(r"\s*Health:\s+\w+ \((.*)\)")
 _COUNT = re.compile(r"(\w+)=(\d+)")
@@ -81,7 +82,7 @@ def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
         return {group.name: group for group in _of_text(status)}
     try:
         written = yaml.safe_load(status)
-        if not isinstance(written, Mapping):
+        if not isinstance(written, Mapping) or not _OWN_KEYS & written.keys():
             raise UnreadableStatus("its key `status` holds no status of the Cluster Autoscaler")
         found = [_of_yaml(each) for each in written.get("nodeGroups") or ()]
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -191,7 +191,6 @@ def test_node_groups_of_the_cluster_autoscaler(
     bench.lab.post(
         BUDGETS, {"metadata": {"name": "hopper", "annotations": annotations}, "spec": spec}
     )
-    bench.lab.http.post("/api/v1/namespaces", json={"metadata": {"name": "kube-system"}})
     group = '{"product": "H100", "gpus": 8, "max": 6, "startupMedian": "50s"}'
     config_map = {"metadata": {"name": "lab-node-groups"}}
     data = {"h100-pool": group, "form": form}
