@@ -30,8 +30,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 import services.kernel.db.schema_access
 import services.kernel.db.schema_control
 import services.kernel.db.schema_running
-import services.kernel.db.schema_steps
-import services.kernel.db.schema_supply  # noqa: F401  # their tables belong to the metadata
+import services.kernel.db.schema_steps  # noqa: F401  # their tables belong to the metadata
 from services.kernel.db.metadata import (
     PARTITIONED as PARTITIONED,
     metadata as metadata,

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from services.operator.cluster.node_pools import Refused
+from services.operator.cluster.node_pools import NodeRefusal
 from services.operator.cluster.pods import parse_kube_time
 
 Object = Mapping[str, Any]
@@ -42,7 +42,7 @@ class NodeGroup:
     name: str
     most: int
     nodes: int
-    refused: Refused | None = None
+    refused: NodeRefusal | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,9 @@ def _of_text(status: str) -> Iterator[NodeGroup]:
         yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused)
 
 
-def _backed_off(name: str, stamp: str, said: str) -> Refused:
+def _backed_off(name: str, stamp: str, said: str) -> NodeRefusal:
     why = f"the Cluster Autoscaler backs off from node group {name}"
-    return Refused(_time(stamp), f"{why} ({said})" if said else why)
+    return NodeRefusal(_time(stamp), f"{why} ({said})" if said else why)
 
 
 def _time(stamp: str) -> datetime:

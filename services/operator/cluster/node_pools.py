@@ -85,7 +85,7 @@ class NodePool:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class NodeRefusal:
     """A provisioning that failed: when, and why in the words of who tried."""
 
     at: datetime
@@ -104,7 +104,7 @@ class NodeClaim:
     name: str
     pool: str
     gpus: int
-    refused: Refused | None = None
+    refused: NodeRefusal | None = None
 
 
 def to_node_pool(resource: Object) -> NodePool | None:
@@ -180,7 +180,7 @@ def to_node_claim(resource: Object) -> NodeClaim | None:
     return NodeClaim(str(metadata["name"]), str(pool), gpus, _refused(metadata, status))
 
 
-def _refused(metadata: Object, status: Object) -> Refused | None:
+def _refused(metadata: Object, status: Object) -> NodeRefusal | None:
     for condition in status.get("conditions") or ():
         if condition["type"] != "Launched" or condition["status"] == "True":
             continue
@@ -191,7 +191,7 @@ def _refused(metadata: Object, status: Object) -> Refused | None:
         stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
         said = ": ".join(filter(None, (reason, str(condition.get("message") or ""))))
         why = f"NodeClaim/{metadata['name']} was not launched ({said or 'no reason is given'})"
-        return Refused(parse_kube_time(stamp), why)
+        return NodeRefusal(parse_kube_time(stamp), why)
     return None
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
-from services.operator.cluster.node_pools import POOL_LABEL, NodeClaim, NodePool, pools_of_type
+from services.operator.cluster.node_pools import POOL_LABEL, NodePool, pools_of_type
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.plan.supply import NewNodes, Resolved
 
@@ -29,25 +30,6 @@ class StatedSupply:
     startup_s: float | None = None
     groups: tuple[GroupOfType, ...] = ()
     problem: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class SeenSources:
-    """What adds nodes, as far as it was read.
-
-    Attributes:
-        is_on: It is looked for at all.
-        pools: None: they could not be read.
-        claims: Nodes that the pools asked for.
-        groups: Node groups of the Cluster Autoscaler by name; None: could not be read.
-        problems: Why something could not be read, and what to do.
-    """
-
-    is_on: bool = False
-    pools: tuple[NodePool, ...] | None = ()
-    claims: tuple[NodeClaim, ...] = ()
-    groups: Mapping[str, NodeGroup] | None = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

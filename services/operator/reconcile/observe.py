@@ -14,6 +14,7 @@ from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import ownership, placement, quotas
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.other_autoscalers import OtherAutoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import FreeGpus, NodeState, Shape
@@ -21,13 +22,12 @@ from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
+from services.operator.kube.node_sources import read_sources
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
-from services.operator.plan.supply_sources import SeenSources
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
-from services.operator.reconcile.sources import read_sources
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Autoscaler, TargetKey
 from services.operator.resource.spec import SLAClassSpec

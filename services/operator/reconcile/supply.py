@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from services.operator.cluster.node_pools import Refused, pools_of_type
+from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.cluster.pods import PodState
 from services.operator.plan.gpu_room import GpuRoom
@@ -25,16 +26,16 @@ from services.operator.plan.supply_sources import (
     AUTO,
     FIXED,
     PROVISIONED,
-    SeenSources,
     StatedSupply,
     resolve,
 )
-from services.operator.reconcile import budgets, supply_repository
+from services.operator.reconcile import budgets
 from services.operator.reconcile.gpu_use import asked_for
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.reconcile.supply_repository import Confirming
 from services.operator.resource.autoscaler import Autoscaler
+from services.operator.stored import supply_repository
+from services.operator.stored.supply_repository import Confirming
 
 
 def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: datetime) -> View:
@@ -200,7 +201,7 @@ def _signs(
 
 def _refusals(
     sources: SeenSources, gpu_type: str, stated: StatedSupply, nodes: Sequence[NodeState]
-) -> list[Refused]:
+) -> list[NodeRefusal]:
     """Refusals that pools and groups of a type tell of."""
     pools, _ = pools_of_type(sources.pools or (), gpu_type, nodes)
     names = {pool.name for pool in pools}

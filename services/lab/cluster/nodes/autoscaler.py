@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from services.lab.cluster.nodes import publishing
 from services.lab.cluster.nodes.definitions import CLAIMS, GROUP, POOLS, VERSION
 from services.lab.cluster.nodes.machines import Machines, WaitingPod
-from services.lab.cluster.nodes.pools import PoolSpec, of_node_group, of_node_pool
+from services.lab.cluster.nodes.pools import NodePoolSpec, of_node_group, of_node_pool
 from services.lab.cluster.storage.objects import Objects
 from services.lab.cluster.storage.resources import Obj, Registry, ResourceType
 from services.simulator.engine.engine import ClusterEngine
@@ -65,7 +65,7 @@ class NodeAutoscaler:
             waiting = machines.plan(waiting, now_s)
         self._publish()
 
-    def _stated(self) -> Iterator[tuple[str, PoolSpec]]:
+    def _stated(self) -> Iterator[tuple[str, NodePoolSpec]]:
         for obj in self._pools():
             yield f"{POOLS}/{obj['metadata']['name']}", of_node_pool(obj)
         for name, text in sorted(self._groups().items()):

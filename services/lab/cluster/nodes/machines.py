@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from services.kernel.clock import make_rng
-from services.lab.cluster.nodes.pools import PoolSpec
+from services.lab.cluster.nodes.pools import NodePoolSpec
 from services.simulator.engine.engine import ANY_GPU_TYPE
 from services.simulator.engine.needs import Needs
 
@@ -27,7 +27,7 @@ class WaitingPod:
     gpus: int
     needs: Needs
 
-    def may_use(self, pool: PoolSpec) -> bool:
+    def may_use(self, pool: NodePoolSpec) -> bool:
         """Check whether a node of the pool would take it."""
         node = pool.node
         return (
@@ -59,7 +59,7 @@ class Machines:
         backed_off_s: When the last series of refusals began; None: none is under way.
     """
 
-    pool: PoolSpec
+    pool: NodePoolSpec
     seed: int
     all: list[Machine] = field(default_factory=list)
     refused_s: float | None = None

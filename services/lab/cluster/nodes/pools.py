@@ -28,7 +28,7 @@ _NEVER = "Never"
 
 
 @dataclass(frozen=True, slots=True)
-class PoolSpec:
+class NodePoolSpec:
     """One pool.
 
     Attributes:
@@ -49,7 +49,7 @@ class PoolSpec:
     least_nodes: int = 0
 
 
-def of_node_pool(obj: Obj) -> PoolSpec:
+def of_node_pool(obj: Obj) -> NodePoolSpec:
     """A pool as a NodePool states it.
 
     Raises:
@@ -67,7 +67,7 @@ def of_node_pool(obj: Obj) -> PoolSpec:
     limit = (spec.get("limits") or {}).get(GPU_RESOURCE)
     after = (spec.get("disruption") or {}).get("consolidateAfter", "0s")
     capacity = annotations.get(CAPACITY_ANNOTATION)
-    return PoolSpec(
+    return NodePoolSpec(
         meta["name"],
         _node(labels, gpus, to_taints(template["spec"])),
         None if limit is None else int(limit) // gpus,
@@ -77,7 +77,7 @@ def of_node_pool(obj: Obj) -> PoolSpec:
     )
 
 
-def of_node_group(name: str, text: str) -> PoolSpec:
+def of_node_group(name: str, text: str) -> NodePoolSpec:
     """A pool as a node group of the Cluster Autoscaler: JSON with its product, gpus, min and max.
 
     Raises:
@@ -86,7 +86,7 @@ def of_node_group(name: str, text: str) -> PoolSpec:
     given: dict[str, Any] = orjson.loads(text)
     labels = {GPU_LABEL: given["product"], **given.get("labels", {})}
     capacity = given.get("capacity")
-    return PoolSpec(
+    return NodePoolSpec(
         name,
         _node(labels, int(given.get("gpus", _DEFAULT_GPUS)), ()),
         int(given["max"]),

@@ -8,8 +8,9 @@ import pytest
 
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
 from services.operator.cluster.node_pools import NodePool
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.plan.supply import Resolved
-from services.operator.plan.supply_sources import SeenSources, StatedSupply, resolve
+from services.operator.plan.supply_sources import StatedSupply, resolve
 from tests.unit.operator.pods import node
 
 NODES = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"}), node("n2", 4)]

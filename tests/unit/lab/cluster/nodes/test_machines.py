@@ -7,11 +7,11 @@ from dataclasses import replace
 from hypothesis import given, strategies as st
 
 from services.lab.cluster.nodes.machines import RETRY_S, Machines, WaitingPod
-from services.lab.cluster.nodes.pools import PoolSpec
+from services.lab.cluster.nodes.pools import NodePoolSpec
 from services.simulator.engine.engine import NodeSpec, StartupSpec
 from services.simulator.engine.needs import NO_NEEDS
 
-POOL = PoolSpec("hopper", NodeSpec("node", "H100", 8), 4, StartupSpec(60.0))
+POOL = NodePoolSpec("hopper", NodeSpec("node", "H100", 8), 4, StartupSpec(60.0))
 
 
 def pods(n: int, gpus: int = 4, gpu_type: str = "H100") -> list[WaitingPod]:

@@ -10,7 +10,7 @@ import pytest
 
 from services.lab.cluster.nodes.definitions import definitions
 from services.operator.kube.client import KubeClient
-from services.operator.reconcile.sources import read_sources
+from services.operator.kube.node_sources import read_sources
 from services.operator.resource.rights import FURTHER_RIGHTS, RIGHTS
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.resource.test_rights import act_as, without

@@ -15,8 +15,8 @@ from services.operator.cluster.node_groups import (
     to_node_groups,
 )
 from services.operator.cluster.node_pools import KARPENTER_VERSION, NODE_CLAIM, NODE_POOL
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.kube.client import KubeClient
-from services.operator.plan.supply_sources import SeenSources
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
