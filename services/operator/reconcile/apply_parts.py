@@ -44,6 +44,8 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
             "schedulable_gpus": room.gpus,
             "held": _held_by(situation_of(view, member)),
         }
+        if room.on_new_nodes is not None:
+            figures[part.name]["new_node_gpus"] = room.on_new_nodes
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
         starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]
