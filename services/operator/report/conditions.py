@@ -13,6 +13,7 @@ from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts
 from services.operator.report.measurement import (
     demand_censored,
     goal_unreachable,
+    lead_time_beyond_horizon,
     not_capacity,
     sli_measured,
 )
@@ -37,6 +38,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         demand_censored(facts),
         goal_unreachable(facts),
         not_capacity(facts),
+        lead_time_beyond_horizon(facts),
         _set_apart(facts),
         _conflict(facts),
     ]

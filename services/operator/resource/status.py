@@ -24,6 +24,7 @@ CONDITION_TYPES = (
     "DemandCensored",
     "GoalUnreachable",
     "NotCapacity",
+    "LeadTimeBeyondHorizon",
     "SetApart",
     "Conflict",
 )
