@@ -31,7 +31,7 @@ _AWAITED = ("", "AwaitingReconciliation", "ReconcilingDependents")
 
 
 @dataclass(frozen=True, slots=True)
-class NodePool:
+class GpuNodePool:
     """One pool that nodes are added to as pods need them.
 
     Attributes:
@@ -107,7 +107,7 @@ class NodeClaim:
     refused: NodeRefusal | None = None
 
 
-def to_node_pool(resource: Object) -> NodePool | None:
+def to_node_pool(resource: Object) -> GpuNodePool | None:
     """A pool; None: it is being deleted, or has a fixed number of nodes."""
     spec, status = resource.get("spec") or {}, resource.get("status") or {}
     if "deletionTimestamp" in resource["metadata"] or spec.get("replicas") is not None:
@@ -120,7 +120,7 @@ def to_node_pool(resource: Object) -> NodePool | None:
         for r in node.get("requirements") or ()
     )
     name = str(resource["metadata"]["name"])
-    return NodePool(
+    return GpuNodePool(
         name=name,
         limit=whole((spec.get("limits") or {}).get(GPU_RESOURCE)),
         used=whole((status.get("resources") or {}).get(GPU_RESOURCE)) or 0,
@@ -195,15 +195,15 @@ def _refused(metadata: Object, status: Object) -> NodeRefusal | None:
     return None
 
 
-def type_of_pool(pool: NodePool, nodes: Iterable[NodeState]) -> tuple[str, ...]:
+def type_of_pool(pool: GpuNodePool, nodes: Iterable[NodeState]) -> tuple[str, ...]:
     """GPU products of a pool: as its requirements state them, else those of its nodes."""
     own = {n.product for n in nodes if n.labels.get(POOL_LABEL) == pool.name and n.product}
     return pool.products or tuple(sorted(own))
 
 
 def pools_of_type(
-    pools: Iterable[NodePool], gpu_type: str, nodes: Iterable[NodeState]
-) -> tuple[list[NodePool], list[NodePool]]:
+    pools: Iterable[GpuNodePool], gpu_type: str, nodes: Iterable[NodeState]
+) -> tuple[list[GpuNodePool], list[GpuNodePool]]:
     """Pools of one GPU type alone, and those that may have others too."""
     known, nodes = [], list(nodes)
     mixed = []

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from services.operator.cluster.node_groups import NodeGroup
-from services.operator.cluster.node_pools import NodeClaim, NodePool
+from services.operator.cluster.node_pools import GpuNodePool, NodeClaim
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class SeenSources:
     """
 
     is_on: bool = False
-    pools: tuple[NodePool, ...] | None = ()
+    pools: tuple[GpuNodePool, ...] | None = ()
     claims: tuple[NodeClaim, ...] = ()
     groups: Mapping[str, NodeGroup] | None = field(default_factory=dict)
     problems: tuple[str, ...] = ()

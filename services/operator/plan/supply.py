@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.operator.cluster.node_pools import NodePool
+from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.placement import (
     FreeGpus,
     NodeRoom,
@@ -33,7 +33,7 @@ class NewNodes:
         gpus_per_node: 0: not known.
     """
 
-    pool: NodePool | None
+    pool: GpuNodePool | None
     gpus: int
     gpus_per_node: int = 0
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
-from services.operator.cluster.node_pools import POOL_LABEL, NodePool, pools_of_type
+from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.plan.supply import NewNodes, Resolved
@@ -128,7 +128,7 @@ def _detected(
     return Resolved(ceiling, "Detected", "; ".join([message, *found.notes]), tuple(found.new))
 
 
-def _add_pools(found: _Sources, pools: Iterable[NodePool], own: Sequence[NodeState]) -> None:
+def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[NodeState]) -> None:
     for pool in pools:
         name = f"NodePool/{pool.name}"
         if pool.limit is None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.operator.cluster.node_pools import (
-    NodePool,
+    GpuNodePool,
     pools_of_type,
     to_node_claim,
     to_node_pool,
@@ -43,7 +43,7 @@ def wants(key: str, *values: str, operator: str = "In") -> dict[str, Any]:
 H100 = wants(PRODUCT, "NVIDIA-H100-80GB-HBM3")
 
 
-def pool(*requirements: dict[str, Any], **given: Any) -> NodePool:
+def pool(*requirements: dict[str, Any], **given: Any) -> GpuNodePool:
     found = to_node_pool(listed(*requirements, **given))
     assert found is not None
     return found

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
-from services.operator.cluster.node_pools import NodePool
+from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.plan.supply import Resolved
 from services.operator.plan.supply_sources import StatedSupply, resolve
@@ -18,12 +18,12 @@ NODES = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"}), node("n2", 4
 OFF = SeenSources()
 
 
-def pool(name: str = "hopper", limit: int | None = 64, **given: Any) -> NodePool:
+def pool(name: str = "hopper", limit: int | None = 64, **given: Any) -> GpuNodePool:
     products = given.pop("products", ("H100",))
-    return NodePool(name, limit, given.pop("used", 8), 8, products, {}, (), (), **given)
+    return GpuNodePool(name, limit, given.pop("used", 8), 8, products, {}, (), (), **given)
 
 
-def on(*pools: NodePool, **given: Any) -> SeenSources:
+def on(*pools: GpuNodePool, **given: Any) -> SeenSources:
     return SeenSources(True, pools, **given)
 
 
