@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +29,8 @@ def chain(bench: Bench) -> Iterator[Chain]:
     bench.lab.http.delete(POOLS)
     bench.lab.http.delete(BUDGETS)
     bench.lab.http.delete("/api/v1/namespaces/kube-system/configmaps")
+    # a pool takes its nodes with it when the autoscaler looks next
+    bench.lab.advance(bench.lab.now() + timedelta(seconds=20))
 
 
 def allow(bench: Bench, supply: dict[str, Any] | None, gpus: int = 1000) -> None:
