@@ -110,6 +110,9 @@ class Settings(BaseSettings):
     operator_deletion_cost: bool = Field(
         False, description="Mark the pods to lose before a Deployment is scaled in: patches pods"
     )
+    operator_supply: bool = Field(
+        False, description="Read what adds GPU nodes: Karpenter, the Cluster Autoscaler's status"
+    )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
     )

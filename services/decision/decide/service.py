@@ -31,6 +31,7 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
+from services.decision.rows.lead_times import may_have_new_nodes
 from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
@@ -240,6 +241,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
+    replica_states = group_rows(repository.load_states(connection, ids, lookback, now))
     return ShardRows(
         demand={
             key: by_name[demand]
@@ -251,7 +253,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
             for key, by_name in loads.items()
             if (further := run.members[key].spec.further_loads)
         },
-        states=group_rows(repository.load_states(connection, ids, lookback, now)),
+        states=replica_states,
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
@@ -266,7 +268,17 @@ def _load_rows(run: ShardRun) -> ShardRows:
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),
+        supply=_supply(run, replica_states),
     )
+
+
+def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mapping[str, RowMapping]:
+    """Start-ups of new nodes; nothing is asked where no service can have one."""
+    newest = [of_one[-1] for of_one in states.values()]
+    if not any(may_have_new_nodes(state) for state in newest):
+        return {}
+    cluster_id = next(iter(run.members.values())).cluster_id
+    return repository.load_supplies(run.connection, cluster_id)
 
 
 def _trust(run: ShardRun) -> dict[int, TrustInForce]:

@@ -153,11 +153,21 @@ def load_pod_starts(
 ) -> Sequence[RowMapping]:
     """Starts of pods requested, ready or gone since a time, oldest first."""
     statement = text(
-        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at "
-        "FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
+        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at, bound_at, "
+        "is_new_node FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
         "OR ready_at >= :since) ORDER BY workload_id, requested_at, pod_uid"
     )
     return connection.execute(statement, {"ids": list(ids), "since": since}).mappings().all()
+
+
+def load_supplies(connection: Connection, cluster_id: int) -> Mapping[str, RowMapping]:
+    """Start-up of new nodes of each GPU type of a cluster that is provisioned."""
+    statement = text(
+        "SELECT gpu_type, startup_median_s, startup_sigma, n_startups FROM gpu_supply "
+        "WHERE cluster_id = :cluster_id AND ceiling IS NOT NULL"
+    )
+    rows = connection.execute(statement, {"cluster_id": cluster_id}).mappings()
+    return {row["gpu_type"]: row for row in rows}
 
 
 def load_risk_states(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:

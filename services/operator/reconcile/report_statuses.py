@@ -98,6 +98,7 @@ def to_details(row: RowMapping) -> Details:
         errors=tuple(row["errors"]),
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
+        lead_p99_s=row["p99_s"],
         n_starts=row["n_starts"] or 0,
     )
 

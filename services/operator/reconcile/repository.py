@@ -20,6 +20,7 @@ TICK_CHANNEL = "harmony_tick"
 _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
+    "new_node_gpus",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -217,7 +218,8 @@ def load_last_seen(
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
-        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at FROM pod_starts "
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node "
+        "FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -228,22 +230,28 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 
     Args:
         connection: An open transaction.
-        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at.
+        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
+            bound_at, is_new_node.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at) SELECT * FROM unnest(CAST(:pod_uid AS text[]), CAST(:workload_id AS int[]), "
-        "CAST(:gpu_type AS text[]), CAST(:requested_at AS timestamptz[]), "
+        "observed_at, bound_at, is_new_node) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
+        "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
-        "CAST(:observed_at AS timestamptz[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
+        "CAST(:is_new_node AS boolean[])) ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
+        "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
+        "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
+        "bound_at", "is_new_node",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 
@@ -368,7 +376,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.n_starts "
+        "l.p50_s, l.p90_s, l.p99_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
@@ -387,7 +395,8 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
-        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
+        "  percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s FROM ("
         "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"
