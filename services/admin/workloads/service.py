@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.deps import AdminDeps
+from services.admin.deps import AdminDeps, ReadDeps
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
@@ -16,7 +16,7 @@ from services.kernel.security.keys import Principal, Role
 
 
 def list_workloads(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
+    deps: ReadDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
 ) -> Page[schemas.WorkloadView]:
     """Active workloads in order of namespace and name, each with its live state."""
     now = deps.clock.now()
@@ -33,7 +33,7 @@ def list_workloads(
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
 
 
-def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
+def get_workload(deps: ReadDeps, namespace: str, name: str) -> schemas.WorkloadView:
     """One workload, active or not.
 
     Raises:
