@@ -124,7 +124,8 @@ def worker(
         str | None, typer.Option(help="Queues to serve, comma-separated; default: all.")
     ] = None,
     pool: Annotated[
-        str, typer.Option(help="Celery pool: solo (one task at a time) or prefork.")
+        Literal["solo", "prefork"],
+        typer.Option(help="Celery pool: one task at a time, or several."),
     ] = "solo",
     concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
 ) -> None:

@@ -140,11 +140,15 @@ def _source(file: Path | None, prometheus: str | None, query: str | None) -> Pat
     """The file, or the Prometheus and its query.
 
     Raises:
-        InvalidInput: Not exactly one of both is named.
+        InvalidInput: Not exactly one of both is named, or the server by no URL.
     """
     if file is not None and prometheus is None and query is None:
         return file
     if file is None and prometheus is not None and query is not None:
+        if not prometheus.startswith(("http://", "https://")):
+            raise InvalidInput(
+                f"--prometheus={prometheus}: must be a URL, e.g. http://localhost:9090"
+            )
         return prometheus, query
     raise InvalidInput(
         "give a file, e.g. `harmony backtest mine.csv`, or both --prometheus URL and --query PROMQL"

@@ -122,7 +122,7 @@ def _refused(result: PushResult) -> Response:
     """The answer where not one sample can be used, so that nobody takes it for stored."""
     first = result.rejected[0]
     found = [
-        {"field": one.reason, "message": f"{one.count} samples", "value": one.example}
+        {"field": one.reason, "message": f"samples: {one.count}", "value": one.example}
         for one in result.rejected
     ]
     n = sum(one.count for one in result.rejected)
