@@ -51,7 +51,7 @@ def test_a_backtest_without_enough_demand_says_so(
     carry_out(deps.engine, deps.clock, deps.wall, asked["id"])
     ended = admin.get(f"/v1/backtests/{asked['id']}").json()
     assert ended["status"] == "failed"
-    assert "; 144 are needed" in ended["message"]
+    assert "at least 144 are needed" in ended["message"]
 
 
 class _AwayBroker:
