@@ -54,3 +54,15 @@ def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[st
     filters = {"namespaces": principal.namespaces(role)}
     page = list_workloads(deps, filters, _MAX_NAMED)
     return [f"{item.namespace}/{item.name}" for item in page.items]
+
+
+TREND_WINDOW = timedelta(days=1)
+
+
+def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> list[schemas.SpentHour]:
+    """What the workloads of a filter used in each hour of the last day, in order of time."""
+    now = deps.clock.now()
+    with deps.reading() as connection:
+        ids = [row["id"] for row in repository.load_fleet(connection, filters, _MAX_NAMED, now)]
+        rows = repository.load_trend(connection, ids, now - TREND_WINDOW)
+    return [translate.to_spent_hour(row) for row in rows]
