@@ -15,13 +15,13 @@ def key_sentence(detail: DecisionDetail) -> str:
     `20 replicas carry 116 k tokens/s; by the time a change takes effect it may be 128 k: 22 keep
     the promise`. What may come is the quantile that is nearest below the promise.
     """
-    carried, coming = detail.replica_carries, _coming(detail)
+    carried, coming = detail.capacity_per_replica, _coming(detail)
     if detail.reason not in _BY_RISK or not carried or coming is None:
         return ""
     current, wanted = detail.current_replicas, detail.raw_replicas
     if not _tells(current, wanted, coming / carried):
         return ""
-    about = "about " if detail.replica_carries_source == "learned" else ""
+    about = "about " if detail.capacity_source == "learned" else ""
     noun = "1 replica carries" if current == 1 else f"{current} replicas carry"
     unit = f" {detail.demand_unit}" if detail.demand_unit else ""
     text = (

@@ -75,13 +75,13 @@ class DecisionDetail(DecisionSummary):
     forecast_rung: str | None
     forecast_reason: str | None
     demand_unit: str = Field("", examples=["tokens/s"])
-    replica_carries: float | None = Field(
+    capacity_per_replica: float | None = Field(
         None,
         description="Demand that one replica was believed to carry within the promise, the median "
         "of what was learned, else as stated; null: it has several targets or several loads",
         examples=[5800.0],
     )
-    replica_carries_source: Literal["learned", "stated"] | None = Field(
+    capacity_source: Literal["learned", "stated"] | None = Field(
         None, description="Null where that is"
     )
     explanation: dict[str, Any] = Field(

@@ -68,8 +68,8 @@ def _carried(row: RowMapping) -> dict[str, Any]:
     is_of_spec = learned.get("learned_for", {}).get("per_replica") == stated
     load = finite(learned.get("p50")) if is_of_spec else None
     if load:
-        return found | {"replica_carries": load, "replica_carries_source": "learned"}
-    return found | {"replica_carries": stated, "replica_carries_source": "stated"}
+        return found | {"capacity_per_replica": load, "capacity_source": "learned"}
+    return found | {"capacity_per_replica": stated, "capacity_source": "stated"}
 
 
 def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None:

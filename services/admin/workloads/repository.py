@@ -59,10 +59,10 @@ GROUP BY workload_id
 """
 
 _TREND = """
-SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(peak_usd) AS peak_usd
+SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(held_usd) AS held_usd
 FROM (
     SELECT o.hour, o.gpu_hours, o.cost_usd,
-           max(o.cost_usd / o.n_steps) OVER (PARTITION BY o.workload_id) * o.n_steps AS peak_usd
+           max(o.cost_usd / o.n_steps) OVER (PARTITION BY o.workload_id) * o.n_steps AS held_usd
     FROM (
         SELECT workload_id, date_trunc('hour', step_at, 'UTC') AS hour, count(*) AS n_steps,
                sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd

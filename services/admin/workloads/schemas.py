@@ -171,6 +171,6 @@ class SpentHour(Out):
     hour_at: datetime
     gpu_hours: float
     cost_usd: float
-    peak_usd: float = Field(
+    held_usd: float = Field(
         description="Cost had each workload been held at its dearest hour's size all the time"
     )

@@ -147,5 +147,5 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
 
 def to_spent_hour(row: RowMapping) -> schemas.SpentHour:
     """What a fleet used in one hour."""
-    names = ("gpu_hours", "cost_usd", "peak_usd")
+    names = ("gpu_hours", "cost_usd", "held_usd")
     return schemas.SpentHour(hour_at=row["hour"], **{name: float(row[name]) for name in names})

@@ -64,7 +64,7 @@ def test_the_trend_shows_gpus_cost_and_what_was_saved(console, database: Engine)
 
 def test_saved_is_against_each_workload_at_its_dearest_hour() -> None:
     hours = [
-        SpentHour(hour_at=NOW, gpu_hours=1, cost_usd=cost, peak_usd=40.0) for cost in (40.0, 20.0)
+        SpentHour(hour_at=NOW, gpu_hours=1, cost_usd=cost, held_usd=40.0) for cost in (40.0, 20.0)
     ]
     assert saved(hours) == pytest.approx(0.25)
     assert saved([]) is None

@@ -10,7 +10,7 @@ from services.admin.decisions.key_wording import key_sentence
 from tests.unit.cli.kubectl.views import decision
 
 CARRIES = {
-    "replica_carries": 5800.0, "replica_carries_source": "stated", "demand_unit": "tokens/s",
+    "capacity_per_replica": 5800.0, "capacity_source": "stated", "demand_unit": "tokens/s",
 }  # fmt: skip
 
 
@@ -28,7 +28,7 @@ def test_it_says_what_runs_what_may_come_and_what_keeps_the_promise() -> None:
 
 
 def test_what_was_learned_is_about_and_guards_are_told() -> None:
-    found = sentence(20, 23, 21, 128e3, replica_carries_source="learned")
+    found = sentence(20, 23, 21, 128e3, capacity_source="learned")
     assert found.startswith("20 replicas carry about 116 k tokens/s")
     assert found.endswith("23 keep the promise, and the guards made it 21")
 
@@ -47,7 +47,7 @@ def test_a_laxer_promise_takes_a_lower_quantile() -> None:
         ((20, 20, 20), 128e3, {"reason": "hold_within_risk"}),
         ((0, 1, 1), 128e3, {}),
         ((20, 23, 23), None, {}),
-        ((20, 23, 23), 128e3, {"replica_carries": None}),
+        ((20, 23, 23), 128e3, {"capacity_per_replica": None}),
         ((20, 23, 23), 128e3, {"reason": "scale_up_fallback"}),
         ((20, 23, 23), 128e3, {"explanation": {}}),
     ],
