@@ -79,8 +79,8 @@ _WORDS = (
     ),
     (r"String should have at least 1 character", "must not be empty"),
     (r"String should have at most (\d+) characters", r"must have at most \1 characters"),
-    (r"List should have at least 1 item.*", "must not be empty"),
-    (r"List should have at most (\d+) items.*", r"must be at most \1"),
+    (r"(?:List|Tuple|Set) should have at least 1 item.*", "must not be empty"),
+    (r"(?:List|Tuple|Set) should have at most (\d+) items.*", r"must be at most \1"),
     (r"Input should be", "must be"),
     (r"String should", "must"),
 )

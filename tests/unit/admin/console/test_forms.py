@@ -49,6 +49,7 @@ def test_a_time_without_an_offset_is_in_utc() -> None:
         ("Input should be a valid integer, unable to parse string as an integer", "a whole number"),
         ("Input should be greater than or equal to 1", "at least 1"),
         ("Input should be less than 1", "less than 1"),
+        ("Tuple should have at least 1 item after validation, not 0", "must not be empty"),
         ("String should match pattern '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'", "lower-case letters"),
         ("String should match pattern '^[a-z0-9.-]+/[a-z0-9.-]+$'", "namespace/name"),
         ("Input should be 'Both' or 'ScaleDown'", "must be 'Both' or 'ScaleDown'"),
