@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -21,6 +22,19 @@ from services.kernel.security.oidc import OidcVerifier
 from services.kernel.security.oidc_login import OidcLogin
 from services.kernel.security.peers import PeerReader
 from services.kernel.settings import Settings
+
+
+class ReadDeps(Protocol):
+    """Dependencies of what only reads: `AdminDeps`, or a command's own on the database."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time of the data."""
+        ...
+
+    def reading(self) -> Connection:
+        """A connection for reads."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
+from services.admin.console.forms import in_words
 from services.admin.console.in_cluster import in_cluster
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, deps_of
@@ -168,7 +169,7 @@ def parse(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the form"
-        rule = str(first["msg"]).removeprefix("Value error, ")
+        rule = in_words(str(first["msg"]).removeprefix("Value error, "))
         given = "" if isinstance(first["input"], dict) else f"={str(first['input'])[:80]!r}"
         raise InvalidInput(f"{name}{given}: {rule}") from error
 

@@ -138,3 +138,9 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
         action_result=row["action_result"],
         action_reason=row["action_reason"],
     )
+
+
+def to_spent_hour(row: RowMapping) -> schemas.SpentHour:
+    """What a fleet used in one hour."""
+    names = ("gpu_hours", "cost_usd", "held_usd")
+    return schemas.SpentHour(hour_at=row["hour"], **{name: float(row[name]) for name in names})

@@ -49,6 +49,7 @@ class StoredDecision:
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
         capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
             learned; without one it counts as stated.
+        is_external: Its workload was made over REST and never had a GPUAutoscaler.
     """
 
     id: int
@@ -74,6 +75,7 @@ class StoredDecision:
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -310,7 +310,8 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
     )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
-        f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
+        "COALESCE(a.last_result, '') AS last_result, (SELECT w.managed_by = 'api' FROM workloads w "
+        f"WHERE w.id = d.workload_id) AS is_external FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
         f"AND {chosen} "
         "AND (a.last_result IS NULL "
