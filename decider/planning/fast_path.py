@@ -125,12 +125,12 @@ def correction(
     Args:
         decided: (..., W) load that the decision's count holds.
         middle: (W,) ln of the load in the middle of the forecast that it was decided by.
-        said: What is expected now.
+        said: What is expected of the time that a start made now answers for.
         errors: Of both witnesses.
     """
-    k = errors.trust()
-    heard = np.where(np.isfinite(said.newest), said.newest + errors.newest, said.forecast)
-    own = said.forecast + k * errors.forecast
-    now = said.forecast + k * (heard - own)
+    is_heard = np.isfinite(said.newest) & np.isfinite(said.forecast)
+    k = np.where(is_heard, errors.trust(), 0.0)
+    apart = (said.newest + errors.newest) - (said.forecast + errors.forecast)
+    shift = k * np.where(is_heard, apart, 0.0)
     above = np.log(decided) - middle
-    return np.asarray(np.exp(now + errors.spread_ratio() * above))
+    return np.asarray(np.exp(middle + shift + np.where(k > 0, errors.spread_ratio(), 1.0) * above))

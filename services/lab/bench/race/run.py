@@ -24,11 +24,13 @@ from services.simulator.fleet.arrays import FloatArray
 from services.simulator.native_run import NativeRun, Pace, PathsOf, simulate_native
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
+from services.simulator.policies.predictive.fast_path import FastPath
 from services.simulator.policies.predictive.planned import PlannedGrid
 from services.simulator.policies.predictive.predicted import ForecastQuantile
 from services.simulator.policies.rivals import HARMONY, PRICES, forecast_policies
 
 QUANTILE = "forecast_quantile"
+FAST = "harmony_fast"
 FINEST_S = 15.0
 
 
@@ -134,7 +136,7 @@ def bench_race(
 
 
 def _run_own(result: RaceResult, track: Track, forecasts: Forecasts, tell: Tell) -> None:
-    """Harmony's planner at every price, a quantile of the same paths, and Harmony as deployed."""
+    """Harmony's planner at every price, with the fast path where it has sub-steps; as deployed."""
     task, step_s = track.task, track.task.grid.step_s
     lead = np.array([task.lead_s])
     n_ahead = task.decide.options.n_steps_ahead
@@ -153,6 +155,12 @@ def _run_own(result: RaceResult, track: Track, forecasts: Forecasts, tell: Tell)
     for name, policy in arms.items():
         tell(name)
         result.own[name] = track.run(Entrant(policy, step_s), paths_of)
+    per_step = task.grid.per_step
+    if per_step > 1:
+        tell(FAST)
+        fast = FastPath(arms[HARMONY], per_step, task.lead_s)
+        entrant = Entrant(fast, task.grid.sub_s)
+        result.own[FAST] = track.run(entrant, lambda k: paths_of(k // per_step))
     tell("harmony as deployed")
     deployed = Deployed(result.epsilons, lead, DecideConfig())
     result.deployed[HARMONY] = track.run(Entrant(deployed, step_s), paths_of)

@@ -52,15 +52,13 @@ class FastPath:
         lead_s: Seconds that a start takes.
         may_release: Whether counts may fall between decisions.
         memory_s: After so long an outcome weighs a third.
-        smoothing: Share of the newest sub-step in what is taken for the newest demand.
     """
 
     planner: GridPolicy[Any]
     per_step: int
     lead_s: float
-    may_release: bool = True
+    may_release: bool = False
     memory_s: float = 2 * 86_400.0
-    smoothing: float = 1.0
     name: str = "harmony_fast"
 
     @property
@@ -119,9 +117,7 @@ class FastPath:
         step_s = view.step_s * self.per_step
         elapsed_s = position * view.step_s
         until = (elapsed_s + view.step_s + self.lead_s) / step_s
-        weights = self.smoothing * (1.0 - self.smoothing) ** np.arange(12.0)[::-1]
-        recent = self._log(view, view.demand[:, -12:])
-        newest = recent @ (weights / weights.sum())
+        newest = self._log(view, view.demand[:, -1])
         said = Witnesses(self._forecast(view, int(elapsed_s // step_s), until), newest)
         kept = (*state.said, said)[-n_ahead:]
         return replace(state, errors=errors, said=kept), said

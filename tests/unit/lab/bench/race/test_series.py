@@ -51,4 +51,4 @@ def test_harmony_races_at_equal_violation_and_unserved_demand_and_as_deployed(
     assert own["closed"] == pytest.approx((best["cost"] - cost) / (best["cost"] - 1), rel=1e-3)
     assert own["rival_at_unserved"] in ("hpa", "keda")
     assert promise["deployed"]["harmony"]["cost"] > 0.9
-    assert set(promise["own"]) == {"harmony", "forecast_quantile"}
+    assert set(promise["own"]) == {"harmony", "harmony_fast", "forecast_quantile"}
