@@ -25,7 +25,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture mirror golden image clean
+.PHONY: help install arena demo docs up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,11 @@ $(ARENA)/.installed: deploy/arena/requirements.txt
 
 demo: install ## Run the whole platform on a simulated GPU cluster (options in ARGS, trace in DATA)
 	$(BIN)/harmony demo $(if $(DATA),--data $(DATA)) $(ARGS)
+
+docs: install ## Build the documentation site into build/docs/html; it needs no network to read
+	$(BIN)/python -m services.cli.reference build/docs/source
+	$(BIN)/sphinx-build -q -W --keep-going build/docs/source build/docs/html
+	@echo "file://$(CURDIR)/build/docs/html/index.html"
 
 up: install ## Run the platform on the embedded default until stopped
 	$(BIN)/harmony up $(ARGS)

@@ -346,6 +346,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.demo": ROOM,
     "services.lab.report": ROOM,
     "services.cli": (
+        "reference",
         "__main__",
         "application",
         "bench",
@@ -357,4 +358,5 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,
+    "services.cli.reference": ROOM,
 }
