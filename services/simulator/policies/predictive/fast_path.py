@@ -117,7 +117,7 @@ class FastPath:
         step_s = view.step_s * self.per_step
         elapsed_s = position * view.step_s
         until = (elapsed_s + view.step_s + self.lead_s) / step_s
-        newest = self._log(view, view.demand[:, -1])
+        newest = self._log(view, view.last_demand())
         said = Witnesses(self._forecast(view, int(elapsed_s // step_s), until), newest)
         kept = (*state.said, said)[-n_ahead:]
         return replace(state, errors=errors, said=kept), said
