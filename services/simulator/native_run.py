@@ -51,7 +51,7 @@ class NativeRun:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Pace:
+class NativePace:
     """How often a policy decides, and how its outcomes are added up.
 
     Attributes:
@@ -126,7 +126,7 @@ def mean_known_part(parts: FloatArray) -> FloatArray:
 def simulate_native(
     policy: GridPolicy[Any],
     course: Course,
-    pace: Pace,
+    pace: NativePace,
     paths_of: PathsOf | None = None,
     *,
     n_future: int = 0,
@@ -202,7 +202,7 @@ def _future(course: Course, cadence_s: float, n_future: int) -> FloatArray:
 class _Books:
     """Accounts of pieces of sub-steps, added up over blocks and since the last decision."""
 
-    def __init__(self, course: Course, policy: GridPolicy[Any], pace: Pace) -> None:
+    def __init__(self, course: Course, policy: GridPolicy[Any], pace: NativePace) -> None:
         self._course, self._policy, self._pace = course, policy, pace
         shape = (int(pace.block.max(initial=0)) + 1, policy.n_settings, course.n_workloads)
         self._out_s, self._shortage, self._held_s = (np.zeros(shape) for _ in range(3))

@@ -20,38 +20,42 @@ if TYPE_CHECKING:
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 
 
+Lead = Annotated[str, typer.Option(help="Times that a start takes, comma-separated.")]
+StepText = Annotated[
+    str | None,
+    typer.Option(help="Harmony's step on a trace of a minute or less; default: the trace's."),
+]
+Bridges = Annotated[
+    str, typer.Option(help="How the steps of a coarser trace are divided: walk, jump.")
+]
+Rivals = Annotated[
+    str | None, typer.Option(help="Rivals that race, comma-separated; default: all.")
+]
+Finest = Annotated[str, typer.Option(help="Nobody decides more often than this; 2s lets Knative.")]
+IsDevelopment = Annotated[
+    bool, typer.Option("--development", help="The first 80 % alone; no test part is read.")
+]
+IsRivalsOnly = Annotated[
+    bool, typer.Option("--rivals-only", help="Rivals and oracle: the room there is.")
+]
+
+
 def bench_race(  # noqa: PLR0913 - one option each
     data: Annotated[
         list[Path], typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable.")
     ],
     demand: Demand = None,
-    lead: Annotated[
-        str, typer.Option(help="Times that a start takes, comma-separated.")
-    ] = "30s,2m,10m",
-    step: Annotated[
-        str | None,
-        typer.Option(help="Harmony's step on a trace of a minute or less; default: the trace's."),
-    ] = None,
-    bridges: Annotated[
-        str, typer.Option(help="How the steps of a coarser trace are divided: walk, jump.")
-    ] = "walk,jump",
+    lead: Lead = "30s,2m,10m",
+    step: StepText = None,
+    bridges: Bridges = "walk,jump",
     n_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each bridge.")] = 10,
-    policies: Annotated[
-        str | None, typer.Option(help="Rivals that race, comma-separated; default: all.")
-    ] = None,
-    finest: Annotated[
-        str, typer.Option(help="Nobody decides more often than this; 2s lets Knative.")
-    ] = "15s",
+    policies: Rivals = None,
+    finest: Finest = "15s",
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most of Harmony's steps counted per workload.")
     ] = 1440,
-    is_development: Annotated[
-        bool,
-        typer.Option("--development", help="The first 80 % alone; no test part is read."),
-    ] = False,
-    is_rivals_only: Annotated[
-        bool, typer.Option("--rivals-only", help="Rivals and oracle: the room there is.")
-    ] = False,
+    is_development: IsDevelopment = False,
+    is_rivals_only: IsRivalsOnly = False,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
@@ -59,10 +63,9 @@ def bench_race(  # noqa: PLR0913 - one option each
 ) -> None:
     """Race scaling policies, each as often as it decides in life, at several lead times.
 
-    HPA decides each 15 s, KEDA each 30 s, Knative each 2 s, a trailing percentile each minute,
-    Harmony at its steps. Violations are counted in sub-steps: the trace's own where they are a
-    minute or less; a coarser trace is divided into minutes in two made-up ways, which agree or
-    show nothing. Demand is shown once its sub-step is complete, to everybody.
+    HPA decides each 15 s, KEDA each 30 s, a trailing percentile each minute, Harmony at its steps.
+    Violations are counted in sub-steps: the trace's own where they are a minute or less; a coarser
+    trace is divided into minutes in two made-up ways, which agree or show nothing.
 
     First comes what the best rival costs over an oracle, at each lead time: the room there is.
     Then Harmony against it, at equal violation and at equal unserved demand, and as deployed:

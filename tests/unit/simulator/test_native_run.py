@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 from services.lab.bench.decide.frontier import block_sums
 from services.simulator.grid_run import simulate_grid
 from services.simulator.native_run import (
-    Pace,
+    NativePace,
     cadence_columns,
     decision_numbers,
     simulate_native,
@@ -63,7 +63,7 @@ def refined(course, n):
 def test_a_cadence_of_one_step_gives_the_figures_of_the_step_simulator(name, seed, lead_s):
     demand, is_live = wild(seed)
     course = make_course(demand, lead_s=lead_s, initial=8, is_live=is_live)
-    ours = simulate_native(POLICIES[name], course, Pace(60.0, blocks(60)))
+    ours = simulate_native(POLICIES[name], course, NativePace(60.0, blocks(60)))
     theirs = simulate_grid(POLICIES[name], course)
     known = np.isfinite(demand) & is_live
     for found, steps in (
@@ -84,8 +84,8 @@ def test_a_cadence_of_one_step_gives_the_figures_of_the_step_simulator(name, see
 def test_sub_steps_add_up_to_their_steps(name, seed, n, lead_s):
     demand, is_live = wild(seed)
     course = make_course(demand, lead_s=lead_s, initial=8, is_live=is_live)
-    whole = simulate_native(POLICIES[name], course, Pace(60.0, blocks(60)))
-    pace = Pace(60.0, np.repeat(blocks(60), n))
+    whole = simulate_native(POLICIES[name], course, NativePace(60.0, blocks(60)))
+    pace = NativePace(60.0, np.repeat(blocks(60), n))
     parts = simulate_native(POLICIES[name], refined(course, n), pace)
     for field in ("held_s", "out_s", "shortage"):
         np.testing.assert_allclose(getattr(parts, field), getattr(whole, field), rtol=1e-9)
@@ -139,7 +139,7 @@ def test_an_oracle_that_looks_as_far_as_a_start_takes_never_violates(seed, caden
     demand = np.minimum(demand, 90.0)
     lead_s = 2.0 * cadence_s
     course = make_course(demand, lead_s=lead_s, initial=90, is_live=is_live)
-    pace = Pace(cadence_s, blocks(60))
+    pace = NativePace(cadence_s, blocks(60))
     run = simulate_native(OracleGrid(lead_s), course, pace, n_future=3)
     np.testing.assert_array_equal(run.out_s, 0.0)
 
@@ -149,7 +149,7 @@ def test_a_faster_oracle_is_cheaper():
     course = make_course([[1.0, 9.0] * 20], lead_s=30.0, initial=9)
     held = [
         simulate_native(
-            OracleGrid(30.0), course, Pace(cadence_s, blocks(40)), n_future=2
+            OracleGrid(30.0), course, NativePace(cadence_s, blocks(40)), n_future=2
         ).held_s.sum()
         for cadence_s in (30.0, 60.0)
     ]

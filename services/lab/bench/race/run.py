@@ -21,7 +21,7 @@ from services.lab.bench.race.course import RaceTask
 from services.lab.bench.race.entrants import Entrant, race_rivals
 from services.lab.bench.race.score import RaceYard
 from services.simulator.fleet.arrays import FloatArray
-from services.simulator.native_run import NativeRun, Pace, PathsOf, simulate_native
+from services.simulator.native_run import NativePace, NativeRun, PathsOf, simulate_native
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
 from services.simulator.policies.predictive.fast_path import FastPath
@@ -67,10 +67,10 @@ class Track:
     task: RaceTask
     first_step: int
 
-    def pace(self, cadence_s: float) -> Pace:
+    def pace(self, cadence_s: float) -> NativePace:
         """A cadence with this task's blocks."""
         size = task_block(self.task.decide)
-        return Pace(cadence_s, self.task.blocks(self.first_step, size))
+        return NativePace(cadence_s, self.task.blocks(self.first_step, size))
 
     def run(self, entrant: Entrant, paths_of: PathsOf | None = None) -> NativeRun:
         """Run a policy's grid."""
@@ -92,7 +92,7 @@ class Track:
         )
 
 
-def _block_sums(values: FloatArray, pace: Pace) -> FloatArray:
+def _block_sums(values: FloatArray, pace: NativePace) -> FloatArray:
     """(W, T) to (W, B)."""
     found = np.zeros((values.shape[0], int(pace.block.max()) + 1))
     np.add.at(found.T, pace.block, values.T)

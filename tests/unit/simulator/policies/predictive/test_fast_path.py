@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.simulator.native_run import Pace, simulate_native
+from services.simulator.native_run import NativePace, simulate_native
 from services.simulator.policies.predictive.fast_path import FastPath
 from services.simulator.policies.predictive.predicted import ForecastQuantile
 from tests.unit.simulator.courses import Spy, make_course
@@ -33,7 +33,7 @@ def paths_of(course):
 
 def raced(policy, course, cadence_s, paths):
     block = np.arange(course.n_steps) // (course.n_steps // 2)
-    return simulate_native(policy, course, Pace(cadence_s, block), paths)
+    return simulate_native(policy, course, NativePace(cadence_s, block), paths)
 
 
 def test_without_errors_learned_it_is_the_planner():
