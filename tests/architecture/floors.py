@@ -109,7 +109,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
-        "lead_time parts",
+        "lead_time parts path_bytes",
     ),
     "services.kernel.domain.presets": (
         "counts demand",

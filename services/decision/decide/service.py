@@ -42,6 +42,7 @@ from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
     Asked,
+    load_waiting,
     note_asked,
     note_done,
     take_turn,
@@ -132,12 +133,12 @@ def _of_turn(
     if is_waiting:
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, turn.origin_at, is_rest=True))
     done = replace(asked, origin_at=turn.origin_at)
-    note_done(connection, done, is_waiting=is_waiting, now=now)
-    if turn.is_late and not repository.load_undecided(
+    is_nothing_left = (turn.is_late or wanted.is_rest) and not repository.load_undecided(
         connection, list(found), turn.origin_at, deps.settings.policy_version
-    ):
-        return {}, turn.origin_at
-    return found, turn.origin_at
+    )
+    if not (wanted.is_rest and is_nothing_left):  # else they are not forecast yet, and wait on
+        note_done(connection, done, is_waiting=is_waiting, now=now)
+    return {} if is_nothing_left else found, turn.origin_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,9 +294,12 @@ def sweep(deps: DecisionDeps) -> int:
         orphans = repository.load_orphans(
             work.connection, newest - steps, deps.settings.policy_version
         )
+        waiting = load_waiting(work.connection, DECIDE_STAGE)
         for row in orphans:
-            note_asked(work.connection, DECIDE_STAGE, int(row["shard"]), row["origin_at"])
-            work.send_after_commit(shard_job(DECIDE_SHARD, int(row["shard"]), row["origin_at"]))
+            shard, origin_at = int(row["shard"]), row["origin_at"]
+            note_asked(work.connection, DECIDE_STAGE, shard, origin_at)
+            is_rest = waiting.get(shard) == origin_at  # their job may wait still: it is one
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at, is_rest=is_rest))
     return len(orphans)
 
 

@@ -34,6 +34,7 @@ from services.kernel.db.turns import (
     FORECAST as FORECAST_STAGE,
     Asked,
     Turn,
+    load_waiting,
     note_asked,
     note_done,
     take_turn,
@@ -102,7 +103,7 @@ def forecast_shard(
             shard, origin_at, found[0].step_s, serving.config.window.horizon
         )
         if is_scoring_due:
-            work.send_after_commit(Job(FORECAST_SCORE))
+            work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     for part in parts:
         measure(part.workloads, part.rows, part.n_new)
         if part.n_new:
@@ -232,11 +233,15 @@ def sweep(app: Forecasting) -> int:
     with unit_of_work(app.engine, app.sender) as work:
         missing = repository.load_missing_forecasts(work.connection, now)
         undecided = repository.load_undecided(work.connection, now)
+        waiting = load_waiting(work.connection, FORECAST_STAGE)
         for shard, origin_at in missing:
             note_asked(work.connection, FORECAST_STAGE, shard, origin_at)
-            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at))
+            is_rest = waiting.get(shard) == origin_at  # their job may wait still: it is one
+            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at, is_rest=is_rest))
+        waiting = load_waiting(work.connection, DECIDE_STAGE)
         for shard, origin_at in undecided:
-            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+            is_rest = waiting.get(shard) == origin_at
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at, is_rest=is_rest))
     telemetry.jobs_resent_total.labels(FORECAST_SHARD).inc(len(missing))
     telemetry.jobs_resent_total.labels(DECIDE_SHARD).inc(len(undecided))
     return len(missing) + len(undecided)
