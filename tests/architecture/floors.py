@@ -241,7 +241,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.simulator": (
         "scoreboard",
         "history tuning",
-        "grid_run run",
+        "grid_run native_run run",
         "fleet_course ledger replicas schedules",
         "accounting course",
         "request_meters",
@@ -292,7 +292,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "month",
         "console",
         "llm loads",
-        "ablate",
+        "ablate race",
         "decide fleet",
         "api faults forecast ingest llm_product operator",
     ),
@@ -340,6 +340,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.loads": ROOM,
     "services.lab.bench.month": ROOM,
     "services.lab.bench.operator": ROOM,
+    "services.lab.bench.race": ROOM,
     "services.lab.cluster": (
         "__main__",
         "start wire",

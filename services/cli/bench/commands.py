@@ -24,6 +24,7 @@ from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
+from services.cli.bench.race import bench_race
 from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.output import console, print_rows, print_table, writable, write_json
 from services.cli.progress import one_thread, progress
@@ -73,6 +74,7 @@ def register(app: typer.Typer) -> None:
     bench.command("loads")(bench_loads)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
+    bench.command("race")(bench_race)
     bench.command("response")(bench_response)
     bench.command("response-table")(bench_response_table)
     app.add_typer(bench, name="bench")
