@@ -21,8 +21,6 @@ from services.kernel.settings import Settings, get_settings
 
 MIN_EXPIRES_S, EXPIRES_STEPS, DEFERRED_STEPS = 30, 3, 10
 """How long a shard's job may wait in its queue: so many steps, and no less than some seconds."""
-MIN_NOTED_S, NOTED_STEPS = 10, 2
-"""How long one that was sent keeps another like it from its queue: its taker may have died."""
 DEFERRED = 9
 """Priority of a job that others go before; on Redis the lowest, 0 the highest."""
 FIT_CHECKS = 24
@@ -86,7 +84,6 @@ def make_celery(settings: Settings, task_modules: Sequence[str] = ()) -> Celery:
         beat_schedule=beat_schedule(settings),
         task_routes={f"{queue}.*": {"queue": queue} for queue in jobs.QUEUES},
         harmony_expires_s=max(MIN_EXPIRES_S, EXPIRES_STEPS * settings.step_s),
-        harmony_noted_s=max(MIN_NOTED_S, NOTED_STEPS * settings.step_s),
         harmony_deferred_s=max(MIN_EXPIRES_S, DEFERRED_STEPS * settings.step_s),
     )
     return app
@@ -117,8 +114,7 @@ class CelerySender:
         if waits_once(job.name, job.payload):
             limit = "harmony_deferred_s" if job.is_deferred else "harmony_expires_s"
             options["expires"] = self._app.conf[limit]
-            noted_s = self._app.conf[limit if job.is_deferred else "harmony_noted_s"]
-            if not QueuedJobs(self._app).add(job.name, job.payload, noted_s):
+            if not QueuedJobs(self._app).add(job.name, job.payload, self._app.conf[limit]):
                 telemetry.jobs_not_sent_total.labels(job.name).inc()
                 return
         try:

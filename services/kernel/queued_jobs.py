@@ -1,8 +1,8 @@
 """Which jobs of shards, and of scoring, wait in their queues, kept beside the queues themselves.
 
 The broker does not say what waits in it. So who sends a job leaves a key there, and who takes it
-removes the key: another one like it is not sent meanwhile. A key goes after two steps at the
-latest, so a job that was lost with its broker, its sender or its taker is soon sent again.
+removes the key: another one like it is not sent meanwhile. A key goes with its job's time limit, so
+a job that was lost with its broker or its sender is sent again.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ class QueuedJobs:
         url = str(app.conf.broker_url or "")
         self._client = _client(url) if url.startswith(("redis", "unix")) else None
 
-    def add(self, name: str, payload: Mapping[str, object], noted_s: int) -> bool:
+    def add(self, name: str, payload: Mapping[str, object], expires_s: int) -> bool:
         """Note a job that is about to be sent; false: it waits already."""
         if self._client is None:
             return True
         key = _key(name, payload)
-        return bool(self._client.set(key, 1, nx=True, ex=noted_s))
+        return bool(self._client.set(key, 1, nx=True, ex=expires_s))
 
     def remove(self, name: str, payload: Mapping[str, object]) -> None:
         """Note that a worker has taken a job."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecaster import ForecasterError
-from services.cli.output import check_writable, print_rows, write_json
+from services.cli.output import print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -73,7 +73,6 @@ def bench_race(  # noqa: PLR0913 - one option each
     """
     from services.lab.bench.race.series import RacePlan
 
-    check_writable(json_file)
     plan = RacePlan(
         leads_s=tuple(seconds(part, "--lead") for part in lead.split(",")),
         step_s=None if step is None else seconds(step, "--step"),

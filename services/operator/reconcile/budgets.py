@@ -21,10 +21,8 @@ from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_o
 from services.operator.kube.client import Object
 from services.operator.plan.part_members import members_of
 from services.operator.plan.supply_sources import StatedSupply
-from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.reconcile.repository import BudgetRow
 from services.operator.report.conditions import to_conditions
 from services.operator.report.facts import Finding
 from services.operator.report.status import merge_patch
@@ -32,6 +30,7 @@ from services.operator.report.supply import supply_findings, supply_status
 from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
+from services.operator.stored import budgets_repository
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -100,14 +99,14 @@ def store_budgets(connection: Connection, deps: OperatorDeps, view: View, now: d
     confirm_before = now - timedelta(seconds=deps.settings.step_s) / 2
     if view.budgets is not None:
         rows = to_rows([to_budget(resource) for resource in view.budgets])
-        repository.store_budgets(connection, rows, confirm_before, now)
-        repository.drop_budgets(connection, [row.gpu_type for row in rows])
+        budgets_repository.store_budgets(connection, rows, confirm_before, now)
+        budgets_repository.drop_budgets(connection, [row.gpu_type for row in rows])
         deps.memory.budgets_read_at = now
         return
     since = deps.memory.budgets_read_at
     if since is None or now - since > timedelta(seconds=_stale_after_s(deps)):
         unknown = BudgetRow(ANY_TYPE, None, "operator", "the GPUBudgets cannot be listed")
-        repository.store_budgets(connection, [unknown], confirm_before, now)
+        budgets_repository.store_budgets(connection, [unknown], confirm_before, now)
 
 
 def _stale_after_s(deps: OperatorDeps) -> float:

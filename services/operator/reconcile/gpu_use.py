@@ -25,6 +25,7 @@ from services.operator.reconcile.find_targets import Targets, find_targets
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, list_pods
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
+from services.operator.stored import budgets_repository
 from services.operator.wire.discovery import WELL_KNOWN
 
 _USUAL_VERSION = "apps/v1"
@@ -58,8 +59,8 @@ def load_gpu_budgets(
     else:
         settings = deps.settings
         oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-        known = repository.load_gpu_budgets(connection, oldest)
-    return with_cell_parts(known, repository.load_cell_parts(connection))
+        known = budgets_repository.load_gpu_budgets(connection, oldest)
+    return with_cell_parts(known, budgets_repository.load_cell_parts(connection))
 
 
 def with_cell_parts(

@@ -168,7 +168,7 @@ def celery() -> Iterator[Celery]:
 def test_a_job_goes_on_with_the_trace_of_its_sender(
     celery: Celery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    celery.conf.harmony_expires_s = celery.conf.harmony_noted_s = 60
+    celery.conf.harmony_expires_s = 60
     monkeypatch.setattr(QueuedJobs, "add", lambda *_: True)  # there is no broker to ask
     seen: list[dict[str, object]] = []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from celery import Celery
 
-_LIMITS = ("harmony_expires_s", "harmony_noted_s", "harmony_deferred_s")
+_LIMITS = ("harmony_expires_s", "harmony_deferred_s")
 _NAME = "speed"
 
 
