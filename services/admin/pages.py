@@ -22,6 +22,7 @@ from services.admin.access import (
 from services.admin.approvals import page as approvals_page
 from services.admin.budgets import page as budgets_page
 from services.admin.cells import page as cells_page
+from services.admin.console import reference_page
 from services.admin.console.in_cluster import KeepCluster
 from services.admin.console.page import LoginNeeded, templates
 from services.admin.console.paths import local_path
@@ -53,6 +54,7 @@ _PAGES = (
     budgets_page,
     cells_page,
     audit_page,
+    reference_page,
 )
 
 templates.env.filters.update(

@@ -345,6 +345,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.demo": ROOM,
     "services.lab.report": ROOM,
     "services.cli": (
+        "reference",
         "__main__",
         "application",
         "bench",
@@ -356,4 +357,5 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,
+    "services.cli.reference": ROOM,
 }

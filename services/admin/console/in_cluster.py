@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _ADDRESS = re.compile(
     r'(\b(?:href|action|formaction|hx-get|hx-post|data-api)=")'
-    r'(/(?!/|static/|login|logout|openapi\.json)[^"#]*)'
+    r'(/(?!/|static/|login|logout|openapi\.json|reference)[^"#]*)'
 )
 _GET_FORM = re.compile(r'<form\b[^>]*\bmethod="get"[^>]*>')
 

@@ -14,7 +14,7 @@ from services.kernel.security.http import AddressLimits, TrustedProxies, parse_n
 from services.kernel.security.limits import address_limit
 from services.kernel.security.origins import parse_origins
 
-_CSP = "; ".join(
+CONTENT_SECURITY = "; ".join(
     (
         "default-src 'none'",
         "script-src 'self'",
@@ -27,7 +27,7 @@ _CSP = "; ".join(
     )
 )
 SECURITY_HEADERS = {
-    "Content-Security-Policy": _CSP,
+    "Content-Security-Policy": CONTENT_SECURITY,
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",

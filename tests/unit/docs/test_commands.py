@@ -14,7 +14,7 @@ from services.cli import application
 from services.cli.kubectl import application as kubectl
 
 DOCS = Path(__file__).parents[3] / "docs"
-PAGES = ("operations.md", "kubectl.md", "presets.md")
+PAGES = ("../README.md", "operations.md", "kubectl.md", "presets.md")
 PROGRAMS = {"harmony": application.app, "kubectl harmony": kubectl.app}
 
 
@@ -27,7 +27,8 @@ def commands(page: str) -> list[str]:
     found = []
     for line in lines:
         _, dashes, inner = line.partition(" -- harmony ")
-        call = f"harmony {inner}" if dashes else re.sub(r"^(?:[A-Z_]+=\S+ )+", "", line.strip())
+        bare = re.sub(r"^(?:[A-Z_]+=\S+ )+|^\.venv/bin/", "", line.strip())
+        call = f"harmony {inner}" if dashes else bare
         if re.match(r"(kubectl )?harmony( |$)", call):
             found.append(re.split(r"\s+#|\s\|\s", call)[0].strip())
     return found

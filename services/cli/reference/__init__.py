@@ -1,0 +1,1 @@
+"""The documentation site: pages made from the programs, and the folder it is built from."""

@@ -1,0 +1,59 @@
+"""The README is short and plain, its links lead somewhere, and every page can be found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+REPO = Path(__file__).parents[3]
+MAX_WORDS = 900
+MAX_MEDIAN_SENTENCE_WORDS = 16
+
+
+def prose(text: str) -> str:
+    """The text without its code blocks."""
+    return re.sub(r"```.*?```", "", text, flags=re.S)
+
+
+def words(text: str) -> list[str]:
+    return [word for word in text.split() if re.search(r"\w", word)]
+
+
+def sentences(text: str) -> list[str]:
+    """Sentences of paragraphs and lists; tables and headings have none."""
+    lines = [line for line in prose(text).splitlines() if not re.match(r"[|#!]", line)]
+    plain = re.sub(r"\]\([^)]*\)|[*`\[\]]", "", "\n".join(lines))
+    parts = re.split(r"(?<=[.:?!])\s+|\n\s*\n|\n\* ", plain)
+    return [part for part in parts if len(words(part)) > 1]
+
+
+def links(page: Path) -> list[str]:
+    found = re.findall(r"\]\(([^)#]+)[^)]*\)", prose(page.read_text()))
+    return [link for link in found if "://" not in link]
+
+
+def test_it_is_short() -> None:
+    assert len(words(prose((REPO / "README.md").read_text()))) <= MAX_WORDS
+
+
+def test_its_sentences_are_short() -> None:
+    lengths = [len(words(sentence)) for sentence in sentences((REPO / "README.md").read_text())]
+    assert len(lengths) > 20
+    assert median(lengths) <= MAX_MEDIAN_SENTENCE_WORDS
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
+def test_its_links_lead_somewhere(name: str) -> None:
+    page = REPO / name
+    missing = [link for link in links(page) if not (page.parent / link).exists()]
+    assert missing == []
+
+
+def test_every_page_is_listed() -> None:
+    index = REPO / "docs/index.md"
+    listed = {(index.parent / link).resolve() for link in links(index)}
+    pages = {*REPO.glob("docs/*.md"), *REPO.glob("docs/benchmarks/*.md")} - {index}
+    assert sorted(page.name for page in pages - listed) == []
