@@ -80,11 +80,6 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
             work.send_after_commit(jobs.shard_job(jobs.FORECAST_SHARD, shard, origin_at))
         if result.is_partial:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
-    for row in found.values():
-        if row.last_sample_at is not None:
-            age_s = (at - row.last_sample_at).total_seconds()
-            labels = (row.columns.namespace, row.columns.name)
-            telemetry.metrics_age_seconds.labels(*labels).set(age_s)
     return result
 
 

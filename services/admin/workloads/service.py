@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.deps import AdminDeps
+from services.admin.deps import AdminDeps, ReadDeps
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
@@ -16,7 +16,7 @@ from services.kernel.security.keys import Principal, Role
 
 
 def list_workloads(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
+    deps: ReadDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
 ) -> Page[schemas.WorkloadView]:
     """Active workloads in order of namespace and name, each with its live state."""
     now = deps.clock.now()
@@ -33,7 +33,7 @@ def list_workloads(
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
 
 
-def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
+def get_workload(deps: ReadDeps, namespace: str, name: str) -> schemas.WorkloadView:
     """One workload, active or not.
 
     Raises:
@@ -54,3 +54,15 @@ def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[st
     filters = {"namespaces": principal.namespaces(role)}
     page = list_workloads(deps, filters, _MAX_NAMED)
     return [f"{item.namespace}/{item.name}" for item in page.items]
+
+
+TREND_WINDOW = timedelta(days=1)
+
+
+def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> list[schemas.SpentHour]:
+    """What the workloads of a filter used in each hour of the last day, in order of time."""
+    now = deps.clock.now()
+    with deps.reading() as connection:
+        ids = [row["id"] for row in repository.load_fleet(connection, filters, _MAX_NAMED, now)]
+        rows = repository.load_trend(connection, ids, now - TREND_WINDOW)
+    return [translate.to_spent_hour(row) for row in rows]

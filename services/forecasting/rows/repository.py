@@ -35,7 +35,7 @@ FORECAST_COLUMNS = (
     "quantile_levels",
     "quantiles",
     "n_paths",
-    "paths",
+    "packed_paths",
     "path_scale",
     "further_names",
     "further_paths",

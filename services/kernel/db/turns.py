@@ -1,11 +1,11 @@
 """Whose turn it is when there is more to do than can be done.
 
-A stage is asked for each shard at each origin. A run that comes late does the newest origin
-instead of its own, so what waits can never be more than one origin of each shard. While any shard
-is behind, a run does the urgent workloads only (gold: priority 200 and more) and leaves the rest to
-a job that comes when nothing else waits. Where the urgent ones alone take all there is, that would
-be never: a shard whose others have waited for some steps is done in full once. What was passed over
-is recorded with its reason.
+A stage is asked for each shard at each origin. A run that comes late does the newest origin instead
+of its own, so what waits can never be more than one origin of each shard. While any shard is
+behind, or its own last origin was passed over, a run does the urgent workloads only (gold: priority
+200 and more) and leaves the rest to a job that comes when nothing else waits. Where the urgent ones
+alone take all there is, that would be never: a shard whose others have waited for some steps is
+done in full once. What was passed over is recorded with its reason.
 """
 
 from __future__ import annotations
@@ -95,8 +95,11 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
         given,
     ).scalar_one()
     # the others of a shard whose urgent ones were never done have not waited for them yet
-    is_overdue = own is not None and own.urgent_at is not None and own.is_overdue
-    return Turn(origin_at, is_late, (is_late or bool(is_behind)) and not is_overdue)
+    last = None if own is None else own.urgent_at
+    is_overdue = last is not None and own is not None and own.is_overdue
+    # nobody asked for the origins between: what is asked for falls behind too
+    has_passed = last is not None and asked.step < origin_at - last <= _KEPT_STEPS * asked.step
+    return Turn(origin_at, is_late, (is_late or has_passed or bool(is_behind)) and not is_overdue)
 
 
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
@@ -120,6 +123,16 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
     )
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
     connection.execute(statement, given | {"waits": is_waiting})
+
+
+def load_waiting(connection: Connection, stage: str) -> dict[int, datetime]:
+    """Shards whose urgent workloads alone are done, and at which origin: the others wait."""
+    statement = text(
+        "SELECT shard, urgent_at FROM shard_turns WHERE stage = :stage AND is_waiting "
+        "AND urgent_at IS NOT NULL"
+    )
+    rows = connection.execute(statement, {"stage": stage})
+    return {int(row.shard): row.urgent_at for row in rows}
 
 
 def _record_passed(

@@ -49,6 +49,7 @@ class StoredDecision:
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
         capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
             learned; without one it counts as stated.
+        is_external: Its workload was made over REST and never had a GPUAutoscaler.
     """
 
     id: int
@@ -74,6 +75,7 @@ class StoredDecision:
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
+    is_external: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,10 @@ class Situation:
         rollout: How far a roll-out of the target is; empty when none is under way, or it hangs.
         hung: How far a roll-out of the target that hangs came; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
-        limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
+        limit: What holds back GPUs for more replicas: `nodes`, `ceiling`, `refused`, a quota's
+            name, or empty.
+        supply: Where the GPUs of its type come from, in words; empty: nothing is known.
+        n_pending: Replicas that wait for a node.
         parts: The same of each variant or pool by name, where there are several targets; then
             `replicas` is their sum, of variants in reference replicas.
     """
@@ -112,6 +117,8 @@ class Situation:
     hung: str = ""
     failure: str = ""
     limit: str = ""
+    supply: str = ""
+    n_pending: int = 0
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
     parts: tuple[tuple[str, Situation], ...] = ()

@@ -38,6 +38,7 @@ from services.operator.reconcile.observe import View, situation_of
 from services.operator.reconcile.patch_scales import patch_scalings
 from services.operator.resource.autoscaler import Autoscaler, Key
 
+_EXTERNAL = "made over REST: its decisions are advice, and nothing in the cluster is touched"
 _GONE = Situation(None, None, target_problem="its GPUAutoscaler was deleted")
 
 
@@ -128,6 +129,7 @@ def to_decision(row: RowMapping) -> StoredDecision:
             for v in row["variants"] or ()
             if "capacity_ratio" in v
         },
+        is_external=bool(row.get("is_external")),
     )
 
 
@@ -204,6 +206,8 @@ def _scaling(view: View, autoscaler: Autoscaler, action: PlannedAction) -> Scali
 def _gone(action: PlannedAction) -> PlannedAction:
     if action.result in (Result.SUPERSEDED, Result.EXPIRED):
         return action
+    if action.decision.is_external:
+        return action.with_result(Result.ADVISORY, _EXTERNAL)
     return action.with_result(Result.TARGET_MISSING, _GONE.target_problem)
 
 

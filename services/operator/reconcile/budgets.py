@@ -8,7 +8,7 @@ stores that its budget is not known.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,10 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from services.kernel import telemetry
+from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_of_type
 from services.operator.kube.client import Object
 from services.operator.plan.part_members import members_of
+from services.operator.plan.supply_sources import StatedSupply
 from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
@@ -26,7 +28,9 @@ from services.operator.reconcile.repository import BudgetRow
 from services.operator.report.conditions import to_conditions
 from services.operator.report.facts import Finding
 from services.operator.report.status import merge_patch
+from services.operator.report.supply import supply_findings, supply_status
 from services.operator.resource.spec import GPUBudgetSpec
+from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
 from services.operator.wire.http import KubeError
 
@@ -42,12 +46,14 @@ class Budget:
 
     Attributes:
         gpus: None: the object cannot be read, for `problem`.
+        supply: What it says of where the GPUs come from.
     """
 
     name: str
     gpu_type: str
     gpus: int | None
     problem: str = ""
+    supply: StatedSupply = field(default_factory=StatedSupply)
 
 
 def to_budget(resource: Object) -> Budget:
@@ -57,8 +63,22 @@ def to_budget(resource: Object) -> Budget:
         written = GPUBudgetSpec.model_validate(spec)
     except ValidationError as error:
         gpu_type = str(spec.get("gpuType") or ANY_TYPE)
-        return Budget(name, gpu_type, None, f"GPUBudget/{name}: {first_problem(error)}")
-    return Budget(name, written.gpu_type, written.gpus)
+        problem = f"GPUBudget/{name}: {first_problem(error)}"
+        return Budget(name, gpu_type, None, problem, StatedSupply(problem=problem))
+    annotations = resource["metadata"].get("annotations") or {}
+    supply = to_stated(written.supply, str(annotations.get(GROUPS_ANNOTATION) or ""))
+    return Budget(name, written.gpu_type, written.gpus, supply=supply)
+
+
+def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
+    """What an object says of the supply of its type."""
+    try:
+        groups = to_groups_of_type(annotation)
+    except ValueError as error:
+        return StatedSupply(problem=str(error))
+    if written is None:
+        return StatedSupply(groups=groups)
+    return StatedSupply(written.mode, written.ceiling, written.node_startup_s, groups)
 
 
 def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
@@ -120,10 +140,14 @@ def _status(
     used, n_users = _used(view, budget.gpu_type)
     metadata = resource["metadata"]
     before = (resource.get("status") or {}).get("conditions") or ()
-    finding = _finding(budget, budgets, used, n_users)
+    findings = [_finding(budget, budgets, used, n_users)]
+    supply = view.supplies.get(budget.gpu_type)
+    if supply is not None:
+        findings += supply_findings(supply, budget.gpus)
     return {
         "usedGpus": used,
-        "conditions": to_conditions([finding], before, int(metadata.get("generation", 0)), now),
+        "supply": None if supply is None else supply_status(supply),
+        "conditions": to_conditions(findings, before, int(metadata.get("generation", 0)), now),
     }
 
 

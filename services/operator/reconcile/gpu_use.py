@@ -48,13 +48,35 @@ class FleetAtHand:
 def load_gpu_budgets(
     connection: Connection, deps: OperatorDeps, view: View, now: datetime
 ) -> dict[str, int | None]:
-    """GPUs by type; None: not known. Where they cannot be listed, stored rows hold while fresh."""
+    """GPUs by type; None: not known. Where they cannot be listed, stored rows hold while fresh.
+
+    Of a type with a total over the cells no more than this cluster's part of it.
+    """
     if view.budgets is not None:
         listed = [budgets.to_budget(resource) for resource in view.budgets]
-        return {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
-    settings = deps.settings
-    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-    return repository.load_gpu_budgets(connection, oldest)
+        known = {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
+    else:
+        settings = deps.settings
+        oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+        known = repository.load_gpu_budgets(connection, oldest)
+    return with_cell_parts(known, repository.load_cell_parts(connection))
+
+
+def with_cell_parts(
+    known: Mapping[str, int | None], parts: Mapping[str, int | None]
+) -> dict[str, int | None]:
+    """Budgets that hold a cluster's parts of totals; what is not known of either is not known.
+
+    Args:
+        known: GPUs by type; the row of any type: not all budgets are known.
+        parts: Parts by type.
+    """
+    held: dict[str, int | None] = {}
+    for gpu_type, part in parts.items():
+        is_limited = gpu_type in known or budgets.ANY_TYPE in known
+        limit = known.get(gpu_type) if is_limited else part
+        held[gpu_type] = None if limit is None or part is None else min(limit, part)
+    return {**known, **held}
 
 
 def target_uses(

@@ -20,6 +20,7 @@ TICK_CHANNEL = "harmony_tick"
 _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
+    "new_node_gpus",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -167,6 +168,15 @@ def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int 
     return {row[0]: row[1] for row in connection.execute(statement, {"oldest": oldest})}
 
 
+def load_cell_parts(connection: Connection) -> dict[str, int | None]:
+    """This cluster's parts of totals over the cells, by GPU type; None: it has none yet."""
+    statement = text(
+        "SELECT t.gpu_type, p.gpus FROM cell_totals t LEFT JOIN cell_budgets p "
+        "ON p.gpu_type = t.gpu_type AND p.cluster_id = current_cluster()"
+    )
+    return {row[0]: row[1] for row in connection.execute(statement)}
+
+
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store snapshots; the first one of a time stays."""
     target = CopyTarget(
@@ -208,7 +218,8 @@ def load_last_seen(
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
-        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at FROM pod_starts "
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node "
+        "FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -219,22 +230,28 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 
     Args:
         connection: An open transaction.
-        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at.
+        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
+            bound_at, is_new_node.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at) SELECT * FROM unnest(CAST(:pod_uid AS text[]), CAST(:workload_id AS int[]), "
-        "CAST(:gpu_type AS text[]), CAST(:requested_at AS timestamptz[]), "
+        "observed_at, bound_at, is_new_node) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
+        "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
-        "CAST(:observed_at AS timestamptz[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
+        "CAST(:is_new_node AS boolean[])) ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
+        "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
+        "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
+        "bound_at", "is_new_node",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 
@@ -293,7 +310,8 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
     )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
-        f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
+        "COALESCE(a.last_result, '') AS last_result, (SELECT w.managed_by = 'api' FROM workloads w "
+        f"WHERE w.id = d.workload_id) AS is_external FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
         f"AND {chosen} "
         "AND (a.last_result IS NULL "
@@ -359,7 +377,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.n_starts "
+        "l.p50_s, l.p90_s, l.p99_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
@@ -378,7 +396,8 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
-        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
+        "  percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s FROM ("
         "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"

@@ -71,3 +71,17 @@ def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
     bench.reconcile()
     (workload,) = bench.rows("workloads")
     assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)
+
+
+def test_its_decisions_are_advice_and_it_lacks_no_target(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    make_over_rest(bench, "chat")
+    bench.decide("chat", 5)
+    bench.decide("llama", 3)
+    bench.lab.delete_autoscaler("llama")
+    assert bench.reconcile().results == {"advisory": 1, "target_missing": 1}
+    reasons = {row["result"]: row["reason"] for row in bench.rows("actions")}
+    assert "made over REST" in reasons["advisory"]
+    assert "was deleted" in reasons["target_missing"]

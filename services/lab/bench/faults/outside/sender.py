@@ -97,7 +97,8 @@ class OutsideSender(OwnThread):
             return _RETRY_S
         self.log.answers[answer.status_code] += 1
         if answer.status_code != 202:
-            self._note_refusal(answer)
+            if not self._knows_none(answer):
+                self._note_refusal(answer)
             return _RETRY_S
         self.log.n_poisoned += len(seconds) if is_poisoned else 0
         rejected = [one for one in answer.json()["rejected"] if not is_poisoned]
@@ -128,6 +129,13 @@ class OutsideSender(OwnThread):
             self.log.odd[way] += 1
             if answer.status_code not in (202, 400, 422):
                 self._note_refusal(answer)
+
+    def _knows_none(self, answer: httpx.Response) -> bool:
+        """Check for the refusal of samples whose workloads are all not registered again yet."""
+        if answer.status_code != 422 or time.monotonic() >= self.unknown_until_s:
+            return False
+        reasons = {one.get("field") for one in answer.json().get("errors", ())}
+        return reasons == {"unknown_workload"}
 
     def _note_refusal(self, answer: httpx.Response) -> None:
         if answer.status_code != 503 or "Retry-After" not in answer.headers:

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from services.lab.bench.faults.fleet import make_fleet
 from services.lab.bench.faults.outside.sender import POISON, OutsideSender, SendingLog
 from tests.unit.lab.bench.faults.outside.answering_server import AnsweringServer
@@ -108,3 +110,16 @@ def test_what_is_held_against_the_rows_grows_no_more() -> None:
     log.accepted["a"].add(2)
     log.accepted["b"].add(2)
     assert found == {"a": {1}}
+
+
+@pytest.mark.parametrize(("allowed_s", "noted"), [(10 * PATIENCE_S, []), (0.0, ["422"])])
+def test_a_push_of_workloads_that_are_all_unknown_is_excused_while_they_may_be(
+    allowed_s: float, noted: list[str]
+) -> None:
+    refused = (422, {}, {"errors": [{"field": "unknown_workload", "message": "samples: 3"}]})
+    with AnsweringServer(refused, TAKEN) as server:
+        sender = OutsideSender(server.url, "t", FLEET)
+        sender.unknown_until_s = time.monotonic() + allowed_s
+        with sender:
+            until(lambda: sender.log.answers[202] > 0)
+    assert [text[:3] for text in sender.log.wrong] == noted
