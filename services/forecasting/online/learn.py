@@ -26,6 +26,7 @@ from forecaster import (
     Outcome,
     WindowConfig,
     Windows,
+    largest_seen,
 )
 from services.forecasting.registry.store import Serving
 from services.forecasting.rows import repository
@@ -87,7 +88,8 @@ def corrected(
     hedged = Hedge().apply(weights, _experts(forecast, windows, serving.config.window))
     calibration = Calibration(forecast.quantile_levels)
     offsets = calibration.from_dicts(forecast.workloads, stored)
-    return replace(result, forecast=calibration.apply(offsets, hedged))
+    most = largest_seen(*windows.demand(), forecast.rung)
+    return replace(result, forecast=calibration.apply(offsets, hedged, most))
 
 
 def learned_hedges(
