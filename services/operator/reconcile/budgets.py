@@ -31,6 +31,7 @@ from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
 from services.operator.stored import budgets_repository
+from services.operator.stored.budgets_repository import BudgetRow
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")

@@ -85,7 +85,14 @@ def uses() -> set[str]:
         and isinstance(n.func.value.func, ast.Attribute)
         and isinstance(n.func.value.func.value, ast.Name)
     }
-    return visitor.found | called
+    counted = {
+        n.value.id
+        for n in ast.walk(inside)
+        if isinstance(n, ast.Attribute)
+        and n.attr in {"inc", "set", "observe"}
+        and isinstance(n.value, ast.Name)
+    }
+    return visitor.found | called | counted
 
 
 @pytest.mark.parametrize("name", METRICS)
