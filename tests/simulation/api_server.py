@@ -23,6 +23,7 @@ STALLED_S = 20.0
 _MAY_STALL = ("deployments", "statefulsets")
 _PATCH_FAULTS = (
     "409", "another hand", "403", "429", "500", "timeout", "500 after", "timeout after", "away",
+    "same hand", "another hand",
 )  # fmt: skip
 _CACHED = "?resourceVersion=0"
 
@@ -145,6 +146,10 @@ class SimulatedHttp(KubeHttp):
             return refusal(int(fault), "Simulated")
         if fault == "another hand":
             world.outside.touch(_name(call))
+        if fault == "same hand":
+            # somebody else asks for the very same count; the operator cannot tell
+            world.outside.set(_name(call), call.body["spec"]["replicas"])
+            raise OSError("timed out")
         if fault == "away":
             # carried out or not: nobody can tell as long as the server is away
             if world.chance.happens(0.5):

@@ -95,3 +95,12 @@ class Faults:
 
 
 QUIET = Faults(*[0.0] * 12)
+PROFILES = (
+    Faults(),
+    Faults(patch=0.5, outside=0.25),
+    Faults(hang=0.01, crash_write=0.012, lease=0.02),
+    Faults(crash_write=0.012, stale=0.4, patch=0.3),
+)
+"""Faults of a run, by its seed: what strikes often in some meets what seldom strikes in others."""
+OF_SEED = Faults(*[-1.0] * 12)
+"""Stands for those that the seed says."""

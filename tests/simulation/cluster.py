@@ -86,6 +86,7 @@ class Cluster:
     """State of the cluster; every change gives a new version.
 
     Attributes:
+        gone_autoscalers: As they were when they were deleted; their targets may be there.
         still_until_s: Until then no controller makes or ends pods.
     """
 
@@ -94,6 +95,7 @@ class Cluster:
     version: int = 100
     targets: dict[str, Target] = field(default_factory=dict)
     autoscalers: dict[str, Object] = field(default_factory=dict)
+    gone_autoscalers: dict[str, Object] = field(default_factory=dict)
     budgets: dict[str, Object] = field(default_factory=dict)
     nodes: dict[str, tuple[str, int]] = field(default_factory=dict)
     hpas: dict[str, Object] = field(default_factory=dict)
@@ -127,6 +129,11 @@ class Cluster:
             target.generation += 1
             target.version = self.next_version()
         return done
+
+    def known_autoscaler(self, name: str) -> Object:
+        """An autoscaler, or what it was when it was deleted."""
+        found = self.autoscalers.get(name)
+        return self.gone_autoscalers[name] if found is None else found
 
     def change_autoscaler(self, name: str, change: Mapping[str, Any]) -> None:
         """Merge into the metadata's annotations (None removes) and the spec."""
@@ -185,6 +192,9 @@ class Cluster:
             if gpu_type == target.gpu_type and used[name] + target.gpus <= gpus:
                 return name
         return ""
+
+    def asked_gpus(self, gpu_type: str) -> int:
+        return sum(t.gpus * t.replicas for t in self.targets.values() if t.gpu_type == gpu_type)
 
     def held_gpus(self, gpu_type: str) -> int:
         return sum(t.held_gpus() for t in self.targets.values() if t.gpu_type == gpu_type)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from services.operator.reconcile.reconcile_pass import PassReport
 from services.operator.resource.autoscaler import (
-    APPROVED_DECISION,
     PAUSED,
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
@@ -16,6 +15,7 @@ from services.operator.resource.autoscaler import (
 from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
+from tests.simulation.rules import approved as is_approved, bounds, goes_in, is_fall, within
 from tests.simulation.source import Made
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ _UNREAD_S = 600.0
 """What another hand does to a target that cannot be read is not known: such runs are not judged."""
 _BUDGET_S = 200.0
 """A budget that cannot be listed is the stored one for three steps."""
+_GONE_S = 140.0
+"""A budget that was deleted holds at least so long: it is confirmed twice a step."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +150,10 @@ class Watch:
         before = self.world.cluster.targets[target].replicas
         began_s = process.pass_began_s
         seen = self.since(began_s - _LOOK_BACK_S)
-        specs = [v.autoscalers[name] for v in seen]
+        specs = [v.autoscalers[name] for v in seen if name in v.autoscalers]
         where = f"{target} {before} -> {replicas}, decision {one.id}"
+        if not specs:
+            self.fail("what no autoscaler scales is left alone", where)
         intent = next(row for row in own if row["decision_id"] == one.id)
         announced = next(each for each in intent["targets"] if each["target"] == target)
         if (announced["from"], announced["to"]) != (before, replicas):
@@ -158,14 +162,14 @@ class Watch:
         self._check_turn(process, self._announced_rise.get(key, is_rise), where)
         if target in self.patched_by[one.id]:
             self.fail("no decision is applied twice", where)
-        approved = any(_approved(s, one) for s in specs)
+        approved = any(is_approved(s, one) for s in specs)
         if not approved:
             self._check_order(one, where, began_s, self.last_order.get(target))
         self._check_permission(specs, one, where, approved)
         self._check_bounds(specs, target, before, replicas, where)
         if all(target in version.rivals for version in seen):
             self.fail("a target of another autoscaler is left alone", where)
-        is_free = any(not _within(spec, target, before) for spec in specs)
+        is_free = any(not within(spec, target, before) for spec in specs)
         if not is_free and not (one.is_by_budget and replicas < before):
             self._check_rates(specs, target, before, replicas, where)
         if replicas > before:
@@ -207,11 +211,11 @@ class Watch:
         if not approved and all(s["spec"]["mode"] == "Approval" for s in specs):
             self.fail("nothing is applied without its approval", where)
         held = [s["metadata"]["annotations"] for s in specs]
-        is_fall = "-> " in where and _is_fall(where)
+        falls = "-> " in where and is_fall(where)
         for annotation, holds in (
             (PAUSED, True),
-            (PAUSED_SCALE_IN, is_fall),
-            (PAUSED_SCALE_OUT, not is_fall),
+            (PAUSED_SCALE_IN, falls),
+            (PAUSED_SCALE_OUT, not falls),
         ):
             if holds and all(annotation in each for each in held):
                 self.fail("a pause holds", where)
@@ -219,9 +223,9 @@ class Watch:
     def _check_bounds(
         self, specs: list[Object], target: str, before: int, replicas: int, where: str
     ) -> None:
-        if not any(_goes_in(spec, target, before, replicas) for spec in specs):
+        if not any(goes_in(spec, target, before, replicas) for spec in specs):
             self.fail("replicas are within their bounds", where)
-        lows = [_bounds(spec, target)[0] for spec in specs]
+        lows = [bounds(spec, target)[0] for spec in specs]
         if replicas == 0 and self._current is not None and self._current.desired[target] != 0:
             self.fail("nothing is scaled to zero unasked", where)
         if before == 0 and min(lows) > 0:
@@ -258,21 +262,40 @@ class Watch:
     ) -> None:
         cluster = self.world.cluster
         found = cluster.targets[target]
-        allowed = [v.budgets[found.gpu_type] for v in self.since(self.world.now_s - _BUDGET_S)]
+        budgets = [v.budgets for v in self.since(self.world.now_s - _BUDGET_S)]
+        allowed = [each[found.gpu_type] for each in budgets if found.gpu_type in each]
+        if not allowed or self._is_lifted(found.gpu_type):
+            return
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
-        if held <= max(allowed) or replicas <= max(_bounds(s, target)[0] for s in specs):
+        if held <= max(allowed) or replicas <= max(bounds(s, target)[0] for s in specs):
             return
         moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
-        others = (w for w in cluster.written if w.by == "outside" and w.at_s >= moved_s)
-        if any(self._is_of(w.target, found.gpu_type) for w in others):
-            return  # another hand raised a target after this pass had looked
-        self.fail("no rise goes beyond the budget", f"{where}: {held} GPUs of {max(allowed)}")
+        added = self._added_by_others(found.gpu_type, moved_s, target)
+        asked = cluster.asked_gpus(found.gpu_type) + found.gpus * (replicas - found.replicas)
+        is_more = found.held_gpus(replicas) > found.held_gpus() or asked - added > max(allowed)
+        if is_more and held - added > max(allowed):
+            detail = f"{where}: {held} GPUs of {max(allowed)}, {added} by others"
+            self.fail("no rise goes beyond the budget", detail)
 
-    def _is_of(self, target: str, gpu_type: str) -> bool:
-        found = self.world.cluster.targets.get(target)
-        return found is None or found.gpu_type == gpu_type
+    def _is_lifted(self, gpu_type: str) -> bool:
+        """Its budget is gone for so long that it holds no longer."""
+        since = self.since(self.world.now_s - _GONE_S)
+        return all(gpu_type not in version.budgets for version in since)
+
+    def _added_by_others(self, gpu_type: str, since_s: float, but: str) -> int:
+        """GPUs that other hands may have added to other targets after a pass had looked."""
+        cluster, least = self.world.cluster, dict[str, int]()
+        for w in cluster.written:
+            if w.by == "outside" and w.at_s >= since_s:
+                least[w.target] = min(least.get(w.target, w.before), w.before, w.after)
+        known = ((cluster.targets[n], count) for n, count in least.items() if n in cluster.targets)
+        return sum(
+            each.gpus * max(0, each.replicas - count)
+            for each, count in known
+            if each.gpu_type == gpu_type and each.name != but
+        )
 
     # the store
 
@@ -323,7 +346,7 @@ class Watch:
         targets = self.world.source.made[id_].desired
         made_s = self.world.source.made[id_].decided_s
         return any(
-            w.by == "outside" and w.target in targets and w.at_s >= made_s
+            w.by == "outside" and w.target in targets and w.at_s >= made_s - STALLED_S
             for w in self.world.cluster.written
         )
 
@@ -343,7 +366,7 @@ class Watch:
         for name, desired in world.source.last.items():
             for target, count in desired.items():
                 replicas = world.cluster.targets[target].replicas
-                low, high = _bounds(world.cluster.autoscalers[name], target)
+                low, high = bounds(world.cluster.autoscalers[name], target)
                 if replicas != min(max(count, low), high):
                     self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
 
@@ -356,30 +379,3 @@ class Watch:
             and other.stored_s + STALLED_S < min(one.valid_until_s, self.world.now_s)
             for other in self.world.source.made.values()
         )
-
-
-def _is_fall(where: str) -> bool:
-    _, before, _, after, *_ = where.replace(",", "").split()
-    return int(after) < int(before)
-
-
-def _approved(autoscaler: Object, one: Made) -> bool:
-    approved = autoscaler["metadata"]["annotations"].get(APPROVED_DECISION)
-    return autoscaler["spec"]["mode"] == "Approval" and approved == str(one.id)
-
-
-def _bounds(autoscaler: Object, target: str) -> tuple[int, int]:
-    spec = autoscaler["spec"]
-    part = next(part for name, part in targets_of(autoscaler) if name == target)
-    return int(part.get("minReplicas", 0)), int(spec["maxReplicas"])
-
-
-def _goes_in(autoscaler: Object, target: str, before: int, replicas: int) -> bool:
-    """Within the bounds, or on the way back as far as GPUs allow."""
-    low, high = _bounds(autoscaler, target)
-    return low <= replicas <= high or before < replicas < low or high < replicas < before
-
-
-def _within(autoscaler: Object, target: str, replicas: int) -> bool:
-    low, high = _bounds(autoscaler, target)
-    return low <= replicas <= high

@@ -140,6 +140,7 @@ class OperatorProcess:
             self.is_up = False
             self.up_at_s = self.world.now_s + self.world.chance.seconds(0.5, 40.0)
             self.world.note(self, f"CRASH {crash}")
+            self.world.outside.fulfil()
         else:
             self.world.watch.ends(self)
         self.is_in_pass = False

@@ -11,7 +11,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
 )
-from tests.simulation.cluster import NAMESPACE, Object, stamp, targets_of
+from tests.simulation.cluster import NAMESPACE, Object, Written, stamp, targets_of
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
+_FULFILLED = 0.15
+"""How often somebody sets what an operator that ended was about to set."""
+_SEEN_S = 200.0
+"""A budget that has been there so long was seen by some pass that worked."""
+_BACK = 0.05
+"""How often an object of those that were deleted is made again, by tick."""
 _BLIND = 0.2
 """How often no StatefulSet can be read from the very first."""
 
@@ -36,6 +42,8 @@ class Outside:
         self._chance = world.chance
         self._lost: dict[str, tuple[str, int]] = {}
         self._deleted: dict[str, Object] = {}
+        self._gone_budgets: dict[str, Object] = {}
+        self._budget_since_s: dict[str, float] = {}
 
     # the fleet
 
@@ -113,15 +121,83 @@ class Outside:
             self._scale, self._scale, self._pause, self._approve, self._approve, self._edit_bounds,
             self._edit_rates, self._break_spec, self._change_budget, self._change_budget,
             self._lose_node, self._rival, self._delete_target, self._forbid, self._stand_still,
-            self._undo, self._undo,
+            self._undo, self._undo, self._delete_object, self._delete_definition,
+            self._delete_budget,
         )  # fmt: skip
-        name = self._chance.pick(sorted(self._cluster.autoscalers))
+        there = sorted(self._cluster.autoscalers)
+        if not there:
+            return
+        name = self._chance.pick(there)
         self._world.note(None, f"outside: {self._chance.pick(ways)(name)}")
         self._world.watch.changed()
+
+    def come_back(self) -> None:
+        """What was deleted is made again, one object after the other."""
+        for kind, (there, gone) in self._kinds().items():
+            if gone and self._chance.happens(_BACK):
+                name = self._chance.pick(sorted(gone))
+                there[name] = self._made_again(gone.pop(name))
+                if kind == "GPUBudget":
+                    self._budget_since_s[name] = self._world.now_s
+                self._world.note(None, f"outside: {kind} {name} is back")
+                self._world.watch.changed()
+
+    def _kinds(self) -> dict[str, tuple[dict[str, Object], dict[str, Object]]]:
+        """Of each kind the objects that are there, and those that are gone."""
+        cluster = self._cluster
+        return {
+            "GPUAutoscaler": (cluster.autoscalers, cluster.gone_autoscalers),
+            "GPUBudget": (cluster.budgets, self._gone_budgets),
+        }
+
+    def _made_again(self, before: Object) -> Object:
+        """As its manifest has it: without a status, and with a uid of its own."""
+        version = str(self._cluster.next_version())
+        metadata = before["metadata"] | {"generation": 1, "resourceVersion": version}
+        if "uid" in metadata:
+            metadata |= {
+                "uid": f"{metadata['uid']}-",
+                "creationTimestamp": stamp(self._world.now_s),
+            }
+        return {"metadata": metadata, "spec": before["spec"]}
+
+    def _delete_object(self, name: str) -> str:
+        if not self._is_known(name):
+            return f"{name} is not known yet"
+        self._cluster.gone_autoscalers[name] = self._cluster.autoscalers.pop(name)
+        return f"GPUAutoscaler {name} is deleted; its targets stay"
+
+    def _delete_definition(self, name: str) -> str:
+        """All objects of the kind go with it."""
+        for each in sorted(self._cluster.autoscalers):
+            self._delete_object(each)
+        return "every GPUAutoscaler is deleted; their targets stay"
+
+    def _delete_budget(self, name: str) -> str:
+        if not self._cluster.budgets:
+            return "no budget is there"
+        budget = self._chance.pick(sorted(self._cluster.budgets))
+        if self._world.now_s - self._budget_since_s.get(budget, 0.0) < _SEEN_S:
+            return f"GPUBudget {budget} may not have been seen yet"
+        self._gone_budgets[budget] = self._cluster.budgets.pop(budget)
+        return f"GPUBudget {budget} is deleted"
 
     def _scale(self, name: str) -> str:
         targets = [each for each, _ in targets_of(self._cluster.autoscalers[name])]
         return self._write(self._chance.pick(targets))
+
+    def set(self, target: str, count: int) -> None:
+        """Another hand sets a count that an operator wants too."""
+        if target in self._cluster.targets:
+            self._cluster.write_count(target, count, "outside")
+            self._world.note(None, f"outside: {target} to {count}, as was asked for")
+
+    def fulfil(self) -> None:
+        """An operator ended before or after a patch: somebody makes what it had announced."""
+        for row in self._world.store.intents():
+            for each in row["targets"]:
+                if self._chance.happens(_FULFILLED):
+                    self.set(each["target"], each["to"])
 
     def touch(self, target: str) -> None:
         """Another hand is a moment faster than a patch."""
@@ -180,7 +256,7 @@ class Outside:
         return f"{name}: {behavior}"
 
     def _break_spec(self, name: str) -> str:
-        if all(one.workload != name for one in self._world.source.made.values()):
+        if not self._is_known(name):
             return f"{name} is not known yet"
         is_whole = self._cluster.autoscalers[name]["spec"]["demand"] == RATE
         demand = "no_such_indicator" if is_whole else RATE
@@ -191,7 +267,13 @@ class Outside:
             by_hand = f", and {self._write(self._chance.pick(targets))}"
         return f"{name}: demand {demand}{by_hand}"
 
+    def _is_known(self, name: str) -> bool:
+        """The operator has it in its books."""
+        return any(one.workload == name for one in self._world.source.made.values())
+
     def _change_budget(self, name: str) -> str:
+        if not self._cluster.budgets:
+            return "no budget is there"
         budget = self._chance.pick(sorted(self._cluster.budgets))
         found = self._cluster.budgets[budget]
         held = self._cluster.held_gpus(found["spec"]["gpuType"])
@@ -231,8 +313,9 @@ class Outside:
 
     def _restore(self, target: str) -> None:
         part = self._deleted.pop(target)
-        self._cluster.add_target(target, part, self._chance.between(1, 3))
-        self._cluster.write_count(target, self._cluster.targets[target].replicas, "outside")
+        count = self._chance.between(1, 3)
+        self._cluster.add_target(target, part, count)
+        self._cluster.written.append(Written(self._world.now_s, target, 0, count, "outside"))
 
     def _forbid(self, name: str) -> str:
         """StatefulSets may not be listed any longer, or may be again."""
@@ -247,6 +330,9 @@ class Outside:
 
     def make_quiet(self) -> None:
         """Nothing is held, wrong, scarce or gone any longer."""
+        for there, gone in self._kinds().values():
+            for name in sorted(gone):
+                there[name] = self._made_again(gone.pop(name))
         for node, before in self._lost.items():
             self._cluster.nodes[node] = before
         for target in sorted(self._deleted):

@@ -1,4 +1,4 @@
-"""A pytest plugin: a run of tests with one fault of the worker planted, by its number."""
+"""A pytest plugin: a run of tests with one fault planted, by its number."""
 
 from __future__ import annotations
 

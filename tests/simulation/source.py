@@ -63,7 +63,8 @@ class DecisionSource:
     def decide(self) -> None:
         world, chance = self.world, self.world.chance
         with unit_of_work(world.engine) as work:
-            ids = {row.name: row.id for row in load_registrations(work.connection)}
+            rows_ = load_registrations(work.connection)
+            ids = {row.name: row.id for row in rows_ if row.is_active}
             wanted = [name for name in sorted(ids) if self.is_quiet or not chance.happens(0.08)]
             drawn = next_ids(work.connection, "decisions_id_seq", len(wanted))
             rows = []
@@ -106,10 +107,11 @@ class DecisionSource:
             desired = self.last[name]
         else:
             desired = {}
-            for target, part in targets_of(world.cluster.autoscalers[name]):
+            autoscaler = world.cluster.known_autoscaler(name)
+            for target, part in targets_of(autoscaler):
                 known = world.cluster.targets.get(target)
                 low = part.get("minReplicas", 0)
-                high = world.cluster.autoscalers[name]["spec"]["maxReplicas"]
+                high = autoscaler["spec"]["maxReplicas"]
                 count = 1 if known is None else known.replicas
                 moved = count + chance.between(-3, 3)
                 desired[target] = min(max(moved, low), high)

@@ -55,6 +55,13 @@ def change_specs(tables: Tables, given: list[Row]) -> Found:
     return Found()
 
 
+def set_active(tables: Tables, given: Given) -> Found:
+    for id_ in given["ids"]:
+        changed = {"is_active": given["is_active"], "updated_at": given["now"]}
+        tables.put("workloads", tables.rows["workloads"][id_,] | changed)
+    return Found()
+
+
 def store_budgets(tables: Tables, given: list[Row]) -> Found:
     names = ("gpu_type", "gpus", "source", "reason")
     for one in given:
@@ -66,9 +73,18 @@ def store_budgets(tables: Tables, given: list[Row]) -> Found:
     return Found()
 
 
+def load_left_behind(tables: Tables, given: Given) -> Found:
+    names = ("id", "namespace", "name", "spec")
+    rows = sorted(tables.rows["workloads"].values(), key=lambda row: row["id"])
+    left = (row for row in rows if not row["is_active"] and row["updated_at"] >= given["since"])
+    return Found([{name: row[name] for name in names} for row in left])
+
+
 def drop_budgets(tables: Tables, given: Given) -> Found:
-    for key in [k for k in tables.rows["gpu_budgets"] if k[0] not in given["kept"]]:
-        tables.delete("gpu_budgets", key)
+    for key, row in list(tables.rows["gpu_budgets"].items()):
+        is_old = row["gpus"] is None or row["observed_at"] < given["oldest"]
+        if key[0] not in given["kept"] and is_old:
+            tables.delete("gpu_budgets", key)
     return Found()
 
 
@@ -301,8 +317,10 @@ HANDLERS: dict[str, Handler] = {
     "SELECT nextval(:sequence)": draw_ids,
     "SELECT id, namespace, name, spec_version": load_registrations,
     "SELECT id, spec FROM workloads": load_specs,
+    "FROM workloads WHERE NOT is_active": load_left_behind,
     "INSERT INTO workloads": register,
     "UPDATE workloads SET spec": change_specs,
+    "UPDATE workloads SET is_active": set_active,
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,

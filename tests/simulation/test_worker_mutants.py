@@ -1,4 +1,4 @@
-"""Each fault planted in the decision worker is found by the test that is named for it."""
+"""Each fault planted in the decision worker or the scaler is found by its own test."""
 
 from __future__ import annotations
 

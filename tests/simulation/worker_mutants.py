@@ -1,4 +1,4 @@
-"""Faults of the decision worker's bulkheads and budgets, each with a test that finds it."""
+"""Faults of the decision worker's bulkheads and budgets, and of the scaler, each with its test."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ _LEDGER = "decision.budgets.budgets:"
 _HOLDINGS = "tests/unit/decision/budgets/test_budgets.py::"
 _BUDGETS = "tests/integration/decision/budgets/test_budgets.py::"
 _LOCKS = "tests/integration/decision/budgets/test_repository.py::"
+_POOLS = "tests/integration/decision/budgets/test_part_budgets_pools.py::"
+_ADVICE = "tests/unit/scaler/test_plan.py::"
 _DECIDE = "tests/integration/decision/decide/"
 _ERRORS = "tests/integration/kernel/db/test_workload_errors.py::"
 _BULKHEADS = "tests/integration/kernel/db/test_bulkhead.py::"
@@ -94,5 +96,35 @@ MUTANTS = {
         "repository.lock_budgets(connection, types, cluster_id)",
         "pass",
     ): _LOCKS + "test_the_lock_is_held_until_the_decisions_are_committed",
+    Mutant(
+        "a decision that has run out holds what it granted",
+        "decision.budgets.holdings:to_holding",
+        'row["valid_until"] > now',
+        "True",
+    ): _LOCKS + "test_a_decision_that_has_expired_or_is_not_applied_grants_nothing",
+    Mutant(
+        "a pool's scaling whose outcome is open holds nothing",
+        "decision.budgets.part_budgets:part_holdings",
+        'count = max(count, (row["intended"] or {}).get(part.name, 0))',
+        "pass",
+    ): _POOLS + "test_a_scaling_of_a_pool_whose_outcome_is_open_holds_what_it_asks_for",
+    Mutant(
+        "an advice goes on after its decision has ended",
+        "scaler.plan:advise",
+        "if now >= decision.valid_until:",
+        "if False:",
+    ): _ADVICE + "test_the_decision_is_advised_until_its_end_exactly",
+    Mutant(
+        "a pause moves who follows",
+        "scaler.plan:advise",
+        "if stopped:",
+        "if False:",
+    ): _ADVICE + "test_a_pause_holds_the_count_of_the_target",
+    Mutant(
+        "what is not approved is advised",
+        "scaler.plan:_not_followed",
+        "if not _is_asked_for(spec, decision):",
+        "if True:",
+    ): _ADVICE + "test_what_is_not_approved_is_held_and_says_why",
 }
 """Each with the test that fails with it."""

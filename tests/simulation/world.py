@@ -20,7 +20,7 @@ from services.operator.kube import client
 from services.operator.leadership import lease
 from services.operator.reconcile import apply_decisions, reconcile_pass, report_statuses
 from services.operator.wire.http import Call
-from tests.simulation.chance import QUIET, Chance, Crash, Faults, Journal, Stop
+from tests.simulation.chance import OF_SEED, PROFILES, QUIET, Chance, Crash, Faults, Journal, Stop
 from tests.simulation.cluster import Cluster, at
 from tests.simulation.invariants import Watch
 from tests.simulation.memory_store import MemoryEngine
@@ -32,6 +32,8 @@ from tests.simulation.store import MemoryRows, PostgresRows
 
 STEP_S = 60
 _TICK_S = 5.0
+_APART, _IS_APART = 6.0, 0.2
+"""How many times farther apart the passes of some runs are, and of how many."""
 _OF_PARTITIONS = ("pg_class", "xact_lock(hashtext(:name))", "CREATE TABLE", "ALTER TABLE")
 """Statements that depend on what this process has done before, and not on the run."""
 
@@ -76,7 +78,7 @@ class World:
 
     seed: int
     size: Size = SMALL
-    faults: Faults = field(default_factory=Faults)
+    faults: Faults = OF_SEED
     engine: Any = None
     now_s: float = 0.0
     api_away_until_s: float = -1.0
@@ -89,15 +91,19 @@ class World:
     late: list[tuple[float, OperatorProcess, Call]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        if self.faults is OF_SEED:
+            self.faults = PROFILES[self.seed % len(PROFILES)]
         self.chance = Chance(self.seed)
         self.journal = Journal()
         self.engine = self.engine or MemoryEngine(HANDLERS)
         is_memory = isinstance(self.engine, MemoryEngine)
         self.store = MemoryRows(self.engine) if is_memory else PostgresRows(self.engine)
         self.clock = WorldClock(self)
+        # a fleet whose passes are far apart lives by decision passes in between
+        self.every_s = self.size.every_s * (_APART if self.chance.happens(_IS_APART) else 1.0)
         self.settings = Settings(
             step_s=STEP_S,
-            reconcile_interval_s=self.size.every_s,
+            reconcile_interval_s=self.every_s,
             database_url="postgresql://simulated/none",  # nothing connects: engines are given
         )
         self.cluster = Cluster(self.chance)
@@ -204,6 +210,7 @@ class World:
             if chance.happens(faults.lease / 2):
                 operator.stopped_until_s = self.now_s + chance.seconds(5.0, 40.0)
                 self.note_fault(operator, f"stopped until {operator.stopped_until_s}")
+        self.outside.come_back()
         if chance.happens(faults.outside):
             self.outside.change()
 
@@ -223,7 +230,9 @@ class World:
         faults = self.faults
         share = faults.crash_read if kind in ("read", "statement") else faults.crash_write
         if label.startswith("patch ") and "/scale" in label:
-            share *= 8.0
+            share *= (
+                8.0 if not self._is_hanging else 60.0
+            )  # two leaders at once: the likeliest harm
         if process.is_in_pass and self.chance.happens(share):
             self.n_crashes += 1
             self.n_faults += 1
@@ -237,12 +246,17 @@ class World:
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
 
-    def _hang(self, process: OperatorProcess) -> None:
-        """The process waits while time passes and the other one works."""
-        seconds = self.chance.seconds(1.0, 30.0)
+    def _hang(self, process: OperatorProcess, with_results: bool = False) -> None:
+        """The process waits while time passes and the other one works.
+
+        One that has results to store waits until the other one leads.
+        """
+        seconds = (
+            self.chance.seconds(25.0, 60.0) if with_results else self.chance.seconds(1.0, 30.0)
+        )
         self.note_fault(process, f"hangs for {seconds} s")
         self._is_hanging = True
-        if self.chance.happens(0.5):
+        if with_results or self.chance.happens(0.5):
             process.stopped_until_s = self.now_s + seconds
         ends_s = round(self.now_s + seconds, 3)
         while self.now_s < ends_s:
@@ -253,6 +267,9 @@ class World:
         self._is_hanging = False
 
     def connects(self, process: OperatorProcess) -> None:
+        has_results = process.is_in_pass and process.deps.memory.unwritten
+        if has_results and not self._is_hanging and self.chance.happens(10.0 * self.faults.hang):
+            self._hang(process, with_results=True)
         if self.now_s < self.database_away_until_s:
             self.note(process, "database away")
             raise failure("connection refused")

@@ -108,9 +108,17 @@ class GpuRoom:
         return GpuGrant(count, f"{budget} GPUs of {use.gpu_type} are allowed and {held} still held")
 
     def _fitting(self, use: TargetUse, wanted: int, budget: int) -> int:
+        """Replicas within what is free, and within what will be when nothing leaves any more.
+
+        Replicas that stand although they are not asked for any longer may be asked for again, as
+        far as the budget has room for all that is asked for.
+        """
         free = budget - self._held.get(use.gpu_type, 0)
+        room = budget - self._asked.get(use.gpu_type, 0)
         there = max(use.spec, use.staying)
-        return min(wanted, there + max(0, free // use.gpus_per_replica))
+        now = there + max(0, free // use.gpus_per_replica)
+        later = use.spec + max(0, room // use.gpus_per_replica)
+        return min(wanted, now, later)
 
     def _add(self, gpu_type: str, held: int, asked: int) -> None:
         self._held[gpu_type] = self._held.get(gpu_type, 0) + held

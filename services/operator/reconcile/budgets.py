@@ -2,7 +2,8 @@
 
 A budget that cannot be read is stored as such: the decision service then allows no increase. Where
 the objects cannot be listed, the stored rows hold until they are stale; then a row for any type
-stores that its budget is not known.
+stores that its budget is not known. One whose object is gone holds as long: objects that are made
+again, and a definition that is, must not lift a limit for a moment.
 """
 
 from __future__ import annotations
@@ -101,17 +102,19 @@ def store_budgets(connection: Connection, deps: OperatorDeps, view: View, now: d
     if view.budgets is not None:
         rows = to_rows([to_budget(resource) for resource in view.budgets])
         budgets_repository.store_budgets(connection, rows, confirm_before, now)
-        budgets_repository.drop_budgets(connection, [row.gpu_type for row in rows])
+        kept = [row.gpu_type for row in rows]
+        budgets_repository.drop_budgets(connection, kept, now - stale_after(deps))
         deps.memory.budgets_read_at = now
         return
     since = deps.memory.budgets_read_at
-    if since is None or now - since > timedelta(seconds=_stale_after_s(deps)):
+    if since is None or now - since > stale_after(deps):
         unknown = BudgetRow(ANY_TYPE, None, "operator", "the GPUBudgets cannot be listed")
         budgets_repository.store_budgets(connection, [unknown], confirm_before, now)
 
 
-def _stale_after_s(deps: OperatorDeps) -> float:
-    return deps.settings.step_s * deps.settings.stale_after_steps
+def stale_after(deps: OperatorDeps) -> timedelta:
+    """How long a budget holds that was not seen again."""
+    return timedelta(seconds=deps.settings.step_s * deps.settings.stale_after_steps)
 
 
 def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:

@@ -58,7 +58,18 @@ def find_targets(deps: OperatorDeps, wanted: Iterable[ScaleTarget]) -> Targets:
             found.problems[target.key] = problem
     deps.memory.scales = {uid: s for uid, s in deps.memory.scales.items() if uid in seen}
     _mark_hung(deps, found)
+    add_patched(deps, found)
     return found
+
+
+def add_patched(deps: OperatorDeps, found: Targets) -> None:
+    """Show targets as this process left them, where a list is older than that.
+
+    What is announced from an old count could not be told from what the patch before it made.
+    """
+    for key, known in deps.memory.patched.items():
+        if key in found.states:
+            found.states[key] = known.applied_to(found.states[key])
 
 
 def drop_custom(found: Targets, message: str) -> None:

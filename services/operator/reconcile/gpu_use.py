@@ -3,7 +3,8 @@
 What a target holds is the larger of what it asks for and of the replicas that can be seen, those
 that are leaving included. Where it cannot be seen it is the larger of what was decided last and of
 what was last seen; of what was never seen it is the most that it may be, never nothing. Targets of
-a spec that went bad are seen as those of the last good one.
+a spec that went bad are seen as those of the last good one, and so are, for an hour, those of an
+autoscaler that is gone: they run on, and it may be made again any moment.
 """
 
 from __future__ import annotations
@@ -29,6 +30,12 @@ from services.operator.stored import budgets_repository
 from services.operator.wire.discovery import WELL_KNOWN
 
 _USUAL_VERSION = "apps/v1"
+LEFT_BEHIND_FOR = timedelta(hours=1)
+"""How long targets hold GPUs of a budget after their autoscaler has gone.
+
+Long enough to make deleted objects again by hand; short enough that who takes a service out of
+Harmony for good has its GPUs of the budget for others on the same day.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,17 +56,15 @@ class FleetAtHand:
 def load_gpu_budgets(
     connection: Connection, deps: OperatorDeps, view: View, now: datetime
 ) -> dict[str, int | None]:
-    """GPUs by type; None: not known. Where they cannot be listed, stored rows hold while fresh.
+    """GPUs by type; None: not known. What is listed no longer holds as stored while it is fresh.
 
     Of a type with a total over the cells no more than this cluster's part of it.
     """
+    known = budgets_repository.load_gpu_budgets(connection, now - budgets.stale_after(deps))
     if view.budgets is not None:
+        gone: dict[str, int | None] = {k: v for k, v in known.items() if v is not None}
         listed = [budgets.to_budget(resource) for resource in view.budgets]
-        known = {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
-    else:
-        settings = deps.settings
-        oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
-        known = budgets_repository.load_gpu_budgets(connection, oldest)
+        known = gone | {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
     return with_cell_parts(known, budgets_repository.load_cell_parts(connection))
 
 
@@ -90,7 +95,7 @@ def target_uses(
 
     An autoscaler that cannot be used counts by its last good spec, as it does for decisions.
     """
-    view = fleet.whole()
+    view, now = fleet.whole(), deps.clock.now()
     specs = _last_good_specs(connection, fleet, view.autoscalers)
     members: list[_Member] = []
     for autoscaler in view.autoscalers:
@@ -100,13 +105,14 @@ def target_uses(
         id_ = fleet.ids.get(autoscaler.key, -1)
         own = _members(replace(autoscaler, spec=spec))
         members += [_Member(id_, name, member) for name, member in own]
+    members += _left_behind(connection, now)
     view = _with_unlisted(deps, view, [each.member for each in members])
     unread = [each for each in members if _is_unread(view, each.member)]
     ids, parts = [each.workload_id for each in unread], [each.part for each in unread]
     seen = repository.load_last_seen(connection, ids, parts)
     found: dict[TargetKey, TargetUse] = {}
     for each in members:
-        least = _least_held(newest.get(each.workload_id), each, seen, deps.clock.now())
+        least = _least_held(newest.get(each.workload_id), each, seen, now)
         use = _use(deps, view, each.member, least)
         found.setdefault(each.member.target.key, use)
     return found
@@ -119,6 +125,16 @@ class _Member:
     workload_id: int
     part: str
     member: Autoscaler
+
+
+def _left_behind(connection: Connection, now: datetime) -> Iterator[_Member]:
+    """Targets of autoscalers that are gone; one that another autoscaler names counts as its."""
+    for row in repository.load_left_behind(connection, now - LEFT_BEHIND_FOR):
+        namespace, name = row["namespace"], row["name"]
+        target = ScaleTarget(_USUAL_VERSION, "", namespace, "")
+        spec = known_spec(row["spec"])
+        gone = Autoscaler(namespace, name, "", 0, now, target, spec)
+        yield from (_Member(row["id"], part, member) for part, member in _members(gone))
 
 
 def _is_unread(view: View, member: Autoscaler) -> bool:

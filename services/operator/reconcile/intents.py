@@ -22,7 +22,7 @@ from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import MadePart, PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository, repository
-from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
 from services.operator.wire.http import KubeError
@@ -166,7 +166,7 @@ def resolve_intents(
         autoscaler = by_id.get(row["workload_id"])
         rival = "" if autoscaler is None else _rival(view, autoscaler)
         namespace = names.get(row["workload_id"], ("", ""))[0]
-        seen = [_read(deps, namespace, target) for target in row["targets"]]
+        seen = [_read(deps, view, namespace, target) for target in row["targets"]]
         resolved = resolve_intent(row, seen, rival)
         log.warning(
             "intent_resolved",
@@ -187,18 +187,29 @@ def _rival(view: View, autoscaler: Autoscaler) -> str:
     return next((s.conflict or s.follower for s in situations if s.conflict or s.follower), "")
 
 
-def _read(deps: OperatorDeps, namespace: str, target: Mapping[str, Any]) -> Scale | None:
-    """The scale of a target now; None: it is gone, or cannot be read."""
+def _read(
+    deps: OperatorDeps, view: View, namespace: str, target: Mapping[str, Any]
+) -> Scale | None:
+    """The scale of a target now; None: it is gone, or cannot be read.
+
+    The view was listed before that: where it is older, what was read is noted for it.
+    """
     if not namespace:
         return None
     where = ScaleTarget(target["api_version"], target["kind"], namespace, target["target"])
     try:
-        return deps.kube.get_scale(where)
+        scale = deps.kube.get_scale(where)
     except KubeError as error:
         if error.status == _UNREACHABLE:
             raise
         log.warning("intent_target_unreadable", target=where.label, error=error.message)
         return None
+    listed = view.targets.states.get(where.key)
+    if listed is not None and listed.resource_version != scale.resource_version:
+        older, now = (listed.resource_version,), deps.clock.now()
+        known = PatchedScale(older, scale.replicas, now, scale.resource_version)
+        deps.memory.patched[where.key] = known
+    return scale
 
 
 def resolve_intent(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Engine
@@ -27,6 +27,8 @@ from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 
 _SETTLE_S = 60.0
+_LONGEST_STALL = timedelta(minutes=5)
+"""No list is older than this: a copy that hears nothing for so long is no longer relied upon."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +83,36 @@ class PatchedScale:
         older_versions: Versions of the target from before: a list that shows one of them is out of
             date.
         replicas: Count that it was patched to, or was read at since.
+        at: When that was.
+        version: Version at which it has that count, as the API server said; empty: it did not.
     """
 
     older_versions: tuple[str, ...]
     replicas: int
+    at: datetime
+    version: str = ""
 
     def is_news_to(self, state: TargetState) -> bool:
         """True where the target was listed before this was known."""
         return state.resource_version in self.older_versions
+
+    def is_of_use(self, state: TargetState | None, now: datetime) -> bool:
+        """False where a later version was listed, and where a list must have been made since.
+
+        Args:
+            state: The target as it is shown; None: it was not looked up.
+            now: Aware.
+        """
+        if state is None:
+            return now - self.at < _LONGEST_STALL
+        is_shown = bool(self.version) and state.resource_version == self.version
+        return is_shown or self.is_news_to(state)
+
+    def applied_to(self, state: TargetState) -> TargetState:
+        """The target as it is known, where it was listed before that."""
+        if not self.version or not self.is_news_to(state):
+            return state
+        return replace(state, replicas=self.replicas, resource_version=self.version)
 
 
 State = tuple[datetime, Replicas, str]

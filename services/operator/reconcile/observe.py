@@ -161,13 +161,12 @@ def observe(deps: OperatorDeps) -> View:
     autoscalers = [entry.autoscaler for entry in translated]
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     uids = {state.uid for state in found.states.values()}
-    # pools of a spec that went bad are looked up where a budget asks for them only
-    has_bad = any(each.spec is None for each in autoscalers)
+    # those of a spec that went bad, or is gone, are looked up where a budget asks for them only
+    now = deps.clock.now()
     deps.memory.patched = {
         key: patched
         for key, patched in deps.memory.patched.items()
-        if ((state := found.states.get(key)) is None and has_bad)
-        or (state is not None and patched.is_news_to(state))
+        if patched.is_of_use(found.states.get(key), now)
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()

@@ -161,28 +161,32 @@ class ScalePatch:
         A conflict means that the target changed since it was listed: it is read again, and the
         decision planned again against its present count. The version makes a second application
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
-        Where the target cannot be read after such an attempt either, the result is unknown.
+        Where the target cannot be read after such an attempt either, or another hand has changed it
+        since, the result is unknown. What was to fall and would rise from there waits for the next
+        pass, which sees whether a GPU budget has room for it.
         """
+        was_fall = (action.to_replicas or 0) < (action.from_replicas or 0)
         version, is_unknown, is_unconfirmed = state.resource_version, False, False
         older: tuple[str, ...] = ()
         known, key = self.deps.memory.patched, self.target.key
         failure: KubeError | None = None
         for _ in range(_ATTEMPTS):
             older += (version,)
-            known[key] = PatchedScale(older, action.to_replicas or 0)
+            known[key] = PatchedScale(older, action.to_replicas or 0, self.now)
             try:
-                self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
+                made = self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
             except KubeError as error:
                 failure = error
                 if error.is_missing:
                     return action.with_result(Result.TARGET_MISSING, error.message)
                 if not error.is_ambiguous:
-                    known[key] = PatchedScale(older, action.from_replicas or 0)
+                    known[key] = PatchedScale(older, action.from_replicas or 0, self.now)
                 if not (error.is_conflict or error.is_ambiguous):
                     break
                 is_unknown |= error.is_ambiguous
                 is_unconfirmed = error.is_ambiguous
             else:
+                known[key] = PatchedScale(older, made.replicas, self.now, made.resource_version)
                 return action
             try:
                 scale = self.deps.kube.get_scale(self.target)
@@ -192,20 +196,33 @@ class ScalePatch:
                 failure = error
                 break
             version, is_unconfirmed = scale.resource_version, False
-            known[key] = PatchedScale(older, scale.replicas)
+            known[key] = PatchedScale(older, scale.replicas, self.now, version)
+            if is_unknown and version not in older and scale.replicas != action.to_replicas:
+                reason = f"{failure}; since then another hand has set {scale.replicas} replicas"
+                return action.with_result(Result.UNKNOWN, reason)
             if scale.replicas == action.from_replicas:
                 continue
             if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):
                 reason = f"{action.reason}; confirmed after a broken answer"
                 return replace(action, reason=reason, is_sure=False)
-            moved = replace(self.situation, replicas=scale.replicas)
-            action = self._limited(decide_action(action.decision, moved, self.now))
+            action = self._planned_again(action, scale.replicas, was_fall=was_fall)
             if not action.is_patch:
                 return action
             if not self.announce(action, version):
                 return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
         return action.with_result(result, str(failure) if failure else "no attempt worked")
+
+    def _planned_again(
+        self, action: PlannedAction, replicas: int, *, was_fall: bool
+    ) -> PlannedAction:
+        """The action from where another hand left the target."""
+        moved = replace(self.situation, replicas=replicas)
+        again = self._limited(decide_action(action.decision, moved, self.now))
+        if was_fall and again.is_patch and (again.to_replicas or 0) > replicas:
+            reason = f"another hand has set {replicas} replicas: the next pass looks again"
+            return again.with_result(Result.WAITING, reason)
+        return again
 
     def _was_tried(self, action: PlannedAction) -> bool:
         """A former leader's patch of the same decision may have arrived after it was given up."""

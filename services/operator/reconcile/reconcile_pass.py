@@ -22,6 +22,7 @@ from services.operator.reconcile.apply_decisions import (
     remember_decisions,
 )
 from services.operator.reconcile.decision_pass import KnownFleet, store_actions
+from services.operator.reconcile.find_targets import add_patched
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import resolve_intents, store_results, with_results
 from services.operator.reconcile.memory import OperatorDeps
@@ -129,6 +130,7 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         note_operator(connection, deps.settings.cluster, now - _SEEN_EVERY, now)
         ids = register(connection, deps, view, now)
         resolved = resolve_intents(connection, deps, view, ids)
+        add_patched(deps, view.targets)
         keys = [each.key for each in resolved]
         store_results(connection, [each.to_row(now) for each in resolved], keys)
         budgets.store_budgets(connection, deps, view, now)

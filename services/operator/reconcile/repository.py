@@ -119,6 +119,15 @@ def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now:
         connection.execute(text(sql), {"ids": list(ids), "is_active": is_active, "now": now})
 
 
+def load_left_behind(connection: Connection, since: datetime) -> Sequence[RowMapping]:
+    """Workloads whose GPUAutoscaler is gone since `since` or later: id, namespace, name, spec."""
+    statement = text(
+        "SELECT id, namespace, name, spec FROM workloads WHERE NOT is_active "
+        "AND managed_by = 'kubernetes' AND updated_at >= :since ORDER BY id"
+    )
+    return connection.execute(statement, {"since": since}).mappings().all()
+
+
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store snapshots; the first one of a time stays."""
     target = CopyTarget(

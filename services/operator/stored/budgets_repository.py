@@ -44,10 +44,13 @@ def store_budgets(
     )
 
 
-def drop_budgets(connection: Connection, kept: Sequence[str]) -> None:
-    """Drop the budgets of all types but `kept`."""
-    statement = text("DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[]))")
-    connection.execute(statement, {"kept": list(kept)})
+def drop_budgets(connection: Connection, kept: Sequence[str], oldest: datetime) -> None:
+    """Drop budgets of other types than `kept`; a known one if it was last seen before `oldest`."""
+    statement = text(
+        "DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[])) "
+        "AND (gpus IS NULL OR observed_at < :oldest)"
+    )
+    connection.execute(statement, {"kept": list(kept), "oldest": oldest})
 
 
 def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int | None]:

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from services.kernel.db.session import unit_of_work
+from services.operator.reconcile import repository
 from services.operator.reconcile.budgets import to_budget, to_rows
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
@@ -63,7 +65,22 @@ def test_a_budget_is_stored_changed_and_goes_with_its_object(bench: Bench, write
     assert rows(bench) == {"H100": (8, "GPUBudget/hopper")}
     bench.lab.http.delete(f"{BUDGETS}/hopper")
     bench.reconcile()
+    assert rows(bench) == {"H100": (8, "GPUBudget/hopper")}  # it may be made again any moment
+    bench.clock.advance(bench.step_s * bench.deps.settings.stale_after_steps + 1)
+    bench.reconcile()
     assert rows(bench) == {}
+
+
+def test_a_budget_that_could_not_be_read_goes_at_once_with_its_object(
+    bench: Bench, write: Write
+) -> None:
+    """It lets nothing be added, and who deletes it wants that to end."""
+    write("hopper", "H100", 12)
+    unreadable = to_rows([to_budget({"metadata": {"name": "bad"}, "spec": {"gpuType": "L4"}})])
+    with unit_of_work(bench.engine) as work:
+        repository.store_budgets(work.connection, unreadable, bench.clock.now(), bench.clock.now())
+    bench.reconcile()
+    assert rows(bench) == {"H100": (12, "GPUBudget/hopper")}
 
 
 def test_a_row_is_confirmed_once_per_step_and_not_at_each_pass(bench: Bench, write: Write) -> None:

@@ -342,3 +342,44 @@ def test_a_scaling_from_where_another_hand_left_the_target_is_announced_again(
     bench.fresh_operator()
     bench.reconcile()
     assert actions(bench) == [("applied", 1, 5)]
+
+
+@pytest.fixture
+def stall(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Let the list of Deployments stay as it is now."""
+
+    def run() -> None:
+        old, list_objects = bench.deps.kube.list_objects("Deployment"), KubeClient.list_objects
+        monkeypatch.setattr(
+            KubeClient,
+            "list_objects",
+            lambda kube, kind: old if kind == "Deployment" else list_objects(kube, kind),
+        )
+
+    return run
+
+
+def test_what_a_patch_left_is_not_announced_again_from_an_old_list(
+    bench: Bench, stall: Callable[[], None]
+) -> None:
+    ready(bench)
+    stall()
+    bench.decide("llama", 4, current_replicas=3)
+    bench.reconcile()
+    bench.decide("llama", 4, current_replicas=3)
+    bench.reconcile()
+    bench.decide("llama", 5, current_replicas=3)
+    bench.reconcile()
+    assert actions(bench) == [("applied", 3, 4), ("unchanged", 4, 4), ("applied", 4, 5)]
+
+
+def test_what_a_successor_found_is_not_announced_again_from_an_old_list(
+    bench: Bench, kill: Kill, stall: Callable[[], None]
+) -> None:
+    ready(bench)
+    stall()
+    bench.decide("llama", 4, current_replicas=3)
+    kill(after=True)
+    bench.decide("llama", 4, current_replicas=3)
+    bench.reconcile()
+    assert actions(bench) == [("applied", 3, 4), ("unchanged", 4, 4)]

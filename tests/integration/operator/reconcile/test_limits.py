@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from services.kernel.db.clusters import set_total
 from services.operator.reconcile.decision_pass import decision_pass
+from services.operator.reconcile.gpu_use import LEFT_BEHIND_FOR
 from services.operator.resource.translate import to_autoscaler
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
@@ -303,3 +304,53 @@ def test_a_spec_that_was_mended_since_the_last_pass_is_no_room(bench: Bench, mir
     bench.decide("llama", 5, current_replicas=1, variants=json.dumps(wanted))
     decision_pass(bench.deps, fleet, bench.clock.now())
     assert pools.replicas(bench) == (3, 1)
+
+
+def test_targets_of_an_autoscaler_that_is_gone_hold_what_they_have(bench: Bench) -> None:
+    """Objects that were deleted are made again one after the other, and their targets run on."""
+    deploy(bench, a=2, b=6)
+    for name in ("a", "b"):
+        bench.lab.delete_autoscaler(name)
+    bench.reconcile()
+    bench.lab.autoscale("a")
+    bench.reconcile()
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), results(bench, "a")) == (2, ["waiting"])
+
+
+def test_targets_of_an_autoscaler_that_was_taken_out_for_good_hold_nothing(bench: Bench) -> None:
+    deploy(bench, a=2, b=6)
+    bench.lab.delete_autoscaler("b")
+    bench.reconcile()
+    bench.clock.advance(LEFT_BEHIND_FOR.total_seconds() + 1)
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 5
+
+
+def test_a_target_that_went_with_its_autoscaler_holds_nothing(bench: Bench) -> None:
+    deploy(bench, a=2, b=6)
+    bench.lab.delete_autoscaler("b")
+    path = f"/apis/apps/v1/namespaces/{bench.lab.namespace}/deployments/b"
+    assert bench.lab.http.delete(path).status_code == 200
+    bench.reconcile()
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 5
+
+
+def test_a_budget_that_was_deleted_holds_as_long_as_one_that_cannot_be_listed(
+    bench: Bench,
+) -> None:
+    """A definition that is deleted and made again must not lift it for a moment."""
+    deploy(bench, a=2, b=6)
+    assert bench.lab.http.delete(BUDGETS).status_code == 200
+    bench.reconcile()
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 2
+    bench.clock.advance(bench.step_s * bench.deps.settings.stale_after_steps + 1)
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 5

@@ -51,10 +51,13 @@ def _seen_at(engine: Engine) -> datetime:
     return found
 
 
-def test_types_that_are_named_no_longer_go(database: Engine) -> None:
-    store(database, BudgetRow("H100", 8, "a"), BudgetRow("L4", 4, "b"), at=NOW, confirm_before=NOW)
+def test_types_that_are_named_no_longer_hold_for_a_while(database: Engine) -> None:
+    rows = (BudgetRow("H100", 8, "a"), BudgetRow("L4", 4, "b"), BudgetRow("A10", None, "c", "why"))
+    store(database, *rows, at=NOW, confirm_before=NOW)
     with unit_of_work(database) as work:
-        repository.drop_budgets(work.connection, ["L4"])
+        repository.drop_budgets(work.connection, ["L4"], NOW)
+        assert repository.load_gpu_budgets(work.connection, NOW) == {"H100": 8, "L4": 4}
+        repository.drop_budgets(work.connection, ["L4"], NOW + timedelta(seconds=1))
         assert repository.load_gpu_budgets(work.connection, NOW) == {"L4": 4}
 
 

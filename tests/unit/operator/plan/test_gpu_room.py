@@ -59,6 +59,13 @@ def test_pods_that_are_there_still_cost_nothing_more() -> None:
     assert room.grant(target, 4, takes_part=False).count == 4
 
 
+def test_pods_that_are_there_still_are_not_kept_beyond_the_budget() -> None:
+    """Another hand had scaled it beyond the budget, and down again: what stands is to go."""
+    target = use(0, staying=6)
+    room = GpuRoom.of({"H100": 8}, [target, use(6, staying=6)])
+    assert room.grant(target, 5, takes_part=False).count == 2
+
+
 def test_types_without_a_budget_are_free_and_unreadable_ones_are_held() -> None:
     assert GpuRoom.of({}, []).grant(use(2), 9, takes_part=False).count == 9
     grant = GpuRoom.of({"H100": None}, []).grant(use(2), 9, takes_part=True)
@@ -86,3 +93,5 @@ def test_grants_never_raise_what_is_held_beyond_the_budget(
         after.append(replace(target, spec=count))
     before_gpus = sum(each.held() for each in fleet)
     assert sum(each.held() for each in after) <= max(budget, before_gpus)
+    asked = [sum(each.gpus_per_replica * each.spec for each in some) for some in (fleet, after)]
+    assert asked[1] <= max(budget, asked[0])

@@ -22,6 +22,12 @@ from services.operator.reconcile.observe import View
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, decision, resource
 
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gpu_use.repository, "load_left_behind", lambda connection, since: [])
+
+
 AUTOSCALER = to_autoscaler(resource(), {})
 KEY = AUTOSCALER.target.key
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from services.operator.reconcile.memory import Memory, Watermark
+from datetime import timedelta
+
+from services.operator.cluster.targets import TargetState
+from services.operator.reconcile.memory import Memory, PatchedScale, Watermark
+from tests.unit.operator.examples import NOW
 
 
 def test_a_watermark_waits_a_minute_for_late_ids() -> None:
@@ -23,3 +27,20 @@ def test_forgetting_keeps_what_must_still_be_written() -> None:
     memory.forget()
     assert memory.unwritten == [("row",)]
     assert memory.links == {}
+
+
+def test_a_list_from_before_a_patch_shows_what_the_patch_left() -> None:
+    old, newer = TargetState("d", "1", 3), TargetState("d", "4", 7)
+    known = PatchedScale(("1", "2"), 5, NOW, "3")
+    assert known.applied_to(old) == TargetState("d", "3", 5)
+    assert known.applied_to(newer) == newer
+    assert PatchedScale(("1",), 5, NOW).applied_to(old) == old  # nobody said that it was made
+
+
+def test_what_was_patched_is_kept_while_a_list_may_be_older() -> None:
+    known = PatchedScale(("1",), 5, NOW, "3")
+    assert known.is_of_use(TargetState("d", "1", 3), NOW)
+    assert known.is_of_use(TargetState("d", "3", 5), NOW)  # a list from before may have been mended
+    assert not known.is_of_use(TargetState("d", "4", 5), NOW)
+    assert known.is_of_use(None, NOW + timedelta(minutes=4))
+    assert not known.is_of_use(None, NOW + timedelta(minutes=6))

@@ -129,6 +129,12 @@ def test_another_hand_is_seen_and_planned_against() -> None:
     assert kube.replicas == 0
 
 
+def test_what_was_to_fall_and_would_rise_now_waits_for_a_look_at_the_budgets() -> None:
+    kube = FakeKube(4, [(CONFLICT, 1)])
+    assert result_of(send(kube, desired=3)) is Result.WAITING
+    assert kube.replicas == 1
+
+
 def test_a_broken_answer_after_success_is_not_applied_twice() -> None:
     kube = FakeKube(4, [(BROKEN, 6)])
     action = send(kube)
@@ -167,6 +173,14 @@ def test_a_broken_answer_that_nothing_confirms_is_unknown(trouble: Any) -> None:
     kube = FakeKube(4, [(CONFLICT, 4)])
     kube.is_unreadable = True
     assert result_of(send(kube)) is Result.FAILED
+
+
+@pytest.mark.parametrize("found", [9, 4, 0])
+def test_what_another_hand_set_after_a_broken_answer_is_unknown(found: int) -> None:
+    """It may have been applied before: nothing else may be told of it, nor may it be sent again."""
+    kube = FakeKube(4, [(BROKEN, found)])
+    assert result_of(send(kube)) is Result.UNKNOWN
+    assert (kube.n_applied, kube.replicas) == (0, found)
 
 
 def test_refusals() -> None:

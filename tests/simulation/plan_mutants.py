@@ -1,0 +1,131 @@
+"""Faults of the operator's plan and its limits, pure parts; the simulation must find each."""
+
+from __future__ import annotations
+
+from tests.simulation.mutants import Mutant
+
+MUTANTS = (
+    Mutant(
+        "a decision that has run out is applied",
+        "operator.plan.plan:_plan_one",
+        "if now >= decision.valid_until and not approved:",
+        "if False:",
+        seed=4,
+    ),
+    Mutant(
+        "an older decision is applied after a newer one",
+        "operator.plan.plan:_plan_one",
+        "if is_newer_there and not approved:",
+        "if False:",
+        seed=0,
+    ),
+    Mutant(
+        "what is superseded gets no row",
+        "operator.plan.plan:plan",
+        "is_new = action.result != decision.last_result",
+        "is_new = action.result not in (decision.last_result, Result.SUPERSEDED)",
+        seed=0,
+    ),
+    Mutant(
+        "a budget is one too large",
+        "operator.plan.gpu_room:GpuRoom._fitting",
+        "free = budget - ",
+        "free = budget + 1 - ",
+        seed=0,
+    ),
+    Mutant(
+        "pods that are leaving hold nothing",
+        "operator.plan.gpu_room:TargetUse.held",
+        "(max(asked, self.staying) + self.leaving)",
+        "max(asked, self.staying)",
+        seed=0,
+    ),
+    Mutant(
+        "pods that are not asked for any longer hold nothing",
+        "operator.plan.gpu_room:TargetUse.held",
+        "max(asked, self.staying)",
+        "asked",
+    ),
+    Mutant(
+        "limits of the two directions are exchanged",
+        "operator.plan.rates:TargetRates.furthest",
+        "behavior.scale_up if is_up else behavior.scale_down",
+        "behavior.scale_down if is_up else behavior.scale_up",
+        seed=0,
+    ),
+    Mutant(
+        "what may not have been made gives room in a rate limit",
+        "operator.plan.rates:TargetRates._edge",
+        "(change.is_sure or (change.added > 0) == is_up)",
+        "True",
+        seed=2,
+    ),
+    Mutant(
+        "a pause is ignored",
+        "operator.plan.plan:_forbidden",
+        "if situation.pause.holds(current, to_replicas, now):",
+        "if False:",
+        seed=0,
+    ),
+    Mutant(
+        "nobody is asked for an approval",
+        "operator.plan.plan:_forbidden",
+        'if spec.mode == "Approval":',
+        "if False:",
+        seed=0,
+    ),
+    Mutant(
+        "bounds are not checked at the patch",
+        "operator.plan.plan:_within_bounds",
+        "to_replicas = min(max(decision.desired, low), high)",
+        "to_replicas = decision.desired",
+    ),
+    Mutant(
+        "what was scaled to zero by hand is scaled up",
+        "operator.plan.plan:_forbidden",
+        "if current == 0 and spec.min_replicas > 0 and not situation.follower:",
+        "if False:",
+        seed=1,
+    ),
+    Mutant(
+        "another autoscaler of the target is ignored",
+        "operator.plan.plan:_forbidden",
+        "if situation.conflict:",
+        "if False:",
+        seed=0,
+    ),
+    Mutant(
+        "two rises take the same room",
+        "operator.plan.gpu_room:GpuRoom.grant",
+        "taken = use.held(count) - use.held()",
+        "taken = 0",
+        seed=6,
+    ),
+    Mutant(
+        "an approval of one decision is one of all",
+        "operator.plan.plan:is_approved",
+        "rule.decision_id == decision.id",
+        "rule.decision_id is not None",
+        seed=1,
+    ),
+    Mutant(
+        "pauses of the two directions are exchanged",
+        "operator.resource.autoscaler:Pause.holds",
+        "if to_replicas < from_replicas:",
+        "if to_replicas > from_replicas:",
+        seed=0,
+    ),
+    Mutant(
+        "what was scaled up makes room in a rate limit",
+        "operator.plan.rates:TargetRates._edge",
+        "start = current - sum(",
+        "start = current + sum(",
+        seed=0,
+    ),
+    Mutant(
+        "what was cut goes all the way after a conflict",
+        "operator.plan.scaling:Scaling.cap",
+        "capped = replace(action.decision, desired=count)",
+        "capped = action.decision",
+    ),
+)
