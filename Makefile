@@ -25,7 +25,7 @@ EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
 
 .DEFAULT_GOAL := help
-.PHONY: help install arena demo docs up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture mirror golden image clean
+.PHONY: help install arena demo docs install-locked release up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture mirror golden image clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,6 +36,13 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "Harmony needs Python >= 3.11, found %d.%d: set PYTHON=/path/to/python3.11" % v[:2])'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(STAMP)
+
+install-locked: ## The same by hashes: what is not the very file that was tested is refused (docs/release.md)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(STAMP)
 
 arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (1.4 GB, docs/arena.md)
@@ -109,6 +116,9 @@ bench-llm: install arena ## Policies on request traces, DATA (a folder), LLM_SEE
 	done; done; done
 	$(LLM) --trace $(subst $(SPACE),$(COMMA),$(LLM_TRACES)) --startup $(subst $(SPACE),$(COMMA),$(LLM_STARTUPS)) \
 	  --seeds $(LLM_SEEDS) --json build/llm/llm.json --plot build/llm/llm.png --detail $(ARGS)
+
+release: install ## Build, describe and sign a release of HEAD into build/release; KEY=private.pem (docs/release.md)
+	$(BIN)/python -m deploy.release release build/release --key $(or $(KEY),$(error give the signing key: make release KEY=private.pem))
 
 lint: install ## Ruff, format check
 	$(BIN)/ruff check .

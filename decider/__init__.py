@@ -28,6 +28,7 @@ from decider.belief.response_model import (
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.fleet import PRICES
+from decider.budget.peers import PeerAmount, PeerLedger, PeerParts, give_to_peer, take_from_peer
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
 from decider.errors import ReplayMismatch
@@ -148,6 +149,9 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "PeerAmount",
+    "PeerLedger",
+    "PeerParts",
     "PlannedShard",
     "PoolCount",
     "PoolPlace",
@@ -196,6 +200,7 @@ __all__ = [
     "fit_misses",
     "fit_response",
     "forecast_of",
+    "give_to_peer",
     "grant_shard",
     "inputs_to_bytes",
     "judge_model",
@@ -213,6 +218,7 @@ __all__ = [
     "replay_service",
     "score_step",
     "steps_across_loads",
+    "take_from_peer",
     "teach_level",
     "trailing_grid",
     "update_belief",

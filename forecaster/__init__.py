@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         windows_from_offsets,
     )
     from forecaster.metrics import crps_of_quantiles, pinball
-    from forecaster.online.calibration import Calibration, CalibrationState
+    from forecaster.online.calibration import Calibration, CalibrationState, largest_seen
     from forecaster.online.drift import DriftTest, DriftVerdict, worst_drift
     from forecaster.online.drift_input import (
         REFIT_KINDS,
@@ -58,7 +58,7 @@ _EXPORTS = {
         "build_windows gather_windows is_readable window_offsets windows_from_offsets"
     ),
     "forecaster.metrics": "crps_of_quantiles pinball",
-    "forecaster.online.calibration": "Calibration CalibrationState",
+    "forecaster.online.calibration": "Calibration CalibrationState largest_seen",
     "forecaster.online.drift": "DriftTest DriftVerdict worst_drift",
     "forecaster.online.drift_input": (
         "REFIT_KINDS InputDriftConfig InputReference input_reference input_verdicts"
@@ -125,6 +125,7 @@ __all__ = [
     "input_verdicts",
     "is_readable",
     "joint_paths",
+    "largest_seen",
     "model_from_bytes",
     "model_to_bytes",
     "origins_between",

@@ -69,18 +69,33 @@ def class_of(concentration: FloatArray) -> IntArray:
 def tabulate(concentration: FloatArray, tolerance: float) -> BadSteps:
     """Tables for all classes among effective concentrations (P,), for one tolerance."""
     classes = np.unique(class_of(concentration))
-    anchors = _Anchors.of(classes, tolerance)
-    low, cell = np.empty(classes.size), np.empty(classes.size)
-    values = np.empty((classes.size, N_CELLS), dtype=np.float32)
-    for i, one in enumerate(classes):
-        nodes, tail = _nodes(np.exp(CLASS_WIDTH * one), tolerance), anchors.tail(int(one))
-        first = int(np.searchsorted(tail, NEGLIGIBLE, side="right")) - 1
-        last = int(np.searchsorted(tail, 1.0 - NEGLIGIBLE))
-        low[i] = nodes[max(first, 0)]
-        cell[i] = (nodes[min(last, N_NODES - 1)] - low[i]) / N_CELLS
-        values[i] = np.interp(low[i] + cell[i] * (np.arange(N_CELLS) + 0.5), nodes, tail)
-    values[:, 0], values[:, -1] = 0.0, 1.0
-    return BadSteps(classes, low, cell, values)
+    tables = [_table(int(one), tolerance) for one in classes]
+    low, cell = (np.array([getattr(one, name) for one in tables]) for name in ("low", "cell"))
+    return BadSteps(classes, low, cell, np.stack([one.values for one in tables]))
+
+
+@dataclass(frozen=True, slots=True)
+class _ClassTable:
+    """The table of one class, see `BadSteps`."""
+
+    low: float
+    cell: float
+    values: SingleArray
+
+
+@lru_cache(maxsize=2048)
+def _table(one: int, tolerance: float) -> _ClassTable:
+    """A class's table, kept (32 KiB each): the classes of a fleet are the same at the next step."""
+    nodes, tail = _nodes(np.exp(CLASS_WIDTH * one), tolerance), _tail(one, tolerance)
+    first = int(np.searchsorted(tail, NEGLIGIBLE, side="right")) - 1
+    last = int(np.searchsorted(tail, 1.0 - NEGLIGIBLE))
+    low = float(nodes[max(first, 0)])
+    cell = float((nodes[min(last, N_NODES - 1)] - low) / N_CELLS)
+    middles = low + cell * (np.arange(N_CELLS) + 0.5)
+    values = np.interp(middles, nodes, tail).astype(np.float32)
+    values[0], values[-1] = 0.0, 1.0
+    values.setflags(write=False)
+    return _ClassTable(low, cell, values)
 
 
 def _nodes(concentration: FloatArray, tolerance: float) -> FloatArray:
@@ -90,38 +105,20 @@ def _nodes(concentration: FloatArray, tolerance: float) -> FloatArray:
     return np.asarray(logit(tolerance) + width * np.sinh(np.linspace(-reach, reach, N_NODES)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Anchors:
-    """Tails at every `CLASSES_APART`-th class: at equal nodes they change slowly between them.
+def _tail(one: int, tolerance: float) -> FloatArray:
+    """(N_NODES,) probabilities at a class's nodes.
 
-    Attributes:
-        tails: By class, (N_NODES,) probabilities at its nodes.
+    At equal nodes they change slowly between the classes that they are computed for.
     """
-
-    tails: dict[int, FloatArray]
-
-    @classmethod
-    def of(cls, classes: IntArray, tolerance: float) -> _Anchors:
-        """The anchors about all of some classes (C,)."""
-        below = np.unique(classes // CLASSES_APART)
-        found = {}
-        for one in np.union1d(below, below + 1) * CLASSES_APART:
-            found[int(one)] = _tail_at(int(one), tolerance)
-        return cls(found)
-
-    def tail(self, one: int) -> FloatArray:
-        """(N_NODES,) probabilities at a class's nodes."""
-        below = one // CLASSES_APART * CLASSES_APART
-        part = (one - below) / CLASSES_APART
-        return (1.0 - part) * self.tails[below] + part * self.tails[below + CLASSES_APART]
+    below = one // CLASSES_APART * CLASSES_APART
+    part = (one - below) / CLASSES_APART
+    above = below + CLASSES_APART
+    return np.asarray((1.0 - part) * _tail_at(below, tolerance) + part * _tail_at(above, tolerance))
 
 
 @lru_cache(maxsize=2048)
 def _tail_at(one: int, tolerance: float) -> FloatArray:
-    """(N_NODES,) probabilities at a class's nodes, computed.
-
-    The dearest part of a decision, and the same at the next one: responses change seldom.
-    """
+    """(N_NODES,) probabilities at a class's nodes, computed: the dearest part of a table."""
     middle = np.exp(CLASS_WIDTH * one)
     found = np.maximum.accumulate(bad_probability(_nodes(middle, tolerance), middle, tolerance))
     found.setflags(write=False)

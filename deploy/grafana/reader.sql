@@ -15,7 +15,7 @@ ALTER ROLE harmony_reader SET statement_timeout = '30s';
 ALTER ROLE harmony_reader SET timezone = 'UTC';
 GRANT USAGE ON SCHEMA public TO harmony_reader;
 GRANT SELECT ON
-  workloads, ingest_cursors, indicators, replica_states, pod_starts,
+  clusters, workloads, ingest_cursors, indicators, replica_states, pod_starts,
   forecasts, forecast_scores, drift_states, trust_verdicts,
   decisions, actions, outcomes, gpu_budgets
 TO harmony_reader;

@@ -11,6 +11,10 @@ the spread of a burst forecast overstates, and that of a flat one hides, how far
 Half of every step is the workload's own, half the mean of its batch, and likewise half is its
 horizon group's own and half the mean over the horizon: at the 99 % level one workload alone sees
 too few exceedances. State is passed in and out. docs/decisions/0007 holds the measurements.
+
+A forecast that is read off its window has what it once missed among its paths from then on. Its
+quantiles are not raised beyond the largest value of the window, or one burst would count twice
+(docs/decisions/0058).
 """
 
 from __future__ import annotations
@@ -22,10 +26,11 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from forecaster.choice.ladder import MODEL_RUNG
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import with_quantiles
-from forecaster.types import F32, F64, I64, Forecast
+from forecaster.types import F32, F64, I64, Bool, Forecast
 
 SPREAD_LEVELS = (0.05, 0.95)
 ERROR_TO_SPREAD = 4.0
@@ -158,10 +163,20 @@ class Calibration:
             np.zeros((n_rows, n_levels), dtype=np.int64),
         )
 
-    def apply(self, state: CalibrationState, given: Forecast) -> Forecast:
-        """The forecast with quantiles corrected by the state; its paths keep their ranks."""
+    def apply(self, state: CalibrationState, given: Forecast, most: F32 | None = None) -> Forecast:
+        """The forecast with quantiles corrected by the state; its paths keep their ranks.
+
+        Args:
+            state: What was learned.
+            given: B forecasts of the state's workloads.
+            most: `(B,)` values beyond which no quantile is raised, see `largest_seen`; None: none.
+        """
         _check_match(state, given)
-        return with_quantiles(given, _corrected(state, given.quantiles))
+        quantiles = _corrected(state, given.quantiles)
+        if most is not None:
+            top = np.maximum(given.quantiles, most[:, None, None])
+            quantiles = np.minimum(quantiles, top)
+        return with_quantiles(given, quantiles)
 
     def observe(
         self, state: CalibrationState, given: Forecast, outcome: Outcome
@@ -245,6 +260,19 @@ class Calibration:
             np.where(has, usual + rate * (upper - usual), state.demand_scale),
             np.where(is_new_regime, before / np.where(is_new_regime, after, 1), 1),
         )
+
+
+def largest_seen(values: F32, observed: Bool, rungs: Sequence[str]) -> F32:
+    """`(B,)` largest value of the window of each forecast that is read off it; else infinite.
+
+    Args:
+        values: `(B, C)` the window of what is forecast.
+        observed: `(B, C)`.
+        rungs: B rungs that answered; a trained model's is held by nothing.
+    """
+    seen = np.where(observed, values, -np.inf).max(axis=1)
+    is_read_off = np.array([rung != MODEL_RUNG for rung in rungs]) & np.isfinite(seen)
+    return np.where(is_read_off, seen, np.inf).astype(np.float32)
 
 
 class _Scales(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import redis
 from sqlalchemy import Connection, Engine
@@ -19,7 +20,21 @@ from services.kernel.security.keys import KeyVerifier
 from services.kernel.security.limits import Limiter
 from services.kernel.security.oidc import OidcVerifier
 from services.kernel.security.oidc_login import OidcLogin
+from services.kernel.security.peers import PeerReader
 from services.kernel.settings import Settings
+
+
+class ReadDeps(Protocol):
+    """Dependencies of what only reads: `AdminDeps`, or a command's own on the database."""
+
+    @property
+    def clock(self) -> Clock:
+        """Time of the data."""
+        ...
+
+    def reading(self) -> Connection:
+        """A connection for reads."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +55,7 @@ class AdminDeps:
         oidc_login: Logs people in at the identity provider; None: nobody does.
         clusters: Which there are; None: nobody asks, there is one.
         cell: The cluster of the request that these are for.
+        peers: Other databases of cells; None: nobody asks them.
     """
 
     engine: Engine
@@ -55,6 +71,7 @@ class AdminDeps:
     oidc_login: OidcLogin | None = None
     clusters: KnownClusters | None = None
     cell: RequestCell = field(default_factory=RequestCell)
+    peers: PeerReader | None = None
 
     def reading(self) -> Connection:
         """A connection for reads of the request's cluster.

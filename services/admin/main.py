@@ -24,6 +24,7 @@ from services.kernel.security.keys import KeyVerifier, ensure_first_key
 from services.kernel.security.limits import Limiter
 from services.kernel.security.oidc import make_verifier
 from services.kernel.security.oidc_login import make_login
+from services.kernel.security.peers import PeerReader, peers_of
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
@@ -58,6 +59,7 @@ def make_deps(settings: Settings) -> AdminDeps:
         limiter=Limiter.connect("admin", settings.redis_url),
         oidc_login=make_login(settings),
         clusters=KnownClusters(engine),
+        peers=PeerReader(peers_of(settings), wall),
     )
 
 

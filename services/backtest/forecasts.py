@@ -17,6 +17,7 @@ from forecaster import (
     Ladder,
     Outcome,
     WindowConfig,
+    largest_seen,
 )
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
@@ -85,7 +86,8 @@ class ForecastStream:
         experts = Experts.of(result.forecast, windows, self._window)
         calibration = Calibration(result.forecast.quantile_levels)
         weights, offsets = self._learned(calibration, result.forecast, step)
-        issued = calibration.apply(offsets, Hedge().apply(weights, experts))
+        most = largest_seen(*windows.demand(), result.forecast.rung)
+        issued = calibration.apply(offsets, Hedge().apply(weights, experts), most)
         self._issued.append(_Issued(step, issued, experts))
         return issued
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 import typer
 
@@ -19,7 +22,7 @@ from services.cli import (
 from services.cli.bench import commands as bench_commands
 from services.cli.output import HELP, Version
 from services.kernel.errors import HarmonyError
-from services.kernel.settings import get_settings
+from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 
 app = typer.Typer(
@@ -57,6 +60,18 @@ security_commands.register(app)
 bench_commands.register(app)
 
 
+def misspelt(names: Iterable[str]) -> list[str]:
+    """Variables that read almost like a setting, which nothing would read."""
+    known = [f"HARMONY_{name.upper()}" for name in Settings.model_fields]
+    found = []
+    for name in sorted(set(names) - set(known)):
+        is_ours = name.startswith("HARMONY_") and not name.endswith("_FILE")
+        close = get_close_matches(name, known, n=1, cutoff=0.9) if is_ours else []
+        if close:
+            found.append(f"{name} is no setting and is not read; did you mean {close[0]}?")
+    return found
+
+
 def main() -> None:
     """Run the command line; an error the user can act on is one line and exit status 2."""
     try:
@@ -64,6 +79,8 @@ def main() -> None:
         # what is done is printed; worker and beat, which print nothing, log as they are set
         is_set = "log_level" in settings.model_fields_set
         configure_logging(settings.log_level if is_set else "WARNING", settings.log_format)
+        for line in misspelt(os.environ):
+            print(f"harmony: {line}", file=sys.stderr)
         app(standalone_mode=True)
     except HarmonyError as error:
         print(f"harmony: {error.message}", file=sys.stderr)

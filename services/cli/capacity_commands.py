@@ -20,13 +20,12 @@ from services.cli.engine_options import (
     read_ms,
 )
 from services.cli.output import console, print_json, print_table
+from services.cli.workload_filter import Name, Namespace
 
 if TYPE_CHECKING:
     from services.lab.arena.profile import CapacityProfile
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Only this namespace.")]
-Name = Annotated[str, typer.Argument(help="Only this workload.", show_default=False)]
 
 
 def register(app: typer.Typer) -> None:

@@ -12,6 +12,8 @@ from services.cli.output import console, print_json, print_table
 from services.kernel.clock import SystemClock
 from services.kernel.db import clusters
 from services.kernel.security.audit import AuditEntry, append_audit
+from services.kernel.security.peers import CELLS_PATH, PeerReader, peers_of
+from services.kernel.settings import get_settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -33,7 +35,10 @@ def register(app: typer.Typer) -> None:
 
 
 def list_cells(as_json: AsJson = False) -> None:
-    """Show the clusters, the oldest first, and when the operator of each was seen last."""
+    """Show the clusters, the oldest first, and when the operator of each was seen last.
+
+    Those of the other databases that HARMONY_PEERS names follow.
+    """
     with database_engine().connect() as connection:
         found = clusters.load_clusters(connection)
     rows: list[dict[str, Any]] = [
@@ -44,10 +49,28 @@ def list_cells(as_json: AsJson = False) -> None:
         }
         for each in found
     ]
+    peers = _peer_rows()
+    if peers:
+        rows = [{**row, "peer": "", "problem": ""} for row in rows] + peers
     if as_json:
         print_json(rows)
     else:
         print_table("Clusters", rows)
+
+
+def _peer_rows() -> list[dict[str, Any]]:
+    """Clusters of the other databases that HARMONY_PEERS names; a row for one without an answer."""
+    clock = SystemClock()
+    rows = []
+    for answer in PeerReader(peers_of(get_settings()), clock).read(CELLS_PATH):
+        empty = {"id": None, "name": "", "operator_seen_at": None, "peer": answer.peer}
+        if answer.document is None:
+            rows.append(empty | {"problem": answer.problem})
+            continue
+        for cell in answer.document.get("items", ()):
+            seen = {"name": cell["cluster"], "operator_seen_at": cell["operator_seen_at"]}
+            rows.append(empty | seen | {"problem": ""})
+    return rows
 
 
 def add(name: Name, as_json: AsJson = False) -> None:

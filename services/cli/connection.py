@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from sqlalchemy import Engine
 
 from services.kernel.db.session import check_reachable, make_engine
-from services.kernel.errors import ConfigurationError
+from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.settings import Settings, get_settings
 from services.platform.embedded_servers import default_home
 
@@ -19,6 +20,7 @@ def connected_settings() -> Settings:
 
     Raises:
         ConfigurationError: No URL is set and none of them runs.
+        Unavailable: One of them is written down as running, and does not answer.
     """
     settings = get_settings()
     if settings.database_url:
@@ -28,11 +30,23 @@ def connected_settings() -> Settings:
         file = home / name / RUNNING_FILE
         if file.exists():
             urls = json.loads(file.read_text())
+            _check_running(urls["database_url"], file, name)
             return settings.model_copy(update=urls)
     raise ConfigurationError(
         "HARMONY_DATABASE_URL is not set and no platform runs on this machine; set it, or run "
         "`harmony up` in another terminal"
     )
+
+
+def _check_running(database_url: str, file: Path, name: str) -> None:
+    """See that the platform that wrote `file` is there: one that was killed leaves it."""
+    try:
+        check_reachable(make_engine(database_url))
+    except Unavailable as error:
+        raise Unavailable(
+            f"the database of `harmony {name}` in {file.parent} does not answer; start that again, "
+            "or set HARMONY_DATABASE_URL"
+        ) from error
 
 
 def database_engine() -> Engine:

@@ -58,20 +58,22 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(document, default=_encode, indent=2) + "\n")
 
 
-def check_writable(path: Path | None) -> None:
-    """Refuse a file that cannot be written, before the work is done; `-` is stdout.
+def writable(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option, seen to be one that can be written, before the work; `-` is stdout.
 
     Raises:
         InvalidInput: It is a folder, or lies in a place where nothing can be written.
     """
     if path is None or str(path) == "-":
-        return
+        return path
+    flag = param.opts[0]
     if path.is_dir():
-        raise InvalidInput(f"{path} is a folder; name a file in it")
+        raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
     there = next(parent for parent in path.absolute().parents if parent.exists())
     place = path if path.exists() else there
     if not there.is_dir() or not os.access(place, os.W_OK):
-        raise InvalidInput(f"{path} cannot be written: {place} does not allow it")
+        raise InvalidInput(f"{flag}={path}: cannot be written, {place} does not allow it")
+    return path
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

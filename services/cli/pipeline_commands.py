@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.panel import Panel
-from rich.text import Text
 
 from services.cli.connection import connected_settings
 from services.cli.output import console, print_json, print_table
+from services.cli.workload_filter import Name, Namespace, chosen
 from services.kernel.clock import SystemClock
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -59,65 +58,46 @@ def ingest(
         console.print(f"left out: {line}")
 
 
-def forecast(at: At = None, as_json: AsJson = False) -> None:
+def forecast(
+    name: Name = "", namespace: Namespace = "", at: At = None, as_json: AsJson = False
+) -> None:
     """Forecast every workload at an origin and show the next step's quantiles."""
     from services.platform.stages import forecast_now, origin_of
 
     settings = connected_settings()
     origin_at = origin_of(settings, _aware(at))
-    rows = forecast_now(settings, origin_at)
+    rows = chosen(forecast_now(settings, origin_at), namespace, name)
     _show(f"Forecasts at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
 
 
-def decide(at: At = None, as_json: AsJson = False) -> None:
+def decide(
+    name: Name = "", namespace: Namespace = "", at: At = None, as_json: AsJson = False
+) -> None:
     """Decide for every workload that has been forecast at an origin, and show the decisions."""
     from services.platform.stages import decide_now, origin_of
 
     settings = connected_settings()
     origin_at = origin_of(settings, _aware(at))
-    rows = decide_now(settings, origin_at)
+    rows = chosen(decide_now(settings, origin_at), namespace, name)
     _show(f"Decisions at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
 
 
-def explain(decision: DecisionId, as_json: AsJson = False) -> None:
-    """Say why a decision was made: constraint, guards, risk, cost, counterfactuals."""
+def explain(
+    what: Annotated[
+        str,
+        typer.Argument(help="A decision's id, or NAMESPACE/NAME: the newest of that workload."),
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Say why a decision was made: replicas, reason, risk, forecast, guards, what if."""
+    from services.cli.kubectl.explain import render_decision
     from services.platform.stages import explain_decision
 
-    found = explain_decision(connected_settings(), decision)
+    found = explain_decision(connected_settings(), what)
     if as_json:
-        print_json(found)
-        return
-    plain = {key: value for key, value in found.items() if not isinstance(value, dict | list)}
-    lines = "\n".join(f"{key:26} {value}" for key, value in plain.items())
-    console.print(Panel(lines, title=f"decision {decision}", title_align="left"))
-    _show_budget(found)
-    _show_parts(found)
-    for key, value in found.items():
-        if key in ("gpu_budget", "mix", "pools"):
-            continue
-        if isinstance(value, dict) and value:
-            print_table(key, [value])
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            print_table(key, value)
-
-
-def _show_budget(explanation: dict[str, Any]) -> None:
-    """The GPU budget that the decision was made under, in words."""
-    from services.admin.decisions.budget_wording import explain_budget
-
-    words = explain_budget(explanation)
-    if words.sentences:
-        lines = [*words.sentences, *(f"  {line}" for line in words.gave_up)]
-        console.print(Panel(Text("\n".join(lines)), title="GPU budget", title_align="left"))
-
-
-def _show_parts(explanation: dict[str, Any]) -> None:
-    """The counts of variants or pools, in words."""
-    from services.admin.decisions.mix_wording import explain_parts
-
-    words = explain_parts(explanation)
-    if words.lines:
-        console.print(Panel(Text("\n".join(words.lines)), title=words.title, title_align="left"))
+        print_json(found.detail.model_dump(mode="json"))
+    else:
+        console.print(render_decision(found.detail, found.workload, SystemClock().now()))
 
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.output import console, print_json, print_table
+from services.cli.output import console, print_json, print_table, writable
+from services.cli.workload_filter import Name, Namespace, chosen
 from services.kernel.settings import get_settings
 
 _TRUTH_HELP = (
@@ -17,6 +18,11 @@ _TRUTH_HELP = (
 Truth = Annotated[Literal["served", "stated"] | None, typer.Option(help=_TRUTH_HELP)]
 DemoPort = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
+]
+DemoReport = Annotated[Path, typer.Option(callback=writable, help="Where the HTML report goes.")]
+DemoJson = Annotated[
+    Path | None,
+    typer.Option("--json", callback=writable, help="Also write the scoreboard to this file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -56,12 +62,8 @@ def demo(  # noqa: PLR0913 - one option each
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Serve API and console until Ctrl-C.")
     ] = True,
-    report: Annotated[Path, typer.Option(help="Where the HTML report goes.")] = Path(
-        "out/report.html"
-    ),
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Also write the scoreboard to this file.")
-    ] = None,
+    report: DemoReport = Path("out/report.html"),
+    json_file: DemoJson = None,
     port: DemoPort = 8080,
     truth: Truth = None,
 ) -> None:
@@ -122,7 +124,8 @@ def worker(
         str | None, typer.Option(help="Queues to serve, comma-separated; default: all.")
     ] = None,
     pool: Annotated[
-        str, typer.Option(help="Celery pool: solo (one task at a time) or prefork.")
+        Literal["solo", "prefork"],
+        typer.Option(help="Celery pool: one task at a time, or several."),
     ] = "solo",
     concurrency: Annotated[int, typer.Option(min=1, help="Processes of the prefork pool.")] = 1,
 ) -> None:
@@ -158,12 +161,12 @@ def migrate(as_json: AsJson = False) -> None:
         console.print(f"database is at revision {revision}")
 
 
-def status(as_json: AsJson = False) -> None:
+def status(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) -> None:
     """Show the fleet: replicas, promise, what is measured and believed, rung and last reason."""
     from services.cli.connection import database_engine
     from services.platform.repository import load_status
 
-    rows = load_status(database_engine())
+    rows = chosen(load_status(database_engine()), namespace, name)
     if as_json:
         print_json(rows)
     else:

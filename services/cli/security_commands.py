@@ -94,6 +94,11 @@ def create(
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
+        if field == "expires_at":
+            raise InvalidInput(
+                f"--expires-at={expires_at}: must be a time to come with an offset, e.g. "
+                "2027-01-01T00:00:00Z"
+            ) from error
         raise InvalidInput(f"{field}={first['input']!r}: {first['msg']}") from error
     _print_key(access.create_key(_deps(), request, _caller()), as_json)
 
@@ -142,6 +147,8 @@ def check(
     if anchor_file is not None and anchor is not None:
         raise InvalidInput("--anchor and --anchor-file: give one of them")
     if anchor_file is not None and anchor_file.exists():
+        if anchor_file.is_dir():
+            raise InvalidInput(f"--anchor-file={anchor_file}: is a folder; name a file in it")
         anchor = anchor_file.read_text(encoding="utf-8")
     found = access.check_audit(_deps(), anchor)
     if anchor_file is not None and found.is_intact and found.head is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.output import check_writable, console, print_table, write_json
+from services.cli.output import console, print_table, writable, write_json
 from services.cli.progress import one_thread, progress
 from services.kernel.errors import InvalidInput
 
@@ -27,7 +27,10 @@ Step = Annotated[
 ]
 Risk = Annotated[str, typer.Option(help="Promises, comma-separated shares of time out of SLA.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
-JsonFile = Annotated[Path | None, typer.Option("--json", help="Write the figures to this file.")]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", callback=writable, help="Write the figures to this file; -: stdout."),
+]
 
 Data = Annotated[
     Path | None,
@@ -56,8 +59,12 @@ ShortageUsd = Annotated[
     float | None,
     typer.Option(help="Price of a workload's hour out of SLA, for the recommended promise."),
 ]
-PlotFile = Annotated[Path | None, typer.Option(help="Write the frontiers to this PNG.")]
-ReportFile = Annotated[Path | None, typer.Option(help="Write a page of HTML to this file.")]
+PlotFile = Annotated[
+    Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option(callback=writable, help="Write a page of HTML to this file.")
+]
 
 LONGEST_REPLAY_H = 24.0
 REPLAYED_SHARE = 0.25
@@ -106,8 +113,6 @@ def backtest(  # noqa: PLR0913 - one option each
 
     asked = promises(risk)
     source = _source(file, prometheus, query)
-    for path in (json_file, plot, report):
-        check_writable(path)
     with progress() as tell:
         tell("reading")
         found = _measured(source, ColumnChoice(time, workload, demand), since, step)
@@ -135,11 +140,15 @@ def _source(file: Path | None, prometheus: str | None, query: str | None) -> Pat
     """The file, or the Prometheus and its query.
 
     Raises:
-        InvalidInput: Not exactly one of both is named.
+        InvalidInput: Not exactly one of both is named, or the server by no URL.
     """
     if file is not None and prometheus is None and query is None:
         return file
     if file is None and prometheus is not None and query is not None:
+        if not prometheus.startswith(("http://", "https://")):
+            raise InvalidInput(
+                f"--prometheus={prometheus}: must be a URL, e.g. http://localhost:9090"
+            )
         return prometheus, query
     raise InvalidInput(
         "give a file, e.g. `harmony backtest mine.csv`, or both --prometheus URL and --query PROMQL"

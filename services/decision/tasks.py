@@ -12,8 +12,9 @@ from services.decision.trust.service import judge_shard, send_due
 from services.decision.wiring import DecisionDeps
 from services.kernel import jobs, telemetry
 from services.kernel.celery_app import CelerySender, get_celery
-from services.kernel.clock import make_clock
+from services.kernel.clock import SystemClock, make_clock
 from services.kernel.db.session import make_engine
+from services.kernel.security.peers import PeerReader, peers_of
 from services.kernel.settings import get_settings
 from services.kernel.task import job_task
 
@@ -27,6 +28,7 @@ def worker_deps() -> DecisionDeps:
         clock=make_clock(settings.clock, settings.redis_url),
         settings=settings,
         sender=CelerySender(get_celery()),
+        peers=PeerReader(peers_of(settings), SystemClock()),
     )
 
 

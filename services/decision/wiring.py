@@ -10,6 +10,7 @@ from decider import DecideConfig
 from services.kernel.clock import Clock
 from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.jobs import JobSender
+from services.kernel.security.peers import PeerReader
 from services.kernel.settings import Settings
 
 
@@ -24,6 +25,7 @@ class DecisionDeps:
         config: Settings of the decider.
         sender: Sends jobs after commit; None: jobs are not sent.
         kept: What loads were read last, by this process.
+        peers: Other databases of cells; None: nobody asks them.
     """
 
     engine: Engine
@@ -32,3 +34,4 @@ class DecisionDeps:
     config: DecideConfig = field(default_factory=DecideConfig)
     sender: JobSender | None = None
     kept: KeptSteps = field(default_factory=KeptSteps)
+    peers: PeerReader | None = None

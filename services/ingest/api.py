@@ -11,19 +11,24 @@ from fastapi import Depends, FastAPI, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from services.ingest import service
+from services.ingest.backfill import api as backfill
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
 from services.ingest.push.body import Intake
 from services.ingest.push.schemas import PushAnswer, PushRequest
-from services.ingest.push.service import push
-from services.ingest.remote_write.api import make_router
+from services.ingest.push.service import PushResult, push
+from services.ingest.remote_write import api as remote_write
 from services.kernel.errors import InvalidInput, UnsupportedMediaType
 from services.kernel.http import application as http
+from services.kernel.http.application import problem
 from services.kernel.http.busy import Busy
+from services.kernel.http.document import inlined_schema, problem_responses
+from services.kernel.http.query import known_query
 
 _DESCRIPTION = """
-Samples go in with `POST /v1/observations`, several workloads and indicators at once. A sample that
-cannot be used is refused with a reason and counted; the others are stored:
+Samples go in with `POST /v1/observations`, several workloads and indicators at once; the history of
+a workload with `POST /v1/workloads/{namespace}/{name}/history`. A sample that cannot be used is
+refused with a reason and counted, and the others are stored; where none can be used it is 422:
 
 `not_finite` `out_of_range` `implausible` `negative` `future` `ancient` `bad_sample` `bad_time`
 `bad_value` `unknown_workload` `unknown_indicator`
@@ -42,7 +47,7 @@ A repeated sample (same time) replaces the one before, so a push can be sent aga
 _BODY = {
     "requestBody": {
         "required": True,
-        "content": {"application/json": {"schema": PushRequest.model_json_schema()}},
+        "content": {"application/json": {"schema": inlined_schema(PushRequest)}},
     }
 }
 
@@ -58,12 +63,17 @@ class Lifespan(Protocol):
 def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
     """The push API, to serve by itself or to mount in another application."""
     app = FastAPI(
-        title="Harmony push API", description=_DESCRIPTION, version="1", lifespan=lifespan
+        title="Harmony push API",
+        description=_DESCRIPTION,
+        version="1",
+        lifespan=lifespan,
+        dependencies=[Depends(known_query)],
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
     app.add_middleware(Busy, name="ingest", most=deps.settings.max_concurrent_requests)
     authority, intake = PushAuthority(deps), Intake(deps.settings.push_max_bytes)
-    app.include_router(make_router(deps, authority, intake))
+    app.include_router(remote_write.make_router(deps, authority, intake))
+    app.include_router(backfill.make_router(deps, authority, intake))
 
     async def pushed_to(request: Request) -> IngestDeps:
         if authority.has_token(request):
@@ -76,6 +86,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         response_model=PushAnswer,
         openapi_extra=_BODY,
         tags=["observations"],
+        responses=problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
     )
     async def push_observations(
         request: Request, there: IngestDeps = Depends(pushed_to)
@@ -88,6 +99,8 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
             {"reason": found.reason, "count": found.count, "example": found.example}
             for found in result.rejected
         ]
+        if rejected and not result.n_accepted:
+            return _refused(result)
         answer = orjson.dumps({"accepted": result.n_accepted, "rejected": rejected})
         return Response(answer, status_code=202, media_type="application/json")
 
@@ -103,6 +116,18 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         return {"status": "ready"}
 
     return app
+
+
+def _refused(result: PushResult) -> Response:
+    """The answer where not one sample can be used, so that nobody takes it for stored."""
+    first = result.rejected[0]
+    found = [
+        {"field": one.reason, "message": f"samples: {one.count}", "value": one.example}
+        for one in result.rejected
+    ]
+    n = sum(one.count for one in result.rejected)
+    said = f"none of {n} samples can be used: {first.reason}, e.g. {first.example}"
+    return problem(422, InvalidInput.code, said, found)
 
 
 def _check_json(request: Request) -> None:

@@ -51,8 +51,6 @@ class Cells:
             catalog=WorkloadCatalog(),
             known=KnownSeries(),
             announced={},
-            newest_us={},
-            ages_due_at={},
             owners=SeriesOwners(),
             pods=PodMemory(),
         )

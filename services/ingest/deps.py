@@ -59,8 +59,6 @@ class IngestDeps:
         known: Their series, as columns.
         announced: Per shard the newest origin that this process has seen.
         max_rows: Indicator rows that one resampling run writes; more follow in the next.
-        newest_us: Per workload the time of the newest sample that this process has stored.
-        ages_due_at: Per workload when to see that a metric shows the age of it.
         remote_rules: Which indicator a series of a remote write is of.
         owners: Which series each indicator of remote writes is made of.
         pods: Pods whose counters this process has seen.
@@ -80,8 +78,6 @@ class IngestDeps:
     known: KnownSeries = field(default_factory=KnownSeries)
     max_rows: int = 200_000
     announced: dict[int, datetime] = field(default_factory=dict)
-    newest_us: dict[int, int] = field(default_factory=dict)
-    ages_due_at: dict[int, datetime] = field(default_factory=dict)
     remote_rules: RemoteRules = DEFAULT_RULES
     owners: SeriesOwners = field(default_factory=SeriesOwners)
     pods: PodMemory = field(default_factory=PodMemory)

@@ -24,7 +24,6 @@ from services.kernel.security.origins import refuse_foreign
 from services.kernel.settings import get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
-from services.kernel.workload_series import watched_workloads
 
 
 def make_standalone_app(deps: IngestDeps) -> FastAPI:
@@ -72,7 +71,7 @@ def main() -> int:
         http=ProblemProtocol,
         timeout_graceful_shutdown=20,  # within the 30 s that a pod is given
     )
-    with listener, watched_workloads(deps.engine):
+    with listener:
         settle()
         report_address("ingest", settings.host, listener.getsockname()[1])
         serve_until_stopped(config, listener)

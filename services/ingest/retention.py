@@ -12,6 +12,7 @@ from services.ingest.deps import IngestDeps
 from services.ingest.series import repository
 from services.kernel.db.retention import BATCH, EXPIRING, MAX_BATCHES, ExpiringTable, delete_expired
 from services.kernel.db.session import unit_of_work
+from services.kernel.server_clock import not_ahead
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -38,7 +39,7 @@ def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, int]:
 
     Args:
         deps: Dependencies.
-        at: Now.
+        at: Now. A clock that is ahead of the database's counts as it: what it drops is gone.
 
     Returns:
         Per table, how many partitions were dropped or rows deleted.
@@ -46,6 +47,8 @@ def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, int]:
     Raises:
         SQLAlchemyError: What failed first, once all tables have had their turn.
     """
+    with deps.engine.connect() as connection:
+        at = not_ahead(connection, at, deps.clock)
     rows_before = at - timedelta(days=deps.settings.retain_decisions_days)
     errors: list[SQLAlchemyError] = []
     dropped: dict[str, int] = {}

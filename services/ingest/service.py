@@ -28,6 +28,7 @@ from services.kernel.db.steps.writing import write_steps
 from services.kernel.db.turns import FORECAST, note_asked
 from services.kernel.db.workload_errors import RESAMPLE, in_bulkheads
 from services.kernel.errors import Unavailable
+from services.kernel.server_clock import not_ahead
 
 DueSeries = tuple[DueRange, IndicatorRef]
 
@@ -61,9 +62,10 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
     Args:
         deps: Dependencies.
         shard: Shard number.
-        at: Now; steps that end later are left.
+        at: Now, at most the time of the database; steps that end later are left.
     """
     with unit_of_work(deps.engine, deps.sender) as work:
+        at = not_ahead(work.connection, at, deps.clock)
         found = {
             row.columns.id: row for row in shard_repository.lock_shard(work.connection, shard, at)
         }
@@ -80,11 +82,6 @@ def resample_shard(deps: IngestDeps, shard: int, at: datetime) -> ResampleResult
             work.send_after_commit(jobs.shard_job(jobs.FORECAST_SHARD, shard, origin_at))
         if result.is_partial:
             work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, shard, at))
-    for row in found.values():
-        if row.last_sample_at is not None:
-            age_s = (at - row.last_sample_at).total_seconds()
-            labels = (row.columns.namespace, row.columns.name)
-            telemetry.metrics_age_seconds.labels(*labels).set(age_s)
     return result
 
 

@@ -16,7 +16,7 @@ from kombu.exceptions import OperationalError as BrokerError
 from services.kernel import jobs, telemetry, tracing
 from services.kernel.broker_transport import use_wary_transport
 from services.kernel.jobs import Job
-from services.kernel.queued_jobs import QueuedJobs
+from services.kernel.queued_jobs import QueuedJobs, waits_once
 from services.kernel.settings import Settings, get_settings
 
 MIN_EXPIRES_S, EXPIRES_STEPS, DEFERRED_STEPS = 30, 3, 10
@@ -30,8 +30,8 @@ FIT_CHECKS = 24
 def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
     """Periodic jobs, each with its interval in seconds and its queue."""
 
-    def every(name: str, seconds: float) -> dict[str, object]:
-        options = {"queue": Job(name).queue, "expires": max(10.0, 2 * seconds)}
+    def every(name: str, seconds: float, **more: object) -> dict[str, object]:
+        options = {"queue": Job(name).queue, "expires": max(10.0, 2 * seconds), **more}
         return {"task": name, "schedule": seconds, "options": options}
 
     def asked(name: str, interval_s: float) -> dict[str, object]:
@@ -44,7 +44,7 @@ def beat_schedule(settings: Settings) -> dict[str, dict[str, object]]:
         every(jobs.FORECAST_SWEEP, settings.sweep_interval_s),
         every(jobs.DECIDE_SWEEP, settings.sweep_interval_s),
         every(jobs.OPERATIONS_SWEEP, settings.sweep_interval_s),
-        every(jobs.FORECAST_SCORE, settings.score_interval_s),
+        every(jobs.FORECAST_SCORE, settings.score_interval_s, priority=DEFERRED),
         asked(jobs.FORECAST_FIT, settings.fit_interval_s),
         asked(jobs.DECIDE_FIT, settings.fit_interval_s),
         every(jobs.RETENTION, settings.retention_interval_s),
@@ -111,7 +111,7 @@ class CelerySender:
 
     def _send(self, job: Job) -> None:
         options: dict[str, object] = {}
-        if "shard" in job.payload and "at" in job.payload:
+        if waits_once(job.name, job.payload):
             limit = "harmony_deferred_s" if job.is_deferred else "harmony_expires_s"
             options["expires"] = self._app.conf[limit]
             if not QueuedJobs(self._app).add(job.name, job.payload, self._app.conf[limit]):

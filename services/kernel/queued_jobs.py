@@ -1,4 +1,4 @@
-"""Which jobs of shards wait in their queues, kept beside the queues themselves.
+"""Which jobs of shards, and of scoring, wait in their queues, kept beside the queues themselves.
 
 The broker does not say what waits in it. So who sends a job leaves a key there, and who takes it
 removes the key: another one like it is not sent meanwhile. A key goes with its job's time limit, so
@@ -14,11 +14,16 @@ from functools import lru_cache
 import redis
 from celery import Celery
 
-from services.kernel.jobs import INGEST_PULL, INGEST_RESAMPLE
+from services.kernel.jobs import FORECAST_SCORE, INGEST_PULL, INGEST_RESAMPLE
 
 _PREFIX = "harmony:queued:"
 _OF_NOW = (INGEST_PULL, INGEST_RESAMPLE)
 """Jobs that look at the clock when they run: a second one has nothing left to do."""
+
+
+def waits_once(name: str, payload: Mapping[str, object]) -> bool:
+    """Whether a job is not sent while one like it waits: those of shards, and scoring."""
+    return ("shard" in payload and "at" in payload) or name == FORECAST_SCORE
 
 
 @lru_cache(maxsize=4)

@@ -31,6 +31,13 @@ class Settings(BaseSettings):
         description="Cluster that an operator, a scaler, a pull and the push token are of",
     )
 
+    peers: str = Field(
+        "", description="Other databases of cells: NAME=URL of each admin API, comma-separated"
+    )
+    peer_keys: str = Field(
+        "", description="Folder with a file for each of them: an API key of it, of a reader of all"
+    )
+
     # time
     clock: Literal["system", "replay"] = Field("system", description="Wall clock, or a replay's")
     seed: int = Field(7, ge=0, description="Base seed of everything random")
@@ -94,10 +101,17 @@ class Settings(BaseSettings):
     reconcile_interval_s: float = Field(5.0, gt=0, description="Seconds between reconcile passes")
     kube_url: str = Field("", description="API server without TLS (tests, demo); empty: kubeconfig")
     worker_metrics_port: int | None = Field(
-        None, ge=0, le=65535, description="Port of a worker's metrics; empty: none"
+        None,
+        ge=0,
+        le=65535,
+        description="Port of the metrics of a worker, or of beat, which has those of workloads; "
+        "empty: none",
     )
     operator_deletion_cost: bool = Field(
         False, description="Mark the pods to lose before a Deployment is scaled in: patches pods"
+    )
+    operator_supply: bool = Field(
+        False, description="Read what adds GPU nodes: Karpenter, the Cluster Autoscaler's status"
     )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"

@@ -13,7 +13,7 @@ from opentelemetry.context import Context
 from structlog.contextvars import bound_contextvars
 
 from services.kernel import telemetry, tracing
-from services.kernel.queued_jobs import QueuedJobs
+from services.kernel.queued_jobs import QueuedJobs, waits_once
 
 P = ParamSpec("P")
 
@@ -59,7 +59,7 @@ def _run(job: str, run: Callable[[], None]) -> None:
 def _take(job: str, payload: Mapping[str, object]) -> None:
     """Note that the job of a shard waits no longer, where it came from a queue."""
     request = getattr(current_task, "request", None)
-    if "shard" in payload and request is not None and not request.called_directly:
+    if waits_once(job, payload) and request is not None and not request.called_directly:
         try:
             QueuedJobs(current_task.app).remove(job, payload)
         except redis.RedisError as error:  # the job can be done all the same, and its key expires

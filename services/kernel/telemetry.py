@@ -1,6 +1,8 @@
 """Every Prometheus metric, declared once, and structured logs.
 
-docs/metrics.md lists them; a test holds the two together. One series per workload at most.
+docs/metrics.md lists them; a test holds the two together. What has a series for each workload is
+exported from the database, once for all (`services.exporter`): a process that set it for each that
+it has seen would tell Prometheus of ten thousand at each scrape. The external scaler alone has two.
 """
 
 from __future__ import annotations
@@ -8,15 +10,16 @@ from __future__ import annotations
 import logging
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from typing import TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from services.kernel.log_stream import LogStream
+
 REGISTRY = CollectorRegistry(auto_describe=True)
 
-_WORKLOAD = ("namespace", "workload")
-WORKLOAD_GAUGES: list[Gauge] = []
-"""Gauges with a series for each workload; what each shows must go with its workload."""
+_WORKLOAD = ("cluster", "namespace", "workload")
 
 
 def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter:
@@ -24,10 +27,7 @@ def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter
 
 
 def _gauge(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
-    gauge = Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
-    if labels[:2] == _WORKLOAD:
-        WORKLOAD_GAUGES.append(gauge)
-    return gauge
+    return Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
 
 
 def _histogram(
@@ -47,7 +47,6 @@ samples_accepted_total = _counter("samples_accepted_total", "Samples accepted", 
 samples_rejected_total = _counter(
     "samples_rejected_total", "Samples rejected, by reason", ("source", "reason")
 )
-metrics_age_seconds = _gauge("metrics_age_seconds", "Age of the newest sample", _WORKLOAD)
 source_errors_total = _counter("source_errors_total", "Failed queries", ("source", "reason"))
 job_duration_seconds = _histogram("job_duration_seconds", "Run time of jobs", ("job",), _FAST)
 job_failures_total = _counter("job_failures_total", "Jobs that failed", ("job", "error"))
@@ -67,22 +66,6 @@ origins_superseded_total = _counter(
     ("stage", "workloads"),
 )
 forecasts_total = _counter("forecasts_total", "Forecasts stored", ("rung",))
-forecast_quantile = _gauge("forecast_quantile", "Newest forecast, next step", (*_WORKLOAD, "q"))
-forecast_coverage_ratio = _gauge(
-    "forecast_coverage_ratio", "Share of outcomes under the quantile", (*_WORKLOAD, "q")
-)
-forecast_pinball_loss = _gauge("forecast_pinball_loss", "Mean pinball loss", (*_WORKLOAD, "q"))
-forecast_skill_vs_naive = _gauge(
-    "forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value", _WORKLOAD
-)
-forecast_hedge_weight = _gauge(
-    "forecast_hedge_weight",
-    "Weight of the last value in the forecast's upper tail; high after a change of level",
-    _WORKLOAD,
-)
-forecast_drift = _gauge(
-    "forecast_drift", "Drift statistic over its threshold; 1: drift", (*_WORKLOAD, "kind")
-)
 forecast_drifts_total = _counter("forecast_drifts_total", "Drifts that began", ("kind",))
 refits_requested_total = _counter("refits_requested_total", "Fits that drift asked for")
 _SLO_S = (0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600)
@@ -92,45 +75,11 @@ forecast_latency_seconds = _histogram(
 decision_freshness_seconds = _histogram(
     "decision_freshness_seconds", "From the end of a step to its stored decision", (), _SLO_S
 )
-fallback_active = _gauge("fallback_active", "1 while a fallback rung answers", (*_WORKLOAD, "rung"))
 model_promotions_total = _counter("model_promotions_total", "Models fitted, by result", ("result",))
 decision_total = _counter("decision_total", "Decisions", ("direction", "reason"))
 decision_constraint_total = _counter(
     "decision_constraint_total", "Decisions by binding constraint", ("constraint",)
 )
-model_trusted = _gauge(
-    "model_trusted", "1 where the forecast answers, 0 where its model does not pay", _WORKLOAD
-)
-risk_target = _gauge("risk_target", "Promised share out of SLA", _WORKLOAD)
-risk_estimated = _gauge("risk_estimated", "Estimated share out of SLA", _WORKLOAD)
-sli_good_ratio = _gauge(
-    "sli_good_ratio",
-    "Share within SLA over the promise's window: as requests felt it, and as believed",
-    (*_WORKLOAD, "source"),
-)
-sli_good_high_ratio = _gauge(
-    "sli_good_high_ratio",
-    "Largest share within SLA that what was measured allows; absent: it is the measured one",
-    _WORKLOAD,
-)
-sli_good_low_ratio = _gauge(
-    "sli_good_low_ratio",
-    "Least share within SLA that what was measured allows; absent: it is the measured one",
-    _WORKLOAD,
-)
-sli_measured = _gauge(
-    "sli_measured",
-    "1 while the objective is measured, 0 while it is not; absent: none is set",
-    _WORKLOAD,
-)
-sla_budget_remaining_ratio = _gauge(
-    "sla_budget_remaining_ratio",
-    "Share of the error budget left, by its source",
-    (*_WORKLOAD, "source"),
-)
-desired_replicas = _gauge("desired_replicas", "Replicas decided and applied", _WORKLOAD)
-recommended_replicas = _gauge("recommended_replicas", "Replicas decided", _WORKLOAD)
-current_replicas = _gauge("current_replicas", "Replicas in the target's spec", _WORKLOAD)
 advised_replicas = _gauge(
     "advised_replicas", "Replicas that another autoscaler is to set; absent: not known", _WORKLOAD
 )
@@ -162,7 +111,6 @@ gpu_budget_price_usd = _gauge(
     ("gpu_type",),
 )
 cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
-paused = _gauge("paused", "1 while paused", _WORKLOAD)
 actions_total = _counter("actions_total", "Actions by result", ("result",))
 reconcile_duration_seconds = _histogram(
     "reconcile_duration_seconds", "Run time of a reconcile pass", (), _FAST
@@ -185,6 +133,9 @@ http_requests_total = _counter("http_requests_total", "HTTP requests", ("app", "
 http_request_duration_seconds = _histogram(
     "http_request_duration_seconds", "HTTP request duration", ("app", "route"), _FAST
 )
+output_errors_total = _counter(
+    "output_errors_total", "Log lines that could not be written, as on a full disk"
+)
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -194,6 +145,7 @@ def configure_logging(level: str, log_format: str) -> None:
         level: `DEBUG` … `ERROR`.
         log_format: `json` or `console`.
     """
+    stream: TextIO = cast("TextIO", LogStream(sys.stderr, output_errors_total.inc))
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
@@ -210,11 +162,11 @@ def configure_logging(level: str, log_format: str) -> None:
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(numeric),
         # Not `sys.stderr` at each line: Celery puts a logger in its place.
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=stream),
         # Not cached: a later set-up holds for loggers that have spoken already.
         cache_logger_on_first_use=False,
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = logging.StreamHandler(stream)
     drop = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(

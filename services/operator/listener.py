@@ -19,7 +19,6 @@ from services.operator.leadership.process import LoopHealth
 from services.operator.reconcile.decision_pass import decision_pass
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.reconcile_pass import PassReport, reconcile_pass
-from services.operator.reconcile.report_statuses import GAUGES
 from services.operator.reconcile.repository import DECISIONS_CHANNEL, TICK_CHANNEL
 from services.operator.wire.http import KubeError
 
@@ -27,7 +26,6 @@ log = structlog.get_logger("operator")
 
 _CATCH_UP_S = 0.3
 _REASONS = ("kube", "database", "lease", "defect")
-_FIGURES = (*GAUGES, telemetry.holding)
 
 
 class ReconcileLoop:
@@ -165,8 +163,8 @@ class ReconcileLoop:
         self._deps.memory.forget()
         self._deps.memory.unreported.clear()
         self.health.has_passed = False
-        for gauge in _FIGURES if term is None else ():
-            gauge.clear()
+        if term is None:
+            telemetry.holding.clear()
 
     def _try(self, work: Callable[[], None]) -> tuple[str, str]:
         """Reason and message of what failed; empty when nothing did."""

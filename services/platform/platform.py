@@ -151,7 +151,7 @@ def service_processes(settings: Settings, token_file: Path | None = None) -> lis
         ProcessSpec(name, worker, env | {"HARMONY_QUEUES": queues} | _metrics(settings, number))
         for number, (name, queues) in enumerate(WORKERS.items())
     ]
-    specs.append(ProcessSpec("beat", [*worker, "beat"], env))
+    specs.append(ProcessSpec("beat", [*worker, "beat"], env | _metrics(settings, len(WORKERS))))
     by_file = {"HARMONY_PUSH_TOKEN": "", "HARMONY_PUSH_TOKEN_FILE": str(token_file)}
     ingest = server_process("ingest", env | (by_file if token_file else {}))
     return [*specs, ingest, server_process("admin", env)]
@@ -164,7 +164,7 @@ def server_process(name: str, env: Mapping[str, str]) -> ProcessSpec:
 
 
 def _metrics(settings: Settings, number: int) -> dict[str, str]:
-    """Workers of one machine serve their metrics on neighbouring ports."""
+    """Workers and beat of one machine serve their metrics on neighbouring ports."""
     first = settings.worker_metrics_port
     return {"HARMONY_WORKER_METRICS_PORT": str(first + number)} if first else {}
 

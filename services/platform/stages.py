@@ -7,15 +7,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
+from services.admin.decisions.schemas import DecisionDetail
+from services.admin.decisions.service import get_decision
+from services.admin.workloads.schemas import WorkloadView
+from services.admin.workloads.service import get_workload
 from services.decision.decide.replay import replay
-from services.decision.decide.service import decide_shard, explain
+from services.decision.decide.service import decide_shard
 from services.decision.wiring import DecisionDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
-from services.kernel.clock import FixedClock, last_complete_step, make_clock
-from services.kernel.db.session import make_engine, unit_of_work
-from services.kernel.errors import NotFound
+from services.kernel.clock import Clock, FixedClock, last_complete_step, make_clock
+from services.kernel.db.session import check_reachable, make_engine, unit_of_work
+from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from services.operator.reconcile.repository import register
@@ -112,13 +116,48 @@ def decide_now(settings: Settings, origin_at: datetime) -> list[dict[str, Any]]:
     return load_decisions_at(deps.engine, origin_at)
 
 
-def explain_decision(settings: Settings, decision_id: int) -> dict[str, Any]:
-    """The explanation of a decision.
+@dataclass(frozen=True, slots=True)
+class ExplainedDecision:
+    """A decision with what led to it, and its workload."""
+
+    detail: DecisionDetail
+    workload: WorkloadView
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredReads:
+    """Reads of a command that has the database itself, and no server."""
+
+    engine: Engine
+    clock: Clock
+
+    def reading(self) -> Connection:
+        """A connection for reads."""
+        return self.engine.connect()
+
+
+def explain_decision(settings: Settings, what: str) -> ExplainedDecision:
+    """A decision by its id, or the newest one of a workload, `namespace/name`.
 
     Raises:
-        NotFound: There is none with this id.
+        InvalidInput: It reads like neither.
+        NotFound: There is none.
     """
-    return explain(_decision_deps(settings), decision_id)
+    engine = make_engine(settings.database_url)
+    check_reachable(engine)
+    reads = _StoredReads(engine, make_clock(settings.clock, settings.redis_url))
+    if what.isascii() and what.isdigit() and 0 < int(what) < 2**63:
+        detail = get_decision(reads, int(what))
+        return ExplainedDecision(detail, get_workload(reads, detail.namespace, detail.workload))
+    namespace, slash, name = what.partition("/")
+    if not slash or not namespace or not name:
+        raise InvalidInput(
+            f"{what[:80]!r}: must be a decision's id, e.g. 4711, or a workload as NAMESPACE/NAME"
+        )
+    workload = get_workload(reads, namespace, name)
+    if workload.last_decision is None:
+        raise NotFound(f"workload {what} has no decision yet; see `harmony status`")
+    return ExplainedDecision(get_decision(reads, workload.last_decision.id), workload)
 
 
 def replay_decision(settings: Settings, decision_id: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from datetime import datetime
 from fractions import Fraction
 
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.schedules import bounds_at, freeze_at
+from services.kernel.domain.schedules import bounds_at, freeze_at, is_paused_at
 
 _FOLLOWED = ("applied", "unchanged", "delegated")
 _HELD = ("failed", "target_missing", "paused", "waiting", "unknown")
@@ -63,7 +63,7 @@ class ObservedTarget:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """Everything that the advice is made from."""
+    """Everything that the advice is made from, and the name of the cluster."""
 
     namespace: str
     name: str
@@ -71,6 +71,7 @@ class WorkloadFacts:
     decision: Newest | None
     seen: ObservedTarget | None
     approved: Approved | None = None
+    cluster: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,22 +142,9 @@ def advise(facts: WorkloadFacts, now: datetime) -> Advice:
     return Advice(target, reason, "", ends, current)
 
 
-def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
-    """True where everything is held at `now`; a pause whose end cannot be read has no end."""
-    if not (spec.paused or spec.paused_until):
-        return False
-    if not spec.paused_until:
-        return True
-    try:
-        until = datetime.fromisoformat(spec.paused_until)
-    except ValueError:
-        return True
-    return until.tzinfo is None or now < until
-
-
 def _stopped(spec: WorkloadSpec, now: datetime) -> str:
     """The reason that stops both directions; empty when there is none."""
-    if is_paused(spec, now):
+    if is_paused_at(paused=spec.paused, until=spec.paused_until, now=now):
         return "paused" + (f" until {spec.paused_until}" if spec.paused_until else "")
     frozen = freeze_at(spec, now)
     return "" if frozen is None or frozen[0] != "Both" else f"schedule {frozen[1]} freezes it"

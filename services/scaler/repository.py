@@ -11,13 +11,13 @@ CHANNELS = ("harmony_decisions", "harmony_actions", "harmony_states", "harmony_t
 """Notifications after which an advice may be another."""
 
 _FACTS = (
-    "w.id, w.namespace, w.name, w.step_s, w.spec_version, d.id AS decision_id, "
+    "k.name AS cluster, w.id, w.namespace, w.name, w.step_s, w.spec_version, d.id AS decision_id, "
     "d.desired_replicas, d.valid_until, a.result, a.reason AS result_reason, s.spec_replicas, "
     "s.observed_at, p.decision_id AS approved_id, p.to_replicas AS approved_replicas, "
     "p.applied_at AS approved_at"
 )
 _NEWEST = (
-    "FROM workloads w "
+    "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
     "LEFT JOIN LATERAL (SELECT id, origin_at, desired_replicas, valid_until FROM decisions "
     "  WHERE workload_id = w.id AND policy_version = :policy_version "
     "  ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "

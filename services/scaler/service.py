@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from prometheus_client import Gauge
@@ -24,6 +24,14 @@ from services.scaler.plan import Advice, WorkloadFacts, advise
 from services.scaler.translate import Key, to_facts
 
 log = structlog.get_logger("scaler")
+
+
+class SeriesLabels(NamedTuple):
+    """Labels of a workload's series."""
+
+    cluster: str
+    namespace: str
+    workload: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +106,7 @@ class FleetFacts:
 
     facts: dict[Key, WorkloadFacts] = field(default_factory=dict)
     _specs: dict[int, tuple[int, WorkloadSpec | None]] = field(default_factory=dict)
-    _shown: dict[Gauge, set[Key]] = field(default_factory=dict)
+    _shown: dict[Gauge, set[SeriesLabels]] = field(default_factory=dict)
 
     def refresh(self, deps: ScalerDeps) -> None:
         """Read the whole fleet: one query, and one more where specs changed.
@@ -144,18 +152,18 @@ class FleetFacts:
 
     def publish(self, now: datetime) -> None:
         """Set the gauges; what is not known has no series, so nothing old is ever followed."""
-        counts: dict[Key, float] = {}
-        ends_s: dict[Key, float] = {}
+        counts: dict[SeriesLabels, float] = {}
+        ends_s: dict[SeriesLabels, float] = {}
         for key, facts in self.facts.items():
-            advice = advise(facts, now)
+            advice, labels = advise(facts, now), SeriesLabels(facts.cluster, *key)
             if advice.count is not None:
-                counts[key] = advice.count
+                counts[labels] = advice.count
             if advice.valid_until is not None:
-                ends_s[key] = advice.valid_until.timestamp()
+                ends_s[labels] = advice.valid_until.timestamp()
         self._show(telemetry.advised_replicas, counts)
         self._show(telemetry.advice_expires_timestamp_seconds, ends_s)
 
-    def _show(self, gauge: Gauge, values: Mapping[Key, float]) -> None:
+    def _show(self, gauge: Gauge, values: Mapping[SeriesLabels, float]) -> None:
         for key, value in values.items():
             gauge.labels(*key).set(value)
         for key in self._shown.get(gauge, set()) - values.keys():

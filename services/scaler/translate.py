@@ -84,7 +84,8 @@ def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> WorkloadFac
     """
     good = timedelta(seconds=row["step_s"] * ttl_steps)
     names = row["namespace"], row["name"]
-    return WorkloadFacts(*names, spec, _newest(row), _seen(row, good), _approved(row, good))
+    seen, approved = _seen(row, good), _approved(row, good)
+    return WorkloadFacts(*names, spec, _newest(row), seen, approved, row["cluster"])
 
 
 def _newest(row: RowMapping) -> Newest | None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 
 from celery import Celery
 
+from services.exporter.api import workload_metrics
+from services.exporter.service import WorkloadPages
 from services.kernel.celery_app import make_celery
+from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.http.metrics_server import serve_wsgi
 from services.kernel.listening import report_address
 from services.kernel.settings import Settings
 from services.kernel.tracing_otel import configure_tracing
-from services.kernel.workload_series import watched_workloads
+from services.worker.beat import WaryScheduler
 from services.worker.tasks import task_modules
 
 
@@ -40,28 +42,26 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
         ConfigurationError: An unknown queue.
     """
     queues = settings.queues
-    with ExitStack() as life:
-        if settings.worker_metrics_port is not None:
-            # the solo pool runs tasks in this process: their metrics are here to be scraped
-            life.enter_context(watched_workloads(make_engine(settings.database_url)))
-            server = serve_wsgi(settings.worker_metrics_port)
-            report_address("worker metrics", str(server.server_address[0]), server.server_port)
-        configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
-        app = worker_app(settings)
-        app.set_default()
-        collect_rarely()
-        app.worker_main(
-            [
-                "worker",
-                f"--queues={queues}",
-                f"--pool={pool}",
-                f"--concurrency={concurrency}",
-                f"--hostname={queues.replace(',', '-')}@%h",
-                f"--loglevel={settings.log_level}",
-                "--without-gossip",
-                "--without-mingle",
-            ]
-        )
+    if settings.worker_metrics_port is not None:
+        # the solo pool runs tasks in this process: their metrics are here to be scraped
+        server = serve_wsgi(settings.worker_metrics_port)
+        report_address("worker metrics", str(server.server_address[0]), server.server_port)
+    configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
+    app = worker_app(settings)
+    app.set_default()
+    collect_rarely()
+    app.worker_main(
+        [
+            "worker",
+            f"--queues={queues}",
+            f"--pool={pool}",
+            f"--concurrency={concurrency}",
+            f"--hostname={queues.replace(',', '-')}@%h",
+            f"--loglevel={settings.log_level}",
+            "--without-gossip",
+            "--without-mingle",
+        ]
+    )
 
 
 def collect_rarely() -> None:
@@ -76,7 +76,17 @@ def collect_rarely() -> None:
 
 
 def run_beat(settings: Settings) -> None:
-    """Send the periodic jobs until told to stop: sweeps, pulls, refits and clean-ups."""
+    """Send the periodic jobs until told to stop: sweeps, pulls, refits and clean-ups.
+
+    It is there once, so it also serves what is known of each workload, where a metrics port is set.
+    """
+    if settings.worker_metrics_port is not None:
+        clock = make_clock(settings.clock, settings.redis_url)
+        is_judged = settings.trust_interval_s > 0
+        pages = WorkloadPages(make_engine(settings.database_url, n_kept=1), clock, is_judged)
+        server = serve_wsgi(settings.worker_metrics_port, workload_metrics(pages))
+        report_address("beat metrics", str(server.server_address[0]), server.server_port)
     with tempfile.TemporaryDirectory() as folder:
         schedule = str(Path(folder) / "schedule")
-        make_celery(settings).Beat(loglevel=settings.log_level, schedule=schedule).run()
+        app = make_celery(settings)
+        app.Beat(loglevel=settings.log_level, schedule=schedule, scheduler=WaryScheduler).run()

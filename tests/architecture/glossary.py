@@ -12,6 +12,7 @@ from pathlib import Path
 import pydantic
 
 import services.admin
+from services.exporter.metrics import WORKLOAD_METRICS
 from services.kernel.db.schema import metadata
 from services.kernel.telemetry import REGISTRY
 
@@ -56,6 +57,7 @@ def public_names() -> Iterator[tuple[str, str]]:
         yield "table", table.name
         yield from ((f"column of {table.name}", column.name) for column in table.columns)
     yield from (("metric", family.name) for family in REGISTRY.collect())
+    yield from (("metric", one.full_name) for one in WORKLOAD_METRICS)
     for found in pkgutil.walk_packages(services.admin.__path__, "services.admin."):
         if found.name.rpartition(".")[2].split("_")[-1] != "schemas":
             continue

@@ -34,8 +34,10 @@ _SERVERS = {
     "ingest": "ingest",
     "operator": "operator metrics",
     **dict.fromkeys(WORKERS, "worker metrics"),
+    "beat": "beat metrics",
 }
-"""Processes of the demo that serve metrics, and under which name."""
+"""Processes of the demo that serve metrics, and under which name; beat, which has those of
+workloads, is the last."""
 _SCRAPES = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
@@ -43,6 +45,10 @@ scrape_configs:
   - job_name: harmony
     honor_labels: true
     static_configs: [{{targets: {targets}}}]
+  - job_name: harmony-workloads
+    honor_labels: true
+    metrics_path: /metrics/workloads
+    static_configs: [{{targets: {of_workloads}}}]
 """
 
 
@@ -157,7 +163,8 @@ def _start(home: Path, folder: Path, collector_url: str) -> ShortDemo:
 
 def _scraping(folder: Path, urls: list[str]):  # type: ignore[no-untyped-def]  # a context manager
     targets = [f"127.0.0.1:{urlsplit(url).port}" for url in urls]
-    return running_prometheus(folder, _SCRAPES.format(rules=RULES, targets=json.dumps(targets)))
+    given = {"targets": json.dumps(targets), "of_workloads": json.dumps(targets[-1:])}
+    return running_prometheus(folder, _SCRAPES.format(rules=RULES, **given))
 
 
 def _eventually(demo: ShortDemo, ask: Callable[[], bool], what: str) -> None:

@@ -174,19 +174,22 @@ class MemoryConnection:
         return self.engine.handler(sql)(self.engine.tables, parameters)
 
     def _insert_staged(self, sql: str) -> Found:
-        """What was copied; a row whose key is there already stays as it is."""
         found = re.match(r"INSERT INTO (\w+) ", sql)
         assert found is not None, sql
-        tables, name, n = self.engine.tables, found[1], 0
-        for row in self._staged.pop(f"staging_{name}", []):
+        return Found(rowcount=self.insert(found[1], self._staged.pop(f"staging_{found[1]}", [])))
+
+    def insert(self, name: str, rows: Iterable[Row]) -> int:
+        """Rows put; one whose key is there already stays as it is."""
+        tables, n = self.engine.tables, 0
+        for row in rows:
             if not tables.has(name, row):
                 tables.put(name, row)
                 n += 1
-        return Found(rowcount=n)
+        return n
 
     @contextmanager
-    def cursor(self) -> Iterator[MemoryConnection]:
-        yield self
+    def cursor(self) -> Iterator[_Cursor]:
+        yield _Cursor(self)
 
     @contextmanager
     def copy(self, statement: str) -> Iterator[_Copy]:
@@ -200,6 +203,25 @@ class MemoryConnection:
             return
         for row in rows:
             self.engine.tables.put(found[1], row)
+
+
+class _Cursor:
+    """The driver's cursor, for COPY and for few rows."""
+
+    def __init__(self, connection: MemoryConnection) -> None:
+        self.copy = connection.copy
+        self.rowcount = 0
+        self._connection = connection
+
+    def execute(self, sql: str, row: Sequence[Any]) -> None:
+        self.executemany(sql, [row])
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+        found = re.match(r"INSERT INTO (\w+) \(([^)]*)\) VALUES ", sql)
+        assert found is not None, sql
+        columns = [name.strip(' "') for name in found[2].split(",")]
+        made = (dict(zip(columns, row, strict=True)) for row in rows)
+        self.rowcount = self._connection.insert(found[1], made)
 
 
 class _Copy:

@@ -129,12 +129,15 @@ def load_open_starts(tables: Tables, given: Any) -> Found:
     return Found([row for row in tables.rows["pod_starts"].values() if row["gone_at"] is None])
 
 
+_TIMES_OF_STARTS = ("ready_at", "gone_at", "bound_at", "is_new_node")
+
+
 def store_starts(tables: Tables, given: Given) -> Found:
     for values in zip(*given.values(), strict=True):
         row = dict(zip(given, values, strict=True))
         before = tables.rows["pod_starts"].get((row["pod_uid"],))
         if before is not None:
-            kept = {name: before[name] or row[name] for name in ("ready_at", "gone_at")}
+            kept = {name: before[name] or row[name] for name in _TIMES_OF_STARTS}
             row = before | kept | {"observed_at": row["observed_at"]}
         tables.put("pod_starts", row)
     return Found()
@@ -223,7 +226,8 @@ def load_details(tables: Tables, given: Given) -> Found:
     found = []
     for id_ in given["ids"]:
         recent = sorted(lead_s for _, lead_s in sorted(leads[id_], reverse=True)[:200])
-        figures = {"p50_s": _quantile(recent, 0.5), "p90_s": _quantile(recent, 0.9)}
+        levels = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99}
+        figures = {name: _quantile(recent, level) for name, level in levels.items()}
         own = {"workload_id": id_, "errors": [], "n_starts": len(recent)}
         found.append(bare | own | figures)
     return Found(found)
@@ -309,6 +313,8 @@ HANDLERS: dict[str, Handler] = {
     "FROM workload_controls c": nothing,
     "UPDATE clusters SET operator_seen_at": nothing,
     "FROM freezes": nothing,
+    "FROM cell_totals t LEFT JOIN cell_budgets": nothing,
+    "DELETE FROM gpu_supply": nothing,
     "SELECT decision_id, verdict, actor": nothing,
     "SELECT nextval(:sequence)": draw_ids,
     "SELECT id, namespace, name, spec_version": load_registrations,

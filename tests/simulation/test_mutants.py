@@ -32,7 +32,7 @@ def _case(mutant: Mutant) -> ParameterSet:
     return pytest.param(mutant, id=mutant.name.replace(" ", "-"), marks=marks)
 
 
-@pytest.mark.parametrize("mutant", map(_case, MUTANTS))
+@pytest.mark.parametrize("mutant", [_case(mutant) for mutant in MUTANTS])
 def test_it_is_found(mutant: Mutant, record_property: Callable[[str, object], None]) -> None:
     seed = seed_that_finds(mutant)
     record_property("seed", seed)

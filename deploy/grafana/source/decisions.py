@@ -15,7 +15,14 @@ from deploy.grafana.source.parts import (
     Sql,
     dashboard,
 )
-from deploy.grafana.source.shared import CHOSEN_WORKLOADS, NAMESPACES, SCALINGS, WORKLOADS
+from deploy.grafana.source.shared import (
+    CHOSEN_WORKLOADS,
+    CLUSTER_OF,
+    CLUSTERS,
+    NAMESPACES,
+    SCALINGS,
+    WORKLOADS,
+)
 
 _DECISIONS = (
     "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
@@ -195,7 +202,8 @@ WHY = [
         "Explain one with `harmony explain ID` or in the console",
         [
             Sql(
-                f"""SELECT d.decided_at AS time, w.namespace, w.name AS workload, d.id::text AS id,
+                f"""SELECT d.decided_at AS time, {CLUSTER_OF} AS cluster, w.namespace,
+                  w.name AS workload, d.id::text AS id,
                   d.current_replicas AS before, d.desired_replicas AS after, d.reason,
                   d.binding_constraint, d.rung, d.risk_estimated AS estimated,
                   d.cost_delta_usd_per_h AS cost_per_h, a.result, a.reason AS result_reason
@@ -264,6 +272,6 @@ def make() -> Json:
         "Decisions",
         "What was decided, why, and what became of it",
         [*HEAD, *WHY, *EXPORTED],
-        [NAMESPACES, WORKLOADS],
+        [CLUSTERS, NAMESPACES, WORKLOADS],
         [SCALINGS],
     )

@@ -17,8 +17,13 @@ from deploy.grafana.source.parts import (
 )
 from deploy.grafana.source.shared import (
     CHOSEN_NAMESPACES,
+    CLUSTER_OF,
+    CLUSTERS,
+    EACH,
     FLEET_SCALINGS,
+    LEGEND,
     MEASURED,
+    NAMESPACE_SERIES,
     NAMESPACES,
 )
 
@@ -31,9 +36,9 @@ _NEWEST_STATE = """
 CROSS JOIN LATERAL (SELECT ready_replicas, starting_replicas, spec_replicas FROM replica_states
   WHERE workload_id = w.id AND $__timeFilter(observed_at) ORDER BY observed_at DESC LIMIT 1) s
 """
-_NAMESPACE_SERIES = 'namespace=~"${namespace:regex}"'
 _LINK = (
-    "/d/harmony-workload?var-namespace=${__data.fields.namespace}"
+    "/d/harmony-workload?var-cluster=${__data.fields.cluster}"
+    "&var-namespace=${__data.fields.namespace}"
     "&var-workload=${__data.fields.workload}&${__url_time_range}"
 )
 
@@ -117,8 +122,8 @@ TABLE = Panel(
     "Furthest over its promise first; a click on a name leads to its dashboard",
     [
         Sql(
-            f"""SELECT w.namespace, w.name AS workload, w.spec->>'mode' AS mode,
-              w.spec->>'gpu_type' AS gpu_type, s.ready_replicas AS ready,
+            f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
+              w.spec->>'mode' AS mode, w.spec->>'gpu_type' AS gpu_type, s.ready_replicas AS ready,
               s.spec_replicas AS current, d.desired_replicas AS desired,
               d.risk_target AS promised, m.measured, m.believed,
               d.risk_estimated AS estimated, f.rung, d.reason, m.cost_usd AS cost
@@ -201,12 +206,14 @@ COURSE = [
         "GPUs allocated now and the budget they share; no budget: no limit but the nodes",
         [
             Sql(
-                f"""SELECT w.spec->>'gpu_type' AS gpu_type, count(*) AS workloads,
+                f"""SELECT {CLUSTER_OF} AS cluster, w.spec->>'gpu_type' AS gpu_type,
+                  count(*) AS workloads,
                   sum((s.ready_replicas + s.starting_replicas) * {_GPUS}) AS allocated,
                   max(b.gpus) AS budget, max(b.source) AS source, max(b.reason) AS reason
                 FROM workloads w {_NEWEST_STATE}
-                LEFT JOIN gpu_budgets b ON b.gpu_type = w.spec->>'gpu_type'
-                WHERE {CHOSEN_NAMESPACES} GROUP BY 1 ORDER BY 1""",
+                LEFT JOIN gpu_budgets b ON b.cluster_id = w.cluster_id
+                  AND b.gpu_type = w.spec->>'gpu_type'
+                WHERE {CHOSEN_NAMESPACES} GROUP BY 1, 2 ORDER BY 1, 2""",
                 "table",
             )
         ],
@@ -221,9 +228,9 @@ EXPORTED = [
         "Share of the budget of each promise's window; at 0 Harmony decides most carefully",
         [
             Prom(
-                "bottomk(5, min by (namespace, workload, source) "
-                f"(harmony_sla_budget_remaining_ratio{{{_NAMESPACE_SERIES}}}))",
-                "{{namespace}}/{{workload}}, {{source}}",
+                f"bottomk(5, min by ({EACH}, source) "
+                f"(harmony_sla_budget_remaining_ratio{{{NAMESPACE_SERIES}}}))",
+                f"{LEGEND}, {{{{source}}}}",
             )
         ],
         unit="percentunit",
@@ -235,13 +242,11 @@ EXPORTED = [
         "Recommended is what was decided last; they differ while a mode, a pause or a limit holds",
         [
             Prom(
-                "sum(max by (namespace, workload) "
-                f"(harmony_current_replicas{{{_NAMESPACE_SERIES}}}))",
+                f"sum(max by ({EACH}) (harmony_current_replicas{{{NAMESPACE_SERIES}}}))",
                 "in force",
             ),
             Prom(
-                "sum(max by (namespace, workload) "
-                f"(harmony_recommended_replicas{{{_NAMESPACE_SERIES}}}))",
+                f"sum(max by ({EACH}) (harmony_recommended_replicas{{{NAMESPACE_SERIES}}}))",
                 "recommended",
             ),
         ],
@@ -260,9 +265,8 @@ EXPORTED = [
         "Age of the newest sample, the five oldest; over 300 s an alert fires",
         [
             Prom(
-                "topk(5, max by (namespace, workload) "
-                f"(harmony_metrics_age_seconds{{{_NAMESPACE_SERIES}}}))",
-                "{{namespace}}/{{workload}}",
+                f"topk(5, max by ({EACH}) (harmony_metrics_age_seconds{{{NAMESPACE_SERIES}}}))",
+                LEGEND,
             )
         ],
         width=8,
@@ -275,8 +279,7 @@ EXPORTED = [
         "Workloads that nothing is applied to because of a pause or a freeze",
         [
             Prom(
-                "sum(max by (namespace, workload) "
-                f"(harmony_paused{{{_NAMESPACE_SERIES}}})) or vector(0)",
+                f"sum(max by ({EACH}) (harmony_paused{{{NAMESPACE_SERIES}}})) or vector(0)",
                 "paused",
             )
         ],
@@ -291,6 +294,6 @@ def make() -> Json:
         "Fleet",
         "All workloads: what is promised, measured and believed, what it costs",
         [*HEAD, TABLE, *COURSE, *EXPORTED],
-        [NAMESPACES],
+        [CLUSTERS, NAMESPACES],
         [FLEET_SCALINGS],
     )

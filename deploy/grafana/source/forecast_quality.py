@@ -18,6 +18,10 @@ from deploy.grafana.source.parts import (
 )
 from deploy.grafana.source.shared import (
     CHOSEN_WORKLOADS,
+    CLUSTER_OF,
+    CLUSTERS,
+    EACH,
+    LEGEND,
     NAMESPACES,
     PROMOTIONS,
     SCALINGS,
@@ -154,10 +158,11 @@ QUALITY = [
         "Least skill first",
         [
             Sql(
-                f"""SELECT w.namespace, w.name AS workload, s.model_version AS model,
+                f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
+                  s.model_version AS model,
                   count(*) AS forecasts,
                   1 - sum(s.crps) / nullif(sum(s.crps_last_value), 0) AS skill
-                {_SCORES} GROUP BY 1, 2, 3 ORDER BY 5 NULLS FIRST""",
+                {_SCORES} GROUP BY 1, 2, 3, 4 ORDER BY 6 NULLS FIRST""",
                 "table",
             )
         ],
@@ -195,7 +200,8 @@ QUALITY = [
         "Severity: the test's statistic over its threshold; from 1 on it drifts",
         [
             Sql(
-                f"""SELECT w.namespace, w.name AS workload, t.model_version AS model,
+                f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
+                  t.model_version AS model,
                   coalesce(t.kind, '(none)') AS kind, t.severity, t.drifted_since, t.reason
                 FROM workloads w LEFT JOIN drift_states t ON t.workload_id = w.id
                 WHERE {CHOSEN_WORKLOADS} ORDER BY t.severity DESC NULLS LAST""",
@@ -222,9 +228,8 @@ EXPORTED = [
         "1 - CRPS / CRPS of the last value",
         [
             Prom(
-                "bottomk(5, min by (namespace, workload) "
-                f"(harmony_forecast_skill_vs_naive{{{SERIES}}}))",
-                "{{namespace}}/{{workload}}",
+                f"bottomk(5, min by ({EACH}) (harmony_forecast_skill_vs_naive{{{SERIES}}}))",
+                LEGEND,
             )
         ],
         width=8,
@@ -261,9 +266,8 @@ EXPORTED = [
         "The test's statistic over its threshold, worst kind of the five worst; 0: none is told",
         [
             Prom(
-                "topk(5, max by (namespace, workload) "
-                f"(harmony_forecast_drift{{{SERIES}}})) or vector(0)",
-                "{{namespace}}/{{workload}}",
+                f"topk(5, max by ({EACH}) (harmony_forecast_drift{{{SERIES}}})) or vector(0)",
+                LEGEND,
             )
         ],
         width=8,
@@ -278,6 +282,6 @@ def make() -> Json:
         "Forecast quality",
         "How far forecasts can be relied on: calibration, error, drift, models",
         [*HEAD, *QUALITY, *EXPORTED],
-        [NAMESPACES, WORKLOADS, _MODELS],
+        [CLUSTERS, NAMESPACES, WORKLOADS, _MODELS],
         [PROMOTIONS, SCALINGS],
     )

@@ -1,5 +1,6 @@
 """Operations: Harmony itself, by its service level objectives and its parts."""
 
+# ruff: noqa: S608 - text for Grafana; what it puts in is escaped by Grafana
 from __future__ import annotations
 
 from deploy.grafana.source.parts import (
@@ -15,7 +16,7 @@ from deploy.grafana.source.parts import (
     dashboard,
     prom_variable,
 )
-from deploy.grafana.source.shared import PROMOTIONS
+from deploy.grafana.source.shared import CLUSTER_OF, PROMOTIONS
 
 _APPS = prom_variable("app", "API", "label_values(harmony_http_requests_total, app)")
 _APP = 'app=~"${app:regex}"'
@@ -317,8 +318,8 @@ INTERFACES = [
         "How far each workload's samples have become indicators; longest behind first",
         [
             Sql(
-                """SELECT w.namespace, w.name AS workload, c.last_sample_at, c.resampled_until,
-                  c.n_rejected::text AS refused
+                f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
+                  c.last_sample_at, c.resampled_until, c.n_rejected::text AS refused
                 FROM workloads w JOIN ingest_cursors c ON c.workload_id = w.id
                 WHERE w.is_active ORDER BY c.resampled_until NULLS FIRST LIMIT 100""",
                 "table",

@@ -5,23 +5,37 @@ from __future__ import annotations
 
 from deploy.grafana.source.parts import annotation, variable
 
-CHOSEN_NAMESPACES = "w.is_active AND w.namespace IN (${namespace:sqlstring})"
-CHOSEN_WORKLOADS = (
-    "w.is_active AND w.namespace IN (${namespace:sqlstring}) AND w.name IN (${workload:sqlstring})"
+_CHOSEN_CLUSTERS = "cluster_id IN (SELECT id FROM clusters WHERE name IN (${cluster:sqlstring}))"
+CLUSTER_OF = "(SELECT k.name FROM clusters k WHERE k.id = w.cluster_id)"
+CHOSEN_NAMESPACES = (
+    f"w.is_active AND w.{_CHOSEN_CLUSTERS} AND w.namespace IN (${{namespace:sqlstring}})"
 )
+CHOSEN_WORKLOADS = f"{CHOSEN_NAMESPACES} AND w.name IN (${{workload:sqlstring}})"
 MEASURED = """CASE WHEN w.spec->'sla'->>'kind' = 'DemandFraction'
   THEN sum({t}.measured_violation_ratio * {t}.sli_requests) / nullif(sum({t}.sli_requests)
     FILTER (WHERE {t}.measured_violation_ratio IS NOT NULL), 0)
   ELSE avg({t}.measured_violation_ratio) END"""
 """Share out of SLA as requests felt it, over the steps of one workload; NULL: not measured."""
-SERIES = 'namespace=~"${namespace:regex}",workload=~"${workload:regex}"'
+NAMESPACE_SERIES = 'cluster=~"${cluster:regex}",namespace=~"${namespace:regex}"'
+SERIES = f'{NAMESPACE_SERIES},workload=~"${{workload:regex}}"'
+EACH = "cluster, namespace, workload"
+"""Labels that tell workloads apart."""
+LEGEND = "{{cluster}}/{{namespace}}/{{workload}}"
 
-_NAMESPACES = "SELECT DISTINCT namespace FROM workloads WHERE is_active ORDER BY namespace"
-_WORKLOADS = """
-SELECT DISTINCT name FROM workloads
-WHERE is_active AND namespace IN (${namespace:sqlstring}) ORDER BY name
+_CLUSTERS = """
+SELECT k.name FROM clusters k WHERE EXISTS (
+  SELECT 1 FROM workloads w WHERE w.cluster_id = k.id AND w.is_active) ORDER BY k.id
+"""
+_NAMESPACES = f"""
+SELECT DISTINCT namespace FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS} ORDER BY namespace
+"""
+_WORKLOADS = f"""
+SELECT DISTINCT name FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS}
+AND namespace IN (${{namespace:sqlstring}}) ORDER BY name
 """
 
+CLUSTERS = variable("cluster", "Cluster", _CLUSTERS)
+CLUSTER = variable("cluster", "Cluster", _CLUSTERS, is_multi=False)
 NAMESPACES = variable("namespace", "Namespace", _NAMESPACES)
 WORKLOADS = variable("workload", "Workload", _WORKLOADS)
 NAMESPACE = variable("namespace", "Namespace", _NAMESPACES, is_multi=False)

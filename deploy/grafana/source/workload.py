@@ -18,6 +18,7 @@ from deploy.grafana.source.parts import (
 )
 from deploy.grafana.source.shared import (
     CHOSEN_WORKLOADS,
+    CLUSTER,
     MEASURED,
     NAMESPACE,
     SCALINGS,
@@ -25,7 +26,7 @@ from deploy.grafana.source.shared import (
 )
 
 _LEVELS = {"p05": 0.05, "p25": 0.25, "median": 0.5, "p75": 0.75, "p95": 0.95}
-_ONE = 'namespace="$namespace",workload="$workload"'
+_ONE = 'cluster="$cluster",namespace="$namespace",workload="$workload"'
 
 
 def _from(table: str, at: str) -> str:
@@ -322,7 +323,7 @@ def make() -> Json:
         "Workload",
         "One service: its forecast, its replicas, its decisions",
         [*HEAD, FAN, *COURSE, *EXPORTED],
-        [NAMESPACE, WORKLOAD, choice("ahead", "Steps ahead", ["1", "3", "6", "12"])],
+        [CLUSTER, NAMESPACE, WORKLOAD, choice("ahead", "Steps ahead", ["1", "3", "6", "12"])],
         [SCALINGS],
     )
     return made | {"time": {"from": "now-24h", "to": "now+1h"}}

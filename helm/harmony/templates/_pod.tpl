@@ -120,6 +120,10 @@ A Deployment. Takes a dict:
 {{- define "harmony.deployment" -}}
 {{- $root := .root }}
 {{- $pod := mergeOverwrite (deepCopy $root.Values.pod) (deepCopy .values) }}
+{{- $peerKeys := "" }}
+{{- if has .name (list "admin" "worker-decide") }}
+{{- $peerKeys = $root.Values.peerKeys.existingSecret }}
+{{- end }}
 apiVersion: apps/v1
 kind: Deployment
 metadata:
@@ -184,6 +188,9 @@ spec:
             {{- with .env }}
             {{- . | nindent 12 }}
             {{- end }}
+            {{- if $peerKeys }}
+            - {name: HARMONY_PEER_KEYS, value: /etc/harmony/peers}
+            {{- end }}
             {{- with $pod.extraEnv }}
             {{- toYaml . | nindent 12 }}
             {{- end }}
@@ -207,6 +214,9 @@ spec:
           volumeMounts:
             - {name: home, mountPath: /var/lib/harmony}
             - {name: tmp, mountPath: /tmp}
+            {{- if $peerKeys }}
+            - {name: peer-keys, mountPath: /etc/harmony/peers, readOnly: true}
+            {{- end }}
             {{- with .mounts }}
             {{- . | nindent 12 }}
             {{- end }}
@@ -217,6 +227,10 @@ spec:
           emptyDir: {sizeLimit: 1Gi}
         - name: hooks
           configMap: {name: {{ include "harmony.fullname" $root }}-hooks}
+        {{- with $peerKeys }}
+        - name: peer-keys
+          secret: {secretName: {{ . }}, defaultMode: 0440}
+        {{- end }}
         {{- with .volumes }}
         {{- . | nindent 8 }}
         {{- end }}

@@ -94,6 +94,15 @@ def load_budgets(connection: Connection, gpu_type: str | None = None) -> list[Ro
     return list(connection.execute(statement, {"gpu_type": gpu_type}).mappings().all())
 
 
+def load_supplies(connection: Connection) -> dict[str, RowMapping]:
+    """Where the GPUs of each type come from."""
+    statement = text(
+        "SELECT gpu_type, ceiling, reason, message, node_gpus, asked_gpus, startup_median_s, "
+        "n_startups, refused_at, retry_at, refusal FROM gpu_supply"
+    )
+    return {row["gpu_type"]: row for row in connection.execute(statement).mappings()}
+
+
 def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str, RowMapping]:
     """Workloads and the GPUs that their targets ask for, by budget; NULL: none is measured."""
     return _by_budget(connection, _USAGE, _values(gpu_type))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
 from pydantic import Field
 
@@ -24,6 +25,28 @@ class GivenUpView(Out):
     reason: str = Field(examples=["scale_up_risk"])
     price_usd_per_gpu_hour: float | None = Field(
         description="Shadow price among the workloads decided on with it"
+    )
+
+
+class SupplyView(Out):
+    """Where the GPUs of a type come from, as the operator saw it."""
+
+    mode: Literal["fixed", "provisioned"]
+    ceiling: int | None = Field(
+        description="GPUs that all pods of the type may ask for; null: the supply is fixed",
+        examples=[96],
+    )
+    node_gpus: int = Field(description="GPUs that nodes have", examples=[32])
+    asked_gpus: int = Field(description="GPUs that all pods ask for", examples=[40])
+    reason: str = Field(examples=["Detected"])
+    message: str = Field(description="What mode and ceiling follow from, and what would change it")
+    node_startup_s: float = Field(
+        description="Median from a pod's request to its place on a new node", examples=[240.0]
+    )
+    n_startups: int = Field(description="Starts that it was learned from")
+    refusal: str = Field(description="Why the last nodes did not come; empty: they did")
+    retry_at: datetime | None = Field(
+        description="After a refusal: when one increase may try again; null: there was none"
     )
 
 
@@ -59,4 +82,7 @@ class BudgetView(Out):
     )
     decided_at: datetime | None = Field(description="Time of the newest decision that is valid")
     n_cut: int = Field(description="Workloads whose newest decision it cut")
+    supply: SupplyView | None = Field(
+        description="null: none is stated and none is looked for; then it is fixed"
+    )
     gave_up: list[GivenUpView] = Field(description="Those that gave up most, most GPUs first")

@@ -72,11 +72,12 @@ def _views_of_one(
             return []
         usage = repository.load_usage(connection, gpu_type)
         prices = repository.load_prices(connection, now, gpu_type)
+        supplies = repository.load_supplies(connection)
         given_up = repository.load_given_up(connection, now, n_named, gpu_type, visible)
     views = []
     for budget in budgets:
         name = budget["gpu_type"]
         cut = [row for row in given_up if row["budget"] == name]
-        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut)
+        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut, supplies.get(name))
         views.append(to_budget(rows, oldest, deps.cluster))
     return views

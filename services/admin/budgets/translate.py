@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.budgets.schemas import BudgetView, GivenUpView
+from services.admin.budgets.schemas import BudgetView, GivenUpView, SupplyView
 from services.admin.rest.translate import finite
 from services.kernel.domain import SlaSpec
 
@@ -23,12 +23,14 @@ class BudgetRows:
         usage: What its workloads use; None: it has none.
         price: What the newest valid decision says of it; None: there is no such decision.
         given_up: Decisions that it cut, those that lost most first.
+        supply: Where the GPUs of its type come from; None: nothing is known.
     """
 
     budget: RowMapping
     usage: RowMapping | None
     price: RowMapping | None
     given_up: Sequence[RowMapping]
+    supply: RowMapping | None = None
 
 
 def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetView:
@@ -54,7 +56,25 @@ def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetVi
         is_feasible=stored.get("is_feasible"),
         decided_at=rows.price["decided_at"] if rows.price else None,
         n_cut=rows.given_up[0]["n_cut"] if rows.given_up else 0,
+        supply=None if rows.supply is None else to_supply(rows.supply),
         gave_up=[to_given_up(row) for row in rows.given_up],
+    )
+
+
+def to_supply(row: RowMapping) -> SupplyView:
+    """Where GPUs come from."""
+    is_refused = row["refused_at"] is not None
+    return SupplyView(
+        mode="fixed" if row["ceiling"] is None else "provisioned",
+        ceiling=row["ceiling"],
+        node_gpus=row["node_gpus"],
+        asked_gpus=row["asked_gpus"],
+        reason=row["reason"],
+        message=row["message"],
+        node_startup_s=row["startup_median_s"],
+        n_startups=row["n_startups"],
+        refusal=row["refusal"] if is_refused else "",
+        retry_at=row["retry_at"] if is_refused else None,
     )
 
 

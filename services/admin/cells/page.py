@@ -20,5 +20,9 @@ def cells(request: Request, deps: Deps, principal: Visitor) -> Response:
     seen = request.state.seen_clusters
     found = service.list_cells(replace(deps, cell=RequestCell()))
     return render(
-        request, "cells.html", principal, cells=[each for each in found if each.cluster in seen]
+        request,
+        "cells.html",
+        principal,
+        cells=[each for each in found if each.cluster in seen],
+        peers=service.list_peers(deps, principal).items,
     )

@@ -53,6 +53,27 @@ def load_parts(connection: Connection, cluster_id: int) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in connection.execute(statement, {"id": cluster_id})}
 
 
+def load_totals(connection: Connection) -> list[RowMapping]:
+    """What this database has of each total, and the price that its dearest cell told last."""
+    statement = text(
+        "SELECT t.gpu_type, t.gpus, max(p.price_usd_per_gpu_hour) AS price_usd_per_gpu_hour, "
+        # a price was found at each exchange: one that is not stored was beyond every number
+        "COALESCE(bool_or(p.price_usd_per_gpu_hour IS NULL) FILTER (WHERE p.gpu_type IS NOT NULL), "
+        "false) AS is_short, max(p.exchanged_at) AS exchanged_at "
+        "FROM cell_totals t LEFT JOIN cell_budgets p ON p.gpu_type = t.gpu_type "
+        "GROUP BY t.gpu_type, t.gpus ORDER BY t.gpu_type"
+    )
+    return list(connection.execute(statement).mappings())
+
+
+def load_ledgers(connection: Connection) -> list[RowMapping]:
+    """What was given to other databases, and taken from them."""
+    statement = text(
+        "SELECT gpu_type, peer, given_gpus, taken_gpus FROM peer_gpus ORDER BY gpu_type, peer"
+    )
+    return list(connection.execute(statement).mappings())
+
+
 def load_used(connection: Connection) -> list[RowMapping]:
     """GPUs that the targets ask for, by type."""
     fields = WorkloadSpec.model_fields

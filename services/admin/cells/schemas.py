@@ -33,6 +33,36 @@ class CellGpusView(Out):
     )
 
 
+class LedgerView(Out):
+    """What this database and another have given to each other of a GPU type, ever."""
+
+    peer: str = Field(description="DatabaseIdentity of the other", examples=["1767571200000000"])
+    given_gpus: int = Field(examples=[4])
+    taken_gpus: int = Field(description="Of what the other has given", examples=[0])
+
+
+class TotalView(Out):
+    """What this database has of a total of GPUs over several."""
+
+    gpu_type: str = Field(examples=["H100"])
+    gpus: int = Field(description="What its cells may hold together", examples=[64])
+    price_usd_per_gpu_hour: float | None = Field(
+        description="What one GPU more was worth to it at its last exchange; null: not known",
+        examples=[0.5],
+    )
+    is_short: bool = Field(description="The least that must run needs more than it has")
+    exchanged_at: datetime | None = Field(description="When that was found; null: never")
+    ledgers: list[LedgerView]
+
+
+class SharesView(Out):
+    """What other databases of cells read of this one, to exchange GPUs by price."""
+
+    identity: str = Field(description="Of this database", examples=["1767571200000000"])
+    name: str = Field(description="That of its first cluster", examples=["us-east"])
+    totals: list[TotalView]
+
+
 class CellView(Out):
     """A cluster with what decides about it."""
 
@@ -47,3 +77,22 @@ class CellView(Out):
         description="When its operator last confirmed that it runs; null: never"
     )
     gpus: list[CellGpusView] = Field(description="By GPU type")
+
+
+class PeerView(Out):
+    """Another database of cells, as it was read a few seconds ago at most."""
+
+    peer: str = Field(examples=["eu-west"])
+    is_reachable: bool
+    reason: str = Field(description="Why it cannot be read; empty: it can", examples=[""])
+    seen_at: datetime = Field(description="When it was asked; an answer is kept for 5 s")
+    unreachable_at: datetime | None = Field(
+        description="When it was first found without an answer, by the process that answers here"
+    )
+    cells: list[CellView] = Field(description="Its cells; none while it cannot be read")
+
+
+class PeersView(Out):
+    """All other databases of cells that this one reads."""
+
+    items: list[PeerView]

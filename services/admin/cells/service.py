@@ -6,12 +6,14 @@ from sqlalchemy import RowMapping
 
 from services.admin.budgets.repository import load_budgets, load_prices
 from services.admin.cells import repository
-from services.admin.cells.schemas import CellView
-from services.admin.cells.translate import CellRows, to_cell
+from services.admin.cells.schemas import CellView, PeersView, SharesView
+from services.admin.cells.translate import CellRows, to_cell, to_peer, to_shares
 from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
-from services.kernel.db.clusters import load_clusters
+from services.kernel.db.clusters import load_clusters, load_identity
+from services.kernel.security.keys import Principal
+from services.kernel.security.peers import CELLS_PATH
 
 
 def list_cells(deps: AdminDeps) -> list[CellView]:
@@ -33,6 +35,22 @@ def page_cells(deps: AdminDeps, limit: int, cursor: str | None) -> Page[CellView
     rest = found[start:]
     following = encode_cursor(rest[limit - 1].cluster) if len(rest) > limit else None
     return Page[CellView](items=rest[:limit], next_cursor=following)
+
+
+def shares(deps: AdminDeps) -> SharesView:
+    """What other databases read of this one: all of one moment, so that counts fit each other."""
+    with deps.engine.connect().execution_options(isolation_level="REPEATABLE READ") as connection:
+        me = load_identity(connection)
+        totals = repository.load_totals(connection)
+        ledgers = repository.load_ledgers(connection)
+    return to_shares(me, totals, ledgers)
+
+
+def list_peers(deps: AdminDeps, principal: Principal) -> PeersView:
+    """Cells of other databases; none for a caller with rights in some cluster only."""
+    if deps.peers is None or principal.clusters is not None:
+        return PeersView(items=[])
+    return PeersView(items=[to_peer(each) for each in deps.peers.read(CELLS_PATH)])
 
 
 def _rows(deps: AdminDeps, cluster_id: int) -> CellRows:

@@ -6,11 +6,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
-from services.admin.cells.schemas import CellGpusView, CellView
+from services.admin.cells.schemas import (
+    CellGpusView,
+    CellView,
+    LedgerView,
+    PeerView,
+    SharesView,
+    TotalView,
+)
 from services.admin.rest.translate import finite
-from services.kernel.db.clusters import KnownCluster
+from services.kernel.db.clusters import DatabaseIdentity, KnownCluster
+from services.kernel.security.peers import PeerAnswer
 
 ANY_TYPE = "*"
 """The row of budgets that stands for every type without one of its own."""
@@ -44,6 +53,46 @@ def to_cell(rows: CellRows, cluster: KnownCluster) -> CellView:
         operator_seen_at=cluster.operator_seen_at,
         gpus=[_gpus(rows, name, used.get(name)) for name in types],
         **dict(rows.decided),
+    )
+
+
+def to_shares(
+    me: DatabaseIdentity, totals: Sequence[RowMapping], ledgers: Sequence[RowMapping]
+) -> SharesView:
+    """What this database tells others."""
+    found = []
+    for row in totals:
+        own = [
+            LedgerView(
+                peer=each["peer"],
+                given_gpus=each["given_gpus"],
+                taken_gpus=each["taken_gpus"],
+            )
+            for each in ledgers
+            if each["gpu_type"] == row["gpu_type"]
+        ]
+        found.append(TotalView(**dict(row), ledgers=own))
+    return SharesView(identity=me.identity, name=me.name, totals=found)
+
+
+def to_peer(answer: PeerAnswer) -> PeerView:
+    """Another database as it answered; an answer of another shape is none."""
+    cells: list[CellView] = []
+    problem = answer.problem
+    if answer.document is not None:
+        try:
+            cells = [CellView.model_validate(each) for each in answer.document["items"]]
+        except (KeyError, TypeError, ValidationError):
+            problem = "its answer cannot be read"
+    is_reachable = not problem
+    since = None if is_reachable else answer.unreachable_since or answer.read_at
+    return PeerView(
+        peer=answer.peer,
+        is_reachable=is_reachable,
+        reason=problem,
+        seen_at=answer.read_at,
+        unreachable_at=since,
+        cells=cells,
     )
 
 

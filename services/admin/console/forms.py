@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -55,8 +56,44 @@ def words_for(given: object, rule: str) -> str:
     if given is None or isinstance(given, dict):
         return rule
     shown = str(given)[:_MAX_SHOWN] or "nothing"
-    rule = rule.replace("Input should be", "must be").replace("String should", "must")
-    return f"{shown}: {rule}"
+    return f"{shown}: {in_words(rule)}"
+
+
+_WORDS = (
+    (r"Input should be a valid integer.*", "must be a whole number"),
+    (r"Input should be a valid number.*", "must be a number"),
+    (r"Input should be a valid (?:datetime|date|time).*", "must be a time, e.g. 2026-01-05T18:00"),
+    (r"Input should be a valid boolean.*", "must be yes or no"),
+    (r"Input should be greater than or equal to (.+)", r"must be at least \1"),
+    (r"Input should be less than or equal to (.+)", r"must be at most \1"),
+    (r"Input should be greater than (.+)", r"must be more than \1"),
+    (r"Input should be less than (.+)", r"must be less than \1"),
+    (r"Input should have timezone info", "must say its time zone, e.g. 2026-01-05T18:00Z"),
+    (
+        r"String should match pattern '\^\[a-z0-9\]\(\[a-z0-9\.-\]\*\[a-z0-9\]\)\?\$'",
+        "must be lower-case letters, digits, dots and dashes",
+    ),
+    (
+        r"String should match pattern '\^\[a-z0-9\.-\]\+/\[a-z0-9\.-\]\+\$'",
+        "must be a workload as namespace/name",
+    ),
+    (r"String should have at least 1 character", "must not be empty"),
+    (r"String should have at most (\d+) characters", r"must have at most \1 characters"),
+    (r"(?:List|Tuple|Set) should have at least 1 item.*", "must not be empty"),
+    (r"(?:List|Tuple|Set) should have at most (\d+) items.*", r"must be at most \1"),
+    (r"Input should be", "must be"),
+    (r"String should", "must"),
+)
+"""Rules as pydantic words them, and as people do; the first that fits."""
+
+
+def in_words(rule: str) -> str:
+    """A rule of pydantic's in the words of people; any other as it is."""
+    for pattern, words in _WORDS:
+        found, n = re.subn(f"^{pattern}", words, rule)
+        if n:
+            return found
+    return rule
 
 
 def at_field(error: InvalidInput, names: list[str]) -> InvalidInput:

@@ -14,7 +14,9 @@ from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
 from pydantic import BaseModel, ValidationError
 
+from services.admin.console.forms import in_words
 from services.admin.console.in_cluster import in_cluster
+from services.admin.deps import AdminDeps
 from services.admin.identity.auth import COOKIE, Need, Scope, authenticate, deps_of
 from services.admin.rest import formats
 from services.admin.rest.change import Caller
@@ -167,7 +169,7 @@ def parse(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"]) or "the form"
-        rule = str(first["msg"]).removeprefix("Value error, ")
+        rule = in_words(str(first["msg"]).removeprefix("Value error, "))
         given = "" if isinstance(first["input"], dict) else f"={str(first['input'])[:80]!r}"
         raise InvalidInput(f"{name}{given}: {rule}") from error
 
@@ -181,7 +183,7 @@ def render(
     shown = {"problem": None, "notice": NOTICES.get(request.query_params.get("done", ""))}
     shared = {
         "principal": principal,
-        "sections": sections_of(principal, request.url.path, deps.cell.name is not None),
+        "sections": sections_of(principal, request.url.path, _has_several(deps)),
         "clusters": getattr(request.state, "seen_clusters", ()),
         "cluster": deps.cell.name,
         "now": deps.clock.now(),
@@ -195,6 +197,11 @@ def render(
         response.body = in_cluster(bytes(response.body).decode(), deps.cell.name).encode()
         response.headers["Content-Length"] = str(len(response.body))
     return response
+
+
+def _has_several(deps: AdminDeps) -> bool:
+    """There is more than one cell to be seen, here or in another database."""
+    return deps.cell.name is not None or bool(deps.peers and deps.peers.peers)
 
 
 def sections_of(

@@ -107,7 +107,10 @@ def load_decision(connection: Connection, decision_id: int) -> RowMapping | None
     statement = text(
         f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name, {_CLUSTER}, w.step_s, w.spec, "  # noqa: S608
         "f.model_version, "
-        "f.rung AS forecast_rung, f.reason AS forecast_reason "
+        "f.rung AS forecast_rung, f.reason AS forecast_reason, "
+        "(SELECT p.summary FROM posteriors p WHERE p.kind = 'misses' "
+        " AND p.scope = 'workload:' || w.id AND p.status <> 'rejected' "
+        " AND p.fitted_at <= d.decided_at ORDER BY p.fitted_at DESC, p.id DESC LIMIT 1) AS learned "
         "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
         "LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at "
         "WHERE d.id = :id"

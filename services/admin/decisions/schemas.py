@@ -74,6 +74,16 @@ class DecisionDetail(DecisionSummary):
     model_version: str | None
     forecast_rung: str | None
     forecast_reason: str | None
+    demand_unit: str = Field("", examples=["tokens/s"])
+    capacity_per_replica: float | None = Field(
+        None,
+        description="Demand that one replica was believed to carry within the promise, the median "
+        "of what was learned, else as stated; null: it has several targets or several loads",
+        examples=[5800.0],
+    )
+    capacity_source: Literal["learned", "stated"] | None = Field(
+        None, description="Null where that is"
+    )
     explanation: dict[str, Any] = Field(
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
         "GPU budget `gpu_budget`: who gave up what; of `pools` each one's counts"

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from services.admin.decisions import repository, schemas, translate
-from services.admin.deps import AdminDeps
+from services.admin.deps import AdminDeps, ReadDeps
 from services.admin.identity.authority import check_visible
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
@@ -48,7 +48,7 @@ def list_decisions(
 
 
 def get_decision(
-    deps: AdminDeps, decision_id: int, namespaces: frozenset[str] | None = None
+    deps: ReadDeps, decision_id: int, namespaces: frozenset[str] | None = None
 ) -> schemas.DecisionDetail:
     """One decision: why it was made, and what came of it.
 

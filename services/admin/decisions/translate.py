@@ -11,6 +11,7 @@ from services.admin.decisions import schemas
 from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
 from services.kernel.db.retention import not_kept
+from services.kernel.domain import known_spec
 
 _OUTCOME_NUMBERS = (
     *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),
@@ -45,6 +46,7 @@ def to_decision_detail(
     values = known | {
         "expected_misses": to_expected_misses(known["explanation"]),
         "bound_by": bound_shares(known["explanation"]) or None,
+        **_carried(row),
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
         "applied_at": newest.applied_at if newest else None,
@@ -53,6 +55,21 @@ def to_decision_detail(
         "outcomes": [to_outcome(item) for item in reversed(outcomes)],
     }
     return schemas.DecisionDetail.model_validate(values)
+
+
+def _carried(row: RowMapping) -> dict[str, Any]:
+    """What one replica was believed to carry, and how that is known."""
+    spec = known_spec(row["spec"])
+    unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
+    found: dict[str, Any] = {"demand_unit": unit}
+    if spec.pools or spec.variants or spec.further_loads:
+        return found
+    stated, learned = spec.capacity.per_replica, row["learned"] or {}
+    is_of_spec = learned.get("learned_for", {}).get("per_replica") == stated
+    load = finite(learned.get("p50")) if is_of_spec else None
+    if load:
+        return found | {"capacity_per_replica": load, "capacity_source": "learned"}
+    return found | {"capacity_per_replica": stated, "capacity_source": "stated"}
 
 
 def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.admin.decisions.budget_wording import BudgetWords, explain_budget
+from services.admin.decisions.key_wording import key_sentence
 from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import PartWords, explain_parts
@@ -160,6 +161,12 @@ class Explanation:
     parts: PartWords = _ONE_TARGET
     misses: str = ""
     loads: str = ""
+    key: str = ""
+
+    @property
+    def quiet(self) -> tuple[GuardRow, ...]:
+        """Guards that changed nothing."""
+        return tuple(guard for guard in self.guards if not guard.is_active)
 
 
 def explain(detail: DecisionDetail) -> Explanation:
@@ -188,6 +195,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         parts=explain_parts(record),
         misses=explain_misses(detail),
         loads=explain_loads(record),
+        key=key_sentence(detail),
     )
 
 

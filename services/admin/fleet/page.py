@@ -156,6 +156,24 @@ def fleet(
     return response
 
 
+@router.get("/fleet/trend")
+def fleet_trend(
+    request: Request,
+    deps: Deps,
+    principal: Visitor,
+    search: Annotated[str, Query(max_length=200)] = "",
+) -> Response:
+    """GPUs, cost and what was saved in the last day, hour by hour: a part of the fleet's page."""
+    hours = service.get_trend(deps, {"search": search, "namespaces": principal.namespaces()})
+    return render(request, "_trend.html", principal, hours=hours, saved=saved(hours))
+
+
+def saved(hours: list[schemas.SpentHour]) -> float | None:
+    """Share that was saved against each workload held at its dearest hour; None: nothing known."""
+    peak = sum(hour.held_usd for hour in hours)
+    return 1 - sum(hour.cost_usd for hour in hours) / peak if peak > 0 else None
+
+
 def _waiting(deps: AdminDeps, principal: Principal) -> str:
     filters = {"namespaces": principal.namespaces()}
     found = list_inbox(deps, filters, _MAX_WAITING, None)

@@ -16,6 +16,7 @@ from services.admin.console.page import (
     parse,
     render,
     submit,
+    templates,
 )
 from services.admin.console.paths import Key, path_of
 from services.admin.controls.schemas import PauseRequest
@@ -35,8 +36,13 @@ from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import Principal, Role
 
 router = APIRouter(include_in_schema=False)
+templates.env.filters.update(
+    by_level=lambda coverage: sorted((float(level), share) for level, share in coverage.items())
+)
 _MIN_MEASURED = 5
 """Starts after which the measured lead time is taken for the page instead of the prior."""
+MIN_SCORED = 30
+"""Scored forecasts from which a verdict is given: that of a few is mostly luck."""
 _MAX_PAUSE_S = 366 * 86_400
 
 PAUSE_DIRECTIONS = (
@@ -78,6 +84,7 @@ def _page(
         principal,
         view=view,
         quality=get_quality(deps, key),
+        min_scored=MIN_SCORED,
         lead=lead,
         n_ahead=max(1, math.ceil(lead_s / view.step_s)),
         allocation=get_allocation(deps, key, Window(shown_from, now)),

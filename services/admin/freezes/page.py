@@ -67,10 +67,17 @@ def _page(
             for freeze in page.items
             if principal.may(Role.OPERATOR, freeze.namespace or FLEET)
         },
-        scopes=[*(f"{space}/" for space in spaces), *known],
+        scopes=_scopes(spaces, known, (given or {}).get("scope", "")),
         errors=forms.errors_of(problem),
         problem=problem,
     )
+
+
+def _scopes(spaces: list[str], known: list[str], given: str) -> list[tuple[str, str]]:
+    """What can be frozen, with its words; what was given stays, though it cannot be used."""
+    found = [("", "Choose"), *((f"{space}/", f"all of {space}") for space in spaces)]
+    found += [(name, name) for name in known]
+    return found if given in ("", FLEET, *dict(found)) else [*found, (given, given)]
 
 
 @router.post("/freezes")

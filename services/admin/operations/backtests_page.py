@@ -43,7 +43,8 @@ def backtests(
     cursor: PageCursor = None,
 ) -> Response:
     """Backtests, newest first, and the form that asks for one."""
-    return _list(request, deps, principal, {"workloads": workload}, cursor=cursor)
+    given = {"workloads": [workload] if workload else []}
+    return _list(request, deps, principal, given, cursor=cursor)
 
 
 def _list(
@@ -57,12 +58,13 @@ def _list(
     page = service.list_operations(deps, principal, {"kind": "backtest"}, _PAGE_SIZE, cursor)
     may_submit = principal.may_somewhere(Role.OPERATOR)
     usual = {
-        "workloads": "",
+        "workloads": [],
         "replay_hours": "24",
         "epsilons": ["0.01"],
         "policies": list(DEFAULT_POLICIES),
         "forecaster": "simple",
     }
+    known = workload_names(deps, principal, Role.OPERATOR) if may_submit else []
     return render(
         request,
         "backtests.html",
@@ -70,7 +72,7 @@ def _list(
         page=page,
         may_submit=may_submit,
         given=usual | given,
-        known=workload_names(deps, principal, Role.OPERATOR) if may_submit else [],
+        known=[*dict.fromkeys([*given["workloads"], *known])],
         epsilons=EPSILONS,
         policies=POLICIES,
         problem=problem,
@@ -89,7 +91,7 @@ def submit_backtest(request: Request, deps: Deps, principal: OwnOperator, form: 
 
     def again(error: HarmonyError) -> Response:
         given = {
-            "workloads": form.one("workloads"),
+            "workloads": _named(form),
             "replay_hours": form.one("replay_hours"),
             "epsilons": form.all("epsilons"),
             "policies": form.all("policies"),
@@ -100,19 +102,24 @@ def submit_backtest(request: Request, deps: Deps, principal: OwnOperator, form: 
     return submit(write, principal, again)
 
 
+def _named(form: FormFields) -> list[str]:
+    """The workloads chosen, also where an address or a script gave several with commas."""
+    parts = [part.strip() for given in form.all("workloads") for part in given.split(",")]
+    return [part for part in parts if part]
+
+
 def _request(form: FormFields) -> dict[str, Any]:
     """The fields of the form as the REST API names them.
 
     Raises:
         InvalidInput: A risk level is no number.
     """
-    named = [part.strip() for part in form.one("workloads").split(",") if part.strip()]
     try:
         epsilons = [float(value) for value in form.all("epsilons")]
     except ValueError as error:
         raise InvalidInput(f"epsilons={form.all('epsilons')[:5]} must be numbers") from error
     values: dict[str, Any] = {
-        "workloads": named,
+        "workloads": _named(form),
         "replay_hours": form.one("replay_hours", "24"),
         "epsilons": epsilons,
         "policies": form.all("policies"),

@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.registration.schemas import ReplicasReport
 from services.kernel.db.clusters import NEXT_SHARD
+from services.kernel.db.partitions import ensure_partitions
 
 _ROW = "id, namespace, name, managed_by, is_active, step_s, spec, spec_version"
 
@@ -63,6 +64,8 @@ def insert_replicas(
     connection: Connection, workload_id: int, at: datetime, report: ReplicasReport
 ) -> None:
     """Store a report of replicas; one of the same time stays."""
+    # the operator, which writes here else, may have nothing to look after
+    ensure_partitions(connection, "replica_states", at, at)
     statement = text(
         "INSERT INTO replica_states (workload_id, observed_at, spec_replicas, ready_replicas, "
         "starting_replicas, pending_replicas, start_ages_s) VALUES (:workload_id, :at, :replicas, "

@@ -20,7 +20,7 @@ def page_of(
     rows: Sequence[RowMapping],
     limit: int,
     by: Sequence[str],
-    view: Callable[[RowMapping], Item],
+    view: Callable[[RowMapping], Item | None],
 ) -> Page[Item]:
     """The first `limit` of `rows` as a page; one row more says that another page follows.
 
@@ -29,11 +29,12 @@ def page_of(
         rows: At most `limit` + 1, in the list's order.
         limit: Items per page.
         by: Columns of the key that the cursor holds.
-        view: Makes an item of a row.
+        view: Makes an item of a row; None: the row is left out.
     """
     last = rows[limit - 1] if len(rows) > limit else None
     following = None if last is None else encode_cursor(*(last[name] for name in by))
-    return kind(items=[view(row) for row in rows[:limit]], next_cursor=following)
+    items = [item for item in map(view, rows[:limit]) if item is not None]
+    return kind(items=items, next_cursor=following)
 
 
 def position(cursor: str | None, kinds: Sequence[type]) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from functools import wraps
 from inspect import iscoroutinefunction
 from typing import Any, get_type_hints
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 from pydantic import TypeAdapter
+
+from services.kernel.http.query import known_query
 
 JSON = "application/json"
 
@@ -22,6 +24,7 @@ class Router(APIRouter):
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route; the OpenAPI document is made from the endpoint as it was written."""
+        options["dependencies"] = [*(options.get("dependencies") or ()), Depends(known_query)]
         super().add_api_route(path, answering(endpoint, options.get("status_code")), **options)
 
 

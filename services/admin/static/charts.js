@@ -7,6 +7,7 @@
   const stepS = Number(root.dataset.step);
   const REFRESH_MS = 15000;
   const CHART = { demand: null, replicas: null };
+  const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
   let shown = null;
 
   const seconds = (iso) => Date.parse(iso) / 1000;
@@ -22,8 +23,8 @@
     return a >= 100 ? v.toFixed(0) : String(Number(v.toPrecision(3)));
   }
   function clock(s) {
-    const d = new Date(s * 1000).toISOString();
-    return d.slice(8, 10) + "." + d.slice(5, 7) + ". " + d.slice(11, 16) + " UTC";
+    const d = new Date(s * 1000);
+    return d.getUTCDate() + " " + MONTHS[d.getUTCMonth()] + " " + d.toISOString().slice(11, 16) + " UTC";
   }
   const share = (q) => Number((100 * q).toPrecision(3)) + "";
 
@@ -49,7 +50,15 @@
       get(`/forecasts/ahead?n_ahead=${Math.min(ahead, fan.step_at.length)}&from_at=${from}&to_at=${fan.origin_at}${wanted}`),
       get(`/allocation?from_at=${from}&to_at=${end}`),
     ]);
-    return { fan, past, allocation, origin, from: origin - hours * 3600, bands, median, rows };
+    const asked = origin - hours * 3600;
+    return { fan, past, allocation, origin, from: Math.max(asked, firstAt(past, allocation, asked)), bands, median, rows };
+  }
+
+  // Start of what is known: the axis is no longer than that.
+  function firstAt(past, allocation, asked) {
+    const measured = past.step_at.filter((_, i) => past.demand[i] !== null);
+    const found = [measured[0], allocation.step_at[0], allocation.observed_at[0]].filter(Boolean).map(seconds);
+    return found.length ? Math.min(...found) : asked;
   }
 
   // Two symmetric bands out of whatever levels the forecast has.
@@ -93,9 +102,9 @@
     const common = { stroke: ink, font, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, width: 1, size: 5 } };
     return [
       { ...common, values: [
-        [86400, "{DD}.{MM}.", null, null, null, null, null, null, 1],
-        [3600, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
-        [60, "{HH}:{mm}", "\n{DD}.{MM}.", null, "\n{DD}.{MM}.", null, null, null, 1],
+        [86400, "{D} {MMM}", null, null, null, null, null, null, 1],
+        [3600, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
+        [60, "{HH}:{mm}", "\n{D} {MMM}", null, "\n{D} {MMM}", null, null, null, 1],
       ] },
       { ...common, size: 62, values: (u, ticks) => ticks.map(format) },
     ];

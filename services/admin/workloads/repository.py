@@ -58,6 +58,20 @@ WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
 """
 
+_TREND = """
+SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(held_usd) AS held_usd
+FROM (
+    SELECT o.hour, o.gpu_hours, o.cost_usd,
+           max(o.cost_usd / o.n_steps) OVER (PARTITION BY o.workload_id) * o.n_steps AS held_usd
+    FROM (
+        SELECT workload_id, date_trunc('hour', step_at, 'UTC') AS hour, count(*) AS n_steps,
+               sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
+        FROM outcomes WHERE workload_id = ANY(:ids) AND step_at >= :since AND cost_usd IS NOT NULL
+        GROUP BY workload_id, hour
+    ) o
+) hours GROUP BY hour ORDER BY hour
+"""
+
 
 def load_fleet(
     connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
@@ -96,3 +110,12 @@ def load_spent(
     statement = text(_SPENT).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
     rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
     return {row["workload_id"]: row for row in rows.mappings()}
+
+
+def load_trend(
+    connection: Connection, workload_ids: Sequence[int], since: datetime
+) -> list[RowMapping]:
+    """GPU-hours and cost by hour, and the cost had each workload kept its dearest hour's pace."""
+    statement = text(_TREND).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
+    rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
+    return list(rows.mappings())

@@ -163,3 +163,14 @@ class WorkloadView(Out):
     managed_by: Literal["kubernetes", "api"] = Field(
         description="`kubernetes`: it follows its GPUAutoscaler; `api`: it was made over REST"
     )
+
+
+class SpentHour(Out):
+    """What a fleet used in one hour."""
+
+    hour_at: datetime
+    gpu_hours: float
+    cost_usd: float
+    held_usd: float = Field(
+        description="Cost had each workload been held at its dearest hour's size all the time"
+    )

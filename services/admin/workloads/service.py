@@ -5,20 +5,25 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
-from services.admin.deps import AdminDeps
+from services.admin.deps import AdminDeps, ReadDeps
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
 from services.kernel.errors import NotFound
 from services.kernel.security.keys import Principal, Role
+from services.kernel.telemetry import get_logger
 
 
 def list_workloads(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
+    deps: ReadDeps, filters: dict[str, Any], limit: int, cursor: str | None = None
 ) -> Page[schemas.WorkloadView]:
-    """Active workloads in order of namespace and name, each with its live state."""
+    """Active workloads in order of namespace and name, each with its live state.
+
+    One whose stored spec cannot be read is left out, and keeps no other from being shown.
+    """
     now = deps.clock.now()
     filters = filters | position(cursor, (str, str, int))
     since = now - timedelta(seconds=translate.COST_WINDOW_S)
@@ -27,21 +32,26 @@ def list_workloads(
         shown = rows[:limit]
         spent = repository.load_spent(connection, [row["id"] for row in shown], since)
 
-    def view(row: RowMapping) -> schemas.WorkloadView:
-        return translate.to_workload(row, spent.get(row["id"]), now)
+    def view(row: RowMapping) -> schemas.WorkloadView | None:
+        try:
+            return translate.to_workload(row, spent.get(row["id"]), now)
+        except ValidationError as error:
+            key, why = f"{row['namespace']}/{row['name']}", error.errors()[0]["msg"]
+            get_logger("admin").warning("spec_unreadable", workload=key, error=why)
+            return None
 
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
 
 
-def get_workload(deps: AdminDeps, namespace: str, name: str) -> schemas.WorkloadView:
+def get_workload(deps: ReadDeps, namespace: str, name: str) -> schemas.WorkloadView:
     """One workload, active or not.
 
     Raises:
-        NotFound: There is none.
+        NotFound: There is none, or its spec cannot be read.
     """
     page = list_workloads(deps, {"namespace": namespace, "name": name}, 1)
     if not page.items:
-        raise NotFound(f"workload {namespace}/{name} does not exist")
+        raise NotFound(f"workload {namespace}/{name} does not exist, or its spec cannot be read")
     return page.items[0]
 
 
@@ -54,3 +64,15 @@ def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[st
     filters = {"namespaces": principal.namespaces(role)}
     page = list_workloads(deps, filters, _MAX_NAMED)
     return [f"{item.namespace}/{item.name}" for item in page.items]
+
+
+TREND_WINDOW = timedelta(days=1)
+
+
+def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> list[schemas.SpentHour]:
+    """What the workloads of a filter used in each hour of the last day, in order of time."""
+    now = deps.clock.now()
+    with deps.reading() as connection:
+        ids = [row["id"] for row in repository.load_fleet(connection, filters, _MAX_NAMED, now)]
+        rows = repository.load_trend(connection, ids, now - TREND_WINDOW)
+    return [translate.to_spent_hour(row) for row in rows]

@@ -9,6 +9,7 @@ from sqlalchemy import RowMapping
 from services.admin.rest.translate import finite, spec_of
 from services.admin.workloads import schemas
 from services.kernel.domain import WorkloadSpec, promise_figures
+from services.kernel.domain.schedules import is_paused_at
 
 COST_WINDOW_S = 86400.0
 """How far back GPU-hours and cost are summed."""
@@ -64,13 +65,7 @@ def _further_loads(spec: WorkloadSpec) -> list[schemas.FurtherLoadView]:
 
 def is_paused(spec: WorkloadSpec, now: datetime) -> bool:
     """True where nothing may be applied at `now`."""
-    if spec.paused_until:
-        try:
-            until = datetime.fromisoformat(spec.paused_until)
-        except ValueError:
-            return True  # an end that cannot be read is no end
-        return now < until if until.tzinfo else True
-    return spec.paused
+    return is_paused_at(paused=spec.paused, until=spec.paused_until, now=now)
 
 
 def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
@@ -143,3 +138,9 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
         action_result=row["action_result"],
         action_reason=row["action_reason"],
     )
+
+
+def to_spent_hour(row: RowMapping) -> schemas.SpentHour:
+    """What a fleet used in one hour."""
+    names = ("gpu_hours", "cost_usd", "held_usd")
+    return schemas.SpentHour(hour_at=row["hour"], **{name: float(row[name]) for name in names})

@@ -24,8 +24,9 @@ from services.cli.bench.loads import bench_loads
 from services.cli.bench.month import bench_month
 from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
+from services.cli.bench.race import bench_race
 from services.cli.bench.response import bench_response, bench_response_table
-from services.cli.output import console, print_rows, print_table, write_json
+from services.cli.output import console, print_rows, print_table, writable, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -41,6 +42,9 @@ Models = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train with, from 7 on.")]
+ReliabilityFile = Annotated[
+    Path | None, typer.Option(callback=writable, help="Write the reliability diagram to this PNG.")
+]
 FIRST_SEED = 7
 
 
@@ -70,6 +74,7 @@ def register(app: typer.Typer) -> None:
     bench.command("loads")(bench_loads)
     bench.command("month")(bench_month)
     bench.command("operator")(bench_operator)
+    bench.command("race")(bench_race)
     bench.command("response")(bench_response)
     bench.command("response-table")(bench_response_table)
     app.add_typer(bench, name="bench")
@@ -101,9 +106,7 @@ def bench_forecast(  # noqa: PLR0913 - one option each
         ),
     ] = False,
     json_file: JsonFile = None,
-    plot: Annotated[
-        Path | None, typer.Option(help="Write the reliability diagram to this PNG.")
-    ] = None,
+    plot: ReliabilityFile = None,
 ) -> None:
     """Train forecasters on the first 80 % of a trace (validation included), score the last 20 %.
 

@@ -9,7 +9,6 @@ import typer
 
 from services.cli.output import console, print_table, write_json
 from services.cli.study_commands import JsonFile, Seed
-from services.kernel.errors import InvalidInput
 
 
 def bench_faults(  # noqa: PLR0913 - one option each
@@ -42,8 +41,6 @@ def bench_faults(  # noqa: PLR0913 - one option each
     from services.lab.bench.faults.run import FaultOptions, run_faults
     from services.lab.bench.forecast.report import markdown
 
-    if json_file is not None and json_file.is_dir():
-        raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
     length = minutes if minutes is not None else faults * SECONDS_PER_FAULT / 60.0
     options = FaultOptions(seed, length, faults, workloads, step, old)
     with console.status("starting") as status:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_rows, write_json
+from services.cli.output import console, print_rows, writable, write_json
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
@@ -50,7 +50,9 @@ def bench_fleet(  # noqa: PLR0913 - one option each
     seed: Seed = 7,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write the curves to this PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write the curves to this PNG.")
+    ] = None,
 ) -> None:
     """Run whole cycles over a stored history through real workers, and measure what they cost.
 
@@ -61,8 +63,6 @@ def bench_fleet(  # noqa: PLR0913 - one option each
     from services.lab.bench.fleet.points import Curves, load_points
     from services.lab.bench.fleet.run import CycleOptions
 
-    if json_file is not None and json_file.is_dir():
-        raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
     if is_killing and not overload:
         raise InvalidInput("--kill: goes with --overload; give a factor, such as --overload 2")
     options = CycleOptions(

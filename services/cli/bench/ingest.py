@@ -35,8 +35,6 @@ def bench_ingest(  # noqa: PLR0913 - one option each
 
     if protocol not in PROTOCOLS:
         raise InvalidInput(f"--protocol={protocol}: must be one of {', '.join(PROTOCOLS)}")
-    if json_file is not None and json_file.is_dir():
-        raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
     options = IngestOptions(
         protocol, series_per_request, samples_per_series, requests, workloads, seed
     )

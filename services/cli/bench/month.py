@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from services.cli.output import console, print_table, write_json
+from services.cli.output import console, print_table, writable, write_json
 from services.cli.study_commands import JsonFile, Seed
-from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.lab.bench.month.source import Watch
@@ -36,7 +35,9 @@ def bench_month(  # noqa: PLR0913 - one option each
     ] = 2016,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
-    plot: Annotated[Path | None, typer.Option(help="Write costs and rates to this PNG.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(callback=writable, help="Write costs and rates to this PNG.")
+    ] = None,
 ) -> None:
     """Replay a month: GPU-hours and dollars saved against static peak, tuned HPA and percentile.
 
@@ -53,9 +54,6 @@ def bench_month(  # noqa: PLR0913 - one option each
 
     options = MonthOptions(workloads, days, risk, seed, max_test_steps=max_test_steps)
     check_options(options)
-    for flag, path in (("--json", json_file), ("--plot", plot)):
-        if path is not None and path.is_dir():
-            raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
     tasks = load_tasks(data or [], options)
     _one_thread()
     with _progress() as watch:

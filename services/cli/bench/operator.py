@@ -8,7 +8,6 @@ import typer
 
 from services.cli.output import console, print_table, write_json
 from services.cli.study_commands import JsonFile, Seed
-from services.kernel.errors import InvalidInput
 
 
 def bench_operator(  # noqa: PLR0913 - one option each
@@ -33,8 +32,6 @@ def bench_operator(  # noqa: PLR0913 - one option each
     from services.lab.bench.operator.report import rows
     from services.lab.bench.operator.run import OperatorOptions, run_operator
 
-    if json_file is not None and json_file.is_dir():
-        raise InvalidInput(f"--json={json_file}: is a folder; name a file in it")
     options = OperatorOptions(autoscalers, idle, decisions, interval_s=interval, seed=seed)
     with console.status("starting") as status:
         document = run_operator(options, get_settings(), status.update)

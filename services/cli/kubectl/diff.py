@@ -84,7 +84,12 @@ def _problem(workload: WorkloadView, is_valid: bool) -> str:
         return "no decision yet; `kubectl describe gpua` says what is missing"
     if not is_valid:
         return "its newest decision is no longer valid; is the decision service running?"
-    return "" if workload.replicas else "its target has not been seen by the operator yet"
+    if workload.replicas:
+        return ""
+    if workload.managed_by == "api":
+        key = f"{workload.namespace}/{workload.name}"
+        return f"made over REST; tell what runs with POST /v1/workloads/{key}/replicas"
+    return "its target has not been seen by the operator yet"
 
 
 def render_diff(rows: Sequence[DiffRow], is_all: bool, now: datetime) -> RenderableType:

@@ -52,7 +52,8 @@ def render_decision(
     table.add_column(overflow="fold")
     for label, value in _rows(detail, workload, words, now):
         table.add_row(label, value)
-    return Group(_headline(detail, workload), Text(words.sentence), table, Text(""))
+    key = (Text(f"{words.key}."),) if words.key else ()
+    return Group(_headline(detail, workload), *key, Text(words.sentence), table, Text(""))
 
 
 def _headline(detail: DecisionDetail, workload: WorkloadView) -> Text:

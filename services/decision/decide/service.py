@@ -20,7 +20,6 @@ from services.decision.decide.report import (
     publish,
     publish_budgets,
     publish_freshness,
-    publish_trust,
 )
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
@@ -32,6 +31,7 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
+from services.decision.rows.lead_times import may_have_new_nodes
 from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
@@ -42,6 +42,7 @@ from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
     Asked,
+    load_waiting,
     note_asked,
     note_done,
     take_turn,
@@ -125,19 +126,19 @@ def _of_turn(
         return {}, wanted.origin_at
     connection, shard = work.connection, wanted.shard
     asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
-    turn = take_turn(connection, asked)
+    turn = take_turn(connection, asked, now)
     is_urgent_only = turn.is_urgent_only and not wanted.is_rest
     found = {int(r["id"]): r for r in every if r["is_urgent"] or not is_urgent_only}
     is_waiting = len(found) < len(every)
     if is_waiting:
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, turn.origin_at, is_rest=True))
     done = replace(asked, origin_at=turn.origin_at)
-    note_done(connection, done, is_waiting=is_waiting, now=now)
-    if turn.is_late and not repository.load_undecided(
+    is_nothing_left = (turn.is_late or wanted.is_rest) and not repository.load_undecided(
         connection, list(found), turn.origin_at, deps.settings.policy_version
-    ):
-        return {}, turn.origin_at
-    return found, turn.origin_at
+    )
+    if not (wanted.is_rest and is_nothing_left):  # else they are not forecast yet, and wait on
+        note_done(connection, done, is_waiting=is_waiting, now=now)
+    return {} if is_nothing_left else found, turn.origin_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,24 +163,19 @@ class _DecidedPart:
     Attributes:
         members: Its workloads.
         results: Outcomes of their finished steps.
-        rows: What they were decided from.
-        is_answered: Whether the objective's counts answer now.
         granted: What was decided.
     """
 
     members: Mapping[int, ShardMember]
     results: Mapping[int, WorkloadOutcomes]
-    rows: ShardRows
-    is_answered: Mapping[int, bool]
     granted: GrantedPart
 
     def publish(self, origin_at: datetime, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
         decided = self.granted.decided
-        publish(self.members, self.results, self.rows, decided, self.is_answered)
+        publish(self.members, self.results, decided)
         publish_freshness(decided, origin_at, now)
         log_decisions(decided)
-        publish_trust(self.members, self.rows.trust)
         gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
         publish_budgets(self.granted.ledger, gpu_types)
 
@@ -203,8 +199,7 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
     granted = grant_part(run, drafted)
     if granted.changed:
         memory.store(granted.changed, granted.changed)
-    is_answered = {key: one.standing.is_answered for key, one in measured.items()}
-    return _DecidedPart(run.members, results, rows, is_answered, granted)
+    return _DecidedPart(run.members, results, granted)
 
 
 def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
@@ -223,7 +218,7 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
     )
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
     granted = grant_part(run, draft_part(run, forecasts, rows))
-    return _DecidedPart(run.members, {}, rows, {}, granted)
+    return _DecidedPart(run.members, {}, granted)
 
 
 def _undecided(run: ShardRun) -> list[RowMapping]:
@@ -246,6 +241,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
+    replica_states = group_rows(repository.load_states(connection, ids, lookback, now))
     return ShardRows(
         demand={
             key: by_name[demand]
@@ -257,7 +253,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
             for key, by_name in loads.items()
             if (further := run.members[key].spec.further_loads)
         },
-        states=group_rows(repository.load_states(connection, ids, lookback, now)),
+        states=replica_states,
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
         starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
@@ -272,7 +268,17 @@ def _load_rows(run: ShardRun) -> ShardRows:
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),
+        supply=_supply(run, replica_states),
     )
+
+
+def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mapping[str, RowMapping]:
+    """Start-ups of new nodes; nothing is asked where no service can have one."""
+    newest = [of_one[-1] for of_one in states.values()]
+    if not any(may_have_new_nodes(state) for state in newest):
+        return {}
+    cluster_id = next(iter(run.members.values())).cluster_id
+    return repository.load_supplies(run.connection, cluster_id)
 
 
 def _trust(run: ShardRun) -> dict[int, TrustInForce]:
@@ -293,9 +299,12 @@ def sweep(deps: DecisionDeps) -> int:
         orphans = repository.load_orphans(
             work.connection, newest - steps, deps.settings.policy_version
         )
+        waiting = load_waiting(work.connection, DECIDE_STAGE)
         for row in orphans:
-            note_asked(work.connection, DECIDE_STAGE, int(row["shard"]), row["origin_at"])
-            work.send_after_commit(shard_job(DECIDE_SHARD, int(row["shard"]), row["origin_at"]))
+            shard, origin_at = int(row["shard"]), row["origin_at"]
+            note_asked(work.connection, DECIDE_STAGE, shard, origin_at)
+            is_rest = waiting.get(shard) == origin_at  # their job may wait still: it is one
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at, is_rest=is_rest))
     return len(orphans)
 
 

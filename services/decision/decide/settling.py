@@ -13,7 +13,7 @@ from decider import Decision, FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.miss_check import check_misses
-from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
+from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
 from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.shard_run import ShardRun
 from services.decision.decide.sli_status import SliStanding
@@ -54,7 +54,9 @@ def store_steps(
 ) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
     """Store outcomes; returns them and the rows with the risk control's memory after them."""
     known: dict[int, dict[float, RowMapping]] = {key: {} for key in run.members}
-    for row in repository.load_outcome_steps(run.connection, list(run.members), run.first_step_at):
+    lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
+    ids = list(run.members)
+    for row in repository.load_outcome_steps(run.connection, ids, run.first_step_at, lookback):
         known[int(row["workload_id"])][row["step_at"].timestamp()] = row
     finality = Finality(run.now, run.deps.settings.late_s)
     results, settled = {}, {}

@@ -42,11 +42,6 @@ class SliStanding:
     message: str = ""
     demand_censored_message: str | None = ""
 
-    @property
-    def is_answered(self) -> bool:
-        """Its counts answer now, be it that there was no request."""
-        return self.status in ("Measured", "NoRequests")
-
 
 def standing(
     spec: WorkloadSpec, series: SliSeries, found: GoalCounts, steps: SliSteps | None

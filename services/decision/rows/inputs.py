@@ -13,6 +13,7 @@ from sqlalchemy import RowMapping
 from decider import (
     FloatArray,
     History,
+    LeadTimeBelief,
     MissDraws,
     ReplicaState,
     RiskState,
@@ -77,6 +78,8 @@ class ShardRows:
         states: Replica snapshots in time order.
         changes: Applied scalings in time order.
         starts: Pod starts, oldest first.
+        supply: Where the GPUs of a type come from, by type; only of a shard with a service whose
+            GPUs may come on new nodes.
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
         ends: Ledgers of the least and of the most that was missed.
@@ -104,6 +107,7 @@ class ShardRows:
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
+    supply: Mapping[str, RowMapping] = field(default_factory=dict)
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -229,7 +233,22 @@ def lead_time_of(
 
 
 def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Known:
-    return lead_times.Known(rows.lead_time_s, rows.starts.get(member.id, ()), now)
+    starts = rows.starts.get(member.id, ())
+    return lead_times.Known(rows.lead_time_s, starts, now, _new_nodes(member, rows))
+
+
+def _new_nodes(member: ShardMember, rows: ShardRows) -> dict[str, LeadTimeBelief]:
+    """Start-up of the nodes that the next starts need, by GPU type."""
+    states = rows.states.get(member.id, ())
+    if not rows.supply or not states:
+        return {}
+    found = {}
+    for gpu_type, rooms in lead_times.rooms_of(states[-1], member.spec).items():
+        supply = rows.supply.get(gpu_type)
+        starts = [s for s in rows.starts.get(member.id, ()) if s["gpu_type"] == gpu_type]
+        if supply is not None and any(room.needs_new_node(starts) for room in rooms):
+            found[gpu_type] = lead_times.node_startup(supply)
+    return found
 
 
 def _resized(draws: FloatArray) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from decider import FloatArray, MissDraws, equivalent_demand
+from services.decision.rows.translate import has_paths
 from services.kernel.domain import WorkloadSpec
 
 Sampled = tuple[FloatArray, FloatArray]
@@ -32,7 +33,7 @@ def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FloatArray | None:
 def paths_of_loads(row: RowMapping, wanted: Sequence[str]) -> FloatArray | None:
     """(F, S, H) paths of some further loads of a forecast row; None: it lacks one, or no one is."""
     names = list(row["further_names"] or ())
-    if not wanted or set(wanted) - set(names) or not row["paths"]:
+    if not wanted or set(wanted) - set(names) or not has_paths(row):
         return None
     shape = (len(names), int(row["n_paths"]), int(row["n_horizon"]))
     scales = np.array(row["further_scales"] or [], dtype=float)
@@ -60,7 +61,7 @@ def further_paths_of(further: Sequence[FloatArray | None]) -> tuple[FloatArray |
 
 def missing_loads(row: RowMapping, spec: WorkloadSpec) -> list[str]:
     """Further loads that a forecast row without paths of all of them lacks; all if it is broken."""
-    known = set(row["further_names"] or ()) if row["paths"] else set()
+    known = set(row["further_names"] or ()) if has_paths(row) else set()
     return [n for n in spec.further_loads if n not in known] or list(spec.further_loads)
 
 

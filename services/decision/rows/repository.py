@@ -32,7 +32,7 @@ MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
 _FORECAST = (
     "f.id, f.workload_id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "
     "f.n_paths, f.paths, f.path_scale, f.quantile_levels, f.quantiles, f.further_names, "
-    "f.further_paths, f.further_scales"
+    "f.further_paths, f.further_scales, f.packed_paths"
 )
 
 
@@ -153,11 +153,21 @@ def load_pod_starts(
 ) -> Sequence[RowMapping]:
     """Starts of pods requested, ready or gone since a time, oldest first."""
     statement = text(
-        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at "
-        "FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
+        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at, bound_at, "
+        "is_new_node FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
         "OR ready_at >= :since) ORDER BY workload_id, requested_at, pod_uid"
     )
     return connection.execute(statement, {"ids": list(ids), "since": since}).mappings().all()
+
+
+def load_supplies(connection: Connection, cluster_id: int) -> Mapping[str, RowMapping]:
+    """Start-up of new nodes of each GPU type of a cluster that is provisioned."""
+    statement = text(
+        "SELECT gpu_type, startup_median_s, startup_sigma, n_startups FROM gpu_supply "
+        "WHERE cluster_id = :cluster_id AND ceiling IS NOT NULL"
+    )
+    rows = connection.execute(statement, {"cluster_id": cluster_id}).mappings()
+    return {row["gpu_type"]: row for row in rows}
 
 
 def load_risk_states(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:
@@ -179,14 +189,24 @@ def load_recommendations(
 
 
 def load_outcome_steps(
-    connection: Connection, ids: Sequence[int], first: datetime
+    connection: Connection, ids: Sequence[int], first: datetime, lookback: datetime
 ) -> Sequence[RowMapping]:
-    """Steps since a time that have an outcome already, and whether it is final."""
+    """Steps that have an outcome already: those that are not final, and those of the lookback.
+
+    Args:
+        connection: An open transaction.
+        ids: The workloads.
+        first: First step that may still change.
+        lookback: First step that may have no outcome yet; final ones before it are left out, of
+            which there are as many as samples may be late.
+    """
     statement = text(
         "SELECT workload_id, step_at, is_final, violation_ratio FROM outcomes "
-        "WHERE workload_id = ANY(:ids) AND step_at >= :first"
+        "WHERE workload_id = ANY(:ids) AND step_at >= :first "
+        "AND (step_at >= :lookback OR NOT is_final)"
     )
-    return connection.execute(statement, {"ids": list(ids), "first": first}).mappings().all()
+    given = {"ids": list(ids), "first": first, "lookback": lookback}
+    return connection.execute(statement, given).mappings().all()
 
 
 def store_decisions(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Literal, cast
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import RowMapping
 
 from decider import (
@@ -25,6 +26,7 @@ from decider import (
     TrustState,
 )
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.path_bytes import HALF, unpack_halves
 from services.kernel.domain.schedules import is_in_force
 from services.kernel.domain.workload import ScalingRules
 
@@ -37,10 +39,9 @@ Freeze = Literal["ScaleDown", "Both"]
 def to_paths(row: RowMapping) -> FloatArray:
     """(S, H) sample paths of a forecast row; comonotone ones of its quantiles where it has none."""
     n_horizon = int(row["n_horizon"])
-    if row["paths"] is not None and row["n_paths"] > 0:
+    if has_paths(row):
         scale = float(np.float32(row["path_scale"] or 1.0))
-        stored = np.frombuffer(row["paths"], dtype=np.float16).astype(np.float64)
-        return stored.reshape(int(row["n_paths"]), n_horizon) * scale
+        return _halves(row).astype(np.float64) * scale
     if not row["quantile_levels"]:
         return np.zeros((1, n_horizon))  # no forecast: the ladder answers
     levels, quantiles = _levels(row), _quantiles(row)
@@ -49,6 +50,20 @@ def to_paths(row: RowMapping) -> FloatArray:
     at = (np.arange(n_paths) + 0.5) / n_paths
     columns = [np.interp(at, levels, quantiles[:, h]) for h in range(n_horizon)]
     return np.stack(columns, axis=1)
+
+
+def has_paths(row: RowMapping) -> bool:
+    """Whether sample paths are stored with a forecast row."""
+    return row["n_paths"] > 0 and not (row["paths"] is None and row.get("packed_paths") is None)
+
+
+def _halves(row: RowMapping) -> npt.NDArray[np.float16]:
+    """(S, H) paths as they are stored: compressed, or as releases before 0021 wrote them."""
+    n_paths, n_horizon = int(row["n_paths"]), int(row["n_horizon"])
+    packed = row.get("packed_paths")
+    if packed is not None:
+        return unpack_halves(packed, n_paths, n_horizon)
+    return np.frombuffer(row["paths"], dtype=HALF).reshape(n_paths, n_horizon)
 
 
 def to_quantiles(row: RowMapping) -> StepQuantiles | None:
@@ -72,14 +87,13 @@ def _quantiles(row: RowMapping) -> FloatArray:
 
 def forecast_rung(row: RowMapping) -> str:
     """Rung of a forecast row; empty where the row only says why there is no forecast."""
-    has_numbers = row["quantile_levels"] or (row["paths"] is not None and row["n_paths"] > 0)
-    return str(row["rung"]) if has_numbers else ""
+    return str(row["rung"]) if row["quantile_levels"] or has_paths(row) else ""
 
 
 def without_numbers(row: RowMapping, reason: str) -> RowMapping:
     """A forecast row as if nothing had been forecast, and why."""
     emptied = dict.fromkeys(
-        ("paths", "path_scale", "further_names", "further_paths", "further_scales")
+        ("paths", "packed_paths", "path_scale", "further_names", "further_paths", "further_scales")
     )
     empty = {"n_paths": 0, "quantile_levels": [], "quantiles": []}
     # what reads a row asks for its columns by name, as of any mapping

@@ -57,7 +57,7 @@ def with_further_loads(
     names, forecast = [further[i] for i in chosen], result.forecast.rows(chosen)
     rng = make_rng(seed, "joint", workloads[0].id, rows[0].origin_at.isoformat())
     found = joint_paths(answered.serving.ladder, windows, names, forecast, rng)
-    corrected = corrected_further(stored, forecast, names, found)
+    corrected = corrected_further(stored, forecast, names, found, windows)
     changed = list(rows)
     for k, (i, joint) in enumerate(zip(chosen, corrected, strict=True)):
         if joint is None:

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection, Engine
 
 from services.forecasting.forecast.joint import Answered, with_further_loads
-from services.forecasting.forecast.measures import measure, measure_latency
+from services.forecasting.forecast.measures import measure
 from services.forecasting.online.learn import corrected, stored_states
 from services.forecasting.registry.store import ModelStore, Serving
 from services.forecasting.rows import repository
@@ -34,6 +34,7 @@ from services.kernel.db.turns import (
     FORECAST as FORECAST_STAGE,
     Asked,
     Turn,
+    load_waiting,
     note_asked,
     note_done,
     take_turn,
@@ -93,7 +94,7 @@ def forecast_shard(
             return 0
         step = timedelta(seconds=found[0].step_s)
         asked = Asked(FORECAST_STAGE, shard, origin_at, step)
-        turn = take_turn(work.connection, asked)
+        turn = take_turn(work.connection, asked, now)
         if turn.is_late:
             at = turn.origin_at
             found = repository.load_shard(work.connection, shard, at)
@@ -102,11 +103,10 @@ def forecast_shard(
             shard, origin_at, found[0].step_s, serving.config.window.horizon
         )
         if is_scoring_due:
-            work.send_after_commit(Job(FORECAST_SCORE))
+            work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     for part in parts:
-        measure(part.workloads, part.rows, part.n_new)
         if part.n_new:
-            measure_latency(part.rows, app.clock.now())
+            measure(part.rows, app.clock.now())
             _say(part.rows, part.ids)
     return sum(part.n_new for part in parts)
 
@@ -165,7 +165,6 @@ class _ShardSource(NamedTuple):
 class _Forecasted(NamedTuple):
     """Forecasts of some workloads, the ids of their rows, and how many of them are new."""
 
-    workloads: Sequence[WorkloadRow]
     rows: Sequence[ForecastRow]
     n_new: int
     ids: Sequence[int]
@@ -183,7 +182,7 @@ def _forecast_some(
         row for group in groups.values() for row in _forecast_group(app, connection, source, group)
     ]
     n_new, row_ids = repository.insert_forecasts(connection, rows, app.clock.now())
-    return _Forecasted(workloads, rows, n_new, row_ids)
+    return _Forecasted(rows, n_new, row_ids)
 
 
 def _say(rows: Sequence[ForecastRow], ids: Sequence[int]) -> None:
@@ -232,11 +231,15 @@ def sweep(app: Forecasting) -> int:
     with unit_of_work(app.engine, app.sender) as work:
         missing = repository.load_missing_forecasts(work.connection, now)
         undecided = repository.load_undecided(work.connection, now)
+        waiting = load_waiting(work.connection, FORECAST_STAGE)
         for shard, origin_at in missing:
             note_asked(work.connection, FORECAST_STAGE, shard, origin_at)
-            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at))
+            is_rest = waiting.get(shard) == origin_at  # their job may wait still: it is one
+            work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at, is_rest=is_rest))
+        waiting = load_waiting(work.connection, DECIDE_STAGE)
         for shard, origin_at in undecided:
-            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at))
+            is_rest = waiting.get(shard) == origin_at
+            work.send_after_commit(shard_job(DECIDE_SHARD, shard, origin_at, is_rest=is_rest))
     telemetry.jobs_resent_total.labels(FORECAST_SHARD).inc(len(missing))
     telemetry.jobs_resent_total.labels(DECIDE_SHARD).inc(len(undecided))
     return len(missing) + len(undecided)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from forecaster import Calibration, Forecast, JointPaths, Outcome
+from forecaster import Calibration, Forecast, JointPaths, Outcome, Windows, largest_seen
 from services.forecasting.online.learn import States
 from services.forecasting.rows.further import unpack_further
 from services.forecasting.rows.repository import DueForecast
@@ -26,6 +26,7 @@ def corrected_further(
     forecast: Forecast,
     names: Sequence[Sequence[str]],
     found: Sequence[JointPaths | None],
+    windows: Windows | None = None,
 ) -> list[JointPaths | None]:
     """Joint paths with the further loads calibrated by what came of earlier ones.
 
@@ -34,6 +35,7 @@ def corrected_further(
         forecast: Of the demand, B rows.
         names: Further loads of each row.
         found: Joint paths of each row.
+        windows: B windows that they were made from; None: nothing holds a calibration back.
     """
     rows = [i for i, one in enumerate(found) if one is not None]
     parts = [one.further for one in found if one is not None]
@@ -54,7 +56,13 @@ def corrected_further(
         if name in stored.get(workload, {}).get(FURTHER, {})
     }
     calibration = Calibration(forecast.quantile_levels)
-    moved = calibration.apply(calibration.from_dicts(issued.workloads, own), issued).paths
+    state = calibration.from_dicts(issued.workloads, own)
+    most = None
+    if windows is not None:
+        columns = [windows.indicators[i].index(name) for i in rows for name in names[i]]
+        seen = windows.values[at, :, columns], windows.observed[at, :, columns]
+        most = largest_seen(*seen, issued.rung)
+    moved = calibration.apply(state, issued, most).paths
     pieces = iter(np.split(moved, np.cumsum([len(part) for part in parts])[:-1]))
     return [None if one is None else replace(one, further=next(pieces)) for one in found]
 

@@ -26,12 +26,12 @@ from forecaster import (
     Outcome,
     WindowConfig,
     Windows,
+    largest_seen,
 )
 from services.forecasting.registry.store import Serving
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import WorkloadRow
 from services.forecasting.rows.windows import windows_at
-from services.kernel import telemetry
 from services.kernel.clock import make_rng
 
 HEDGE = "hedge"
@@ -84,12 +84,12 @@ def corrected(
         return result
     forecast = result.forecast
     weights = _hedge_state(forecast.workloads, stored)
-    _measure(workloads, weights)
     windows = windows.rows(result.answered)
     hedged = Hedge().apply(weights, _experts(forecast, windows, serving.config.window))
     calibration = Calibration(forecast.quantile_levels)
     offsets = calibration.from_dicts(forecast.workloads, stored)
-    return replace(result, forecast=calibration.apply(offsets, hedged))
+    most = largest_seen(*windows.demand(), forecast.rung)
+    return replace(result, forecast=calibration.apply(offsets, hedged, most))
 
 
 def learned_hedges(
@@ -153,11 +153,3 @@ def _experts(forecast: Forecast, windows: Windows, window: WindowConfig) -> Expe
     experts = Experts.of(forecast, windows, window)
     is_stale = np.array([rung == STALE_RUNG for rung in forecast.rung])[:, None, None]
     return replace(experts, last_value=np.where(is_stale, forecast.quantiles, experts.last_value))
-
-
-def _measure(workloads: Sequence[WorkloadRow], state: HedgeState) -> None:
-    """Show how much the last value weighs in the tail, which decides."""
-    weight = Hedge().last_value_weight(state)[:, HEDGE_GROUPS.index("tail")]
-    by_key = {w.key: (w.namespace, w.name) for w in workloads}
-    for key, value in zip(state.workloads, weight, strict=True):
-        telemetry.forecast_hedge_weight.labels(*by_key[key]).set(float(value))

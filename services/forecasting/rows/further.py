@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from forecaster import MODEL_RUNG, JointPaths, Windows
-from services.forecasting.rows.translate import PATHS_TYPE, ForecastRow, pack_paths
+from services.forecasting.rows.translate import ForecastRow, pack_paths
+from services.kernel.domain.path_bytes import HALF
 
 NOT_JOINT = (
     "the model has not learned the loads together: further ones rise and fall with the demand"
@@ -68,7 +69,7 @@ def unpack_further(
         n_paths: S.
         n_horizon: H.
     """
-    halves = np.frombuffer(packed, dtype=PATHS_TYPE).reshape(len(scales), n_paths, n_horizon)
+    halves = np.frombuffer(packed, dtype=HALF).reshape(len(scales), n_paths, n_horizon)
     return halves.astype(np.float32) * np.array(scales, dtype=np.float32)[:, None, None]
 
 

@@ -35,7 +35,7 @@ FORECAST_COLUMNS = (
     "quantile_levels",
     "quantiles",
     "n_paths",
-    "paths",
+    "packed_paths",
     "path_scale",
     "further_names",
     "further_paths",
@@ -137,13 +137,13 @@ def _values(row: ForecastRow) -> tuple[Any, ...]:
 def load_calibration(
     connection: Connection, workload_ids: Sequence[int], model_version: str
 ) -> dict[int, dict[str, Any]]:
-    """Calibration state per workload id."""
+    """Calibration state per workload id; what is no state is learned anew."""
     statement = text(
         "SELECT workload_id, state FROM calibration_states "
         "WHERE workload_id = ANY(:ids) AND model_version = :version"
     )
     rows = connection.execute(statement, {"ids": list(workload_ids), "version": model_version})
-    return {r.workload_id: r.state for r in rows}
+    return {r.workload_id: r.state for r in rows if isinstance(r.state, dict)}
 
 
 def save_calibration(

@@ -22,13 +22,13 @@ from forecaster import (
 )
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
+from services.kernel.domain.path_bytes import HALF, pack_halves
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
 SAMPLE = np.dtype([("offset", ">i4"), ("value", ">f4")])
 """One observed step: steps from the origin, and the value."""
 NO_FORECAST_RUNG = "none"
-PATHS_TYPE = np.dtype("<f2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,11 @@ class WorkloadRow:
 
 @dataclass(frozen=True, slots=True)
 class ForecastRow:
-    """A forecast as it is stored; see docs/data-model.md."""
+    """A forecast; see docs/data-model.md.
+
+    Attributes:
+        paths: Half-precision numbers, not compressed yet.
+    """
 
     workload_id: int
     origin_at: datetime
@@ -66,6 +70,14 @@ class ForecastRow:
     further_names: list[str] | None = None
     further_paths: bytes | None = None
     further_scales: list[float] | None = None
+
+    @property
+    def packed_paths(self) -> bytes | None:
+        """The paths as they are stored."""
+        if self.paths is None:
+            return None
+        halves = np.frombuffer(self.paths, dtype=HALF)
+        return pack_halves(halves.reshape(self.n_paths, self.n_horizon))
 
 
 class IndicatorKey(NamedTuple):
@@ -174,7 +186,7 @@ def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:
     """Float16 little-endian `(S, H)` in C order, and the scale to multiply by."""
     peak = float(paths.max(initial=0.0))
     scale = peak if peak > 0 else 1.0
-    return (paths / np.float32(scale)).astype(PATHS_TYPE).tobytes(), scale
+    return (paths / np.float32(scale)).astype(HALF).tobytes(), scale
 
 
 def to_rows(

@@ -42,6 +42,8 @@ from services.kernel.telemetry import get_logger
 MAX_NEW_REFERENCES = 256
 """Histories described in one run; the others follow in the next ones."""
 WINDOWS_PER_HISTORY = 7
+SEVERITIES = "severities"
+"""Where a state has the severity of each test, as it is exported."""
 
 
 class DriftWatch:
@@ -125,19 +127,19 @@ class DriftWatch:
         return [to_series(w, samples, int(origin_at.timestamp()), n_steps) for w in workloads]
 
     def save(self, now: datetime) -> None:
-        """Store states and verdicts, and show them."""
+        """Store states and verdicts, and count the drifts that began."""
         rows = []
         for i, verdicts in self.verdicts.items():
             self._measure(self.workloads[i], verdicts)
             since = {v.kind: v.since_s for v in verdicts if v.since_s is not None}
-            rows.append(_row(i, {**self.states[i], "since": since}, verdicts))
+            severities = {v.kind: v.severity for v in verdicts}
+            state = {**self.states[i], "since": since, SEVERITIES: severities}
+            rows.append(_row(i, state, verdicts))
         drift_rows.save_drift(self.connection, self.version, rows, now)
 
     def _measure(self, workload: WorkloadRow, verdicts: Sequence[DriftVerdict]) -> None:
         before = self.states[workload.id].get("since", {})
         for verdict in verdicts:
-            labels = (workload.namespace, workload.name, verdict.kind)
-            telemetry.forecast_drift.labels(*labels).set(verdict.severity)
             if verdict.is_drifted and verdict.kind not in before:
                 telemetry.forecast_drifts_total.labels(verdict.kind).inc()
                 get_logger(__name__).info(

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from forecaster import (
     SHORT_HISTORY_RUNG,
     Calibration,
-    CalibrationState,
     Forecast,
     Outcome,
     crps_of_quantiles,
@@ -30,7 +29,6 @@ from services.forecasting.rows.repository import DueForecast
 from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, level_key
 from services.forecasting.score.drift import DriftWatch, request_refit
 from services.forecasting.score.outcomes import load_outcomes
-from services.kernel import telemetry
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.steps.reading import Span
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
@@ -191,7 +189,6 @@ def _score_group(
         {workloads[i].key: value for i, value in stored.items() if i in workloads},
     )
     state = calibration.observe(state, forecast, _lessons(group))
-    _measure(workloads, rows, state, losses.mean(axis=2), scores)
     return {row.workload_id: one for row, one in zip(rows, state.to_dicts(), strict=True)}
 
 
@@ -259,25 +256,3 @@ def _score_row(  # noqa: PLR0913 - the columns of one row
         skill,
         now,
     )
-
-
-def _measure(
-    workloads: Mapping[int, WorkloadRow],
-    rows: Sequence[DueForecast],
-    state: CalibrationState,
-    losses: npt.NDArray[np.float32],
-    scores: Sequence[tuple[object, ...]],
-) -> None:
-    coverage = state.coverage()
-    for i, row in enumerate(rows):
-        workload = workloads[row.workload_id]
-        labels = (workload.namespace, workload.name)
-        for shown in SHOWN_LEVELS:
-            at = int(np.argmin(np.abs(state.levels - shown)))
-            key = level_key(shown)
-            if np.isfinite(coverage[i, at]):
-                telemetry.forecast_coverage_ratio.labels(*labels, key).set(coverage[i, at])
-                telemetry.forecast_pinball_loss.labels(*labels, key).set(losses[i, at])
-        skill = scores[i][9]
-        if isinstance(skill, float):
-            telemetry.forecast_skill_vs_naive.labels(*labels).set(skill)

@@ -84,6 +84,6 @@ def _rule(reason: str, settings: Settings, at_us: int) -> str:
         OUT_OF_RANGE: "is larger than anything measured (an exporter's word for no value?)",
         NEGATIVE: "is negative, and its unit cannot be; leave the sample out",
         FUTURE: f"is more than future_s={settings.future_s:g} s ahead{describe_time(at_us)}",
-        ANCIENT: f"its step ended more than late_s={settings.late_s:g} s ago; "
-        "older history is loaded by a back-fill",
+        ANCIENT: f"is of a step that ended more than late_s={settings.late_s:g} s ago; "
+        "send history to /v1/workloads/NAMESPACE/NAME/history",
     }[reason]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 
 import numpy as np
 import psycopg
@@ -25,7 +24,6 @@ from services.ingest.series.samples import (
     Rejection,
     Rejections,
     Samples,
-    from_us,
     to_us,
 )
 from services.ingest.series.translate import ParsedPush, parse_push
@@ -35,8 +33,6 @@ from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.workload_errors import INGEST
 from services.kernel.domain.objective import SERIES_PREFIX
 from services.kernel.settings import Settings
-
-_AGE_KEPT = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +101,6 @@ class _Write:
             tally.store(work.connection, now)
             _announce(deps, work, stored, now)
         deps.known.note_stored(seen, times.last_us)
-        _watch_age(deps, stored, now)
         return tally, len(accepted)
 
 
@@ -171,7 +166,7 @@ def _look_up(
         slots[number] = -1
         deps.known.forget(name)
         if workload is None:
-            rule = "no active workload of this name; register it first"
+            rule = "no active workload of this name whose spec can be read; register it first"
             tally.rejections.add(UNKNOWN_WORKLOAD, n_samples, f"{name}: {rule}")
             continue
         for reason, n in parsed.unreadable.get(number, {}).items():
@@ -220,22 +215,3 @@ def measure(source: str, n_accepted: int, rejections: Rejections) -> None:
     telemetry.samples_accepted_total.labels(source).inc(n_accepted)
     for rejection in rejections.as_tuple():
         telemetry.samples_rejected_total.labels(source, rejection.reason).inc(rejection.count)
-
-
-def _watch_age(deps: IngestDeps, stored: Stored, now: datetime) -> None:
-    """Let the age of the newest sample grow while nothing arrives."""
-    for workload, newest_us in zip(stored.workloads, stored.newest_us.tolist(), strict=True):
-        if newest_us == UNSET_US:
-            continue
-        known_us = deps.newest_us.get(workload.id)
-        if known_us is None or newest_us > known_us:
-            deps.newest_us[workload.id] = newest_us
-        # now and then: the series goes with its workload, and comes back when that does
-        if now >= deps.ages_due_at.get(workload.id, now):
-            deps.ages_due_at[workload.id] = now + _AGE_KEPT
-            gauge = telemetry.metrics_age_seconds.labels(workload.namespace, workload.name)
-            gauge.set_function(partial(_age_s, deps, workload.id))
-
-
-def _age_s(deps: IngestDeps, workload_id: int) -> float:
-    return (deps.clock.now() - from_us(deps.newest_us[workload_id])).total_seconds()

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import orjson
+from pydantic import ValidationError
 from sqlalchemy import Connection, text
 
 from services.ingest.series.catalog import (
@@ -26,6 +27,7 @@ from services.kernel.db.schema import PARTITIONED
 from services.kernel.db.steps.blocks import HEADER, TRAILER
 from services.kernel.db.steps.changes import note_dropped
 from services.kernel.db.steps.writing import TABLE as STEPS
+from services.kernel.telemetry import get_logger
 
 WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
@@ -63,7 +65,7 @@ class ShardBacklog:
 def find_workloads(
     connection: Connection, names: Sequence[WorkloadName], catalog: WorkloadCatalog
 ) -> dict[WorkloadName, WorkloadRef]:
-    """The active workloads among `names`."""
+    """The active workloads among `names`; one whose spec cannot be read is left out."""
     statement = text(
         f"SELECT {WORKLOAD} FROM unnest(CAST(:namespaces AS text[]), CAST(:names AS text[])) "  # noqa: S608 - our columns
         "AS s(namespace, name) JOIN workloads w USING (namespace, name) WHERE w.is_active"
@@ -73,7 +75,7 @@ def find_workloads(
         "names": [found.name for found in names],
     }
     rows = [WorkloadColumns(*row) for row in connection.execute(statement, values)]
-    refs = to_refs(connection, rows, catalog).values()
+    refs = to_refs(connection, rows, catalog, are_all_wanted=False).values()
     return {WorkloadName(ref.namespace, ref.name): ref for ref in refs}
 
 
@@ -87,17 +89,33 @@ def load_workloads(
 
 
 def to_refs(
-    connection: Connection, rows: Sequence[WorkloadColumns], catalog: WorkloadCatalog
+    connection: Connection,
+    rows: Sequence[WorkloadColumns],
+    catalog: WorkloadCatalog,
+    *,
+    are_all_wanted: bool = True,
 ) -> dict[int, WorkloadRef]:
-    """Workloads by id; only the specs that the catalog does not know are read."""
+    """Workloads by id; only the specs that the catalog does not know are read.
+
+    Raises:
+        ValidationError: A spec cannot be read, and `are_all_wanted`; else it is left out.
+    """
     refs = {row.id: catalog.known(row) for row in rows}
     unknown = [workload_id for workload_id, ref in refs.items() if ref is None]
     specs: dict[int, object] = {}
     if unknown:
         statement = text("SELECT id, spec FROM workloads WHERE id = ANY(:ids)")
-        found = connection.execute(statement, {"ids": unknown})
-        specs = {row.id: row.spec for row in found}
-    return {row.id: refs[row.id] or catalog.learn(row, specs[row.id]) for row in rows}
+        specs = {row.id: row.spec for row in connection.execute(statement, {"ids": unknown})}
+    found: dict[int, WorkloadRef] = {}
+    for row in rows:
+        try:
+            found[row.id] = refs[row.id] or catalog.learn(row, specs[row.id])
+        except ValidationError as error:
+            if are_all_wanted:
+                raise
+            key, why = f"{row.namespace}/{row.name}", error.errors()[0]["msg"]
+            get_logger("ingest").warning("spec_unreadable", workload=key, error=why)
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,8 +72,15 @@ def parse_push(body: bytes, max_samples: int) -> ParsedPush:
         PayloadTooLarge: It holds more than `max_samples`, with a series without any as one, or
             more than `MOST_SERIES`.
     """
-    _check_counts(body, max_samples)
-    entries = _entries(body)
+    check_counts(body, max_samples)
+    return parse_entries(_entries(body), max_samples)
+
+
+def parse_entries(entries: Sequence[Any], max_samples: int) -> ParsedPush:
+    """The series of a request that is decoded.
+
+    Raises: as `parse_push`.
+    """
     usual = _usual(entries, max_samples)
     return _one_by_one(entries, max_samples) if usual is None else usual
 
@@ -136,7 +143,7 @@ def _one_by_one(entries: Sequence[object], max_samples: int) -> ParsedPush:
     return columns.parsed()
 
 
-def _check_counts(body: bytes, max_samples: int) -> None:
+def check_counts(body: bytes, max_samples: int) -> None:
     """Refuse what holds too much before objects are made of it, each many times its text.
 
     A sample adds a bracket and two commas at most, a series without any two brackets and four
@@ -212,11 +219,21 @@ class _Unreadable:
     example: str
 
 
-def _entries(body: bytes) -> Sequence[object]:
+def load_json(body: bytes) -> object:
+    """What a body holds.
+
+    Raises:
+        InvalidInput: It is no JSON.
+    """
     try:
-        content = orjson.loads(body)
+        content: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         content = _loads_lenient(body, error)
+    return content
+
+
+def _entries(body: bytes) -> Sequence[object]:
+    content = load_json(body)
     entries = content.get("observations") if isinstance(content, dict) else None
     if not isinstance(entries, list):
         raise InvalidInput(
@@ -273,7 +290,7 @@ def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:
     """(epoch seconds, value) of a sample in another form, or why it cannot be read."""
     if not isinstance(sample, list) or len(sample) != 2:
         return _Unreadable(BAD_SAMPLE, f"{str(sample)[:60]} must be a pair [time, value]")
-    seconds, value = _read_time(sample[0]), _read_value(sample[1])
+    seconds, value = read_time(sample[0]), _read_value(sample[1])
     if seconds is None:
         rule = "must be epoch seconds, or RFC 3339 with an offset"
         return _Unreadable(BAD_TIME, f"time {repr(sample[0])[:60]} {rule}")
@@ -282,7 +299,8 @@ def _read_odd_sample(sample: object) -> tuple[float, float] | _Unreadable:
     return seconds, value
 
 
-def _read_time(raw: object) -> float | None:
+def read_time(raw: object) -> float | None:
+    """Epoch seconds of a time as it was sent; None: it cannot be read."""
     if isinstance(raw, bool) or not isinstance(raw, int | float | str):
         return None
     if isinstance(raw, str):

@@ -75,6 +75,28 @@ def load_clusters(connection: Connection) -> Sequence[KnownCluster]:
     return [KnownCluster(*row) for row in rows]
 
 
+@dataclass(frozen=True, slots=True)
+class DatabaseIdentity:
+    """A database of cells among others.
+
+    Attributes:
+        identity: The microsecond in which its first cluster came to be: a copy has the same.
+        name: That of its first cluster.
+    """
+
+    identity: str
+    name: str
+
+
+def load_identity(connection: Connection) -> DatabaseIdentity:
+    """Of the database at hand."""
+    statement = text(
+        "SELECT (extract(epoch FROM created_at) * 1000000)::bigint::text, name FROM clusters "
+        "WHERE id = :first"
+    )
+    return DatabaseIdentity(*connection.execute(statement, {"first": FIRST}).one())
+
+
 def find_cluster(clusters: Sequence[KnownCluster], name: str) -> KnownCluster:
     """The cluster of a name.
 

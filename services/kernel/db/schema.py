@@ -105,6 +105,7 @@ replica_states = Table(
     Column("start_ages_s", ARRAY(REAL), nullable=False),
     Column("schedulable_gpus", Integer, nullable=True),
     Column("variants", JSONB, nullable=True),
+    Column("new_node_gpus", Integer, nullable=True),
     postgresql_partition_by=partition_by("replica_states"),
 )
 
@@ -118,6 +119,8 @@ pod_starts = Table(
     time_column("ready_at", nullable=True),
     time_column("gone_at", nullable=True),
     time_column("observed_at"),
+    time_column("bound_at", nullable=True),
+    Column("is_new_node", Boolean, nullable=True),
     Index(None, "workload_id", "requested_at"),
     Index("ix_pod_starts_ready", "workload_id", "ready_at"),
     Index("ix_pod_starts_there", "workload_id", postgresql_where=text("gone_at IS NULL")),
@@ -162,6 +165,7 @@ forecasts = Table(
     Column("further_names", ARRAY(Text), nullable=True),
     Column("further_paths", LargeBinary, nullable=True),
     Column("further_scales", ARRAY(Double), nullable=True),
+    Column("packed_paths", LargeBinary, nullable=True),  # paths, of releases since 0021
     UniqueConstraint("workload_id", "origin_at", "model_version"),
     Index("ix_forecasts_numbers", "workload_id", "id", postgresql_where=text("n_paths > 0")),
     postgresql_partition_by=partition_by("forecasts"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    CheckConstraint,
     Column,
     Double,
     ForeignKey,
@@ -87,6 +88,18 @@ cell_budgets = Table(
     Column("held_gpus", BigInteger, nullable=False),
     Column("price_usd_per_gpu_hour", Double, nullable=True),
     time_column("exchanged_at"),
+)
+
+peer_gpus = Table(
+    "peer_gpus",
+    metadata,
+    Column("peer", Text, primary_key=True),
+    Column("gpu_type", Text, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("given_gpus", BigInteger, nullable=False),
+    Column("taken_gpus", BigInteger, nullable=False),
+    time_column("given_at", nullable=True),
+    CheckConstraint("given_gpus >= 0 AND taken_gpus >= 0", name="counts"),
 )
 
 shard_turns = Table(

@@ -29,6 +29,8 @@ from services.kernel.server_errors import is_partition_missing
 
 _MOST_CONNECTIONS = 10
 _JSONB = postgres.types["jsonb"].oid
+FEW_ROWS = 8
+"""Rows up to which each is an `INSERT` of its own."""
 _LIVENESS = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
@@ -214,7 +216,9 @@ class CopyTarget:
 
 
 def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequence[Any]]) -> int:
-    """Write rows by `COPY`, making partitions as needed.
+    """Write rows by `COPY`, making partitions as needed; few rows by one `INSERT` each.
+
+    A staging table is made, filled and read back in five statements: many rows pay for that.
 
     Args:
         connection: An open transaction.
@@ -232,6 +236,8 @@ def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequenc
         _copy_into(connection, target.table.name, target, rows)
         return len(rows)
     names = ", ".join(f'"{column}"' for column in target.columns)
+    if len(rows) <= FEW_ROWS:
+        return _insert_each(connection, target, rows)
     staging = f"staging_{target.table.name}"
     connection.execute(text(f"DROP TABLE IF EXISTS pg_temp.{staging}"))
     connection.execute(
@@ -246,6 +252,23 @@ def copy_rows(connection: Connection, target: CopyTarget, rows: Iterable[Sequenc
         f"ON CONFLICT {_conflict_clause(target)}"
     )
     return connection.execute(text(statement)).rowcount
+
+
+def _insert_each(connection: Connection, target: CopyTarget, rows: Sequence[Sequence[Any]]) -> int:
+    """Write rows one by one; the server plans the statement once for all of them."""
+    names = ", ".join(f'"{column}"' for column in target.columns)
+    places = ", ".join(["%s"] * len(target.columns))
+    driver: Any = connection.connection.driver_connection
+    statement = (
+        f"INSERT INTO {target.table.name} ({names}) VALUES ({places}) "  # noqa: S608 - our names
+        f"ON CONFLICT {_conflict_clause(target)}"
+    )
+    with driver.cursor() as cursor:
+        if len(rows) == 1:
+            cursor.execute(statement, rows[0])
+        else:
+            cursor.executemany(statement, rows)
+        return int(cursor.rowcount)
 
 
 def _conflict_clause(target: CopyTarget) -> str:

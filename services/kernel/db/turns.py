@@ -1,11 +1,11 @@
 """Whose turn it is when there is more to do than can be done.
 
-A stage is asked for each shard at each origin. A run that comes late does the newest origin
-instead of its own, so what waits can never be more than one origin of each shard. While any shard
-is behind, a run does the urgent workloads only (gold: priority 200 and more) and leaves the rest to
-a job that comes when nothing else waits. Where the urgent ones alone take all there is, that would
-be never: a shard whose others have waited for some steps is done in full once. What was passed over
-is recorded with its reason.
+A stage is asked for each shard at each origin. A run that comes late does the newest origin instead
+of its own, so what waits can never be more than one origin of each shard. While any shard is
+behind, or its own last origin was passed over, a run does the urgent workloads only (gold: priority
+200 and more) and leaves the rest to a job that comes when nothing else waits. Where the urgent ones
+alone take all there is, that would be never: a shard whose others have waited for some steps is
+done in full once. What was passed over is recorded with its reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ from services.kernel import telemetry
 URGENT_PRIORITY = 200
 """Least priority of an SLA class whose workloads come first: that of gold."""
 IS_URGENT = (
-    "COALESCE((w.spec #>> '{sla,priority}')::int, CASE lower(w.spec #>> '{sla,sla_class}') "
+    # of a row that somebody changed by hand any may be anything
+    "COALESCE(CASE jsonb_typeof(w.spec #> '{sla,priority}') WHEN 'number' "
+    "THEN (w.spec #>> '{sla,priority}')::float8 END, CASE lower(w.spec #>> '{sla,sla_class}') "
     f"WHEN 'gold' THEN {URGENT_PRIORITY} ELSE 0 END) >= {URGENT_PRIORITY}"
 )
 """Condition on the row `w` of `workloads`."""
@@ -69,8 +71,11 @@ def note_asked(connection: Connection, stage: str, shard: int, origin_at: dateti
     connection.execute(statement, {"stage": stage, "shard": shard, "at": origin_at})
 
 
-def take_turn(connection: Connection, asked: Asked) -> Turn:
-    """Find what a run is to do, by what was asked for since and by who is behind."""
+def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
+    """Find what a run is to do, by what was asked for since and by who is behind.
+
+    What was asked for a time to come, by a clock that was ahead, counts when that time is there.
+    """
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
     own = connection.execute(
         text(
@@ -80,7 +85,7 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
         ),
         given | {"longest": LONGEST_WAIT_STEPS},
     ).first()
-    newest = own.asked_at if own is not None else None
+    newest = own.asked_at if own is not None and own.asked_at <= now else None
     # an origin of long ago is asked for by hand, and done as asked
     is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
         _KEPT_STEPS * asked.step
@@ -95,8 +100,11 @@ def take_turn(connection: Connection, asked: Asked) -> Turn:
         given,
     ).scalar_one()
     # the others of a shard whose urgent ones were never done have not waited for them yet
-    is_overdue = own is not None and own.urgent_at is not None and own.is_overdue
-    return Turn(origin_at, is_late, (is_late or bool(is_behind)) and not is_overdue)
+    last = None if own is None else own.urgent_at
+    is_overdue = last is not None and own is not None and own.is_overdue
+    # nobody asked for the origins between: what is asked for falls behind too
+    has_passed = last is not None and asked.step < origin_at - last <= _KEPT_STEPS * asked.step
+    return Turn(origin_at, is_late, (is_late or has_passed or bool(is_behind)) and not is_overdue)
 
 
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
@@ -115,11 +123,24 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
         "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
         "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
         ":waits) ON CONFLICT (stage, shard) DO UPDATE SET "
-        "urgent_at = GREATEST(t.urgent_at, EXCLUDED.urgent_at), "
-        "rest_at = GREATEST(t.rest_at, EXCLUDED.rest_at), is_waiting = EXCLUDED.is_waiting"
+        # a clock that was ahead has done origins to come: those passed from here on are recorded
+        "urgent_at = GREATEST(CASE WHEN t.urgent_at <= :now THEN t.urgent_at END, "
+        "  EXCLUDED.urgent_at), "
+        "rest_at = GREATEST(CASE WHEN t.rest_at <= :now THEN t.rest_at END, EXCLUDED.rest_at), "
+        "is_waiting = EXCLUDED.is_waiting"
     )
-    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "now": now}
     connection.execute(statement, given | {"waits": is_waiting})
+
+
+def load_waiting(connection: Connection, stage: str) -> dict[int, datetime]:
+    """Shards whose urgent workloads alone are done, and at which origin: the others wait."""
+    statement = text(
+        "SELECT shard, urgent_at FROM shard_turns WHERE stage = :stage AND is_waiting "
+        "AND urgent_at IS NOT NULL"
+    )
+    rows = connection.execute(statement, {"stage": stage})
+    return {int(row.shard): row.urgent_at for row in rows}
 
 
 def _record_passed(

@@ -59,6 +59,11 @@ class PromiseFigures:
     measured_high_ratio: float | None = None
     left_low_ratio: float | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """The objective's counts answer now, be it that there was no request."""
+        return self.sli_status in ("Measured", "NoRequests")
+
 
 def is_range(low: float | None, high: float | None) -> TypeGuard[float]:
     """Check whether two ends are different figures; an unknown is none."""

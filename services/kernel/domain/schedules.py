@@ -33,6 +33,23 @@ def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
     return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
 
 
+def is_paused_at(*, paused: bool, until: str | None, now: datetime) -> bool:
+    """True where nothing may be applied at `now`; a pause whose end cannot be read has no end.
+
+    Args:
+        paused: There is a pause.
+        until: Its end, RFC 3339, which makes one too; None or empty: it has none.
+        now: Aware.
+    """
+    if not until:
+        return paused
+    try:
+        end = datetime.fromisoformat(until)
+    except ValueError:
+        return True
+    return end.tzinfo is None or now < end
+
+
 def bounds_at(spec: WorkloadSpec, now: datetime) -> tuple[int, int]:
     """Replicas allowed `now`: the strictest window wins, none leaves the workload's own bounds."""
     active = [schedule for schedule in spec.schedules if is_in_force(schedule, now)]

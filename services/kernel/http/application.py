@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import re
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -205,17 +206,37 @@ def install(app: FastAPI, name: str, max_body_bytes: int) -> None:
 
 def _finding(item: Mapping[str, Any]) -> dict[str, str]:
     """One fault of the input: where, the value, the rule; `pointer` where it is in the body."""
-    place = [str(part) for part in item["loc"]]
-    found = {
-        "field": ".".join(place),
-        "message": str(item["msg"]).removeprefix("Value error, "),
-        "rule": str(item["type"]),
-        "value": repr(item.get("input"))[:200],
-    }
+    rule, place = str(item["type"]), [str(part) for part in item["loc"]]
+    if rule == "json_invalid":  # its place is a character's
+        place, at = place[:1], place[-1]
+        why = item.get("ctx", {}).get("error", "it cannot be read")
+        return {"field": "body", "message": f"no JSON at character {at}: {why}", "rule": rule}
+    found = {"field": ".".join(place), "message": _in_words(rule, item), "rule": rule}
+    if rule != "missing":
+        found["value"] = repr(item.get("input"))[:200]
     if place[0] == "body":
         escaped = (part.replace("~", "~0").replace("/", "~1") for part in place[1:])
         found["pointer"] = "".join(f"/{part}" for part in escaped)
     return found
+
+
+def _in_words(rule: str, item: Mapping[str, Any]) -> str:
+    """What is wrong and what would be right; of most rules pydantic's words say it."""
+    message = str(item["msg"]).removeprefix("Value error, ")
+    name = str(item["loc"][-1])
+    if rule == "missing":
+        return "is missing, and needed"
+    if rule == "extra_forbidden":
+        usual = re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", name).lower()
+        return "no field of this name" + (f"; did you mean {usual}?" if usual != name else "")
+    if rule == "model_attributes_type" and item["loc"] == ("body",):
+        return "must be a JSON object, sent with Content-Type: application/json"
+    return message
+
+
+def _one_line(found: Mapping[str, str]) -> str:
+    value = f"={found['value']}" if "value" in found else ""
+    return f"{found['field']}{value}: {found['message']}"
 
 
 def _install_errors(app: FastAPI) -> None:
@@ -226,13 +247,11 @@ def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(RequestValidationError)
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         found = [_finding(item) for item in error.errors()[:20]]
-        first = found[0]
-        detail = f"{first['field']}={first['value']}: {first['message']}"
-        return problem(422, "invalid_input", detail, found)
+        return problem(422, "invalid_input", _one_line(found[0]), found)
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return from_http_error(error)
+        return from_http_error(_with_route(request, error))
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:
@@ -248,6 +267,17 @@ def _install_errors(app: FastAPI) -> None:
     async def on_busy(request: Request, error: PoolTimeout) -> Response:
         structlog.get_logger().error("database_connections_used_up", error=str(error))
         return unavailable("all database connections are in use; try again")
+
+
+def _with_route(request: Request, error: HTTPException) -> HTTPException:
+    """An error of the framework's own, with the request that it is about."""
+    asked = f"{request.method} {request.url.path[:200]}"
+    if (error.status_code, error.detail) == (404, "Not Found"):
+        return HTTPException(404, f"{asked}: no such route here; /openapi.json lists them")
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        allowed = (error.headers or {}).get("Allow", "")
+        return HTTPException(405, f"{asked}: this route takes {allowed}", error.headers)
+    return error
 
 
 async def on_database(request: Request, error: Exception) -> Response:

@@ -22,6 +22,7 @@ from services.lab.cluster.controllers.disruption import check_budgets
 from services.lab.cluster.controllers.leader_worker_sets import LeaderWorkerSets
 from services.lab.cluster.controllers.manifests import node_body, rfc3339
 from services.lab.cluster.controllers.workloads import Workloads
+from services.lab.cluster.nodes.autoscaler import NodeAutoscaler
 from services.lab.cluster.storage.objects import Objects, Write
 from services.lab.cluster.storage.resources import (
     BUILT_IN,
@@ -78,6 +79,7 @@ class SimulatedCluster:
             self.objects.admissions[rtype.storage_key] = WorkloadAdmission()
         self.leader_worker_sets = LeaderWorkerSets(self.objects, self.registry)
         self.custom_workloads = CustomWorkloads(self.objects, self.registry)
+        self.nodes = NodeAutoscaler(self.objects, self.registry, self.engine, settings.seed)
         self.collector = Collector(self.objects, self.registry, self.definitions)
         self.access = Access(self.store, settings.admin_token)
         for node in settings.nodes:
@@ -95,7 +97,7 @@ class SimulatedCluster:
     def catch_up(self) -> None:
         """Let the time pass that has passed on the wall clock; nothing when that has no say."""
         if self._settings.real_now_s is not None:
-            self.workloads.advance(max(self._settings.real_now_s(), self.engine.now_s))
+            self._advance(max(self._settings.real_now_s(), self.engine.now_s))
 
     def advance(self, to_s: float) -> dict[str, Any]:
         """Let time pass until `to_s`; what happened since the last call, per workload.
@@ -104,9 +106,15 @@ class SimulatedCluster:
             ValueError: If `to_s` lies in the past.
         """
         from_s = self._published_s
-        self.workloads.advance(to_s)
+        self._advance(to_s)
         self._published_s = to_s
         return self._state(from_s)
+
+    def _advance(self, to_s: float) -> None:
+        while (due_s := self.nodes.next_s()) is not None and due_s <= to_s:
+            self.workloads.advance(due_s)
+            self.nodes.act()
+        self.workloads.advance(to_s)
 
     def state(self) -> dict[str, Any]:
         """Counts of every workload now, and the exact history since the last `advance`."""

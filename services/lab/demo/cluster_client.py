@@ -16,6 +16,7 @@ _PLURALS = {
     "Namespace": "namespaces",
     "Deployment": "deployments",
     "GPUAutoscaler": "gpuautoscalers",
+    "SLAClass": "slaclasses",
     "CustomResourceDefinition": "customresourcedefinitions",
 }
 

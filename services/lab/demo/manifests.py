@@ -11,6 +11,7 @@ from services.simulator.request_meters import GOAL, THRESHOLD_S
 from services.simulator.served_fleet import GOOD_SHARE
 
 GROUP = "scaling.harmony.dev"
+SLA_CLASS = "silver"
 Manifest = dict[str, Any]
 
 
@@ -54,6 +55,17 @@ def deployment(workload: FleetWorkload, replicas: int) -> Manifest:
     }
 
 
+def sla_class(epsilon: float) -> Manifest:
+    """The class that every service names; each states its own promise beside it."""
+    risk = {"epsilon": f"{epsilon:g}", "kind": "TimeFraction", "window": "1d"}
+    return {
+        "apiVersion": f"{GROUP}/v1alpha1",
+        "kind": "SLAClass",
+        "metadata": {"name": SLA_CLASS},
+        "spec": {"description": "The demo's services", "risk": risk, "priority": 100},
+    }
+
+
 def gpu_autoscaler(
     scaled: ScaledFleet,
     service: int,
@@ -75,7 +87,7 @@ def gpu_autoscaler(
         "minReplicas": workload.min_replicas,
         "maxReplicas": workload.max_replicas,
         "sla": {
-            "class": "silver",
+            "class": SLA_CLASS,
             "risk": {"epsilon": f"{workload.epsilon:g}", "kind": "TimeFraction", "window": "1d"},
         },
         "demand": workload.demand,
@@ -153,7 +165,8 @@ def fleet_manifests(
     """
     targets, services = scaled.targets.workloads, scaled.services.workloads
     namespaces = sorted({target.namespace for target in targets})
-    objects: list[Manifest] = [
+    objects: list[Manifest] = [sla_class(max(one.epsilon for one in services))]
+    objects += [
         {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in namespaces
     ]
     objects += [deployment(target, n) for target, n in zip(targets, replicas, strict=True)]

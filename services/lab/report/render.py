@@ -13,6 +13,7 @@ from services.lab.report.charts import (
     workload_rows,
 )
 from services.lab.report.data import LABELS, ReportData, label_of, measured_line, percent
+from services.lab.report.dots import dots_chart
 from services.lab.report.promise import (
     headline,
     luck_line,
@@ -37,6 +38,8 @@ STANDING_NOTES = (
     "GPU time counts from the moment a replica is placed on a node; replicas waiting for a node "
     "cost nothing. Steps with unknown demand count for cost, not for the violation rate.",
 )
+
+_MONTH_H = 730.0
 
 
 def render_report(data: ReportData) -> str:
@@ -64,6 +67,7 @@ def render_report(data: ReportData) -> str:
         pool_rows=pool_rows(data),
         cost_chart=Markup(bars_chart(data, "cost")),  # noqa: S704  # our own SVG
         violation_chart=Markup(bars_chart(data, "violation")),  # noqa: S704  # our own SVG
+        dots_chart=Markup(dots_chart(data)),  # noqa: S704  # our own SVG
         allocation_chart=Markup(allocation_chart(data)),  # noqa: S704  # our own SVG
         savings_chart=Markup(savings_chart(data)),  # noqa: S704  # our own SVG
         fans=fans,
@@ -126,6 +130,7 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         "label": label_of(s.name),
         "gpu_hours": f"{s.gpu_hours:,.0f}",
         "cost": f"{s.cost_usd:,.0f}",
+        "month": f"{s.cost_usd * _MONTH_H / data.simulated_hours:,.0f}",
         "vs_hpa": relative,
         "violation": percent(s.violation_rate),
         "verdict": "" if s.name == "oracle" else _verdict(s, data),

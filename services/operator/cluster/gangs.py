@@ -34,6 +34,7 @@ def _gang(pods: Sequence[PodState], size: int) -> PodState:
     first = min(pods, key=lambda p: (p.labels.get(WORKER_LABEL) != LEADER, p.created_at, p.name))
     wanted = first.gang_size or size
     ready = [pod.ready_at for pod in pods if pod.ready_at is not None and not pod.is_leaving]
+    bound = [pod.bound_at for pod in pods if pod.bound_at is not None]
     is_waiting = any(not pod.node for pod in pods)
     return replace(
         first,
@@ -41,4 +42,5 @@ def _gang(pods: Sequence[PodState], size: int) -> PodState:
         gpus=sum(pod.gpus for pod in pods),
         ready_at=max(ready) if len(ready) >= wanted else None,
         is_leaving=any(pod.is_leaving for pod in pods),
+        bound_at=None if is_waiting else max(bound, default=None),
     )

@@ -96,7 +96,7 @@ def read_target(resource: Object, kind: str) -> ListedTarget:
 
 
 def read_node(resource: Object) -> NodeState | None:
-    """A node; None: it has no GPUs, or takes no pods."""
+    """A node; None: it has no GPUs."""
     found = placement.to_node(resource)
     return None if found is None else replace(found, labels=_labels(resource))
 

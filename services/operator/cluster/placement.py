@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
-from services.operator.cluster.pods import GPU_RESOURCE, PodState, gpus_of
+from services.operator.cluster.pods import (
+    GPU_LABEL,
+    GPU_RESOURCE,
+    PodState,
+    gpus_of,
+    parse_kube_time,
+)
 
 Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
 
-GPU_LABEL = "nvidia.com/gpu.product"
 _REPELLING = ("NoSchedule", "NoExecute")
 _MOST_REPLICAS = 10_000
 
@@ -157,20 +163,27 @@ def gang_size(resource: Object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """GPUs of one node that takes pods."""
+    """GPUs of one node.
+
+    Attributes:
+        takes_pods: It is ready and not cordoned.
+        created_at: When it came; None: not stated.
+    """
 
     name: str
     product: str
     gpus: int
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
+    takes_pods: bool = True
+    created_at: datetime | None = None
 
 
 def to_node(resource: Object) -> NodeState | None:
-    """A node with GPUs that is ready and not cordoned; None: it is none of these."""
+    """A node with GPUs; None: it has none."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
-    if gpus == 0 or spec.get("unschedulable") or not _is_ready(status):
+    if gpus == 0:
         return None
     metadata = resource["metadata"]
     labels = metadata.get("labels") or {}
@@ -179,8 +192,17 @@ def to_node(resource: Object) -> NodeState | None:
         for t in spec.get("taints") or ()
         if t["effect"] in _REPELLING
     )
-    product = str(labels.get(GPU_LABEL, ""))
-    return NodeState(str(metadata["name"]), product, gpus, labels, taints)
+    takes_pods = not spec.get("unschedulable") and _is_ready(status)
+    stamp = metadata.get("creationTimestamp")
+    return NodeState(
+        str(metadata["name"]),
+        str(labels.get(GPU_LABEL, "")),
+        gpus,
+        labels,
+        taints,
+        takes_pods,
+        parse_kube_time(stamp) if stamp else None,
+    )
 
 
 def _is_ready(status: Object) -> bool:
@@ -256,11 +278,15 @@ def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
     """GPUs that are left on each node.
 
     Args:
-        nodes: Nodes that take pods.
+        nodes: Nodes with GPUs; those that take no pods leave none.
         pods: All pods of the cluster, those of others too.
     """
     held: dict[str, int] = defaultdict(int)
     for pod in pods:
         if pod.node:
             held[pod.node] += pod.gpus
-    return FreeGpus(tuple(NodeRoom(node, max(0, node.gpus - held[node.name])) for node in nodes))
+    return FreeGpus(
+        tuple(
+            NodeRoom(node, max(0, node.gpus - held[node.name])) for node in nodes if node.takes_pods
+        )
+    )

@@ -15,6 +15,8 @@ COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
 """Annotation next to a cost that the operator set, with the same value."""
 SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
+GPU_LABEL = "nvidia.com/gpu.product"
+_REACHED = ("Ready", "PodScheduled")
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
 
@@ -31,6 +33,8 @@ class PodState:
         gang_size: Pods of its group; 0: not stated.
         deletion_cost: Pods of the lowest cost go first; None: none is set.
         is_marked: The operator set that cost.
+        bound_at: When it was given a node, as far as it has one.
+        product: GPU product that it selects while it waits for a node; empty: it selects none.
     """
 
     uid: str
@@ -45,6 +49,8 @@ class PodState:
     gang_size: int = 0
     deletion_cost: int | None = None
     is_marked: bool = False
+    bound_at: datetime | None = None
+    product: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,8 @@ class ReplicaSnapshot:
     Attributes:
         spec_replicas: Replicas in the spec; with variants their sum in reference replicas.
         room: GPUs that more replicas could have; None: unknown, or stated by variant.
+        on_new_nodes: How many of them are on nodes still to come; None: the supply is fixed, or
+            stated by variant.
         variants: Each variant's own figures by name; None: there is one kind of replicas.
     """
 
@@ -76,6 +84,7 @@ class ReplicaSnapshot:
     replicas: Replicas
     room: int | None
     variants: Mapping[str, Mapping[str, Any]] | None = None
+    on_new_nodes: int | None = None
 
     @property
     def column(self) -> str | None:
@@ -106,11 +115,11 @@ def to_pod(resource: Object) -> PodState:
     """One pod."""
     metadata, spec = resource["metadata"], resource.get("spec") or {}
     annotations = metadata.get("annotations") or {}
-    ready_at = None
+    reached: dict[str, datetime] = {}
     for condition in (resource.get("status") or {}).get("conditions") or ():
-        if condition["type"] == "Ready" and condition["status"] == "True":
+        if condition["type"] in _REACHED and condition["status"] == "True":
             stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
-            ready_at = parse_kube_time(stamp)
+            reached[condition["type"]] = parse_kube_time(stamp)
     cost, mark = annotations.get(COST_ANNOTATION), annotations.get(MARK_ANNOTATION)
     return PodState(
         uid=str(metadata["uid"]),
@@ -119,12 +128,14 @@ def to_pod(resource: Object) -> PodState:
         node=str(spec.get("nodeName") or ""),
         gpus=gpus_of(spec),
         created_at=parse_kube_time(metadata["creationTimestamp"]),
-        ready_at=ready_at,
+        ready_at=reached.get("Ready"),
         is_leaving="deletionTimestamp" in metadata,
         labels=metadata.get("labels") or {},
         gang_size=_whole(annotations.get(SIZE_ANNOTATION)) or 0,
         deletion_cost=_whole(cost),
         is_marked=cost is not None and cost == mark,
+        bound_at=reached.get("PodScheduled"),
+        product="" if spec.get("nodeName") else product_of(spec),
     )
 
 
@@ -139,6 +150,11 @@ def gpus_of(spec: Object) -> int:
         limits = (container.get("resources") or {}).get("limits") or {}
         found += int(limits.get(GPU_RESOURCE, 0))
     return found
+
+
+def product_of(spec: Object) -> str:
+    """GPU product that a pod specification selects nodes by; empty: none."""
+    return str((spec.get("nodeSelector") or {}).get(GPU_LABEL, ""))
 
 
 def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:

@@ -9,8 +9,9 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from services.operator.cluster import listed
+from services.operator.cluster import listed, node_pools
 from services.operator.cluster.listed import ListedKind
+from services.operator.cluster.node_pools import KARPENTER_VERSION, NODE_CLAIM, NODE_POOL
 from services.operator.cluster.other_autoscalers import (
     HPA,
     SCALED_OBJECT,
@@ -72,6 +73,18 @@ PATHS: dict[str, ListedKind] = {
         is_optional=True,
         read=listed.read_other_autoscaler,
     ),
+    NODE_POOL: ListedKind(
+        "nodepools",
+        f"/apis/{KARPENTER_VERSION}",
+        is_optional=True,
+        read=node_pools.to_node_pool,
+    ),
+    NODE_CLAIM: ListedKind(
+        "nodeclaims",
+        f"/apis/{KARPENTER_VERSION}",
+        is_optional=True,
+        read=node_pools.to_node_claim,
+    ),
 }
 """Kinds that are listed; of most objects only the fields that a pass reads are kept."""
 
@@ -104,6 +117,21 @@ class KubeClient:
             return []
         kept = map(where.read, answer.get("items") or ())
         return [value for value in kept if value is not None]
+
+    def find_config_map(self, namespace: str, name: str) -> Object | None:
+        """A ConfigMap; None: there is none.
+
+        Raises:
+            KubeError: It cannot be read.
+        """
+        path = f"/api/v1/namespaces/{quote(namespace)}/configmaps/{quote(name)}"
+        try:
+            found: Object = self._http.send(Call("get", "configmaps", path))
+        except KubeError as error:
+            if not error.is_missing:
+                raise
+            return None
+        return found
 
     def find_kind(self, api_version: str, kind: str) -> ServedKind | None:
         """Find a kind as it is served; None: it is not.

@@ -70,6 +70,10 @@ class GpuRoom:
             room._least[use.gpu_type] = least
         return room
 
+    def held(self, gpu_type: str) -> int:
+        """GPUs of a type that targets hold, with what was granted so far."""
+        return self._held.get(gpu_type, 0)
+
     def lower(self, use: TargetUse, count: int) -> None:
         """A target will ask for fewer replicas; what it holds is free later."""
         self._add(use.gpu_type, 0, use.gpus_per_replica * (count - use.spec))

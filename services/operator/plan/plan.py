@@ -12,6 +12,8 @@ from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 
 MAX_ATTEMPTS = 5
+AHEAD = timedelta(seconds=30)
+"""An origin that lies further ahead than this is of a clock that is wrong; less is any clock's."""
 
 
 class Result(StrEnum):
@@ -49,6 +51,7 @@ class StoredDecision:
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
         capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
             learned; without one it counts as stated.
+        is_external: Its workload was made over REST and never had a GPUAutoscaler.
     """
 
     id: int
@@ -74,6 +77,11 @@ class StoredDecision:
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
+    is_external: bool = False
+
+    def is_ahead(self, now: datetime) -> bool:
+        """True where it is for a time to come: a worker's clock was wrong, or this one is."""
+        return self.origin_at > now + AHEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +101,10 @@ class Situation:
         rollout: How far a roll-out of the target is; empty when none is under way, or it hangs.
         hung: How far a roll-out of the target that hangs came; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
-        limit: What holds back GPUs for more replicas: `nodes`, a quota's name, or empty.
+        limit: What holds back GPUs for more replicas: `nodes`, `ceiling`, `refused`, a quota's
+            name, or empty.
+        supply: Where the GPUs of its type come from, in words; empty: nothing is known.
+        n_pending: Replicas that wait for a node.
         parts: The same of each variant or pool by name, where there are several targets; then
             `replicas` is their sum, of variants in reference replicas.
     """
@@ -112,6 +123,8 @@ class Situation:
     hung: str = ""
     failure: str = ""
     limit: str = ""
+    supply: str = ""
+    n_pending: int = 0
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
     parts: tuple[tuple[str, Situation], ...] = ()
@@ -210,6 +223,12 @@ def plan(
 def _plan_one(
     decision: StoredDecision, newest: StoredDecision, situation: Situation, now: datetime
 ) -> PlannedAction:
+    if decision.is_ahead(now):
+        ahead_s = (decision.origin_at - now).total_seconds()
+        reason = (
+            f"made for a time {ahead_s:.0f} s ahead: a worker's clock or the operator's is wrong"
+        )
+        return _without_patch(decision, Result.EXPIRED, reason, situation)
     is_newer_there = (newest.origin_at, newest.id) > (decision.origin_at, decision.id)
     approved = is_approved(decision, situation, now)
     if is_rejected(decision, situation):

@@ -25,14 +25,14 @@ from services.kernel.domain.controls import (
     problem_of,
     with_policy,
 )
-from services.operator.reconcile.controls_repository import (
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View, stored_spec
+from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
+from services.operator.stored.controls_repository import (
     load_controls,
     load_freezes,
     load_verdicts,
 )
-from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, stored_spec
-from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
 
 log = structlog.get_logger("operator")
 

@@ -21,6 +21,7 @@ from services.kernel.db.session import unit_of_work
 from services.operator.plan.part_members import with_learned_ratios
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import (
+    AHEAD,
     PlannedAction,
     Result,
     Situation,
@@ -38,6 +39,7 @@ from services.operator.reconcile.observe import View, situation_of
 from services.operator.reconcile.patch_scales import patch_scalings
 from services.operator.resource.autoscaler import Autoscaler, Key
 
+_EXTERNAL = "made over REST: its decisions are advice, and nothing in the cluster is touched"
 _GONE = Situation(None, None, target_problem="its GPUAutoscaler was deleted")
 
 
@@ -73,16 +75,21 @@ def load_open_decisions(
     judged = [id_ for rule in rules for id_ in (rule.decision_id, rule.rejected_id) if id_]
     query = repository.DecisionQuery(version, memory.watermark.after_id, judged, now)
     found = [to_decision(row) for row in repository.load_open_decisions(connection, query)]
-    newest = dict(memory.newest or {})
-    unknown = [id_ for id_ in ids.values() if id_ not in newest]
+    # one for a time to come is passed by none until then, and is never applied
+    newest = {id_: one for id_, one in (memory.newest or {}).items() if not one.is_ahead(now)}
+    # also of one whose autoscaler is gone: when it is back, a decision of before must not pass for
+    # the newest because it alone is open
+    asked = {*ids.values(), *(decision.workload_id for decision in found)}
+    unknown = sorted(asked.difference(newest))
     if unknown:
-        for row in repository.load_newest_decisions(connection, unknown, version):
+        for row in repository.load_newest_decisions(connection, unknown, version, now + AHEAD):
             newest[int(row["workload_id"])] = to_decision(row)
     decisions: dict[int, list[StoredDecision]] = defaultdict(list)
     for decision in found:
         decisions[decision.workload_id].append(decision)
         last = newest.get(decision.workload_id)
-        if last is None or (decision.origin_at, decision.id) > (last.origin_at, last.id):
+        is_newer = last is None or (decision.origin_at, decision.id) > (last.origin_at, last.id)
+        if is_newer and not decision.is_ahead(now):
             newest[decision.workload_id] = decision
     seen = [decision.id for decision in (*found, *newest.values())]
     return OpenDecisions(decisions, newest, max(seen, default=0))
@@ -128,6 +135,7 @@ def to_decision(row: RowMapping) -> StoredDecision:
             for v in row["variants"] or ()
             if "capacity_ratio" in v
         },
+        is_external=bool(row.get("is_external")),
     )
 
 
@@ -204,6 +212,8 @@ def _scaling(view: View, autoscaler: Autoscaler, action: PlannedAction) -> Scali
 def _gone(action: PlannedAction) -> PlannedAction:
     if action.result in (Result.SUPERSEDED, Result.EXPIRED):
         return action
+    if action.decision.is_external:
+        return action.with_result(Result.ADVISORY, _EXTERNAL)
     return action.with_result(Result.TARGET_MISSING, _GONE.target_problem)
 
 

@@ -34,16 +34,18 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         if target is None:
             continue
         replicas = count_replicas(view.replicas_of(member), now)
-        room, _ = view.gpu_room(member, replicas)
+        room = view.gpu_room(member, replicas)
         figures[part.name] = {
             "spec": target.replicas,
             "ready": replicas.ready,
             "starting": replicas.starting,
             "pending": replicas.pending,
             "start_ages_s": [round(age, 3) for age in replicas.start_ages_s],
-            "schedulable_gpus": room,
+            "schedulable_gpus": room.gpus,
             "held": _held_by(situation_of(view, member)),
         }
+        if room.on_new_nodes is not None:
+            figures[part.name]["new_node_gpus"] = room.on_new_nodes
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
         starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]

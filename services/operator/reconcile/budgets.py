@@ -9,7 +9,7 @@ again, and a definition that is, must not lift a limit for a moment.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,17 +18,21 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from services.kernel import telemetry
+from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_of_type
 from services.operator.kube.client import Object
 from services.operator.plan.part_members import members_of
-from services.operator.reconcile import repository
+from services.operator.plan.supply_sources import StatedSupply
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.reconcile.repository import BudgetRow
 from services.operator.report.conditions import to_conditions
 from services.operator.report.facts import Finding
 from services.operator.report.status import merge_patch
+from services.operator.report.supply import supply_findings, supply_status
 from services.operator.resource.spec import GPUBudgetSpec
+from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
+from services.operator.stored import budgets_repository
+from services.operator.stored.budgets_repository import BudgetRow
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -43,12 +47,14 @@ class Budget:
 
     Attributes:
         gpus: None: the object cannot be read, for `problem`.
+        supply: What it says of where the GPUs come from.
     """
 
     name: str
     gpu_type: str
     gpus: int | None
     problem: str = ""
+    supply: StatedSupply = field(default_factory=StatedSupply)
 
 
 def to_budget(resource: Object) -> Budget:
@@ -58,8 +64,22 @@ def to_budget(resource: Object) -> Budget:
         written = GPUBudgetSpec.model_validate(spec)
     except ValidationError as error:
         gpu_type = str(spec.get("gpuType") or ANY_TYPE)
-        return Budget(name, gpu_type, None, f"GPUBudget/{name}: {first_problem(error)}")
-    return Budget(name, written.gpu_type, written.gpus)
+        problem = f"GPUBudget/{name}: {first_problem(error)}"
+        return Budget(name, gpu_type, None, problem, StatedSupply(problem=problem))
+    annotations = resource["metadata"].get("annotations") or {}
+    supply = to_stated(written.supply, str(annotations.get(GROUPS_ANNOTATION) or ""))
+    return Budget(name, written.gpu_type, written.gpus, supply=supply)
+
+
+def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
+    """What an object says of the supply of its type."""
+    try:
+        groups = to_groups_of_type(annotation)
+    except ValueError as error:
+        return StatedSupply(problem=str(error))
+    if written is None:
+        return StatedSupply(groups=groups)
+    return StatedSupply(written.mode, written.ceiling, written.node_startup_s, groups)
 
 
 def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
@@ -81,15 +101,15 @@ def store_budgets(connection: Connection, deps: OperatorDeps, view: View, now: d
     confirm_before = now - timedelta(seconds=deps.settings.step_s) / 2
     if view.budgets is not None:
         rows = to_rows([to_budget(resource) for resource in view.budgets])
-        repository.store_budgets(connection, rows, confirm_before, now)
+        budgets_repository.store_budgets(connection, rows, confirm_before, now)
         kept = [row.gpu_type for row in rows]
-        repository.drop_budgets(connection, kept, now - stale_after(deps))
+        budgets_repository.drop_budgets(connection, kept, now - stale_after(deps))
         deps.memory.budgets_read_at = now
         return
     since = deps.memory.budgets_read_at
     if since is None or now - since > stale_after(deps):
         unknown = BudgetRow(ANY_TYPE, None, "operator", "the GPUBudgets cannot be listed")
-        repository.store_budgets(connection, [unknown], confirm_before, now)
+        budgets_repository.store_budgets(connection, [unknown], confirm_before, now)
 
 
 def stale_after(deps: OperatorDeps) -> timedelta:
@@ -123,10 +143,14 @@ def _status(
     used, n_users = _used(view, budget.gpu_type)
     metadata = resource["metadata"]
     before = (resource.get("status") or {}).get("conditions") or ()
-    finding = _finding(budget, budgets, used, n_users)
+    findings = [_finding(budget, budgets, used, n_users)]
+    supply = view.supplies.get(budget.gpu_type)
+    if supply is not None:
+        findings += supply_findings(supply, budget.gpus)
     return {
         "usedGpus": used,
-        "conditions": to_conditions([finding], before, int(metadata.get("generation", 0)), now),
+        "supply": None if supply is None else supply_status(supply),
+        "conditions": to_conditions(findings, before, int(metadata.get("generation", 0)), now),
     }
 
 

@@ -26,6 +26,7 @@ from services.operator.reconcile.find_targets import Targets, find_targets
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, list_pods
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
+from services.operator.stored import budgets_repository
 from services.operator.wire.discovery import WELL_KNOWN
 
 _USUAL_VERSION = "apps/v1"
@@ -55,13 +56,33 @@ class FleetAtHand:
 def load_gpu_budgets(
     connection: Connection, deps: OperatorDeps, view: View, now: datetime
 ) -> dict[str, int | None]:
-    """GPUs by type; None: not known. What is listed no longer holds as stored while it is fresh."""
-    stored = repository.load_gpu_budgets(connection, now - budgets.stale_after(deps))
-    if view.budgets is None:
-        return stored
-    gone = {name: gpus for name, gpus in stored.items() if gpus is not None}
-    listed = [budgets.to_budget(resource) for resource in view.budgets]
-    return gone | {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
+    """GPUs by type; None: not known. What is listed no longer holds as stored while it is fresh.
+
+    Of a type with a total over the cells no more than this cluster's part of it.
+    """
+    known = budgets_repository.load_gpu_budgets(connection, now - budgets.stale_after(deps))
+    if view.budgets is not None:
+        gone: dict[str, int | None] = {k: v for k, v in known.items() if v is not None}
+        listed = [budgets.to_budget(resource) for resource in view.budgets]
+        known = gone | {row.gpu_type: row.gpus for row in budgets.to_rows(listed)}
+    return with_cell_parts(known, budgets_repository.load_cell_parts(connection))
+
+
+def with_cell_parts(
+    known: Mapping[str, int | None], parts: Mapping[str, int | None]
+) -> dict[str, int | None]:
+    """Budgets that hold a cluster's parts of totals; what is not known of either is not known.
+
+    Args:
+        known: GPUs by type; the row of any type: not all budgets are known.
+        parts: Parts by type.
+    """
+    held: dict[str, int | None] = {}
+    for gpu_type, part in parts.items():
+        is_limited = gpu_type in known or budgets.ANY_TYPE in known
+        limit = known.get(gpu_type) if is_limited else part
+        held[gpu_type] = None if limit is None or part is None else min(limit, part)
+    return {**known, **held}
 
 
 def target_uses(

@@ -8,7 +8,9 @@ first; the rest waits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from sqlalchemy import Connection, RowMapping
 
@@ -25,8 +27,10 @@ from services.operator.reconcile.gpu_use import (
     target_uses,
 )
 from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.supply import note_attempts, supplies_now
 from services.operator.resource.autoscaler import TargetKey
 
+_NONE: Mapping[str, str] = MappingProxyType({})
 _LONGEST_PERIOD = timedelta(seconds=1800)
 
 
@@ -121,26 +125,54 @@ def _limit_gpus(
     newest: Mapping[int, StoredDecision],
     now: datetime,
 ) -> None:
+    """Cap rises at the budgets, then at what may be asked of the supply of each type."""
     rises = [(each, change) for each in scalings for change in each.patches if change.is_rise]
     types = {_use_of(each, change).gpu_type for each, change in rises}
     known = load_gpu_budgets(connection, deps, fleet.view, now) if rises else {}
     # of a type that has no row of its own nothing is known here: decisions alone see to it
-    budgets = {name: gpus for name, gpus in known.items() if name in types}
-    if not budgets:
+    allowed = {name: gpus for name, gpus in known.items() if name in types}
+    supplies = supplies_now(deps, fleet.view, types, now)
+    if not allowed and not supplies:
         return
     uses = target_uses(connection, deps, fleet, newest)
-    room = GpuRoom.of(budgets, uses.values())
+    if allowed:
+        _cap_rises(GpuRoom.of(allowed, uses.values()), scalings, uses)
+    if supplies:
+        # a minimum outranks a budget, and never a ceiling: no node can be had beyond it
+        uses = {key: replace(use, least=0) for key, use in uses.items()}
+        room = GpuRoom.of({name: s.most_asked for name, s in supplies.items()}, uses.values())
+        before = {name: room.held(name) for name in supplies}
+        _cap_rises(room, scalings, uses, {name: s.bound for name, s in supplies.items()})
+        raised = [name for name, held in before.items() if room.held(name) > held]
+        note_attempts(connection, deps, [supplies[name] for name in raised], room, now)
+
+
+def _cap_rises(
+    room: GpuRoom,
+    scalings: Sequence[Scaling],
+    uses: Mapping[TargetKey, TargetUse],
+    reasons: Mapping[str, str] = _NONE,
+) -> None:
+    """Grant rises as far as they fit, the most important first; of equals the older workload's.
+
+    Args:
+        room: What may be asked for, and what is held of it.
+        scalings: All of them; falls make room later.
+        uses: What each target asks for and holds.
+        reasons: Why no more may be asked for, by GPU type; without one the room says it.
+    """
     for each in scalings:
         for change in each.patches:
             if change.is_fall:
                 room.lower(_use_of(each, change, uses), change.wanted)
-    # the most important first; of equals the one that was registered first
+    rises = [(each, change) for each in scalings for change in each.patches if change.is_rise]
     rises.sort(key=lambda pair: (-_spec(pair[0]).sla.priority_in_force, pair[0].decision.id))
     for scaling, change in rises:
         use = _use_of(scaling, change, uses)
         grant = room.grant(use, change.wanted, takes_part=scaling.has_waited)
         if grant.count != change.wanted:
-            scaling.cap(change.name, max(grant.count, change.current), grant.reason)
+            reason = reasons.get(use.gpu_type, grant.reason)
+            scaling.cap(change.name, max(grant.count, change.current), reason)
 
 
 def _use_of(

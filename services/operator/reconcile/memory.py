@@ -7,7 +7,7 @@ changed only after the transaction that it mirrors has committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.plan import StoredDecision
+from services.operator.plan.provisioning import Provisioning
 from services.operator.report.facts import Details
 from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
@@ -36,6 +37,8 @@ class KnownStart:
 
     Attributes:
         is_stored: False for one that was ready before anyone could see it start.
+        bound_at: When it was given a node, once that is stored.
+        is_new_node: The node came after the pod was asked for; None: not known.
     """
 
     workload_id: int
@@ -43,6 +46,8 @@ class KnownStart:
     requested_at: datetime
     is_ready: bool
     is_stored: bool = True
+    bound_at: datetime | None = None
+    is_new_node: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,11 +155,13 @@ class Memory:
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
-        shown: Autoscalers that the gauges show.
         reported_s: Monotonic time at which each status was written last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
+        supply: What came of what was asked of each GPU type's supply; None: to be read from the
+            database.
+        startups: Node start-ups seen by GPU type, with the time they were read at.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -169,20 +176,21 @@ class Memory:
     settled: list[tuple[int, int]] = field(default_factory=list)
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
-    shown: set[Key] = field(default_factory=set)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None
+    supply: dict[str, Provisioning] | None = None
+    startups: tuple[datetime, Mapping[str, Sequence[float]]] | None = None
 
     def forget(self) -> None:
         """Read everything again at the next pass.
 
         Kept are actions that are not stored or not reported yet, what was patched, roll-outs (how
-        long one has hung cannot be read again), and the autoscalers that the gauges show.
+        long one has hung cannot be read again).
         """
-        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "shown")
+        names = ("unwritten", "settled", "patched", "unreported", "rollouts")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

@@ -14,15 +14,18 @@ from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import ownership, placement, quotas
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
+from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.other_autoscalers import OtherAutoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
-from services.operator.cluster.placement import FreeGpus, NodeState
+from services.operator.cluster.placement import FreeGpus, NodeState, Shape
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
+from services.operator.kube.node_sources import read_sources
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
+from services.operator.plan.supply import ReplicaNeed, TypeSupply
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
@@ -33,6 +36,24 @@ from services.operator.wire.http import KubeError
 log = structlog.get_logger("operator")
 
 _Listed = TypeVar("_Listed")
+NODES, CEILING, REFUSED = "nodes", "ceiling", "refused"
+"""What may hold back GPUs, besides a quota: nodes that exist; the most that may be asked for; a
+refusal of nodes, until it may be tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class GpusToGrow:
+    """GPUs that more replicas could have.
+
+    Attributes:
+        gpus: None: neither nodes nor a quota are known.
+        limit: What holds back the rest: one of the above, or `ResourceQuota/NAME`.
+        on_new_nodes: How many are on nodes still to come; None: the supply is fixed.
+    """
+
+    gpus: int | None
+    limit: str = ""
+    on_new_nodes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +69,9 @@ class View:
             younger one of it.
         budgets: The `GPUBudget` objects; None: could not be listed.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
+        nodes: Nodes with GPUs by name, those that take no pods too.
+        sources: What adds nodes.
+        supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
     """
 
     autoscalers: list[Autoscaler]
@@ -61,6 +85,9 @@ class View:
     older_autoscalers: Mapping[str, str] = field(default_factory=dict)
     budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
+    nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    sources: SeenSources = field(default_factory=SeenSources)
+    supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
@@ -93,25 +120,33 @@ class View:
             return owned
         return self.pods.selected(autoscaler.namespace, target.selector)
 
-    def gpu_room(self, autoscaler: Autoscaler, replicas: Replicas) -> tuple[int | None, str]:
-        """GPUs that more replicas could have, and what holds back the rest.
-
-        Returns:
-            GPUs, None where neither nodes nor a quota are known; `nodes` or `ResourceQuota/NAME`.
-        """
+    def gpu_room(self, autoscaler: Autoscaler, replicas: Replicas) -> GpusToGrow:
+        """GPUs that more replicas could have, and what holds back the rest."""
         spec, target = autoscaler.spec, self.target_of(autoscaler)
         if spec is None:
-            return None, ""
+            return GpusToGrow(None)
         shape = () if target is None else target.shape
-        on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
+        room = self._by_supply(spec, shape, replicas.pending)
         quota = (self.quotas or {}).get(autoscaler.namespace)
         if quota is None:
-            return on_nodes, "" if on_nodes is None else "nodes"
+            return room
         # pods that wait for a node count as used; they are served first all the same
         by_quota = quota.free + replicas.pending * spec.gpus_per_replica
-        if on_nodes is None or by_quota < on_nodes:
-            return by_quota, f"ResourceQuota/{quota.name}"
-        return on_nodes, "nodes"
+        if room.gpus is None or by_quota < room.gpus:
+            new = None if room.on_new_nodes is None else min(room.on_new_nodes, by_quota)
+            return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new)
+        return room
+
+    def _by_supply(self, spec: WorkloadSpec, shape: Shape, n_pending: int) -> GpusToGrow:
+        """The same without quotas."""
+        on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
+        supply = self.supplies.get(spec.gpu_type)
+        if supply is None or not supply.is_provisioned:
+            return GpusToGrow(on_nodes, "" if on_nodes is None else NODES)
+        need = ReplicaNeed(spec.gpus_per_replica, shape, n_pending)
+        found = supply.room(on_nodes or 0, need)
+        limit = REFUSED if supply.state.is_refused else CEILING
+        return GpusToGrow(found.gpus, limit, found.on_new_nodes)
 
 
 def observe(deps: OperatorDeps) -> View:
@@ -155,6 +190,8 @@ def observe(deps: OperatorDeps) -> View:
         older_autoscalers(autoscalers),
         _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
+        {node.name: node for node in nodes},
+        _sources(deps) if autoscalers else SeenSources(),
     )
 
 
@@ -196,6 +233,10 @@ def _nodes(deps: OperatorDeps) -> list[NodeState]:
         _allow_forbidden(error, "nodes_unreadable")
         return []
     return found
+
+
+def _sources(deps: OperatorDeps) -> SeenSources:
+    return read_sources(deps.kube) if deps.settings.operator_supply else SeenSources()
 
 
 def _translate(
@@ -313,5 +354,14 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         rollout="" if target is None else target.rollout,
         hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
-        limit="" if replicas is None else view.gpu_room(autoscaler, replicas)[1],
+        limit="" if replicas is None else view.gpu_room(autoscaler, replicas).limit,
+        supply=describe_supply(view, autoscaler),
+        n_pending=0 if replicas is None else replicas.pending,
     )
+
+
+def describe_supply(view: View, autoscaler: Autoscaler) -> str:
+    """Where the GPUs of an autoscaler come from, in words; empty: nothing is known beyond nodes."""
+    spec = autoscaler.spec
+    supply = None if spec is None else view.supplies.get(spec.gpu_type)
+    return "" if supply is None else supply.words

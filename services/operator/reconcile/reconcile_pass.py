@@ -35,6 +35,7 @@ from services.operator.reconcile.report_statuses import (
     refresh_details,
     report_statuses,
 )
+from services.operator.reconcile.supply import with_supplies
 from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
 
@@ -136,6 +137,7 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         decisions = load_open_decisions(connection, deps, view, ids, now)
         late_actions = with_results(decisions.newest, resolved)
         view = learned_view(view, ids, decisions.newest)
+        view = with_supplies(connection, deps, view, now)
         snapshot = record_states(connection, deps, view, ids, now)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:

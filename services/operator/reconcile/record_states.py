@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
+from services.operator.cluster.placement import NodeState
 from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
 from services.operator.plan.part_members import members_of
 from services.operator.reconcile import repository
@@ -72,8 +73,8 @@ def _count(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot
     if target is None:
         return None
     replicas = count_replicas(view.replicas_of(autoscaler), now)
-    room, _ = view.gpu_room(autoscaler, replicas)
-    return ReplicaSnapshot(target.replicas, replicas, room)
+    room = view.gpu_room(autoscaler, replicas)
+    return ReplicaSnapshot(target.replicas, replicas, room.gpus, on_new_nodes=room.on_new_nodes)
 
 
 def _is_same(before: State, after: State) -> bool:
@@ -93,6 +94,7 @@ def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, .
         list(replicas.start_ages_s),
         seen.room,
         seen.column,
+        seen.on_new_nodes,
     )
 
 
@@ -112,7 +114,7 @@ def _follow_starts(
             continue
         for gpu_type, pod in _pods_of(view, autoscaler):
             before = known.get(pod.uid)
-            after = _follow(pod, before, workload_id, gpu_type)
+            after = _with_node(_follow(pod, before, workload_id, gpu_type), pod, view.nodes)
             if after is None:
                 continue
             if after == before:
@@ -151,6 +153,8 @@ def _known_starts(connection: Connection, deps: OperatorDeps) -> dict[str, Known
                 row["gpu_type"],
                 row["requested_at"],
                 row["ready_at"] is not None,
+                bound_at=row["bound_at"],
+                is_new_node=row["is_new_node"],
             )
             for row in repository.load_open_starts(connection)
         }
@@ -178,6 +182,24 @@ def _follow(
     return replace(start, is_stored=_SHORTEST_START_S <= lead_s <= _LONGEST_START_S)
 
 
+def _with_node(
+    start: KnownStart | None, pod: PodState, nodes: Mapping[str, NodeState]
+) -> KnownStart | None:
+    """The start with when the pod was given its node, and whether that came after it.
+
+    Of one on a node that was there it is noted once it is ready: that makes no row more.
+    """
+    if start is None or start.bound_at is not None or pod.bound_at is None:
+        return start
+    node = nodes.get(pod.node)
+    if node is None or node.created_at is None:
+        return start
+    is_new = node.created_at >= pod.created_at
+    if not is_new and not start.is_ready:
+        return start
+    return replace(start, bound_at=pod.bound_at, is_new_node=is_new)
+
+
 def _start_row(
     uid: str, start: KnownStart, ready_at: datetime | None, gone_at: datetime | None, now: datetime
 ) -> dict[str, Any]:
@@ -189,6 +211,8 @@ def _start_row(
         "ready_at": ready_at,
         "gone_at": gone_at,
         "observed_at": now,
+        "bound_at": start.bound_at,
+        "is_new_node": start.is_new_node,
     }
 
 

@@ -82,8 +82,14 @@ def _update(
     specs: Mapping[Key, bytes],
     now: datetime,
 ) -> None:
-    """Store specs that differ from what is stored; stored ones are remembered by version."""
+    """Store specs that differ from what is stored; stored ones are remembered by version.
+
+    What a stage fails for alone may be a row that somebody changed by hand: it is read again.
+    """
     cache = deps.memory.specs
+    failing = [id_ for id_, (_, details) in deps.memory.details.items() if details.errors]
+    for id_ in failing[:_BATCH]:
+        cache.pop(id_, None)
     unknown = [row for row in rows if cache.get(row.id, (None,))[0] != row.spec_version]
     for some in batches(unknown):
         stored = repository.load_specs(connection, [row.id for row in some])

@@ -1,10 +1,9 @@
-"""Report the status, Events and gauges of each autoscaler, written only when they changed."""
+"""Report the status and Events of each autoscaler, written only when they changed."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -31,13 +30,6 @@ log = structlog.get_logger("operator")
 _N_KEPT = 20
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
-GAUGES = (
-    telemetry.paused,
-    telemetry.current_replicas,
-    telemetry.recommended_replicas,
-    telemetry.desired_replicas,
-)
-"""Gauges that have a series for each autoscaler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +98,7 @@ def to_details(row: RowMapping) -> Details:
         errors=tuple(row["errors"]),
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
+        lead_p99_s=row["p99_s"],
         n_starts=row["n_starts"] or 0,
     )
 
@@ -153,7 +146,6 @@ def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) 
         deps.apply_waiting()
         report = _report_of(deps, view, autoscaler, findings)
         after = status.build(report, now)
-        _set_gauges(report, after, now)
         if _is_due(deps, report.facts.autoscaler, after):
             found.append(autoscaler)
     reported_s = deps.memory.reported_s
@@ -251,26 +243,9 @@ def _digest(after: Status) -> bytes:
 
 
 def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None:
-    """Drop the gauges and the memory of autoscalers that are gone."""
+    """Drop the memory of autoscalers that are gone."""
     keys, ids = {a.key for a in view.autoscalers}, set(findings.ids.values())
     memory = deps.memory
-    for key in memory.shown - keys:
-        for gauge in GAUGES:
-            with suppress(KeyError):  # not every gauge has been set of every one
-                gauge.remove(*key)
-    memory.shown = keys
     memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
-
-
-def _set_gauges(report: AutoscalerReport, after: Status, now: datetime) -> None:
-    facts = report.facts
-    labels = facts.autoscaler.key
-    telemetry.paused.labels(*labels).set(float(facts.autoscaler.pause.is_active(now)))
-    if facts.situation.replicas is not None:
-        telemetry.current_replicas.labels(*labels).set(facts.situation.replicas)
-    if facts.newest is not None:
-        telemetry.recommended_replicas.labels(*labels).set(facts.newest.desired)
-    if after.get("desiredReplicas") is not None:
-        telemetry.desired_replicas.labels(*labels).set(after["desiredReplicas"])

@@ -20,6 +20,7 @@ TICK_CHANNEL = "harmony_tick"
 _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
+    "new_node_gpus",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -127,58 +128,6 @@ def load_left_behind(connection: Connection, since: datetime) -> Sequence[RowMap
     return connection.execute(statement, {"since": since}).mappings().all()
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetRow:
-    """A row of `gpu_budgets`.
-
-    Attributes:
-        gpus: None: could not be read, for `reason`.
-        source: Where it comes from.
-    """
-
-    gpu_type: str
-    gpus: int | None
-    source: str
-    reason: str = ""
-
-
-def store_budgets(
-    connection: Connection, rows: Sequence[BudgetRow], confirm_before: datetime, now: datetime
-) -> None:
-    """Store budgets that changed, and confirm those last seen before `confirm_before`."""
-    if not rows:
-        return
-    statement = text(
-        "INSERT INTO gpu_budgets (gpu_type, gpus, source, reason, observed_at) "
-        "VALUES (:gpu_type, :gpus, :source, :reason, :now) "
-        "ON CONFLICT (cluster_id, gpu_type) DO UPDATE SET "
-        "gpus = EXCLUDED.gpus, source = EXCLUDED.source, reason = EXCLUDED.reason, "
-        "observed_at = EXCLUDED.observed_at WHERE gpu_budgets.observed_at <= :confirm_before "
-        "OR (gpu_budgets.gpus, gpu_budgets.source, gpu_budgets.reason) "
-        "IS DISTINCT FROM (EXCLUDED.gpus, EXCLUDED.source, EXCLUDED.reason)"
-    )
-    connection.execute(
-        statement, [{**asdict(row), "confirm_before": confirm_before, "now": now} for row in rows]
-    )
-
-
-def drop_budgets(connection: Connection, kept: Sequence[str], oldest: datetime) -> None:
-    """Drop budgets of other types than `kept`; a known one if it was last seen before `oldest`."""
-    statement = text(
-        "DELETE FROM gpu_budgets WHERE NOT gpu_type = ANY(CAST(:kept AS text[])) "
-        "AND (gpus IS NULL OR observed_at < :oldest)"
-    )
-    connection.execute(statement, {"kept": list(kept), "oldest": oldest})
-
-
-def load_gpu_budgets(connection: Connection, oldest: datetime) -> dict[str, int | None]:
-    """GPUs by type as they were read last; None: not read since `oldest`, or not readable."""
-    statement = text(
-        "SELECT gpu_type, CASE WHEN observed_at >= :oldest THEN gpus END FROM gpu_budgets"
-    )
-    return {row[0]: row[1] for row in connection.execute(statement, {"oldest": oldest})}
-
-
 def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
     """Store snapshots; the first one of a time stays."""
     target = CopyTarget(
@@ -227,7 +176,8 @@ def load_last_seen(
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
-        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at FROM pod_starts "
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node "
+        "FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -238,22 +188,28 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
 
     Args:
         connection: An open transaction.
-        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at.
+        rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
+            bound_at, is_new_node.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at) SELECT * FROM unnest(CAST(:pod_uid AS text[]), CAST(:workload_id AS int[]), "
-        "CAST(:gpu_type AS text[]), CAST(:requested_at AS timestamptz[]), "
+        "observed_at, bound_at, is_new_node) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
+        "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
-        "CAST(:observed_at AS timestamptz[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
+        "CAST(:is_new_node AS boolean[])) ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
+        "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
+        "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
+        "bound_at", "is_new_node",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 
@@ -291,7 +247,7 @@ class DecisionQuery:
 
 _SINCE_LAST_ACTION = (
     "ARRAY(SELECT n.id FROM workloads w LEFT JOIN LATERAL (SELECT origin_at FROM actions "
-    "WHERE workload_id = w.id ORDER BY origin_at DESC LIMIT 1) a ON true "
+    "WHERE workload_id = w.id AND origin_at <= :now ORDER BY origin_at DESC LIMIT 1) a ON true "
     "CROSS JOIN LATERAL (SELECT id FROM decisions WHERE workload_id = w.id AND origin_at >= "
     # OFFSET 0: by the key of each workload, not through all decisions
     "COALESCE(a.origin_at - make_interval(secs => 4 * w.step_s), '-infinity') OFFSET 0) n)"
@@ -312,7 +268,8 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
     )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
-        f"COALESCE(a.last_result, '') AS last_result FROM decisions d {_LAST_ACTION}"
+        "COALESCE(a.last_result, '') AS last_result, (SELECT w.managed_by = 'api' FROM workloads w "
+        f"WHERE w.id = d.workload_id) AS is_external FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
         f"AND {chosen} "
         "AND (a.last_result IS NULL "
@@ -330,18 +287,19 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
 
 
 def load_newest_decisions(
-    connection: Connection, ids: Sequence[int], policy_version: str
+    connection: Connection, ids: Sequence[int], policy_version: str, until: datetime
 ) -> Sequence[RowMapping]:
-    """The newest decision of each workload, with its newest action."""
+    """The newest decision of each workload at an origin up to `until`, with its newest action."""
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
         "COALESCE(a.last_result, '') AS last_result "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
         "  SELECT * FROM decisions d WHERE d.workload_id = w.id "
-        "  AND d.policy_version = :policy_version ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
+        "  AND d.policy_version = :policy_version AND d.origin_at <= :until "
+        "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1"
         f") d {_LAST_ACTION}"
     )
-    parameters = {"ids": list(ids), "policy_version": policy_version}
+    parameters = {"ids": list(ids), "policy_version": policy_version, "until": until}
     return connection.execute(statement, parameters).mappings().all()
 
 
@@ -378,7 +336,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.n_starts "
+        "l.p50_s, l.p90_s, l.p99_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
@@ -397,7 +355,8 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
-        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
+        "  percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s FROM ("
         "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"

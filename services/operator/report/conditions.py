@@ -13,6 +13,7 @@ from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts
 from services.operator.report.measurement import (
     demand_censored,
     goal_unreachable,
+    lead_time_beyond_horizon,
     not_capacity,
     sli_measured,
 )
@@ -37,6 +38,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         demand_censored(facts),
         goal_unreachable(facts),
         not_capacity(facts),
+        lead_time_beyond_horizon(facts),
         _set_apart(facts),
         _conflict(facts),
     ]
@@ -181,6 +183,9 @@ def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
         reason = "QuotaExceeded" if "exceeded quota" in situation.failure else "FailedCreate"
         message = f"pods cannot be created: {situation.failure}"
         return Finding("ScalingLimited", TRUE, reason, message)
+    if situation.limit == "refused" and situation.n_pending:
+        message = f"{situation.n_pending} replicas wait for a node: {situation.supply}"
+        return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
     if newest is None or spec is None:
         return Finding("ScalingLimited", UNKNOWN, "NoDecision")
     is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
@@ -218,8 +223,18 @@ def _short_of_gpus(newest: StoredDecision, situation: Situation) -> Finding:
     if situation.limit.startswith("ResourceQuota/"):
         message = f"{wanted}: raise {situation.limit} to allow more"
         return Finding("ScalingLimited", TRUE, "QuotaExceeded", message)
+    if situation.limit == "refused":
+        message = f"{wanted}: {situation.supply}"
+        return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
+    if situation.limit == "ceiling":
+        message = f"{wanted}: {situation.supply}; raise that limit to allow more"
+        return Finding("ScalingLimited", TRUE, "SupplyCeiling", message)
     gpu_type = "" if situation.spec is None else f" {situation.spec.gpu_type}"
-    message = f"{wanted}: no node that takes its pods has free{gpu_type} GPUs; add nodes"
+    why_fixed = f"; {situation.supply}" if situation.supply else ""
+    message = (
+        f"{wanted}: no node that takes its pods has free{gpu_type} GPUs; add nodes, or where nodes "
+        f"are added for pods set spec.supply of a GPUBudget (docs/supply.md){why_fixed}"
+    )
     return Finding("ScalingLimited", TRUE, "InsufficientGPUs", message)
 
 

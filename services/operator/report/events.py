@@ -70,7 +70,10 @@ _NEEDED = {
 }
 """Conditions that are warnings while they do not hold."""
 _HANGS = "RolloutHangs"
-_SCARCE = ("QuotaExceeded", "InsufficientGPUs", "FailedCreate")
+_SCARCE = (
+    *("QuotaExceeded", "InsufficientGPUs", "FailedCreate"),
+    *("SupplyCeiling", "ProvisioningRefused"),
+)
 
 
 def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:

@@ -54,6 +54,7 @@ class Details:
     errors: tuple[str, ...] = ()
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
+    lead_p99_s: float | None = None
     n_starts: int = 0
     measured_low: float | None = None
     budget_left_high: float | None = None

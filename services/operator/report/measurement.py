@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
+from services.operator.resource.quantities import format_duration
 
+_Z_99 = 2.326
+_MIN_STARTS = 20
 _MEASURED = ("Measured", "NoRequests")
 _REMEDIES = {
     "NoObjective": (
@@ -61,6 +65,32 @@ def not_capacity(facts: AutoscalerFacts) -> Finding:
     """Whether more requests missed in the last hour than their load explains."""
     message = None if facts.details is None else facts.details.not_capacity_message
     return _told(facts, "NotCapacity", message, _Reasons("MissesWithoutLoad", "LoadExplains"))
+
+
+def lead_time_beyond_horizon(facts: AutoscalerFacts) -> Finding:
+    """Whether a start may take longer than the forecast reaches: then nothing is early enough.
+
+    Until twenty starts were seen it is judged by the lead time that is stated.
+    """
+    name, spec, details = "LeadTimeBeyondHorizon", facts.situation.spec, facts.details
+    if details is None or spec is None:
+        return Finding(name, UNKNOWN, "NotReadYet")
+    if details.horizon_s is None:
+        return Finding(name, UNKNOWN, "NoForecast")
+    stated = spec.lead_time
+    lead_s = stated.median_s * math.exp(_Z_99 * stated.sigma)
+    whose = "by the stated leadTime"
+    if details.n_starts >= _MIN_STARTS and details.lead_p99_s is not None:
+        lead_s, whose = details.lead_p99_s, f"of its last {details.n_starts} starts"
+    if lead_s <= details.horizon_s:
+        return Finding(name, FALSE, "WithinHorizon")
+    message = (
+        f"1 % of the starts take longer than {format_duration(round(lead_s))} {whose}, and "
+        f"forecasts reach {format_duration(round(details.horizon_s))}: what rises beyond them is "
+        "met too late; shorten the start, or lengthen the horizon (HARMONY_STEP_S, "
+        "HARMONY_HORIZON_STEPS)"
+    )
+    return Finding(name, TRUE, "StartsOutlastForecast", message)
 
 
 class _Reasons(NamedTuple):

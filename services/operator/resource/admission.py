@@ -301,6 +301,15 @@ GPU_AUTOSCALER_RULES = (
     _lasting("spec.approval", "expireAfter"),
 )
 
+GPU_BUDGET_RULES = (
+    CelRule(
+        "spec.supply",
+        "self.mode != 'fixed' || (!has(self.ceiling) && !has(self.nodeStartup))",
+        "mode fixed reads no ceiling and no nodeStartup: leave them out, or set mode provisioned",
+    ),
+    _lasting("spec.supply", "nodeStartup"),
+)
+
 SLA_CLASS_RULES = (
     *risk_rules("spec.risk"),
     *objective_rules("spec.objective"),

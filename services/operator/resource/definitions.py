@@ -19,6 +19,7 @@ import yaml
 
 from services.operator.resource.admission import (
     GPU_AUTOSCALER_RULES,
+    GPU_BUDGET_RULES,
     SLA_CLASS_RULES,
     CelRule,
 )
@@ -146,10 +147,13 @@ GPU_BUDGET = Definition(
     False,
     GPUBudgetSpec,
     GPUBudgetStatus,
+    rules=GPU_BUDGET_RULES,
     columns=(
         PrinterColumn("GPU", ".spec.gpuType"),
         PrinterColumn("GPUS", ".spec.gpus", "integer"),
         PrinterColumn("USED", ".status.usedGpus", "integer"),
+        PrinterColumn("SUPPLY", ".status.supply.mode"),
+        PrinterColumn("CEILING", ".status.supply.ceiling", "integer"),
         _condition_column("READY", "Ready"),
         PrinterColumn("REASON", '.status.conditions[?(@.type=="Ready")].reason'),
         _AGE,

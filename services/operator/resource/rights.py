@@ -44,6 +44,10 @@ RIGHTS = (
 FURTHER_RIGHTS = (
     # marks of the pods to lose, before a scaling in; on with HARMONY_OPERATOR_DELETION_COST=true
     Right("", ("pods",), ("patch",)),
+    # what adds nodes; on with HARMONY_OPERATOR_SUPPLY=true; the chart binds the ConfigMap to the
+    # name of the Cluster Autoscaler's status
+    Right("karpenter.sh", ("nodepools", "nodeclaims"), ("list", "watch")),
+    Right("", ("configmaps",), ("get",)),
     # targets of other kinds than Deployment and StatefulSet; one pair for each kind in use
     Right("apps", ("replicasets/scale",), ("get", "patch")),
     Right("leaderworkerset.x-k8s.io", ("leaderworkersets",), ("list", "watch")),

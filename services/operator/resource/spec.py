@@ -15,6 +15,7 @@ from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.parts import MOST_REPLICAS
 from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
+from services.operator.resource.supply import Supply
 
 
 def _known_preset(name: str) -> str:
@@ -375,3 +376,4 @@ class GPUBudgetSpec(ResourceModel):
 
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
     gpus: Annotated[int, Field(ge=0)]
+    supply: Supply | None = None

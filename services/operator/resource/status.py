@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from services.operator.resource.fields import ResourceModel
+from services.operator.resource.supply import SupplyStatus
 
 CONDITION_TYPES = (
     "Ready",
@@ -23,6 +24,7 @@ CONDITION_TYPES = (
     "DemandCensored",
     "GoalUnreachable",
     "NotCapacity",
+    "LeadTimeBeyondHorizon",
     "SetApart",
     "Conflict",
 )
@@ -155,4 +157,5 @@ class GPUBudgetStatus(ResourceModel):
     """State of a GPU budget."""
 
     used_gpus: int | None = None
+    supply: SupplyStatus | None = None
     conditions: Annotated[tuple[StatusCondition, ...], Field(max_length=32)] | None = None

@@ -115,7 +115,8 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
     if n_history < options.min_history_steps:
         raise TraceError(
             f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
-            f"{options.replay_hours:g} h replay, at least {options.min_history_steps} are needed"
+            f"replay of {options.replay_hours:.2g} h; {options.min_history_steps} are needed "
+            f"({options.min_history_steps * step_s / 3600:.3g} h)"
         )
     start_s = end_s - (n_history + n_replay) * step_s
     panels = [panel(s, start_s, n_history + n_replay, step_s) for s in gridded]

@@ -77,6 +77,32 @@ def test_by_keyboard_alone(page: Any, url: str, keys: dict[Role, str]) -> None:
     assert page.complaints == []
 
 
+def test_why_is_one_sentence_and_what_did_nothing_is_folded(
+    page: Any, url: str, keys: dict[Role, str]
+) -> None:
+    log_in(page, url, keys[Role.VIEWER])
+    page.goto(f"{url}/workloads/llm-prod/llama-70b-chat")
+    page.wait_for_selector("#charts[data-drawn=true]")
+    page.wait_for_selector("article.why")
+    quiet = page.locator("details.quiet")
+    expect(quiet.locator("li").first).to_be_hidden()
+    quiet.locator("summary").click()
+    expect(quiet.locator("li").first).to_be_visible()
+    assert "guards changed nothing" in quiet.inner_text()
+    expect(page.locator("svg.reliability").first).to_be_visible()
+    assert page.locator("svg.reliability circle").count() >= 9
+    assert page.complaints == []
+
+
+@pytest.mark.parametrize("path", ["/", "/workloads/llm-prod/llama-70b-chat", "/backtests"])
+def test_pages_fit_a_phone(page: Any, url: str, keys: dict[Role, str], path: str) -> None:
+    page.set_viewport_size({"width": 390, "height": 800})
+    log_in(page, url, keys[Role.ADMIN])
+    page.goto(url + path)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_legible(page: Any, url: str, keys: dict[Role, str], scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -158,7 +184,7 @@ def pause_and_resume(page: Any) -> None:
 def run_a_backtest(page: Any, deps: AdminDeps, workload: str) -> None:
     """Ask for one, follow it while a worker carries it out, read its verdict and its frontier."""
     page.click("nav >> text=Backtests")
-    page.fill("input[name=workloads]", workload)
+    page.select_option("select[name=workloads]", workload)
     page.fill("input[name=replay_hours]", "3")
     page.uncheck("input[value=trailing_percentile]")
     page.uncheck("input[value=static_peak]")

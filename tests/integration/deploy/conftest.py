@@ -20,6 +20,7 @@ from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
 )
 from services.lab.cluster.kubeconfig import make_kubeconfig
+from services.lab.cluster.nodes.definitions import definitions as node_definitions
 from services.operator.kube.client import KubeClient
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.definitions import DEFINITIONS, to_crd
@@ -59,7 +60,8 @@ def admin() -> Iterator[httpx.Client]:
         httpx.Client(base_url=cluster.url, headers=headers, timeout=10) as http,
     ):
         definitions = [to_crd(definition) for definition in DEFINITIONS]
-        for body in (*definitions, leader_worker_set_definition(), scaled_objects()):
+        definitions += [leader_worker_set_definition(), scaled_objects(), *node_definitions()]
+        for body in definitions:
             assert http.post(CRDS, json=body).status_code == 201
         yield http
 
@@ -67,7 +69,7 @@ def admin() -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def installed(admin: httpx.Client) -> Guard:
     """The chart's roles, bound to the operator's account."""
-    return Guard(admin, {"settings": {"operator_deletion_cost": True}})
+    return Guard(admin, {"settings": {"operator_deletion_cost": True, "operator_supply": True}})
 
 
 @pytest.fixture
@@ -113,7 +115,7 @@ def bench(lab: Lab, database: Engine, settings: Settings, kubeconfig: Path) -> I
     config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
-    ours = settings.model_copy(update={"operator_deletion_cost": True})
+    ours = settings.model_copy(update={"operator_deletion_cost": True, "operator_supply": True})
     deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()

@@ -47,6 +47,7 @@ DEFINITIONS = {
 WATCHED = {AUTOSCALERS, *DEFINITIONS}
 """What kopf asks for; the passes, and the copies that they read, do all the rest."""
 
+ALL_ON = {"operator_deletion_cost": True, "operator_supply": True}
 AUTOSCALER_CRD = "gpuautoscalers.scaling.harmony.dev"
 
 
@@ -54,7 +55,7 @@ def granted() -> list[Entry]:
     """What the chart grants where all is switched on, without a cluster."""
     rules = [
         rule
-        for manifest in render({"settings": {"operator_deletion_cost": True}})
+        for manifest in render({"settings": ALL_ON})
         if manifest["kind"] in {"ClusterRole", "Role"}
         and manifest["metadata"]["labels"]["app.kubernetes.io/component"] == "operator"
         for rule in manifest["rules"]
@@ -195,6 +196,7 @@ class Process:
             "HARMONY_RECONCILE_INTERVAL_S": "1",
             "HARMONY_LEADER_ELECTION": "on",
             "HARMONY_OPERATOR_DELETION_COST": "true",
+            "HARMONY_OPERATOR_SUPPLY": "true",
             "HARMONY_LEASE_NAME": OPERATOR,
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
         }

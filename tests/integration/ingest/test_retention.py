@@ -13,7 +13,7 @@ from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from services.ingest import retention, tasks
 from services.ingest.deps import IngestDeps
 from services.ingest.series import repository
-from services.kernel.clock import FixedClock
+from services.kernel.clock import FixedClock, SystemClock
 from services.kernel.db import schema, schema_access, schema_control
 from services.kernel.db.partitions import ensure_partitions, list_partitions, partition_bounds
 from services.kernel.settings import Settings
@@ -79,6 +79,16 @@ def test_what_replays_need_goes_together_and_before_the_decisions(
         ]
     assert left[0] == left[1]
     assert 0 < len(left[0]) < len(left[2])
+
+
+def test_a_clock_that_is_ahead_drops_nothing(deps: IngestDeps) -> None:
+    deps.clock = SystemClock()
+    now = deps.clock.now()
+    with deps.engine.begin() as connection:
+        for table in schema.PARTITIONED:
+            ensure_partitions(connection, table, now, now)
+    dropped = retention.drop_expired(deps, now + timedelta(days=400))
+    assert not any(dropped.values())
 
 
 def test_every_partitioned_table_has_a_retention(settings: Settings) -> None:

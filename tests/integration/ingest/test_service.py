@@ -12,7 +12,7 @@ from services.ingest.deps import IngestDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.push.service import push
 from services.kernel import jobs
-from services.kernel.clock import FixedClock
+from services.kernel.clock import FixedClock, SystemClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, stored_steps
@@ -126,6 +126,18 @@ def test_a_replay_does_not_wait(
     clock.advance(60)
     push_rate(deps, (0, 1.0), workload="w0")
     assert resample(deps).origins == (T0,)
+
+
+def test_a_clock_that_is_ahead_closes_no_step_to_come(
+    deps: IngestDeps, sender: RecordingSender, register: Register
+) -> None:
+    (workload_id,) = register()
+    deps.clock = SystemClock()
+    service.resample_shard(deps, 0, deps.clock.now() + timedelta(hours=1))
+    ((step_at, value),) = stored_steps(deps.engine, workload_id, RATE)
+    assert value is None
+    assert step_at + STEP <= deps.clock.now()
+    assert [job.payload["at"] for job in sender.sent] == [step_at.isoformat()]
 
 
 def test_a_workload_that_never_sent_anything_gets_gaps(

@@ -12,7 +12,7 @@ from kombu import Consumer, Queue
 
 from services.kernel.broker_transport import message_fault
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import FORECAST_SHARD, Job
+from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, INGEST_RESAMPLE, Job
 from services.kernel.settings import Settings
 from services.lab.bench.faults.acts.broker import GARBAGE
 
@@ -69,3 +69,25 @@ def test_a_message_of_celerys_has_no_fault(app: Celery, client: redis.Redis) -> 
     for name in ("delivery_tag", "delivery_info"):
         assert message_fault({**message, "properties": {**message["properties"], name: None}})
     assert message_fault({**message, "body": "no base64!"})
+
+
+def test_a_worker_finishes_what_was_begun_and_takes_deferred_jobs_last(app: Celery) -> None:
+    names = (INGEST_RESAMPLE, FORECAST_SHARD, DECIDE_SHARD)
+    for name in (*names, *names):
+        CelerySender(app).send(Job(name))
+    CelerySender(app).send(Job(DECIDE_SHARD, is_deferred=True))
+    read: list[tuple[str, int]] = []
+
+    def note(body: Any, message: Any) -> None:
+        read.append((message.headers["task"], message.properties["priority"]))
+        message.ack()
+
+    with app.connection_for_read() as connection:
+        channel = connection.channel()
+        channel.basic_qos(0, 1, False)
+        queues = [Queue(name.partition(".")[0]) for name in names]
+        with Consumer(channel, queues, callbacks=[note], accept=["json"]):
+            while len(read) < 7:
+                connection.drain_events(timeout=10)
+    first = [name for name in reversed(names) for _ in range(2)]
+    assert read == [*((name, 0) for name in first), (DECIDE_SHARD, 9)]

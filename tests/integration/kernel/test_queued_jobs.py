@@ -9,11 +9,12 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from services.kernel.celery_app import CelerySender, make_celery
+from services.kernel.celery_app import DEFERRED, CelerySender, beat_schedule, make_celery
 from services.kernel.jobs import (
     DECIDE_SHARD,
     FORECAST_SCORE,
     FORECAST_SHARD,
+    FORECAST_SWEEP,
     INGEST_PULL,
     INGEST_RESAMPLE,
     Job,
@@ -141,8 +142,28 @@ def test_a_job_is_done_although_the_broker_is_away_by_now(
 
 def test_jobs_of_no_shard_are_always_sent(app: Celery, client: redis.Redis) -> None:
     for _ in range(2):
-        CelerySender(app).send(Job(FORECAST_SCORE))
+        CelerySender(app).send(Job(FORECAST_SWEEP))
     assert n_waiting(client) == 2
+
+
+def test_scoring_waits_once_and_goes_behind_all_others(app: Celery, client: redis.Redis) -> None:
+    ran = []
+
+    @job_task(FORECAST_SCORE)
+    def run() -> None:
+        ran.append(FORECAST_SCORE)
+
+    job = Job(FORECAST_SCORE, is_deferred=True)
+    for _ in range(2):
+        CelerySender(app).send(job)
+    assert (client.llen("forecast"), n_waiting(client)) == (0, 1), "behind the others"
+    app.tasks.register(run._get_current_object())
+    app.tasks[FORECAST_SCORE].apply()
+    CelerySender(app).send(job)
+    assert n_waiting(client) == 2, "one was taken"
+    assert ran == [FORECAST_SCORE]
+    options = beat_schedule(Settings())[FORECAST_SCORE]["options"]
+    assert dict(options)["priority"] == DEFERRED  # type: ignore[call-overload]
 
 
 def test_of_a_broker_that_is_no_redis_nothing_is_known() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.kernel.errors import NotFound
+from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.settings import Settings
 from services.platform.stages import (
     IngestReport,
@@ -99,7 +99,10 @@ def test_forecasts_and_decisions_follow_and_stay(ours: Settings, tmp_path: Path)
     assert [row["workload"] for row in decisions] == ["trace/svc-a", "trace/svc-b"]
     assert decide_now(ours, origin_at) == decisions
     decision_id = decisions[0]["id"]
-    assert explain_decision(ours, decision_id)["guard_trace"]
+    found = explain_decision(ours, str(decision_id))
+    assert found.detail.explanation["guard_trace"]
+    assert f"{found.workload.namespace}/{found.workload.name}" == decisions[0]["workload"]
+    assert explain_decision(ours, decisions[0]["workload"]) == found
     replayed = replay_decision(ours, decision_id)
     assert replayed["id"] == decision_id
     assert replayed["is_identical"]
@@ -108,6 +111,11 @@ def test_forecasts_and_decisions_follow_and_stay(ours: Settings, tmp_path: Path)
 
 
 def test_decisions_that_are_not_there_are_not_found(ours: Settings) -> None:
-    for look in (explain_decision, replay_decision):
+    for what in ("404", "trace/none"):
         with pytest.raises(NotFound):
-            look(ours, 404)
+            explain_decision(ours, what)
+    for what in ("svc-a", "trace/", "-1", "99999999999999999999"):
+        with pytest.raises(InvalidInput, match="NAMESPACE/NAME"):
+            explain_decision(ours, what)
+    with pytest.raises(NotFound):
+        replay_decision(ours, 404)

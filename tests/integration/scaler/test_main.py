@@ -83,7 +83,10 @@ def test_the_whole_process(started: Started, rows: Rows) -> None:
         with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
             text = response.read().decode()
         assert "\nharmony_build_info{version=" in text
-        assert 'harmony_advised_replicas{namespace="serving",workload="llama"} 7.0' in text
+        assert (
+            'harmony_advised_replicas{cluster="default",namespace="serving",workload="llama"} 7.0'
+            in text
+        )
         assert 'harmony_scaler_requests_total{code="OK",method="GetMetrics"} 1.0' in text
         began = time.monotonic()
         started.process.send_signal(signal.SIGTERM)

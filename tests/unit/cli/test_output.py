@@ -5,10 +5,15 @@ from __future__ import annotations
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
-from services.cli.output import console, print_json, print_table, write_json
+from services.cli.application import app
+from services.cli.output import console, print_json, print_table, writable, write_json
+from services.kernel.errors import InvalidInput
 
 
 def test_a_document_holds_times_as_text(capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,3 +42,35 @@ def test_a_table_has_the_columns_of_its_first_row() -> None:
     assert "version" in printed
     assert "flow-3" in printed
     assert "Keys: nothing yet" in printed
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backtest", "x.csv", "--json"],
+        ["backtest", "x.csv", "--plot"],
+        ["backtest", "x.csv", "--report"],
+        ["demo", "--json"],
+        ["demo", "--report"],
+        ["bench", "month", "--json"],
+        ["bench", "month", "--plot"],
+        ["bench", "fleet", "--json"],
+        ["bench", "fleet", "--plot"],
+        ["bench", "operator", "--json"],
+        ["bench", "ablate", "--data", "x.parquet", "--json"],
+        ["bench", "forecast", "--data", "x.parquet", "--plot"],
+        ["bench", "decide", "--data", "x.parquet", "--plot"],
+        ["bench", "llm", "--plot"],
+    ],
+)
+def test_a_file_is_seen_to_be_writable_before_the_work(command: list[str], tmp_path: Path) -> None:
+    for place, said in (("", "is a folder"), ("file/below", "cannot be written")):
+        (tmp_path / "file").touch()
+        with pytest.raises(InvalidInput, match=f"^{command[-1]}=.*: {said}"):
+            CliRunner().invoke(app, [*command, str(tmp_path / place)], catch_exceptions=False)
+
+
+def test_stdout_and_new_folders_are_fine(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--json"])
+    for path in (None, Path("-"), tmp_path / "new" / "folder" / "x.json"):
+        assert writable(param, path) == path

@@ -1,8 +1,9 @@
-"""`harmony explain`: what it prints of a decision under a GPU budget."""
+"""`harmony explain` as the plugin prints it, and lists of some workloads."""
 
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,58 +12,52 @@ from typer.testing import CliRunner
 from services.cli import pipeline_commands
 from services.cli.application import app
 from services.platform import stages
+from services.platform.stages import ExplainedDecision
+from tests.unit.cli.kubectl.views import decision, workload
 
-RECORD: dict[str, Any] = {
-    "id": 7,
-    "workload": "demo/a",
-    "final": 13,
-    "reason": "scale_up_risk",
-    "fleet": {"cap": 13, "shadow_price_usd_per_gpu_hour": 4.5},
-    "gpu_budget": {
-        "gpu_type": "H100",
-        "gpus": 25,
-        "held_elsewhere_gpus": 12,
-        "price_usd_per_gpu_hour": 3.2,
-        "is_feasible": True,
-        "n_cut": 1,
-        "gave_up": [
-            {
-                "workload": "demo/a", "class": "silver", "priority": 100, "wanted": 17,
-                "granted": 13, "gpus": 4,
-            }
-        ],
-    },
-}  # fmt: skip
+AT = datetime(2026, 1, 6, tzinfo=UTC)
 
 
-def run(monkeypatch: pytest.MonkeyPatch, record: dict[str, Any], *options: str) -> str:
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What decisions were asked for; an explained one and two rows stand in for the database."""
+    found: list[str] = []
+
+    def explained(_settings: Any, what: str) -> ExplainedDecision:
+        found.append(what)
+        return ExplainedDecision(decision(), workload())
+
+    rows = [{"workload": "a/x", "desired": 3}, {"workload": "b/y", "desired": 4}]
     monkeypatch.setattr(pipeline_commands, "connected_settings", lambda: None)
-    monkeypatch.setattr(stages, "explain_decision", lambda _settings, _decision: record)
-    result = CliRunner().invoke(app, ["explain", "7", *options])
+    monkeypatch.setattr(stages, "explain_decision", explained)
+    monkeypatch.setattr(stages, "origin_of", lambda _settings, _at: AT)
+    monkeypatch.setattr(stages, "decide_now", lambda _settings, _at: rows)
+    monkeypatch.setattr(stages, "forecast_now", lambda _settings, _at: rows)
+    return found
+
+
+def invoke(*arguments: str) -> str:
+    result = CliRunner().invoke(app, [*arguments], catch_exceptions=False)
     assert result.exit_code == 0, result.output
     return result.output
 
 
-def test_the_budget_is_printed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = run(monkeypatch, RECORD)
-    assert "All workloads on H100 together may use 25 GPUs; 12 GPUs held by" in shown
-    assert "one GPU more would avert losses of about $3.20 per hour" in shown
-    assert "demo/a (silver, priority 100): 13 of 17 replicas, 4 GPUs given up" in shown
-    assert "shadow_price_usd_per_gpu_hour" in shown  # the decision's own, in a table as before
-    assert "gave_up" not in shown  # and the budget's record is not dumped beside its words
+@pytest.mark.parametrize("what", ["4711", "serving/llama"])
+def test_a_decision_is_explained_as_the_plugin_does(asked: list[str], what: str) -> None:
+    shown = invoke("explain", what)
+    assert asked == [what]
+    assert "serving/llama: 8 → 10 replicas, +8 GPUs, +$20.00 per hour" in shown
+    assert "1 other guard changed nothing" in shown
+    assert "Estimated if kept at 8: 8.3 %" in shown
 
 
-def test_without_a_budget_nothing_is_said_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    plain = {key: value for key, value in RECORD.items() if key != "gpu_budget"}
-    assert "GPU budget" not in run(monkeypatch, plain)
+@pytest.mark.usefixtures("asked")
+def test_json_is_the_decision_as_rest_gives_it() -> None:
+    assert json.loads(invoke("explain", "4711", "--json")) == decision().model_dump(mode="json")
 
 
-def test_json_gives_the_record_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert json.loads(run(monkeypatch, RECORD, "--json")) == RECORD
-
-
-def test_the_mix_of_variants_is_printed_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    variant = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
-    shown = run(monkeypatch, RECORD | {"mix": {"variants": [variant], "binding": "held"}})
-    assert "l4 on L4: 0 → 6" in shown
-    assert "capacity_replicas" not in shown
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("command", ["forecast", "decide"])
+@pytest.mark.parametrize("wanted", [("a/x",), ("x",), ("-n", "a")])
+def test_a_list_is_of_the_workloads_asked_for(command: str, wanted: tuple[str, ...]) -> None:
+    assert [row["workload"] for row in json.loads(invoke(command, *wanted, "--json"))] == ["a/x"]

@@ -166,6 +166,12 @@ def test_either_a_file_or_a_query_is_needed(arguments: list[str]) -> None:
     assert "give a file" in str(result.exception)
 
 
+def test_a_prometheus_is_named_by_its_url() -> None:
+    arguments = ["backtest", "--prometheus", "localhost:9090", "--query", "up"]
+    with pytest.raises(InvalidInput, match=r"^--prometheus=localhost:9090: must be a URL, e\.g\."):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
 def test_a_place_that_cannot_be_written_is_refused_before_the_work(
     asked: Asked, tmp_path: Path
 ) -> None:

@@ -112,6 +112,18 @@ def test_the_role_holds_the_rights_of_the_operator() -> None:
     assert {"apiGroups": [""], "resources": ["pods"], "verbs": ["patch"]} in rules
 
 
+def test_what_adds_nodes_may_be_read_where_that_is_on() -> None:
+    name = "harmony-system-harmony-operator"
+    off = named(render(), "ClusterRole", name)["rules"]
+    assert not any(r["apiGroups"] == ["karpenter.sh"] for r in off)
+    assert not any("configmaps" in r["resources"] for r in off)
+    on = named(render({"settings": {"operator_supply": True}}), "ClusterRole", name)["rules"]
+    (status,) = (r for r in on if "configmaps" in r["resources"])
+    assert (status["resourceNames"], status["verbs"]) == (["cluster-autoscaler-status"], ["get"])
+    (pools,) = (r for r in on if r["apiGroups"] == ["karpenter.sh"])
+    assert (pools["resources"], pools["verbs"]) == (["nodepools", "nodeclaims"], ["list", "watch"])
+
+
 def test_the_role_follows_the_kinds_to_scale() -> None:
     kinds = [{"apiGroup": "example.com", "resource": "servers"}]
     rules = named(

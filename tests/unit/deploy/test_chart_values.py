@@ -119,6 +119,22 @@ def test_every_value_is_in_the_schema() -> None:
     assert list(walk(values, schema, "")) == []
 
 
+def test_keys_of_peers_are_mounted_where_peers_are_read() -> None:
+    manifests = render({"peerKeys": {"existingSecret": "our-peers"}})
+    for manifest in manifests:
+        if manifest["kind"] != "Deployment":
+            continue
+        pod = manifest["spec"]["template"]["spec"]
+        component = manifest["metadata"]["labels"]["app.kubernetes.io/component"]
+        mounts = {each["name"]: each["mountPath"] for each in pod["containers"][0]["volumeMounts"]}
+        secrets = [each["secret"]["secretName"] for each in pod["volumes"] if "secret" in each]
+        variables = {each["name"]: each.get("value") for each in pod["containers"][0]["env"]}
+        reads = component in {"admin", "worker-decide"}
+        assert (mounts.get("peer-keys") == "/etc/harmony/peers") is reads, component
+        assert ("our-peers" in secrets) is reads, component
+        assert (variables.get("HARMONY_PEER_KEYS") == "/etc/harmony/peers") is reads, component
+
+
 def test_the_notes_say_what_comes_next() -> None:
     notes = render_files("{}")["harmony/templates/NOTES.txt"]
     for step in ("rollout status", "admin-key", "port-forward service/harmony-admin", "Advisory"):

@@ -290,7 +290,7 @@ def test_prometheus_scrapes_the_ports_that_compose_gives(services: dict[str, Any
     }
     workers = [name for name in services if name.startswith("worker-")]
     assert len(workers) == 4
-    ports |= dict.fromkeys(workers, "HARMONY_WORKER_METRICS_PORT")
+    ports |= dict.fromkeys([*workers, "beat"], "HARMONY_WORKER_METRICS_PORT")
     assert targets == {f"{s}:{services[s]['environment'][v]}" for s, v in ports.items()}
     assert all(job["honor_labels"] is True for job in jobs)
     (rules,) = config["rule_files"]

@@ -13,6 +13,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
+from services.exporter.metrics import WORKLOAD_METRICS
 from services.kernel import telemetry
 from tests.unit.deploy.chart import REPO, named, of_kind, render
 
@@ -50,7 +51,7 @@ def series() -> dict[str, set[str]]:
             found[f"{name}_count"] = found[f"{name}_sum"] = labels
         else:
             found[name] = labels
-    return found
+    return found | {one.full_name: set(one.labels) for one in WORKLOAD_METRICS}
 
 
 @pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule.get("alert") or rule["record"])

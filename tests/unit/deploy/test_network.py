@@ -23,6 +23,7 @@ OURS = ON_DATABASE | {"crds", "test"}
 SERVERS = {"postgres": 5432, "redis": 6379}
 LISTENING = {
     **{"admin": {8080}, "ingest": {8081}, "operator": {8082}, "scaler": {8084, 8085}},
+    "beat": {8083},
     **{worker: {8083} for worker in WORKERS},
     **{server: {port} for server, port in SERVERS.items()},
 }
@@ -156,6 +157,13 @@ def test_what_is_off_opens_nothing() -> None:
     assert network.peers("scaler", "Ingress", 8084) == []
     names_of = {p["metadata"]["name"] for p in network.policies}
     assert not names_of & {"harmony-scaler", "harmony-issuer", "harmony-traces"}
+
+
+def test_peers_are_asked_by_those_who_read_them() -> None:
+    network = Network({"settings": {"peers": "eu=https://harmony.eu.example"}})
+    assert leaving(network, 443) >= {"admin", "worker-decide"}
+    assert "worker-forecast" not in leaving(network, 443)
+    assert "worker-decide" not in leaving(Network({}), 443)
 
 
 def test_servers_of_your_own_are_reached_by_the_same_clients() -> None:

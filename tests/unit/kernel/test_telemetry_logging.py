@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,3 +78,24 @@ log.info("third")
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     events = [json.loads(line)["event"] for line in done.stderr.splitlines()]
     assert events == ["second", "third"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a file that is always full")
+def test_a_line_that_cannot_be_written_fails_nothing() -> None:
+    code = """
+import logging
+from services.kernel.telemetry import REGISTRY, configure_logging, get_logger
+configure_logging("INFO", "json")
+get_logger("ingest").error("ours")
+logging.getLogger("some.library").error("theirs")
+print(REGISTRY.get_sample_value("harmony_output_errors_total"))
+"""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert float(done.stdout) >= 2

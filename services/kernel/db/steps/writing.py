@@ -18,7 +18,19 @@ TABLE = "indicator_steps"
 _COLUMNS = 'workload_id, layout_id, step_at, "values", states'
 
 
-def write_steps(connection: Connection, blocks: Sequence[StepBlock]) -> int:
+_REPLACING = (
+    "merge_indicator_steps(i.layout_id, i.values, i.states, "
+    "EXCLUDED.layout_id, EXCLUDED.values, EXCLUDED.states) m"
+)
+_FILLING = (
+    "merge_indicator_steps(EXCLUDED.layout_id, EXCLUDED.values, EXCLUDED.states, "
+    "i.layout_id, i.values, i.states) m"
+)
+
+
+def write_steps(
+    connection: Connection, blocks: Sequence[StepBlock], *, replaces: bool = True
+) -> int:
     """Store steps; an observed value is replaced by another, never by a gap.
 
     Where a step is there already, what is stored of other indicators stays.
@@ -26,6 +38,7 @@ def write_steps(connection: Connection, blocks: Sequence[StepBlock]) -> int:
     Args:
         connection: An open transaction.
         blocks: No workload and step twice.
+        replaces: False: a value that is stored as observed stays, whatever is given.
 
     Returns:
         Steps that are new or were changed.
@@ -44,10 +57,7 @@ def write_steps(connection: Connection, blocks: Sequence[StepBlock]) -> int:
     )
     connection.execute(text(f"DELETE FROM pg_temp.{staging}"))  # noqa: S608 - our tables
     _copy(connection, staging, (encode_steps(one, layouts[one.names]) for one in blocks))
-    merged = (
-        "merge_indicator_steps(i.layout_id, i.values, i.states, "
-        "EXCLUDED.layout_id, EXCLUDED.values, EXCLUDED.states) m"
-    )
+    merged = _REPLACING if replaces else _FILLING
     statement = text(
         f"INSERT INTO {TABLE} AS i ({_COLUMNS}) SELECT {_COLUMNS} FROM pg_temp.{staging} "  # noqa: S608 - our columns
         "ORDER BY workload_id, step_at ON CONFLICT (workload_id, step_at) DO UPDATE SET "

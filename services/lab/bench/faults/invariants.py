@@ -15,10 +15,12 @@ from services.lab.bench.faults.outside.repository import (
     PassedOrigin,
     StoredAction,
 )
-from services.lab.bench.faults.outside.row_log import Settled
+from services.lab.bench.faults.outside.row_log import FailingWorkload, Settled
 from services.lab.bench.faults.schedule import StruckFault
 
 _MOST_TOLD = 20
+_SEEN_LATE = timedelta(seconds=2)
+"""What the watcher of the rows may be late by."""
 UNRESOLVED_S = 30.0
 """Seconds without a fault after which an intent must have become an action."""
 
@@ -223,13 +225,25 @@ def check_answers(sender: Sequence[str], caller: Sequence[str]) -> list[Violatio
     return [Violation("wrong_answers", text) for text in told]
 
 
-def check_blast(failing: Mapping[str, tuple[datetime, str]], victim: str) -> list[Violation]:
-    """Workloads beside the victim that a stage could not handle with the others."""
-    return [
-        Violation("blast_radius", f"{key} at {at:%H:%M:%S}: {why}")
-        for key, (at, why) in sorted(failing.items())
-        if key != victim
+def check_blast(
+    failing: Mapping[FailingWorkload, datetime], victim: str, struck: Sequence[StruckFault] = ()
+) -> list[Violation]:
+    """Workloads beside the victim that a stage could not handle with the others.
+
+    What is set apart while an upgrade is in force may be set apart by the old code, which nobody
+    can mend any more; it does not count.
+    """
+    upgrades = [
+        (one.began_at, one.ended_at + _SEEN_LATE)
+        for one in struck
+        if one.planned.kind.act == "upgrade" and one.began_at and one.ended_at
     ]
+    first: dict[str, Violation] = {}
+    for one, at in sorted(failing.items(), key=lambda item: (item[0].key, item[1])):
+        if one.key != victim and not any(began <= at <= ended for began, ended in upgrades):
+            text = f"{one.key} at {at:%H:%M:%S}: {one.why}"
+            first.setdefault(one.key, Violation("blast_radius", text))
+    return list(first.values())
 
 
 def recovery_s(

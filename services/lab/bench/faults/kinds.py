@@ -35,6 +35,8 @@ SETTLED_S = 30.0
 """Seconds after a fault in which the platform may still be catching up."""
 UNASKED = "delete_definition gpuautoscalers"
 """While this is in force no workload asks for anything."""
+FORGOTTEN = ("cursors", "turns", "states", "steps", "changes")
+"""Rows that can be made again, which somebody deletes."""
 ODD_WAYS = ("twice", "wrong_times")
 SKEWED = ("worker-pipeline", "worker-forecast", "operator")
 SKEW_S = 5.0
@@ -107,4 +109,8 @@ KINDS: tuple[FaultKind, ...] = (
     _kind("run_twice", "beat", 8.0, 12.0),
     *(_kind("misname", what, 6.0, 10.0) for what in MISNAMED),
     _kind("fill_logs", "processes", 6.0, 12.0),
+    _kind("sleep", "platform", 8.0, 14.0),
+    *(_kind("forget", what) for what in FORGOTTEN),
+    _kind("spoil", "spec"),
+    _kind("expire", "partitions"),
 )

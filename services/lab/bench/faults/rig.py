@@ -165,6 +165,7 @@ def rig_settings(settings: Settings, seed: int, step_s: int) -> Settings:
             "sweep_interval_s": float(step_s),
             "pull_interval_s": float(step_s),
             "grace_s": float(step_s),
+            "retention_interval_s": 2.0 * step_s,
             "leader_election": "on",
             "lease_namespace": "default",
             "log_level": "WARNING",

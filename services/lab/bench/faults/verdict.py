@@ -86,7 +86,7 @@ def judge(engine: Engine, evidence: Evidence) -> FaultFindings:
         *check_bounds(fleet, evidence.seen, SKEW_S + _SEEN_LATE_S),
         *invariants.check_samples(evidence.accepted, stored),
         *invariants.check_answers(evidence.wrong_pushes, evidence.wrong_calls),
-        *invariants.check_blast(evidence.rows.failing, fleet.victim.key),
+        *invariants.check_blast(evidence.rows.failing, fleet.victim.key, evidence.struck),
         *_check_audit(audit),
     ]
     n_superseded = sum(one.is_superseded and one.key in healthy for one in counts)

@@ -131,7 +131,7 @@ class OperatorPass:
     def _act(self, connection: Connection, now: datetime) -> None:
         policy = self.settings.policy_version
         ids = [each.id for each in operator_rows.load_registrations(connection)]
-        found = operator_rows.load_newest_decisions(connection, ids, policy)
+        found = operator_rows.load_newest_decisions(connection, ids, policy, now)
         after = min((int(row["id"]) for row in found), default=1) - 1
         query = operator_rows.DecisionQuery(policy, after, [], now)
         rows = [

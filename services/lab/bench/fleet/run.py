@@ -76,8 +76,10 @@ def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str
     Raises:
         Unavailable: A process does not start or samples are refused.
     """
-    # where this process cannot keep up with its own overload, its samples are late, not refused
-    own = {"step_s": options.step_s, "seed": options.seed, "late_s": _LATE_S}
+    own: dict[str, Any] = {"step_s": options.step_s, "seed": options.seed}
+    if options.overload:
+        # where this process cannot keep up with its own overload, samples are late, not refused
+        own["late_s"] = _LATE_S
     machine = document.machine()
     with own_backends() as backends, running_servers(settings.model_copy(update=own)) as rig:
         size = StoredHistory(options.n_workloads, options.n_days, options.step_s, END_AT)

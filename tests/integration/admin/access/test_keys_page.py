@@ -50,7 +50,7 @@ def test_a_key_is_made_shown_once_rotated_and_revoked(deps: AdminDeps, database:
 @pytest.mark.parametrize(
     ("changes", "name", "words"),
     [
-        ({"key_name": ""}, "key_name", "must have at least 1"),
+        ({"key_name": ""}, "key_name", "must not be empty"),
         ({"role": "root"}, "role", "root: must be 'viewer'"),
         ({"namespaces": "Team A"}, "namespaces", "Team A: must match"),
         ({"expires_at": "2020-01-01T00:00"}, "expires_at", "must be later than now"),

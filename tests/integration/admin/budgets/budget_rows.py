@@ -58,6 +58,16 @@ class Fleet:
         with self.engine.begin() as connection:
             connection.execute(insert(schema.gpu_budgets).values(values))
 
+    def supply(self, gpu_type: str, ceiling: int | None, **given: Any) -> None:
+        values = {
+            "gpu_type": gpu_type, "ceiling": ceiling, "reason": "Detected", "message": "why",
+            "node_gpus": 16, "asked_gpus": 24, "startup_median_s": 240.0, "startup_sigma": 0.5,
+            "n_startups": 3, "n_refused": 0, "observed_at": NOW,
+        }  # fmt: skip
+        table = schema.metadata.tables["gpu_supply"]
+        with self.engine.begin() as connection:
+            connection.execute(insert(table).values(values | given))
+
     def decide(
         self,
         workload: int,

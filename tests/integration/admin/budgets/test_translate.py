@@ -65,3 +65,21 @@ def test_a_decision_made_before_there_was_a_budget_has_no_price(
     found = one(viewer)
     assert (found["price_usd_per_gpu_hour"], found["is_feasible"]) == (None, None)
     assert found["decided_at"] is not None
+
+
+def test_where_gpus_come_from(viewer: AppClient, console: AppClient, fleet: Fleet) -> None:
+    fleet.add("w", 4)
+    for gpu_type in ("H100", "A100", "L4"):
+        fleet.budget(gpu_type, 20)
+    retry_at = NOW + STEP
+    fleet.supply("H100", 96, refused_at=NOW, retry_at=retry_at, n_refused=1, refusal="no capacity")
+    fleet.supply("A100", None)
+    refused, fixed = one(viewer)["supply"], one(viewer, "A100")["supply"]
+    assert (refused["mode"], refused["ceiling"], refused["node_gpus"]) == ("provisioned", 96, 16)
+    assert (refused["refusal"], refused["retry_at"]) == ("no capacity", "2026-01-06T12:05:00Z")
+    assert (fixed["mode"], fixed["ceiling"], fixed["refusal"]) == ("fixed", None, "")
+    assert fixed["retry_at"] is None
+    assert one(viewer, "L4")["supply"] is None
+    page = console.get("/limits").text
+    assert "No nodes come" in page
+    assert "no capacity" in page

@@ -68,9 +68,9 @@ def test_an_emptied_field_goes_back_to_the_object(deps: AdminDeps, database: Eng
 @pytest.mark.parametrize(
     ("fields", "name", "words"),
     [
-        ({"min_replicas": "-3"}, "min_replicas", "-3: must be greater than or equal to 0"),
-        ({"max_replicas": "many"}, "max_replicas", "many: must be a valid integer"),
-        ({"max_replicas": "100001"}, "max_replicas", "100001: must be less than or equal"),
+        ({"min_replicas": "-3"}, "min_replicas", "-3: must be at least 0"),
+        ({"max_replicas": "many"}, "max_replicas", "many: must be a whole number"),
+        ({"max_replicas": "100001"}, "max_replicas", "100001: must be at most"),
         ({"min_replicas": "30"}, "min_replicas", "min_replicas=30 must be <= max_replicas=24"),
         ({"epsilon": "100"}, "epsilon", "100 %: must be a percentage over 0 and under 100"),
         ({"epsilon": "nan"}, "epsilon", "must be a percentage"),

@@ -67,14 +67,14 @@ def test_schedules_are_added_changed_removed_and_given_back(
     ("changes", "name", "words"),
     [
         ({"schedule": "a b"}, "schedule", "a b: must match"),
-        ({"schedule": ""}, "schedule", "nothing: must have at least 1"),
+        ({"schedule": ""}, "schedule", "nothing: must not be empty"),
         ({"timezone": "Mars/Base"}, "timezone", "Mars/Base: must be an IANA name"),
         ({"start_time": "8"}, "start_time", "8: must match"),
         ({"end_time": "08:00"}, "end_time", "end_time=08:00 must differ from start_time"),
         ({"min_replicas": "9", "max_replicas": "5"}, "min_replicas", "must be <= max_replicas=5"),
-        ({"min_replicas": "few"}, "min_replicas", "few: must be a valid integer"),
-        ({"days": []}, "days", "at least 1"),
-        ({"days": ["7"]}, "days", "7: must be less than or equal to 6"),
+        ({"min_replicas": "few"}, "min_replicas", "few: must be a whole number"),
+        ({"days": []}, "days", "must not be empty"),
+        ({"days": ["7"]}, "days", "7: must be at most 6"),
     ],
 )
 def test_a_schedule_that_cannot_be_is_said_beside_its_field(

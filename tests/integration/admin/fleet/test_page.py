@@ -5,6 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
+from sqlalchemy import Engine, text
+
+from services.admin.fleet.page import saved
+from services.admin.workloads.schemas import SpentHour
+from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 
@@ -42,3 +47,24 @@ def test_a_figure_names_its_source_in_every_row(console) -> None:
     assert "measured 3 % of minutes missed" in rows["mixtral-agents"]
     assert "believed 8.3 % of the time beyond capacity (nothing measured" in rows["llama-70b-chat"]
     assert "measured at 1 of 3; believed" in page
+
+
+def test_the_trend_shows_gpus_cost_and_what_was_saved(console, database: Engine) -> None:
+    page = console.get("/fleet/trend").text
+    assert "<html" not in page
+    for words in ("GPUs, hour by hour", "Cost, hour by hour", "Saved against the peak held"):
+        assert words in page, words
+    with database.connect() as connection:
+        statement = "SELECT date_trunc('hour', step_at, 'UTC') AS hour FROM outcomes GROUP BY hour"
+        n_hours = len(connection.execute(text(statement)).all())
+    assert page.count("<rect") == 2 * n_hours
+    assert console.get("/").text.count('hx-get="/fleet/trend"') == 1
+    assert "<rect" not in console.get("/fleet/trend?search=nothing").text
+
+
+def test_saved_is_against_each_workload_at_its_dearest_hour() -> None:
+    hours = [
+        SpentHour(hour_at=NOW, gpu_hours=1, cost_usd=cost, held_usd=40.0) for cost in (40.0, 20.0)
+    ]
+    assert saved(hours) == pytest.approx(0.25)
+    assert saved([]) is None

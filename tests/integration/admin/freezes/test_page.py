@@ -51,7 +51,7 @@ def test_freezes_are_made_and_ended(deps: AdminDeps, database: Engine) -> None:
     ("form", "name", "words"),
     [
         ({}, "scope", "must be a workload"),
-        ({"scope": "Prod!/", "until_at": "2026-02-01T00:00"}, "scope", "Prod!: must match"),
+        ({"scope": "Prod!/", "until_at": "2026-02-01T00:00"}, "scope", "Prod!: must be lower-case"),
         ({"scope": KEY}, "until_at", "must be a time in UTC"),
         ({"scope": KEY, "until_at": "soon"}, "until_at", "soon: must be a time in UTC"),
         ({"scope": KEY, "until_at": "2026-01-05T00:00"}, "until_at", "must be after now"),

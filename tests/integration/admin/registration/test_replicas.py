@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from services.kernel.db.partitions import forget_partitions
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.registration.rest_workload import BODY, send
@@ -41,6 +42,21 @@ def test_a_report_is_what_the_workload_has(made: AppClient, database: Engine) ->
     assert stored(database) == [(5, 3, 2, [30.0, 4.5], NOW)]
     shown = made.get(PATH).json()
     assert (shown["replicas"]["spec"], shown["replicas"]["ready"]) == (5, 3)
+
+
+def test_the_first_report_of_all_finds_no_partition_and_makes_it(
+    made: AppClient, database: Engine
+) -> None:
+    partitions = text(
+        "SELECT inhrelid::regclass::text FROM pg_inherits "
+        "WHERE inhparent = 'replica_states'::regclass"
+    )
+    with database.begin() as connection:
+        for name in connection.execute(partitions).scalars().all():
+            connection.execute(text(f"DROP TABLE {name}"))
+    forget_partitions(database)
+    assert send(made, "POST", REPLICAS, REPORT).status_code == 200
+    assert len(stored(database)) == 1
 
 
 def test_the_first_report_of_a_time_stays(made: AppClient, database: Engine) -> None:

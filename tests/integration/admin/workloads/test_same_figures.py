@@ -13,21 +13,20 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine, text
 
-from decider import ErrorBudget, RiskState, error_budget
+from decider import RiskState, error_budget
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import percent
 from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
 from services.decision.decide.range_ends import RangeEnds, range_ends
-from services.decision.decide.report import publish_promise
 from services.decision.decide.settling import _to_stored
 from services.decision.decide.sli_status import SliStanding
 from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.rows.translate import EndLedgers, to_sla
-from services.kernel import telemetry
 from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details
 from services.platform.repository import load_status
+from tests.exported import exported
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -141,14 +140,13 @@ def of_status_line(database: Engine, member: ShardMember) -> Figures:
     return Figures(*(row[name] for name in (*names, *ends)))
 
 
-def of_metrics(member: ShardMember, budget: ErrorBudget, ends: RangeEnds) -> Figures:
-    """What the gauges tell; of the budget they have the end that decides."""
-    publish_promise(member, budget, ends, is_answered=True)
+def of_metrics(database: Engine, member: ShardMember, ends: RangeEnds) -> Figures:
+    """What is exported; of the budget that is the end that decides."""
 
     def value(name: str, source: str | None = None) -> float | None:
         labels = {"namespace": member.namespace, "workload": member.name}
         labels |= {"source": source} if source else {}
-        return telemetry.REGISTRY.get_sample_value(f"harmony_{name}", labels)
+        return exported(database, NOW, name, **labels)
 
     def out(source: str) -> float | None:
         good = value("sli_good_ratio", source)
@@ -246,7 +244,7 @@ def test_every_surface_shows_the_figures_of_the_one_function(
     store(database, member, stored(member, risk, ends))
     of_rest(viewer, member).assert_like(wanted, "REST")
     of_status_line(database, member).assert_like(wanted, "harmony status")
-    of_metrics(member, budget, found).assert_like(wanted, "metrics")
+    of_metrics(database, member, found).assert_like(wanted, "metrics")
     assert_operator(database, member, wanted)
     assert_said(console_text(console, member), wanted, "console")
     assert_said(kubectl_text(viewer, member), wanted, "kubectl")

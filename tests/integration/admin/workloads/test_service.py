@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import Engine, text
 
 pytestmark = pytest.mark.integration
 
@@ -42,3 +43,13 @@ def test_fleet_shows_live_state_and_pages(viewer) -> None:
     found = viewer.get("/v1/workloads", params={"search": "LLAMA"}).json()["items"]
     assert [item["name"] for item in found] == ["llama-70b-chat"]
     assert viewer.get("/v1/workloads", params={"search": "%"}).json()["items"] == []
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_spec_that_cannot_be_read_hides_no_other(viewer, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = 'null' WHERE name = 'mixtral-agents'"))
+    answer = viewer.get("/v1/workloads")
+    assert answer.status_code == 200
+    names = [item["name"] for item in answer.json()["items"]]
+    assert names == ["sdxl-turbo", "llama-70b-chat"]

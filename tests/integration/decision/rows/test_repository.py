@@ -86,5 +86,7 @@ def test_an_outcome_is_revised_in_what_was_measured_until_it_is_final(deps: Deci
     store(4.0, 40.0, False)
     assert stored() == (1.0, 30.0, True)
     with deps.engine.connect() as connection:
-        (step,) = repository.load_outcome_steps(connection, [1], ORIGIN)
+        (step,) = repository.load_outcome_steps(connection, [1], ORIGIN, ORIGIN)
+        later = repository.load_outcome_steps(connection, [1], ORIGIN, ORIGIN + STEP)
     assert (step["is_final"], step["violation_ratio"]) == (True, 0.0)
+    assert not later

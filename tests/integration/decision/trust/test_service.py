@@ -17,12 +17,12 @@ from services.decision.decide.replay import replay
 from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
 from services.decision.trust.service import TrustReport, judge_shard, send_due
 from services.decision.wiring import DecisionDeps
-from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_TRUST, RecordingSender
 from services.kernel.settings import Settings
+from tests.exported import exported
 from tests.integration.decision.stored_rows import TOKENS, add_demand, bound_by_tokens
 from tests.integration.stored_indicators import store_indicators
 
@@ -183,7 +183,7 @@ def test_a_wasteful_model_loses_its_place_and_earns_it_again(bench: Bench) -> No
     assert record["guard_trace"][0]["detail"] == f"the model is not trusted: {verdict['reason']}"
     assert 31 <= record["model_replicas"] <= 36  # what 300 on 10 each ask for
     assert replay(bench.deps, row["id"]).is_identical
-    assert gauge("demo", "w") == 0.0
+    assert trusted(bench, "w") == 0.0
 
     day = 11
     while not bench.verdicts()[workload]["is_trusted"]:
@@ -199,12 +199,12 @@ def test_a_wasteful_model_loses_its_place_and_earns_it_again(bench: Bench) -> No
     assert "model_replicas" not in row["explanation"]
     assert row["explanation"]["trust"]["is_model_trusted"]
     assert replay(bench.deps, row["id"]).is_identical
-    assert gauge("demo", "w") == 1.0
+    assert trusted(bench, "w") == 1.0
 
 
-def gauge(namespace: str, workload: str) -> float | None:
-    labels = {"namespace": namespace, "workload": workload}
-    return telemetry.REGISTRY.get_sample_value("harmony_model_trusted", labels)
+def trusted(bench: Bench, workload: str) -> float | None:
+    """As it is exported."""
+    return exported(bench.deps.engine, bench.clock.now(), "model_trusted", workload=workload)
 
 
 def test_a_good_model_keeps_its_place_and_both_costs_are_told(bench: Bench) -> None:
@@ -288,7 +288,6 @@ def test_a_gate_that_is_off_distrusts_nobody(bench: Bench) -> None:
     row = bench.decide(workload, level=300.0)
     assert row["rung"] == "model"
     assert "trust" not in row["explanation"]
-    assert gauge("demo", "w") == 1.0
 
 
 def test_the_job_judges_a_shard_or_sends_itself(

@@ -12,6 +12,7 @@ from services.forecasting.forecast import joint, service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows.further import unpack_further
 from services.kernel.clock import FixedClock
+from services.kernel.domain.path_bytes import unpack_halves
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
@@ -60,11 +61,6 @@ def forecasts(app: Forecasting) -> dict[int, dict[str, object]]:
     }
 
 
-def halves(packed: object) -> np.ndarray:
-    assert isinstance(packed, bytes)
-    return np.frombuffer(packed, dtype="<f2").reshape(-1, N_PATHS, H)
-
-
 def test_paths_are_stored_as_they_were_made(
     app: Forecasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -107,10 +103,13 @@ def test_each_step_keeps_the_values_that_the_demand_has_without_further_loads(
         connection.execute(text(change))
     service.forecast_shard(app, 0, ORIGIN)
     alone = forecasts(app)[loaded]
-    first, second = halves(with_loads["paths"])[0], halves(alone["paths"])[0]
+    first, second = (
+        unpack_halves(one["packed_paths"], N_PATHS, H)  # type: ignore[arg-type]
+        for one in (with_loads, alone)
+    )
     assert np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
     changed = {key for key, value in with_loads.items() if value != alone[key]}
-    assert changed <= {"paths", "further_names", "further_paths", "further_scales"}
+    assert changed <= {"packed_paths", "further_names", "further_paths", "further_scales"}
 
 
 def test_a_second_run_changes_nothing_and_a_lost_one_is_made_again_alike(

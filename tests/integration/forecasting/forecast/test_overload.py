@@ -81,6 +81,23 @@ class Overload:
                 {"name": name, "id": workload},
             )
 
+    def finish_each(self) -> None:
+        """As workers that finish what is begun: an origin is asked for when nothing else waits."""
+        asked, last = -1, FIRST + self.n_steps * STEP
+        while self.clock.now() < last:
+            newest = (self.clock.now() - FIRST) // STEP
+            if newest > asked:
+                self._ask(FIRST + (newest - 1) * STEP)
+                asked = newest
+            while self.queue or self.deferred:
+                newest = (self.clock.now() - FIRST) // STEP
+                if not self.queue and newest > asked:
+                    break
+                self._work()
+            if newest <= asked:
+                left = FIRST + (asked + 1) * STEP - self.clock.now()
+                self.clock.advance(max(0.0, left.total_seconds()))
+
     def run(self) -> None:
         asked = 0
         while asked < self.n_steps:
@@ -91,13 +108,16 @@ class Overload:
             if not self.queue and not self.deferred:
                 self.clock.advance(((FIRST + asked * STEP) - self.clock.now()).total_seconds())
                 continue
-            job = (self.queue or self.deferred).popleft()
-            at, is_rest = datetime.fromisoformat(str(job.payload["at"])), "is_rest" in job.payload
-            n_new = service.forecast_shard(
-                self.app, int(str(job.payload["shard"])), at, is_rest=is_rest
-            )
-            self.clock.advance(n_new * self.cost_s + (self.run_cost_s if n_new else 0.0))
-            self._take_sent()
+            self._work()
+
+    def _work(self) -> None:
+        job = (self.queue or self.deferred).popleft()
+        at, is_rest = datetime.fromisoformat(str(job.payload["at"])), "is_rest" in job.payload
+        n_new = service.forecast_shard(
+            self.app, int(str(job.payload["shard"])), at, is_rest=is_rest
+        )
+        self.clock.advance(n_new * self.cost_s + (self.run_cost_s if n_new else 0.0))
+        self._take_sent()
 
     def _ask(self, origin_at: datetime) -> None:
         for shard in range(N_SHARDS):
@@ -154,6 +174,21 @@ def test_under_overload_gold_comes_first_and_the_rest_takes_turns(
     assert all(row.newer_origin_at > row.origin_at and row.reason for row in recorded)
 
 
+def test_gold_comes_first_where_origins_are_never_asked_for(
+    database: Engine, settings: Settings
+) -> None:
+    fleet = Overload(database, settings, 2.0, n_steps=16)
+    fleet.finish_each()
+    passed = fleet.passed()
+    gold = [found for id_, found in passed.items() if id_ in fleet.gold]
+    rest = [found for id_, found in passed.items() if id_ not in fleet.gold]
+    assert len(gold) == N_SHARDS
+    assert max(n for found in gold for n in found) <= 1, gold
+    assert sum(n for found in gold for n in found) < sum(rest[0]) * N_SHARDS / 2, (gold, rest)
+    assert len(rest) == 4 * N_SHARDS
+    assert max(n for found in rest for n in found) <= LONGEST_WAIT_STEPS, rest
+
+
 def test_the_rest_is_not_left_out_where_gold_alone_does_not_fit(
     database: Engine, settings: Settings
 ) -> None:
@@ -167,6 +202,24 @@ def test_the_rest_is_not_left_out_where_gold_alone_does_not_fit(
     assert max(n for found in rest.values() for n in found) <= LONGEST_WAIT_STEPS + 2, rest
     gold = [len(found) for id_, found in passed.items() if id_ in fleet.gold]
     assert min(gold) > max(len(found) for found in rest.values())
+
+
+def test_a_sweep_asks_for_those_that_wait_and_not_for_the_urgent_ones_again(
+    database: Engine, settings: Settings
+) -> None:
+    fleet = Overload(database, settings, 1.0)
+    service.forecast_shard(fleet.app, 0, FIRST)
+    newest = FIRST + 2 * STEP
+    fleet.clock.advance(3 * STEP_S)
+    assert service.forecast_shard(fleet.app, 0, newest) == 1, "the step between was passed over"
+    fleet.sender.sent.clear()
+    service.sweep(fleet.app)
+    asked = [job for job in fleet.sender.sent if job.payload["shard"] == 0]
+    forecasts = [job for job in asked if job.name == FORECAST_SHARD]
+    assert [(job.payload["at"], job.is_deferred) for job in forecasts] == [
+        (newest.isoformat(), True)
+    ]
+    assert service.forecast_shard(fleet.app, 0, newest, is_rest=True) == len(CLASSES) - 1
 
 
 def test_a_late_run_does_the_newest_origin_and_its_own_job_is_nothing_more(

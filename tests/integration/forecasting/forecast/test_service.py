@@ -13,6 +13,7 @@ from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
+from services.kernel.domain.path_bytes import unpack_halves
 from services.kernel.jobs import (
     DECIDE_SHARD,
     FORECAST_SCORE,
@@ -53,9 +54,9 @@ def test_who_is_decided_by_joint_paths_has_them(app: Forecasting) -> None:
         connection.execute(text(change + "WHERE id = :id"), {"id": ids[1]})
     service.forecast_shard(app, 0, ORIGIN)
     rows = {r.workload_id: r for r in rows_of(app.engine, "SELECT * FROM forecasts")}
-    assert [rows[i].paths is None for i in ids] == [True, False, True]
+    assert [rows[i].packed_paths is None for i in ids] == [True, False, True]
     row = rows[ids[1]]
-    halves = np.frombuffer(row.paths, dtype="<f2").reshape(row.n_paths, -1)
+    halves = unpack_halves(row.packed_paths, row.n_paths, row.n_horizon)
     paths = halves.astype(np.float32) * row.path_scale
     assert paths.shape == (40, 12)
     assert paths.mean() == pytest.approx(np.array(row.quantiles)[9].mean(), rel=0.3)
@@ -80,7 +81,7 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
         assert quantiles.shape == (len(row.quantile_levels), 12)
         assert (np.diff(quantiles, axis=0) >= 0).all()
         assert (quantiles >= 0).all()
-        assert (row.n_paths, row.paths, row.path_scale) == (40, None, None)
+        assert (row.n_paths, row.packed_paths, row.path_scale) == (40, None, None)
         assert row.model_version == "best-simple"
         assert row.reason == "no promoted model"
     assert rows[silent].rung == "none"
@@ -114,9 +115,10 @@ def test_a_second_run_adds_nothing_but_asks_for_the_decision_again(
 ) -> None:
     fill(app.engine, 2)
     service.forecast_shard(app, 0, ORIGIN)
-    before = rows_of(app.engine, "SELECT id, quantiles, paths FROM forecasts ORDER BY id")
+    stored = "SELECT id, quantiles, packed_paths FROM forecasts ORDER BY id"
+    before = rows_of(app.engine, stored)
     assert service.forecast_shard(app, 0, ORIGIN) == 0
-    assert rows_of(app.engine, "SELECT id, quantiles, paths FROM forecasts ORDER BY id") == before
+    assert rows_of(app.engine, stored) == before
     assert len(sender.sent) == 2
 
 

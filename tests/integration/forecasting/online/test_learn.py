@@ -16,10 +16,10 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.learn import HEDGE
 from services.forecasting.registry import store
 from services.forecasting.score import service as service_score
-from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
+from tests.exported import exported
 from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     START,
@@ -63,8 +63,9 @@ def _newest(app: Forecasting) -> np.ndarray:
     return np.array(row[0].quantiles)
 
 
-def _weight() -> float:
-    return float(telemetry.forecast_hedge_weight.labels("demo", "moved")._value.get())
+def _weight(app: Forecasting) -> float | None:
+    at = START + (N_STEPS - 1) * STEP
+    return exported(app.engine, at, "forecast_hedge_weight", workload="moved")
 
 
 def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) -> None:
@@ -78,13 +79,13 @@ def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) ->
     assert 0 < row.state[HEDGE]["weight"]["tail"] < 1
     assert row.state["n_seen"] > 0
     hedged = _newest(app)
-    assert _weight() > 0.3
+    assert (_weight(app) or 0.0) > 0.3
 
     with app.engine.begin() as connection:
         connection.execute(text(f"UPDATE calibration_states SET state = state - '{HEDGE}'"))
         connection.execute(text("DELETE FROM forecasts"))
     unhedged = _newest(app)
-    assert _weight() == pytest.approx(Hedge().prior)
+    assert _weight(app) is None, "nothing is learned yet"
     tail = -1
     assert (hedged[tail] < unhedged[tail]).all()
 
@@ -102,3 +103,13 @@ def test_a_hedge_is_kept_by_origins_that_it_does_not_learn_from(app: Forecasting
     (after,) = rows_of(app.engine, query)
     assert after.state["n_seen"] > before.state["n_seen"]
     assert after.state[HEDGE] == before.state[HEDGE]
+
+
+def test_a_stored_state_that_is_none_keeps_no_workload_from_its_forecast(app: Forecasting) -> None:
+    _change(app)
+    _live_until(app, CHANGE + 20)
+    with app.engine.begin() as connection:
+        found = connection.execute(text("UPDATE calibration_states SET state = '\"none\"'"))
+    assert found.rowcount
+    _newest(app)
+    assert rows_of(app.engine, "SELECT FROM workload_errors") == []

@@ -20,6 +20,7 @@ from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work
 from services.kernel.jobs import FORECAST_FIT, RecordingSender
+from tests.exported import exported
 from tests.integration.forecasting.fitted_fleet import (
     FITTED_AT,
     N_AFTER,
@@ -60,9 +61,12 @@ def fits_asked(sender: RecordingSender) -> list[dict]:
     return [dict(job.payload) for job in sender.sent if job.name == FORECAST_FIT]
 
 
-def gauge(workload: int, kind: str) -> float | None:
-    labels = {"namespace": "demo", "workload": f"w{workload}", "kind": kind}
-    return telemetry.REGISTRY.get_sample_value("harmony_forecast_drift", labels)
+def shown_of(app: Forecasting, workload: int, kind: str) -> float | None:
+    """Severity as it is exported."""
+    name = f"w{workload}"
+    with app.engine.begin() as connection:  # the exporter shows the newest forecast's, while fresh
+        newest = connection.execute(text("SELECT max(origin_at) FROM forecasts")).scalar_one()
+    return exported(app.engine, newest, "forecast_drift", workload=name, kind=kind)
 
 
 def test_calm_workloads_are_watched_and_nothing_is_asked(
@@ -80,7 +84,7 @@ def test_calm_workloads_are_watched_and_nothing_is_asked(
         assert row.state["reference"]["window"] == 24
         assert row.state["since"] == {}
         for kind in ("pit", "level", "spread", "shape", "missing", "stuck"):
-            shown = gauge(i, kind)
+            shown = shown_of(app, i, kind)
             assert shown is not None
             assert 0 <= shown < 1
     assert fits_asked(sender) == []
@@ -106,7 +110,7 @@ def test_a_drifted_fleet_asks_for_one_fit_and_says_why(
         assert row.drifted_since > FITTED_AT
         assert row.reason
         assert "level" in row.state["since"]
-    level = gauge(0, "level")
+    level = shown_of(app, 0, "level")
     assert level is not None
     assert level >= 1
     assert (
@@ -201,7 +205,7 @@ def test_a_stuck_or_silent_sensor_is_shown_but_not_learned(
     serve(app, values)
     kinds = {r.kind for r in rows_of(app.engine, "SELECT kind FROM drift_states")}
     assert "missing" in kinds
-    stuck = gauge(0, "stuck")
+    stuck = shown_of(app, 0, "stuck")
     assert stuck is not None
     assert stuck >= 1
     counted = rows_of(app.engine, "SELECT * FROM refit_requests")

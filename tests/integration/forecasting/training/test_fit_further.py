@@ -16,6 +16,7 @@ from services.forecasting.rows.further import unpack_further
 from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.training import fit as service_fit
 from services.kernel.clock import FixedClock
+from services.kernel.domain.path_bytes import unpack_halves
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
@@ -93,7 +94,7 @@ def test_a_load_that_is_new_to_the_model_is_told_and_moves_with_the_demand(
     assert row.rung == "model"
     assert "has not learned the loads together" in row.reason
     (load,) = unpack_further(row.further_paths, row.further_scales, row.n_paths, row.n_horizon)
-    own = np.frombuffer(row.paths, dtype="<f2").reshape(load.shape).astype(np.float32)
+    own = unpack_halves(row.packed_paths, row.n_paths, row.n_horizon).astype(np.float32)
     for h in range(row.n_horizon):
         order = np.lexsort((load[:, h], own[:, h]))
         assert (np.diff(load[order, h]) >= 0).all()

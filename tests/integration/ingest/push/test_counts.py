@@ -9,10 +9,10 @@ import pytest
 from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.push.service import push
-from services.ingest.series.samples import from_us
 from services.kernel import jobs
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
+from tests.exported import exported
 from tests.integration.ingest.conftest import Register, stored_steps
 from tests.integration.ingest.objective_counts import (
     GOOD,
@@ -182,4 +182,5 @@ def test_counts_alone_do_not_pass_for_a_demand(
     push_count(deps, TOTAL, (60, 0.0), (120, 60.0))
     assert service.resample_shard(deps, 0, clock.now()).origins == (T0 + STEP,)
     assert stored_steps(deps.engine, workload_id, RATE)[-1] == (T0 + STEP, None)
-    assert from_us(deps.newest_us[workload_id]) == T0 + timedelta(seconds=10)
+    age_s = exported(deps.engine, clock.now(), "metrics_age_seconds", namespace="shop")
+    assert age_s == (clock.now() - T0).total_seconds() - 10

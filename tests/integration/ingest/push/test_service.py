@@ -9,6 +9,7 @@ from services.ingest.deps import IngestDeps
 from services.ingest.push.service import push
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
+from tests.exported import exported
 from tests.integration.ingest.conftest import Register
 from tests.integration.ingest.pushes import HEAT, RATE, T0, at_s, body, push_rate, resample
 
@@ -82,10 +83,9 @@ def test_age_of_metrics_grows_while_nothing_arrives(
     register(prefix="aging")
     clock.advance(60)
     push_rate(deps, (50, 1.0), workload="aging0")
-    labels = {"namespace": "shop", "workload": "aging0"}
-    assert telemetry.REGISTRY.get_sample_value("harmony_metrics_age_seconds", labels) == 10
+    assert exported(deps.engine, clock.now(), "metrics_age_seconds", workload="aging0") == 10
     clock.advance(100)
-    assert telemetry.REGISTRY.get_sample_value("harmony_metrics_age_seconds", labels) == 110
+    assert exported(deps.engine, clock.now(), "metrics_age_seconds", workload="aging0") == 110
 
 
 def test_an_inactive_workload_holds_nobody_up(

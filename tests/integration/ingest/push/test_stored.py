@@ -39,7 +39,7 @@ def process(deps: IngestDeps) -> Callable[[], IngestDeps]:
     """Another process on the same database, with its own memory and outbox."""
 
     def make(**changes: Any) -> IngestDeps:
-        fresh = {"known": KnownSeries(), "announced": {}, "newest_us": {}, "ages_due_at": {}}
+        fresh = {"known": KnownSeries(), "announced": {}}
         return replace(deps, sender=RecordingSender(), **{**fresh, **changes})
 
     return make

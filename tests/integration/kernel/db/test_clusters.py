@@ -14,7 +14,8 @@ from services.kernel.db.clusters import SHARDS_PER_CLUSTER, add_cluster, narrow,
 from services.kernel.db.migrations import head_revision, migrate
 from services.kernel.db.session import make_engine
 from services.kernel.errors import Conflict, InvalidInput, NotFound
-from services.operator.reconcile.repository import BudgetRow, register, store_budgets
+from services.operator.reconcile.repository import register
+from services.operator.stored.budgets_repository import BudgetRow, store_budgets
 
 pytestmark = pytest.mark.integration
 AT = datetime(2026, 1, 5, tzinfo=UTC)

@@ -89,5 +89,5 @@ def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -
     assert migrate(database) == head_revision()
     with database.connect() as connection:
         after = connection.execute(text("SELECT * FROM forecasts")).mappings().one()
-    added = {"further_names": None, "further_paths": None, "further_scales": None}
+    added = dict.fromkeys(("further_names", "further_paths", "further_scales", "packed_paths"))
     assert dict(after) == {**before, **added}

@@ -3,14 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Connection, Engine, Table, event, select
 
+from services.kernel.db import session
 from services.kernel.db.partitions import (
     list_partitions,
 )
 from services.kernel.db.schema import decisions, forecasts
 from services.kernel.db.schema_steps import indicator_values
-from services.kernel.db.session import CopyTarget, copy_rows, unit_of_work
+from services.kernel.db.session import FEW_ROWS, CopyTarget, copy_rows, unit_of_work
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 COLUMNS = ("workload_id", "indicator", "step_at", "value", "is_observed")
@@ -82,3 +83,50 @@ def test_binary_rows_are_those_of_text(database: Engine, on_conflict: str) -> No
                 found.append([tuple(row) for row in work.connection.execute(select(table))])
                 work.connection.execute(table.delete())
         assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("table", [forecasts, decisions])
+@pytest.mark.parametrize("is_binary", [False, True])
+def test_few_rows_are_stored_as_many_are(
+    database: Engine, monkeypatch: pytest.MonkeyPatch, table: Table, is_binary: bool
+) -> None:
+    columns, rows = {
+        "forecasts": (FORECASTS, [FORECAST, REFUSED]),
+        "decisions": (DECISIONS, [DECISION]),
+    }[table.name]
+    target = CopyTarget(table, columns, is_binary=is_binary)
+    found = []
+    for few in (FEW_ROWS, 0):
+        monkeypatch.setattr(session, "FEW_ROWS", few)
+        with unit_of_work(database) as work:
+            assert copy_rows(work.connection, target, rows) == len(rows)
+            assert copy_rows(work.connection, target, rows) == 0
+            found.append([tuple(row) for row in work.connection.execute(select(table))])
+            work.connection.execute(table.delete())
+    assert found[0] == found[1]
+
+
+def test_few_rows_need_no_staging_table(database: Engine) -> None:
+    rows = [(1, "load_rps", AT + timedelta(hours=n), float(n), True) for n in range(FEW_ROWS + 1)]
+    target = CopyTarget(indicator_values, COLUMNS, "update", KEY)
+    with unit_of_work(database) as work:
+        copy_rows(work.connection, target, rows)  # the partition is made
+        assert _staged(work.connection, target, rows[:-1]) == (FEW_ROWS, 0)
+        assert _staged(work.connection, target, rows) == (FEW_ROWS + 1, 2)
+
+
+def _staged(
+    connection: Connection, target: CopyTarget, rows: list[tuple[object, ...]]
+) -> tuple[int, int]:
+    """Rows written, and statements about a staging table before its rows are read back."""
+    seen: list[str] = []
+
+    def note(*given: object) -> None:
+        seen.append(str(given[2]))
+
+    event.listen(connection, "before_cursor_execute", note)
+    try:
+        n = copy_rows(connection, target, rows)
+    finally:
+        event.remove(connection, "before_cursor_execute", note)
+    return n, sum("TABLE" in one for one in seen)

@@ -22,6 +22,7 @@ pytestmark = pytest.mark.integration
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 STEP = timedelta(seconds=60)
+NOW = AT + timedelta(hours=1)
 
 
 def asked(n: int, shard: int = 0) -> Asked:
@@ -38,7 +39,7 @@ def superseded(connection: Connection) -> list[tuple[int, bool]]:
 
 def test_a_shard_that_nobody_asked_for_is_done_as_asked(database: Engine) -> None:
     with database.begin() as connection:
-        turn = take_turn(connection, asked(3))
+        turn = take_turn(connection, asked(3), NOW)
     assert (turn.origin_at, turn.is_late, turn.is_urgent_only) == (AT + 3 * STEP, False, False)
 
 
@@ -49,37 +50,56 @@ def test_a_late_run_does_the_newest_origin_of_its_shard_for_the_urgent_only(
         for n in (1, 3, 2):
             note_asked(connection, FORECAST, 0, AT + n * STEP)
         note_asked(connection, FORECAST, 1, AT + 1 * STEP)
-        late, other = take_turn(connection, asked(1)), take_turn(connection, asked(1, shard=1))
-        of_long_ago = take_turn(connection, asked(-20))
+        late, other = (
+            take_turn(connection, asked(1), NOW),
+            take_turn(connection, asked(1, shard=1), NOW),
+        )
+        of_long_ago = take_turn(connection, asked(-20), NOW)
     assert (late.origin_at, late.is_late, late.is_urgent_only) == (AT + 3 * STEP, True, True)
     assert (other.origin_at, other.is_late, other.is_urgent_only) == (AT + STEP, False, False)
     assert (of_long_ago.origin_at, of_long_ago.is_late) == (AT - 20 * STEP, False)
 
 
+def test_what_a_clock_that_was_ahead_asked_for_holds_up_none(database: Engine) -> None:
+    now = AT + 4 * STEP
+    with database.begin() as connection:
+        note_done(connection, asked(1), is_waiting=False, now=now)
+        note_asked(connection, FORECAST, 0, AT + 9 * STEP)
+        note_done(connection, asked(9), is_waiting=False, now=now + 6 * STEP)
+        turn = take_turn(connection, asked(3), now)
+        note_done(connection, asked(3), is_waiting=False, now=now)
+        note_done(connection, asked(6), is_waiting=False, now=now + 3 * STEP)
+        found = {n for n, _ in superseded(connection)}
+    assert (turn.origin_at, turn.is_late, turn.is_urgent_only) == (AT + 3 * STEP, False, False)
+    assert found >= {4, 5}
+
+
 def test_a_shard_whose_rest_has_waited_too_long_is_done_in_full(database: Engine) -> None:
     overdue = LONGEST_WAIT_STEPS + 2
     with database.begin() as connection:
-        note_done(connection, asked(1), is_waiting=False, now=AT)
+        note_done(connection, asked(1), is_waiting=False, now=NOW)
         for n in range(2, overdue + 1):
             for shard in (0, 1):
                 note_asked(connection, FORECAST, shard, AT + n * STEP)
-            note_done(connection, asked(n, shard=1), is_waiting=True, now=AT)
-            assert take_turn(connection, asked(n)).is_urgent_only == (n < overdue), n
-        late = take_turn(connection, asked(overdue - 1))
+            note_done(connection, asked(n, shard=1), is_waiting=True, now=NOW)
+            assert take_turn(connection, asked(n), NOW).is_urgent_only == (n < overdue), n
+        late = take_turn(connection, asked(overdue - 1), NOW)
         assert (late.is_late, late.is_urgent_only) == (True, False)
-        note_done(connection, asked(overdue), is_waiting=False, now=AT)
-        assert take_turn(connection, asked(overdue + 1)).is_urgent_only
+        note_done(connection, asked(overdue), is_waiting=False, now=NOW)
+        assert take_turn(connection, asked(overdue + 1), NOW).is_urgent_only
 
 
 def test_while_the_rest_of_a_shard_waits_no_other_is_done_whole(database: Engine) -> None:
     with database.begin() as connection:
-        note_done(connection, asked(1), is_waiting=True, now=AT)
-        assert take_turn(connection, asked(2, shard=1)).is_urgent_only
-        assert not take_turn(connection, Asked("decide", 1, AT + 2 * STEP, STEP)).is_urgent_only
+        note_done(connection, asked(1), is_waiting=True, now=NOW)
+        assert take_turn(connection, asked(2, shard=1), NOW).is_urgent_only
+        assert not take_turn(
+            connection, Asked("decide", 1, AT + 2 * STEP, STEP), NOW
+        ).is_urgent_only
         # nobody asks for that shard any longer
-        assert not take_turn(connection, asked(5, shard=1)).is_urgent_only
-        note_done(connection, asked(2), is_waiting=False, now=AT)
-        assert not take_turn(connection, asked(2, shard=1)).is_urgent_only
+        assert not take_turn(connection, asked(5, shard=1), NOW).is_urgent_only
+        note_done(connection, asked(2), is_waiting=False, now=NOW)
+        assert not take_turn(connection, asked(2, shard=1), NOW).is_urgent_only
 
 
 def test_what_was_passed_over_is_recorded_once_for_those_it_was_passed_over_for(
@@ -89,13 +109,13 @@ def test_what_was_passed_over_is_recorded_once_for_those_it_was_passed_over_for(
     name = "harmony_origins_superseded_total"
     before = REGISTRY.get_sample_value(name, labels) or 0.0
     with database.begin() as connection:
-        note_done(connection, asked(0), is_waiting=False, now=AT)
-        note_done(connection, asked(1), is_waiting=False, now=AT)
+        note_done(connection, asked(0), is_waiting=False, now=NOW)
+        note_done(connection, asked(1), is_waiting=False, now=NOW)
         assert superseded(connection) == []
-        note_done(connection, asked(3), is_waiting=True, now=AT)
+        note_done(connection, asked(3), is_waiting=True, now=NOW)
         assert superseded(connection) == [(2, True)]
         for _ in range(2):
-            note_done(connection, asked(4), is_waiting=False, now=AT)
+            note_done(connection, asked(4), is_waiting=False, now=NOW)
         assert superseded(connection) == [(2, False), (2, True), (3, False)]
     assert REGISTRY.get_sample_value(name, labels) == before + 1
 
@@ -117,3 +137,20 @@ def test_urgent_is_who_has_the_priority_of_gold(
     with database.connect() as connection:
         found = connection.execute(statement, {"spec": f'{{"sla": {sla}}}'}).scalar_one()
     assert found is is_urgent
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        ('{"sla": {"priority": 200}}', True),
+        ('{"sla": {"priority": 2e2}}', True),
+        ('{"sla": {"priority": "highest", "sla_class": "Gold"}}', True),
+        ('{"sla": {"priority": 199.5, "sla_class": "gold"}}', False),
+        ('{"sla": {"priority": [1]}}', False),
+        ("null", False),
+    ],
+)
+def test_any_stored_spec_is_urgent_or_not(database: Engine, spec: str, expected: bool) -> None:
+    query = f"SELECT {IS_URGENT} FROM (SELECT CAST(:spec AS jsonb) AS spec) w"
+    with database.connect() as connection:
+        assert connection.execute(text(query), {"spec": spec}).scalar_one() is expected

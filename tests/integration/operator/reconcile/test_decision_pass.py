@@ -64,3 +64,23 @@ def test_variants_change_together(bench: Bench) -> None:
     (action,) = decision_pass(bench.deps, fleet, bench.clock.now())
     assert replicas(bench) == (3, 2)
     assert (action.from_replicas, action.to_replicas) == (2, 4)
+
+
+def test_after_its_object_was_away_an_older_decision_is_not_the_newest(bench: Bench) -> None:
+    """Not although the newest has its action, and the older one may be tried again."""
+    bench.lab.deploy("llama", replicas=3)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.change("llama", {"sla": {"class": "none-such", "risk": None}})
+    bench.decide("llama", 4, current_replicas=3)
+    bench.reconcile()
+    bench.clock.advance(1)
+    bench.decide("llama", 5, current_replicas=3, valid_until=bench.clock.now())
+    bench.reconcile()
+    assert [row[2] for row in bench.results()] == ["failed", "expired"]
+    bench.lab.delete_autoscaler("llama")
+    bench.fresh_operator()
+    bench.reconcile()
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 3

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from services.kernel.db.clusters import set_total
 from services.operator.reconcile.decision_pass import decision_pass
 from services.operator.reconcile.gpu_use import LEFT_BEHIND_FOR
 from services.operator.resource.translate import to_autoscaler
@@ -93,6 +95,40 @@ def test_what_never_will_fit_takes_what_is_free(bench: Bench) -> None:
     (action,) = bench.rows("actions")
     assert (action["result"], action["from_replicas"], action["to_replicas"]) == ("applied", 2, 3)
     assert "3 of 5" in action["reason"]
+
+
+def hold_part(bench: Bench, total: int, part: int | None) -> None:
+    """Of a total over the cells this one has a part; None: it has none yet."""
+    with bench.deps.engine.begin() as connection:
+        set_total(connection, "H100", total, bench.clock.now())
+        if part is not None:
+            connection.execute(
+                text(
+                    "INSERT INTO cell_budgets (cluster_id, gpu_type, gpus, held_gpus, "
+                    "exchanged_at) VALUES (1, 'H100', :part, 0, :now)"
+                ),
+                {"part": part, "now": bench.clock.now()},
+            )
+
+
+def test_a_part_of_a_total_is_held_at_the_patch(bench: Bench) -> None:
+    """A decision may be older than the exchange that lowered the part."""
+    deploy(bench, a=2, b=2)
+    hold_part(bench, total=20, part=5)
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (3, 2)
+    (action,) = bench.rows("actions")
+    assert "5 GPUs of H100 are allowed" in action["reason"]
+
+
+def test_a_total_without_a_part_yet_adds_nothing_and_takes_nothing_away(bench: Bench) -> None:
+    deploy(bench, a=2, b=2)
+    hold_part(bench, total=20, part=None)
+    bench.decide("a", 5)
+    bench.decide("b", 1, current_replicas=2, direction="down")
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (2, 1)
 
 
 def test_a_budget_that_cannot_be_listed_holds_as_it_was_read_last(bench: Bench) -> None:

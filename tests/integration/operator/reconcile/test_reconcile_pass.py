@@ -36,6 +36,24 @@ def test_a_stale_decision_expires_and_an_older_one_is_superseded(bench: Bench) -
     assert bench.lab.condition("llama", "DecisionActive")["reason"] == "DecisionExpired"
 
 
+def test_a_decision_for_a_time_to_come_holds_up_none(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    hour = timedelta(hours=1)
+    ahead = bench.decide("llama", 9, origin_at=bench.clock.now() + hour)
+    bench.reconcile()
+    assert bench.results() == [(ahead, 1, "expired")]
+    first = bench.decide("llama", 5)
+    bench.reconcile()
+    bench.clock.advance(bench.step_s)
+    second = bench.decide("llama", 6)
+    bench.fresh_operator()
+    bench.reconcile()
+    assert bench.results()[1:] == [(first, 1, "applied"), (second, 1, "applied")]
+    assert bench.lab.replicas("llama") == 6
+
+
 def test_a_restarted_operator_applies_nothing_twice(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")

@@ -45,6 +45,28 @@ def test_it_is_left_alone_until_an_autoscaler_takes_it_over(bench: Bench) -> Non
     assert chat() == ("kubernetes", False, "Auto")
 
 
+def test_a_spec_that_was_spoilt_by_hand_is_stored_again(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    for _ in range(2):  # from the second pass on it is known what is stored
+        bench.reconcile()
+    (before,) = bench.rows("workloads")
+    with bench.engine.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = 'null'"))
+        connection.execute(
+            text(
+                "INSERT INTO workload_errors (workload_id, stage, message, since, last_at) "
+                "VALUES (:id, 'forecast', 'no spec', :now, :now)"
+            ),
+            {"id": before["id"], "now": bench.clock.now()},
+        )
+    for _ in range(2):  # the first one finds that a stage fails
+        bench.clock.advance(bench.step_s)
+        bench.reconcile()
+    (after,) = bench.rows("workloads")
+    assert after["spec"] == before["spec"]
+
+
 def test_a_spec_that_cannot_be_used_keeps_the_last_good_one(bench: Bench) -> None:
     bench.lab.deploy("llama")
     bench.lab.autoscale("llama")
@@ -71,3 +93,17 @@ def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
     bench.reconcile()
     (workload,) = bench.rows("workloads")
     assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)
+
+
+def test_its_decisions_are_advice_and_it_lacks_no_target(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    make_over_rest(bench, "chat")
+    bench.decide("chat", 5)
+    bench.decide("llama", 3)
+    bench.lab.delete_autoscaler("llama")
+    assert bench.reconcile().results == {"advisory": 1, "target_missing": 1}
+    reasons = {row["result"]: row["reason"] for row in bench.rows("actions")}
+    assert "made over REST" in reasons["advisory"]
+    assert "was deleted" in reasons["target_missing"]

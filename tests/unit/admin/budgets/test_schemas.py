@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.budgets.schemas import BudgetView, GivenUpView
+from services.admin.budgets.schemas import BudgetView, GivenUpView, SupplyView
 from tests.unit.admin.shapes import documented, nullable, optional, through
 
 AT = "2026-01-05T12:00:00Z"
@@ -20,6 +20,18 @@ GIVEN_UP: dict[str, Any] = {
     "gpus": 4,
     "reason": "scale_up_risk",
     "price_usd_per_gpu_hour": 1.5,
+}
+SUPPLY: dict[str, Any] = {
+    "mode": "provisioned",
+    "ceiling": 96,
+    "node_gpus": 32,
+    "asked_gpus": 40,
+    "reason": "Detected",
+    "message": "NodePool/hopper may have 96 GPUs",
+    "node_startup_s": 240.0,
+    "n_startups": 12,
+    "refusal": "",
+    "retry_at": AT,
 }
 BUDGET: dict[str, Any] = {
     "cluster": "default",
@@ -37,6 +49,7 @@ BUDGET: dict[str, Any] = {
     "is_feasible": True,
     "decided_at": AT,
     "n_cut": 1,
+    "supply": SUPPLY,
     "gave_up": [GIVEN_UP],
 }
 
@@ -55,7 +68,15 @@ def test_what_is_not_known_of_a_budget_is_null() -> None:
         "price_usd_per_gpu_hour",
         "is_feasible",
         "decided_at",
+        "supply",
     }
+
+
+def test_of_a_supply_the_ceiling_and_the_next_try_may_be_null() -> None:
+    assert through(SupplyView, SUPPLY) == SUPPLY
+    assert optional(SupplyView, SUPPLY) == set()
+    assert nullable(SupplyView, SUPPLY) == {"ceiling", "retry_at"}
+    assert documented(SupplyView).items() <= SUPPLY.items()
 
 
 def test_of_what_was_given_up_only_the_price_may_be_unknown() -> None:

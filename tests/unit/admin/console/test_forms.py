@@ -41,3 +41,32 @@ def test_a_time_without_an_offset_is_in_utc() -> None:
     assert forms.time_of("", "until_at") is None
     with pytest.raises(forms.FieldErrors, match="stands beside"):
         forms.time_of("tomorrow", "until_at")
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ("Input should be a valid integer, unable to parse string as an integer", "a whole number"),
+        ("Input should be greater than or equal to 1", "at least 1"),
+        ("Input should be less than 1", "less than 1"),
+        ("Tuple should have at least 1 item after validation, not 0", "must not be empty"),
+        ("String should match pattern '^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$'", "lower-case letters"),
+        ("String should match pattern '^[a-z0-9.-]+/[a-z0-9.-]+$'", "namespace/name"),
+        ("Input should be 'Both' or 'ScaleDown'", "must be 'Both' or 'ScaleDown'"),
+        ("the end lies before the start", "the end lies before the start"),
+    ],
+)
+def test_rules_are_in_the_words_of_people(rule: str, words: str) -> None:
+    said = forms.words_for("x", rule)
+    assert said.startswith("x: ")
+    assert words in said
+    assert "Input" not in said
+    assert "String" not in said
+    assert "parse" not in said
+
+
+def test_patterns_of_the_api_are_those_that_have_words() -> None:
+    with pytest.raises(forms.FieldErrors) as caught:
+        forms.check(FreezeRequest, {"namespace": "Not A Name", "until_at": UNTIL})
+    said = forms.errors_of(caught.value)["namespace"]
+    assert said == "Not A Name: must be lower-case letters, digits, dots and dashes"

@@ -77,6 +77,9 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "model_version": "harmony-flow-3",
     "forecast_rung": "model",
     "forecast_reason": "",
+    "demand_unit": "tokens/s",
+    "capacity_per_replica": 5800.0,
+    "capacity_source": "learned",
     "explanation": {"guards": []},
     "variants": [VARIANT],
     "expected_misses": MISSES,
@@ -104,8 +107,10 @@ def test_before_it_is_applied_a_decision_has_no_action() -> None:
 
 def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> None:
     may_be_absent = {"variants", "expected_misses", "bound_by", "replay_message"}
+    may_be_absent |= {"capacity_per_replica", "capacity_source"}
     assert (
-        optional(DecisionDetail, DETAIL) == UNTIL_APPLIED | {"binding_constraint"} | may_be_absent
+        optional(DecisionDetail, DETAIL)
+        == UNTIL_APPLIED | {"binding_constraint", "demand_unit"} | may_be_absent
     )
     forecast = {"model_version", "forecast_rung", "forecast_reason"}
     assert nullable(DecisionDetail, DETAIL) == MAY_BE_UNKNOWN | forecast | may_be_absent

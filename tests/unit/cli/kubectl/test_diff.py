@@ -24,6 +24,7 @@ def test_diff_keeps_every_figure_at_80_columns() -> None:
     [
         ({"last_decision": None}, "no decision yet"),
         ({"current": None}, "has not been seen"),
+        ({"current": None, "managed_by": "api"}, "POST /v1/workloads/serving/llama/replicas"),
     ],
 )
 def test_diff_says_why_nothing_can_be_said(changes: dict[str, Any], problem: str) -> None:

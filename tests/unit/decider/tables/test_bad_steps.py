@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from decider.belief.misses import bad_probability, log_odds_width
-from decider.tables.bad_steps import tabulate
+from decider.tables.bad_steps import _table, tabulate
 
 CONCENTRATION = np.geomspace(1e-3, 1e10, 120)
 
@@ -37,3 +37,16 @@ def test_a_class_does_not_depend_on_which_others_are_asked_for() -> None:
     at = together.index_of(CONCENTRATION[7:8])[0]
     assert np.array_equal(together.values[at], alone.values[0])
     assert (together.low[at], together.cell[at]) == (alone.low[0], alone.cell[0])
+
+
+def test_a_class_is_tabulated_once_for_all_decisions() -> None:
+    concentration = np.exp(np.linspace(2.0, 6.0, 50))
+    first = tabulate(concentration, 0.013)
+    before = _table.cache_info().misses
+    again = tabulate(concentration[::-1], 0.013)
+    assert _table.cache_info().misses == before
+    assert again.values.tobytes() == first.values.tobytes()
+    assert (again.low.tobytes(), again.cell.tobytes()) == (
+        first.low.tobytes(),
+        first.cell.tobytes(),
+    )

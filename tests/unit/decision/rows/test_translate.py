@@ -11,6 +11,7 @@ import pytest
 from decider import RiskState
 from services.decision.rows import translate
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
+from services.kernel.domain.path_bytes import pack_halves
 from services.kernel.domain.schedules import is_in_force
 
 NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
@@ -126,6 +127,16 @@ def start(ready_after_s: float | None, gone_after_s: float | None = None) -> Any
         for name, s in (("ready_at", ready_after_s), ("gone_at", gone_after_s))
     }
     return {"requested_at": requested, **after}
+
+
+def test_paths_are_the_same_compressed_or_as_releases_before_wrote_them() -> None:
+    halves = np.random.default_rng(7).random((20, 3)).astype("<f2")
+    raw: Any = {"n_horizon": 3, "paths": halves.tobytes(), "n_paths": 20, "path_scale": 7.5,
+                "quantile_levels": [], "quantiles": [], "rung": "model"}  # fmt: skip
+    packed: Any = raw | {"paths": None, "packed_paths": pack_halves(halves)}
+    np.testing.assert_array_equal(translate.to_paths(packed), translate.to_paths(raw))
+    assert translate.forecast_rung(packed) == translate.forecast_rung(raw) == "model"
+    assert not translate.has_paths(translate.without_numbers(packed, "it failed"))
 
 
 def test_paths_from_quantiles_follow_them() -> None:

@@ -11,7 +11,12 @@ from hypothesis import given, settings, strategies as st
 
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.metrics import pinball
-from forecaster.online.calibration import Calibration, CalibrationState, horizon_groups
+from forecaster.online.calibration import (
+    Calibration,
+    CalibrationState,
+    horizon_groups,
+    largest_seen,
+)
 from forecaster.online.learner import Outcome
 from forecaster.types import Forecast
 from tests.unit.forecaster.online.records import LEVELS, forecast_of
@@ -155,6 +160,28 @@ def test_calibration_does_not_depend_on_the_unit_of_demand(seed: int, unit: floa
             state = CALIBRATION.observe(state, issued, outcome(one * factor))
         found.append(CALIBRATION.apply(state, scaled).quantiles / factor)
     assert np.allclose(found[0], found[1], rtol=1e-4)
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 10_000))
+def test_no_quantile_is_raised_beyond_what_was_seen(seed: int) -> None:
+    """Where the forecast itself goes further, it stays; a level that falls is not held."""
+    rng = np.random.default_rng(seed)
+    raw, state = normal_forecast(rng, 1.0), any_state(rng)
+    most = np.array([rng.uniform(15.0, 25.0), np.inf], dtype=np.float32)
+    free, held = CALIBRATION.apply(state, raw), CALIBRATION.apply(state, raw, most)
+    top = np.maximum(raw.quantiles, most[:, None, None])
+    assert np.array_equal(held.quantiles, np.minimum(free.quantiles, top))
+    assert (np.diff(held.quantiles, axis=1) >= 0).all()
+    assert np.array_equal(held.quantiles[1], free.quantiles[1])
+
+
+def test_a_window_holds_the_forecasts_that_are_read_off_it() -> None:
+    values = np.array([[3.0, 9.0, 4.0]] * 4, dtype=np.float32)
+    observed = np.array([[True] * 3, [True, False, True], [False] * 3, [True] * 3])
+    rungs = ("smoothed", "short_history", "trailing_percentile", "model")
+    found = largest_seen(values, observed, rungs)
+    assert found.tolist() == [9.0, 4.0, np.inf, np.inf]
 
 
 def test_unobserved_steps_teach_their_group_nothing() -> None:

@@ -18,7 +18,6 @@ from services.forecasting.rows.further import (
     without_joint,
 )
 from services.forecasting.rows.translate import (
-    PATHS_TYPE,
     ForecastRow,
     WorkloadRow,
     empty_series,
@@ -26,6 +25,7 @@ from services.forecasting.rows.translate import (
     to_windows,
 )
 from services.kernel.domain import CapacitySpec, FurtherLoadSpec, IndicatorSpec, WorkloadSpec
+from services.kernel.domain.path_bytes import HALF
 
 STEP_S = 600
 WINDOW = WindowConfig(context=48, horizon=4, recent=24, season_past=6, season_lags_s=(2 * STEP_S,))
@@ -83,7 +83,7 @@ def test_paths_come_back_within_float16_however_far_apart_their_sizes_are(seed: 
     assert (np.abs(back - given_paths.further) <= 2**-11 * peaks).all()
     assert stored.paths is not None
     assert stored.path_scale is not None
-    halves = np.frombuffer(stored.paths, dtype=PATHS_TYPE).reshape(S, H)
+    halves = np.frombuffer(stored.paths, dtype=HALF).reshape(S, H)
     demand = halves.astype(np.float32) * stored.path_scale
     assert demand == pytest.approx(given_paths.demand, abs=2**-11 * float(given_paths.demand.max()))
 

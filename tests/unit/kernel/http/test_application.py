@@ -9,6 +9,7 @@ import httpx
 import pytest
 import uvicorn
 from fastapi import FastAPI, Request
+from pydantic import BaseModel
 from starlette.types import Message
 from uvicorn.server import ServerState
 
@@ -28,11 +29,17 @@ def make_app() -> FastAPI:
     return app
 
 
-def ask(app: FastAPI, method: str, path: str, content: bytes | None = None) -> httpx.Response:
+def ask(
+    app: FastAPI,
+    method: str,
+    path: str,
+    content: bytes | None = None,
+    headers: dict[str, str] | None = None,
+) -> httpx.Response:
     async def send() -> httpx.Response:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
-            return await client.request(method, path, content=content)
+            return await client.request(method, path, content=content, headers=headers)
 
     return asyncio.run(send())
 
@@ -150,3 +157,63 @@ def test_a_body_that_never_ends_is_given_up() -> None:
     asyncio.run(app(scope, receive, send))
     assert sent[0]["status"] == 408
     assert b"request_timeout" in sent[1]["body"]
+
+
+class _Spec(BaseModel):
+    max_replicas: int
+
+    model_config = {"extra": "forbid"}
+
+
+class _Thing(BaseModel):
+    name: str
+    spec: _Spec
+
+
+@pytest.mark.parametrize(
+    ("content", "field", "said"),
+    [
+        (b"{", "body", "no JSON at character 1: Expecting property name"),
+        (b'{"spec": {"max_replicas": 1}}', "body.name", "is missing, and needed"),
+        (
+            b'{"name": "x", "spec": {"max_replicas": 1, "maxReplicas": 5}}',
+            "body.spec.maxReplicas",
+            "no field of this name; did you mean max_replicas?",
+        ),
+        (b'{"name": "x", "spec": {"max_replicas": "many"}}', "body.spec.max_replicas", "integer"),
+    ],
+)
+def test_a_fault_of_a_body_is_told_in_words(content: bytes, field: str, said: str) -> None:
+    app = make_app()
+
+    @app.post("/things")
+    def things(body: _Thing) -> int:
+        return body.spec.max_replicas
+
+    answer = ask(app, "POST", "/things", content, {"Content-Type": "application/json"})
+    assert answer.status_code == 422
+    problem = answer.json()
+    (found,) = problem["errors"]
+    assert found["field"] == field
+    assert said in found["message"]
+    assert problem["detail"].startswith(field)
+    assert said in problem["detail"]
+
+
+def test_a_body_of_another_kind_is_told_the_right_one() -> None:
+    app = make_app()
+
+    @app.post("/things")
+    def things(body: _Thing) -> int:
+        return 1
+
+    detail = ask(app, "POST", "/things", b"a=b").json()["detail"]
+    assert detail == "body=b'a=b': must be a JSON object, sent with Content-Type: application/json"
+
+
+def test_an_unknown_route_and_method_are_named() -> None:
+    said = ask(make_app(), "POST", "/v1/none").json()["detail"]
+    assert said == "POST /v1/none: no such route here; /openapi.json lists them"
+    answer = ask(make_app(), "GET", "/read")
+    assert answer.json()["detail"] == "GET /read: this route takes POST"
+    assert answer.headers["Allow"] == "POST"

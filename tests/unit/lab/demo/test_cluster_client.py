@@ -30,7 +30,7 @@ def client() -> Iterator[ClusterClient]:
 
 
 def test_time_moves_and_histories_are_read(client: ClusterClient) -> None:
-    for manifest in fleet_manifests(unsplit(make_fleet([[1.0, 2.0]], n_history=1)), [], [3])[:2]:
+    for manifest in fleet_manifests(unsplit(make_fleet([[1.0, 2.0]], n_history=1)), [], [3])[1:3]:
         client.create(manifest)
         client.create(manifest)  # what is there already is left as it is
     advance = client.advance(START + timedelta(seconds=60))

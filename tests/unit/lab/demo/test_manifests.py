@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.kernel.domain import IndicatorSpec
 from services.lab.cluster.controllers.manifests import deployment_spec
 from services.lab.demo.manifests import fleet_manifests, nodes_argument
-from services.operator.resource.translate import to_autoscaler
+from services.operator.resource.translate import to_autoscaler, to_classes
 from services.simulator.fleet import FleetOptions, NodePool, generate_fleet, unsplit, with_pools
 from tests.unit.simulator.fleets import make_fleet
 
@@ -22,12 +22,12 @@ def test_nodes_are_written_as_the_cluster_reads_them() -> None:
 def test_namespaces_come_before_deployments_and_these_before_autoscalers() -> None:
     objects = fleet_manifests(SCALED, [LATENCY], [3, 4])
     kinds = [one["kind"] for one in objects]
-    assert kinds == ["Namespace", *["Deployment"] * 2, *["GPUAutoscaler"] * 2]
-    assert [one["spec"]["replicas"] for one in objects[1:3]] == [3, 4]
+    assert kinds == ["SLAClass", "Namespace", *["Deployment"] * 2, *["GPUAutoscaler"] * 2]
+    assert [one["spec"]["replicas"] for one in objects[2:4]] == [3, 4]
 
 
 def test_an_autoscaler_says_what_its_workload_is() -> None:
-    spec = fleet_manifests(SCALED, [LATENCY], [3, 4])[3]["spec"]
+    spec = fleet_manifests(SCALED, [LATENCY], [3, 4])[4]["spec"]
     workload = FLEET.workloads[0]
     assert spec["scaleTargetRef"]["name"] == workload.name
     assert (spec["gpuType"], spec["gpusPerReplica"]) == ("L4", 2)
@@ -41,7 +41,7 @@ def test_an_autoscaler_says_what_its_workload_is() -> None:
 
 
 def test_the_cluster_reads_the_start_up_law_back() -> None:
-    manifest = fleet_manifests(SCALED, [], [3, 4])[2]
+    manifest = fleet_manifests(SCALED, [], [3, 4])[3]
     spec = deployment_spec("t/w1", manifest["spec"]["template"], is_warm=True)
     law = FLEET.workloads[1].startup
     assert (spec.startup.median_s, spec.startup.sigma) == (law.median_s, law.sigma)
@@ -52,10 +52,10 @@ def test_the_cluster_reads_the_start_up_law_back() -> None:
 def test_an_objective_is_stated_only_where_it_is_counted() -> None:
     plain = fleet_manifests(SCALED, [LATENCY], [3, 4])
     stated = fleet_manifests(SCALED, [LATENCY], [3, 4], has_objective=True)
-    assert "objective" not in plain[3]["spec"]["sla"]
+    assert "objective" not in plain[4]["spec"]["sla"]
     goals = [{"metric": "ttft", "threshold": "500ms"}]
-    assert stated[3]["spec"]["sla"].pop("objective") == {"goals": goals, "share": "0.95"}
-    assert stated[3] == plain[3]
+    assert stated[4]["spec"]["sla"].pop("objective") == {"goals": goals, "share": "0.95"}
+    assert stated[4] == plain[4]
 
 
 def test_a_service_with_pools_is_one_autoscaler_over_two_deployments() -> None:
@@ -79,3 +79,17 @@ def test_a_service_with_pools_is_one_autoscaler_over_two_deployments() -> None:
     targets = [scaled.targets.workloads[i] for i in (0, 2)]
     assert bounds == [(target.min_replicas, target.max_replicas) for target in targets]
     assert read.spec.sla.objective is not None
+
+
+def test_the_class_that_services_name_is_made_with_them() -> None:
+    made, *others = fleet_manifests(SCALED, [LATENCY], [3, 4])
+    classes = to_classes([made])
+    for manifest in others:
+        if manifest["kind"] == "GPUAutoscaler":
+            manifest["metadata"]["creationTimestamp"] = "2026-01-05T00:00:00Z"
+            found = to_autoscaler(manifest, classes)
+            assert (found.problem, found.missing_class) == ("", "")
+            assert found.spec is not None
+            assert found.spec.sla.epsilon == FLEET.workloads[0].epsilon
+            without = to_autoscaler(manifest, {}).spec
+            assert without == found.spec, "the promise and the priority are what they were"

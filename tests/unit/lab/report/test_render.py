@@ -16,8 +16,8 @@ def test_self_contained_and_well_formed(data):
     assert "script" not in checker.tags
     assert not re.search(r"url\(|@import|https?://", html)
     assert "prefers-color-scheme: dark" in html
-    # cost, violation, allocation, savings, one fan
-    assert checker.tags.count("svg") == 5
+    # dots, cost, violation, allocation, savings, one fan
+    assert checker.tags.count("svg") == 6
     assert not re.search(r"\bnan\b", html, re.IGNORECASE)
 
 
@@ -34,6 +34,12 @@ def test_says_what_the_figures_are(data):
         "peak memory",
     ):
         assert piece in html
+
+
+def test_cost_is_told_as_of_a_month(data):
+    html = render_report(data)
+    ours = next(s for s in data.scores if s.name == "harmony")
+    assert f"<td>{ours.cost_usd * 730 / data.simulated_hours:,.0f}</td>" in html
 
 
 def test_text_from_data_is_escaped(data):

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from services.operator.plan.plan import MAX_ATTEMPTS, Result, Situation, StoredDecision, plan
+from services.operator.plan.plan import AHEAD, MAX_ATTEMPTS, Result, Situation, StoredDecision, plan
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 
 
@@ -52,6 +52,15 @@ def test_a_missing_target_and_a_bad_spec() -> None:
     action = plan_one(decision(), bad)
     assert action.result is Result.FAILED
     assert "demand" in action.reason
+
+
+def test_one_for_a_time_to_come_is_never_applied_and_holds_up_none() -> None:
+    wrong = decision(id_=9, origin_at=NOW + 2 * AHEAD, desired=6)
+    (action,) = plan([wrong], wrong, situation(4), NOW)
+    assert action.result is Result.EXPIRED
+    assert action.reason.startswith("made for a time 60 s ahead")
+    close = decision(id_=9, origin_at=NOW + AHEAD, desired=6)
+    assert plan_one(close, situation(4)).is_patch
 
 
 def test_expires_at_its_end_exactly() -> None:

@@ -16,7 +16,7 @@ from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import gpu_use
 from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.gpu_use import FleetAtHand, target_uses
+from services.operator.reconcile.gpu_use import FleetAtHand, target_uses, with_cell_parts
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.translate import to_autoscaler
@@ -91,3 +91,23 @@ def test_a_spec_that_went_bad_holds_by_its_last_good_one(monkeypatch: Any) -> No
     found = Targets({KEY: TargetState("u", "1", 4)})
     bad = [replace(AUTOSCALER, spec=None, problem="no such class")]
     assert use_of(found, autoscalers=bad) == [TargetUse("H100", 2, 4, least=1)]
+
+
+@pytest.mark.parametrize(
+    ("known", "parts", "held"),
+    [
+        ({"H100": 8}, {}, {"H100": 8}),
+        ({"H100": 8}, {"H100": 5}, {"H100": 5}),
+        ({"H100": 8}, {"H100": 12}, {"H100": 8}),
+        ({}, {"H100": 5}, {"H100": 5}),
+        ({}, {"H100": None}, {"H100": None}),
+        ({"H100": None}, {"H100": 5}, {"H100": None}),
+        ({"H100": 8}, {"H100": None}, {"H100": None}),
+        ({"*": None}, {"H100": 5}, {"*": None, "H100": None}),
+        ({"L4": 3}, {"H100": 0}, {"L4": 3, "H100": 0}),
+    ],
+)
+def test_a_budget_holds_the_part_of_its_cluster(
+    known: dict[str, int | None], parts: dict[str, int | None], held: dict[str, int | None]
+) -> None:
+    assert with_cell_parts(known, parts) == held

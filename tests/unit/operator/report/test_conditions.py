@@ -39,6 +39,7 @@ def test_a_healthy_one_is_ready() -> None:
         "DemandCensored": "False",
         "GoalUnreachable": "False",
         "NotCapacity": "False",
+        "LeadTimeBeyondHorizon": "False",
         "SetApart": "False",
         "Conflict": "False",
     }

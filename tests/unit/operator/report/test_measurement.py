@@ -11,6 +11,7 @@ from services.operator.report.facts import Details
 from services.operator.report.measurement import (
     demand_censored,
     goal_unreachable,
+    lead_time_beyond_horizon,
     not_capacity,
     sli_measured,
 )
@@ -116,3 +117,30 @@ def test_misses_beyond_what_the_load_explains_are_no_matter_of_capacity(
     finding = not_capacity(facts(details=details))
     assert (finding.type, finding.status, finding.reason) == ("NotCapacity", status, reason)
     assert finding.message == ("release" if status == "True" else "")
+
+
+LEAD = {"leadTime": {"median": "5m", "sigma": "0.3"}}
+
+
+@pytest.mark.parametrize(
+    ("given", "status", "words"),
+    [
+        # 5 min and twice its spread by what is stated: 603 s
+        ({"horizon_s": 720.0}, "False", ""),
+        ({"horizon_s": 600.0}, "True", "10m3s by the stated leadTime, and forecasts reach 10m"),
+        ({"horizon_s": 600.0, "n_starts": 19, "lead_p99_s": 90.0}, "True", "stated leadTime"),
+        ({"horizon_s": 600.0, "n_starts": 20, "lead_p99_s": 90.0}, "False", ""),
+        ({"horizon_s": 600.0, "n_starts": 20, "lead_p99_s": 900.0}, "True", "of its last 20"),
+        ({"horizon_s": None}, "Unknown", ""),
+    ],
+)
+def test_starts_that_outlast_the_forecast_are_told(
+    given: dict[str, Any], status: str, words: str
+) -> None:
+    found = lead_time_beyond_horizon(facts(details=replace(DETAILS, **given), **LEAD))
+    assert (found.type, found.status) == ("LeadTimeBeyondHorizon", status)
+    assert words in found.message
+
+
+def test_before_anything_was_read_nothing_is_said_of_the_horizon() -> None:
+    assert lead_time_beyond_horizon(facts(details=None)).status == "Unknown"

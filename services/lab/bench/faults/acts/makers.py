@@ -7,6 +7,7 @@ from typing import Protocol
 
 from services.lab.bench.faults.acts import (
     broker,
+    by_hand,
     data,
     database,
     disturbances,
@@ -58,9 +59,13 @@ _MAKERS: dict[str, _Maker] = {
     "kill": lambda fault: processes.KillProcess(fault.kind.target),
     "restart": lambda fault: processes.KillProcess(fault.kind.target, is_asked=True),
     "pause": lambda fault: processes.PauseProcess(fault.kind.target),
+    "sleep": lambda fault: processes.Sleep(),
     "lead_twice": lambda fault: processes.LeadTwice(),
     "skew_ahead": lambda fault: processes.SkewClock(fault.kind.target, SKEW_S),
     "skew_behind": lambda fault: processes.SkewClock(fault.kind.target, -SKEW_S),
+    "forget": lambda fault: by_hand.ForgottenRows(fault.kind.target),
+    "spoil": lambda fault: by_hand.SpoiltSpec(),
+    "expire": lambda fault: by_hand.ExpiredPartitions(),
     "upgrade": lambda fault: upgrade.Upgrade(),
     "cut": lambda fault: links.LinkFault(fault.kind.target, "cut"),
     "delay": lambda fault: links.LinkFault(fault.kind.target, "delay"),

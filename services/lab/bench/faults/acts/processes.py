@@ -90,6 +90,35 @@ class PauseProcess:
         return self._was_seen
 
 
+class Sleep:
+    """All of it stands still at once, as on a laptop that is closed."""
+
+    is_threaded = False
+
+    def __init__(self) -> None:
+        self._pauses: list[PauseProcess] = []
+
+    def begin(self, rig: FaultRig) -> bool:
+        """Stop all that lives."""
+        for child in rig.platform.supervisor.children():
+            pause = PauseProcess(child.spec.name)
+            if pause.begin(rig):
+                self._pauses.append(pause)
+        return bool(self._pauses)
+
+    def go_on(self, rig: FaultRig) -> bool:
+        """See that they stand still."""
+        return all(pause.go_on(rig) for pause in self._pauses)
+
+    def end(self, rig: FaultRig) -> bool:
+        """Let them go on, servers last."""
+        return all(pause.end(rig) for pause in reversed(self._pauses))
+
+    def has_bitten(self, rig: FaultRig) -> bool:
+        """All were seen to stand still."""
+        return bool(self._pauses) and all(pause.has_bitten(rig) for pause in self._pauses)
+
+
 class SkewClock:
     """A process is started again with a clock that is wrong."""
 

@@ -72,10 +72,10 @@ class OpenIntent:
 
 
 def load_settled(connection: Connection, since: datetime) -> dict[str, datetime]:
-    """Per workload the newest origin whose decision has an action."""
+    """Per workload the newest origin, of none to come, whose decision has an action."""
     statement = text(
         f"SELECT {_KEY}, max(a.origin_at) FROM actions a JOIN workloads w ON w.id = a.workload_id "  # noqa: S608 - our column
-        "WHERE a.origin_at >= :since GROUP BY 1"
+        "WHERE a.origin_at >= :since AND a.origin_at <= now() GROUP BY 1"
     )
     return {str(row[0]): row[1] for row in connection.execute(statement, {"since": since})}
 

@@ -25,6 +25,19 @@ class Settled:
     origins: dict[str, datetime]
 
 
+@dataclass(frozen=True, slots=True)
+class FailingWorkload:
+    """A workload that a stage set apart from the others.
+
+    Attributes:
+        key: `namespace/name`.
+        why: Stage and message.
+    """
+
+    key: str
+    why: str
+
+
 @dataclass(slots=True)
 class RowLog:
     """What was seen.
@@ -32,12 +45,12 @@ class RowLog:
     Attributes:
         settled: One entry for each look that found the database.
         intents: First and last time that an open intent was seen.
-        failing: Workloads that were set apart by a stage, when they were seen first, and why.
+        failing: Workloads that were set apart by a stage, and when each was seen so first.
     """
 
     settled: list[Settled] = field(default_factory=list)
     intents: dict[OpenIntent, tuple[datetime, datetime]] = field(default_factory=dict)
-    failing: dict[str, tuple[datetime, str]] = field(default_factory=dict)
+    failing: dict[FailingWorkload, datetime] = field(default_factory=dict)
 
 
 class RowWatcher(OwnThread):
@@ -68,4 +81,4 @@ class RowWatcher(OwnThread):
             first, _ = self.log.intents.get(intent, (now, now))
             self.log.intents[intent] = (first, now)
         for key, why in failing.items():
-            self.log.failing.setdefault(key, (now, why))
+            self.log.failing.setdefault(FailingWorkload(key, why), now)

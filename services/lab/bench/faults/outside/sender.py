@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,7 @@ class OutsideSender(OwnThread):
         log: What became of it.
         is_poisoned: Set by whoever wants the victim to send poison.
         unknown_until_s: Until then, by the monotonic clock, workloads may be unknown.
+        spoilt_until_s: Until then the victim may be unknown, and no other.
         odd_ways: Ways of `kinds.ODD_WAYS` to be odd in besides.
     """
 
@@ -69,7 +70,7 @@ class OutsideSender(OwnThread):
         self.log = SendingLog()
         self.is_poisoned = False
         self.odd_ways: set[str] = set()
-        self.unknown_until_s = 0.0
+        self.unknown_until_s = self.spoilt_until_s = 0.0
 
     def _close(self) -> None:
         self._http.close()
@@ -97,14 +98,12 @@ class OutsideSender(OwnThread):
             return _RETRY_S
         self.log.answers[answer.status_code] += 1
         if answer.status_code != 202:
-            self._note_refusal(answer)
+            if not self._knows_none(answer):
+                self._note_refusal(answer)
             return _RETRY_S
         self.log.n_poisoned += len(seconds) if is_poisoned else 0
         rejected = [one for one in answer.json()["rejected"] if not is_poisoned]
-        is_excused = time.monotonic() < self.unknown_until_s and all(
-            one["reason"] == "unknown_workload" for one in rejected
-        )
-        if rejected and not is_excused:
+        if rejected and not self._is_excused(rejected, len(seconds)):
             self.log.wrong.append(f"202 with {rejected[0]}")
         if not rejected:
             for one in self._fleet.healthy:
@@ -113,6 +112,18 @@ class OutsideSender(OwnThread):
             self._waiting.popleft()
         self._be_odd(series, seconds)
         return 0.0 if self._waiting else INTERVAL_S / 4
+
+    def _is_excused(self, rejected: Sequence[Mapping[str, Any]], n_samples: int) -> bool:
+        """Whether what was refused is of workloads, or of the victim alone, that may be unknown."""
+        if any(one["reason"] != "unknown_workload" for one in rejected):
+            return False
+        now_s = time.monotonic()
+        is_victims = all(
+            one["count"] == n_samples
+            and str(one.get("example", "")).startswith(f"{self._fleet.victim.key} ")
+            for one in rejected
+        )
+        return now_s < self.unknown_until_s or (is_victims and now_s < self.spoilt_until_s)
 
     def _be_odd(self, series: Sequence[dict[str, Any]], seconds: Sequence[int]) -> None:
         """Send what was accepted once more, or samples of the victim with times far off."""
@@ -128,6 +139,13 @@ class OutsideSender(OwnThread):
             self.log.odd[way] += 1
             if answer.status_code not in (202, 400, 422):
                 self._note_refusal(answer)
+
+    def _knows_none(self, answer: httpx.Response) -> bool:
+        """Check for the refusal of samples whose workloads are all not registered again yet."""
+        if answer.status_code != 422 or time.monotonic() >= self.unknown_until_s:
+            return False
+        reasons = {one.get("field") for one in answer.json().get("errors", ())}
+        return reasons == {"unknown_workload"}
 
     def _note_refusal(self, answer: httpx.Response) -> None:
         if answer.status_code != 503 or "Retry-After" not in answer.headers:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from services.lab.bench.faults.outside.repository import OpenIntent
-from services.lab.bench.faults.outside.row_log import RowLog
+from services.lab.bench.faults.outside.row_log import FailingWorkload, RowLog
 from services.lab.bench.faults.verdict import Evidence, judge
 from tests.integration.lab.bench.faults.planted_rows import FIRST, PlantedFleet, plant
 
@@ -152,8 +152,8 @@ def test_wrong_answers_are_found(planted: PlantedFleet) -> None:
 
 
 def test_who_fails_beside_the_victim_is_found(planted: PlantedFleet) -> None:
-    why = (FIRST, "decide: OverflowError")
-    log = RowLog(failing={planted.first: why, planted.fleet.victim.key: why})
+    keys = (planted.first, planted.fleet.victim.key)
+    log = RowLog(failing={FailingWorkload(key, "decide: OverflowError"): FIRST for key in keys})
     assert found(planted, planted.evidence(rows=log)) == [
         f"blast_radius: {planted.first} at 12:00:00: decide: OverflowError"
     ]

@@ -12,12 +12,13 @@ from datetime import datetime, timedelta
 import pytest
 import redis
 from celery import Celery
+from prometheus_client import generate_latest
 from sqlalchemy import Engine, text
 
 from services.decision import tasks as decision_tasks
 from services.forecasting import deps as forecasting_deps
 from services.ingest import tasks as ingest_tasks
-from services.kernel import celery_app
+from services.kernel import celery_app, telemetry
 from services.kernel.celery_app import CelerySender, beat_schedule, make_celery
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import unit_of_work
@@ -133,6 +134,9 @@ def test_no_periodic_statement_reads_more_over_a_longer_history(
             query = text(f"SELECT count(*) FROM {table} WHERE origin_at >= :at")
             at = step_at - timedelta(seconds=(13 if table == "forecast_scores" else 0) * STEP_S)
             assert connection.execute(query, {"at": at}).scalar_one() >= N_WORKLOADS, table
+        names = connection.execute(text("SELECT name FROM workloads")).scalars().all()
+    told = generate_latest(telemetry.REGISTRY).decode()
+    assert not [name for name in names if f'"{name}"' in told], "a series of a single workload"
     print(f"\n{len(week)} statements, {sum(day.values())} blocks -> {sum(week.values())}")
     assert len(week) > 40
     found = grown(day, week, FACTOR, SLACK)

@@ -34,7 +34,7 @@ def ran(database_url: str, stated: float, initial: int) -> tuple[HarmonyPolicy, 
     return policy, run_loop(requests(12.0, 10.0), policy, QueueingLaw(), STARTUP_S, initial)
 
 
-def test_it_learns_what_a_replica_carries_from_scrapes_alone(database_url: str) -> None:
+def test_it_learns_what_a_capacity_per_replica_from_scrapes_alone(database_url: str) -> None:
     policy, outcome = ran(database_url, stated=1000.0, initial=12)  # truly some 5,000 tokens/s
     counts = [count for _, count in outcome.counts]
     assert min(counts[:8]) >= 12  # nothing is taken away before anything is known

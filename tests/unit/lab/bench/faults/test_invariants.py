@@ -12,6 +12,7 @@ from hypothesis import given, strategies as st
 from services.lab.bench.faults.bounds import ScaleChange, Violation
 from services.lab.bench.faults.invariants import (
     OriginGrid,
+    check_blast,
     check_intents,
     check_origins,
     check_records,
@@ -21,7 +22,7 @@ from services.lab.bench.faults.invariants import (
 )
 from services.lab.bench.faults.kinds import KINDS, UNASKED
 from services.lab.bench.faults.outside.repository import OpenIntent, PassedOrigin, StoredAction
-from services.lab.bench.faults.outside.row_log import Settled
+from services.lab.bench.faults.outside.row_log import FailingWorkload, Settled
 from services.lab.bench.faults.schedule import PlannedFault, StruckFault
 from tests.unit.lab.bench.faults.seen_scales import START
 
@@ -144,3 +145,17 @@ def test_what_no_object_asked_for_is_not_lost() -> None:
     for kind, n_excused in ((UNASKED, 2 + 2 + 1 + 6), (KINDS[0].name, 0)):
         found = check_origins([], ["a/b"], grid, struck=[struck(20.0, 30.0, kind)])
         assert len(found) == missing - n_excused
+
+
+def test_what_the_old_code_sets_apart_in_an_upgrade_does_not_count() -> None:
+    failing = {
+        FailingWorkload("shop/a", "resample: old"): START + timedelta(seconds=15),
+        FailingWorkload("shop/a", "decide: new"): START + timedelta(seconds=40),
+        FailingWorkload("shop/a", "decide: newer"): START + timedelta(seconds=50),
+        FailingWorkload("shop/victim", "decide: new"): START + timedelta(seconds=40),
+    }
+    upgrade = struck(10, 20, "upgrade processes")
+    (found,) = check_blast(failing, "shop/victim", [upgrade])
+    assert found.text.endswith("decide: new")
+    assert len(check_blast(failing, "shop/victim", [struck(10, 20)])) == 1
+    assert check_blast(failing, "shop/victim")[0].text.endswith("resample: old")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from services.lab.bench.faults.outside import row_log
-from services.lab.bench.faults.outside.row_log import RowWatcher
+from services.lab.bench.faults.outside.row_log import FailingWorkload, RowWatcher
 from tests.integration.lab.bench.faults.planted_rows import FIRST, plant
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ def test_what_has_gone_again_is_remembered(
         wait_looks(watcher, len(watcher.log.settled) + 2)
     ((first, last),) = watcher.log.intents.values()
     assert first <= last < watcher.log.settled[-1].at
-    assert watcher.log.failing[planted.first][1] == "decide: no"
+    assert FailingWorkload(planted.first, "decide: no") in watcher.log.failing
 
 
 def wait_looks(watcher: RowWatcher, n_looks: int) -> None:

@@ -14,6 +14,7 @@ from services.lab.bench.faults.acts.processes import (
     LeadTwice,
     PauseProcess,
     SkewClock,
+    Sleep,
 )
 from tests.unit.lab.bench.faults.acts.small_rig import running_small_rig
 
@@ -49,6 +50,18 @@ def test_a_paused_process_stands_still_and_goes_on(rig: Any) -> None:
     assert act.go_on(rig)
     assert act.end(rig)
     rig.until(lambda: process.status() != psutil.STATUS_STOPPED)
+    assert act.has_bitten(rig)
+
+
+def test_all_sleep_at_once_and_wake(rig: Any) -> None:
+    act = Sleep()
+    assert not act.has_bitten(rig)
+    assert act.begin(rig)
+    processes = [psutil.Process(rig.child(name).pid) for name in ("operator", "beat")]
+    rig.until(lambda: all(one.status() == psutil.STATUS_STOPPED for one in processes))
+    assert act.go_on(rig)
+    assert act.end(rig)
+    rig.until(lambda: all(one.status() != psutil.STATUS_STOPPED for one in processes))
     assert act.has_bitten(rig)
 
 

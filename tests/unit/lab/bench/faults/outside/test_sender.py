@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from services.lab.bench.faults.fleet import make_fleet
 from services.lab.bench.faults.outside.sender import POISON, OutsideSender, SendingLog
 from tests.unit.lab.bench.faults.outside.answering_server import AnsweringServer
@@ -101,6 +103,18 @@ def test_unknown_workloads_are_excused_only_while_their_objects_are_away() -> No
     assert not any(sender.log.accepted.values())
 
 
+def test_while_its_spec_is_spoilt_only_the_victim_may_be_unknown() -> None:
+    sender = OutsideSender("http://127.0.0.1:9", "t", FLEET)
+    sender.spoilt_until_s = time.monotonic() + PATIENCE_S
+    refused = {"reason": "unknown_workload", "count": 2, "example": f"{FLEET.victim.key} x: none"}
+    assert sender._is_excused([refused], 2)
+    assert not sender._is_excused([{**refused, "count": 4}], 2)
+    assert not sender._is_excused([{**refused, "example": "shop/other x: none"}], 2)
+    assert not sender._is_excused([{**refused, "reason": "ancient"}], 2)
+    sender.spoilt_until_s = 0.0
+    assert not sender._is_excused([refused], 2)
+
+
 def test_what_is_held_against_the_rows_grows_no_more() -> None:
     log = SendingLog()
     log.accepted["a"].add(1)
@@ -108,3 +122,16 @@ def test_what_is_held_against_the_rows_grows_no_more() -> None:
     log.accepted["a"].add(2)
     log.accepted["b"].add(2)
     assert found == {"a": {1}}
+
+
+@pytest.mark.parametrize(("allowed_s", "noted"), [(10 * PATIENCE_S, []), (0.0, ["422"])])
+def test_a_push_of_workloads_that_are_all_unknown_is_excused_while_they_may_be(
+    allowed_s: float, noted: list[str]
+) -> None:
+    refused = (422, {}, {"errors": [{"field": "unknown_workload", "message": "samples: 3"}]})
+    with AnsweringServer(refused, TAKEN) as server:
+        sender = OutsideSender(server.url, "t", FLEET)
+        sender.unknown_until_s = time.monotonic() + allowed_s
+        with sender:
+            until(lambda: sender.log.answers[202] > 0)
+    assert [text[:3] for text in sender.log.wrong] == noted

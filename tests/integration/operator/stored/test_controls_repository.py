@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, insert, text
 
 from services.kernel.db import schema_control
-from services.operator.reconcile import controls_repository as repository
+from services.operator.stored import controls_repository as repository
 from tests.integration.decision.stored_rows import NOW, ORIGIN, add_workload
 
 pytestmark = pytest.mark.integration

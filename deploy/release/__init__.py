@@ -1,0 +1,1 @@
+"""A release: artifacts, bills of materials, provenance, signatures, and a lock with hashes."""

@@ -1,0 +1,121 @@
+"""All races of a trace: lead times, bridges and seeds, with one forecaster for all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from services.kernel.errors import InvalidInput
+from services.lab.bench.decide.forecasts import Forecasts, learned
+from services.lab.bench.decide.task import MAX_STEPS_AHEAD, DecideOptions
+from services.lab.bench.forecast.arm import Tell
+from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from services.lab.bench.race.bridge import Bridge
+from services.lab.bench.race.course import RaceGrid, RaceTask, make_race_task, race_grid
+from services.lab.bench.race.document import race_document
+from services.lab.bench.race.entrants import race_rivals
+from services.lab.bench.race.run import bench_race
+
+FINE_S = 60.0
+"""A trace of steps of at most this is raced as it is; a coarser one is divided into these."""
+PRELUDE_SHARE = 0.5
+"""Steps of the prelude over those counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class RacePlan:
+    """Which races are run.
+
+    Attributes:
+        leads_s: Lead times.
+        step_s: Harmony's step on a fine trace; None: the trace's own.
+        bridges: How coarse traces are divided.
+        seeds: Of the bridges; the first is the forecaster's too.
+        epsilons: Promises.
+        policies: Rivals; empty: all.
+        finest_s: Nobody decides more often.
+        max_test_steps: Most of Harmony's steps counted.
+        is_development: Whether only the first 80 % are read.
+        has_forecasts: Whether Harmony races.
+    """
+
+    leads_s: tuple[float, ...]
+    step_s: float | None = None
+    bridges: tuple[str, ...] = (Bridge.WALK, Bridge.JUMP)
+    seeds: tuple[int, ...] = (7,)
+    epsilons: tuple[float, ...] = (0.01, 0.05)
+    policies: tuple[str, ...] = ()
+    finest_s: float = 15.0
+    max_test_steps: int = 1440
+    is_development: bool = False
+    has_forecasts: bool = True
+
+    def __post_init__(self) -> None:
+        """Refuse names that nobody has."""
+        known = [str(b) for b in Bridge if b is not Bridge.NONE]
+        for name in self.bridges:
+            if name not in known:
+                raise InvalidInput(f"--bridges={name}: must be of {', '.join(known)}")
+        rivals = race_rivals(FINE_S, FINE_S, FINE_S)
+        for name in self.policies:
+            if name not in rivals:
+                raise InvalidInput(f"--policies={name}: must be of {', '.join(sorted(rivals))}")
+
+    @property
+    def options(self) -> DecideOptions:
+        """How a trace becomes a task; the lead time is set for each race."""
+        return DecideOptions(
+            max_test_steps=self.max_test_steps,
+            max_prelude_steps=max(1, round(PRELUDE_SHARE * self.max_test_steps)),
+            seed=self.seeds[0],
+        )
+
+    def grids(self, trace_step_s: float) -> list[tuple[RaceGrid, int]]:
+        """Every way to divide a trace's steps, with its seed."""
+        if trace_step_s <= FINE_S:
+            step_s = self.step_s or trace_step_s
+            return [(race_grid(trace_step_s, step_s, trace_step_s, Bridge.NONE), self.seeds[0])]
+        return [
+            (race_grid(trace_step_s, trace_step_s, FINE_S, Bridge(bridge)), seed)
+            for bridge in self.bridges
+            for seed in self.seeds
+        ]
+
+
+def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> list[dict[str, Any]]:
+    """Documents of all races of a trace.
+
+    Raises:
+        TraceError: Unreadable file, or no workload long enough.
+    """
+    trace = load_task(path, Protocol.PANEL, demand=demand, max_origins=10**9)
+    if plan.is_development:
+        trace = trace.development()
+    grids = plan.grids(float(trace.series[0].step_s))
+    forecasts = _forecasts(trace, grids[0][0], plan, tell) if plan.has_forecasts else None
+    found = []
+    for grid, seed in grids:
+        for lead_s in plan.leads_s:
+            task = make_race_task(trace, grid, lead_s, plan.options, seed)
+
+            def say(text: str, task: RaceTask = task) -> None:
+                tell(f"{task.grid.bridge} {task.seed}, lead {task.lead_s:g} s: {text}")
+
+            result = bench_race(
+                task,
+                plan.epsilons,
+                say,
+                forecasts,
+                finest_s=plan.finest_s,
+                names=plan.policies,
+            )
+            found.append(race_document(result))
+    return found
+
+
+def _forecasts(trace: BenchTask, grid: RaceGrid, plan: RacePlan, tell: Tell) -> Forecasts:
+    """Forecasts at Harmony's steps, as far ahead as the longest lead time may need."""
+    task = make_race_task(trace, grid, max(plan.leads_s), plan.options, plan.seeds[0]).decide
+    far = replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD))
+    return learned(replace(task, options=far), plan.seeds[0], tell)

@@ -1,0 +1,128 @@
+"""Machines of a pool: asked for, on their way, there, idle, refused; no I/O and no clock.
+
+A pool looks at the pods that wait every ten seconds and asks for as many machines as they need,
+first fit, as far as its limit and its provider let it. A provider without capacity refuses; the
+pool asks again three minutes later.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from services.kernel.clock import make_rng
+from services.lab.cluster.nodes.pools import NodePoolSpec
+from services.simulator.engine.engine import ANY_GPU_TYPE
+from services.simulator.engine.needs import Needs
+
+RETRY_S = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingPod:
+    """A pod without a node."""
+
+    gpu_type: str
+    gpus: int
+    needs: Needs
+
+    def may_use(self, pool: NodePoolSpec) -> bool:
+        """Check whether a node of the pool would take it."""
+        node = pool.node
+        return (
+            self.gpus <= node.gpus
+            and self.gpu_type in (ANY_GPU_TYPE, node.gpu_type)
+            and self.needs.is_selected(node.labels)
+            and self.needs.repelled_by(node.taints) is None
+        )
+
+
+@dataclass(slots=True)
+class Machine:
+    """One machine that was asked for. Times in engine seconds."""
+
+    name: str
+    asked_s: float
+    due_s: float
+    is_there: bool = False
+    idle_since_s: float | None = None
+
+
+@dataclass(slots=True)
+class Machines:
+    """All machines of one pool.
+
+    Attributes:
+        refused_s: When the provider refused last; None: not since it gave a machine.
+        n_asked: Machines ever asked for.
+        backed_off_s: When the last series of refusals began; None: none is under way.
+    """
+
+    pool: NodePoolSpec
+    seed: int
+    all: list[Machine] = field(default_factory=list)
+    refused_s: float | None = None
+    n_asked: int = 0
+    backed_off_s: float | None = None
+
+    def plan(self, waiting: Sequence[WaitingPod], now_s: float) -> list[WaitingPod]:
+        """Ask for what the pods need; those that no machine of this pool will take."""
+        if not any(pod.may_use(self.pool) for pod in waiting):
+            self.refused_s = self.backed_off_s = None
+        rooms = [self.pool.node.gpus for machine in self.all if not machine.is_there]
+        left = []
+        for pod in waiting:
+            place = next((i for i, free in enumerate(rooms) if free >= pod.gpus), None)
+            if not pod.may_use(self.pool) or (place is None and not self._ask(now_s)):
+                left.append(pod)
+                continue
+            if place is None:
+                rooms.append(self.pool.node.gpus)
+                place = len(rooms) - 1
+            rooms[place] -= pod.gpus
+        return left
+
+    def keep_least(self, now_s: float) -> None:
+        """Ask for the nodes that a pool has whatever is asked of it."""
+        while len(self.all) < self.pool.least_nodes and self._ask(now_s):
+            pass
+
+    def due(self, now_s: float) -> list[Machine]:
+        """Machines that have come by now."""
+        return [each for each in self.all if not each.is_there and each.due_s <= now_s]
+
+    def idle(self, busy: Iterable[str], now_s: float) -> list[Machine]:
+        """Machines that have had no pods for long enough to go."""
+        if self.pool.empty_after_s is None:
+            return []
+        busy, found = set(busy), []
+        n_left = len(self.all)
+        for each in self.all:
+            if not each.is_there or each.name in busy:
+                each.idle_since_s = None
+                continue
+            each.idle_since_s = now_s if each.idle_since_s is None else each.idle_since_s
+            is_over = now_s - each.idle_since_s >= self.pool.empty_after_s
+            if is_over and now_s > each.due_s and n_left > self.pool.least_nodes:
+                found.append(each)
+                n_left -= 1
+        return found
+
+    def _ask(self, now_s: float) -> bool:
+        pool = self.pool
+        if pool.most_nodes is not None and len(self.all) >= pool.most_nodes:
+            return False
+        if pool.capacity is not None and len(self.all) >= pool.capacity:
+            if self.refused_s is None or now_s - self.refused_s >= RETRY_S:
+                self.backed_off_s = now_s if self.backed_off_s is None else self.backed_off_s
+                self.refused_s = now_s
+            return False
+        self.refused_s = self.backed_off_s = None
+        z = float(make_rng(self.seed, pool.name, self.n_asked).standard_normal())
+        law = pool.startup
+        takes_s = max(law.min_s, law.median_s * math.exp(law.sigma * z))
+        name = f"{pool.name}-{self.n_asked:04d}"
+        self.n_asked += 1
+        self.all.append(Machine(name, now_s, now_s + takes_s))
+        return True

@@ -1,0 +1,175 @@
+"""Writes what pools do as API objects: nodes, NodeClaims, and the Cluster Autoscaler's status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import yaml
+
+from services.lab.cluster.controllers.manifests import GPU_RESOURCE, node_body, rfc3339
+from services.lab.cluster.controllers.publishing import owner_reference
+from services.lab.cluster.nodes.machines import Machine, Machines
+from services.lab.cluster.nodes.pools import POOL_LABEL
+from services.lab.cluster.storage.objects import Objects, Write
+from services.lab.cluster.storage.resources import NODES, Obj, ResourceType
+
+STATUS_NAMESPACE, STATUS_NAME = "kube-system", "cluster-autoscaler-status"
+TEXT_FORM, YAML_FORM = "text", "yaml"
+
+
+def add_node(objects: Objects, machines: Machines, machine: Machine) -> None:
+    """A machine has come."""
+    node = machines.pool.node
+    body = node_body(node)
+    labels = dict(node.labels)
+    meta = {**body["metadata"], "name": machine.name}
+    meta["labels"] = {**meta["labels"], **labels, "kubernetes.io/hostname": machine.name}
+    taints = [{"key": t.key, "value": t.value, "effect": t.effect} for t in node.taints]
+    spec = {"taints": taints} if taints else {}
+    write = Write("kubelet", objects.now())
+    objects.create(NODES, "", {**body, "metadata": meta, "spec": spec}, write)
+
+
+def remove_node(objects: Objects, name: str) -> None:
+    """A machine goes."""
+    node = objects.store.get(NODES, "", name)
+    if node is not None:
+        objects.delete(NODES, node, {}, Write("autoscaler", objects.now()))
+
+
+def publish_claims(objects: Objects, rtype: ResourceType, pool: Obj, machines: Machines) -> None:
+    """Make the NodeClaims of a pool equal to its machines; a refused one stands until the next."""
+    wanted = {each.name: _claim(machines, each) for each in machines.all}
+    if machines.refused_s is not None:
+        wanted[f"{machines.pool.name}-refused"] = _refused_claim(machines)
+    for stored in list(objects.store.each(rtype, "")):
+        meta = stored.obj["metadata"]
+        is_own = (meta.get("labels") or {}).get(POOL_LABEL) == machines.pool.name
+        if is_own and meta["name"] not in wanted:
+            objects.remove(rtype, stored.obj)
+    for name, status in wanted.items():
+        old = objects.store.get(rtype, "", name)
+        if old is None:
+            labels = {POOL_LABEL: machines.pool.name}
+            meta = {"labels": labels, "ownerReferences": [owner_reference(pool)]}
+            spec = pool["spec"]["template"]["spec"]
+            old = objects.born(rtype, "", name, metadata=meta, spec=spec)
+        objects.write_status(rtype, old, status)
+
+
+def _claim(machines: Machines, machine: Machine) -> Obj:
+    asked, due = rfc3339(machine.asked_s), rfc3339(machine.due_s)
+    amounts = {GPU_RESOURCE: str(machines.pool.node.gpus)}
+    arrived = ("True", due) if machine.is_there else ("Unknown", asked)
+    status: Obj = {
+        "capacity": amounts,
+        "allocatable": amounts,
+        "providerID": f"lab:///{machine.name}",
+        "conditions": [
+            _condition("Launched", "True", asked, "Launched"),
+            *(_condition(kind, *arrived, kind) for kind in ("Registered", "Initialized", "Ready")),
+        ],
+    }
+    return {**status, "nodeName": machine.name} if machine.is_there else status
+
+
+def _refused_claim(machines: Machines) -> Obj:
+    assert machines.refused_s is not None, "only a refused claim comes here"
+    why = f"no {machines.pool.node.gpu_type} capacity is available in any zone"
+    at = rfc3339(machines.refused_s)
+    return {"conditions": [_condition("Launched", "False", at, "InsufficientCapacity", why)]}
+
+
+def _condition(kind: str, status: str, at: str, reason: str, message: str = "") -> Obj:
+    return {
+        "type": kind,
+        "status": status,
+        "lastTransitionTime": at,
+        "reason": reason,
+        "message": message,
+    }
+
+
+def publish_pool(objects: Objects, rtype: ResourceType, pool: Obj, machines: Machines) -> None:
+    """Write what the nodes of a pool have together."""
+    total = len(machines.all) * machines.pool.node.gpus
+    before = (pool.get("status") or {}).get("conditions")
+    ready = before or [_condition("Ready", "True", objects.now(), "Ready")]
+    status = {"resources": {GPU_RESOURCE: str(total)}, "conditions": ready}
+    objects.write_status(rtype, pool, status)
+
+
+def publish_groups(
+    objects: Objects, rtype: ResourceType, groups: Sequence[Machines], form: str
+) -> None:
+    """Write the Cluster Autoscaler's status, where it says something new."""
+    say = _text_of if form == TEXT_FORM else _yaml_of
+    status = say(groups)
+    old = objects.store.get(rtype, STATUS_NAMESPACE, STATUS_NAME)
+    if old is None:
+        born = objects.born(rtype, STATUS_NAMESPACE, STATUS_NAME, data={"status": status})
+        objects.write(rtype, born)
+    elif old.get("data") != {"status": status}:
+        objects.write(rtype, {**old, "data": {"status": status}})
+
+
+def _yaml_of(groups: Sequence[Machines]) -> str:
+    return yaml.safe_dump(
+        {
+            "autoscalerStatus": "Running",
+            "clusterWide": {"health": {"status": "Healthy"}},
+            "nodeGroups": [_group(each) for each in groups],
+        },
+        sort_keys=False,
+    )
+
+
+def _group(machines: Machines) -> Obj:
+    ready = sum(each.is_there for each in machines.all)
+    registered = {"total": ready, "ready": ready, "notStarted": 0}
+    scale_up: Obj = {"status": _scale_up(machines)}
+    if machines.backed_off_s is not None:
+        scale_up["backoffInfo"] = {
+            "errorCode": "OUT_OF_RESOURCES",
+            "errorMessage": f"no capacity for {machines.pool.node.gpu_type}",
+        }
+        scale_up["lastTransitionTime"] = rfc3339(machines.backed_off_s)
+    return {
+        "name": machines.pool.name,
+        "health": {
+            "status": "Healthy",
+            "nodeCounts": {"registered": registered},
+            "cloudProviderTarget": len(machines.all),
+            "minSize": machines.pool.least_nodes,
+            "maxSize": machines.pool.most_nodes,
+        },
+        "scaleUp": scale_up,
+        "scaleDown": {"status": "NoCandidates"},
+    }
+
+
+def _scale_up(machines: Machines) -> str:
+    if machines.backed_off_s is not None:
+        return "Backoff"
+    is_coming = any(not each.is_there for each in machines.all)
+    return "InProgress" if is_coming else "NoActivity"
+
+
+def _text_of(groups: Sequence[Machines]) -> str:
+    """The form of the releases before 1.30."""
+    lines = ["Cluster-autoscaler status at 2026-01-05 00:00:00 +0000 UTC:", "Cluster-wide:"]
+    lines += ["  Health:      Healthy (ready=1 unready=0 registered=1)", "", "NodeGroups:"]
+    for each in groups:
+        ready, pool = sum(m.is_there for m in each.all), each.pool
+        sizes = f"(minSize={pool.least_nodes}, maxSize={pool.most_nodes})"
+        target = f"cloudProviderTarget={len(each.all)}"
+        lines += [
+            f"  Name:        {pool.name}",
+            f"  Health:      Healthy (ready={ready} unready=0 registered={ready} {target} {sizes})",
+            f"  ScaleUp:     {_scale_up(each)} (ready={ready} {target})",
+        ]
+        if each.backed_off_s is not None:
+            at = rfc3339(each.backed_off_s).replace("T", " ").rstrip("Z")
+            lines.append(f"               LastTransitionTime: {at}.000000001 +0000 UTC m=+1.0")
+        lines += ["  ScaleDown:   NoCandidates (candidates=0)", ""]
+    return "\n".join(lines)

@@ -1,0 +1,137 @@
+"""The Cluster Autoscaler's node groups: its status, in both forms that it is written in; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import yaml
+
+from services.operator.cluster.node_pools import NodeRefusal
+from services.operator.cluster.pods import parse_kube_time
+
+Object = Mapping[str, Any]
+
+STATUS_NAMESPACE, STATUS_NAME = "kube-system", "cluster-autoscaler-status"
+GROUPS_ANNOTATION = "scaling.harmony.dev/node-groups"
+"""Annotation of a GPUBudget: the node groups of its type with the GPUs of one node, `a=8,b=4`."""
+_OWN_KEYS = {"autoscalerStatus", "nodeGroups"}
+_SCALE_UP = re.compile(r"\s*ScaleUp:\s+(\w+)")
+_HEALTH = re.compile(r"\s*Health:\s+\w+ \((.*)\)")
+_COUNT = re.compile(r"(\w+)=(\d+)")
+_TRANSITION = re.compile(r"\s*LastTransitionTime:\s+(\S+ \S+)")
+
+
+class UnreadableStatus(ValueError):
+    """The status is in a form that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeGroup:
+    """One node group.
+
+    Attributes:
+        most: Nodes that it may have.
+        nodes: Nodes that it is asked to have.
+        refused: Why no node is added at present; None: nothing says so.
+    """
+
+    name: str
+    most: int
+    nodes: int
+    refused: NodeRefusal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOfType:
+    """A node group that a GPUBudget names, and the GPUs of one of its nodes."""
+
+    name: str
+    gpus_per_node: int
+
+
+def to_groups_of_type(annotation: str) -> tuple[GroupOfType, ...]:
+    """The groups that an annotation names.
+
+    Raises:
+        ValueError: It cannot be read.
+    """
+    found = []
+    for part in filter(None, (each.strip() for each in annotation.split(","))):
+        name, _, gpus = part.rpartition("=")
+        if not name or not gpus.isdigit() or int(gpus) == 0:
+            raise ValueError(
+                f"annotation {GROUPS_ANNOTATION}={annotation!r}: {part!r} must be NAME=GPUS, the "
+                "node group and the GPUs of one of its nodes, e.g. h100-pool=8"
+            )
+        found.append(GroupOfType(name, int(gpus)))
+    return tuple(found)
+
+
+def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
+    """Node groups by name, from the ConfigMap that holds the status.
+
+    Raises:
+        UnreadableStatus: It is in neither of the forms that are known.
+    """
+    status = str((config_map.get("data") or {}).get("status") or "")
+    if status.startswith("Cluster-autoscaler status"):
+        return {group.name: group for group in _of_text(status)}
+    try:
+        written = yaml.safe_load(status)
+        if not isinstance(written, Mapping) or not _OWN_KEYS & written.keys():
+            raise UnreadableStatus("its key `status` holds no status of the Cluster Autoscaler")
+        found = [_of_yaml(each) for each in written.get("nodeGroups") or ()]
+    except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableStatus(f"its key `status` cannot be read: {error}") from error
+    return {group.name: group for group in found}
+
+
+def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
+    health, scale_up = written.get("health") or {}, written.get("scaleUp") or {}
+    refused = None
+    if str(scale_up.get("status")) == "Backoff":
+        info = scale_up.get("backoffInfo") or {}
+        said = ": ".join(str(info[k]) for k in ("errorCode", "errorMessage") if info.get(k))
+        refused = _backed_off(str(written["name"]), str(scale_up["lastTransitionTime"]), said)
+    return NodeGroup(
+        str(written["name"]),
+        int(health["maxSize"]),
+        int(health.get("cloudProviderTarget") or 0),
+        refused,
+    )
+
+
+def _of_text(status: str) -> Iterator[NodeGroup]:
+    """Node groups of the form before version 1.30, a block of lines for each."""
+    _, _, blocks = status.partition("NodeGroups:")
+    for block in re.split(r"^\s*Name:\s+", blocks, flags=re.MULTILINE)[1:]:
+        name, _, rest = block.partition("\n")
+        health = _HEALTH.search(rest)
+        counts = dict(_COUNT.findall(health[1])) if health else {}
+        if "maxSize" not in counts:
+            raise UnreadableStatus(f"node group {name.strip()!r} states no maxSize")
+        refused, after = None, _SCALE_UP.search(rest)
+        if after is not None and after[1] == "Backoff":
+            stamp = _TRANSITION.search(rest, after.end())
+            refused = _backed_off(name.strip(), stamp[1] if stamp else "", "")
+        nodes = int(counts.get("cloudProviderTarget", 0))
+        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused)
+
+
+def _backed_off(name: str, stamp: str, said: str) -> NodeRefusal:
+    why = f"the Cluster Autoscaler backs off from node group {name}"
+    return NodeRefusal(_time(stamp), f"{why} ({said})" if said else why)
+
+
+def _time(stamp: str) -> datetime:
+    """A time as Kubernetes or as Go prints it (`2026-01-05 00:00:00.123456789`), aware UTC."""
+    text = re.sub(r"(\.\d{1,6})\d*", r"\1", stamp.strip())
+    if not text:
+        raise UnreadableStatus("a node group backs off and does not state since when")
+    if not re.search(r"(Z|[+-]\d\d:?\d\d)$", text):
+        text = f"{text}+00:00"
+    return parse_kube_time(text)

@@ -1,0 +1,217 @@
+"""Karpenter's NodePools and NodeClaims: where nodes of a GPU type may come from, pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from services.operator.cluster.placement import (
+    NodeState,
+    PodShape,
+    Requirement,
+    Taint,
+    is_product,
+)
+from services.operator.cluster.pods import GPU_LABEL, GPU_RESOURCE, parse_kube_time
+
+Object = Mapping[str, Any]
+
+KARPENTER_VERSION = "karpenter.sh/v1"
+NODE_POOL, NODE_CLAIM = "NodePool", "NodeClaim"
+POOL_LABEL = "karpenter.sh/nodepool"
+TYPE_KEYS = (GPU_LABEL, "karpenter.k8s.aws/instance-gpu-name", "cloud.google.com/gke-accelerator")
+"""Labels by which a pool's requirements tell the GPUs of its nodes, the first that is there."""
+_COUNT_KEY = "karpenter.k8s.aws/instance-gpu-count"
+_PROVIDED = ("kubernetes.io", "k8s.io", "karpenter.sh", "karpenter.k8s.aws", "cloud.google.com")
+"""Domains of labels that a node has from its provider, whatever the pool states."""
+_REPELLING = ("NoSchedule", "NoExecute")
+_AWAITED = ("", "AwaitingReconciliation", "ReconcilingDependents")
+
+
+@dataclass(frozen=True, slots=True)
+class GpuNodePool:
+    """One pool that nodes are added to as pods need them.
+
+    Attributes:
+        limit: GPUs that its nodes may have together; None: none is stated.
+        used: GPUs that its nodes have, those on their way included.
+        gpus_per_node: By its requirements; 0: not stated.
+        products: GPU products that its nodes may have; empty: not stated.
+        problem: Why it adds no nodes at present; empty: it does.
+    """
+
+    name: str
+    limit: int | None
+    used: int
+    gpus_per_node: int
+    products: tuple[str, ...]
+    labels: Mapping[str, str]
+    requirements: tuple[Requirement, ...]
+    taints: tuple[Taint, ...]
+    problem: str = ""
+
+    def takes(self, pod: PodShape) -> bool:
+        """True where a node of the pool could take such a pod, GPUs apart."""
+        if not all(self._may_have(key, (value,)) for key, value in pod.selector):
+            return False
+        if not all(any(t.covers(taint) for t in pod.tolerations) for taint in self.taints):
+            return False
+        terms = pod.affinity
+        return not terms or any(all(self._may_hold(r) for r in term) for term in terms)
+
+    def _may_have(self, key: str, wanted: tuple[str, ...]) -> bool:
+        """True where a node may have the label with one of these values."""
+        if key in self.labels:
+            return self.labels[key] in wanted
+        own = [r for r in self.requirements if r.key == key]
+        if not own:
+            return key.partition("/")[0].endswith(_PROVIDED)
+        return any(all(r.holds({key: value}) for r in own) for value in wanted)
+
+    def _may_hold(self, wanted: Requirement) -> bool:
+        if wanted.operator == "In":
+            return self._may_have(wanted.key, wanted.values)
+        if wanted.operator == "NotIn":
+            only = next((r for r in self.requirements if r.key == wanted.key), None)
+            own = self.labels.get(wanted.key)
+            values = only.values if only is not None and only.operator == "In" else ()
+            given = (own,) if own is not None else values
+            return not given or any(value not in wanted.values for value in given)
+        has = wanted.key in self.labels or any(r.key == wanted.key for r in self.requirements)
+        provided = wanted.key.partition("/")[0].endswith(_PROVIDED)
+        return {"Exists": has or provided, "DoesNotExist": not has}.get(wanted.operator, False)
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRefusal:
+    """A provisioning that failed: when, and why in the words of who tried."""
+
+    at: datetime
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NodeClaim:
+    """A node that a pool asked its provider for.
+
+    Attributes:
+        gpus: Of the node; 0: not known yet.
+        refused: Why there is no node; None: there is one, or it is on its way.
+    """
+
+    name: str
+    pool: str
+    gpus: int
+    refused: NodeRefusal | None = None
+
+
+def to_node_pool(resource: Object) -> GpuNodePool | None:
+    """A pool; None: it is being deleted, or has a fixed number of nodes."""
+    spec, status = resource.get("spec") or {}, resource.get("status") or {}
+    if "deletionTimestamp" in resource["metadata"] or spec.get("replicas") is not None:
+        return None
+    template = spec.get("template") or {}
+    node = template.get("spec") or {}
+    labels = (template.get("metadata") or {}).get("labels") or {}
+    requirements = tuple(
+        Requirement(str(r["key"]), str(r["operator"]), tuple(map(str, r.get("values") or ())))
+        for r in node.get("requirements") or ()
+    )
+    name = str(resource["metadata"]["name"])
+    return GpuNodePool(
+        name=name,
+        limit=whole((spec.get("limits") or {}).get(GPU_RESOURCE)),
+        used=whole((status.get("resources") or {}).get(GPU_RESOURCE)) or 0,
+        gpus_per_node=_only(_values(_COUNT_KEY, labels, requirements)),
+        products=_products(labels, requirements),
+        labels={**labels, POOL_LABEL: name},
+        requirements=requirements,
+        taints=tuple(
+            Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
+            for t in node.get("taints") or ()
+            if t.get("effect") in _REPELLING
+        ),
+        problem=_not_ready(status),
+    )
+
+
+def _values(
+    key: str, labels: Mapping[str, str], requirements: Iterable[Requirement]
+) -> tuple[str, ...]:
+    if key in labels:
+        return (str(labels[key]),)
+    return next((r.values for r in requirements if r.key == key and r.operator == "In"), ())
+
+
+def _products(labels: Mapping[str, str], requirements: tuple[Requirement, ...]) -> tuple[str, ...]:
+    found = (_values(key, labels, requirements) for key in TYPE_KEYS)
+    return next((values for values in found if values), ())
+
+
+def _only(values: tuple[str, ...]) -> int:
+    """The only value as a whole number; 0: there is none, or more than one."""
+    return (whole(values[0]) or 0) if len(values) == 1 else 0
+
+
+def _not_ready(status: Object) -> str:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Ready" and condition["status"] == "False":
+            return str(condition.get("message") or condition.get("reason") or "it is not ready")
+    return ""
+
+
+def whole(amount: object) -> int | None:
+    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one."""
+    text = "" if amount is None else str(amount)
+    if text.endswith("k") and text[:-1].isdigit():
+        return int(text[:-1]) * 1000
+    return int(text) if text.isdigit() else None
+
+
+def to_node_claim(resource: Object) -> NodeClaim | None:
+    """A claim; None: it is of no pool."""
+    metadata, status = resource["metadata"], resource.get("status") or {}
+    pool = (metadata.get("labels") or {}).get(POOL_LABEL)
+    if not pool:
+        return None
+    gpus = whole((status.get("capacity") or {}).get(GPU_RESOURCE)) or 0
+    return NodeClaim(str(metadata["name"]), str(pool), gpus, _refused(metadata, status))
+
+
+def _refused(metadata: Object, status: Object) -> NodeRefusal | None:
+    for condition in status.get("conditions") or ():
+        if condition["type"] != "Launched" or condition["status"] == "True":
+            continue
+        reason = str(condition.get("reason") or "")
+        # Unknown with such a reason means that the provider has not answered yet
+        if condition["status"] == "Unknown" and reason in _AWAITED:
+            continue
+        stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
+        said = ": ".join(filter(None, (reason, str(condition.get("message") or ""))))
+        why = f"NodeClaim/{metadata['name']} was not launched ({said or 'no reason is given'})"
+        return NodeRefusal(parse_kube_time(stamp), why)
+    return None
+
+
+def type_of_pool(pool: GpuNodePool, nodes: Iterable[NodeState]) -> tuple[str, ...]:
+    """GPU products of a pool: as its requirements state them, else those of its nodes."""
+    own = {n.product for n in nodes if n.labels.get(POOL_LABEL) == pool.name and n.product}
+    return pool.products or tuple(sorted(own))
+
+
+def pools_of_type(
+    pools: Iterable[GpuNodePool], gpu_type: str, nodes: Iterable[NodeState]
+) -> tuple[list[GpuNodePool], list[GpuNodePool]]:
+    """Pools of one GPU type alone, and those that may have others too."""
+    known, nodes = [], list(nodes)
+    mixed = []
+    for pool in pools:
+        products = type_of_pool(pool, nodes)
+        is_own = [is_product(product, gpu_type) for product in products]
+        if is_own and all(is_own):
+            known.append(pool)
+        elif any(is_own):
+            mixed.append(pool)
+    return known, mixed

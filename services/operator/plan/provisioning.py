@@ -1,0 +1,168 @@
+"""What was asked of a supply of nodes and what came of it, with the waits in between; pure.
+
+Nobody is told that there is no capacity for a node: it shows by a pod that waits longer than nodes
+take, or by what the autoscaler of the nodes says of its attempt. After such a refusal no pod more
+is made to wait until the back-off has passed; then one increase tries again. A node that comes ends
+the back-off. Each refusal doubles the next one and each node that came after one halves it, so it
+follows how often this type is short.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+STARTUP_S = 300.0
+"""Median from a pod's request to its node, where nothing states or shows it."""
+_SIGMA = 0.5
+_PRIOR_STARTS = 4.0
+_PATIENCE_Z = 2.326
+"""Standard normal quantile of 99 %."""
+_LEAST_WAIT_S = 60.0
+_MOST_WAIT_S = 3600.0
+_MOST_REFUSALS = 30
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStartup:
+    """Lognormal law of the time from a pod's request to its place on a new node.
+
+    Attributes:
+        n_seen: Starts that it was learned from.
+    """
+
+    median_s: float
+    sigma: float
+    n_seen: int
+
+    @property
+    def patience_s(self) -> float:
+        """Time within which 99 % of the nodes come, by what is known."""
+        spread = self.sigma * math.sqrt(1.0 + 1.0 / (_PRIOR_STARTS + self.n_seen))
+        return self.median_s * math.exp(_PATIENCE_Z * spread)
+
+
+def learn_startup(stated_s: float | None, seen_s: Sequence[float]) -> NodeStartup:
+    """The law after starts that were seen; what is stated counts for four of them.
+
+    Args:
+        stated_s: Median as stated; None: nothing is.
+        seen_s: Seconds from the request of a pod to its place on a node that came for it.
+    """
+    prior = math.log(stated_s or STARTUP_S)
+    logs = [math.log(max(1.0, each)) for each in seen_s]
+    weight = _PRIOR_STARTS + len(logs)
+    mean = (_PRIOR_STARTS * prior + sum(logs)) / weight
+    squares = sum((each - mean) ** 2 for each in logs) + _PRIOR_STARTS * (prior - mean) ** 2
+    variance = (_PRIOR_STARTS * _SIGMA**2 + squares) / weight
+    return NodeStartup(math.exp(mean), math.sqrt(variance), len(logs))
+
+
+@dataclass(frozen=True, slots=True)
+class Provisioning:
+    """State of the supply of one GPU type.
+
+    Attributes:
+        n_refused: Refusals that the back-off counts.
+        refused_at: When the last one was seen; None: none since a node came.
+        retry_at: Before it no further pod may be made to wait.
+        attempted_at: When it was tried again; None: not since the first refusal.
+        settled_at: When a node ended the last back-off: what was said before it is settled.
+        why: What the last refusal said.
+    """
+
+    n_refused: int = 0
+    refused_at: datetime | None = None
+    retry_at: datetime | None = None
+    attempted_at: datetime | None = None
+    settled_at: datetime | None = None
+    why: str = ""
+
+    def may_ask(self, now: datetime) -> bool:
+        """True where pods may be made to wait for a node."""
+        return self.retry_at is None or now >= self.retry_at
+
+    @property
+    def is_refused(self) -> bool:
+        """True where the last thing that was asked for did not come."""
+        return self.refused_at is not None
+
+    @property
+    def is_trying(self) -> bool:
+        """True while an attempt after a refusal is under way."""
+        asked, refused = self.attempted_at, self.refused_at
+        return asked is not None and refused is not None and asked > refused
+
+
+@dataclass(frozen=True, slots=True)
+class ProvisioningSigns:
+    """What was seen of the supply of a type.
+
+    Attributes:
+        waiting_since: Request of the oldest pod that waits for a node; None: none does.
+        node_at: When the newest node came; None: there is none.
+        refusal_at: When the newest refusal was said; None: none was.
+        refusal: What it said.
+    """
+
+    waiting_since: datetime | None = None
+    node_at: datetime | None = None
+    refusal_at: datetime | None = None
+    refusal: str = ""
+
+
+def follow(
+    state: Provisioning, seen: ProvisioningSigns, startup: NodeStartup, now: datetime
+) -> Provisioning:
+    """The state after what was seen by `now`."""
+    since = state.attempted_at if state.is_trying else state.refused_at
+    if state.is_refused and _is_after(seen.node_at, since):
+        return Provisioning(state.n_refused // 2, settled_at=now)
+    if state.is_refused and not state.is_trying:
+        return state
+    since = state.attempted_at if state.is_trying else state.settled_at
+    why = _refusal(seen, since, startup, now)
+    if not why:
+        return state
+    n_refused = min(state.n_refused + 1, _MOST_REFUSALS)
+    retry_at = now + backoff(n_refused, startup)
+    return replace(state, n_refused=n_refused, refused_at=now, retry_at=retry_at, why=why)
+
+
+def attempt(state: Provisioning, startup: NodeStartup, now: datetime) -> Provisioning:
+    """The state once pods are made to wait: after a refusal, this is the one try of its turn."""
+    if not state.is_refused:
+        return state
+    # until it is known what came of it, it counts as refused, and as long as nodes may take
+    wait = max(backoff(state.n_refused + 1, startup), timedelta(seconds=startup.patience_s))
+    return replace(state, attempted_at=now, retry_at=now + wait)
+
+
+def backoff(n_refused: int, startup: NodeStartup) -> timedelta:
+    """Wait after the n-th refusal: a node's usual start-up, doubled each time, an hour at most."""
+    first_s = max(_LEAST_WAIT_S, startup.median_s)
+    return timedelta(seconds=min(_MOST_WAIT_S, first_s * 2.0 ** (n_refused - 1)))
+
+
+def _is_after(one: datetime | None, other: datetime | None) -> bool:
+    return one is not None and (other is None or one > other)
+
+
+def _refusal(
+    seen: ProvisioningSigns, since: datetime | None, startup: NodeStartup, now: datetime
+) -> str:
+    """Why what was asked for since then counts as refused; empty: it does not."""
+    if _is_after(seen.refusal_at, since):
+        return seen.refusal or "the autoscaler of the nodes does not say why"
+    if seen.waiting_since is None:
+        return ""
+    begun = max(filter(None, (seen.waiting_since, since, seen.node_at)))
+    waited_s = (now - begun).total_seconds()
+    if waited_s <= startup.patience_s:
+        return ""
+    return (
+        f"no node has come within {waited_s:.0f} s, and 99 % of them take no longer than "
+        f"{startup.patience_s:.0f} s"
+    )

@@ -1,0 +1,180 @@
+"""Where the GPUs of a type come from: nodes that exist, or nodes that are added for pods; pure.
+
+The supply of a type is `fixed` unless something states a ceiling that can be relied upon: a pod
+that waits for a node which nobody adds would wait for ever. Where it is `provisioned`, pods may
+wait for nodes as long as all pods of the type together ask for no more than the ceiling.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.operator.cluster.node_pools import GpuNodePool
+from services.operator.cluster.placement import (
+    FreeGpus,
+    NodeRoom,
+    NodeState,
+    PodShape,
+    Shape,
+)
+from services.operator.plan.provisioning import NodeStartup, Provisioning
+
+_MOST_NODES = 1000
+_ANY_NODE = "a node to come"
+
+
+@dataclass(frozen=True, slots=True)
+class NewNodes:
+    """GPUs that nodes to come may bring.
+
+    Attributes:
+        pool: Whose nodes they are; None: not known, so any pod of the type may go there.
+        gpus: All of them together.
+        gpus_per_node: 0: not known.
+    """
+
+    pool: GpuNodePool | None
+    gpus: int
+    gpus_per_node: int = 0
+
+    def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int:
+        """GPUs of them that whole replicas can use."""
+        if self.pool is not None and not all(self.pool.takes(pod) for pod in shape if pod.gpus):
+            return 0
+        size = self.gpus_per_node or self.gpus
+        n_nodes = min(_MOST_NODES, self.gpus // size) if size else 0
+        node = NodeState(_ANY_NODE, gpu_type, size)
+        bare = tuple(PodShape(pod.gpus) for pod in shape)
+        rooms = FreeGpus((NodeRoom(node, size),) * n_nodes)
+        return rooms.schedulable(gpu_type, gpus_per_replica, bare) or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """Mode and ceiling of a type, and why.
+
+    Attributes:
+        ceiling: None: the supply is fixed.
+        reason: One word for a condition.
+        message: What it follows from, and what would change it.
+        new: What nodes to come may bring, up to the ceiling.
+    """
+
+    ceiling: int | None
+    reason: str
+    message: str
+    new: tuple[NewNodes, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GpusInUse:
+    """GPUs of a type that pods ask for.
+
+    Attributes:
+        asked: By the targets of autoscalers, pods that wait for a node included.
+        others: By all other pods.
+        nodes: GPUs that the nodes of the type have.
+    """
+
+    asked: int = 0
+    others: int = 0
+    nodes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class TypeSupply:
+    """The supply of one GPU type as a pass sees it.
+
+    Attributes:
+        may_ask: Pods may be made to wait for a node now.
+    """
+
+    gpu_type: str
+    resolved: Resolved
+    use: GpusInUse
+    state: Provisioning
+    startup: NodeStartup
+    may_ask: bool = True
+
+    @property
+    def is_provisioned(self) -> bool:
+        """True where pods may wait for nodes."""
+        return self.resolved.ceiling is not None
+
+    @property
+    def left_to_targets(self) -> int:
+        """GPUs of the ceiling that pods of others leave to the targets of autoscalers."""
+        return max(0, (self.resolved.ceiling or 0) - self.use.others)
+
+    @property
+    def most_asked(self) -> int:
+        """GPUs that the targets of autoscalers together may ask for now.
+
+        During a back-off it is what nodes have: a rise onto free GPUs needs no new node.
+        """
+        if self.may_ask:
+            return self.left_to_targets
+        return min(self.left_to_targets, max(0, self.use.nodes - self.use.others))
+
+    @property
+    def bound(self) -> str:
+        """Why no more may be asked for now."""
+        if not self.may_ask:
+            return f"{self.state.why}; {self.turn}"
+        ceiling, others = self.resolved.ceiling, self.use.others
+        beside = f", of which others ask for {others}" if others else ""
+        return f"pods may ask for {ceiling} GPUs of {self.gpu_type} together{beside}"
+
+    @property
+    def words(self) -> str:
+        """Where the GPUs come from, and what may be done about it."""
+        if self.is_provisioned and self.state.is_refused:
+            return f"{self.state.why}; {self.turn}"
+        return self.resolved.message
+
+    @property
+    def turn(self) -> str:
+        """When pods may be made to wait for a node again, after a refusal."""
+        retry_at = self.state.retry_at
+        if self.state.is_trying:
+            return "an attempt is under way"
+        if retry_at is None or self.may_ask:
+            return "the next increase tries again"
+        return f"the next increase may try again at {retry_at:%Y-%m-%dT%H:%M:%SZ}"
+
+    def room(self, here: int, wanted: ReplicaNeed) -> RoomToGrow:
+        """GPUs that more replicas of a target could have.
+
+        Args:
+            here: Free GPUs on nodes, in whole replicas.
+            wanted: Its replicas.
+        """
+        waiting = wanted.n_pending * wanted.gpus_per_replica
+        new = sum(
+            nodes.schedulable(self.gpu_type, wanted.gpus_per_replica, wanted.shape)
+            for nodes in self.resolved.new
+        )
+        if not self.may_ask:
+            # what was asked for in the attempt that is under way may still come
+            new = min(new, max(0, waiting - here)) if self.state.is_trying else 0
+        left = self.left_to_targets - self.use.asked
+        most = max(0, left) // wanted.gpus_per_replica * wanted.gpus_per_replica + waiting
+        total = min(here + new, most)
+        return RoomToGrow(total, max(0, total - here))
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaNeed:
+    """What one target's replicas need, and how many of them wait for a node."""
+
+    gpus_per_replica: int
+    shape: Shape
+    n_pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class RoomToGrow:
+    """GPUs that can be scheduled; `on_new_nodes` of them on nodes that are still to come."""
+
+    gpus: int
+    on_new_nodes: int

@@ -1,0 +1,211 @@
+"""Where the GPUs of each type come from in this cluster, and what came of what was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
+from services.operator.cluster.node_sources import SeenSources
+from services.operator.cluster.placement import NodeState, is_product
+from services.operator.cluster.pods import PodState
+from services.operator.plan.gpu_room import GpuRoom
+from services.operator.plan.part_members import members_of
+from services.operator.plan.provisioning import (
+    Provisioning,
+    ProvisioningSigns,
+    attempt,
+    follow,
+    learn_startup,
+)
+from services.operator.plan.supply import GpusInUse, TypeSupply
+from services.operator.plan.supply_sources import (
+    AUTO,
+    FIXED,
+    PROVISIONED,
+    StatedSupply,
+    resolve,
+)
+from services.operator.reconcile import budgets
+from services.operator.reconcile.gpu_use import asked_for
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View
+from services.operator.resource.autoscaler import Autoscaler
+from services.operator.stored import supply_repository
+from services.operator.stored.supply_repository import Confirming
+
+
+def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: datetime) -> View:
+    """The view with the supply of each GPU type, stored as it is now.
+
+    Where nothing states a supply and what adds nodes is not looked for, there is none: every type
+    is fixed, and nothing is written.
+    """
+    stated = stated_supplies(view)
+    memory = deps.memory
+    if not view.sources.is_on and not stated:
+        if memory.supply is None or memory.supply:
+            supply_repository.store_supplies(connection, (), Confirming(now, now))
+            memory.supply = {}
+        return view
+    if memory.supply is None:
+        memory.supply = supply_repository.load_states(connection)
+    fresh_s = timedelta(seconds=deps.settings.step_s)
+    if memory.startups is None or now - memory.startups[0] >= fresh_s:
+        memory.startups = (now, supply_repository.load_startups(connection, now))
+    members = [m for each in view.autoscalers for m in members_of(each) if m.spec is not None]
+    types = {m.spec.gpu_type for m in members if m.spec is not None} | stated.keys()
+    supplies = {
+        gpu_type: _supply(deps, view, _OfType(gpu_type, stated.get(gpu_type)), members, now)
+        for gpu_type in sorted(types)
+    }
+    memory.supply = {name: each.state for name, each in supplies.items()}
+    confirming = Confirming(now - fresh_s / 2, now)
+    supply_repository.store_supplies(connection, list(supplies.values()), confirming)
+    return replace(view, supplies=supplies)
+
+
+def supplies_now(
+    deps: OperatorDeps, view: View, types: Iterable[str], now: datetime
+) -> dict[str, TypeSupply]:
+    """The provisioned supplies of some types as the last pass saw them, at the present state."""
+    found = {}
+    for gpu_type in types:
+        supply = view.supplies.get(gpu_type)
+        if supply is None or not supply.is_provisioned:
+            continue
+        state = (deps.memory.supply or {}).get(gpu_type, supply.state)
+        found[gpu_type] = replace(supply, state=state, may_ask=state.may_ask(now))
+    return found
+
+
+def note_attempts(
+    connection: Connection,
+    deps: OperatorDeps,
+    raised: Iterable[TypeSupply],
+    room: GpuRoom,
+    now: datetime,
+) -> None:
+    """Use up the turn of each type that is asked for new nodes again, before they are asked for."""
+    for supply in raised:
+        here = supply.use.nodes - supply.use.others
+        if not supply.state.is_refused or room.held(supply.gpu_type) <= here:
+            continue
+        state = attempt(supply.state, supply.startup, now)
+        supply_repository.store_attempt(connection, supply.gpu_type, state)
+        # a transaction that fails makes the operator forget all of its memory
+        deps.memory.supply = {**(deps.memory.supply or {}), supply.gpu_type: state}
+
+
+def stated_supplies(view: View) -> dict[str, StatedSupply]:
+    """What the GPUBudgets say, by type; of several that say something, the most careful."""
+    found: dict[str, StatedSupply] = {}
+    for resource in view.budgets or ():
+        budget = budgets.to_budget(resource)
+        before, own = found.get(budget.gpu_type), budget.supply
+        if own == StatedSupply():
+            continue
+        found[budget.gpu_type] = own if before is None else _both(before, own)
+    return found
+
+
+def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
+    modes = {one.mode, other.mode}
+    ceilings = [each.ceiling for each in (one, other) if each.ceiling is not None]
+    startups = [each.startup_s for each in (one, other) if each.startup_s is not None]
+    return StatedSupply(
+        next(mode for mode in (FIXED, PROVISIONED, AUTO) if mode in modes),
+        min(ceilings, default=None),
+        max(startups, default=None),
+        tuple(dict.fromkeys((*one.groups, *other.groups))),
+        one.problem or other.problem,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _OfType:
+    gpu_type: str
+    stated: StatedSupply | None
+
+
+def _supply(
+    deps: OperatorDeps, view: View, wanted: _OfType, every: Sequence[Autoscaler], now: datetime
+) -> TypeSupply:
+    gpu_type, stated = wanted.gpu_type, wanted.stated or StatedSupply()
+    members = [m for m in every if m.spec is not None and m.spec.gpu_type == gpu_type]
+    nodes = [node for node in view.nodes.values() if is_product(node.product, gpu_type)]
+    resolved = resolve(gpu_type, stated, view.sources, nodes)
+    memory = deps.memory
+    seen_s = memory.startups[1].get(gpu_type, ()) if memory.startups else ()
+    startup = learn_startup(stated.startup_s, seen_s)
+    state = (memory.supply or {}).get(gpu_type, Provisioning())
+    if resolved.ceiling is not None:
+        state = follow(state, _signs(view, gpu_type, stated, members), startup, now)
+    use = _in_use(deps, view, gpu_type, members)
+    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now))
+
+
+def _in_use(
+    deps: OperatorDeps, view: View, gpu_type: str, members: Iterable[Autoscaler]
+) -> GpusInUse:
+    """GPUs that the targets of autoscalers and all other pods ask for."""
+    asked, own = 0, set()
+    for member in members:
+        target = view.target_of(member)
+        if target is None or member.spec is None:
+            continue
+        own |= {pod.uid for pod in view.pods_of(member)}
+        replicas = view.replicas_of(member)
+        leaving = sum(each.is_leaving for each in replicas)
+        wanted = asked_for(deps, member.target.key, target)
+        asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
+    nodes = {n.name: n for n in view.nodes.values() if is_product(n.product, gpu_type)}
+    others = sum(
+        pod.gpus
+        for pod in view.pods.every
+        if pod.gpus and pod.uid not in own and _is_of(pod, gpu_type, nodes)
+    )
+    return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
+
+
+def _is_of(pod: PodState, gpu_type: str, nodes: dict[str, NodeState]) -> bool:
+    """It is on a node of the type; of one that waits: it may come to be, as far as it says."""
+    if pod.node:
+        return pod.node in nodes
+    return not pod.product or is_product(pod.product, gpu_type)
+
+
+def _signs(
+    view: View, gpu_type: str, stated: StatedSupply, members: Iterable[Autoscaler]
+) -> ProvisioningSigns:
+    waiting = [
+        pod.created_at
+        for member in members
+        for pod in view.pods_of(member)
+        if not pod.node and pod.gpus and not pod.is_leaving
+    ]
+    nodes = [node for node in view.nodes.values() if is_product(node.product, gpu_type)]
+    came = [node.created_at for node in nodes if node.created_at is not None]
+    refusals = _refusals(view.sources, gpu_type, stated, nodes)
+    newest = max(refusals, key=lambda each: each.at, default=None)
+    return ProvisioningSigns(
+        min(waiting, default=None),
+        max(came, default=None),
+        None if newest is None else newest.at,
+        "" if newest is None else newest.why,
+    )
+
+
+def _refusals(
+    sources: SeenSources, gpu_type: str, stated: StatedSupply, nodes: Sequence[NodeState]
+) -> list[NodeRefusal]:
+    """Refusals that pools and groups of a type tell of."""
+    pools, _ = pools_of_type(sources.pools or (), gpu_type, nodes)
+    names = {pool.name for pool in pools}
+    found = [c.refused for c in sources.claims if c.pool in names and c.refused is not None]
+    groups = sources.groups or {}
+    own = [groups[each.name] for each in stated.groups if each.name in groups]
+    return [*found, *(group.refused for group in own if group.refused is not None)]

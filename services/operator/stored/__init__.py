@@ -1,0 +1,1 @@
+"""SQL of single features of the operator."""

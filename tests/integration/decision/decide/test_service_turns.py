@@ -1,0 +1,72 @@
+"""Turns of decisions: gold first where an origin was passed over, the others once forecast."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+import pytest
+
+from services.decision.decide import service
+from services.decision.wiring import DecisionDeps
+from services.kernel.clock import FixedClock
+from services.kernel.db.session import unit_of_work
+from services.kernel.db.turns import DECIDE, load_waiting
+from services.kernel.jobs import DECIDE_SHARD, Job, RecordingSender
+from tests.integration.decision.stored_rows import (
+    NOW,
+    ORIGIN,
+    STEP,
+    STEP_S,
+    add_demand,
+    add_forecast,
+    add_state,
+    add_workload,
+)
+
+pytestmark = pytest.mark.integration
+
+LATER = ORIGIN + 2 * STEP
+
+
+def add(deps: DecisionDeps, name: str, sla_class: str) -> int:
+    workload = add_workload(deps.engine, name, sla={"sla_class": sla_class})
+    add_demand(deps.engine, workload, [95.0] * 30)
+    add_state(deps.engine, workload, 10)
+    return workload
+
+
+def waiting(deps: DecisionDeps) -> dict[int, datetime]:
+    with unit_of_work(deps.engine) as work:
+        return load_waiting(work.connection, DECIDE)
+
+
+def sent(deps: DecisionDeps) -> list[Job]:
+    sender = deps.sender
+    assert isinstance(sender, RecordingSender)
+    found = [job for job in sender.sent if job.name == DECIDE_SHARD]
+    sender.sent.clear()
+    return found
+
+
+def test_those_that_wait_are_decided_on_once_they_are_forecast(deps: DecisionDeps) -> None:
+    gold, bronze = add(deps, "gold", "gold"), add(deps, "bronze", "bronze")
+    for n, workload in enumerate((gold, bronze)):
+        add_forecast(deps.engine, workload, 100.0, forecast_id=1 + n)
+    assert service.decide_shard(deps, 0, ORIGIN).n_decisions == 2
+    clock = FixedClock(NOW)
+    clock.advance(2 * STEP_S)
+    late = replace(deps, clock=clock)
+    add_forecast(deps.engine, gold, 110.0, forecast_id=3, origin_at=LATER)
+    assert service.decide_shard(late, 0, LATER).n_decisions == 1
+    assert [job.is_deferred for job in sent(late)] == [True]
+    assert waiting(late) == {0: LATER}
+
+    # the deferred decision comes before its forecast: it is not its turn yet
+    assert service.decide_shard(late, 0, LATER, is_rest=True) == service.ShardReport(0, 0)
+    assert waiting(late) == {0: LATER}
+    add_forecast(deps.engine, bronze, 110.0, forecast_id=4, origin_at=LATER)
+    assert service.sweep(late) == 1
+    assert [job.is_deferred for job in sent(late)] == [True], "gold is not asked for again"
+    assert service.decide_shard(late, 0, LATER, is_rest=True).n_decisions == 1
+    assert waiting(late) == {}

@@ -1,0 +1,65 @@
+"""Mistakes of a first hour that were answered badly once: by a traceback, or with a wrong name."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli import connection
+from services.cli.application import app, misspelt
+from services.cli.connection import RUNNING_FILE, connected_settings
+from services.kernel.errors import InvalidInput, Unavailable
+from services.kernel.settings import Settings
+
+
+def test_a_folder_holds_no_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InvalidInput, match=r"^--anchor-file=.*: is a folder"):
+        CliRunner().invoke(
+            app, ["audit", "check", "--anchor-file", str(tmp_path)], catch_exceptions=False
+        )
+
+
+def test_a_pool_is_one_of_two() -> None:
+    result = CliRunner().invoke(app, ["worker", "--pool", "magic"])
+    assert result.exit_code == 2
+    assert "'solo', 'prefork'" in result.output
+
+
+def test_a_time_that_is_none_is_told_the_right_form() -> None:
+    with pytest.raises(InvalidInput, match=r"^--expires-at=tomorrow: must be .* 2027-01-01T00"):
+        CliRunner().invoke(
+            app, ["keys", "create", "me", "--expires-at", "tomorrow"], catch_exceptions=False
+        )
+
+
+def test_a_platform_that_was_killed_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "up"
+    folder.mkdir()
+    urls = {"database_url": "postgresql://127.0.0.1:1/none", "redis_url": "redis://127.0.0.1:1"}
+    (folder / RUNNING_FILE).write_text(json.dumps(urls))
+    monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
+    with pytest.raises(Unavailable, match=rf"`harmony up` in {folder} does not answer; start that"):
+        connected_settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("HARMONY_STEPS_S", "HARMONY_STEP_S"), ("HARMONY_DATABSE_URL", "HARMONY_DATABASE_URL")],
+)
+def test_a_misspelt_setting_is_told(name: str, meant: str) -> None:
+    (line,) = misspelt(["PATH", name])
+    assert line.startswith(f"{name} is no setting")
+    assert f"did you mean {meant}?" in line
+
+
+def test_names_that_others_read_are_not_taken_for_misspelt() -> None:
+    others = (
+        *("HARMONY_URL", "HARMONY_KEY", "HARMONY_KEY_FILE", "HARMONY_CLUSTER", "HARMONY_ARENA"),
+        *("HARMONY_DATA_DIR", "HARMONY_PUSH_TOKEN_FILE", "HARMONY_REMOTE_WRITE_RULES"),
+    )
+    assert misspelt(others) == []

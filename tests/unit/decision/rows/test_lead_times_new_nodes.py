@@ -1,0 +1,104 @@
+"""A start that needs a new node waits for it; one that needs none does not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
+from services.decision.rows.lead_times import RoomOfTarget, may_have_new_nodes, node_startup
+from services.kernel.domain import WorkloadSpec
+from tests.unit.decision.rows.test_lead_times import NOW, spec_of, variant
+
+SUPPLY: Any = {"H100": {"startup_median_s": 240.0, "startup_sigma": 0.3, "n_startups": 40}}
+PLAIN = spec_of().model_copy(update={"variants": ()})
+
+
+def state(schedulable: int, new: int | None, pending: int = 0) -> Any:
+    return {
+        "schedulable_gpus": schedulable,
+        "new_node_gpus": new,
+        "pending_replicas": pending,
+        "variants": None,
+    }
+
+
+def started(node_s: float | None, ready_s: float | None, back_s: float = 3600.0) -> Any:
+    """A start that was given a new node after `node_s`, or found one there (None)."""
+    requested = NOW - timedelta(seconds=back_s)
+    bound = requested + timedelta(seconds=node_s or 0.0)
+    return {
+        "workload_id": 1, "gpu_type": "H100", "requested_at": requested, "bound_at": bound,
+        "ready_at": None if ready_s is None else requested + timedelta(seconds=ready_s),
+        "gone_at": None, "is_new_node": node_s is not None,
+    }  # fmt: skip
+
+
+BIMODAL = [started(None, 30.0) for _ in range(60)] + [started(240.0, 330.0) for _ in range(60)]
+
+
+def lead_s(seen: Any, starts: Any = (), supply: Any = SUPPLY, spec: WorkloadSpec = PLAIN) -> Any:
+    member = ShardMember(1, "demo", "mixed", 300, spec)
+    rows = ShardRows(states={1: [seen]}, starts={1: list(starts)}, supply=supply)
+    return lead_time_of(member, rows, NOW)
+
+
+def test_where_a_gpu_is_free_no_node_is_waited_for() -> None:
+    found = lead_s(state(9, 8), BIMODAL)
+    assert np.median(found) == pytest.approx(30.0, rel=0.8)
+    assert np.quantile(found, 0.9) < 330.0
+
+
+def test_where_none_is_free_the_node_comes_first() -> None:
+    found = lead_s(state(8, 8), BIMODAL)
+    # 240 s for the node as the type's nodes take, 90 s from there as its starts on them did
+    assert np.median(found) == pytest.approx(330.0, rel=0.15)
+    assert found.min() > 120.0
+    assert (np.diff(found) >= 0).all()
+
+
+def test_before_anything_was_seen_what_is_stated_adds_up() -> None:
+    assert np.median(lead_s(state(8, 8))) == pytest.approx(180.0 + 240.0, rel=0.1)
+    assert np.median(lead_s(state(9, 8))) == pytest.approx(180.0, rel=0.05)
+
+
+def test_free_gpus_go_to_the_replicas_that_wait_first() -> None:
+    assert np.median(lead_s(state(10, 8, pending=2))) > 300.0
+    assert np.median(lead_s(state(11, 8, pending=2))) < 200.0
+
+
+def test_while_starts_on_new_nodes_are_under_way_their_law_holds() -> None:
+    under_way = started(240.0, None, back_s=260.0)
+    assert np.median(lead_s(state(9, 8), [under_way])) > 300.0
+
+
+def test_where_the_supply_is_fixed_nothing_changes() -> None:
+    alone = lead_s(state(0, None), supply={})
+    assert np.median(alone) == pytest.approx(180.0, rel=0.05)
+    assert np.array_equal(lead_s(state(0, None)), alone)
+
+
+def test_variants_wait_for_nodes_of_their_own_type() -> None:
+    spec = spec_of(variant("h100", "H100"), variant("l4", "L4"))
+    own = {"pending": 0, "schedulable_gpus": 8}
+    seen = {"variants": {"h100": own | {"new_node_gpus": 8}, "l4": own}}
+    assert np.median(lead_s(seen, spec=spec)) > 300.0
+    free = {"variants": {"h100": own | {"new_node_gpus": 0}, "l4": own}}
+    assert np.median(lead_s(free, spec=spec)) < 200.0
+
+
+def test_new_nodes_are_looked_for_where_a_snapshot_tells_of_some() -> None:
+    assert may_have_new_nodes(state(8, 0))
+    assert not may_have_new_nodes(state(8, None))
+    parts: Any = {"new_node_gpus": None, "variants": {"a": {"new_node_gpus": 0}}}
+    assert may_have_new_nodes(parts)
+    assert not RoomOfTarget(None, 8, 0, 1).needs_new_node(())
+
+
+def test_a_law_that_was_learned_counts_for_its_starts() -> None:
+    belief = node_startup(SUPPLY["H100"])
+    assert belief.n_mean == 44.0
+    assert belief.median_s == pytest.approx(240.0)

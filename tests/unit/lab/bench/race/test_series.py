@@ -1,0 +1,54 @@
+"""All races of a trace, from the command's options to its document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from typer.testing import CliRunner
+
+from services.cli.application import app
+from services.lab.bench.race import series
+from tests.unit.lab.bench.decide.small_runs import noisy_forecasts
+
+RACE = ["bench", "race", "--max-test-steps", "40", "--risk", "0.05"]
+
+
+def raced(trace: Path, file: Path, *options: str) -> list[dict]:
+    given = [*RACE, "--data", str(trace), *options, "--json", str(file)]
+    with patch.object(series, "learned", noisy_forecasts):
+        result = CliRunner().invoke(app, given)
+    assert result.exit_code == 0, result.output
+    return json.loads(file.read_text())["races"]
+
+
+def test_both_bridges_each_seed_and_each_lead_time_are_raced(write_trace, tmp_path):
+    few = ("--policies", "hpa,trailing_percentile", "--lead", "1m,10m", "--seeds", "2")
+    found = raced(write_trace(tmp_path), tmp_path / "race.json", *few, "--rivals-only")
+    assert {(one["bridge"], one["seed"], one["lead_s"]) for one in found} == {
+        (bridge, seed, lead)
+        for bridge in ("walk", "jump")
+        for seed in (7, 8)
+        for lead in (60.0, 600.0)
+    }
+    promise = found[0]["promises"]["0.05"]
+    assert set(promise["policies"]) == {"hpa", "trailing_percentile"}
+    assert promise["best_rival"]["cost"] > 0.9
+    assert promise["own"] == promise["deployed"] == {}
+
+
+def test_harmony_races_at_equal_violation_and_unserved_demand_and_as_deployed(
+    write_trace, tmp_path
+):
+    options = ("--policies", "hpa,keda", "--lead", "2m", "--seeds", "1", "--bridges", "walk")
+    (found,) = raced(write_trace(tmp_path), tmp_path / "race.json", *options)
+    promise = found["promises"]["0.05"]
+    own, best = promise["own"]["harmony"], promise["best_rival"]
+    cost = promise["policies"]["harmony"]["matched"]
+    assert own["ratio"] == pytest.approx(cost / best["cost"], rel=1e-4)
+    assert own["closed"] == pytest.approx((best["cost"] - cost) / (best["cost"] - 1), rel=1e-3)
+    assert own["rival_at_unserved"] in ("hpa", "keda")
+    assert promise["deployed"]["harmony"]["cost"] > 0.9
+    assert set(promise["own"]) == {"harmony", "harmony_fast", "forecast_quantile"}

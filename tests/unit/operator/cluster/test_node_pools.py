@@ -1,0 +1,201 @@
+"""NodePools and NodeClaims as Karpenter writes them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.operator.cluster.node_pools import (
+    GpuNodePool,
+    pools_of_type,
+    to_node_claim,
+    to_node_pool,
+    type_of_pool,
+    whole,
+)
+from services.operator.cluster.placement import PodShape, to_pod_shape
+from tests.unit.operator.pods import node
+
+GPU = "nvidia.com/gpu"
+PRODUCT = "nvidia.com/gpu.product"
+
+
+def listed(*requirements: dict[str, Any], **given: Any) -> dict[str, Any]:
+    template = {
+        "metadata": {"labels": given.get("labels", {})},
+        "spec": {"requirements": list(requirements), "taints": given.get("taints", [])},
+    }
+    spec: dict[str, Any] = {"template": template, "limits": given.get("limits", {GPU: "64"})}
+    if "replicas" in given:
+        spec["replicas"] = given["replicas"]
+    status = {"resources": {GPU: "16"}, "conditions": given.get("conditions", [])}
+    metadata: dict[str, Any] = {"name": "hopper"}
+    if given.get("is_leaving"):
+        metadata["deletionTimestamp"] = "2026-01-05T00:00:00Z"
+    return {"metadata": metadata, "spec": spec, "status": status}
+
+
+def wants(key: str, *values: str, operator: str = "In") -> dict[str, Any]:
+    return {"key": key, "operator": operator, "values": list(values)}
+
+
+H100 = wants(PRODUCT, "NVIDIA-H100-80GB-HBM3")
+
+
+def pool(*requirements: dict[str, Any], **given: Any) -> GpuNodePool:
+    found = to_node_pool(listed(*requirements, **given))
+    assert found is not None
+    return found
+
+
+def test_a_pool_has_a_limit_what_is_used_and_its_gpus() -> None:
+    found = pool(H100, wants("karpenter.k8s.aws/instance-gpu-count", "8"))
+    assert (found.limit, found.used, found.gpus_per_node) == (64, 16, 8)
+    assert found.products == ("NVIDIA-H100-80GB-HBM3",)
+    assert pool(limits={"cpu": "1000"}).limit is None
+    assert pool(limits={GPU: "1k"}).limit == 1000
+
+
+def test_a_pool_that_is_leaving_or_of_a_fixed_size_adds_no_nodes() -> None:
+    assert to_node_pool(listed(H100, is_leaving=True)) is None
+    assert to_node_pool(listed(H100, replicas=3)) is None
+
+
+def test_a_pool_that_is_not_ready_says_why() -> None:
+    condition = {"type": "Ready", "status": "False", "message": "NodeClass not found"}
+    assert pool(H100, conditions=[condition]).problem == "NodeClass not found"
+    assert pool(H100, conditions=[{"type": "Ready", "status": "True"}]).problem == ""
+
+
+@pytest.mark.parametrize(
+    ("requirement", "gpu_type"),
+    [
+        (H100, "H100"),
+        (wants("karpenter.k8s.aws/instance-gpu-name", "l40s"), "L40S"),
+        (wants("cloud.google.com/gke-accelerator", "nvidia-h100-80gb"), "H100"),
+    ],
+)
+def test_requirements_tell_the_type(requirement: dict[str, Any], gpu_type: str) -> None:
+    assert [p.name for p in pools_of_type([pool(requirement)], gpu_type, [])[0]] == ["hopper"]
+    assert pools_of_type([pool(requirement)], "B200", []) == ([], [])
+
+
+def test_a_label_of_the_template_tells_it_too() -> None:
+    assert pool(labels={PRODUCT: "H100"}).products == ("H100",)
+
+
+def test_nodes_tell_the_type_of_a_pool_that_does_not() -> None:
+    own = node("n", 8, labels={"karpenter.sh/nodepool": "hopper"})
+    assert type_of_pool(pool(), [own, node("m", 8, product="L4")]) == ("NVIDIA-H100-80GB-HBM3",)
+    assert type_of_pool(pool(), []) == ()
+
+
+def test_a_pool_of_several_types_is_of_none_alone() -> None:
+    both = pool(wants(PRODUCT, "H100", "A100"))
+    assert pools_of_type([both], "H100", []) == ([], [both])
+
+
+@pytest.mark.parametrize(
+    ("selector", "fits"),
+    [
+        ({}, True),
+        ({PRODUCT: "H100"}, True),
+        ({PRODUCT: "A100"}, False),
+        ({"topology.kubernetes.io/zone": "b"}, True),
+        ({"topology.kubernetes.io/zone": "c"}, False),
+        ({"kubernetes.io/arch": "amd64"}, True),
+        ({"team": "search"}, False),
+        ({"tier": "gold"}, True),
+        ({"karpenter.sh/nodepool": "hopper"}, True),
+        ({"karpenter.sh/nodepool": "other"}, False),
+    ],
+)
+def test_a_selector_must_be_one_that_a_node_of_the_pool_may_have(
+    selector: dict[str, str], fits: bool
+) -> None:
+    zones = wants("topology.kubernetes.io/zone", "a", "b")
+    found = pool(wants(PRODUCT, "H100"), zones, labels={"tier": "gold"})
+    shape = to_pod_shape({"nodeSelector": selector}, is_template=True)
+    assert found.takes(shape) is fits
+
+
+@pytest.mark.parametrize(
+    ("requirement", "fits"),
+    [
+        (wants("topology.kubernetes.io/zone", "b", "c"), True),
+        (wants("topology.kubernetes.io/zone", "c"), False),
+        (wants("topology.kubernetes.io/zone", "a", operator="NotIn"), True),
+        (wants("topology.kubernetes.io/zone", "a", "b", operator="NotIn"), False),
+        (wants("tier", "gold", operator="NotIn"), False),
+        (wants("team", operator="Exists"), False),
+        (wants("tier", operator="Exists"), True),
+        (wants("kubernetes.io/arch", operator="Exists"), True),
+        (wants("team", operator="DoesNotExist"), True),
+        (wants("tier", operator="DoesNotExist"), False),
+        (wants("tier", "1", operator="Gt"), False),
+    ],
+)
+def test_required_affinity_likewise(requirement: dict[str, Any], fits: bool) -> None:
+    zones = wants("topology.kubernetes.io/zone", "a", "b")
+    found = pool(zones, labels={"tier": "gold"})
+    term = {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
+    affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
+    assert found.takes(to_pod_shape({"affinity": affinity}, is_template=True)) is fits
+
+
+def test_taints_of_a_pool_keep_pods_away() -> None:
+    taints = [
+        {"key": "team", "value": "a", "effect": "NoSchedule"},
+        {"key": "soft", "effect": "PreferNoSchedule"},
+    ]
+    found = pool(taints=taints)
+    assert not found.takes(PodShape(1))
+    tolerations = [{"key": "team", "operator": "Exists"}]
+    assert found.takes(to_pod_shape({"tolerations": tolerations}, is_template=True))
+
+
+def claim(*conditions: dict[str, str], pool: str = "hopper") -> dict[str, Any]:
+    labels = {"karpenter.sh/nodepool": pool} if pool else {}
+    metadata = {"name": "c1", "labels": labels, "creationTimestamp": "2026-01-05T00:00:00Z"}
+    return {"metadata": metadata, "status": {"conditions": list(conditions)}}
+
+
+def launched(status: str, reason: str = "", **more: str) -> dict[str, str]:
+    return {"type": "Launched", "status": status, "reason": reason, **more}
+
+
+def test_a_claim_that_was_not_launched_is_a_refusal_with_its_reason() -> None:
+    at = "2026-01-05T00:01:00Z"
+    refused = launched("False", "InsufficientCapacity", message="no H100", lastTransitionTime=at)
+    found = to_node_claim(claim(refused))
+    assert found is not None
+    assert found.refused is not None
+    assert found.refused.why == ("NodeClaim/c1 was not launched (InsufficientCapacity: no H100)")
+    assert f"{found.refused.at:%H:%M}" == "00:01"
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_refused"),
+    [
+        (launched("True", "Launched"), False),
+        (launched("Unknown", "AwaitingReconciliation"), False),
+        (launched("Unknown", "LaunchFailed"), True),
+        (launched("False"), True),
+    ],
+)
+def test_a_claim_that_is_on_its_way_is_none(condition: dict[str, str], is_refused: bool) -> None:
+    found = to_node_claim(claim(condition))
+    assert found is not None
+    assert (found.refused is not None) is is_refused
+
+
+def test_a_claim_of_no_pool_does_not_count() -> None:
+    assert to_node_claim(claim(pool="")) is None
+
+
+@pytest.mark.parametrize(
+    ("amount", "found"), [("8", 8), (8, 8), ("2k", 2000), ("", None), (None, None), ("8.5", None)]
+)
+def test_whole_quantities(amount: object, found: int | None) -> None:
+    assert whole(amount) == found

@@ -1,0 +1,128 @@
+"""Refused nodes: when they are tried again, and what ends the waiting."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from services.operator.plan.provisioning import (
+    Provisioning,
+    ProvisioningSigns,
+    attempt,
+    backoff,
+    follow,
+    learn_startup,
+)
+from tests.unit.operator.examples import NOW
+
+LAW = learn_startup(120.0, ())
+NOTHING = ProvisioningSigns()
+
+
+def at(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+def refused_at(seconds: float) -> Provisioning:
+    signs = ProvisioningSigns(at(0), refusal_at=at(seconds), refusal="no capacity")
+    return follow(Provisioning(), signs, LAW, at(seconds))
+
+
+def test_a_start_law_moves_from_what_is_stated_to_what_is_seen() -> None:
+    assert learn_startup(None, ()).median_s == pytest.approx(300.0)
+    assert LAW.median_s == pytest.approx(120.0)
+    seen = learn_startup(120.0, [60.0] * 60)
+    assert 60.0 < seen.median_s < 66.0
+    assert seen.sigma < LAW.sigma
+    assert seen.patience_s < LAW.patience_s
+    assert seen.n_seen == 60
+
+
+def test_a_wait_within_the_law_is_no_refusal() -> None:
+    signs = ProvisioningSigns(at(0))
+    assert follow(Provisioning(), signs, LAW, at(LAW.patience_s - 1)) == Provisioning()
+
+
+def test_a_longer_wait_is_a_refusal_with_a_reason() -> None:
+    state = follow(Provisioning(), ProvisioningSigns(at(0)), LAW, at(LAW.patience_s + 1))
+    assert state.n_refused == 1
+    assert "no node has come within" in state.why
+    assert not state.may_ask(at(LAW.patience_s + 2))
+
+
+def test_nodes_that_came_meanwhile_begin_the_wait_anew() -> None:
+    signs = ProvisioningSigns(at(0), node_at=at(300))
+    assert not follow(Provisioning(), signs, LAW, at(LAW.patience_s + 1)).is_refused
+    assert follow(Provisioning(), signs, LAW, at(LAW.patience_s + 301)).is_refused
+
+
+def test_what_the_autoscaler_says_is_believed_at_once() -> None:
+    state = refused_at(10)
+    assert (state.n_refused, state.why) == (1, "no capacity")
+    assert not state.may_ask(at(10 + 119))
+    assert state.may_ask(at(10 + 120))
+
+
+def test_of_one_refusal_that_is_said_again_the_first_counts() -> None:
+    state = refused_at(10)
+    signs = ProvisioningSigns(at(0), refusal_at=at(60), refusal="no capacity")
+    assert follow(state, signs, LAW, at(60)) == state
+
+
+def test_an_attempt_uses_up_its_turn_and_a_second_refusal_waits_longer() -> None:
+    state = attempt(refused_at(10), LAW, at(200))
+    assert state.is_trying
+    assert not state.may_ask(at(201))
+    again = follow(state, ProvisioningSigns(at(0), None, at(230), "none"), LAW, at(230))
+    assert again.n_refused == 2
+    assert not again.may_ask(at(230 + 239))
+    assert again.may_ask(at(230 + 240))
+
+
+def test_a_refusal_from_before_the_attempt_says_nothing_of_it() -> None:
+    state = attempt(refused_at(10), LAW, at(200))
+    assert follow(state, ProvisioningSigns(at(0), None, at(150), "none"), LAW, at(210)) == state
+
+
+def test_a_node_ends_the_back_off_and_what_was_said_before_is_settled() -> None:
+    state = attempt(refused_at(10), LAW, at(200))
+    came = follow(state, ProvisioningSigns(at(0), at(260), at(150), "none"), LAW, at(261))
+    assert not came.is_refused
+    assert came.may_ask(at(262))
+    assert not follow(came, ProvisioningSigns(None, at(260), at(150)), LAW, at(300)).is_refused
+
+
+def test_an_attempt_before_any_refusal_changes_nothing() -> None:
+    assert attempt(Provisioning(), LAW, at(0)) == Provisioning()
+
+
+def test_a_type_that_is_often_short_is_asked_seldom() -> None:
+    waits = [backoff(n, LAW).total_seconds() for n in range(1, 9)]
+    assert waits == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
+    assert backoff(1, learn_startup(1.0, ())).total_seconds() == 60
+
+
+@settings(deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(st.floats(1.0, 2000.0), st.sampled_from(("refusal", "look", "want"))),
+        max_size=60,
+    )
+)
+def test_there_is_at_most_one_attempt_in_each_back_off(events: list[tuple[float, str]]) -> None:
+    """Whatever is said and wanted, while no node comes: the waits between attempts never shrink."""
+    state, now, waiting, refusal = Provisioning(), NOW, NOW, None
+    attempts: list[tuple[datetime, int]] = []
+    for after_s, kind in events:
+        now += timedelta(seconds=after_s)
+        if kind == "refusal":
+            refusal = now
+        state = follow(state, ProvisioningSigns(waiting, None, refusal, "none"), LAW, now)
+        if kind == "want" and state.is_refused and state.may_ask(now):
+            attempts.append((now, state.n_refused))
+            state = attempt(state, LAW, now)
+    for (earlier, n), (later, _) in itertools.pairwise(attempts):
+        assert later - earlier >= backoff(n, LAW)

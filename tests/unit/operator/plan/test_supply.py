@@ -1,0 +1,139 @@
+"""Room for more replicas where nodes may be added."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from hypothesis import given, settings, strategies as st
+
+from services.operator.cluster.placement import PodShape
+from services.operator.plan.gpu_room import GpuRoom, TargetUse
+from services.operator.plan.provisioning import Provisioning, attempt, learn_startup
+from services.operator.plan.supply import (
+    GpusInUse,
+    NewNodes,
+    ReplicaNeed,
+    Resolved,
+    TypeSupply,
+)
+from tests.unit.operator.examples import NOW
+
+LAW = learn_startup(120.0, ())
+
+
+def supply(ceiling: int | None = 64, **given: Any) -> TypeSupply:
+    use = GpusInUse(given.pop("asked", 16), given.pop("others", 0), given.pop("nodes", 16))
+    new = NewNodes(None, max(0, (ceiling or 0) - use.nodes), given.pop("size", 8))
+    resolved = Resolved(ceiling, "CeilingSet", "spec.supply.ceiling is 64", (new,))
+    state = given.pop("state", Provisioning())
+    return TypeSupply("H100", resolved, use, state, LAW, given.pop("may_ask", True))
+
+
+def need(gpus: int = 8, n_pending: int = 0, pod: int | None = None) -> ReplicaNeed:
+    return ReplicaNeed(gpus, (PodShape(pod or gpus),), n_pending)
+
+
+REFUSED = Provisioning(1, NOW, NOW + timedelta(seconds=120), why="no capacity")
+
+
+def test_nodes_to_come_count_up_to_the_ceiling() -> None:
+    room = supply().room(0, need())
+    assert (room.gpus, room.on_new_nodes) == (48, 48)
+
+
+def test_replicas_that_wait_keep_their_part() -> None:
+    room = supply(asked=32).room(0, need(n_pending=2))
+    assert room.gpus // 8 - 2 == 4  # the ceiling leaves 32 GPUs for four replicas more
+
+
+def test_pods_of_others_count_against_the_ceiling() -> None:
+    room = supply(others=24).room(0, need())
+    assert room.gpus == 24
+    assert supply(others=24).left_to_targets == 40
+
+
+def test_a_replica_that_no_node_is_large_enough_for_has_no_room() -> None:
+    assert supply(size=4).room(0, need()).gpus == 0
+
+
+def test_during_a_back_off_there_is_what_is_free() -> None:
+    closed = supply(state=REFUSED, may_ask=False, asked=8)
+    assert closed.room(8, need(n_pending=0)).gpus == 8
+    assert closed.room(8, need(n_pending=0)).on_new_nodes == 0
+    assert closed.most_asked == 16
+
+
+def test_what_an_attempt_under_way_asked_for_may_still_come() -> None:
+    trying = attempt(REFUSED, LAW, NOW + timedelta(seconds=200))
+    closed = supply(state=trying, may_ask=False, asked=32)
+    room = closed.room(0, need(n_pending=2))
+    assert (room.gpus, room.on_new_nodes) == (16, 16)
+
+
+def test_the_reason_says_when_it_is_tried_again() -> None:
+    closed = supply(state=REFUSED, may_ask=False)
+    assert closed.bound.startswith("no capacity; the next increase may try again at ")
+    assert closed.words == closed.bound
+    assert supply(others=4).bound == (
+        "pods may ask for 64 GPUs of H100 together, of which others ask for 4"
+    )
+    assert supply().words == "spec.supply.ceiling is 64"
+
+
+def test_a_fixed_supply_is_not_provisioned() -> None:
+    assert not supply(ceiling=None).is_provisioned
+    assert supply().is_provisioned
+
+
+@settings(deadline=None)
+@given(
+    ceiling=st.integers(0, 200),
+    others=st.integers(0, 100),
+    nodes=st.integers(0, 200),
+    may_ask=st.booleans(),
+    targets=st.lists(
+        st.tuples(st.sampled_from((1, 2, 4, 8)), st.integers(0, 6), st.integers(1, 20)),
+        min_size=1,
+        max_size=6,
+    ),
+)
+def test_what_is_granted_never_exceeds_the_ceiling(
+    ceiling: int,
+    others: int,
+    nodes: int,
+    may_ask: bool,
+    targets: list[tuple[int, int, int]],
+) -> None:
+    """All rises of a pass together ask for no more than is left, and no rise becomes a fall."""
+    uses = [TargetUse("H100", gpus, spec, spec) for gpus, spec, _ in targets]
+    asked = sum(use.held() for use in uses)
+    one = supply(ceiling, asked=asked, others=others, nodes=nodes, may_ask=may_ask, state=REFUSED)
+    room = GpuRoom.of({"H100": one.most_asked}, uses)
+    after = 0
+    for use, (gpus, spec, more) in zip(uses, targets, strict=True):
+        granted = room.grant(use, spec + more, takes_part=True).count
+        assert spec <= granted <= spec + more
+        after += gpus * granted
+    assert after <= max(asked, ceiling - others)
+    if not may_ask:
+        assert after <= max(asked, nodes - others)
+
+
+@settings(deadline=None)
+@given(
+    ceiling=st.integers(0, 200),
+    others=st.integers(0, 100),
+    asked=st.integers(0, 200),
+    here=st.integers(0, 10),
+    gpus=st.sampled_from((1, 2, 4, 8)),
+    n_pending=st.integers(0, 5),
+)
+def test_the_room_of_one_target_keeps_within_the_ceiling(
+    ceiling: int, others: int, asked: int, here: int, gpus: int, n_pending: int
+) -> None:
+    asked += n_pending * gpus
+    room = supply(ceiling, asked=asked, others=others).room(here * gpus, need(gpus, n_pending))
+    more = max(0, room.gpus // gpus - n_pending)
+    assert asked + others + more * gpus <= max(ceiling, asked + others)
+    assert 0 <= room.on_new_nodes <= room.gpus

@@ -1,0 +1,120 @@
+"""Mode and ceiling of a GPU type, from what is stated and what is found."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.operator.cluster.node_groups import GroupOfType, NodeGroup
+from services.operator.cluster.node_pools import GpuNodePool
+from services.operator.cluster.node_sources import SeenSources
+from services.operator.plan.supply import Resolved
+from services.operator.plan.supply_sources import StatedSupply, resolve
+from tests.unit.operator.pods import node
+
+NODES = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"}), node("n2", 4)]
+"""Eight GPUs in the pool and four beside it."""
+OFF = SeenSources()
+
+
+def pool(name: str = "hopper", limit: int | None = 64, **given: Any) -> GpuNodePool:
+    products = given.pop("products", ("H100",))
+    return GpuNodePool(name, limit, given.pop("used", 8), 8, products, {}, (), (), **given)
+
+
+def on(*pools: GpuNodePool, **given: Any) -> SeenSources:
+    return SeenSources(True, pools, **given)
+
+
+def resolved(stated: StatedSupply, sources: SeenSources = OFF) -> Resolved:
+    return resolve("H100", stated, sources, NODES)
+
+
+def test_nothing_stated_and_nothing_looked_for_is_fixed() -> None:
+    found = resolved(StatedSupply())
+    assert (found.ceiling, found.reason) == (None, "DetectionOff")
+    assert "HARMONY_OPERATOR_SUPPLY" in found.message
+
+
+def test_a_stated_ceiling_needs_no_detection() -> None:
+    found = resolved(StatedSupply("provisioned", 40))
+    assert (found.ceiling, found.reason) == (40, "CeilingSet")
+    assert [(new.gpus, new.gpus_per_node) for new in found.new] == [(28, 8)]
+
+
+def test_what_is_set_fixed_stays_fixed() -> None:
+    assert resolved(StatedSupply("fixed"), on(pool())).reason == "SetFixed"
+
+
+def test_the_limits_of_pools_and_the_nodes_beside_them_are_the_ceiling() -> None:
+    found = resolved(StatedSupply(), on(pool(), pool("second", 16, used=0)))
+    assert (found.ceiling, found.reason) == (64 + 16 + 4, "Detected")
+    assert [new.gpus for new in found.new] == [56, 16]
+    assert "NodePool/hopper and NodePool/second may have 80 GPUs" in found.message
+
+
+@pytest.mark.parametrize(("ceiling", "reason"), [(100, "LowerLimitHolds"), (30, "CeilingSet")])
+def test_the_lower_of_what_is_stated_and_what_is_found_holds(ceiling: int, reason: str) -> None:
+    found = resolved(StatedSupply("auto", ceiling), on(pool()))
+    assert (found.ceiling, found.reason) == (min(ceiling, 68), reason)
+
+
+def test_a_ceiling_in_mode_auto_needs_something_that_adds_nodes() -> None:
+    found = resolved(StatedSupply("auto", 40), on())
+    assert (found.ceiling, found.reason) == (None, "NoSource")
+
+
+def test_a_pool_without_a_limit_is_not_asked_but_a_stated_ceiling_will_do() -> None:
+    open_ended = on(pool(limit=None))
+    found = resolved(StatedSupply(), open_ended)
+    assert (found.ceiling, found.reason) == (None, "CeilingUnknown")
+    assert 'set its spec.limits["nvidia.com/gpu"], or spec.supply.ceiling' in found.message
+    assert resolved(StatedSupply("provisioned"), open_ended).reason == "CeilingUnknown"
+    assert resolved(StatedSupply("auto", 40), open_ended).ceiling == 40
+
+
+def test_a_pool_of_several_types_does_not_count() -> None:
+    mixed = pool(products=("H100", "A100"))
+    found = resolved(StatedSupply(), on(mixed))
+    assert found.ceiling is None
+    assert "give it one GPU type" in found.message
+    assert resolved(StatedSupply(), on(mixed, pool("own", 16))).ceiling == 16 + 12
+
+
+def test_a_pool_that_is_not_ready_keeps_its_nodes_and_adds_none() -> None:
+    found = resolved(StatedSupply(), on(pool(problem="no NodeClass")))
+    assert found.ceiling == 68
+    assert found.new[0].gpus == 0
+    assert "adds no nodes: no NodeClass" in found.message
+
+
+def test_a_limit_that_was_lowered_below_what_is_there_takes_nothing_away() -> None:
+    found = resolved(StatedSupply(), on(pool(limit=4, used=8)))
+    assert found.ceiling == 8 + 4
+    assert found.new[0].gpus == 0
+
+
+def test_node_groups_are_those_that_the_budget_names() -> None:
+    groups = {"a": NodeGroup("a", 6, 1), "other": NodeGroup("other", 100, 0)}
+    stated = StatedSupply(groups=(GroupOfType("a", 8),))
+    found = resolved(stated, on(groups=groups))
+    assert found.ceiling == 48 + 4
+    assert found.new[0].gpus == 40
+    unknown = resolved(StatedSupply(groups=(GroupOfType("b", 8),)), on(groups=groups))
+    assert (unknown.ceiling, unknown.reason) == (None, "CeilingUnknown")
+    assert "has no node group 'b'; it has: a, other" in unknown.message
+
+
+def test_what_cannot_be_read_is_fixed_and_says_what_to_do() -> None:
+    sources = SeenSources(True, None, (), None, ("nodepools cannot be listed; grant it",))
+    found = resolved(StatedSupply(), sources)
+    assert (found.ceiling, found.reason) == (None, "SupplyUnreadable")
+    assert "grant it" in found.message
+    assert resolved(StatedSupply("provisioned", 40), sources).ceiling == 40
+    assert resolved(StatedSupply("provisioned"), sources).reason == "CeilingUnknown"
+
+
+def test_an_annotation_that_cannot_be_read_is_named() -> None:
+    found = resolved(StatedSupply(problem="annotation x"), on(pool()))
+    assert (found.ceiling, found.reason, found.message) == (None, "InvalidSupply", "annotation x")

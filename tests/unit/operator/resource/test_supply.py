@@ -1,0 +1,51 @@
+"""`spec.supply` of a GPUBudget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from services.operator.resource.spec import GPUBudgetSpec
+from services.operator.resource.supply import Supply, SupplyStatus
+
+
+def written(**supply: Any) -> Supply:
+    spec = GPUBudgetSpec.model_validate({"gpuType": "H100", "gpus": 64, "supply": supply})
+    assert spec.supply is not None
+    return spec.supply
+
+
+def test_what_is_left_out_is_found_or_learned() -> None:
+    assert written() == Supply(mode="auto", ceiling=None, node_startup_s=None)
+    assert GPUBudgetSpec.model_validate({"gpuType": "H100", "gpus": 64}).supply is None
+
+
+def test_a_supply_as_users_write_it() -> None:
+    found = written(mode="provisioned", ceiling=96, nodeStartup="4m")
+    assert (found.mode, found.ceiling, found.node_startup_s) == ("provisioned", 96, 240.0)
+    assert found.to_manifest() == {"mode": "provisioned", "ceiling": 96, "nodeStartup": "4m"}
+
+
+@pytest.mark.parametrize(
+    ("supply", "field"),
+    [
+        ({"mode": "Provisioned"}, "mode"),
+        ({"ceiling": -1}, "ceiling"),
+        ({"nodeStartup": "4"}, "nodeStartup"),
+    ],
+)
+def test_what_is_wrong_names_its_field(supply: dict[str, Any], field: str) -> None:
+    with pytest.raises(ValidationError, match=f"supply.{field}"):
+        written(**supply)
+
+
+def test_the_status_is_written_in_the_names_of_the_definition() -> None:
+    status = SupplyStatus(mode="provisioned", ceiling=96, node_gpus=32, node_startups=4)
+    assert status.to_manifest() == {
+        "mode": "provisioned",
+        "ceiling": 96,
+        "nodeGpus": 32,
+        "nodeStartups": 4,
+    }
