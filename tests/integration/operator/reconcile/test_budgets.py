@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from services.kernel.db.session import unit_of_work
-from services.operator.reconcile import repository
 from services.operator.reconcile.budgets import to_budget, to_rows
+from services.operator.stored import budgets_repository as repository
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
