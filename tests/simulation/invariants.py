@@ -30,7 +30,7 @@ _LOOK_BACK_S = 2.0
 _RECORD_S = 120.0
 """A scaling that was recorded by a successor counts from then on: as long as that may take, what
 went the other way still counts."""
-_UNREAD_S = 600.0
+_UNREAD_S = 3600.0
 """What another hand does to a target that cannot be read is not known: such runs are not judged."""
 _BUDGET_S = 200.0
 """A budget that cannot be listed is the stored one for three steps."""
@@ -280,9 +280,17 @@ class Watch:
             self.fail("no rise goes beyond the budget", detail)
 
     def _is_lifted(self, gpu_type: str) -> bool:
-        """Its budget is gone for so long that it holds no longer."""
-        since = self.since(self.world.now_s - _GONE_S)
-        return all(gpu_type not in version.budgets for version in since)
+        """Its budget was gone for so long that it held no longer, and may not be seen again yet."""
+        gone_s: float | None = None
+        for version in self.versions:
+            if gpu_type not in version.budgets:
+                gone_s = version.at_s if gone_s is None else gone_s
+            elif gone_s is not None:
+                is_recent = version.at_s >= self.world.now_s - _BUDGET_S
+                if is_recent and version.at_s - gone_s >= _GONE_S:
+                    return True
+                gone_s = None
+        return gone_s is not None and self.world.now_s - gone_s >= _GONE_S
 
     def _added_by_others(self, gpu_type: str, since_s: float, but: str) -> int:
         """GPUs that other hands may have added to other targets after a pass had looked."""

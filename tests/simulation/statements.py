@@ -109,8 +109,9 @@ def load_last_seen(tables: Tables, given: Given) -> Found:
             if (counts := _counts(row, part)) is not None
         ]
         if seen:
-            _, (spec, *there) = max(seen)
-            found.append({"workload_id": id_, "part": part, "replicas": max(spec, sum(there))})
+            since = max(seen)[0] - timedelta(minutes=2)
+            most = max(max(spec, sum(there)) for at, (spec, *there) in seen if at >= since)
+            found.append({"workload_id": id_, "part": part, "replicas": most})
     return Found(found)
 
 
@@ -324,7 +325,7 @@ HANDLERS: dict[str, Handler] = {
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,
-    "FROM replica_states s WHERE s.workload_id = t.workload_id": load_last_seen,
+    "variants -> t.part AS own FROM replica_states": load_last_seen,
     "SELECT pod_uid": load_open_starts,
     "INSERT INTO pod_starts": store_starts,
     "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,

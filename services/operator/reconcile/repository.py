@@ -137,16 +137,21 @@ def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
 
 
 _LAST_SEEN = """
-SELECT t.workload_id, t.part, CASE WHEN t.part = ''
+SELECT t.workload_id, t.part, max(CASE WHEN t.part = ''
   THEN GREATEST(spec_replicas, ready_replicas + starting_replicas + pending_replicas)
   ELSE GREATEST((own ->> 'spec')::int, (own ->> 'ready')::int + (own ->> 'starting')::int
-       + (own ->> 'pending')::int) END AS replicas
+       + (own ->> 'pending')::int) END) AS replicas
 FROM unnest(CAST(:ids AS int[]), CAST(:parts AS text[])) AS t(workload_id, part)
+CROSS JOIN LATERAL (
+  SELECT s.observed_at FROM replica_states s WHERE s.workload_id = t.workload_id
+  AND CASE WHEN t.part = '' THEN s.variants IS NULL ELSE s.variants ? t.part END
+  ORDER BY s.observed_at DESC LIMIT 1
+) newest
 CROSS JOIN LATERAL (
   SELECT *, variants -> t.part AS own FROM replica_states s WHERE s.workload_id = t.workload_id
   AND CASE WHEN t.part = '' THEN s.variants IS NULL ELSE s.variants ? t.part END
-  ORDER BY s.observed_at DESC LIMIT 1
-) s
+  AND s.observed_at BETWEEN newest.observed_at - interval '2 minutes' AND newest.observed_at
+) s GROUP BY t.workload_id, t.part
 """
 
 
@@ -154,6 +159,8 @@ def load_last_seen(
     connection: Connection, ids: Sequence[int], parts: Sequence[str]
 ) -> dict[tuple[int, str], int]:
     """Replicas that targets asked for or had when they were last seen, the larger of both.
+
+    The most of the two minutes until then: pods that were leaving are not in a snapshot.
 
     Args:
         connection: An open transaction.

@@ -175,6 +175,20 @@ def test_what_cannot_be_read_and_was_never_decided_on_holds_what_was_seen(bench:
     assert bench.lab.replicas("a") == 3
 
 
+def test_pods_that_were_leaving_when_a_target_was_seen_last_hold_their_gpus(bench: Bench) -> None:
+    bench.lab.deploy("shards", replicas=5, kind="StatefulSet")
+    bench.lab.autoscale("shards", scaleTargetRef={"kind": "StatefulSet", "name": "shards"})
+    deploy(bench, a=2)
+    bench.lab.patch("apps/v1/statefulsets/shards", {"spec": {"replicas": 3}})
+    bench.clock.advance(20)
+    bench.reconcile()
+    without_stateful_sets(bench)
+    bench.fresh_operator()
+    bench.decide("a", 6)
+    bench.reconcile()
+    assert bench.lab.replicas("a") == 3
+
+
 def test_a_pool_that_cannot_be_read_holds_what_was_seen_of_it(bench: Bench) -> None:
     """Also after states that have the other pool alone."""
     bench.lab.deploy("llama-prefill", replicas=1)
