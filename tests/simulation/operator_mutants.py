@@ -212,12 +212,14 @@ MUTANTS = (
         "operator.reconcile.decision_pass:_look_again",
         "return replace(whole, autoscalers=autoscalers, targets=targets, pods=pods)",
         "return whole",
+        seed=2,
     ),
     Mutant(
         "rates are not checked after a conflict",
         "operator.reconcile.patch_scales:ScalePatch._limited",
         "if self.limit is None or not action.is_patch:",
         "if True:",
+        seed=27,
     ),
     Mutant(
         "an open intent is taken for applied without a look",
@@ -254,6 +256,7 @@ MUTANTS = (
         "operator.reconcile.intents:store_results",
         "[row for row in rows if row[1] not in others]",
         "rows",
+        seed=4,
     ),
     Mutant(
         "what starts from another count is not announced again",
@@ -306,6 +309,7 @@ MUTANTS = (
         "operator.reconcile.apply_decisions:to_decision",
         'n_attempts=row["n_attempts"]',
         "n_attempts=0",
+        seed=0,
     ),
     Mutant(
         "what another hand set is taken for the scaling that was announced",

@@ -10,7 +10,7 @@ import pytest
 
 from services.kernel.db.session import unit_of_work
 from services.operator.reconcile.budgets import to_budget, to_rows
-from services.operator.stored import budgets_repository as repository
+from services.operator.stored import budgets_repository
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench, Lab
 
@@ -78,7 +78,9 @@ def test_a_budget_that_could_not_be_read_goes_at_once_with_its_object(
     write("hopper", "H100", 12)
     unreadable = to_rows([to_budget({"metadata": {"name": "bad"}, "spec": {"gpuType": "L4"}})])
     with unit_of_work(bench.engine) as work:
-        repository.store_budgets(work.connection, unreadable, bench.clock.now(), bench.clock.now())
+        budgets_repository.store_budgets(
+            work.connection, unreadable, bench.clock.now(), bench.clock.now()
+        )
     bench.reconcile()
     assert rows(bench) == {"H100": (12, "GPUBudget/hopper")}
 
