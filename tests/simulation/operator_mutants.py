@@ -147,8 +147,8 @@ MUTANTS = (
     Mutant(
         "a budget that was deleted is lifted at once",
         "operator.reconcile.gpu_use:load_gpu_budgets",
-        "return gone | {",
-        "return {",
+        "known = gone | {",
+        "known = {",
         seed=4,
     ),
     Mutant(
@@ -204,8 +204,8 @@ MUTANTS = (
     Mutant(
         "budgets that cannot be listed are none",
         "operator.reconcile.gpu_use:load_gpu_budgets",
-        "return stored",
-        "return {}",
+        "if view.budgets is not None:",
+        "if view.budgets is None:\n        known = {}\n    else:",
     ),
     Mutant(
         "what is decided between two passes sees no other pods and targets",

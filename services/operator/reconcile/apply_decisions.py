@@ -77,7 +77,10 @@ def load_open_decisions(
     found = [to_decision(row) for row in repository.load_open_decisions(connection, query)]
     # one for a time to come is passed by none until then, and is never applied
     newest = {id_: one for id_, one in (memory.newest or {}).items() if not one.is_ahead(now)}
-    unknown = [id_ for id_ in ids.values() if id_ not in newest]
+    # also of one whose autoscaler is gone: when it is back, a decision of before must not pass for
+    # the newest because it alone is open
+    asked = {*ids.values(), *(decision.workload_id for decision in found)}
+    unknown = sorted(asked.difference(newest))
     if unknown:
         for row in repository.load_newest_decisions(connection, unknown, version, now + AHEAD):
             newest[int(row["workload_id"])] = to_decision(row)

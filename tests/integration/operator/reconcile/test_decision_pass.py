@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
-from services.operator.plan.plan import Result
+from services.operator.plan.plan import MAX_ATTEMPTS, Result
 from services.operator.reconcile.decision_pass import decision_pass
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.reconcile.test_apply_parts import (
@@ -64,3 +65,31 @@ def test_variants_change_together(bench: Bench) -> None:
     (action,) = decision_pass(bench.deps, fleet, bench.clock.now())
     assert replicas(bench) == (3, 2)
     assert (action.from_replicas, action.to_replicas) == (2, 4)
+
+
+_EXPIRED = (
+    "INSERT INTO actions (id, origin_at, decision_id, workload_id, attempt, result, reason, "
+    "applied_at) SELECT nextval('actions_id_seq'), origin_at, id, workload_id, 1, 'expired', '', "
+    ":now FROM decisions ORDER BY id DESC LIMIT 1"
+)
+
+
+def test_after_its_object_was_away_an_older_decision_is_not_the_newest(bench: Bench) -> None:
+    """Not although the newest has its action, and the older one may be tried again."""
+    bench.lab.deploy("llama", replicas=3)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.lab.change("llama", {"sla": {"class": "none-such", "risk": None}})
+    bench.decide("llama", 4, current_replicas=3)
+    for _ in range(MAX_ATTEMPTS):
+        bench.reconcile()
+    bench.lab.delete_autoscaler("llama")
+    bench.clock.advance(1)
+    bench.decide("llama", 5, current_replicas=3, valid_until=bench.clock.now())
+    with bench.engine.begin() as connection:  # the pass that saw it ended before the older one's
+        connection.execute(text(_EXPIRED), {"now": bench.clock.now()})
+    bench.fresh_operator()
+    bench.reconcile()
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 3
