@@ -325,7 +325,6 @@ HANDLERS: dict[str, Handler] = {
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,
-    "FROM cell_totals": nothing,
     "variants -> t.part AS own FROM replica_states": load_last_seen,
     "SELECT pod_uid": load_open_starts,
     "INSERT INTO pod_starts": store_starts,
