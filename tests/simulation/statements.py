@@ -313,6 +313,7 @@ HANDLERS: dict[str, Handler] = {
     "FROM workload_controls c": nothing,
     "UPDATE clusters SET operator_seen_at": nothing,
     "FROM freezes": nothing,
+    "FROM cell_totals t LEFT JOIN cell_budgets": nothing,
     "DELETE FROM gpu_supply": nothing,
     "SELECT decision_id, verdict, actor": nothing,
     "SELECT nextval(:sequence)": draw_ids,
