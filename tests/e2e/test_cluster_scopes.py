@@ -145,7 +145,8 @@ def test_a_key_for_prod_in_one_cluster_writes_nothing_of_prod_in_another(
                 there = http.post(f"{url}?cluster=other", content=content, headers=given)
                 assert there.status_code == 403, there.text
                 here = http.post(url, content=content, headers=given)
-                assert here.is_success, here.text
+                is_old = age > timedelta(minutes=10)  # refused by its age, not by the key
+                assert here.is_success or (is_old and here.status_code in (400, 422)), here.text
         assert of_the_other(database) == before
         for method, url, body, status in asked:  # the same where the key may
             here = http.request(method, url, json=body, headers=prod)

@@ -12,6 +12,7 @@ import yaml
 from sqlalchemy import Engine
 
 from deploy.grafana.source.generate import generate
+from services.exporter.metrics import WORKLOAD_METRICS
 from services.kernel import telemetry
 
 pytestmark = pytest.mark.integration
@@ -20,6 +21,7 @@ FOLDER = Path(__file__).parents[3] / "deploy/grafana/dashboards"
 NAMES = ("fleet", "workload", "decisions", "forecast-quality", "operations")
 FROM, TO = "2026-01-06T06:00:00Z", "2026-01-06T14:00:00Z"
 VALUES = {
+    "${cluster:sqlstring}": "'default'",
     "${namespace:sqlstring}": "'llm-prod'",
     "${workload:sqlstring}": "'llama-70b-chat'",
     "${model:sqlstring}": "'harmony-flow-3'",
@@ -99,7 +101,7 @@ def metric_names() -> set[str]:
             "histogram": ("_bucket", "_sum", "_count"),
         }.get(family.type, ("",))
         names |= {family.name + suffix for suffix in suffixes}
-    return names
+    return names | {one.full_name for one in WORKLOAD_METRICS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -127,6 +129,8 @@ def test_every_metric_is_declared(name: str) -> None:
 def labels_of(series: str) -> set[str]:
     """Labels of a metric, with those of its buckets."""
     name = re.sub(r"_(bucket|count|sum)$", "", series).removesuffix("_total")
+    if of_workloads := [one for one in WORKLOAD_METRICS if one.full_name == series]:
+        return set(of_workloads[0].labels)
     found = [m for m in vars(telemetry).values() if getattr(m, "_name", None) == name]
     return {*found[0]._labelnames, *(["le"] if series.endswith("_bucket") else [])}
 

@@ -87,7 +87,7 @@ def test_what_cannot_be_is_one_line(harmony: Harmony) -> None:
         harmony("keys", "create", "x", "--namespace", "A")
     with pytest.raises(InvalidInput, match=r"^expires_at=.*2020"):
         harmony("keys", "create", "x", "--expires-at", "2020-01-01T00:00:00Z")
-    with pytest.raises(InvalidInput, match=r"^expires_at='soon'"):
+    with pytest.raises(InvalidInput, match=r"^--expires-at=soon: must be a time to come"):
         harmony("keys", "create", "x", "--expires-at", "soon")
     with pytest.raises(NotFound, match="key 7"):
         harmony("keys", "revoke", "7")

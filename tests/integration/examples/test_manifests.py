@@ -225,6 +225,8 @@ BREAKS_A_RULE = [
     (POOLS, "capacity.latencyIndicator", "ttft_p95_ms", "must be left out with pools"),
     (POOLS, "variants", [VARIANT], "give either variants or pools"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
+    (BUDGET, "supply", {"mode": "fixed", "ceiling": 8}, "mode fixed reads no ceiling"),
+    (BUDGET, "supply", {"nodeStartup": "0s"}, "nodeStartup must be longer than 0"),
     (BRONZE, "risk.window", "0d", "window must be longer than 0"),
 ]
 BREAKS_THE_SCHEMA = [

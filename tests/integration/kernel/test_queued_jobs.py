@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-from celery import Celery
+from celery import Celery, _state as celery_state
 from kombu.exceptions import OperationalError
 
 from services.kernel.celery_app import DEFERRED, CelerySender, beat_schedule, make_celery
@@ -146,7 +146,12 @@ def test_jobs_of_no_shard_are_always_sent(app: Celery, client: redis.Redis) -> N
     assert n_waiting(client) == 2
 
 
-def test_scoring_waits_once_and_goes_behind_all_others(app: Celery, client: redis.Redis) -> None:
+def test_scoring_waits_once_and_goes_behind_all_others(
+    app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # later applications of this process have a task of that name, and not this one
+    shared = set(celery_state._on_app_finalizers)
+    monkeypatch.setattr(celery_state, "_on_app_finalizers", shared)
     ran = []
 
     @job_task(FORECAST_SCORE)

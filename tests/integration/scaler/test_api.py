@@ -239,9 +239,9 @@ def test_one_query_answers(caller: Caller, rows: Rows, n_queries: list[str]) -> 
     assert caller.count() == 7
     n_queries.clear()
     assert caller.count() == 7
-    assert len(n_queries) == 1
     assert caller.is_active()
-    assert len(n_queries) == 2
+    refresh = "WHERE w.is_active"  # of the whole fleet, in a thread of its own
+    assert len([each for each in n_queries if not each.endswith(refresh)]) == 2
 
 
 def test_a_message_over_the_limit_is_refused(caller: Caller) -> None:

@@ -22,7 +22,8 @@ from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
 STEP_S = 60
-MOST_BYTES = 256 * 1024
+MOST_MORE_BYTES = 8 * 1024
+"""Counts have more digits, and times."""
 SPEC = WorkloadSpec(
     target="Deployment/x",
     demand="load_rps",
@@ -55,6 +56,7 @@ def test_ten_thousand_workloads_make_no_series_of_their_own() -> None:
         work_on(number)
     after = generate_latest(telemetry.REGISTRY)
     print(f"{len(after) / 1024:.0f} KiB after 10,000 workloads")
-    assert len(after) < MOST_BYTES
+    # what other tests of this process have counted is in both
+    assert len(after) - len(before) < MOST_MORE_BYTES
     assert after.count(b"\n") == before.count(b"\n")
     assert b"llama-" not in after

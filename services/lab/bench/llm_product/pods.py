@@ -78,7 +78,7 @@ class PodBook:
         starting = [pod for pod in self.pods if pod.ready_at is None]
         ages = [(now - pod.requested_at).total_seconds() for pod in starting]
         n_ready = len(self.pods) - len(starting)
-        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None)
+        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None, None)
 
     def take_starts(
         self, workload_id: int, gpu_type: str, now: datetime
@@ -93,6 +93,8 @@ class PodBook:
                 "ready_at": pod.ready_at,
                 "gone_at": gone_at,
                 "observed_at": now,
+                "bound_at": None,
+                "is_new_node": None,
             }
             for pod, gone_at in self.changed.values()
             if pod.ready_at != pod.requested_at

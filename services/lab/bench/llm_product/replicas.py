@@ -75,11 +75,11 @@ class ServiceReplicas:
         }
         if not self._setup.pools:
             return rows[POOL]
-        _, _, spec, ready, starting, pending, ages, _, _ = zip(*rows.values(), strict=True)
+        _, _, spec, ready, starting, pending, ages, *_ = zip(*rows.values(), strict=True)
         figures = {name: _figures(row) for name, row in rows.items()}
         sums = (sum(spec), sum(ready), sum(starting), sum(pending))
         column = json.dumps(figures)
-        return (workload_id, now, *sums, [age for one in ages for age in one], None, column)
+        return (workload_id, now, *sums, [age for one in ages for age in one], None, column, None)
 
     def take_starts(self, workload_id: int, now: datetime) -> Sequence[dict[str, Any]]:
         """Rows of `pod_starts` that are new or changed."""
@@ -93,7 +93,7 @@ class ServiceReplicas:
 
 def _figures(row: tuple[Any, ...]) -> dict[str, Any]:
     """A pool in the column of parts, as the operator writes it."""
-    _, _, spec, ready, starting, pending, ages, room, _ = row
+    _, _, spec, ready, starting, pending, ages, room, *_ = row
     return {
         "spec": spec,
         "ready": ready,

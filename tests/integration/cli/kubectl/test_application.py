@@ -75,7 +75,9 @@ def test_explain_refuses_a_decision_of_another_workload(seeded_plugin: Plugin) -
 def test_one_unknown_name_does_not_hide_the_others(seeded_plugin: Plugin) -> None:
     answer = seeded_plugin("explain", "nope", "llama-70b-chat", "-n", "llm-prod")
     assert answer.status == 2
-    assert answer.err == "kubectl harmony: workload llm-prod/nope does not exist\n"
+    assert answer.err == (
+        "kubectl harmony: workload llm-prod/nope does not exist, or its spec cannot be read\n"
+    )
     assert answer.out.startswith("llm-prod/llama-70b-chat: ")
 
 

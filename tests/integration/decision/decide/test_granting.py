@@ -70,6 +70,7 @@ def pair(fleet: Fleet, *replicas: int) -> tuple[int, int]:
     for _ in range(2):  # whoever makes a partition keeps the others waiting
         fleet.decide(0, 1)
         fleet.step()
+    fleet.decide(0, 1)  # after an origin that was passed over bronze waits for another run
     return ids
 
 

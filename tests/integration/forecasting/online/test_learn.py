@@ -97,7 +97,8 @@ def test_a_hedge_is_kept_by_origins_that_it_does_not_learn_from(app: Forecasting
     (before,) = rows_of(app.engine, query)
     step = int((START + (N_STEPS - 11) * STEP).timestamp()) // STEP_S
     assert step % Hedge().stride != 0
-    service.forecast_shard(app, 0, START + (N_STEPS - 11) * STEP)
+    # an origin is passed over, after which those that are not gold have their turn apart
+    assert service.forecast_shard(app, 0, START + (N_STEPS - 11) * STEP, is_rest=True) == 1
     late = FixedClock(START + (N_STEPS + 2) * STEP)
     assert service_score.score_forecasts(replace(app, clock=late)) == 1
     (after,) = rows_of(app.engine, query)

@@ -43,7 +43,7 @@ def test_a_snapshot_has_the_sums_and_every_pool() -> None:
     replicas.take(cast("Any", decision), later(15))
     assert replicas.counts == {"prefill": 4, "decode": 2}
     replicas.see({"prefill": PoolCounts(3, 1), "decode": PoolCounts(2)}, later(30))
-    _, _, *sums, ages, room, column = replicas.state_row(1, later(30))
+    _, _, *sums, ages, room, column, _ = replicas.state_row(1, later(30))
     assert sums == [6, 5, 1, 0]
     assert (ages, room) == ([15.0], None)
     prefill, decode = json.loads(column)["prefill"], json.loads(column)["decode"]
@@ -64,4 +64,4 @@ def test_one_pool_is_stored_as_a_plain_workload() -> None:
     replicas = ServiceReplicas(setup, NOW)
     replicas.take(cast("Any", {"variants": None, "desired_replicas": 5}), later(15))
     assert replicas.counts == {"serve": 5}
-    assert replicas.state_row(1, later(15))[-1] is None
+    assert replicas.state_row(1, later(15))[8] is None
