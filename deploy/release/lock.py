@@ -93,8 +93,9 @@ def index_url() -> str:
         check=False,
     ).stdout.strip()
     url = os.environ.get("PIP_INDEX_URL") or configured
-    if not url:
-        from pip._internal.models.index import PyPI  # where pip itself keeps its default
-
-        url = PyPI.simple_url
+    if not url:  # pip's own default, which it keeps to itself
+        ask = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
+        url = subprocess.run(
+            [sys.executable, "-c", ask], capture_output=True, text=True, check=True
+        ).stdout.strip()
     return url.rstrip("/")

@@ -15,6 +15,7 @@ from services.operator.resource.autoscaler import (
 from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
+from tests.simulation.left_behind import left_for_long
 from tests.simulation.rules import approved as is_approved, bounds, goes_in, is_fall, within
 from tests.simulation.source import Made
 
@@ -273,6 +274,7 @@ class Watch:
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
         added = self._added_by_others(found.gpu_type, moved_s, target)
+        added += left_for_long(self, found.gpu_type)
         asked = cluster.asked_gpus(found.gpu_type) + found.gpus * (replicas - found.replicas)
         is_more = found.held_gpus(replicas) > found.held_gpus() or asked - added > max(allowed)
         if is_more and held - added > max(allowed):

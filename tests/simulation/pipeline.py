@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -29,6 +30,7 @@ from services.kernel.jobs import Job
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
 from tests.simulation.chance import Crash
 from tests.simulation.cluster import NAMESPACE, START, at, stamp, targets_of
+from tests.simulation.left_behind import SURELY_SEEN_S
 from tests.simulation.operators import WatchedEngine
 from tests.simulation.source import Made
 
@@ -73,12 +75,14 @@ class Worker:
         self.ingest = IngestDeps(engine, clock, self.line, settings)
         self.forecasting = replace(make_forecasting(settings, self.line, clock), engine=engine)
         self.decision = DecisionDeps(engine, clock, settings, sender=self.line)
-        self._tasks: dict[str, Callable[[int, datetime], object]] = {
+        self._tasks: dict[str, Callable[..., object]] = {
             jobs.INGEST_RESAMPLE: lambda *place: ingest.resample_shard(self.ingest, *place),
-            jobs.FORECAST_SHARD: lambda *place: forecasting.forecast_shard(
-                self.forecasting, *place
+            jobs.FORECAST_SHARD: lambda *place, **turn: forecasting.forecast_shard(
+                self.forecasting, *place, **turn
             ),
-            jobs.DECIDE_SHARD: lambda *place: deciding.decide_shard(self.decision, *place),
+            jobs.DECIDE_SHARD: lambda *place, **turn: deciding.decide_shard(
+                self.decision, *place, **turn
+            ),
         }
 
     def guarded(self, what: str, work: Callable[[], object]) -> bool:
@@ -104,7 +108,8 @@ class Worker:
             shard, moment = job.payload["shard"], datetime.fromisoformat(str(job.payload["at"]))
             assert isinstance(shard, int)
             self.world.note(None, f"job {job.name} {moment:%H:%M:%S}")
-            self.guarded(job.name, lambda run=run, place=(shard, moment): run(*place))  # type: ignore[misc]
+            turn = {key: job.payload[key] for key in job.payload if key not in {"shard", "at"}}
+            self.guarded(job.name, partial(run, shard, moment, **turn))
 
     def sweep(self) -> None:
         """What the beat sends when the line is empty."""
@@ -178,7 +183,8 @@ class PipelineSource:
             rows = list(connection.execute(statement, {"id": newest}).mappings())
         for row in rows:
             parts = {f"{row['name']}-{v['name']}": v["desired"] for v in row["variants"] or ()}
-            found = world.cluster.autoscalers[row["name"]]
+            gone = world.cluster.gone_autoscalers
+            found = world.cluster.autoscalers.get(row["name"]) or gone[row["name"]]
             (target, _), *_ = targets_of(found)
             decided_s = (row["decided_at"] - START).total_seconds()
             origin_s = (row["origin_at"] - START).total_seconds()
@@ -191,12 +197,13 @@ class PipelineSource:
         world.note(None, f"{len(rows)} decisions up to {max(self.made, default=0)}")
 
 
-def missing(engine: Engine, until_s: float) -> list[str]:
+def missing(world: World, engine: Engine, until_s: float) -> list[str]:
     """Complete origins of a workload without exactly one forecast and one decision.
 
     One that a newer one passed before its turn came, and of which that is recorded, is not missing.
     What a shard has of the time before its first forecast is history: a resampling job does all
-    steps that are due, and asks for the newest.
+    steps that are due, and asks for the newest. An autoscaler that was gone then, or shortly before
+    or after, need not have been decided for.
     """
     statement = text(
         "SELECT w.name, o.origin_at, count(DISTINCT f.id) AS n_forecasts, "
@@ -215,4 +222,16 @@ def missing(engine: Engine, until_s: float) -> list[str]:
     )
     with engine.connect() as connection:
         rows = connection.execute(statement, {"until": at(until_s)})
-        return [f"{row[0]} {row[1]:%H:%M}: {row[2]} forecasts, {row[3]} decisions" for row in rows]
+        return [
+            f"{row[0]} {row[1]:%H:%M}: {row[2]} forecasts, {row[3]} decisions"
+            for row in rows
+            if _was_there(world, row[0], (row[1] - START).total_seconds())
+        ]
+
+
+def _was_there(world: World, name: str, origin_s: float) -> bool:
+    """Its autoscaler was there, long enough to be registered, until three steps after an origin."""
+    around = world.watch.since(origin_s - SURELY_SEEN_S)
+    return all(
+        name in version.autoscalers for version in around if version.at_s <= origin_s + 3.0 * STEP_S
+    )

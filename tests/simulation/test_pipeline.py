@@ -40,8 +40,10 @@ def run(seed: int, engine: Engine, n_steps: int) -> World:
 def test_every_origin_gets_one_forecast_and_one_decision(seed: int, database: Engine) -> None:
     world = run(seed, database, n_steps=20)
     assert world.n_faults > 20
-    assert len(world.source.made) >= 20 * 6, "few origins are passed over"
-    assert missing(database, world.now_s - 180.0) == []
+    # of 28 steps of six: autoscalers that are gone for a time are not decided for, and after an
+    # origin that was passed over those that are not gold wait for a run of their own
+    assert len(world.source.made) >= 16 * 6, "few origins are passed over"
+    assert missing(world, database, world.now_s - 180.0) == []
 
 
 def test_one_seed_is_one_run(server_urls: tuple[str, str], template_database: str) -> None:

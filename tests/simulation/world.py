@@ -267,7 +267,8 @@ class World:
         self._is_hanging = False
 
     def connects(self, process: OperatorProcess) -> None:
-        has_results = process.is_in_pass and process.deps.memory.unwritten
+        is_operator = isinstance(process, OperatorProcess)  # the pipeline's worker has no results
+        has_results = is_operator and process.is_in_pass and process.deps.memory.unwritten
         if has_results and not self._is_hanging and self.chance.happens(10.0 * self.faults.hang):
             self._hang(process, with_results=True)
         if self.now_s < self.database_away_until_s:
