@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 import redis
-from celery import Celery, _state as celery_state
+from celery import Celery
 from kombu.exceptions import OperationalError
 
+from services.kernel import task
 from services.kernel.celery_app import DEFERRED, CelerySender, beat_schedule, make_celery
 from services.kernel.jobs import (
     DECIDE_SHARD,
@@ -149,9 +150,8 @@ def test_jobs_of_no_shard_are_always_sent(app: Celery, client: redis.Redis) -> N
 def test_scoring_waits_once_and_goes_behind_all_others(
     app: Celery, client: redis.Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # later applications of this process have a task of that name, and not this one
-    shared = set(celery_state._on_app_finalizers)
-    monkeypatch.setattr(celery_state, "_on_app_finalizers", shared)
+    # other applications of this process have a task of that name, and must not get this one
+    monkeypatch.setattr(task, "shared_task", lambda name: app.task(name=name, shared=False))
     ran = []
 
     @job_task(FORECAST_SCORE)
@@ -162,7 +162,6 @@ def test_scoring_waits_once_and_goes_behind_all_others(
     for _ in range(2):
         CelerySender(app).send(job)
     assert (client.llen("forecast"), n_waiting(client)) == (0, 1), "behind the others"
-    app.tasks.register(run._get_current_object())
     app.tasks[FORECAST_SCORE].apply()
     CelerySender(app).send(job)
     assert n_waiting(client) == 2, "one was taken"
