@@ -44,6 +44,7 @@ class Outside:
         self._deleted: dict[str, Object] = {}
         self._gone_budgets: dict[str, Object] = {}
         self._budget_since_s: dict[str, float] = {}
+        self._hidden_until_s = 0.0
 
     # the fleet
 
@@ -132,7 +133,11 @@ class Outside:
         self._world.watch.changed()
 
     def come_back(self) -> None:
-        """What was deleted is made again, one object after the other."""
+        """What was deleted is made again, one object after the other; budgets are shown again."""
+        if "gpubudgets" in self._cluster.forbidden and self._world.now_s >= self._hidden_until_s:
+            self._cluster.forbidden.remove("gpubudgets")
+            self._world.note(None, "outside: GPUBudgets may be listed again")
+            self._world.watch.changed()
         for kind, (there, gone) in self._kinds().items():
             if gone and self._chance.happens(_BACK):
                 name = self._chance.pick(sorted(gone))
@@ -318,9 +323,13 @@ class Outside:
         self._cluster.written.append(Written(self._world.now_s, target, 0, count, "outside"))
 
     def _forbid(self, name: str) -> str:
-        """StatefulSets may not be listed any longer, or may be again."""
+        """StatefulSets may not be listed any longer, or may be again; or GPUBudgets for a while."""
         forbidden = self._cluster.forbidden
-        forbidden ^= {"statefulsets"}
+        if int(name.removeprefix("w")) % 2:
+            forbidden.add("gpubudgets")
+            self._hidden_until_s = self._world.now_s + self._chance.seconds(20.0, 240.0)
+        else:
+            forbidden ^= {"statefulsets"}
         return f"forbidden: {sorted(forbidden)}"
 
     def _stand_still(self, name: str) -> str:
