@@ -12,6 +12,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_OUT,
 )
 from tests.simulation.cluster import NAMESPACE, Object, Written, stamp, targets_of
+from tests.simulation.rules import bounds
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
-_FULFILLED = 0.15
-"""How often somebody sets what an operator that ended was about to set."""
+_FULFILLED, _OVERRULED = 0.15, 0.1
+"""How often somebody sets what an operator that ended was about to set, and how often else what."""
 _SEEN_S = 200.0
 """A budget that has been there so long was seen by some pass that worked."""
 _BACK = 0.05
@@ -198,11 +199,23 @@ class Outside:
             self._world.note(None, f"outside: {target} to {count}, as was asked for")
 
     def fulfil(self) -> None:
-        """An operator ended before or after a patch: somebody makes what it had announced."""
+        """An operator ended before or after a patch: somebody makes what it announced, or else."""
         for row in self._world.store.intents():
             for each in row["targets"]:
                 if self._chance.happens(_FULFILLED):
                     self.set(each["target"], each["to"])
+                elif self._chance.happens(_OVERRULED):
+                    self.touch(each["target"])
+
+    def narrow(self, target: str, count: int) -> None:
+        """Somebody lowers a maximum below the count that an operator could not set."""
+        name = self._world.watch.owner[target]
+        found = self._cluster.autoscalers.get(name)
+        if found is None or count <= max(1, bounds(found, target)[0]):
+            return
+        self._cluster.change_autoscaler(name, {"spec": {"maxReplicas": count - 1}})
+        self._world.note(None, f"outside: {name}: at most {count - 1}")
+        self._world.watch.changed()
 
     def touch(self, target: str) -> None:
         """Another hand is a moment faster than a patch."""
