@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 RATE, TOKENS = "request_rate_rps", "output_tokens_per_s"
 _HOLDS = (PAUSED, PAUSED_SCALE_IN, PAUSED_SCALE_OUT)
 _AMPLE = 1000
-_FULFILLED, _OVERRULED = 0.15, 0.1
-"""How often somebody sets what an operator that ended was about to set, and how often else what."""
+_FULFILLED = 0.15
+"""How often somebody sets what an operator that ended was about to set."""
 _SEEN_S = 200.0
 """A budget that has been there so long was seen by some pass that worked."""
 _BACK = 0.05
@@ -204,18 +204,25 @@ class Outside:
             for each in row["targets"]:
                 if self._chance.happens(_FULFILLED):
                     self.set(each["target"], each["to"])
-                elif self._chance.happens(_OVERRULED):
+                elif self._chance.happens(self._world.faults.meddle):
                     self.touch(each["target"])
 
     def narrow(self, target: str, count: int) -> None:
-        """Somebody lowers a maximum below the count that an operator could not set."""
-        name = self._world.watch.owner[target]
+        """Somebody sets bounds that leave out the count which an operator could not set."""
+        name, known = self._world.watch.owner[target], self._cluster.targets.get(target)
         found = self._cluster.autoscalers.get(name)
-        if found is None or count <= max(1, bounds(found, target)[0]):
+        if found is None or known is None:
             return
-        self._cluster.change_autoscaler(name, {"spec": {"maxReplicas": count - 1}})
-        self._world.note(None, f"outside: {name}: at most {count - 1}")
-        self._world.watch.changed()
+        low, high = bounds(found, target)
+        change: Object = {}
+        if count > max(low, 1, known.replicas):
+            change = {"maxReplicas": count - 1}
+        elif count < min(high, known.replicas) and "pools" not in found["spec"]:
+            change = {"minReplicas": count + 1}
+        if change:
+            self._cluster.change_autoscaler(name, {"spec": change})
+            self._world.note(None, f"outside: {name}: {change}")
+            self._world.watch.changed()
 
     def touch(self, target: str) -> None:
         """Another hand is a moment faster than a patch."""
@@ -338,7 +345,7 @@ class Outside:
     def _forbid(self, name: str) -> str:
         """StatefulSets may not be listed any longer, or may be again; or GPUBudgets for a while."""
         forbidden = self._cluster.forbidden
-        if int(name.removeprefix("w")) % 2:
+        if self._chance.happens(self._world.faults.meddle):
             forbidden.add("gpubudgets")
             self._hidden_until_s = self._world.now_s + self._chance.seconds(20.0, 240.0)
         else:

@@ -223,7 +223,8 @@ class Account:
 
     Attributes:
         n_decided: It has one forecast and one decision.
-        n_passed: A newer one passed it before its turn came, and that is recorded.
+        n_passed: A newer one passed it before its turn came: that is recorded, and a job was lost
+            or failed, or autoscalers came or went, within a step before and two after.
         n_away: Its autoscaler was not registered then, or until three steps later.
         wrong: All others, and what came twice.
     """
@@ -260,14 +261,24 @@ def account(world: World, engine: Engine, until_s: float) -> Account:
         counts = (row.n_forecasts, row.n_decisions)
         if counts == (1, 1):
             found.n_decided += 1
-        elif max(counts) <= 1 and row.is_passed:
+        elif max(counts) <= 1 and row.is_passed and _was_troubled(world, row.origin_at):
             found.n_passed += 1
         elif max(counts) <= 1 and _was_away(world, row.name, row.origin_at):
             found.n_away += 1
         else:
-            what = f"{counts[0]} forecasts, {counts[1]} decisions"
+            passed = ", passed" if row.is_passed else ""
+            what = f"{counts[0]} forecasts, {counts[1]} decisions{passed}"
             found.wrong.append(f"{row.name} {row.origin_at:%H:%M}: {what}")
     return found
+
+
+def _was_troubled(world: World, origin_at: datetime) -> bool:
+    origin_s = (origin_at - START).total_seconds()
+    from_s, until_s = origin_s - STEP_S, origin_s + 2.0 * STEP_S
+    names = {names for at_s, names in world.source.active if from_s <= at_s <= until_s}
+    troubles_s = world.source.worker.line.troubles_s
+    is_changed = len(names) > 1 or frozenset() in names  # nobody asks for nobody
+    return is_changed or any(from_s <= at_s <= until_s for at_s in troubles_s)
 
 
 def _was_away(world: World, name: str, origin_at: datetime) -> bool:

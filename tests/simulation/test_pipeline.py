@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -37,12 +37,15 @@ def run(seed: int, engine: Engine, n_steps: int) -> World:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_origin_gets_one_forecast_and_one_decision(seed: int, database: Engine) -> None:
+def test_every_origin_gets_one_forecast_and_one_decision(
+    seed: int, database: Engine, record_property: Callable[[str, object], None]
+) -> None:
     world = run(seed, database, n_steps=20)
     assert world.n_faults > 20
     found = account(world, database, world.now_s - 180.0)
-    print(seed, len(world.source.made), found)
+    record_property("account", found)
     assert found.wrong == []
+    assert found.n_decided > found.n_passed
 
 
 def test_one_seed_is_one_run(server_urls: tuple[str, str], template_database: str) -> None:
