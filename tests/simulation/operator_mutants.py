@@ -182,6 +182,7 @@ MUTANTS = (
         "operator.reconcile.gpu_use:load_gpu_budgets",
         "if view.budgets is not None:",
         "if view.budgets is None:\n        known = {}\n    else:",
+        seed=5,
     ),
     Mutant(
         "what is decided between two passes sees no other pods and targets",

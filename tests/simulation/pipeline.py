@@ -167,7 +167,9 @@ class PipelineSource:
         self.world.notify(DECISIONS_CHANNEL)
 
     def store_kept(self) -> None:
-        """Nothing is kept here."""
+        """Nothing is kept; what a worker that hangs has decided may be taken up meanwhile."""
+        if self.world.is_hanging:
+            self._note_made()
 
     def _body(self) -> bytes:
         """One sample of each series for each step since the last one."""
@@ -224,7 +226,8 @@ class Account:
     Attributes:
         n_decided: It has one forecast and one decision.
         n_passed: A newer one passed it before its turn came: that is recorded, and a job was lost
-            or failed, or autoscalers came or went, within a step before and two after.
+            or failed, or autoscalers came, went or were all away, within a step before and two
+            after.
         n_away: Its autoscaler was not registered then, or until three steps later.
         wrong: All others, and what came twice.
     """
