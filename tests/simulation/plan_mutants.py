@@ -76,12 +76,6 @@ MUTANTS = (
         seed=0,
     ),
     Mutant(
-        "bounds are not checked at the patch",
-        "operator.plan.plan:_within_bounds",
-        "to_replicas = min(max(decision.desired, low), high)",
-        "to_replicas = decision.desired",
-    ),
-    Mutant(
         "what was scaled to zero by hand is scaled up",
         "operator.plan.plan:_forbidden",
         "if current == 0 and spec.min_replicas > 0 and not situation.follower:",
@@ -122,11 +116,5 @@ MUTANTS = (
         "start = current - sum(",
         "start = current + sum(",
         seed=0,
-    ),
-    Mutant(
-        "what was cut goes all the way after a conflict",
-        "operator.plan.scaling:Scaling.cap",
-        "capped = replace(action.decision, desired=count)",
-        "capped = action.decision",
     ),
 )
