@@ -176,8 +176,9 @@ class _DecidedPart:
         publish(self.members, self.results, decided)
         publish_freshness(decided, origin_at, now)
         log_decisions(decided)
-        gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
-        publish_budgets(self.granted.ledger, gpu_types)
+        for cluster in {member.cluster for member in self.members.values()}:  # a shard is of one
+            gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
+            publish_budgets(self.granted.ledger, cluster, gpu_types)
 
 
 def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:

@@ -43,7 +43,11 @@ from services.kernel.domain import WorkloadSpec, known_spec, read_spec
 
 @dataclass(frozen=True, slots=True)
 class ShardMember:
-    """One active workload of the shard."""
+    """One active workload of the shard.
+
+    Attributes:
+        cluster: Name of its cluster; empty: not asked for.
+    """
 
     id: int
     namespace: str
@@ -51,6 +55,7 @@ class ShardMember:
     step_s: int
     spec: WorkloadSpec
     cluster_id: int = FIRST
+    cluster: str = ""
 
     @property
     def key(self) -> str:
@@ -62,9 +67,14 @@ def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row; its spec as text is checked once, as a mapping each time."""
     stored = row["spec"]
     spec = read_spec(stored) if isinstance(stored, str) else known_spec(stored)
-    cluster_id = int(row.get("cluster_id", FIRST))
     return ShardMember(
-        int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec, cluster_id
+        int(row["id"]),
+        row["namespace"],
+        row["name"],
+        int(row["step_s"]),
+        spec,
+        int(row.get("cluster_id", FIRST)),
+        row.get("cluster", ""),
     )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, MissDraws, ShardRequest, WorkloadInput
 from services.decision.rows import translate
+from services.decision.rows.few_bits import few_bits, response_in_few_bits
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -83,12 +84,12 @@ def prepare(
 
 
 def _prepared(step_s: float, group: Sequence[RequestRow]) -> Prepared:
-    responses = tuple(row.response for row in group)
+    responses = tuple(response_in_few_bits(row.response) for row in group)
     request = ShardRequest(
         tuple(row.given for row in group),
         np.stack([row.paths for row in group]),
-        np.stack([row.capacity for row in group]),
-        np.stack([row.lead_time_s for row in group]),
+        few_bits(np.stack([row.capacity for row in group])),
+        few_bits(np.stack([row.lead_time_s for row in group])),
         step_s,
         responses=() if all(one is None for one in responses) else responses,
         further_paths=further_paths_of([row.further for row in group]),
