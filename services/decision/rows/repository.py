@@ -74,6 +74,28 @@ def load_undecided(
     return connection.execute(statement, given).mappings().all()
 
 
+def load_newest(
+    connection: Connection,
+    ids: Sequence[int],
+    first: datetime,
+    last: datetime,
+    policy_version: str,
+) -> Sequence[RowMapping]:
+    """Origin of each workload's newest forecast in [first, last], and whether it is decided on."""
+    statement = text(
+        "SELECT w.id AS workload_id, f.origin_at, EXISTS (SELECT FROM decisions d "
+        "  WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at "
+        "  AND d.policy_version = :policy_version) AS is_decided "
+        "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "  SELECT f.id, f.origin_at FROM forecasts f "
+        "  LEFT JOIN models m ON m.version = f.model_version "
+        "  WHERE f.workload_id = w.id AND f.origin_at >= :first AND f.origin_at <= :last "
+        "  AND m.status IS DISTINCT FROM 'shadow' ORDER BY f.origin_at DESC, f.id DESC LIMIT 1) f"
+    )
+    given = {"ids": list(ids), "first": first, "last": last, "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().all()
+
+
 def is_past(
     connection: Connection, ids: Sequence[int], origin_at: datetime, policy_version: str
 ) -> bool:

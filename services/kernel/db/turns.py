@@ -10,7 +10,7 @@ done in full once. What was passed over is recorded with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -91,20 +91,47 @@ def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
         _KEPT_STEPS * asked.step
     )
     origin_at = newest if newest is not None and is_late else asked.origin_at
-    is_behind = connection.execute(
-        text(
-            "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
-            "AND shard <> :shard "
-            "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
-        ),
-        given,
-    ).scalar_one()
+    is_behind = is_shed(connection, asked)
     # the others of a shard whose urgent ones were never done have not waited for them yet
     last = None if own is None else own.urgent_at
     is_overdue = last is not None and own is not None and own.is_overdue
     # nobody asked for the origins between: what is asked for falls behind too
     has_passed = last is not None and asked.step < origin_at - last <= _KEPT_STEPS * asked.step
-    return Turn(origin_at, is_late, (is_late or has_passed or bool(is_behind)) and not is_overdue)
+    return Turn(origin_at, is_late, (is_late or has_passed or is_behind) and not is_overdue)
+
+
+def is_shed(connection: Connection, asked: Asked) -> bool:
+    """Whether the others of another shard wait for a stage at these origins."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
+        "AND shard <> :shard "
+        "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
+    return bool(connection.execute(statement, given).scalar_one())
+
+
+def note_rest_done(
+    connection: Connection, asked: Asked, rest_at: datetime | None, now: datetime
+) -> None:
+    """Note that nobody of a shard waits, where the others are done at an origin of their own.
+
+    Args:
+        connection: The transaction of the work itself.
+        asked: What was done.
+        rest_at: Their origin; None: nothing of them is forecast.
+        now: Aware.
+    """
+    if rest_at is not None:
+        of_rest = replace(asked, origin_at=rest_at)
+        _record_passed(connection, of_rest, "rest_at", is_urgent=False, now=now)
+    statement = text(
+        "UPDATE shard_turns t SET is_waiting = false, rest_at = GREATEST("
+        "CASE WHEN t.rest_at <= :now THEN t.rest_at END, CAST(:rest_at AS timestamptz)) "
+        "WHERE stage = :stage AND shard = :shard"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "rest_at": rest_at, "now": now}
+    connection.execute(statement, given)
 
 
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
