@@ -138,7 +138,7 @@ def _of_turn(
     if not (turn.is_late or wanted.is_rest):
         note_done(connection, done, is_waiting=is_waiting, now=now)
         is_past = repository.is_past(connection, list(found), turn.origin_at, policy)
-        return {} if is_past else {turn.origin_at: found}
+        return {} if is_past or not found else {turn.origin_at: found}
     first = turn.origin_at - LONGEST_WAIT_STEPS * asked.step
     newest = repository.load_newest(connection, list(found), first, turn.origin_at, policy)
     undecided = [row for row in newest if not row["is_decided"]]
