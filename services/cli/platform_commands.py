@@ -40,8 +40,11 @@ def register(app: typer.Typer) -> None:
 def demo(  # noqa: PLR0913 - one option each
     data: Annotated[
         Path | None,
-        typer.Option(help="Replay this trace (parquet of docs/traces.md) instead of a fleet."),
+        typer.Option(help="Replay this trace (docs/traces.md) instead."),
     ] = None,
+    generated: Annotated[
+        bool, typer.Option("--generated", help="Replay a made-up fleet instead of real demand.")
+    ] = False,
     demand: Annotated[
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
     ] = None,
@@ -91,6 +94,7 @@ def demo(  # noqa: PLR0913 - one option each
         json_file=json_file,
         port=port,
         truth=truth,
+        is_generated=generated,
     )
     run_demo(options, get_settings(), console)
 

@@ -8,6 +8,8 @@ from typing import Literal, get_args
 
 from services.kernel.errors import InvalidInput
 
+REAL_DEMAND = Path(__file__).with_name("servegen.parquet")
+"""Two weeks of two LLM services and their largest clients; see NOTICE."""
 DEFAULT_STEP_S = 300
 QUICK_STEP_S = 600
 DEFAULT_WORKLOADS = 24
@@ -24,7 +26,7 @@ class DemoOptions:
     """Options of one demo.
 
     Attributes:
-        data: Trace to replay; None: a generated fleet.
+        data: Trace to replay, `REAL_DEMAND` or one of the user's; None: a generated fleet.
         demand: Demand column of the trace; None: as its metadata says.
         n_workloads: Workloads at most (a trace may hold fewer).
         hours: Simulated hours to replay.
@@ -70,16 +72,20 @@ class DemoOptions:
         json_file: Path | None,
         port: int,
         truth: Truth | None = None,
+        is_generated: bool = False,
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
 
-        Without a truth a fleet is `served`; a trace, which tells no requests, `stated`.
+        Without a truth a fleet is `served`; a trace of the user's, which tells no requests,
+        `stated`.
 
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
         """
         if not 0 < epsilon < 1:
             raise InvalidInput(f"--risk={epsilon}: must lie between 0 and 1, e.g. 0.01 for 1 %")
+        if is_generated and data is not None:
+            raise InvalidInput(f"--data={data}: cannot be replayed together with --generated")
         if demand is not None and data is None:
             raise InvalidInput(f"--demand={demand}: only makes sense together with --data FILE")
         if step_s is not None and 3600 % step_s:
@@ -93,6 +99,9 @@ class DemoOptions:
         for flag, path in (("--report", report), ("--json", json_file)):
             if path is not None and path.is_dir():
                 raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+        is_own = data is not None
+        if not is_own and not is_generated:
+            data = REAL_DEMAND
         default_step_s = QUICK_STEP_S if is_quick else DEFAULT_STEP_S
         default_workloads = QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS
         return cls(
@@ -108,7 +117,7 @@ class DemoOptions:
             report=report,
             json_file=json_file,
             port=port,
-            truth=truth or ("served" if data is None else "stated"),
+            truth=truth or ("stated" if is_own else "served"),
         )
 
     @property

@@ -24,6 +24,7 @@ from rich.progress import (
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
+from services.lab.demo.evidence import rival_frontiers
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency, kick_off, replay_step
@@ -105,8 +106,17 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             )
             if served is not None:
                 scores = _felt(scores, runs, served, options.epsilon)
+            frontiers = rival_frontiers(scores, rivals.tried, scaled, served, options.epsilon)
             replayed = Replayed(
-                scores, by_target, runs[0], training, latencies, wall_s, memory.peak_gib, served
+                scores,
+                by_target,
+                runs[0],
+                training,
+                latencies,
+                wall_s,
+                memory.peak_gib,
+                served,
+                frontiers,
             )
             progress.stop()
             write_results(session, scaled, options, replayed, console)
@@ -170,7 +180,11 @@ def _train_and_simulate(
     task = progress.add_task("training the forecaster; tuning and running the rivals", total=None)
     with ThreadPoolExecutor(1) as pool:
         rivals: Future[RivalScores] = pool.submit(
-            run_rivals, targets, epsilon=options.epsilon, seed=targets.seed
+            run_rivals,
+            targets,
+            epsilon=options.epsilon,
+            seed=targets.seed,
+            with_hindsight=True,
         )
         training = wait_for_training(
             session.deps.engine,
