@@ -13,7 +13,7 @@ from services.kernel.settings import get_settings
 
 _TRUTH_HELP = (
     "What a replica bears: a response that no policy is told (served, the default), or what is "
-    "stated (of a trace always, since it tells no requests)."
+    "stated (of a trace of yours always, since it tells no requests)."
 )
 Truth = Annotated[Literal["served", "stated"] | None, typer.Option(help=_TRUTH_HELP)]
 DemoPort = Annotated[
@@ -49,11 +49,13 @@ def demo(  # noqa: PLR0913 - one option each
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
     ] = None,
     workloads: Annotated[
-        int | None, typer.Option(min=1, max=200, help="Workloads (default 24, --quick 8).")
+        int | None,
+        typer.Option(min=1, max=200, help="Workloads (default all 22, generated 24; --quick 8)."),
     ] = None,
     hours: Annotated[float, typer.Option(min=1, max=168, help="Simulated hours to replay.")] = 24.0,
     step: Annotated[
-        int | None, typer.Option(min=60, max=3600, help="Step in seconds (default 300).")
+        int | None,
+        typer.Option(min=60, max=3600, help="Step in seconds (default 600, generated 300)."),
     ] = None,
     risk: Annotated[
         float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
@@ -73,8 +75,8 @@ def demo(  # noqa: PLR0913 - one option each
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
     Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
-    machine, replays a day of a generated fleet (or of a real trace) in lockstep through the real
-    pipeline, and compares what requests felt and what it cost with tuned HPA, trailing percentile,
+    machine, replays a day of real demand of LLM services (or of a trace of yours, or of a
+    generated fleet) in lockstep through the real pipeline, and compares what requests felt and what it cost with tuned HPA, trailing percentile,
     static peak and an oracle on identical demand.
     """
     from services.lab.demo.options import DemoOptions

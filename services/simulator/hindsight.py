@@ -14,8 +14,8 @@ from services.simulator.policies import Hpa, Solo, TrailingPercentileGrid
 from services.simulator.run import SimulationSetup, simulate
 from services.simulator.tuning import TunedHpa, TunedTrailing
 
-TARGET_FACTORS = (0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 1.1)
-MARGIN_STEPS = (-0.1, -0.05, 0.05, 0.1, 0.2, 0.3, 0.45)
+TARGET_FACTORS = (0.25, 0.4, 0.55, 0.7, 0.85, 0.95, 1.1)
+MARGIN_STEPS = (-0.1, 0.1, 0.25, 0.5, 1.0, 1.7, 2.5)
 """Of the tuned target utilisation, and on top of the tuned margin."""
 
 

@@ -10,6 +10,7 @@ from services.kernel.errors import InvalidInput
 
 REAL_DEMAND = Path(__file__).with_name("servegen.parquet")
 """Two weeks of two LLM services and their largest clients; see NOTICE."""
+REAL_STEP_S, REAL_WORKLOADS = 600, 22
 DEFAULT_STEP_S = 300
 QUICK_STEP_S = 600
 DEFAULT_WORKLOADS = 24
@@ -96,20 +97,17 @@ class DemoOptions:
             raise InvalidInput(
                 "--truth=served: only makes sense without --data; a trace tells no requests"
             )
-        for flag, path in (("--report", report), ("--json", json_file)):
-            if path is not None and path.is_dir():
-                raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+        _check_files(report, json_file)
         is_own = data is not None
         if not is_own and not is_generated:
+            _check_real(step_s, n_workloads)
             data = REAL_DEMAND
-        default_step_s = QUICK_STEP_S if is_quick else DEFAULT_STEP_S
-        default_workloads = QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS
         return cls(
             data=data,
             demand=demand,
-            n_workloads=n_workloads or default_workloads,
+            n_workloads=n_workloads or (QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS),
             hours=hours,
-            step_s=step_s or default_step_s,
+            step_s=step_s or (QUICK_STEP_S if is_quick else DEFAULT_STEP_S),
             epsilon=epsilon,
             seed=seed,
             is_quick=is_quick,
@@ -129,3 +127,27 @@ class DemoOptions:
     def fit_budget_s(self) -> float:
         """Wall seconds that the training may take."""
         return 25.0 if self.is_quick else 150.0
+
+
+def _check_files(report: Path, json_file: Path | None) -> None:
+    for flag, path in (("--report", report), ("--json", json_file)):
+        if path is not None and path.is_dir():
+            raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+
+
+def _check_real(step_s: int | None, n_workloads: int | None) -> None:
+    """Refuse what the real demand does not have.
+
+    Raises:
+        InvalidInput: The option, and what would be right.
+    """
+    if step_s is not None and step_s % REAL_STEP_S:
+        raise InvalidInput(
+            f"--step={step_s}: real demand has steps of {REAL_STEP_S} s; give a multiple of it, "
+            "e.g. 1200, or --generated"
+        )
+    if n_workloads is not None and n_workloads > REAL_WORKLOADS:
+        raise InvalidInput(
+            f"--workloads={n_workloads}: real demand is that of {REAL_WORKLOADS} services; give at "
+            "most so many, or --generated"
+        )

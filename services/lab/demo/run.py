@@ -97,20 +97,16 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
             latencies = _replay(session, scaled, reporter, ledger, progress)
-            runs = (ledger.run(), *rivals.runs)
-            own = score(runs[0], targets, promised=options.epsilon, setting="not tuned")
+            run = ledger.run()
             wall_s = time.monotonic() - started
+            own = score(run, targets, promised=options.epsilon, setting="not tuned")
             by_target = (own, *rivals.scores)
-            scores = tuple(
-                service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
-            )
-            if served is not None:
-                scores = _felt(scores, runs, served, options.epsilon)
+            scores = _by_service(by_target, (run, *rivals.runs), scaled, served, options.epsilon)
             frontiers = rival_frontiers(scores, rivals.tried, scaled, served, options.epsilon)
             replayed = Replayed(
                 scores,
                 by_target,
-                runs[0],
+                run,
                 training,
                 latencies,
                 wall_s,
@@ -132,12 +128,19 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             end_session(session)
 
 
-def _felt(
-    scores: Sequence[PolicyScore],
+def _by_service(
+    by_target: Sequence[PolicyScore],
     runs: Sequence[PolicyRun],
-    served: ServedFleet,
+    scaled: ScaledFleet,
+    served: ServedFleet | None,
     epsilon: float,
 ) -> tuple[PolicyScore, ...]:
+    """Scores of services from those of targets, by what requests felt where that is known."""
+    scores = tuple(
+        service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
+    )
+    if served is None:
+        return scores
     return tuple(
         felt_score(one, run, served, epsilon) for one, run in zip(scores, runs, strict=True)
     )

@@ -59,7 +59,8 @@ def _from_trace(options: DemoOptions) -> Fleet:
         if loaded.fleet.step_s < options.step_s:  # finer than the demo's step: resample
             loaded = fleet_of(found.trace, found.name, replace(wanted, step_s=options.step_s))
     except TraceError as error:
-        raise InvalidInput(f"--data={options.data}: {error}") from error
+        asked = "real demand" if options.data == REAL_DEMAND else f"--data={options.data}"
+        raise InvalidInput(f"{asked}: {error}") from error
     notes = tuple(f"{drop.workload} left out: {drop.reason}" for drop in loaded.dropped)
     said = () if options.data == REAL_DEMAND else found.said
     fleet = replace(loaded.fleet, notes=loaded.fleet.notes + said + notes)

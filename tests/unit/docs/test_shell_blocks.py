@@ -24,7 +24,8 @@ def refusals(text: str, folder: Path) -> list[str]:
         try:
             check(call)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - each parser has its own
-            found.append(f"{call}: {getattr(error, 'message', None) or error}")
+            if getattr(error, "exit_code", 1) != 0:  # `--help` ends a program, and well
+                found.append(f"{call}: {getattr(error, 'message', None) or error}")
     return found
 
 

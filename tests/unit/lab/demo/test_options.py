@@ -58,6 +58,9 @@ def test_real_demand_is_replayed_where_nothing_else_is_asked_for() -> None:
         ({"json_file": Path("/")}, "--json=/"),
         ({"truth": "guessed"}, "--truth=guessed"),
         ({"truth": "served", "data": Path("t.parquet")}, "--truth=served"),
+        ({"is_generated": False, "step_s": 300}, "--step=300: real demand has steps of 600 s"),
+        ({"is_generated": False, "step_s": 900}, "--step=900: must divide an hour"),
+        ({"is_generated": False, "n_workloads": 23}, "--workloads=23: real demand is that of 22"),
         ({"is_generated": True, "data": Path("t.parquet")}, "together with --generated"),
     ],
 )

@@ -61,6 +61,11 @@ def test_real_demand_has_no_gaps_in_its_truth_and_shows_those_of_its_meters() ->
     assert np.isfinite(requests).all()
 
 
+def test_real_demand_without_enough_history_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="real demand: servegen is too short"):
+        load_fleet(options(is_generated=False, step_s=3600, hours=168.0))
+
+
 def test_a_trace_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     short = write(tmp_path, {"svc/a": [1.0, 2.0, 3.0]})
     with pytest.raises(InvalidInput, match=r"--data=.*t\.parquet: .*too short"):
