@@ -50,12 +50,12 @@ def demo(  # noqa: PLR0913 - one option each
     ] = None,
     workloads: Annotated[
         int | None,
-        typer.Option(min=1, max=200, help="Workloads (default all 22, generated 24; --quick 8)."),
+        typer.Option(min=1, max=200, help="Workloads (22, generated 24; --quick 8)."),
     ] = None,
     hours: Annotated[float, typer.Option(min=1, max=168, help="Simulated hours to replay.")] = 24.0,
     step: Annotated[
         int | None,
-        typer.Option(min=60, max=3600, help="Step in seconds (default 600, generated 300)."),
+        typer.Option(min=60, max=3600, help="Step in seconds (600, generated 300)."),
     ] = None,
     risk: Annotated[
         float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
@@ -75,9 +75,9 @@ def demo(  # noqa: PLR0913 - one option each
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
     Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
-    machine, replays a day of real demand of LLM services (or of a trace of yours, or of a
-    generated fleet) in lockstep through the real pipeline, and compares what requests felt and what it cost with tuned HPA, trailing percentile,
-    static peak and an oracle on identical demand.
+    machine, replays a day of real demand of LLM services (or of a trace of yours, or of a generated
+    fleet) in lockstep through the real pipeline, and compares what requests felt and what it cost
+    with tuned HPA, trailing percentile, static peak and an oracle on identical demand.
     """
     from services.lab.demo.options import DemoOptions
     from services.lab.demo.run import run_demo

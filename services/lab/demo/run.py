@@ -117,15 +117,20 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             progress.stop()
             write_results(session, scaled, options, replayed, console)
             if options.serve:
-                console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
-                console.print(f"admin key:       {session.admin_key}")
-                if platform.token_file is not None:
-                    console.print(f"push token in:   {platform.token_file}")
-                console.print(f"database:        {platform.settings.database_url}")
+                _tell_where(session, console)
                 # its clock and its cluster's state end with their processes: it is not healed
                 wait_until_stopped(platform.supervisor.check)
         finally:
             end_session(session)
+
+
+def _tell_where(session: DemoSession, console: Console) -> None:
+    platform = session.platform
+    console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
+    console.print(f"admin key:       {session.admin_key}")
+    if platform.token_file is not None:
+        console.print(f"push token in:   {platform.token_file}")
+    console.print(f"database:        {platform.settings.database_url}")
 
 
 def _by_service(
