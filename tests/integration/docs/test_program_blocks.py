@@ -54,8 +54,9 @@ def named(
     rename = text("UPDATE workloads SET namespace = 'serving', name = :name WHERE id = :id")
     earlier = text(
         "INSERT INTO models (version, kind, status, reason, config, metrics, created_at, "
-        "promoted_at) SELECT 'flow-2', kind, 'retired', reason, config, metrics, "
-        "created_at - interval '1 day', promoted_at - interval '1 day' FROM models"
+        "promoted_at, retired_at, artifact) SELECT 'flow-2', kind, 'retired', reason, config, "
+        "metrics, created_at - interval '1 day', promoted_at - interval '1 day', promoted_at, "
+        "artifact FROM models"
     )
     with database.begin() as connection:
         ids = connection.execute(text("SELECT id FROM workloads ORDER BY id")).scalars().all()

@@ -53,7 +53,10 @@ def path_of(manifest: Manifest) -> str:
 @pytest.fixture(scope="module")
 def api() -> Iterator[httpx.Client]:
     settings = ClusterSettings([], seed=1, start_s=1_767_571_200.0)
-    with BackgroundCluster(settings) as cluster, httpx.Client(base_url=cluster.url) as client:
+    with (
+        BackgroundCluster(settings) as cluster,
+        httpx.Client(base_url=cluster.url, timeout=120) as client,
+    ):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
         client.post("/api/v1/namespaces", json=namespace).raise_for_status()
         for definition in DEFINITIONS:

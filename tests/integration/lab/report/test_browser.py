@@ -60,10 +60,10 @@ def large(small: ReportData) -> ReportData:
             workload_gpu_hours=rng.uniform(10, 2000, n_services),
             workload_violation_rate=rng.gamma(0.6, 0.01, n_services),
             step_gpus=np.full(n_steps, 1234.0),
-            step_cost_usd=np.full(n_steps, 345.6),
-            cost_usd=99_532.8,
+            step_cost_usd=np.full(n_steps, 345.6 + 25.0 * k),
+            cost_usd=n_steps * (345.6 + 25.0 * k),
         )
-        for s in pooled(with_evidence(small)).scores
+        for k, s in enumerate(pooled(with_evidence(small)).scores)
     )
     ratio = np.ones(n_services)
     return replace(
