@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 
 REPO = Path(__file__).parents[3]
-LANGUAGES = ("sh", "yaml", "sql", "promql", "python", "ini", "csv", "text")
+LANGUAGES = ("sh", "yaml", "sql", "promql", "python", "ini", "text")
 NOT_RUN, PARSED_ONLY, TESTED_BY = "not run", "parsed only", "tested by"
 _FENCE = re.compile(
     r"(?:^ *<!-- (?P<how>not run|parsed only|tested by): (?P<why>[^>]+?) -->\n)?"

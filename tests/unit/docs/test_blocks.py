@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 import pytest
+from pygments.lexers import get_lexer_by_name
 
 from tests.unit.docs.blocks import (
     LANGUAGES,
@@ -35,6 +36,14 @@ def test_a_block_says_what_it_is(block: Block) -> None:
         assert (REPO / block.why).exists(), f"no such test: {block.why}"
     elif block.how:
         assert len(block.why.split()) >= 2, "give a reason"
+
+
+@pytest.mark.parametrize("block", all_blocks(), ids=str)
+def test_the_site_can_colour_it(block: Block) -> None:
+    """Sphinx warns of what it cannot, and a warning ends the building of the site."""
+    lexer = get_lexer_by_name(block.language)
+    lexer.add_filter("raiseonerror")
+    assert list(lexer.get_tokens(block.text))
 
 
 def test_few_blocks_are_not_run() -> None:
