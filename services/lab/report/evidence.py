@@ -23,6 +23,15 @@ class RivalFrontier:
     rate: FloatArray
     cost_usd: FloatArray
 
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        G = len(self.settings)
+        if self.rate.shape != (G,) or self.cost_usd.shape != (G,):
+            raise ValueError(
+                f"{self.policy}: rate {self.rate.shape} and cost_usd {self.cost_usd.shape} must be "
+                f"({G},), one for each setting"
+            )
+
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
@@ -39,6 +48,13 @@ class Calibration:
     observed: FloatArray
     n_forecasts: int
     lead_steps: int = 1
+
+    def __post_init__(self) -> None:
+        """Check shapes."""
+        if self.levels.shape != self.observed.shape:
+            raise ValueError(
+                f"levels {self.levels.shape} and observed {self.observed.shape} must be alike"
+            )
 
 
 @dataclass(frozen=True, slots=True)
