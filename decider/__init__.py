@@ -66,6 +66,7 @@ from decider.stored.replay import (
     replay_decision,
     replay_service,
 )
+from decider.tables.reach import reach_steps
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -213,6 +214,7 @@ __all__ = [
     "predictive_draws",
     "prior_draws",
     "promised_violation",
+    "reach_steps",
     "relative_capacity_new",
     "replay_decision",
     "replay_service",

@@ -187,8 +187,9 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools, `queue` only where something waits: every other
-    record is what it was before there were these.
+    there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
+    where starts may take longer than its forecast reaches: every other record is what it was before
+    there were these.
     """
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
@@ -208,6 +209,13 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     if decision.queue is not None:
         queue = decision.queue
         shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
+    if decision.reach is not None:
+        reach = decision.reach
+        shadow["reach"] = {
+            "steps": reach.steps,
+            "forecast_steps": reach.forecast_steps,
+            "wanted_steps": reach.wanted_steps,
+        }
     return shadow | {
         "workload": decision.workload,
         "current": decision.current,
@@ -273,6 +281,8 @@ def decision_summary(decision: Decision) -> str:
     quiet = decision.counterfactuals.get("nothing_waiting", decision.raw)
     if decision.queue is not None and quiet < decision.raw:
         parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
+    if decision.reach is not None:
+        parts.append(decision.reach.words())
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

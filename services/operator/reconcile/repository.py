@@ -334,9 +334,10 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
     statement = text(
         "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
+        "f.step_s * d.steps AS reach_s, f.step_s * d.wanted_steps AS wanted_s, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.p99_s, l.n_starts "
+        "l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
@@ -345,6 +346,10 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "  generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step "
         "  FROM forecasts WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) f "
         "  ON true "
+        # there where starts may take longer than the forecast reaches
+        "LEFT JOIN LATERAL (SELECT (explanation #>> '{reach,steps}')::int AS steps, "
+        "  (explanation #>> '{reach,wanted_steps}')::int AS wanted_steps FROM decisions "
+        "  WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
         # whole hours from their sums, the hour at the edge of the week from its rows
         "LEFT JOIN LATERAL (SELECT (sum(covered) / NULLIF(sum(n), 0))::float8 AS coverage FROM ("
         "  SELECT covered, n_forecasts AS n FROM coverage_hours "
@@ -355,8 +360,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
-        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
-        "  percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s FROM ("
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
         "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"
