@@ -25,6 +25,15 @@ from decider.belief.response_model import (
     ResponsePosterior,
     relative_capacity_new,
 )
+from decider.belief.start_causes import (
+    LONG,
+    SHORT,
+    UNKNOWN,
+    ObservedStarts,
+    cause_shares,
+    learn_causes,
+    mixed_draws,
+)
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.fleet import PRICES
@@ -113,11 +122,14 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "LONG",
     "MAX_FURTHER",
     "MINUTE_S",
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "SHORT",
+    "UNKNOWN",
     "BudgetCell",
     "Control",
     "CurveDraws",
@@ -150,6 +162,7 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "ObservedStarts",
     "PeerAmount",
     "PeerLedger",
     "PeerParts",
@@ -184,6 +197,7 @@ __all__ = [
     "VariantState",
     "WorkloadInput",
     "capacity_draws",
+    "cause_shares",
     "contradictions",
     "count_believed",
     "count_measured",
@@ -206,9 +220,11 @@ __all__ = [
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
+    "learn_causes",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
+    "mixed_draws",
     "plan_shard",
     "pool_response",
     "predictive_draws",

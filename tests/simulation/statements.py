@@ -129,7 +129,7 @@ def load_open_starts(tables: Tables, given: Any) -> Found:
     return Found([row for row in tables.rows["pod_starts"].values() if row["gone_at"] is None])
 
 
-_TIMES_OF_STARTS = ("ready_at", "gone_at", "bound_at", "is_new_node")
+_TIMES_OF_STARTS = ("ready_at", "gone_at", "bound_at", "is_new_node", "cause")
 
 
 def store_starts(tables: Tables, given: Given) -> Found:

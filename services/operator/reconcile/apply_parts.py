@@ -46,6 +46,8 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         }
         if room.on_new_nodes is not None:
             figures[part.name]["new_node_gpus"] = room.on_new_nodes
+        if room.warm is not None:
+            figures[part.name]["warm_gpus"] = room.warm
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
         starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]

@@ -21,6 +21,7 @@ _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
     "new_node_gpus",
+    "warm_gpus",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -176,8 +177,8 @@ def load_last_seen(
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
-        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node "
-        "FROM pod_starts "
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node, "
+        "cause FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -189,27 +190,29 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     Args:
         connection: An open transaction.
         rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
-            bound_at, is_new_node.
+            bound_at, is_new_node, cause.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at, bound_at, is_new_node) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "observed_at, bound_at, is_new_node, cause) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
         "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
         "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
         "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
-        "CAST(:is_new_node AS boolean[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "CAST(:is_new_node AS boolean[]), CAST(:cause AS text[])) "
+        "ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
         "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
         "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
+        "cause = COALESCE(pod_starts.cause, EXCLUDED.cause), "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
-        "bound_at", "is_new_node",
+        "bound_at", "is_new_node", "cause",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 
