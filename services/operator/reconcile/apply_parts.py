@@ -62,11 +62,13 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
 
 
 def _held_by(situation: Situation) -> str:
-    """Why a part's count cannot be changed; advice is given as if it could."""
+    """Why a part's count cannot be changed; advice is given as if it could.
+
+    A follower changes it as it is decided.
+    """
     if situation.spec is None or situation.spec.mode == "Advisory":
         return ""
-    other = situation.conflict or situation.follower
-    return f"{other} scales it" if other else ""
+    return f"{situation.conflict} scales it" if situation.conflict else ""
 
 
 @dataclass(slots=True)
