@@ -201,7 +201,7 @@ class _Past:
         plain = kept / max(total, _TINY)
         unexplained = (self.missed(plain) ** 2).mean(axis=0)
         weight = total + (horizon + ahead) * unexplained / ahead**2
-        return np.clip(kept / np.maximum(weight, _TINY), 0.0, 1.0)
+        return np.asarray(np.clip(kept / np.maximum(weight, _TINY), 0.0, 1.0))
 
 
 def _further(further: FloatArray | None, paths: FloatArray, more: FloatArray) -> FloatArray | None:

@@ -85,7 +85,7 @@ def test_variants_are_registered_seen_and_told(ready: Bench) -> None:
     assert state["variants"]["h100"]["ready"] == 2
     assert state["variants"]["l4"] == {
         "spec": 0, "ready": 0, "starting": 0, "pending": 0, "start_ages_s": [],
-        "schedulable_gpus": 4, "held": "",
+        "schedulable_gpus": 4, "warm_gpus": 0, "held": "",
     }  # fmt: skip
     status = ready.lab.autoscaler("llama")["status"]
     assert status["target"] == "h100=2,l4=0"
