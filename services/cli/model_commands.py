@@ -1,7 +1,8 @@
-"""Commands of the model registry: `models list`, `show`, `train`, `promote`, `roll-back`."""
+"""Commands of the model registry: `models list`, `show`, `train`, `pretrain`, `promote`, ..."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     models.command("list")(list_models)
     models.command()(show)
     models.command()(train)
+    models.command()(pretrain)
     models.command()(promote)
     models.command("roll-back")(roll_back)
     app.add_typer(models, name="models")
@@ -108,6 +110,42 @@ def train(  # noqa: PLR0913 - one option each
         console.print(Panel(lines, title=f"model {found['version']}", title_align="left"))
     if found["status"] == "failed":
         raise typer.Exit(1)
+
+
+def pretrain(  # noqa: PLR0913 - one option each
+    traces: Annotated[
+        Path, typer.Option(envvar="HARMONY_DATA_DIR", help="Folder of the public traces.")
+    ] = Path("data"),
+    out: Annotated[Path, typer.Option(help="Folder for the prior and its card.")] = Path("."),
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Passes; default: what the shipped prior has.")
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with the training that was interrupted.")
+    ] = False,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed; default: that of the shipped prior.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")] = (
+        "auto"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Train the prior that is shipped (docs/prior.md) again, from nothing.
+
+    It learns from made-up demand and from the first 70 % of public traces. Ctrl-C keeps the state
+    after the last whole epoch, and --resume goes on from there to the same bytes.
+    """
+    from services.cli.model_pretraining import Pretraining, train_prior
+
+    asked = Pretraining(out, traces)
+    asked = replace(asked, epochs=epochs or asked.epochs, seed=asked.seed if seed is None else seed)
+    card = train_prior(asked, device, is_resumed=resume)
+    if as_json:
+        print_json(card)
+    else:
+        lines = "\n".join(f"{key:26} {value}" for key, value in _flat(card).items())
+        console.print(Panel(lines, title=f"prior {card['version']}", title_align="left"))
 
 
 def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJson = False) -> None:
