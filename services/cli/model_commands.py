@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -52,7 +53,13 @@ def list_models(
 
 
 def show(version: Version, as_json: AsJson = False) -> None:
-    """Show one model: its figures, and per workload its loss over the best simple forecaster's."""
+    """Show one model: its figures, and per workload its loss over the best simple forecaster's.
+
+    `prior` is the one that answers before a fit: what it was trained on, and its size.
+    """
+    if version == "prior" or version.startswith("prior-"):
+        _show_card(as_json)
+        return
     rows = _load(1, version)
     if not rows:
         raise NotFound(f"model version={version!r} does not exist; see `harmony models list`")
@@ -144,8 +151,7 @@ def pretrain(  # noqa: PLR0913 - one option each
     if as_json:
         print_json(card)
     else:
-        lines = "\n".join(f"{key:26} {value}" for key, value in _flat(card).items())
-        console.print(Panel(lines, title=f"prior {card['version']}", title_align="left"))
+        _print_card(card)
 
 
 def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJson = False) -> None:
@@ -162,6 +168,22 @@ def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -
 
     version = roll_back_model(_service(), reason)
     _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
+
+
+def _show_card(as_json: bool) -> None:
+    from services.forecasting.registry.shipped import CARD_FILE, shipped_bytes
+
+    card = json.loads(shipped_bytes(CARD_FILE))
+    if as_json:
+        print_json(card)
+    else:
+        _print_card(card)
+
+
+def _print_card(card: dict[str, Any]) -> None:
+    lines = "\n".join(f"{key:26} {value}" for key, value in _flat(card).items())
+    console.print(Panel(lines, title=f"prior {card['version']}", title_align="left"))
+    print_table("Traces", [{"trace": k, "licence": v} for k, v in card["traces"].items()])
 
 
 def _service() -> Forecasting:
