@@ -105,7 +105,7 @@ def _measured(rng: np.random.Generator, grid: Grid, demand: F64) -> F64:
     """What is measured of it: noise, counts, jobs that stay, a limit, whole numbers."""
     kind = rng.random()
     if kind < 0.45:
-        noise = log_uniform(rng, 0.002, 0.6)
+        noise = np.full(demand.size, log_uniform(rng, 0.002, 0.6))
         if rng.random() < 0.3:  # noise that is larger at some times than at others
             noise = noise * np.exp(0.7 * matern(rng, grid, 30 * grid.step_s, 1))
         shocks = rng.standard_t(rng.uniform(3, 20), demand.size)

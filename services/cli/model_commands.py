@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,6 +11,7 @@ from rich.panel import Panel
 
 from services.cli.connection import connected_settings, database_engine
 from services.cli.output import console, print_json, print_table
+from services.cli.prior_commands import pretrain, show_card
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
@@ -58,7 +57,7 @@ def show(version: Version, as_json: AsJson = False) -> None:
     `prior` is the one that answers before a fit: what it was trained on, and its size.
     """
     if version == "prior" or version.startswith("prior-"):
-        _show_card(as_json)
+        show_card(as_json)
         return
     rows = _load(1, version)
     if not rows:
@@ -119,41 +118,6 @@ def train(  # noqa: PLR0913 - one option each
         raise typer.Exit(1)
 
 
-def pretrain(  # noqa: PLR0913 - one option each
-    traces: Annotated[
-        Path, typer.Option(envvar="HARMONY_DATA_DIR", help="Folder of the public traces.")
-    ] = Path("data"),
-    out: Annotated[Path, typer.Option(help="Folder for the prior and its card.")] = Path("."),
-    epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes; default: what the shipped prior has.")
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on with the training that was interrupted.")
-    ] = False,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed; default: that of the shipped prior.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")] = (
-        "auto"
-    ),
-    as_json: AsJson = False,
-) -> None:
-    """Train the prior that is shipped (docs/prior.md) again, from nothing.
-
-    It learns from made-up demand and from the first 70 % of public traces. Ctrl-C keeps the state
-    after the last whole epoch, and --resume goes on from there to the same bytes.
-    """
-    from services.cli.model_pretraining import Pretraining, train_prior
-
-    asked = Pretraining(out, traces)
-    asked = replace(asked, epochs=epochs or asked.epochs, seed=asked.seed if seed is None else seed)
-    card = train_prior(asked, device, is_resumed=resume)
-    if as_json:
-        print_json(card)
-    else:
-        _print_card(card)
-
-
 def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJson = False) -> None:
     """Let a stored model serve, whatever its back-test said."""
     from services.forecasting.training.fit import promote as promote_model
@@ -168,22 +132,6 @@ def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -
 
     version = roll_back_model(_service(), reason)
     _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
-
-
-def _show_card(as_json: bool) -> None:
-    from services.forecasting.registry.shipped import CARD_FILE, shipped_bytes
-
-    card = json.loads(shipped_bytes(CARD_FILE))
-    if as_json:
-        print_json(card)
-    else:
-        _print_card(card)
-
-
-def _print_card(card: dict[str, Any]) -> None:
-    lines = "\n".join(f"{key:26} {value}" for key, value in _flat(card).items())
-    console.print(Panel(lines, title=f"prior {card['version']}", title_align="left"))
-    print_table("Traces", [{"trace": k, "licence": v} for k, v in card["traces"].items()])
 
 
 def _service() -> Forecasting:

@@ -81,8 +81,8 @@ def train_prior(asked: Pretraining, device: str, *, is_resumed: bool) -> dict[st
     state_file = file.with_name(f"{PRIOR_FILE}.state")
     state = read_state(state_file) if is_resumed else None
     config = prior_config()
-    epochs = {"epochs": asked.epochs, "patience": asked.epochs}
-    config = replace(config, train=replace(config.train, **epochs))
+    train = replace(config.train, epochs=asked.epochs, patience=asked.epochs)
+    config = replace(config, train=train)
 
     def hint() -> str:
         if not state_file.exists():

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from forecaster.augment import hide_older, shift_level
-from forecaster.config import WindowConfig
+from forecaster.config import TrainConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.errors import ShapeError, UnknownDemand
 from forecaster.features import (

@@ -47,15 +47,16 @@ class ColdOptions:
 def bench_cold(task: BenchTask, options: ColdOptions, tell: Tell) -> dict[str, Any]:
     """CRPS of the demand on the test part by steps shown, mean over workloads."""
     origins = task.test_origins()
-    warm, cold = np.nan, {}
+    warm = np.nan
+    cold: dict[int | None, float] = {}
     if options.is_fitted:
         fitted = ModelArm().fit(task, options.seed, tell)
-        warm = _mean(_crps(task, origins, _trained(fitted.model, task, origins, None)))
-        for n_shown in SHOWN[:-1]:
-            tell(f"fitted model, {n_shown} steps")
-            cold[n_shown] = _mean(
-                _crps(task, origins, _trained(fitted.model, task, origins, n_shown))
-            )
+        answer = fitted.predict(task, origins, 1, make_rng(0, "bench")).quantiles
+        warm = _mean(_crps(task, origins, answer))
+        for n_shown in SHOWN:
+            tell(f"fitted model, {n_shown or 'all'} steps")
+            answer = _trained(fitted.model, task, origins, n_shown)
+            cold[n_shown] = _mean(_crps(task, origins, answer))
     rows = []
     for n_shown in SHOWN:
         tell(f"prior and simple forecasters, {n_shown or 'all'} steps")
@@ -70,7 +71,7 @@ def bench_cold(task: BenchTask, options: ColdOptions, tell: Tell) -> dict[str, A
                 "prior": _mean(prior),
                 "simple": default,
                 "best_simple_in_hindsight": _mean(np.min(list(simple.values()), axis=0)),
-                "model_unknown": cold.get(n_shown, warm),
+                "model_unknown": cold.get(n_shown, np.nan),
                 "prior_over_simple": _mean(prior) / default,
                 "workloads_worse": int((prior > simple[BestSimple({}).default]).sum()),
                 "prior_over_warm": _mean(prior) / warm,
@@ -117,8 +118,6 @@ def _trained(
     """(B, 1, Q, H) of a trained model."""
     one = FittedModel(model, 0)
     rng = make_rng(0, "bench")
-    if n_shown is None:
-        return one.predict(task, origins, 1, rng).quantiles
     return one.as_unknown(task, origins, rng, n_shown).quantiles
 
 

@@ -104,7 +104,7 @@ class FittedModel:
         task: BenchTask,
         origins: Origins,
         rng: np.random.Generator,
-        n_shown: int,
+        n_shown: int | None,
         n_paths: int = 1,
     ) -> Prediction:
         """Answer as if the workloads were new: unknown by name, `n_shown` steps of history."""
