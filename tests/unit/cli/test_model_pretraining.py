@@ -90,7 +90,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
 def test_what_cannot_be_used_is_refused_by_name(asked: Pretraining, tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="no folder"):
         train_prior(replace(asked, out=tmp_path / "none"), "cpu", is_resumed=False)
-    with pytest.raises(InvalidInput, match="--resume: .* cannot be read"):
+    with pytest.raises(InvalidInput, match=r"--resume: .* cannot be read"):
         train_prior(asked, "cpu", is_resumed=True)
     (asked.out / f"{PRIOR_FILE}.state").write_bytes(b"nonsense")
     with pytest.raises(InvalidInput, match="no checkpoint") as found:
