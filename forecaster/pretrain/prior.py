@@ -41,8 +41,8 @@ def prior_config() -> ForecasterConfig:
     train = TrainConfig(
         max_windows=20_000,
         max_validation_windows=6_000,
-        epochs=240,
-        patience=240,
+        epochs=80,
+        patience=80,
         learning_rate=2e-3,
         dropout=0.05,
         input_dropout=0.02,

@@ -30,7 +30,7 @@ from services.kernel.settings import get_settings
 from services.lab.bench.forecast.task import Protocol, load_task
 
 SEED = 180_400
-N_MADE_UP = 4_000
+N_MADE_UP = 2_500
 """Made-up histories."""
 TRACES: Mapping[str, str] = {
     "azure_v2_fleet": "CC-BY-4.0",
