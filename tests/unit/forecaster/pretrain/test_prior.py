@@ -83,7 +83,8 @@ def test_it_knows_no_names_and_reads_the_demand_alone(
     assert (model.name, model.trees, model.joint) == ("prior", None, None)
     one = make_series(2)
     alone = replace(one, values=one.values[:, :1], observed=one.observed[:, :1],
-                    indicators=("else",), levels=(1,), workload="renamed")  # fmt: skip
+                    indicators=("else",), levels=(1,), workload="renamed",
+                    known_ahead=())  # fmt: skip
     both = [build_windows([s], CONFIG.window) for s in (one, alone)]
     found = [model.predict(w, 4, 20, np.random.default_rng(3)) for w in both]
     np.testing.assert_array_equal(found[0].quantiles, found[1].quantiles)

@@ -51,7 +51,7 @@ def test_a_network_that_begins_with_the_prior_answers_as_it_does(prior: TrainedM
     one = make_series(2)
     alone = replace(
         one, values=one.values[:, :1], observed=one.observed[:, :1],
-        indicators=("demand of another name",), levels=(1,),
+        indicators=("demand of another name",), levels=(1,), known_ahead=(),
     )  # fmt: skip
     windows = build_windows([alone], CONFIG.window)
     found = [m.predict(windows, 4, 20, np.random.default_rng(2)) for m in (prior, unknown)]
