@@ -132,6 +132,7 @@ def fit_prior(  # noqa: PLR0913 - what fixes the result, then how to run
     config: ForecasterConfig,
     seed: int,
     *,
+    n_epochs: int | None = None,
     on_progress: OnProgress | None = None,
     resume: bytes | None = None,
     on_checkpoint: Callable[[bytes], None] | None = None,
@@ -144,6 +145,8 @@ def fit_prior(  # noqa: PLR0913 - what fixes the result, then how to run
         traces: Of `trace_views`.
         config: Configuration, of `prior_config`.
         seed: Fixes first parameters and the order of examples: same seed, same bytes.
+        n_epochs: Passes; None: all that the configuration names. Where they are fewer, the
+            learning rate falls as over all of those until the last few.
         on_progress: Called after each epoch.
         resume: State of this same training after some epoch, to go on from.
         on_checkpoint: Called after each epoch with that state.
@@ -159,7 +162,7 @@ def fit_prior(  # noqa: PLR0913 - what fixes the result, then how to run
     state = None if resume is None else state_from_bytes(resume, identity)
     draw = EvenDraw.of(len(parts["synthetic"]), len(parts["traces"]))
     trainer = PriorTrainer(series, config, seed, device, Vocabulary((), ()), draw)
-    trainer.on_progress = on_progress
+    trainer.on_progress, trainer.n_epochs = on_progress, n_epochs
     if on_checkpoint is not None:
         trainer.on_state = lambda now: on_checkpoint(state_to_bytes(now, identity))
     if state is not None:

@@ -81,6 +81,7 @@ class Trainer:
         self.history: list[FitProgress] = []
         self.flow_gain = 0.0
         self.joint: tuple[JointCopula, JointFlowReport] | None = None
+        self.n_epochs: int | None = None
         self.resumed: TrainingState | None = None
         self.on_progress: OnProgress | None = None
         self.on_state: Callable[[TrainingState], None] | None = None
@@ -116,6 +117,7 @@ class Trainer:
             return
         examples = (self.train, self.validation)
         stage = MarginalStage(self.net, *examples, self.levels, self.config.train, self._draw)
+        stage.n_epochs = self.n_epochs or stage.n_epochs
         self._run(stage)
 
     def _fit_flow(self) -> None:

@@ -68,6 +68,14 @@ def test_resumed_it_ends_with_the_same_bytes(
     assert resumed.history == trained[0].history
 
 
+def test_it_may_end_before_its_schedule_does(made_up: list[Series]) -> None:
+    found = fit_prior(made_up, [], CONFIG, SEED, n_epochs=1)
+    assert [(p.stage, p.epoch) for p in found.history] == [
+        ("marginals", 1), ("flow", 1), ("flow", 2),
+    ]  # fmt: skip
+    assert found.history[0].n_epochs == 1
+
+
 def test_a_state_of_other_demand_is_refused(
     trained: tuple[PriorResult, list[bytes]], made_up: list[Series]
 ) -> None:

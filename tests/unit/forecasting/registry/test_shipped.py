@@ -13,7 +13,7 @@ from forecaster import ForecasterConfig, TrainedModel, model_to_bytes, prior_con
 from forecaster.features import build_windows
 from forecaster.training.beginning import suits
 from forecaster.training.checkpoint import digest
-from services.cli.model_pretraining import SEED, TRACES
+from services.cli.model_pretraining import EPOCHS, SEED, TRACES
 from services.forecasting.registry.shipped import (
     CARD_FILE,
     PRIOR_FILE,
@@ -43,13 +43,13 @@ def test_the_card_agrees_with_the_file(prior: TrainedModel) -> None:
     assert CARD["n_bytes"] == len(raw)
     assert model_to_bytes(prior) == raw
     train = prior.config.train
-    assert CARD["epochs"] == train.epochs
+    assert CARD["epochs_of_schedule"] == train.epochs
     assert CARD["windows_per_epoch"] == train.max_windows
     assert CARD["fewest_steps"] == train.shortest
 
 
 def test_the_card_agrees_with_the_command_that_makes_it(prior: TrainedModel) -> None:
-    assert CARD["seed"] == SEED
+    assert (CARD["seed"], CARD["epochs"]) == (SEED, EPOCHS)
     assert CARD["traces"] == dict(TRACES)
     assert prior.config == prior_config()
     allowed = re.compile(r"Apache-2\.0|CC-BY-4\.0|MIT")
