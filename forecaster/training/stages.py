@@ -35,7 +35,7 @@ from forecaster.types import F64
 GRADIENT_NORM = 1.0
 DIVERGED_RATIO = 20.0
 EVALUATION_BATCH = 1024
-COOLING_EPOCHS = 10
+COOLING_EPOCHS = 5
 LAST_RATE = 0.02
 MARGINALS = "marginals"
 Loss = Callable[[Tensor, Examples], Tensor]
