@@ -32,7 +32,7 @@ from services.lab.bench.forecast.task import Protocol, load_task
 SEED = 180_400
 N_MADE_UP = 2_500
 """Made-up histories."""
-EPOCHS = 38
+EPOCHS = 34
 """Passes of the shipped prior, of the 80 over which its learning rate would fall to the end."""
 TRACES: Mapping[str, str] = {
     "azure_v2_fleet": "CC-BY-4.0",
