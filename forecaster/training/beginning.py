@@ -10,8 +10,8 @@ from forecaster.predict import TrainedModel
 
 NAMES = ("encoder.role.weight", "encoder.workload.weight")
 """Parameters by indicator and by workload, which the prior knows none of."""
-EPOCHS = 3
-MAX_WINDOWS = 8_000
+EPOCHS = 2
+MAX_WINDOWS = 6_000
 LEARNING_RATE = 1e-3
 
 
