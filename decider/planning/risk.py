@@ -93,7 +93,9 @@ def teach_level(
     if sla.epsilon is None:
         return state
     epsilon = sla.epsilon
-    gain = min(config.gain, config.max_drop * epsilon)
+    n_known = spent_by_source(state, sla).n_steps
+    learning = epsilon / (config.word_worth + epsilon * n_known)
+    gain = min(max(config.gain, learning), config.max_drop * epsilon)
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
     return replace(state, log_level=max(low, min(high, state.log_level + change)))

@@ -38,6 +38,10 @@ IsDevelopment = Annotated[
 IsRivalsOnly = Annotated[
     bool, typer.Option("--rivals-only", help="Rivals and oracle: the room there is.")
 ]
+Keep = Annotated[
+    Path | None,
+    typer.Option(help="Folder of rivals' runs and forecasts: taken from there, kept there."),
+]
 
 
 def bench_race(  # noqa: PLR0913 - one option each
@@ -58,6 +62,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     is_rivals_only: IsRivalsOnly = False,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
+    keep: Keep = None,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -71,6 +76,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     Then Harmony against it, at equal violation and at equal unserved demand, and as deployed:
     Harmony not tuned, rivals tuned on the training part for the fleet and for each service.
     """
+    from services.lab.bench.race.keep import RaceShelf
     from services.lab.bench.race.series import RacePlan
 
     plan = RacePlan(
@@ -84,6 +90,7 @@ def bench_race(  # noqa: PLR0913 - one option each
         max_test_steps=max_test_steps,
         is_development=is_development,
         has_forecasts=not is_rivals_only,
+        shelf=RaceShelf(keep),
     )
     one_thread()
     documents: list[dict[str, Any]] = []

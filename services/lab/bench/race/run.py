@@ -19,6 +19,7 @@ from services.lab.bench.decide.run import task_block
 from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.race.course import RaceTask
 from services.lab.bench.race.entrants import Entrant, race_rivals
+from services.lab.bench.race.keep import RaceShelf
 from services.lab.bench.race.score import RaceYard
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.native_run import NativePace, NativeRun, PathsOf, simulate_native
@@ -32,6 +33,21 @@ from services.simulator.policies.rivals import HARMONY, PRICES, forecast_policie
 QUANTILE = "forecast_quantile"
 FAST = "harmony_fast"
 FINEST_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class RivalChoice:
+    """Which rivals race.
+
+    Attributes:
+        names: Their names; none: all.
+        finest_s: Nobody decides more often.
+        shelf: Where their runs are kept.
+    """
+
+    names: Sequence[str] = ()
+    finest_s: float = FINEST_S
+    shelf: RaceShelf = field(default_factory=RaceShelf)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +93,11 @@ class Track:
         pace = self.pace(entrant.cadence_s)
         return simulate_native(entrant.policy, self.task.course, pace, paths_of)
 
+    def kept(self, entrant: Entrant, shelf: RaceShelf) -> NativeRun:
+        """The run of a rival, from the shelf where it is there."""
+        pace = self.pace(entrant.cadence_s)
+        return shelf.rival(entrant, self.task.course, pace, lambda: self.run(entrant))
+
     def yard(self) -> RaceYard:
         """The oracle's run, and what is known."""
         task, course = self.task, self.task.course
@@ -104,9 +125,7 @@ def bench_race(
     epsilons: Sequence[float],
     tell: Tell,
     forecasts: Forecasts | None = None,
-    *,
-    finest_s: float = FINEST_S,
-    names: Sequence[str] = (),
+    choice: RivalChoice | None = None,
 ) -> RaceResult:
     """Run every rival and, where there are forecasts, Harmony.
 
@@ -115,20 +134,20 @@ def bench_race(
         epsilons: Promises.
         tell: Progress.
         forecasts: At Harmony's own steps; None: rivals and oracle alone.
-        finest_s: Nobody decides more often.
-        names: Rivals that race; none: all.
+        choice: Rivals; None: all of them.
     """
+    choice = choice or RivalChoice()
     first = task.decide.n_prelude // 4
     if forecasts is not None:
         first = max(first, forecasts.first_step + 1)
     track = Track(task, first)
     yard = track.yard()
     rivals: dict[str, NativeRun] = {}
-    for name, entrant in race_rivals(task.grid.sub_s, task.lead_s, finest_s).items():
-        if names and name not in names:
+    for name, entrant in race_rivals(task.grid.sub_s, task.lead_s, choice.finest_s).items():
+        if choice.names and name not in choice.names:
             continue
         tell(f"{name}: {entrant.policy.n_settings} settings each {entrant.cadence_s:g} s")
-        rivals[name] = track.run(entrant)
+        rivals[name] = track.kept(entrant, choice.shelf)
     result = RaceResult(task, tuple(epsilons), yard, rivals)
     if forecasts is not None:
         _run_own(result, track, forecasts, tell)
@@ -148,8 +167,9 @@ def _run_own(result: RaceResult, track: Track, forecasts: Forecasts, tell: Tell)
     quantile = forecast_policies()[QUANTILE]
     assert isinstance(quantile, ForecastQuantile)
     lead_steps = min(int(np.ceil(task.lead_s / step_s)), n_ahead - 1)
+    laws = forecasts.laws(task.decide.course, n_ahead)
     arms: dict[str, GridPolicy[Any]] = {
-        HARMONY: PlannedGrid(PRICES, lead, horizon=n_ahead),
+        HARMONY: PlannedGrid(PRICES, lead, horizon=n_ahead, laws=laws),
         QUANTILE: ForecastQuantile(quantile.level, quantile.margin, lead_steps),
     }
     for name, policy in arms.items():
@@ -162,5 +182,5 @@ def _run_own(result: RaceResult, track: Track, forecasts: Forecasts, tell: Tell)
         entrant = Entrant(fast, task.grid.sub_s)
         result.own[FAST] = track.run(entrant, lambda k: paths_of(k // per_step))
     tell("harmony as deployed")
-    deployed = Deployed(result.epsilons, lead, DecideConfig())
+    deployed = Deployed(result.epsilons, lead, DecideConfig(), laws=laws)
     result.deployed[HARMONY] = track.run(Entrant(deployed, step_s), paths_of)

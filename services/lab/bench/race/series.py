@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ from services.lab.bench.race.bridge import Bridge
 from services.lab.bench.race.course import RaceGrid, RaceTask, make_race_task, race_grid
 from services.lab.bench.race.document import race_document
 from services.lab.bench.race.entrants import race_rivals
-from services.lab.bench.race.run import bench_race
+from services.lab.bench.race.keep import RaceShelf
+from services.lab.bench.race.run import RivalChoice, bench_race
 
 FINE_S = 60.0
 """A trace of steps of at most this is raced as it is; a coarser one is divided into these."""
@@ -38,6 +39,7 @@ class RacePlan:
         max_test_steps: Most of Harmony's steps counted.
         is_development: Whether only the first 80 % are read.
         has_forecasts: Whether Harmony races.
+        shelf: Where runs of rivals and forecasts are kept.
     """
 
     leads_s: tuple[float, ...]
@@ -50,6 +52,7 @@ class RacePlan:
     max_test_steps: int = 1440
     is_development: bool = False
     has_forecasts: bool = True
+    shelf: RaceShelf = field(default_factory=RaceShelf)
 
     def __post_init__(self) -> None:
         """Refuse names that nobody has."""
@@ -102,14 +105,8 @@ def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> lis
             def say(text: str, task: RaceTask = task) -> None:
                 tell(f"{task.grid.bridge} {task.seed}, lead {task.lead_s:g} s: {text}")
 
-            result = bench_race(
-                task,
-                plan.epsilons,
-                say,
-                forecasts,
-                finest_s=plan.finest_s,
-                names=plan.policies,
-            )
+            choice = RivalChoice(plan.policies, plan.finest_s, plan.shelf)
+            result = bench_race(task, plan.epsilons, say, forecasts, choice)
             found.append(race_document(result))
     return found
 
@@ -118,4 +115,4 @@ def _forecasts(trace: BenchTask, grid: RaceGrid, plan: RacePlan, tell: Tell) -> 
     """Forecasts at Harmony's steps, as far ahead as the longest lead time may need."""
     task = make_race_task(trace, grid, max(plan.leads_s), plan.options, plan.seeds[0]).decide
     far = replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD))
-    return learned(replace(task, options=far), plan.seeds[0], tell)
+    return learned(replace(task, options=far), plan.seeds[0], tell, plan.shelf.forecasts)

@@ -9,7 +9,7 @@ from services.lab.bench.decide.task import DecideOptions
 from services.lab.bench.race.bridge import Bridge
 from services.lab.bench.race.course import make_race_task, race_grid
 from services.lab.bench.race.document import deployed_rows, own_rows, race_document, room_rows
-from services.lab.bench.race.run import FAST, QUANTILE, bench_race
+from services.lab.bench.race.run import FAST, QUANTILE, RivalChoice, bench_race
 from services.lab.bench.race.score import points
 from tests.unit.lab.bench.decide.small_runs import noisy_forecasts
 from tests.unit.lab.bench.decide.tasks import bench_task, wave
@@ -23,8 +23,8 @@ def race(per_step=5, *, lead_s=120.0, has_forecasts=True):
     grid = race_grid(60.0, 60.0 * per_step, 60.0, Bridge.NONE)
     task = make_race_task(trace, grid, lead_s, OPTIONS, 7)
     forecasts = noisy_forecasts(task.decide) if has_forecasts else None
-    names = ("hpa", "trailing_percentile")
-    return bench_race(task, EPSILONS, lambda _: None, forecasts, names=names)
+    choice = RivalChoice(("hpa", "trailing_percentile"))
+    return bench_race(task, EPSILONS, lambda _: None, forecasts, choice)
 
 
 def test_costs_are_over_those_of_an_oracle_that_never_violates():
