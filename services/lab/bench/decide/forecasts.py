@@ -5,7 +5,6 @@ Shapes: W workloads, T steps of the course, S paths, H steps ahead.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,10 +82,6 @@ class RawForecasts:
     paths: F32Array
 
 
-Kept = Callable[[DecideTask, int, Callable[[], RawForecasts]], RawForecasts]
-"""Finds what was made of a task with a seed, or makes it."""
-
-
 def perfect(task: DecideTask) -> Forecasts:
     """The future as it came, as one path: what the planner would do with a perfect forecast."""
     demand = task.course.demand
@@ -97,23 +92,39 @@ def perfect(task: DecideTask) -> Forecasts:
     return Forecasts(0, np.ascontiguousarray(paths[:, :, None, :]))
 
 
-def learned(task: DecideTask, seed: int, tell: Tell, kept: Kept | None = None) -> Forecasts:
+LEVEL_STEPS = 5
+"""Steps on either side of one that tell its level."""
+
+
+def level_known(task: DecideTask) -> Forecasts:
+    """The level of every step from both sides of it, with the usual spread about such levels.
+
+    What then is left of the cost over the oracle's is the luck of single steps, which no forecaster
+    removes. The spread is that of the whole course: one law of the demand over its level.
+    """
+    demand, n_ahead = task.course.demand, task.options.n_steps_ahead
+    width = 2 * LEVEL_STEPS + 1
+    padded = np.pad(demand, ((0, 0), (LEVEL_STEPS, LEVEL_STEPS)), constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
+    others = np.delete(around, LEVEL_STEPS, axis=2)
+    n_known = np.isfinite(others).sum(axis=2)
+    level = np.where(n_known > 0, np.nansum(others, axis=2) / np.maximum(n_known, 1), 0.0)
+    ratio = np.where(level > 0, demand / np.where(level > 0, level, 1.0), np.nan)
+    spread = np.nan_to_num(np.nanquantile(ratio, LEVELS, axis=1)).T
+    ends = np.concatenate([level, np.repeat(level[:, -1:], n_ahead, axis=1)], axis=1)
+    ahead = np.lib.stride_tricks.sliding_window_view(ends, n_ahead, axis=1)[:, : level.shape[1]]
+    laws = ahead.transpose(1, 0, 2)[:, :, None, :] * spread[None, :, :, None]
+    said = np.ascontiguousarray(laws, dtype=np.float32)
+    return Forecasts(0, said, said)
+
+
+def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     """The shipped forecaster: trained on the training part, corrected online as it would run.
 
     Forecasts begin in the middle of validation. From there on hedge and calibration run in time
     order and learn from an outcome once its horizon has passed.
-
-    Args:
-        task: The benchmark.
-        seed: Of training and paths.
-        tell: Progress.
-        kept: Finds what the learners said, or has it made; None: it is made.
     """
-
-    def make() -> RawForecasts:
-        return raw_forecasts(task, seed, tell)
-
-    return issued(task, make() if kept is None else kept(task, seed, make))
+    return issued(task, raw_forecasts(task, seed, tell))
 
 
 def raw_forecasts(task: DecideTask, seed: int, tell: Tell) -> RawForecasts:
