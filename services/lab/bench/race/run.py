@@ -189,6 +189,11 @@ def _run_own(result: RaceResult, track: Track, said: ForecastsBy, arms: Sequence
     per_step = task.grid.per_step
     if per_step > 1:
         planner = PlannedGrid(PRICES, lead, BASE, horizon=n_ahead, laws=laws_of(SHIPPED))
-        fast = Entrant(FastPath(planner, per_step, task.lead_s), task.grid.sub_s)
+        fast = Entrant(_fast(planner, task), task.grid.sub_s)
         coarse = paths_of(SHIPPED)
         result.own[FAST] = track.run(fast, lambda k: coarse(k // per_step))
+
+
+def _fast(planner: PlannedGrid, task: RaceTask) -> FastPath:
+    """The planner with the fast path, for services where that has paid."""
+    return FastPath(planner, task.grid.per_step, task.lead_s, price=planner.multiplier)
