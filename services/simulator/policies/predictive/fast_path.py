@@ -107,11 +107,11 @@ class FastPath:
             return counts, replace(changed, out=nothing, n_known=nothing)
         if state.counts is None:
             return view.answer(np.full(view.shape, np.nan)), state
-        wanted = self._corrected(view, state, said)
-        tried = (*state.tried, TrialCounts(state.counts, wanted))
+        planned, wanted = state.counts, self._corrected(view, state, said)
+        tried = (*state.tried, TrialCounts(planned, wanted))
         state = replace(state, tried=tried[-self._n_ahead(view) :])
         if state.trial is not None:
-            wanted = np.where(state.trial.pays(), wanted, view.answer(state.counts))
+            wanted = np.where(state.trial.pays(), wanted, view.answer(planned))
         return wanted, state
 
     def _coarse(self, view: GridView, state: FastState) -> GridView:
