@@ -28,6 +28,8 @@ IS_URGENT = (
 """Condition on the row `w` of `workloads`."""
 FORECAST, DECIDE = "forecast", "decide"
 _KEPT_STEPS = 12
+_RECORDED_STEPS = 120
+"""Of what a longer outage passed over only the last ones are recorded."""
 LONGEST_WAIT_STEPS = 6
 """After so many steps without the others a run does the whole shard."""
 
@@ -152,13 +154,13 @@ def _record_passed(
         "reason, superseded_at) SELECT :stage, :shard, o.at, :is_urgent, :at, "
         "'a newer origin was complete before its turn came', :now "
         f"FROM shard_turns t CROSS JOIN LATERAL generate_series(GREATEST(t.{column} + :step, "
-        "  CAST(:at AS timestamptz) - :kept * CAST(:step AS interval)), "
+        "  CAST(:at AS timestamptz) - :recorded * CAST(:step AS interval)), "
         "  CAST(:at AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)) AS o(at) "
         f"WHERE t.stage = :stage AND t.shard = :shard AND t.{column} IS NOT NULL "
         "ON CONFLICT DO NOTHING"
     )
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
-    given |= {"step": asked.step, "is_urgent": is_urgent, "kept": _KEPT_STEPS, "now": now}
+    given |= {"step": asked.step, "is_urgent": is_urgent, "recorded": _RECORDED_STEPS, "now": now}
     n_passed = connection.execute(statement, given).rowcount
     who = "gold" if is_urgent else "rest"
     if n_passed > 0:
