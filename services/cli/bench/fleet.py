@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 Size = Annotated[int, typer.Option(min=1, help="Workloads.")]
-Days = Annotated[int, typer.Option(min=1, help="Days that are stored already.")]
+Days = Annotated[
+    float, typer.Option(min=0.1, help="Days that are stored already; 0.5 is half a day.")
+]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 Cycles = Annotated[int, typer.Option(min=1, help="Steps to measure.")]
 Step = Annotated[int, typer.Option(min=1, help="Length of a step in seconds.")]
@@ -105,7 +107,7 @@ def _measure(options: CycleOptions) -> dict[str, Any]:
     from services.kernel.settings import get_settings
     from services.lab.bench.fleet.run import run_fleet
 
-    what = f"{options.n_workloads} workloads, {options.n_days} days"
+    what = f"{options.n_workloads} workloads, {options.n_days:g} days"
     with console.status(what) as status:
         return run_fleet(options, get_settings(), lambda line: status.update(f"{what}: {line}"))
 
@@ -126,7 +128,7 @@ def _show(points: Sequence[Mapping[str, Any]], n_planned: int, is_markdown: bool
     from services.lab.bench.fleet.points import largest
 
     shown = largest(points)
-    size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
+    size = f"{shown['workloads']:,} workloads on {shown['history_days']:g} days"
     for name, rows in report.sections(points, n_planned).items():
         print_rows(name if name in ("cycles", "assumed") else f"{name}, {size}", rows, is_markdown)
     for point in points:

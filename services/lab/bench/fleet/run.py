@@ -60,7 +60,7 @@ class CycleOptions:
     """
 
     n_workloads: int = 1000
-    n_days: int = 1
+    n_days: float = 1
     n_workers: int = 2
     n_cycles: int = 5
     step_s: int = 60
