@@ -28,6 +28,8 @@ IS_URGENT = (
 """Condition on the row `w` of `workloads`."""
 FORECAST, DECIDE = "forecast", "decide"
 _KEPT_STEPS = 12
+_RECORDED_STEPS = 120
+"""Of what a longer outage passed over only the last ones are recorded."""
 LONGEST_WAIT_STEPS = 6
 """After so many steps without the others a run does the whole shard."""
 
@@ -183,13 +185,13 @@ def _record_passed(
         "VALUES (TRUE, CASE WHEN :of_urgent THEN t.urgent_at END), "
         "  (FALSE, CASE WHEN :of_rest THEN t.rest_at END)) AS w(is_urgent, last_at) "
         "CROSS JOIN LATERAL generate_series(GREATEST(w.last_at + :step, "
-        "  CAST(:at AS timestamptz) - :kept * CAST(:step AS interval)), "
+        "  CAST(:at AS timestamptz) - :recorded * CAST(:step AS interval)), "
         "  CAST(:at AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)) AS o(at) "
         "WHERE t.stage = :stage AND t.shard = :shard AND w.last_at IS NOT NULL "
         "ON CONFLICT DO NOTHING RETURNING is_urgent"
     )
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
-    given |= {"step": asked.step, "kept": _KEPT_STEPS, "now": now}
+    given |= {"step": asked.step, "recorded": _RECORDED_STEPS, "now": now}
     given |= {"of_urgent": of_urgent, "of_rest": of_rest}
     for is_urgent in connection.scalars(statement, given):
         who = "gold" if is_urgent else "rest"
