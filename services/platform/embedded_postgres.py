@@ -32,7 +32,10 @@ _SETTINGS = {
     "synchronous_commit": "on",  # a sample that was accepted and an intent outlive a killed server
     "timezone": "UTC",
     "log_timezone": "UTC",
-    "max_wal_size": "512MB",
+    # after a checkpoint each page is logged whole once: a fleet touches thousands a step
+    "max_wal_size": "4GB",
+    "checkpoint_timeout": "15min",
+    "wal_compression": "on",
     "io_method": "sync",  # reads are of the system's cache: handing them to a worker costs more
 }
 

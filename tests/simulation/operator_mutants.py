@@ -107,7 +107,7 @@ MUTANTS = (
     Mutant(
         "rates are not checked at the patch",
         "operator.reconcile.limits:limit_scalings",
-        "_limit_rates(connection, scalings, now)",
+        "_limit_rates(connection, scalings, now - ahead)",
         "pass",
         seed=0,
     ),

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 Size = Annotated[int, typer.Option(min=1, help="Workloads.")]
-Days = Annotated[int, typer.Option(min=1, help="Days that are stored already.")]
+Days = Annotated[
+    float, typer.Option(min=0.1, help="Days that are stored already; 0.5 is half a day.")
+]
 Workers = Annotated[int, typer.Option(min=1, help="Worker processes.")]
 Cycles = Annotated[int, typer.Option(min=1, help="Steps to measure.")]
 Step = Annotated[int, typer.Option(min=1, help="Length of a step in seconds.")]
@@ -28,6 +30,10 @@ Overload = Annotated[
 ]
 Killing = Annotated[
     bool, typer.Option("--kill", help="Kill all workers in the midst of the overload.")
+]
+Objectives = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Share of the workloads with an objective for requests."),
 ]
 Planned = Annotated[int, typer.Option(min=0, help="Reckon what so many workloads take.")]
 Source = Annotated[
@@ -45,6 +51,7 @@ def bench_fleet(  # noqa: PLR0913 - one option each
     days: DayCurve = "",
     overload: Overload = 0.0,
     is_killing: Killing = False,
+    objectives: Objectives = 0.0,
     plan: Planned = 0,
     from_file: Source = None,
     seed: Seed = 7,
@@ -73,6 +80,7 @@ def bench_fleet(  # noqa: PLR0913 - one option each
         step_s=step,
         overload=overload,
         is_killing=is_killing,
+        objectives=objectives,
         seed=seed,
     )
     curves = Curves(options, _numbers("--sweep", sweep), _numbers("--days", days))
@@ -105,7 +113,7 @@ def _measure(options: CycleOptions) -> dict[str, Any]:
     from services.kernel.settings import get_settings
     from services.lab.bench.fleet.run import run_fleet
 
-    what = f"{options.n_workloads} workloads, {options.n_days} days"
+    what = f"{options.n_workloads} workloads, {options.n_days:g} days"
     with console.status(what) as status:
         return run_fleet(options, get_settings(), lambda line: status.update(f"{what}: {line}"))
 
@@ -126,7 +134,7 @@ def _show(points: Sequence[Mapping[str, Any]], n_planned: int, is_markdown: bool
     from services.lab.bench.fleet.points import largest
 
     shown = largest(points)
-    size = f"{shown['workloads']:,} workloads on {shown['history_days']} days"
+    size = f"{shown['workloads']:,} workloads on {shown['history_days']:g} days"
     for name, rows in report.sections(points, n_planned).items():
         print_rows(name if name in ("cycles", "assumed") else f"{name}, {size}", rows, is_markdown)
     for point in points:

@@ -32,15 +32,19 @@ from services.forecasting.score.outcomes import load_outcomes
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.steps.reading import Span
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
+from services.kernel.jobs import FORECAST_SCORE, Job
 
 MAX_DUE = 4096
+"""Forecasts that one job scores: what it holds in memory and in one transaction is bounded."""
 SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
 def score_forecasts(app: Forecasting) -> int:
     """Score what is due, oldest first; returns how many forecasts were scored.
 
-    Only one scorer runs at a time; another returns 0 at once.
+    Only one scorer runs at a time; another returns 0 at once. Where more is due than one job
+    takes, another job follows at once, behind the jobs of shards: a fleet whose cycle has more
+    forecasts than that would never be scored to the end.
     """
     now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
@@ -62,6 +66,8 @@ def score_forecasts(app: Forecasting) -> int:
         ]
         repository.insert_scores(work.connection, unscored)
         request_refit(app, work, now)
+        if len(due) == MAX_DUE:
+            work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     return sum(parts.results)
 
 

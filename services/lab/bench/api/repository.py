@@ -7,6 +7,7 @@ The values are made up, and replay inputs are left out (no list or detail reads 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -39,13 +40,14 @@ class StoredHistory:
     """Size of the history to store: workloads, and the steps of each until `end_at`.
 
     Attributes:
+        n_days: Days that are stored; a part of a day is its newest part.
         indicators: Of each workload; the first is the demand.
         kept: Of a table, the days before `end_at` of which it has rows; not named: all.
         shard_size: Workloads of a shard.
     """
 
     n_workloads: int
-    n_days: int
+    n_days: float
     step_s: int
     end_at: datetime
     indicators: tuple[IndicatorSpec, ...] = INDICATORS
@@ -55,7 +57,7 @@ class StoredHistory:
     @property
     def n_steps(self) -> int:
         """Steps of each workload."""
-        return self.n_days * 86_400 // self.step_s
+        return int(self.n_days * 86_400 // self.step_s)
 
 
 _STEPS = (
@@ -125,13 +127,14 @@ def store_history(engine: Engine, history: StoredHistory, tell: Callable[[str], 
     """Write the fleet, without the events of its decisions and actions: they are not measured."""
     _fill_workloads(engine, history)
     step = timedelta(seconds=history.step_s)
-    for day in range(history.n_days):
-        last = history.end_at - timedelta(days=history.n_days - 1 - day) - step
-        first = last - timedelta(days=1) + step
+    first_at = history.end_at - history.n_steps * step
+    for age in reversed(range(math.ceil(history.n_days))):
+        last = history.end_at - timedelta(days=age) - step
+        first = max(first_at, last - timedelta(days=1) + step)
         for table in _TABLES:
-            if history.n_days - 1 - day >= history.kept.get(table, history.n_days):
+            if age >= history.kept.get(table, history.n_days):
                 continue
-            tell(f"day {day + 1} of {history.n_days}: {table}")
+            tell(f"{age} of {history.n_days:g} days to go: {table}")
             _fill_day(engine, table, history, first, last)
     tell("vacuum, statistics, checkpoint")  # as a server that wrote this over a week has done
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

@@ -54,5 +54,5 @@ def by_curve(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str,
 def _title(name: str, point: Mapping[str, Any]) -> str:
     step = f"{point['step_s']} s steps"
     if name == "workloads":
-        return f"{point['history_days']} days of history, {step}"
+        return f"{point['history_days']:g} days of history, {step}"
     return f"{point['workloads']:,} workloads, {step}"

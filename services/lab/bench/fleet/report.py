@@ -79,7 +79,7 @@ def curve_rows(points: Sequence[Mapping[str, Any]]) -> list[Row]:
     return [
         {
             "workloads": f"{one['workloads']:,}",
-            "days": one["history_days"],
+            "days": f"{one['history_days']:g}",
             "step": f"{one['step_s']} s",
             "workers": one["workers"],
             "cycle p50, max": f"{shown(one['cycle_s']['p50'])}, {shown(one['cycle_s']['max'])} s",

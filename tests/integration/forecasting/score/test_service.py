@@ -14,9 +14,7 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
 from services.forecasting.score import service as service_score
 from services.kernel.clock import FixedClock
-from services.kernel.jobs import (
-    RecordingSender,
-)
+from services.kernel.jobs import FORECAST_SCORE, Job, RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
@@ -39,6 +37,19 @@ def app(database: Engine, settings: Settings, sender: RecordingSender) -> Foreca
     small = settings.model_copy(update={"n_paths": 40, "step_s": STEP_S})
     clock = FixedClock(START + N_STEPS * STEP)
     return make_forecasting(small, sender, clock)
+
+
+def test_what_one_job_cannot_score_is_scored_by_the_next_at_once(
+    app: Forecasting, sender: RecordingSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_score, "MAX_DUE", 2)
+    fill(app.engine, 3)
+    service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+    sender.sent.clear()
+    assert service_score.score_forecasts(app) == 2
+    assert sender.sent == [Job(FORECAST_SCORE, is_deferred=True)]
+    assert service_score.score_forecasts(app) == 1
+    assert len(sender.sent) == 1
 
 
 def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
@@ -83,10 +94,10 @@ def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:
         }
         connection.execute(
             text(
-                "INSERT INTO calibration_states VALUES (:id, 'best-simple', "
+                "INSERT INTO calibration_states VALUES (:id, :version, "
                 "CAST(:state AS jsonb), now())"
             ),
-            {"id": row.workload_id, "state": json.dumps(state)},
+            {"id": row.workload_id, "version": row.model_version, "state": json.dumps(state)},
         )
         connection.execute(text("DELETE FROM forecasts"))
     service.forecast_shard(app, 0, ORIGIN)
