@@ -59,6 +59,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider.tables": ROOM,
     "decider.trust": ROOM,
     "forecaster": (
+        "pretrain",
         "online training",
         "choice",
         "joint",
@@ -73,6 +74,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "forecaster.choice": ROOM,
     "forecaster.network": ROOM,
     "forecaster.online": ROOM,
+    "forecaster.pretrain": ROOM,
     "forecaster.training": ROOM,
     "forecaster.trees": ROOM,
     # the kernel
@@ -315,7 +317,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.faults.outside": ROOM,
     "services.lab.bench.fleet": ROOM,
     "services.lab.bench.forecast": (
-        "arms",
+        "arms cold",
         "joint shipped_arm",
         "own_arms run",
         "peers scores",

@@ -69,6 +69,9 @@ def test_artifacts_hold_what_they_should(released: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "services/cli/application.py" in names
     assert any(name.endswith(".js") and "vendor" in name for name in names)
+    assert {f"services/forecasting/registry/prior.{kind}" for kind in ("safetensors", "json")} <= {
+        *names
+    }
     assert not [name for name in names if name.startswith(("tests/", "deploy/", "docs/"))]
     (source,) = released.glob("*.tar.gz")
     with tarfile.open(source) as archive:
