@@ -93,5 +93,6 @@ def _target(
 def _count(given: Mapping[str, Any], model: type[PartSpec] | type[WorkloadSpec], name: str) -> int:
     """A count as it is stored, or what stands for one that is left out."""
     value = given.get(name)
-    is_count = isinstance(value, int) and not isinstance(value, bool) and value >= 0
-    return int(value if is_count else model.model_fields[name].default or 0)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return value
+    return int(model.model_fields[name].default or 0)
