@@ -132,7 +132,8 @@ class DecideConfig:
         n_pairs: Pairs of a capacity draw and a spread factor that each demand path is taken with.
         spread_sigma: Standard deviation of the logarithm of the spread factor: a path's distance
             from the mean is scaled by it, since a few hundred paths say little about what lies
-            beyond the largest of them; 0 takes the paths as they are.
+            beyond the largest of them; 0 takes the paths as they are, and so they are taken where
+            a response is known.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
         max_backlog_steps: What waits counts for at most this many steps of demand; 0: queues are
             not remembered. By one, a queue never more than doubles what is to be served: it is
