@@ -10,7 +10,7 @@ done in full once. What was passed over is recorded with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -28,6 +28,8 @@ IS_URGENT = (
 """Condition on the row `w` of `workloads`."""
 FORECAST, DECIDE = "forecast", "decide"
 _KEPT_STEPS = 12
+_RECORDED_STEPS = 120
+"""Of what a longer outage passed over only the last ones are recorded."""
 LONGEST_WAIT_STEPS = 6
 """After so many steps without the others a run does the whole shard."""
 
@@ -103,6 +105,40 @@ def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
     return Turn(origin_at, is_late, (is_late or has_passed or own.is_behind) and not is_overdue)
 
 
+def is_shed(connection: Connection, asked: Asked) -> bool:
+    """Whether the others of another shard wait for a stage at these origins."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
+        "AND shard <> :shard "
+        "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
+    return bool(connection.execute(statement, given).scalar_one())
+
+
+def note_rest_done(
+    connection: Connection, asked: Asked, rest_at: datetime | None, now: datetime
+) -> None:
+    """Note that nobody of a shard waits, where the others are done at an origin of their own.
+
+    Args:
+        connection: The transaction of the work itself.
+        asked: What was done.
+        rest_at: Their origin; None: nothing of them is forecast.
+        now: Aware.
+    """
+    if rest_at is not None:
+        at_theirs = replace(asked, origin_at=rest_at)
+        _record_passed(connection, at_theirs, of_urgent=False, of_rest=True, now=now)
+    statement = text(
+        "UPDATE shard_turns t SET is_waiting = false, rest_at = GREATEST("
+        "CASE WHEN t.rest_at <= :now THEN t.rest_at END, CAST(:rest_at AS timestamptz)) "
+        "WHERE stage = :stage AND shard = :shard"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "rest_at": rest_at, "now": now}
+    connection.execute(statement, given)
+
+
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
     """Note that a shard's workloads are done, and what was passed over since they were last.
 
@@ -112,7 +148,7 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
         is_waiting: Of the urgent ones only: the rest waits for its turn.
         now: Aware.
     """
-    _record_passed(connection, asked, is_waiting=is_waiting, now=now)
+    _record_passed(connection, asked, of_urgent=True, of_rest=not is_waiting, now=now)
     statement = text(
         "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
         "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
@@ -138,23 +174,25 @@ def load_waiting(connection: Connection, stage: str) -> dict[int, datetime]:
 
 
 def _record_passed(
-    connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime
+    connection: Connection, asked: Asked, *, of_urgent: bool, of_rest: bool, now: datetime
 ) -> None:
     """Record the origins between the last one that was done and this one, of whom was done now."""
     statement = text(
         "INSERT INTO superseded_origins (stage, shard, origin_at, is_urgent, newer_origin_at, "
         "reason, superseded_at) SELECT :stage, :shard, o.at, w.is_urgent, :at, "
         "'a newer origin was complete before its turn came', :now "
-        "FROM shard_turns t CROSS JOIN LATERAL (VALUES (TRUE, t.urgent_at), "
-        "  (FALSE, CASE WHEN NOT :waits THEN t.rest_at END)) AS w(is_urgent, last_at) "
+        "FROM shard_turns t CROSS JOIN LATERAL ("
+        "VALUES (TRUE, CASE WHEN :of_urgent THEN t.urgent_at END), "
+        "  (FALSE, CASE WHEN :of_rest THEN t.rest_at END)) AS w(is_urgent, last_at) "
         "CROSS JOIN LATERAL generate_series(GREATEST(w.last_at + :step, "
-        "  CAST(:at AS timestamptz) - :kept * CAST(:step AS interval)), "
+        "  CAST(:at AS timestamptz) - :recorded * CAST(:step AS interval)), "
         "  CAST(:at AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)) AS o(at) "
         "WHERE t.stage = :stage AND t.shard = :shard AND w.last_at IS NOT NULL "
         "ON CONFLICT DO NOTHING RETURNING is_urgent"
     )
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
-    given |= {"step": asked.step, "waits": is_waiting, "kept": _KEPT_STEPS, "now": now}
+    given |= {"step": asked.step, "recorded": _RECORDED_STEPS, "now": now}
+    given |= {"of_urgent": of_urgent, "of_rest": of_rest}
     for is_urgent in connection.scalars(statement, given):
         who = "gold" if is_urgent else "rest"
         telemetry.origins_superseded_total.labels(asked.stage, who).inc()
