@@ -112,7 +112,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
-        "lead_time parts path_bytes",
+        "cron lead_time parts path_bytes",
     ),
     "services.kernel.domain.presets": (
         "counts demand",
@@ -243,6 +243,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # above the services
     "services.simulator": (
         "scoreboard",
+        "hindsight",
         "history tuning",
         "grid_run native_run run",
         "fleet_course ledger replicas schedules",

@@ -10,7 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from sys import intern
 from typing import Any
 
@@ -51,10 +51,12 @@ class AppliedDecisions:
         actions: To be stored.
         settled: Intents by decision and attempt that go when these are: it is known what became of
             them.
+        ahead: By how much this process's clock is ahead of the database's, which tells when.
     """
 
     actions: list[PlannedAction] = field(default_factory=list)
     settled: list[tuple[int, int]] = field(default_factory=list)
+    ahead: timedelta = timedelta()
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +156,7 @@ def apply_decisions(
     if not planned.scalings:
         return AppliedDecisions(planned.actions)
     with unit_of_work(deps.engine) as work:
-        limit_scalings(work.connection, deps, fleet, planned.scalings, found.newest, now)
+        ahead = limit_scalings(work.connection, deps, fleet, planned.scalings, found.newest, now)
         made = [scaling for scaling in planned.scalings if scaling.patches]
         stored = store_intents(work.connection, made, now)
     patched = patch_scalings(deps, fleet.view, [each for each in made if each.key in stored], now)
@@ -163,7 +165,7 @@ def apply_decisions(
             patched.actions.append(scaling.action())
     waits = (Result.WAITING, str(Result.WAITING))
     new = [a for a in patched.actions if (a.result, a.decision.last_result) != waits]
-    return AppliedDecisions([*planned.actions, *new], patched.settled)
+    return AppliedDecisions([*planned.actions, *new], patched.settled, ahead)
 
 
 @dataclass(slots=True)

@@ -111,7 +111,7 @@ def store_actions(deps: OperatorDeps, applied: AppliedDecisions) -> None:
     """
     if not applied.actions and not applied.settled:
         return
-    memory, rows = deps.memory, to_rows(applied.actions, deps.clock.now())
+    memory, rows = deps.memory, to_rows(applied.actions, deps.clock.now() - applied.ahead)
     memory.unwritten, memory.settled = rows, applied.settled
     with unit_of_work(deps.engine) as work:
         store_results(work.connection, rows, applied.settled)

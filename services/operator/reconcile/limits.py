@@ -15,6 +15,7 @@ from types import MappingProxyType
 from sqlalchemy import Connection, RowMapping
 
 from services.kernel.domain import WorkloadSpec
+from services.kernel.server_clock import ahead_by
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
@@ -41,10 +42,17 @@ def limit_scalings(
     scalings: Sequence[Scaling],
     newest: Mapping[int, StoredDecision],
     now: datetime,
-) -> None:
-    """Cap each scaling at what rate limits and budgets allow now."""
-    _limit_rates(connection, scalings, now)
+) -> timedelta:
+    """Cap each scaling at what rate limits and budgets allow now.
+
+    Returns:
+        By how much this process's clock is ahead of the database's, which rates are counted by: of
+        two operators one may have a wrong clock.
+    """
+    ahead = ahead_by(connection, deps.clock)
+    _limit_rates(connection, scalings, now - ahead)
     _limit_gpus(connection, deps, fleet, scalings, newest, now)
+    return ahead
 
 
 def _limit_rates(connection: Connection, scalings: Sequence[Scaling], now: datetime) -> None:

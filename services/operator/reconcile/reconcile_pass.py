@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from services.kernel import telemetry
 from services.kernel.db.clusters import note_operator
 from services.kernel.db.session import unit_of_work
+from services.kernel.server_clock import ahead_by
 from services.operator.plan.plan import PlannedAction
 from services.operator.reconcile import budgets, repository
 from services.operator.reconcile.apply_controls import apply_controls
@@ -132,7 +133,8 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         resolved = resolve_intents(connection, deps, view, ids)
         add_patched(deps, view.targets)
         keys = [each.key for each in resolved]
-        store_results(connection, [each.to_row(now) for each in resolved], keys)
+        found_at = now - ahead_by(connection, deps.clock) if resolved else now
+        store_results(connection, [each.to_row(found_at) for each in resolved], keys)
         budgets.store_budgets(connection, deps, view, now)
         decisions = load_open_decisions(connection, deps, view, ids, now)
         late_actions = with_results(decisions.newest, resolved)

@@ -54,8 +54,8 @@ def check_bounds(
     Args:
         fleet: What is allowed.
         seen: All that the watcher saw.
-        tolerance_s: Seconds by which the period of a rate limit may be felt shorter: what the
-            operator's clock may be wrong by, and what the watcher may be late by.
+        tolerance_s: Seconds by which the period of a rate limit may be felt shorter: what clocks
+            that agree may differ by, and what the watcher may be late by.
     """
     members = {one.key: one for one in fleet.members}
     known = [one for one in seen if one.key in members]
@@ -83,8 +83,8 @@ def _check_rates(
 ) -> list[Violation]:
     """Rises against rate limits, as `HorizontalPodAutoscaler` counts them: by where a period began.
 
-    A rise is wrong where it is for every beginning that the operator's clock may have seen. Falls
-    are left out: they yield to the budget.
+    A rise is wrong where it is for every beginning that may have been seen. Falls are left out:
+    they yield to the budget.
     """
     courses: dict[str, list[ScaleChange]] = defaultdict(list)
     found = []

@@ -7,9 +7,8 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, field
-from datetime import timedelta
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +19,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from sqlalchemy import Engine
 
-from services.kernel.clock import ReplayClock, SystemClock
+from services.kernel.clock import SystemClock
 from services.kernel.db.migrations import migrate
 from services.kernel.db.session import make_engine
 from services.kernel.errors import Unavailable
@@ -71,7 +70,6 @@ class FaultRig:
         engine: The database, past the proxy.
         disk: Where the data lie.
         old: The code that the processes were started by; None: all run this one.
-        skews: Wrong clocks that are asked for, in seconds, by who asks; the last one holds.
     """
 
     platform: Platform
@@ -88,7 +86,6 @@ class FaultRig:
     caller: ApiCaller
     scales: ScaleWatcher
     rows: RowWatcher
-    skews: dict[object, float] = field(default_factory=dict)
 
     @property
     def database_url(self) -> str:
@@ -100,19 +97,8 @@ class FaultRig:
         return next(c for c in self.platform.supervisor.children() if c.spec.name == name)
 
     def tick(self) -> None:
-        """Start again what has ended, and let wrong clocks go on; to be called often."""
+        """Start again what has ended; to be called often."""
         self.healer.step()
-        if self.skews:
-            skew = timedelta(seconds=list(self.skews.values())[-1])
-            with suppress(redis.RedisError):  # those who ask it get the wall clock meanwhile
-                ReplayClock(self.broker).set(SystemClock().now() + skew)
-
-    def is_skewed(self) -> bool:
-        """Check whether the clock that skewed processes read is wrong now."""
-        with suppress(redis.RedisError):
-            off = ReplayClock(self.broker).now() - SystemClock().now()
-            return abs(off) > timedelta(seconds=1)
-        return False
 
     def lease_holder(self) -> str:
         """Who leads; empty where that cannot be told."""

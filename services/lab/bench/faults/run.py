@@ -22,6 +22,7 @@ from services.lab.bench.faults.verdict import Evidence, judge
 _CALM_S = 20.0
 _SETTLE_S = 90.0
 _PATIENCE_S = 120.0
+_ENDING_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,10 +90,20 @@ def _is_settled(rig: FaultRig, last: datetime) -> bool:
     return all(newest.get(key, last - timedelta(days=1)) >= last for key in keys(rig.fleet.healthy))
 
 
+def end_scaling(rig: FaultRig) -> None:
+    """End the operator, so that all that it has recorded was seen, and all seen is recorded."""
+    operator = rig.child("operator")
+    operator.send(operator.spec.endings[0])
+    if not operator.wait(_ENDING_S):
+        operator.kill()
+    rig.scales.catch_up(_SETTLE_S)
+
+
 def _judged(
     rig: FaultRig, options: FaultOptions, struck: Sequence[StruckFault], grid: OriginGrid
 ) -> dict[str, Any]:
     """Look at everything."""
+    end_scaling(rig)
     seen, log = rig.scales.seen(), rig.rows.log
     evidence = Evidence(
         fleet=rig.fleet,

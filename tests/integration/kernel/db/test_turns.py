@@ -120,6 +120,21 @@ def test_what_was_passed_over_is_recorded_once_for_those_it_was_passed_over_for(
     assert REGISTRY.get_sample_value(name, labels) == before + 1
 
 
+def test_what_a_long_outage_passed_over_is_recorded_too(database: Engine) -> None:
+    with database.begin() as connection:
+        note_done(connection, asked(0), is_waiting=False, now=NOW)
+        note_done(connection, asked(40), is_waiting=False, now=NOW)
+        assert superseded(connection) == [(n, of) for n in range(1, 40) for of in (False, True)]
+
+
+def test_of_an_outage_of_days_only_the_end_is_recorded(database: Engine) -> None:
+    with database.begin() as connection:
+        note_done(connection, asked(0), is_waiting=False, now=NOW)
+        note_done(connection, asked(5000), is_waiting=False, now=NOW)
+        found = superseded(connection)
+    assert found == [(n, of) for n in range(4880, 5000) for of in (False, True)]
+
+
 @pytest.mark.parametrize(
     ("sla", "is_urgent"),
     [

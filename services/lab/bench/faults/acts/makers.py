@@ -18,7 +18,7 @@ from services.lab.bench.faults.acts import (
     senders,
     upgrade,
 )
-from services.lab.bench.faults.kinds import SKEW_S
+from services.lab.bench.faults.kinds import SKEWED
 from services.lab.bench.faults.rig import FaultRig
 from services.lab.bench.faults.schedule import PlannedFault
 
@@ -50,6 +50,10 @@ class FaultAct(Protocol):
         ...
 
 
+def _skewed(fault: PlannedFault, sign: int) -> FaultAct:
+    return processes.SkewClock(fault.kind.target, sign * SKEWED[fault.kind.target])
+
+
 _Maker = Callable[[PlannedFault], FaultAct]
 _READ_ONLY: dict[str, Callable[[], FaultAct]] = {
     "postgres": lambda: database.ServerSetting("default_transaction_read_only", "on"),
@@ -61,8 +65,8 @@ _MAKERS: dict[str, _Maker] = {
     "pause": lambda fault: processes.PauseProcess(fault.kind.target),
     "sleep": lambda fault: processes.Sleep(),
     "lead_twice": lambda fault: processes.LeadTwice(),
-    "skew_ahead": lambda fault: processes.SkewClock(fault.kind.target, SKEW_S),
-    "skew_behind": lambda fault: processes.SkewClock(fault.kind.target, -SKEW_S),
+    "skew_ahead": lambda fault: _skewed(fault, 1),
+    "skew_behind": lambda fault: _skewed(fault, -1),
     "forget": lambda fault: by_hand.ForgottenRows(fault.kind.target),
     "spoil": lambda fault: by_hand.SpoiltSpec(),
     "expire": lambda fault: by_hand.ExpiredPartitions(),

@@ -9,10 +9,12 @@ from dataclasses import replace
 
 import psutil
 
+from services.lab.bench.faults.acts import wrong_clock
 from services.lab.bench.faults.rig import FaultRig
 from services.platform.child import Child
 
 _LEADS_WITHIN_S = 40.0
+_WRONG_CLOCK = wrong_clock.__file__
 
 
 class KillProcess:
@@ -125,39 +127,39 @@ class SkewClock:
     is_threaded = False
 
     def __init__(self, name: str, skew_s: float) -> None:
-        """Let the clock of the process of this name be wrong by `skew_s`."""
+        """Let the clock of the process of this name be ahead by `skew_s`."""
         self._name = name
         self._skew_s = skew_s
         self._was_seen = False
 
     def begin(self, rig: FaultRig) -> bool:
-        """Start it with the clock of a replay, which the rig sets."""
-        rig.skews[self] = self._skew_s
-        self._start(rig, "replay")
+        """Start it with that clock."""
+        self._start(rig, self._skew_s)
         return True
 
     def go_on(self, rig: FaultRig) -> bool:
         """See that it runs with that clock."""
         with suppress(psutil.Error):
-            environ = psutil.Process(rig.child(self._name).pid).environ()
-            self._was_seen |= environ.get("HARMONY_CLOCK") == "replay" and rig.is_skewed()
+            command = psutil.Process(rig.child(self._name).pid).cmdline()
+            self._was_seen |= [_WRONG_CLOCK, str(self._skew_s)] == command[1:3]
         return True
 
     def end(self, rig: FaultRig) -> bool:
-        """Start it with the wall clock."""
-        del rig.skews[self]
-        self._start(rig, "system")
+        """Start it with its own clock."""
+        self._start(rig, 0.0)
         return True
 
     def has_bitten(self, rig: FaultRig) -> bool:
         """It was seen with the wrong clock."""
         return self._was_seen
 
-    def _start(self, rig: FaultRig, clock: str) -> None:
+    def _start(self, rig: FaultRig, skew_s: float) -> None:
         child = rig.child(self._name)
+        python, *rest = child.spec.argv
+        module = rest[2:] if rest[0] == _WRONG_CLOCK else rest[1:]
+        how = [_WRONG_CLOCK, str(skew_s)] if skew_s else ["-m"]
         child.kill()
-        env = {**child.spec.env, "HARMONY_CLOCK": clock}
-        rig.platform.supervisor.start(replace(child.spec, env=env))
+        rig.platform.supervisor.start(replace(child.spec, argv=[python, *how, *module]))
 
 
 class LeadTwice:

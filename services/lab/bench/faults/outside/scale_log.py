@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -49,12 +50,17 @@ class ScaleWatcher(OwnThread):
         self._lock = threading.Lock()
         self._seen: list[SeenScale] = []
         self._version = ""
+        self._versions: dict[str, str] = {}
 
     def _begin(self) -> None:
-        listed = self._http.get(_DEPLOYMENTS).raise_for_status().json()
+        listed = self._listed()
         for item in listed["items"]:
             self._note(item)
         self._version = listed["metadata"]["resourceVersion"]
+
+    def _listed(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._http.get(_DEPLOYMENTS).raise_for_status().json()
+        return found
 
     def _close(self) -> None:
         self._http.close()
@@ -63,6 +69,24 @@ class ScaleWatcher(OwnThread):
         """All that was seen so far, in the cluster's order."""
         with self._lock:
             return list(self._seen)
+
+    def catch_up(self, patience_s: float) -> bool:
+        """Wait until each Deployment was seen as it is by now; false: it was not in time."""
+        deadline = time.monotonic() + patience_s
+        while not self._has_seen_all():
+            if time.monotonic() > deadline:
+                return False
+            self._stop.wait(_RETRY_S)
+        return True
+
+    def _has_seen_all(self) -> bool:
+        try:
+            items = self._listed()["items"]
+        except httpx.HTTPError:
+            return False
+        now = {_key(item): item["metadata"]["resourceVersion"] for item in items}
+        with self._lock:
+            return now.items() <= self._versions.items()
 
     def _run(self) -> None:
         while not self._stop.is_set():
@@ -85,12 +109,16 @@ class ScaleWatcher(OwnThread):
         self._version = event["object"]["metadata"]["resourceVersion"]
 
     def _note(self, item: dict[str, Any]) -> None:
-        metadata = item["metadata"]
         one = SeenScale(
             self._clock.now(),
-            f"{metadata['namespace']}/{metadata['name']}",
+            _key(item),
             int(item["spec"]["replicas"]),
             int((item.get("status") or {}).get("replicas") or 0),
         )
         with self._lock:
             self._seen.append(one)
+            self._versions[one.key] = item["metadata"]["resourceVersion"]
+
+
+def _key(item: dict[str, Any]) -> str:
+    return f"{item['metadata']['namespace']}/{item['metadata']['name']}"

@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,6 @@ class SmallRig:
     holder: str = ""
     old: object = "the code of before"
     database_url: str = ""
-    skews: dict[object, float] = field(default_factory=dict)
     strangers: frozenset[int] = frozenset()
 
     def child(self, name: str) -> Child:
@@ -40,9 +39,6 @@ class SmallRig:
         """Processes that run since it began; other tests of this process may have some too."""
         running = (p for p in psutil.Process().children() if p.status() != psutil.STATUS_ZOMBIE)
         return {process.pid for process in running} - self.strangers
-
-    def is_skewed(self) -> bool:
-        return bool(self.skews)
 
     def lease_holder(self) -> str:
         return self.holder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,13 +75,18 @@ def test_a_process_that_was_killed_while_paused_does_no_harm(rig: Any) -> None:
 
 
 def test_a_clock_is_wrong_for_a_while(rig: Any) -> None:
-    act = SkewClock("beat", 5.0)
+    argv = [sys.executable, "-m", "http.server", "--bind", "127.0.0.1", "0"]
+    child = rig.child("beat")
+    child.spec = replace(child.spec, argv=argv)
+    act, other = SkewClock("beat", 5.0), SkewClock("beat", -5.0)
+    assert other.begin(rig)
     assert act.begin(rig)
-    assert list(rig.skews.values()) == [5.0]
     rig.until(lambda: act.go_on(rig) and act.has_bitten(rig))
+    assert not other.has_bitten(rig)
+    assert list(rig.child("beat").spec.argv)[-4:] == argv[-4:]
     assert act.end(rig)
-    assert rig.skews == {}
-    assert rig.child("beat").spec.env["HARMONY_CLOCK"] == "system"
+    assert other.end(rig)
+    assert rig.child("beat").spec.argv == argv
     assert rig.child("beat").is_alive()
 
 

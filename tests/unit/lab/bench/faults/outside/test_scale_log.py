@@ -60,6 +60,23 @@ def test_every_scale_is_seen_in_order(http: httpx.Client) -> None:
         wait_for(watcher, [1, 2, 5, 3, 0])
 
 
+def test_it_catches_up_with_what_was_made_before(http: httpx.Client) -> None:
+    with ScaleWatcher(str(http.base_url)) as watcher:
+        for replicas in (2, 5, 3, 4):
+            scale(http, replicas)
+            assert watcher.catch_up(PATIENCE_S)
+            assert distinct(watcher)[-1] == replicas
+
+
+def test_what_it_has_not_seen_it_has_not_caught_up_with(
+    http: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ScaleWatcher, "_take", lambda *_: None)
+    with ScaleWatcher(str(http.base_url)) as watcher:
+        scale(http, 2)
+        assert not watcher.catch_up(0.0)
+
+
 @pytest.mark.parametrize("kind", ["drop_watch", "gone"])
 def test_a_broken_watch_misses_nothing(http: httpx.Client, kind: str) -> None:
     laboratory = LaboratoryClient(str(http.base_url))
