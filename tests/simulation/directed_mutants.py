@@ -7,8 +7,34 @@ from tests.simulation.mutants import Mutant
 _PATCHES = "tests/unit/operator/reconcile/test_patch_scales.py::"
 _DECISIONS = "tests/unit/operator/reconcile/test_apply_decisions.py::"
 _LISTENER = "tests/integration/operator/test_listener.py::"
+_MEMORY = "tests/unit/operator/reconcile/test_memory.py::"
+_PLAN = "tests/unit/operator/plan/"
 
 MUTANTS = {
+    Mutant(
+        "what was to fall rises after a conflict",
+        "operator.reconcile.patch_scales:ScalePatch._planned_again",
+        "if was_fall and",
+        "if False and",
+    ): _PATCHES + "test_what_was_to_fall_and_would_rise_now_waits_for_a_look_at_the_budgets",
+    Mutant(
+        "what a patch left is not known where a list is older",
+        "operator.reconcile.memory:PatchedScale.applied_to",
+        "if not self.version or not self.is_news_to(state):",
+        "if True:",
+    ): _MEMORY + "test_a_list_from_before_a_patch_shows_what_the_patch_left",
+    Mutant(
+        "bounds are not checked at the patch",
+        "operator.plan.plan:_within_bounds",
+        "to_replicas = min(max(decision.desired, low), high)",
+        "to_replicas = decision.desired",
+    ): _PLAN + "test_plan.py::test_bounds_that_changed_since_are_kept_and_said",
+    Mutant(
+        "what was cut goes all the way after a conflict",
+        "operator.plan.scaling:Scaling.cap",
+        "capped = replace(action.decision, desired=count)",
+        "capped = action.decision",
+    ): _PLAN + "test_scaling.py::test_a_cap_is_applied_as_far_as_it_goes_and_says_why",
     Mutant(
         "a list that is older than a patch is believed",
         "operator.reconcile.gpu_use:asked_for",

@@ -126,12 +126,6 @@ MUTANTS = (
         seed=2,
     ),
     Mutant(
-        "what a patch left is not known where a list is older",
-        "operator.reconcile.memory:PatchedScale.applied_to",
-        "if not self.version or not self.is_news_to(state):",
-        "if True:",
-    ),
-    Mutant(
         "targets whose autoscaler is gone hold nothing",
         "operator.reconcile.gpu_use:target_uses",
         "members += _left_behind(connection, now)",
@@ -144,12 +138,6 @@ MUTANTS = (
         "known = gone | {",
         "known = {",
         seed=4,
-    ),
-    Mutant(
-        "what was to fall rises after a conflict",
-        "operator.reconcile.patch_scales:ScalePatch._planned_again",
-        "if was_fall and",
-        "if False and",
     ),
     Mutant(
         "an intent stays when its result is stored",
@@ -287,6 +275,7 @@ MUTANTS = (
         "operator.reconcile.intents:resolve_intent",
         "elif not all(r or k for r, k in zip(reached, kept, strict=True)):",
         "elif False:",
+        seed=53,
     ),
     *plan_mutants.MUTANTS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -37,13 +37,11 @@ def run(seed: int, engine: Engine, n_steps: int) -> World:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_every_origin_gets_one_forecast_and_one_decision(
-    seed: int, database: Engine, record_property: Callable[[str, object], None]
-) -> None:
+def test_every_origin_gets_one_forecast_and_one_decision(seed: int, database: Engine) -> None:
     world = run(seed, database, n_steps=20)
     assert world.n_faults > 20
     found = account(world, database, world.now_s - 180.0)
-    record_property("account", found)
+    print(f"seed {seed}: {found}")
     assert found.wrong == []
     assert found.n_decided > found.n_passed
 
