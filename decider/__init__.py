@@ -25,6 +25,15 @@ from decider.belief.response_model import (
     ResponsePosterior,
     relative_capacity_new,
 )
+from decider.belief.start_causes import (
+    LONG,
+    SHORT,
+    UNKNOWN,
+    ObservedStarts,
+    cause_shares,
+    learn_causes,
+    mixed_draws,
+)
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.fleet import PRICES
@@ -66,6 +75,7 @@ from decider.stored.replay import (
     replay_decision,
     replay_service,
 )
+from decider.tables.reach import reach_steps
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -112,11 +122,14 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "LONG",
     "MAX_FURTHER",
     "MINUTE_S",
     "MISS_SAMPLER",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "SHORT",
+    "UNKNOWN",
     "BudgetCell",
     "Control",
     "CurveDraws",
@@ -149,6 +162,7 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "ObservedStarts",
     "PeerAmount",
     "PeerLedger",
     "PeerParts",
@@ -183,6 +197,7 @@ __all__ = [
     "VariantState",
     "WorkloadInput",
     "capacity_draws",
+    "cause_shares",
     "contradictions",
     "count_believed",
     "count_measured",
@@ -205,14 +220,17 @@ __all__ = [
     "inputs_to_bytes",
     "judge_model",
     "latency_log_likelihood",
+    "learn_causes",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
+    "mixed_draws",
     "plan_shard",
     "pool_response",
     "predictive_draws",
     "prior_draws",
     "promised_violation",
+    "reach_steps",
     "relative_capacity_new",
     "replay_decision",
     "replay_service",

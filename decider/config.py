@@ -19,8 +19,10 @@ class RiskControlConfig:
 
     Attributes:
         aim_ratio: Share of epsilon aimed at, in (0, 1]; the rest is a margin for late feedback.
-        gain: Change of the logarithm of the risk level per step of relative error
+        gain: Least change of the logarithm of the risk level per step of relative error
             `(epsilon - violation) / epsilon` (adaptive conformal step size).
+        word_worth: Violations that the forecast's own word is worth: the change is larger while
+            less than these and what was promised since is known. Infinite: never larger.
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
@@ -34,6 +36,7 @@ class RiskControlConfig:
 
     aim_ratio: float = 0.97
     gain: float = 0.0005
+    word_worth: float = 5.0
     max_drop: float = 0.5
     pacing_gain: float = 0.1
     pacing_steps: float = 288.0
@@ -47,6 +50,7 @@ class RiskControlConfig:
         """Refuse impossible values."""
         _require(0 < self.aim_ratio <= 1, f"aim_ratio={self.aim_ratio} must be in (0, 1]")
         _require(self.gain >= 0, f"gain={self.gain} must be >= 0")
+        _require(self.word_worth > 0, f"word_worth={self.word_worth} must be > 0")
         _require(0 < self.min_level_ratio <= 1, "min_level_ratio must be in (0, 1]")
         _require(self.max_level_ratio >= 1, "max_level_ratio must be >= 1")
         _require(0 < self.max_level < 1, "max_level must be in (0, 1)")
@@ -128,7 +132,8 @@ class DecideConfig:
         n_pairs: Pairs of a capacity draw and a spread factor that each demand path is taken with.
         spread_sigma: Standard deviation of the logarithm of the spread factor: a path's distance
             from the mean is scaled by it, since a few hundred paths say little about what lies
-            beyond the largest of them; 0 takes the paths as they are.
+            beyond the largest of them; 0 takes the paths as they are, and so they are taken where
+            a response is known.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
         max_backlog_steps: What waits counts for at most this many steps of demand; 0: queues are
             not remembered. By one, a queue never more than doubles what is to be served: it is

@@ -38,6 +38,7 @@ from decider.planning.risk import reactive_floor
 from decider.recording import PlannedShard, record
 from decider.result import Decision
 from decider.tables.backlog import counted_waiting
+from decider.tables.reach import reaching
 from decider.types import ShardRequest, WorkloadInput
 
 
@@ -126,6 +127,7 @@ def plan_shard(
     The request's own budgets are not looked at.
     """
     require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
+    request = reaching(request)
     capacity = request.capacity_draws.mean(axis=1)
     time = DecisionTime(now_s, request.step_s)
     standings = _standings(request, time, config)

@@ -187,28 +187,11 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools, `queue` only where something waits: every other
-    record is what it was before there were these.
+    there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
+    where starts may take longer than its forecast reaches: every other record is what it was before
+    there were these.
     """
-    shadow: dict[str, object] = {}
-    if decision.model_replicas is not None:
-        shadow["model_replicas"] = decision.model_replicas
-    if decision.mix is not None:
-        shadow["mix"] = mix_to_dict(decision.mix)
-    misses = decision.expected_misses
-    if misses is not None:
-        shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
-        shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
-    if decision.bound_by:
-        shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
-    pools = decision.pools
-    if pools is not None:
-        replicas = {c.name: c.replicas for c in pools.counts}
-        shadow["pool"] = {"service": pools.service, "name": pools.name, "replicas": replicas}
-    if decision.queue is not None:
-        queue = decision.queue
-        shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
-    return shadow | {
+    return _where_there_is(decision) | {
         "workload": decision.workload,
         "current": decision.current,
         "raw": decision.raw,
@@ -243,6 +226,36 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     }
 
 
+def _where_there_is(decision: Decision) -> dict[str, object]:
+    """Fields of a record that not every decision has."""
+    shadow: dict[str, object] = {}
+    if decision.model_replicas is not None:
+        shadow["model_replicas"] = decision.model_replicas
+    if decision.mix is not None:
+        shadow["mix"] = mix_to_dict(decision.mix)
+    misses = decision.expected_misses
+    if misses is not None:
+        shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
+        shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
+    if decision.bound_by:
+        shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
+    pools = decision.pools
+    if pools is not None:
+        replicas = {c.name: c.replicas for c in pools.counts}
+        shadow["pool"] = {"service": pools.service, "name": pools.name, "replicas": replicas}
+    if decision.queue is not None:
+        queue = decision.queue
+        shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
+    if decision.reach is not None:
+        reach = decision.reach
+        shadow["reach"] = {
+            "steps": reach.steps,
+            "forecast_steps": reach.forecast_steps,
+            "wanted_steps": reach.wanted_steps,
+        }
+    return shadow
+
+
 def _rounded(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else float(f"{value:.6g}")
 
@@ -273,6 +286,8 @@ def decision_summary(decision: Decision) -> str:
     quiet = decision.counterfactuals.get("nothing_waiting", decision.raw)
     if decision.queue is not None and quiet < decision.raw:
         parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
+    if decision.reach is not None:
+        parts.append(decision.reach.words())
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

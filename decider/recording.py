@@ -19,8 +19,17 @@ from decider.fleet_types import FleetVerdict
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
 from decider.planning.risk import next_multiplier
-from decider.result import Decision, Direction, GuardStep, PoolCount, PoolRecord, QueueNote
+from decider.result import (
+    Decision,
+    Direction,
+    GuardStep,
+    PoolCount,
+    PoolRecord,
+    QueueNote,
+    ReachNote,
+)
 from decider.tables.candidates import effective_bounds
+from decider.tables.reach import wanted_steps
 from decider.types import FloatArray, IntArray, ShardRequest, WorkloadInput
 
 
@@ -147,6 +156,7 @@ def _recorded(
         if is_planned
         else None,
         bound_by=bound_by(request, outlook, row, final) if is_planned else (),
+        reach=_reach(request, row) if is_planned else None,
         pools=_pools(shard, grants, row),
     )
     return _with_queue(made, request, row, draft)
@@ -165,6 +175,15 @@ def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draf
         others["nothing_waiting"] = quiet if quiet < raw else decision.raw
     queue = QueueNote(w.waiting_requests, w.waiting_load)
     return replace(decision, queue=queue, counterfactuals=others)
+
+
+def _reach(request: ShardRequest, row: int) -> ReachNote | None:
+    """How far a decision looked, where its starts may take longer than the forecast reaches."""
+    wanted = wanted_steps(request.lead_time_draws_s[row], request.step_s)
+    n_forecast = request.n_forecast or request.horizon
+    if not request.reach or wanted <= n_forecast:
+        return None
+    return ReachNote(request.horizon, n_forecast, wanted)
 
 
 def _pools(shard: DraftedShard, grants: Sequence[Grant], row: int) -> PoolRecord | None:

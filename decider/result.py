@@ -111,6 +111,28 @@ class QueueNote:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachNote:
+    """How far a decision looked, where starts may take longer than its forecast reaches.
+
+    Attributes:
+        steps: Steps that it looked ahead.
+        forecast_steps: Those that were forecast; beyond them the paths go on as the demand did.
+        wanted_steps: Steps until 99 % of the starts have landed.
+    """
+
+    steps: int
+    forecast_steps: int
+    wanted_steps: int
+
+    def words(self) -> str:
+        """The reach in words."""
+        found = f"looks {self.steps} steps ahead, {self.forecast_steps} of them forecast"
+        if self.wanted_steps <= self.steps:
+            return found
+        return f"{found}, where starts may take {self.wanted_steps}"
+
+
+@dataclass(frozen=True, slots=True)
 class PoolCount:
     """What one pool of a service was decided.
 
@@ -194,6 +216,8 @@ class Decision:
             which takes the largest share of its own capacity. In the order of the loads; sums to 1.
             Empty: the demand alone binds it, or there is no forecast.
         queue: What waits; None: nothing, or no response is known.
+        reach: How far it looked; None: its forecast reaches as far as starts take, or it was not
+            planned.
         pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
             what binds are then those of the service. None: it has none.
     """
@@ -228,4 +252,5 @@ class Decision:
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()
     queue: QueueNote | None = None
+    reach: ReachNote | None = None
     pools: PoolRecord | None = None

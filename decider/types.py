@@ -245,6 +245,9 @@ class ShardRequest:
             demand; None: none are forecast, and if it has any its demand is not planned with.
         quantiles: By workload, the quantile function that its demand's paths were drawn from; None:
             its paths are all that is known. Empty: no workload's is known.
+        reach: Steps that the decisions look ahead; beyond H the paths go on as the history of each
+            workload teaches (`decider.tables.reach`). 0: as far as the paths.
+        n_forecast: Steps of the paths that are forecast, where they have been continued; 0: all.
     """
 
     workloads: tuple[WorkloadInput, ...]
@@ -257,6 +260,8 @@ class ShardRequest:
     responses: tuple[MissDraws | None, ...] = ()
     further_paths: tuple[FloatArray | None, ...] = ()
     quantiles: tuple[StepQuantiles | None, ...] = ()
+    reach: int = 0
+    n_forecast: int = 0
 
     def __post_init__(self) -> None:
         """Check shapes; the content of single rows is judged by the fallback ladder."""
@@ -274,6 +279,8 @@ class ShardRequest:
         require(bool(np.all(self.capacity_draws > 0)), "capacity_draws must be > 0")
         require(bool(np.all(self.lead_time_draws_s >= 0)), "lead_time_draws_s must be >= 0")
         require(self.step_s > 0, f"step_s={self.step_s} must be > 0")
+        is_far = self.reach == 0 or self.reach >= self.horizon
+        require(is_far, f"reach={self.reach} must be 0 or at least H={self.horizon}")
         for gpu_type, budget in self.gpu_budgets.items():
             require(budget is None or budget >= 0, f"gpu_budgets[{gpu_type!r}]={budget}: >= 0")
         self._check_loads()

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from forecaster.choice.baselines import POOLS, SHORT_HISTORY_RUNG, Baseline, BestSimple
     from forecaster.choice.comparison import MODEL, Comparison, Predictor, compare
     from forecaster.choice.joint_paths import JointPaths, further_quantiles, joint_paths
-    from forecaster.choice.ladder import MODEL_RUNG, STALE_RUNG, Ladder, LadderForecast
+    from forecaster.choice.ladder import MODEL_RUNG, PRIOR_RUNG, STALE_RUNG, Ladder, LadderForecast
     from forecaster.config import DAY_S, ForecasterConfig, WindowConfig
     from forecaster.dataset import actuals, origins_between
     from forecaster.errors import CheckpointError, ForecasterError, HistoryTooShort
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from forecaster.online.learner import Outcome
     from forecaster.online.replay import replay
     from forecaster.predict import TrainedModel
+    from forecaster.pretrain.demand import made_up_demand
+    from forecaster.pretrain.prior import PriorResult, fit_prior, prior_config, trace_views
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
     from forecaster.training.fit import FitProgress, FitReport, FitResult, fit
     from forecaster.training.stages import MARGINALS
@@ -50,7 +52,7 @@ _EXPORTS = {
     "forecaster.choice.baselines": "POOLS SHORT_HISTORY_RUNG Baseline BestSimple",
     "forecaster.choice.comparison": "MODEL Comparison Predictor compare",
     "forecaster.choice.joint_paths": "JointPaths further_quantiles joint_paths",
-    "forecaster.choice.ladder": "MODEL_RUNG STALE_RUNG Ladder LadderForecast",
+    "forecaster.choice.ladder": "MODEL_RUNG PRIOR_RUNG STALE_RUNG Ladder LadderForecast",
     "forecaster.config": "DAY_S ForecasterConfig WindowConfig",
     "forecaster.dataset": "actuals origins_between",
     "forecaster.errors": "CheckpointError ForecasterError HistoryTooShort",
@@ -67,6 +69,8 @@ _EXPORTS = {
     "forecaster.online.learner": "Outcome",
     "forecaster.online.replay": "replay",
     "forecaster.predict": "TrainedModel",
+    "forecaster.pretrain.demand": "made_up_demand",
+    "forecaster.pretrain.prior": "PriorResult fit_prior prior_config trace_views",
     "forecaster.training.checkpoint": "model_from_bytes model_to_bytes",
     "forecaster.training.fit": "FitProgress FitReport FitResult fit",
     "forecaster.training.stages": "MARGINALS",
@@ -82,6 +86,7 @@ __all__ = [
     "MODEL",
     "MODEL_RUNG",
     "POOLS",
+    "PRIOR_RUNG",
     "REFIT_KINDS",
     "SHORT_HISTORY_RUNG",
     "STALE_RUNG",
@@ -110,6 +115,7 @@ __all__ = [
     "LadderForecast",
     "Outcome",
     "Predictor",
+    "PriorResult",
     "Series",
     "TrainedModel",
     "WindowConfig",
@@ -119,6 +125,7 @@ __all__ = [
     "compare",
     "crps_of_quantiles",
     "fit",
+    "fit_prior",
     "further_quantiles",
     "gather_windows",
     "input_reference",
@@ -126,11 +133,14 @@ __all__ = [
     "is_readable",
     "joint_paths",
     "largest_seen",
+    "made_up_demand",
     "model_from_bytes",
     "model_to_bytes",
     "origins_between",
     "pinball",
+    "prior_config",
     "replay",
+    "trace_views",
     "window_offsets",
     "windows_from_offsets",
     "worst_drift",

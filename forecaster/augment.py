@@ -15,17 +15,19 @@ from forecaster.config import TrainConfig
 from forecaster.network.model import NetInputs
 from forecaster.types import F32, Windows
 
-COLD_SHARE = 0.05
-"""Share of training windows whose older context is hidden, so that short histories are learned."""
 MAX_LOG_SHIFT = 0.8
 """Largest made-up change of level: a factor of 2.2 up or down."""
 
 
-def hide_older(windows: Windows, generator: torch.Generator) -> Windows:
-    """Make some contexts look like young workloads: older steps and seasons unobserved."""
+def hide_older(windows: Windows, setting: TrainConfig, generator: torch.Generator) -> Windows:
+    """Make some contexts look like young workloads: older steps and seasons unobserved.
+
+    Any number of steps from `setting.shortest` on is as likely to be kept as any other.
+    """
     n_rows, n_steps = windows.values.shape[:2]
-    cold = torch.rand(n_rows, generator=generator).numpy() < COLD_SHARE
-    kept = torch.randint(24, n_steps + 1, (n_rows,), generator=generator).numpy()
+    cold = torch.rand(n_rows, generator=generator).numpy() < setting.cold_share
+    shortest = min(setting.shortest, n_steps)
+    kept = torch.randint(shortest, n_steps + 1, (n_rows,), generator=generator).numpy()
     demand_seen = windows.demand()[1]
     recent = np.arange(n_steps)[None, :] >= n_steps - kept[:, None]
     cold &= (demand_seen & recent).any(axis=1)

@@ -130,6 +130,9 @@ class TrainConfig:
         indicator_dropout: Share of indicators, other than the target, hidden from attention.
         shift_share: Share of training windows given a made-up change of level, see
             `forecaster.augment`.
+        cold_share: Share of training windows made to look like a young workload's.
+        shortest: Fewest steps that such a window keeps, and fewest observed ones that a trained
+            model is asked with.
         average_decay: Decay of the exponential average of parameters.
         flow_epochs: Passes when fitting the flow copula.
     """
@@ -151,6 +154,8 @@ class TrainConfig:
     input_noise: float = 0.1
     indicator_dropout: float = 0.2
     shift_share: float = 0.1
+    cold_share: float = 0.05
+    shortest: int = 24
     average_decay: float = 0.98
     flow_epochs: int = 6
 
@@ -165,9 +170,17 @@ class TrainConfig:
         _check(0 <= self.average_decay < 1, f"average_decay={self.average_decay} must be in [0, 1)")
         for name in ("workload_dropout", "dropout", "input_dropout", "indicator_dropout"):
             _check(0 <= getattr(self, name) < 1, f"{name}={getattr(self, name)} must be in [0, 1)")
-        _check(0 <= self.shift_share <= 1, f"shift_share={self.shift_share} must be in [0, 1]")
+        for name in ("shift_share", "cold_share"):
+            _check(0 <= getattr(self, name) <= 1, f"{name}={getattr(self, name)} must be in [0, 1]")
         _check(self.input_noise >= 0, f"input_noise={self.input_noise} must be >= 0")
-        for name in ("max_windows", "max_validation_windows", "batch", "epochs", "patience"):
+        for name in (
+            "max_windows",
+            "max_validation_windows",
+            "batch",
+            "epochs",
+            "patience",
+            "shortest",
+        ):
             _check(getattr(self, name) >= 1, f"{name}={getattr(self, name)} must be >= 1")
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,7 +148,8 @@ def make_examples(
 ) -> Examples:
     """Build examples; with a generator some are changed, see `forecaster.augment` (training).
 
-    Targets stand as in `target_table`; one that a series lacks has no weight.
+    Targets stand as in `target_table`; one that a series lacks has no weight. Series may differ in
+    step length: then the examples stand in the order of that.
     """
     width = max(len(s.indicators) for s in series)
     unit = np.ones((len(series), width), dtype=np.float32)
@@ -160,12 +161,11 @@ def make_examples(
     parts: list[NetInputs] = []
     actual: list[Tensor] = []
     weight: list[Tensor] = []
-    for start in range(0, origins.which.size, CHUNK):
-        chunk = origins.take(np.arange(start, min(start + CHUNK, origins.which.size)))
+    for chunk in _chunks(series, origins):
         windows = gather_windows(series, chunk.which, chunk.position, config.window)
         factor = np.ones(len(windows), dtype=np.float32)
         if generator is not None:
-            windows = hide_older(windows, generator)
+            windows = hide_older(windows, config.train, generator)
             windows, factor = shift_level(windows, config.train.shift_share, generator)
         own = table[chunk.which]
         targets = np.where(own >= 0, own, windows.demand_index[:, None])
@@ -182,6 +182,15 @@ def make_examples(
         share = np.sqrt(scale / of_unit[..., None])
         weight.append(torch.from_numpy((share * seen).astype(np.float32)))
     return Examples(NetInputs.concatenate(parts), torch.cat(actual), torch.cat(weight))
+
+
+def _chunks(series: Sequence[Series], origins: Origins) -> Iterator[Origins]:
+    """All origins, some at a time, each time of one step length."""
+    steps_s = np.array([one.step_s for one in series])[origins.which]
+    for step_s in np.unique(steps_s):
+        rows = np.flatnonzero(steps_s == step_s)
+        for start in range(0, rows.size, CHUNK):
+            yield origins.take(rows[start : start + CHUNK])
 
 
 def shuffled(n_rows: int, n_most: int, generator: torch.Generator) -> I64:

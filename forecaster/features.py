@@ -7,7 +7,8 @@ what is unobserved or padded is overwritten before anything reads it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -95,7 +96,7 @@ def gather_windows(
     """Windows of many (series, origin position) pairs.
 
     Args:
-        series: W series on one step length.
+        series: W series; those that `which` names are on one step length.
         which: `(B,)` index into `series`.
         positions: `(B,)` origin as a step index into that series.
         window: Window configuration.
@@ -103,11 +104,10 @@ def gather_windows(
     Raises:
         IrregularSteps: If the series have different step lengths.
     """
-    if len({s.step_s for s in series}) != 1:
-        raise IrregularSteps(
-            f"step_s={sorted({s.step_s for s in series})} must be one value in a batch"
-        )
-    offsets = window_offsets(window, series[0].step_s)
+    steps_s = sorted({series[i].step_s for i in np.unique(which)} or {s.step_s for s in series})
+    if len(steps_s) != 1:
+        raise IrregularSteps(f"step_s={steps_s} must be one value in a batch")
+    offsets = window_offsets(window, steps_s[0])
     width = max(len(s.indicators) for s in series)
     values = np.zeros((which.size, offsets.size, width), dtype=np.float32)
     observed = np.zeros(values.shape, dtype=bool)
@@ -121,7 +121,7 @@ def gather_windows(
         readable = is_readable(offsets, source.known_ahead, window)
         observed[rows, :, :n_own] = source.observed[index] & is_inside[..., None] & readable
     starts = np.array([s.start_s for s in series], dtype=np.int64)
-    origin_s = starts[which] + positions * series[0].step_s
+    origin_s = starts[which] + positions * steps_s[0]
     return windows_from_offsets([series[i] for i in which], values, observed, origin_s, window)
 
 
@@ -138,6 +138,30 @@ def build_windows(
         dtype=np.int64,
     )
     return gather_windows(series, np.arange(len(series)), positions, window)
+
+
+def one_alone(windows: Windows, target: I64) -> Windows:
+    """The windows of one indicator each, `target` `(B,)`, as the demand under a shared name."""
+    ahead = windows.future_values.shape[1]
+
+    def column(array: Any) -> Any:
+        index = target.reshape(-1, *(1,) * (array.ndim - 1))
+        return np.take_along_axis(array, index, axis=-1)
+
+    n_rows = len(windows)
+    return replace(
+        windows,
+        indicators=(("demand",),) * n_rows,
+        values=column(windows.values),
+        observed=column(windows.observed),
+        season_values=column(windows.season_values),
+        season_observed=column(windows.season_observed),
+        levels=column(windows.levels),
+        demand_index=np.zeros(n_rows, dtype=np.int64),
+        future_values=np.zeros((n_rows, ahead, 1), dtype=np.float32),
+        future_observed=np.zeros((n_rows, ahead, 1), dtype=bool),
+        known_ahead=np.zeros((n_rows, 1), dtype=bool),
+    )
 
 
 @dataclass(frozen=True, slots=True)

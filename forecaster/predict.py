@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from forecaster.config import ForecasterConfig
-from forecaster.errors import HorizonError, NoObservations
+from forecaster.errors import HorizonError, NoObservations, ShapeError
+from forecaster.features import one_alone
 from forecaster.network.joint import JointCopula
 from forecaster.network.model import (
     MIN_INCREMENT,
@@ -122,7 +123,14 @@ class TrainedModel:
             windows: B windows.
             targets: `(B, G)` indicators to forecast.
             mixed: `(B, G)` for which of them the trees are asked too; all when not given.
+
+        Raises:
+            ShapeError: If G is not 1 and the model knows no indicators: it reads one alone.
         """
+        if not self.vocabulary.indicators:
+            if targets.shape[1] != 1:
+                raise ShapeError(f"targets has shape {targets.shape}; (B, 1) is right for a prior")
+            windows, targets = one_alone(windows, targets[:, 0]), np.zeros_like(targets)
         inputs = net_inputs(windows, self.config, self.vocabulary, targets)
         with torch.inference_mode():
             normalised, encoding = self.net(inputs)

@@ -19,6 +19,9 @@ from decider.types import FloatArray
 MIN_SIGMA = 0.02
 _TAIL = 1e-12
 _STUCK_Z = 4.0
+_LEAST_OF_KIND = 3
+_KEPT_RATIO = 0.25
+"""Share of the variance of logarithms that is left within two kinds of draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +130,58 @@ def latin_levels(n_draws: int, n_columns: int) -> FloatArray:
     return (ranks + 0.5) / n_draws
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Summary:
+    """Draws of a lead time as a mixture of K lognormals.
+
+    Attributes:
+        mu: (K,) locations.
+        sigma: (K,) scales.
+        chance: (K,) their chances, which sum to 1.
+    """
+
+    mu: FloatArray
+    sigma: FloatArray
+    chance: FloatArray
+
+    @classmethod
+    def of(cls, draws_s: FloatArray) -> _Summary:
+        """One lognormal, or two where the draws (P,) are of two kinds."""
+        logs = np.log(np.maximum(draws_s, 1e-3))
+        cut = _two_kinds(np.sort(logs))
+        parts = [logs] if cut is None else [logs[logs <= cut], logs[logs > cut]]
+        return cls(
+            np.array([part.mean() for part in parts]),
+            np.array([max(float(part.std()), MIN_SIGMA) for part in parts]),
+            np.array([part.size / logs.size for part in parts]),
+        )
+
+
+def _two_kinds(logs: FloatArray) -> float | None:
+    """Where ascending logarithms (P,) of draws part in two kinds; None: they are of one.
+
+    Cut in two where that leaves the least variance, a lognormal keeps more than a third of it.
+    """
+    n = logs.size
+    if n < 2 * _LEAST_OF_KIND:
+        return None
+    sizes = np.arange(1, n)
+    left, centred = np.cumsum(logs - logs.mean())[:-1], logs - logs.mean()
+    total = float((centred**2).sum())
+    within = total - left**2 / sizes - left**2 / (n - sizes)
+    inside = within[_LEAST_OF_KIND - 1 : n - _LEAST_OF_KIND]
+    at = int(np.argmin(inside)) + _LEAST_OF_KIND - 1
+    if total <= n * MIN_SIGMA**2 or within[at] > _KEPT_RATIO * total:
+        return None
+    return float(0.5 * (logs[at] + logs[at + 1]))
+
+
 def residual_draws(draws_s: FloatArray, ages_s: FloatArray) -> FloatArray:
     """Remaining time of starts given their ages: a start's clock never restarts.
 
-    The draws are summarised by a lognormal, whose conditional law beyond the age is sampled at
-    stratified levels, shuffled from start to start so that starts are nearly independent.
+    The draws are summarised by a lognormal, or by two where they are of two kinds, whose
+    conditional law beyond the age is sampled at stratified levels, shuffled from start to start so
+    that starts are nearly independent.
 
     Args:
         draws_s: (P,) unconditional draws of the lead time.
@@ -140,10 +190,24 @@ def residual_draws(draws_s: FloatArray, ages_s: FloatArray) -> FloatArray:
     Returns:
         (P, M) remaining seconds, > 0.
     """
-    n_draws, n_starts = draws_s.size, ages_s.size
-    logs = np.log(np.maximum(draws_s, 1e-3))
-    mu, sigma = float(logs.mean()), max(float(logs.std()), MIN_SIGMA)
-    levels = latin_levels(n_draws, n_starts)
+    law = _Summary.of(draws_s)
+    levels = latin_levels(draws_s.size, ages_s.size)
+    if law.mu.size == 1:
+        return _residual(float(law.mu[0]), float(law.sigma[0]), ages_s, levels)
+    z = (np.log(np.maximum(ages_s, 1e-9))[:, None] - law.mu) / law.sigma
+    alive = law.chance * np.maximum(ndtr(-z), _TAIL)
+    is_first = (alive[:, 0] / alive.sum(axis=1))[None, :]
+    picked = levels < is_first
+    own = np.where(picked, levels / is_first, (levels - is_first) / (1.0 - is_first))
+    own = np.clip(own, _TAIL, 1.0 - _TAIL)
+    of_kind = [
+        _residual(float(m), float(s), ages_s, own) for m, s in zip(law.mu, law.sigma, strict=True)
+    ]
+    return np.asarray(np.where(picked, of_kind[0], of_kind[1]))
+
+
+def _residual(mu: float, sigma: float, ages_s: FloatArray, levels: FloatArray) -> FloatArray:
+    """(P, M) remaining seconds under one lognormal, at levels (P, M) of what is left of it."""
     z = (np.log(np.maximum(ages_s, 1e-9)) - mu) / sigma
     survival = np.maximum(ndtr(-z), _TAIL)[None, :] * (1.0 - levels)
     total = np.exp(mu - sigma * ndtri(np.maximum(survival, _TAIL * 1e-3)))

@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from decider.types import FloatArray
+from decider.types import BoolArray, FloatArray
 
 MOST_SPREADS = 2.5
 LEAST_WEIGHT = 30.0
@@ -115,6 +115,62 @@ def _without_outliers(off: FloatArray, variance: FloatArray, weight: FloatArray)
     """Errors cut to some spreads, once the spread is known: an outage teaches no more than that."""
     most = MOST_SPREADS * np.sqrt(variance)
     return np.where(weight >= LEAST_WEIGHT, np.clip(off, -most, most), off)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FastTrial:
+    """What acting between decisions would have saved, older times weighing less; arrays (..., W).
+
+    It is asked at every sub-step whether anybody acts or not, so that a service where it did not
+    pay gets it back once it does.
+
+    Attributes:
+        weight: Sum of the weights.
+        saved: Weighted sum of replicas saved, one sub-step each.
+    """
+
+    weight: FloatArray
+    saved: FloatArray
+
+    @classmethod
+    def none(cls, shape: tuple[int, ...]) -> FastTrial:
+        """Nothing tried yet."""
+        return cls(np.zeros(shape), np.zeros(shape))
+
+    def learned(
+        self, counts: TrialCounts, needed: FloatArray, price: FloatArray, forgetting: float
+    ) -> FastTrial:
+        """With a sub-step that both counts would have served; an unknown one teaches nothing.
+
+        Args:
+            counts: What would have been ready, in force since a lead time before.
+            needed: (W,) replicas that the sub-step needed.
+            price: (..., W) replicas that a sub-step out of SLA is worth.
+            forgetting: Share of the weight that is forgotten with a sub-step.
+        """
+        is_known = np.isfinite(needed) & np.isfinite(counts.fast)
+        out_slow, out_fast = needed > counts.slow, needed > counts.fast
+        saved = (counts.slow - counts.fast) + price * (out_slow.astype(float) - out_fast)
+        keep = 1.0 - forgetting
+        return FastTrial(
+            np.where(is_known, self.weight * keep + 1.0, self.weight),
+            np.where(is_known, self.saved * keep + np.nan_to_num(saved), self.saved),
+        )
+
+    def pays(self) -> BoolArray:
+        """(..., W) whether it would have, as far as is known."""
+        return np.asarray((self.weight >= LEAST_WEIGHT) & (self.saved > 0.0))
+
+
+class TrialCounts(NamedTuple):
+    """Counts (..., W) with and without the fast path."""
+
+    slow: FloatArray
+    fast: FloatArray
+
+    def capped(self, counts: FloatArray) -> TrialCounts:
+        """What is left of them after a later decision for `counts`."""
+        return TrialCounts(np.fmin(self.slow, counts), np.fmin(self.fast, counts))
 
 
 def correction(

@@ -4,13 +4,17 @@ With `e = epsilon`, `v_t` the violation of step t (share of the step out of SLA:
 objective is, else by the believed capacity) and aim
 `a <= 1`, the feedback is
 
-    log level_{t+1} = log level_t + gain * (a * e - v_t) / e
+    log level_{t+1} = log level_t + gain_t * (a * e - v_t) / e
+    gain_t = max(gain, e / (k + e * n_t))
 
-(adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). While the level is
-not clipped, the mean violation over T steps differs from `a * e` by at most
-`e * (range of the log level) / (gain * T)`, whatever the demand does. That is a statement about
-the average in the long run, not a guarantee for a window. On top, a proportional term paces the
-budget of the SLA window: what has been over- or underspent is worked off over `pacing_steps`.
+(adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). After `n_t` steps the
+forecast's own word is worth `k` violations, and what happened is worth the `e * n_t` that were
+promised: at first the level moves as far as so few steps can tell, later by the least gain. While
+it is not clipped and the steps known do not become fewer, the mean violation over T steps differs
+from `a * e` by at most `e * (range of the log level) / (gain * T)`, whatever the demand does. That
+is a statement about the average in the long run, not a guarantee for a window. On top, a
+proportional term paces the budget of the SLA window: what has been over- or underspent is worked
+off over `pacing_steps`.
 """
 
 from __future__ import annotations
@@ -93,7 +97,9 @@ def teach_level(
     if sla.epsilon is None:
         return state
     epsilon = sla.epsilon
-    gain = min(config.gain, config.max_drop * epsilon)
+    n_known = spent_by_source(state, sla).n_steps
+    learning = epsilon / (config.word_worth + epsilon * n_known)
+    gain = min(max(config.gain, learning), config.max_drop * epsilon)
     change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
     return replace(state, log_level=max(low, min(high, state.log_level + change)))

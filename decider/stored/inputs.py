@@ -123,6 +123,8 @@ def inputs_to_bytes(
         "step_s": part.step_s,
         "config": _settings(part, config),
     }
+    if decision.reach is not None or part.reach > part.horizon:
+        header["reach"] = part.reach
     if forecast is not None:
         header["forecast"] = {"digest": forecast.digest(), "further": list(forecast.further)}
     is_apart = forecast is not None
@@ -149,10 +151,11 @@ def _seen(
     """The workloads of a part without the history that its decision does not look at.
 
     Guards look at scalings and earlier counts within their windows. Planned on its forecast, a
-    decision looks at the newest demand alone; below that rung the whole of it counts.
+    decision looks at the newest demand alone; below that rung, and where paths go on beyond their
+    forecast, the whole of it counts.
     """
     n_last = None
-    if decision.rung in (FORECAST, LAST_FORECAST):
+    if decision.rung in (FORECAST, LAST_FORECAST) and part.reach <= part.horizon:
         n_last = max(1, round(config.fallback.last_demand_s / part.step_s))
     return [replace(one, history=_seen_history(one, n_last, now_s)) for one in part.workloads]
 

@@ -117,6 +117,7 @@ def inputs_from_bytes(
         responses=(response,) * len(owns) if response is not None else (),
         further_paths=tuple(one.further for one in taken) if has_further else (),
         quantiles=(taken[0].steps,) if taken[0].steps is not None else (),
+        reach=header.get("reach", 0),
     )
     return request, _config(header["config"], wide), header["now_s"], header["valid_for_s"]
 

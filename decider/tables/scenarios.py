@@ -96,20 +96,28 @@ def make_scenarios(
 ) -> Scenarios:
     """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
 
-    A path's loads are spread alike, each around its own mean, and then taken as one demand.
+    A path's loads are spread alike, each around its own mean, and then taken as one demand. Where a
+    response is known paths are taken as they are: it has no edge, so that what lies a little beyond
+    the largest path counts by itself (docs/decisions/0073).
 
     Args:
         request: The shard.
         paths: (W, S, H) usable paths.
         n_pairs: Scenarios per path.
-        spread_sigma: Standard deviation of the logarithm of the factors; 0: none. See `Spreading`.
+        spread_sigma: Standard deviation of the logarithm of the factors of who has no response; 0:
+            none. See `Spreading`.
         further: By row, (F, S, H) usable paths of its further loads.
     """
     n_draws = request.capacity_draws.shape[1]
-    spreading = Spreading(n_pairs, spread_sigma)
+    spreading, plain = Spreading(n_pairs, spread_sigma), Spreading(n_pairs)
+    soft = [row for row in range(len(request.workloads)) if request.response(row) is not None]
     raw = spreading.scenarios(paths)
+    if soft and n_pairs > 1:
+        raw[soft] = plain.scenarios(paths[soft])
     loads = {
-        row: LoadPaths.of(request, row, UsablePaths(paths[row], more), spreading)
+        row: LoadPaths.of(
+            request, row, UsablePaths(paths[row], more), plain if row in soft else spreading
+        )
         for row, more in further.items()
     }
     demand = raw.copy() if loads else raw

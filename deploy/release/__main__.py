@@ -60,7 +60,7 @@ def write_release(
 
 
 def build(given: argparse.Namespace) -> int:
-    """Wheel, source distribution and chart alone."""
+    """Wheel, source distribution, chart and mixin alone."""
     with artifacts.unpack(given.revision) as source:
         for artifact in artifacts.build(source, given.folder):
             print(f"{provenance.digest(artifact)}  {artifact.name}")

@@ -1,4 +1,4 @@
-"""Wheel, source distribution and chart of a commit, equal to the byte wherever they are built.
+"""Wheel, source, chart and mixin of a commit, equal to the byte wherever they are built.
 
 They are built from what is committed, by its time, with the modes of files set: neither the working
 tree, the clock nor the user's umask is in them.
@@ -21,7 +21,10 @@ from pathlib import Path
 
 import yaml
 
+from deploy.release import hub
+
 REPOSITORY = Path(__file__).parents[2]
+MIXIN = "harmony-mixin"
 _FILE_MODE = 0o644
 _PROGRAM_MODE = 0o755
 
@@ -56,7 +59,7 @@ def unpack(revision: str) -> Iterator[Source]:
 
 
 def build(source: Source, target: Path) -> list[Path]:
-    """Write wheel, source distribution and chart into `target`, which must be empty.
+    """Write wheel, source distribution, chart and mixin into `target`, which must be empty.
 
     Returns:
         The artifacts, by name.
@@ -77,11 +80,13 @@ def build(source: Source, target: Path) -> list[Path]:
         os.umask(before)
     (packed,) = target.glob("*.tar.gz")
     packed.write_bytes(_pack(_members(packed), source.epoch_s))
-    _pack_chart(source, target)
+    version = _pack_chart(source, target)
+    _pack_mixin(source, target / f"{MIXIN}-{version}.tgz")
     return sorted(target.iterdir())
 
 
-def _pack_chart(source: Source, target: Path) -> None:
+def _pack_chart(source: Source, target: Path) -> str:
+    """Pack the chart with its annotations for Artifact Hub; its version."""
     chart = source.folder / "helm" / "harmony"
     meta = yaml.safe_load((chart / "Chart.yaml").read_text())
     files = {
@@ -89,7 +94,19 @@ def _pack_chart(source: Source, target: Path) -> None:
         for path in chart.rglob("*")
         if path.is_file()
     }
+    meta["annotations"] |= hub.annotations(source.folder)
+    files[f"{meta['name']}/Chart.yaml"] = yaml.safe_dump(meta, sort_keys=False).encode()
     place = target / f"{meta['name']}-{meta['version']}.tgz"
+    place.write_bytes(_pack(files, source.epoch_s))
+    return str(meta["version"])
+
+
+def _pack_mixin(source: Source, place: Path) -> None:
+    """Dashboards, alerts and recording rules, as they lie below `deploy`."""
+    folder = source.folder / "deploy"
+    paths = [folder / "mixin.libsonnet", *folder.glob("grafana/dashboards/*.json")]
+    paths += folder.glob("prometheus/rules/*.yml")
+    files = {f"{MIXIN}/{path.relative_to(folder)}": path.read_bytes() for path in paths}
     place.write_bytes(_pack(files, source.epoch_s))
 
 

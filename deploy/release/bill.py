@@ -18,7 +18,7 @@ from packageurl import PackageURL
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from deploy.release.artifacts import Source
+from deploy.release.artifacts import MIXIN, Source
 from deploy.release.provenance import digest
 
 _DISTRIBUTION = "harmony-gpu"
@@ -30,10 +30,14 @@ _SERIALS = uuid.UUID("6f1c1d5e-6d0d-4e0c-9d2f-0f9a5c3b7a11")
 def make_bill(artifact: Path, source: Source) -> str:
     """The bill of an artifact, as JSON; equal for equal artifacts.
 
-    A package's or chart's components are those of the versions that are tested together.
+    A package's or chart's components are those of the versions that are tested together; a mixin
+    takes nothing along.
     """
-    is_chart = artifact.suffix == ".tgz"
-    found = _images(source.folder) if is_chart else _packages(source.folder, ())
+    found: list[Component] = []
+    if artifact.suffix != ".tgz":
+        found = list(_packages(source.folder, ()))
+    elif not artifact.name.startswith(MIXIN):
+        found = list(_images(source.folder))
     sha256 = digest(artifact)
     bill = Bom(
         components=sorted(found, key=lambda each: each.name),

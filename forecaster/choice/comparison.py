@@ -86,6 +86,14 @@ class Comparison:
     crps_simple: float
     skill: float
 
+    def skill_of(self, name: str) -> float:
+        """As `skill`, of another predictor that was compared."""
+        return _skill(self.scores, name)
+
+    def simple_only(self, name: str) -> list[str]:
+        """Workloads whose best simple forecaster has a lower loss than another predictor."""
+        return [w for w, row in self.scores.items() if row[best_simple(row)].loss < row[name].loss]
+
     def best_simple(self, workload: str, otherwise: str) -> str:
         """The simple forecaster with the least loss; `otherwise` for an unknown workload."""
         row = self.scores.get(workload)
@@ -143,6 +151,7 @@ def compare(
     rng: np.random.Generator,
     *,
     n_last: int,
+    others: Mapping[str, Predictor] | None = None,
 ) -> Comparison:
     """Compare a model with the simple forecasters on the last `n_last` steps of every series.
 
@@ -153,6 +162,7 @@ def compare(
         config: Configuration.
         rng: For paths, which do not enter the scores.
         n_last: Steps to compare on.
+        others: Further predictors that are scored; they enter no figure of the model.
 
     Raises:
         HistoryTooShort: If no series has an origin with an outcome.
@@ -161,7 +171,7 @@ def compare(
     origins = origins_between(series, config, starts, [s.n_steps for s in series])
     if origins.which.size == 0:
         raise HistoryTooShort(f"no origin with an observed outcome in the last {n_last} steps")
-    predictors = contenders(model, config.window)
+    predictors = {**contenders(model, config.window), **(others or {})}
     return compared(score_table(series, thin(origins, MAX_ORIGINS), predictors, config, rng))
 
 
@@ -179,17 +189,21 @@ def compared(table: ScoreTable) -> Comparison:
     """The figures of a table that holds the model and at least one simple forecaster per row."""
     model = {workload: row[MODEL] for workload, row in table.items()}
     simple = {workload: row[best_simple(row)] for workload, row in table.items()}
-    model_sum = sum(score.loss for score in model.values())
-    simple_sum = sum(score.loss for score in simple.values())
     return Comparison(
         table,
         {w: model[w].loss / max(simple[w].loss, 1e-12) for w in table},
         float(np.mean([score.crps for score in model.values()])),
         float(np.mean([score.crps for score in simple.values()])),
-        1 - model_sum / simple_sum if simple_sum > 0 else float("nan"),
+        _skill(table, MODEL),
     )
+
+
+def _skill(table: ScoreTable, name: str) -> float:
+    own = sum(row[name].loss for row in table.values())
+    simple = sum(row[best_simple(row)].loss for row in table.values())
+    return 1 - own / simple if simple > 0 else float("nan")
 
 
 def best_simple(row: Mapping[str, Score]) -> str:
     """The simple forecaster with the least loss."""
-    return min((name for name in row if name != MODEL), key=lambda name: row[name].loss)
+    return min((name for name in row if name in POOLS), key=lambda name: row[name].loss)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from forecaster.choice.baselines import POOLS, pool_quantiles
-from forecaster.choice.ladder import MODEL_RUNG, Ladder
+from forecaster.choice.ladder import MODEL_RUNG, TRAINED_RUNGS, Ladder
 from forecaster.errors import ShapeError
 from forecaster.joint import JointModel, row_chunks
 from forecaster.predict import paths_by_rank, stratified
@@ -121,7 +121,7 @@ class _Asked:
         found = []
         for i, (row, column) in enumerate(at):
             rung = self.forecast.rung[row]
-            if rung == MODEL_RUNG:
+            if rung in TRAINED_RUNGS:
                 rung, _ = self.ladder.choose(aimed, i)
             elif rung not in POOLS:
                 rung = self.ladder.pick(aimed.workloads[i])
@@ -198,12 +198,14 @@ class _Asked:
         levels, horizon = self.forecast.quantile_levels, self.forecast.horizon
         found = np.empty((len(loads), levels.size, horizon), dtype=np.float32)
         names = np.array([load.rung for load in loads], dtype=object)
-        at_model = np.flatnonzero(names == MODEL_RUNG)
-        if at_model.size:
-            found[at_model] = self._of_model([load for load in loads if load.rung == MODEL_RUNG])
-            for i in at_model[~np.isfinite(found[at_model]).all(axis=(1, 2))]:
+        for rung in TRAINED_RUNGS:
+            at_rung = np.flatnonzero(names == rung)
+            if at_rung.size == 0:
+                continue
+            found[at_rung] = self._of_trained(rung, [load for load in loads if load.rung == rung])
+            for i in at_rung[~np.isfinite(found[at_rung]).all(axis=(1, 2))]:
                 names[i] = self.ladder.pick(self.windows.workloads[loads[int(i)].row])
-        for name in sorted({*names} - {MODEL_RUNG}):
+        for name in sorted({*names} - {*TRAINED_RUNGS}):
             at = np.flatnonzero(names == name)
             aimed = self._aimed(
                 [load[:2] for load, own in zip(loads, names, strict=True) if own == name]
@@ -212,14 +214,13 @@ class _Asked:
             found[at] = pool_quantiles(name, aimed, horizon, window, tuple(levels))
         return found
 
-    def _of_model(self, loads: Sequence[_Load]) -> F32:
-        """The model's quantiles `(P, Q, H)`, >= 0.
+    def _of_trained(self, rung: str, loads: Sequence[_Load]) -> F32:
+        """Quantiles `(P, Q, H)` of the model or the prior, >= 0.
 
         A model that was trained on further loads knows them beside the demand; for any other they
         must be the demand.
         """
-        model = self.ladder.model
-        assert model is not None
+        model = self.ladder.trained(rung)
         windows = self._aimed([load[:2] for load in loads])
         targets = windows.demand_index[:, None]
         if model.joint is not None:

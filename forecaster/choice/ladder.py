@@ -1,8 +1,9 @@
 """The fallback ladder: every workload is answered by the best rung that its data allow.
 
-model -> the simple forecaster that scored best for the workload (no model, short history, output
-that is not finite) -> trailing percentile (stale input) -> short history -> refused with a reason
-when there is nothing to forecast from. A fallback is never silent and an unknown is never a zero.
+model -> the prior (no model, or too short a history for it) -> the simple forecaster that scored
+best for the workload (where it beat the prior, a history too short for both, output that is not
+finite) -> trailing percentile (stale input) -> short history -> refused with a reason when there is
+nothing to forecast from. A fallback is never silent and an unknown is never a zero.
 """
 
 from __future__ import annotations
@@ -19,9 +20,8 @@ from forecaster.types import F32, F64, I64, Forecast, Windows
 
 MODEL_RUNG = "model"
 STALE_RUNG = "trailing_percentile"
-NOT_FINITE = "the model's output was not finite"
-MIN_OBSERVED = 24
-"""Observed steps of demand below which the model is not asked."""
+PRIOR_RUNG = "prior"
+TRAINED_RUNGS = (MODEL_RUNG, PRIOR_RUNG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +48,17 @@ class Ladder:
         simple: The simple forecasters with the pick per workload.
         stale_after_steps: Steps without demand after which input is stale.
         no_model: Why there is no model, where there is none.
+        prior: The prior, which answers where there is no model; None: simple forecasters do.
+        simple_only: Workloads of which a back-test said that their simple forecaster is better
+            than the prior.
     """
 
     model: TrainedModel | None
     simple: BestSimple
     stale_after_steps: int = 3
     no_model: str = "no promoted model"
+    prior: TrainedModel | None = None
+    simple_only: frozenset[str] = frozenset()
 
     def predict(
         self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
@@ -74,16 +79,19 @@ class Ladder:
         rows = windows.rows(answered)
         rungs = np.array([choice[row][0] for row in answered], dtype=object)
         reasons = [choice[row][1] for row in answered]
-        at_model = np.flatnonzero(rungs == MODEL_RUNG)
         parts: list[_Part] = []
-        if self.model is not None and at_model.size:
-            forecast = self._try_model(rows.rows(at_model), horizon, n_paths, rng)
+        for rung in TRAINED_RUNGS:
+            at_rung = np.flatnonzero(rungs == rung)
+            if at_rung.size == 0:
+                continue
+            forecast = self._try(rung, rows.rows(at_rung), horizon, n_paths, rng)
             if forecast is None:
-                for i in at_model:
-                    rungs[i], reasons[i] = self.pick(rows.workloads[i]), NOT_FINITE
+                for i in at_rung:
+                    rungs[i] = self.pick(rows.workloads[i])
+                    reasons[i] = _joined(reasons[i], f"the {rung}'s output was not finite")
             else:
-                parts.append(_Part(at_model, forecast))
-        at_simple = np.flatnonzero(rungs != MODEL_RUNG)
+                parts.append(_Part(at_rung, forecast))
+        at_simple = np.flatnonzero(~np.isin(rungs, TRAINED_RUNGS))
         if at_simple.size:
             picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple}
             chosen = replace(self.simple, picks=picks)
@@ -91,17 +99,23 @@ class Ladder:
             parts.append(_Part(at_simple, forecast))
         return LadderForecast(_merge(rows, parts, reasons), answered, refused)
 
-    def _try_model(
+    def trained(self, rung: str) -> TrainedModel:
+        """The model of one of `TRAINED_RUNGS`."""
+        found = self.model if rung == MODEL_RUNG else self.prior
+        assert found is not None  # nothing is put on a rung that is not there
+        return found
+
+    def _try(
         self,
+        rung: str,
         windows: Windows,
         horizon: int,
         n_paths: int,
         rng: np.random.Generator,
     ) -> Forecast | None:
-        """The model's forecast; None when it cannot be used."""
-        assert self.model is not None
+        """The forecast of a trained rung; None when it cannot be used."""
         try:
-            return self.model.predict(windows, horizon, n_paths, rng)
+            return self.trained(rung).predict(windows, horizon, n_paths, rng)
         except ShapeError:
             return None
 
@@ -115,18 +129,33 @@ class Ladder:
         n_stale = n_steps - 1 - int(seen[-1])
         if n_stale > self.stale_after_steps:
             return STALE_RUNG, f"demand is stale: last observed {n_stale} steps before the origin"
-        if self.model is None:
-            return self.pick(workload), self.no_model
-        if seen.size < MIN_OBSERVED:
-            return (
-                self.pick(workload),
-                f"short history: {seen.size} observed steps, the model needs {MIN_OBSERVED}",
-            )
-        return MODEL_RUNG, ""
+        why = self.no_model
+        if self.model is not None:
+            if seen.size >= fewest_steps(self.model):
+                return MODEL_RUNG, ""
+            why = _too_short(seen.size, "model", self.model)
+        if self.prior is None or workload in self.simple_only:
+            return self.pick(workload), why
+        if seen.size < fewest_steps(self.prior):
+            return self.pick(workload), _joined(why, _too_short(seen.size, "prior", self.prior))
+        return PRIOR_RUNG, why
 
     def pick(self, workload: str) -> str:
         """The simple forecaster that stands by for a workload."""
         return self.simple.picks.get(workload, self.simple.default)
+
+
+def fewest_steps(model: TrainedModel) -> int:
+    """Observed steps of demand below which a trained model is not asked."""
+    return model.config.train.shortest
+
+
+def _too_short(n_seen: int, name: str, model: TrainedModel) -> str:
+    return f"short history: {n_seen} observed steps, the {name} needs {fewest_steps(model)}"
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(reason for reason in reasons if reason)
 
 
 class _Part(NamedTuple):
@@ -148,7 +177,7 @@ def _merge(windows: Windows, parts: list[_Part], reasons: list[str]) -> Forecast
         quantiles[at], paths[at] = _at_levels(forecast, levels), forecast.paths
         for i, row in enumerate(at):
             rung[row] = forecast.rung[i]
-            why[row] = "; ".join(text for text in (why[row], forecast.reasons[i]) if text)
+            why[row] = _joined(why[row], forecast.reasons[i])
     return Forecast(
         windows.workloads,
         windows.origin_s,

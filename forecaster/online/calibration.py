@@ -26,7 +26,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forecaster.choice.ladder import MODEL_RUNG
+from forecaster.choice.ladder import TRAINED_RUNGS
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import with_quantiles
@@ -268,10 +268,10 @@ def largest_seen(values: F32, observed: Bool, rungs: Sequence[str]) -> F32:
     Args:
         values: `(B, C)` the window of what is forecast.
         observed: `(B, C)`.
-        rungs: B rungs that answered; a trained model's is held by nothing.
+        rungs: B rungs that answered; a trained one's is held by nothing.
     """
     seen = np.where(observed, values, -np.inf).max(axis=1)
-    is_read_off = np.array([rung != MODEL_RUNG for rung in rungs]) & np.isfinite(seen)
+    is_read_off = np.array([rung not in TRAINED_RUNGS for rung in rungs]) & np.isfinite(seen)
     return np.where(is_read_off, seen, np.inf).astype(np.float32)
 
 

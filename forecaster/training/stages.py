@@ -35,6 +35,8 @@ from forecaster.types import F64
 GRADIENT_NORM = 1.0
 DIVERGED_RATIO = 20.0
 EVALUATION_BATCH = 1024
+COOLING_EPOCHS = 5
+LAST_RATE = 0.02
 MARGINALS = "marginals"
 Loss = Callable[[Tensor, Examples], Tensor]
 """Normalised quantiles `(B, G, H, Q)` and the examples they are for, to a mean loss."""
@@ -141,14 +143,25 @@ class MarginalStage:
         loss = self.loss(self.net(batch.inputs, dropout)[0], batch)
         if not torch.isfinite(loss):
             raise TrainingDiverged(f"training loss is {loss.item()}")
-        n_all = self.n_epochs * math.ceil(len(self.train) / self.setting.batch)
-        set_rate(self.optimiser, self.setting.learning_rate * rate_factor(self.n_steps, n_all))
+        set_rate(self.optimiser, self.setting.learning_rate * self._rate())
         self.optimiser.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(self.parameters, GRADIENT_NORM)
         self.optimiser.step()
         self.n_steps += 1
         return float(loss.detach())
+
+    def _rate(self) -> float:
+        """Learning rate of the next step, over its peak.
+
+        Where fewer passes are made than the setting names, it falls to the end over the last few.
+        """
+        n_per_epoch = math.ceil(len(self.train) / self.setting.batch)
+        factor = rate_factor(self.n_steps, self.setting.epochs * n_per_epoch)
+        if self.n_epochs >= self.setting.epochs:
+            return factor
+        n_left = self.n_epochs * n_per_epoch - self.n_steps
+        return factor * min(1.0, max(n_left / (COOLING_EPOCHS * n_per_epoch), LAST_RATE))
 
     @torch.no_grad()
     def _evaluate(self) -> float:

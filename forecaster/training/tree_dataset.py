@@ -108,7 +108,7 @@ def _chunk(
     windows = gather_windows(series, drawn.origins.which, drawn.origins.position, config.window)
     factor = np.ones(len(windows), dtype=np.float32)
     if is_training:
-        windows = hide_older(windows, generator)
+        windows = hide_older(windows, config.train, generator)
         windows, factor = shift_level(windows, config.train.shift_share, generator)
     inputs = tree_inputs(windows, drawn.target, vocabulary, config.window)
     column = drawn.target[:, None]

@@ -1,4 +1,4 @@
-"""Commands of the model registry: `models list`, `show`, `train`, `promote`, `roll-back`."""
+"""Commands of the model registry: `models list`, `show`, `train`, `pretrain`, `promote`, ..."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rich.panel import Panel
 
 from services.cli.connection import connected_settings, database_engine
 from services.cli.output import console, print_json, print_table
+from services.cli.prior_commands import pretrain, show_card
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
@@ -32,6 +33,7 @@ def register(app: typer.Typer) -> None:
     models.command("list")(list_models)
     models.command()(show)
     models.command()(train)
+    models.command()(pretrain)
     models.command()(promote)
     models.command("roll-back")(roll_back)
     app.add_typer(models, name="models")
@@ -50,7 +52,13 @@ def list_models(
 
 
 def show(version: Version, as_json: AsJson = False) -> None:
-    """Show one model: its figures, and per workload its loss over the best simple forecaster's."""
+    """Show one model: its figures, and per workload its loss over the best simple forecaster's.
+
+    `prior` is the one that answers before a fit: what it was trained on, and its size.
+    """
+    if version == "prior" or version.startswith("prior-"):
+        show_card(as_json)
+        return
     rows = _load(1, version)
     if not rows:
         raise NotFound(f"model version={version!r} does not exist; see `harmony models list`")

@@ -61,7 +61,7 @@ def train_on_database(
                 raise NotFound("--resume: no fit was interrupted; leave --resume out")
     command = "harmony models train --resume" + (f" --seed {seed}" if seed is not None else "")
     hint = f"the database keeps the last whole epoch; go on with `{command}`"
-    with _interruptible(lambda: hint), _progress() as report:
+    with interruptible(lambda: hint), progress_shown() as report:
         outcome = fit_models(app, report, is_fresh=not is_resumed, device=device)
     if outcome.status == BUSY:
         raise Conflict(outcome.reason)
@@ -90,7 +90,7 @@ def train_on_file(
     if not out.parent.is_dir():
         raise InvalidInput(f"--out={out}: its folder does not exist")
     state_file = out.with_name(out.name + STATE_SUFFIX)
-    state = _read_state(state_file) if is_resumed else None
+    state = read_state(state_file) if is_resumed else None
     task = load_task(data, Protocol.PANEL, demand=demand)
     config = forecaster_config(settings)
     run = _FileTraining(list(task.series), config, settings.seed if seed is None else seed)
@@ -103,7 +103,7 @@ def train_on_file(
         command = _command(data, demand, out, seed)
         return f"{state_file} keeps the last whole epoch; go on with `{command}`"
 
-    with _interruptible(hint), _progress() as report:
+    with interruptible(hint), progress_shown() as report:
         try:
             result, verdict = run.trained(state, state_file, chosen, report)
         except CheckpointError as error:
@@ -111,7 +111,7 @@ def train_on_file(
         except ForecasterError as error:
             raise InvalidInput(f"{data.name}: {error}") from error
     raw = model_to_bytes(result.model)
-    _write(out, raw)
+    write_whole(out, raw)
     state_file.unlink(missing_ok=True)
     return {
         "version": result.model.version,
@@ -148,7 +148,7 @@ class _FileTraining:
             self.seed,
             on_progress=report_progress,
             resume=state,
-            on_checkpoint=lambda raw: _write(state_file, raw),
+            on_checkpoint=lambda raw: write_whole(state_file, raw),
             device=device,
         )
         report("back-test", 0.9)
@@ -163,7 +163,12 @@ def _command(data: Path, demand: str | None, out: Path, seed: int | None) -> str
     return f"harmony models train --data {data} --out {out}{options} --resume"
 
 
-def _read_state(state_file: Path) -> bytes:
+def read_state(state_file: Path) -> bytes:
+    """State that an interrupted training left.
+
+    Raises:
+        InvalidInput: There is none.
+    """
     try:
         return state_file.read_bytes()
     except OSError as error:
@@ -173,7 +178,7 @@ def _read_state(state_file: Path) -> bytes:
         ) from error
 
 
-def _write(file: Path, raw: bytes) -> None:
+def write_whole(file: Path, raw: bytes) -> None:
     """Replace a file at once: whoever is killed in between leaves the old one whole."""
     part = file.with_name(file.name + ".part")
     part.write_bytes(raw)
@@ -181,7 +186,7 @@ def _write(file: Path, raw: bytes) -> None:
 
 
 @contextmanager
-def _interruptible(hint: Callable[[], str]) -> Iterator[None]:
+def interruptible(hint: Callable[[], str]) -> Iterator[None]:
     """Ctrl-C and SIGTERM end the command with the way to go on."""
     try:
         with ending_on_signals():
@@ -197,7 +202,7 @@ def _interruptible(hint: Callable[[], str]) -> Iterator[None]:
 
 
 @contextmanager
-def _progress() -> Iterator[Tell]:
+def progress_shown() -> Iterator[Tell]:
     """A bar on stderr, so that stdout holds the result alone; in a log, one line per epoch."""
     console = Console(stderr=True)
     if not console.is_terminal:

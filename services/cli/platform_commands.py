@@ -13,7 +13,7 @@ from services.kernel.settings import get_settings
 
 _TRUTH_HELP = (
     "What a replica bears: a response that no policy is told (served, the default), or what is "
-    "stated (of a trace always, since it tells no requests)."
+    "stated (of a trace of yours always, since it tells no requests)."
 )
 Truth = Annotated[Literal["served", "stated"] | None, typer.Option(help=_TRUTH_HELP)]
 DemoPort = Annotated[
@@ -40,17 +40,22 @@ def register(app: typer.Typer) -> None:
 def demo(  # noqa: PLR0913 - one option each
     data: Annotated[
         Path | None,
-        typer.Option(help="Replay this trace (parquet of docs/traces.md) instead of a fleet."),
+        typer.Option(help="Replay this trace (docs/traces.md) instead."),
     ] = None,
+    generated: Annotated[
+        bool, typer.Option("--generated", help="Replay a made-up fleet instead of real demand.")
+    ] = False,
     demand: Annotated[
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
     ] = None,
     workloads: Annotated[
-        int | None, typer.Option(min=1, max=200, help="Workloads (default 24, --quick 8).")
+        int | None,
+        typer.Option(min=1, max=200, help="Workloads (22, generated 24; --quick 8)."),
     ] = None,
     hours: Annotated[float, typer.Option(min=1, max=168, help="Simulated hours to replay.")] = 24.0,
     step: Annotated[
-        int | None, typer.Option(min=60, max=3600, help="Step in seconds (default 300).")
+        int | None,
+        typer.Option(min=60, max=3600, help="Step in seconds (600, generated 300)."),
     ] = None,
     risk: Annotated[
         float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
@@ -70,9 +75,9 @@ def demo(  # noqa: PLR0913 - one option each
     """Run the whole platform on a simulated GPU cluster and score it against its rivals.
 
     Starts Postgres, a Redis-protocol server, Celery workers, the APIs and the operator on this
-    machine, replays a day of a generated fleet (or of a real trace) in lockstep through the real
-    pipeline, and compares what requests felt and what it cost with tuned HPA, trailing percentile,
-    static peak and an oracle on identical demand.
+    machine, replays a day of real demand of LLM services (or of a trace of yours, or of a generated
+    fleet) in lockstep through the real pipeline, and compares what requests felt and what it cost
+    with tuned HPA, trailing percentile, static peak and an oracle on identical demand.
     """
     from services.lab.demo.options import DemoOptions
     from services.lab.demo.run import run_demo
@@ -91,6 +96,7 @@ def demo(  # noqa: PLR0913 - one option each
         json_file=json_file,
         port=port,
         truth=truth,
+        is_generated=generated,
     )
     run_demo(options, get_settings(), console)
 

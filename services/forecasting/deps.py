@@ -7,6 +7,7 @@ from functools import lru_cache
 import torch
 
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.shipped import shipped_prior
 from services.forecasting.registry.store import ModelStore
 from services.forecasting.rows.translate import forecaster_config
 from services.kernel.celery_app import CelerySender, get_celery
@@ -32,7 +33,11 @@ def make_forecasting(
         settings,
         clock or make_clock(settings.clock, settings.redis_url),
         sender,
-        ModelStore(forecaster_config(settings), settings.stale_after_steps),
+        ModelStore(
+            forecaster_config(settings),
+            settings.stale_after_steps,
+            shipped_prior() if settings.has_prior else None,
+        ),
     )
 
 

@@ -66,6 +66,9 @@ class Settings(BaseSettings):
         14400.0, gt=0, description="Seconds between refits that drift asks for"
     )
     fit_max_steps: int = Field(4032, ge=200, description="Newest steps of history a fit reads")
+    has_prior: bool = Field(
+        True, description="Whether the shipped prior answers before a fit, and fits begin with it"
+    )
     fit_budget_s: float = Field(600.0, gt=0, description="Wall seconds a fit may take")
 
     # ingest

@@ -102,13 +102,14 @@ cold_start_seconds = _histogram(
     (5, 10, 20, 30, 45, 60, 90, 120, 180, 300, 600, 1200),
 )
 gpu_hours_total = _counter("gpu_hours_total", "GPU-hours allocated", ("gpu_type",))
+_BUDGET = ("cluster", "gpu_type")
 gpu_budget_gpus = _gauge(
-    "gpu_budget_gpus", "GPUs that all workloads of the type may use together", ("gpu_type",)
+    "gpu_budget_gpus", "GPUs that all workloads of the type may use together", _BUDGET
 )
 gpu_budget_price_usd = _gauge(
     "gpu_budget_price_usd",
     "Shadow price per GPU-hour; 0: not scarce, +Inf: minimum replicas alone exceed the budget",
-    ("gpu_type",),
+    _BUDGET,
 )
 cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
 actions_total = _counter("actions_total", "Actions by result", ("result",))

@@ -56,11 +56,11 @@ class ExternalScaler(ExternalScalerServicer):
     ) -> AsyncIterator[pb.IsActiveResponse]:
         """The same at once and at each change; ends with the server, or with the workload."""
         async with _answering("StreamIsActive", context):
-            key = to_trigger(request.namespace, request.scalerMetadata).key
+            trigger = to_trigger(request.namespace, request.scalerMetadata)
             number = await self._watch.fresh()
             last_sent: bool | None = None
             while not self._watch.is_closing:
-                is_active = self._watch.advice(key).is_active
+                is_active = self._watch.advice(trigger.key, trigger.part).is_active
                 if is_active != last_sent:
                     yield pb.IsActiveResponse(result=is_active)
                     last_sent = is_active
@@ -106,7 +106,7 @@ class ExternalScaler(ExternalScalerServicer):
             return await self._read(trigger)
         except Unavailable as away:
             try:
-                known = self._watch.advice(trigger.key)
+                known = self._watch.advice(trigger.key, trigger.part)
             except NotFound:
                 raise away from None
             if known.count is None:
@@ -115,7 +115,9 @@ class ExternalScaler(ExternalScalerServicer):
 
     async def _read(self, trigger: Trigger) -> Advice:
         loop = asyncio.get_running_loop()
-        asked = loop.run_in_executor(self._executor, advise_one, self._deps, trigger.key)
+        asked = loop.run_in_executor(
+            self._executor, advise_one, self._deps, trigger.key, trigger.part
+        )
         try:
             return await asyncio.wait_for(asked, ANSWER_S)
         except TimeoutError as error:

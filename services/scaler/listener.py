@@ -90,13 +90,13 @@ class Watch:
             await self._next.wait()
         return self._n_done
 
-    def advice(self, key: Key) -> Advice:
-        """The advice for a workload, from the last refresh.
+    def advice(self, key: Key, part: str = "") -> Advice:
+        """The advice for a workload, or one of its parts, from the last refresh.
 
         Raises:
             NotFound: The workload is not there, or not any longer.
         """
-        return self.fleet.advice(key, self._deps.clock.now())
+        return self.fleet.advice(key, self._deps.clock.now(), part)
 
     def _wake_waiting(self) -> None:
         waiting, self._next = self._next, asyncio.Event()

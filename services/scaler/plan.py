@@ -6,11 +6,12 @@ count that the target has. An unknown count is a value of its own; it never read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 
-from services.kernel.domain import WorkloadSpec
+from services.kernel.domain import WorkloadSpec, part_spec
 from services.kernel.domain.schedules import bounds_at, freeze_at, is_paused_at
 
 _FOLLOWED = ("applied", "unchanged", "delegated")
@@ -24,6 +25,7 @@ class Newest:
 
     Attributes:
         result: Result of its newest action; empty without one.
+        parts: Replicas of each variant or pool by name; empty: there is one target.
     """
 
     id: int
@@ -31,6 +33,7 @@ class Newest:
     valid_until: datetime
     result: str = ""
     result_reason: str = ""
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,13 @@ class Approved:
         count: Replicas that were approved.
         valid_until: Until then it is advised in any case, so that a follower has time to read it;
             after that the target keeps its count.
+        parts: As those of the newest decision.
     """
 
     decision_id: int
     count: int
     valid_until: datetime
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +59,13 @@ class ObservedTarget:
 
     Attributes:
         valid_until: From then on it is too old to be relied on.
+        parts: Replicas of each part's target by name.
     """
 
     replicas: int
     observed_at: datetime
     valid_until: datetime
+    parts: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,8 +104,10 @@ class Advice:
         return self.count is None or self.count > 0
 
 
-def advise(facts: WorkloadFacts, now: datetime) -> Advice:
+def advise(facts: WorkloadFacts, now: datetime, part: str = "") -> Advice:
     """Advise a count.
+
+    Each variant or pool has a count of its own: no follower can do with their sum.
 
     A pause or freeze of both directions comes first: it holds whatever the decisions are, also
     when there are none, or the fallback of another autoscaler would move the target.
@@ -106,14 +115,13 @@ def advise(facts: WorkloadFacts, now: datetime) -> Advice:
     Args:
         facts: What is stored of the workload.
         now: Aware.
+        part: The variant or pool that is asked about; empty: none.
     """
-    if facts.spec.parts:
-        problem = (
-            f"{_label(facts)} has {facts.spec.parts[0].WORD}s, whose counts no single HPA can "
-            "follow: let Harmony's operator scale them (mode Auto or "
-            "Approval), or give each target a GPUAutoscaler"
-        )
-        return Advice(None, problem=problem)
+    if facts.spec.parts or part:
+        problem = _part_problem(facts, part)
+        if problem:
+            return Advice(None, problem=problem)
+        facts = _of_part(facts, part)
     seen = facts.seen if facts.seen is not None and now < facts.seen.valid_until else None
     stopped = _stopped(facts.spec, now)
     if stopped:
@@ -140,6 +148,41 @@ def advise(facts: WorkloadFacts, now: datetime) -> Advice:
     if held:
         return _hold(facts, seen, held, decision)
     return Advice(target, reason, "", ends, current)
+
+
+def _part_problem(facts: WorkloadFacts, part: str) -> str:
+    """Why nothing can be advised of a part; empty where something can."""
+    names = [each.name for each in facts.spec.parts]
+    if not names:
+        return f"{_label(facts)} has neither variants nor pools: leave `part` out of the trigger"
+    word, listed = facts.spec.parts[0].WORD, ", ".join(names)
+    if not part:
+        return (
+            f"{_label(facts)} has {word}s ({listed}), whose counts no single HPA can follow: give "
+            f"each target a follower of its own that names its {word} (`part: {names[0]}` in the "
+            "trigger), or let Harmony's operator scale them (mode Auto or Approval)"
+        )
+    if part not in names:
+        return f"{_label(facts)} has no {word} {part!r}: its {word}s are {listed}"
+    decision = facts.decision
+    if decision is not None and part not in decision.parts:
+        return f"decision {decision.id} of {_label(facts)} was made before {word} {part} was there"
+    return ""
+
+
+def _of_part(facts: WorkloadFacts, part: str) -> WorkloadFacts:
+    """What is known of a part, as of a workload of its own."""
+    own = next(each for each in facts.spec.parts if each.name == part)
+    decision, seen, approved = facts.decision, facts.seen, facts.approved
+    if decision is not None:
+        decision = replace(decision, desired=decision.parts[part])
+    if seen is not None:
+        seen = replace(seen, replicas=seen.parts[part]) if part in seen.parts else None
+    if approved is not None:
+        known = part in approved.parts
+        approved = replace(approved, count=approved.parts[part]) if known else None
+    spec = part_spec(facts.spec, own)
+    return replace(facts, spec=spec, decision=decision, seen=seen, approved=approved)
 
 
 def _stopped(spec: WorkloadSpec, now: datetime) -> str:

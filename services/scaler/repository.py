@@ -14,20 +14,22 @@ _FACTS = (
     "k.name AS cluster, w.id, w.namespace, w.name, w.step_s, w.spec_version, d.id AS decision_id, "
     "d.desired_replicas, d.valid_until, a.result, a.reason AS result_reason, s.spec_replicas, "
     "s.observed_at, p.decision_id AS approved_id, p.to_replicas AS approved_replicas, "
-    "p.applied_at AS approved_at"
+    "p.applied_at AS approved_at, d.variants AS decided_parts, s.variants AS seen_parts, "
+    "p.parts AS approved_parts"
 )
 _NEWEST = (
     "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
-    "LEFT JOIN LATERAL (SELECT id, origin_at, desired_replicas, valid_until FROM decisions "
+    "LEFT JOIN LATERAL (SELECT id, origin_at, desired_replicas, valid_until, variants "
+    "  FROM decisions "
     "  WHERE workload_id = w.id AND policy_version = :policy_version "
     "  ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
     "LEFT JOIN LATERAL (SELECT result, reason FROM actions "
     "  WHERE decision_id = d.id AND origin_at = d.origin_at ORDER BY attempt DESC LIMIT 1) a "
     "  ON true "
-    "LEFT JOIN LATERAL (SELECT spec_replicas, observed_at FROM replica_states "
+    "LEFT JOIN LATERAL (SELECT spec_replicas, observed_at, variants FROM replica_states "
     "  WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1) s ON true "
     # what a person approved; a day is longer than any approval is waited for
-    "LEFT JOIN LATERAL (SELECT decision_id, to_replicas, applied_at FROM actions "
+    "LEFT JOIN LATERAL (SELECT decision_id, to_replicas, applied_at, parts FROM actions "
     "  WHERE w.spec ->> 'mode' = 'Approval' AND workload_id = w.id AND result = 'delegated' "
     "  AND origin_at > d.origin_at - interval '1 day' ORDER BY applied_at DESC LIMIT 1) p ON true "
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -43,8 +43,8 @@ class ScalerDeps:
     settings: Settings
 
 
-def advise_one(deps: ScalerDeps, key: Key) -> Advice:
-    """Advise for a workload now; one query.
+def advise_one(deps: ScalerDeps, key: Key, part: str = "") -> Advice:
+    """Advise for a workload, or one of its parts, now; one query.
 
     Raises:
         NotFound: There is no such workload, or its GPUAutoscaler was deleted.
@@ -61,7 +61,7 @@ def advise_one(deps: ScalerDeps, key: Key) -> Advice:
     if not row["is_active"]:
         raise NotFound(f"GPUAutoscaler {'/'.join(key)} was deleted; create it again")
     spec = _to_spec(key, row["spec"])
-    return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now())
+    return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now(), part)
 
 
 def not_found(key: Key) -> NotFound:
@@ -140,28 +140,40 @@ class FleetFacts:
         known = self._specs.get(row["id"])
         return known is not None and known[0] == row["spec_version"]
 
-    def advice(self, key: Key, now: datetime) -> Advice:
-        """The advice for a workload, from the facts as they were read last.
+    def advice(self, key: Key, now: datetime, part: str = "") -> Advice:
+        """The advice for a workload, or one of its parts, from the facts as they were read last.
 
         Raises:
             NotFound: There are no facts of it.
         """
         if key not in self.facts:
             raise not_found(key)
-        return advise(self.facts[key], now)
+        return advise(self.facts[key], now, part)
 
     def publish(self, now: datetime) -> None:
-        """Set the gauges; what is not known has no series, so nothing old is ever followed."""
+        """Set the gauges; what is not known has no series, so nothing old is ever followed.
+
+        A part's series has the name `WORKLOAD_PART`, which no workload has, and which the label
+        selector of an HPA may be.
+        """
         counts: dict[SeriesLabels, float] = {}
         ends_s: dict[SeriesLabels, float] = {}
-        for key, facts in self.facts.items():
-            advice, labels = advise(facts, now), SeriesLabels(facts.cluster, *key)
+        for (namespace, name), facts, part in self._targets():
+            advice = advise(facts, now, part)
+            own = f"{name}_{part}" if part else name
+            labels = SeriesLabels(facts.cluster, namespace, own)
             if advice.count is not None:
                 counts[labels] = advice.count
             if advice.valid_until is not None:
                 ends_s[labels] = advice.valid_until.timestamp()
         self._show(telemetry.advised_replicas, counts)
         self._show(telemetry.advice_expires_timestamp_seconds, ends_s)
+
+    def _targets(self) -> Iterator[tuple[Key, WorkloadFacts, str]]:
+        """Every workload with its facts, and the name of each of its parts."""
+        for key, facts in self.facts.items():
+            for name in [part.name for part in facts.spec.parts] or [""]:
+                yield key, facts, name
 
     def _show(self, gauge: Gauge, values: Mapping[SeriesLabels, float]) -> None:
         for key, value in values.items():

@@ -17,6 +17,7 @@ from services.scaler.plan import Approved, Newest, ObservedTarget, WorkloadFacts
 AUTOSCALER = "autoscaler"
 WORKLOAD = "workload"
 TOLERANCE = "hpaTolerance"
+PART = "part"
 Key = tuple[str, str]
 """Namespace and name of a workload."""
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,253}")
@@ -29,10 +30,12 @@ class Trigger:
 
     Attributes:
         tolerance: Tolerance of its HPA; 0: every change is seen.
+        part: The variant or pool whose target it scales; empty: the workload has one target.
     """
 
     key: Key
     tolerance: Fraction = Fraction(0)
+    part: str = ""
 
 
 def to_trigger(namespace: str, metadata: Mapping[str, str]) -> Trigger:
@@ -62,7 +65,7 @@ def to_trigger(namespace: str, metadata: Mapping[str, str]) -> Trigger:
         )
     if not all(_NAME.fullmatch(part) for part in key):
         raise InvalidInput(f"{written} must be the namespace and the name of a GPUAutoscaler")
-    return Trigger(key, _tolerance(metadata.get(TOLERANCE, "0")))
+    return Trigger(key, _tolerance(metadata.get(TOLERANCE, "0")), metadata.get(PART, ""))
 
 
 def _tolerance(text: str) -> Fraction:
@@ -97,16 +100,21 @@ def _newest(row: RowMapping) -> Newest | None:
         row["valid_until"],
         row["result"] or "",
         row["result_reason"] or "",
+        {each["name"]: int(each["desired"]) for each in row["decided_parts"] or ()},
     )
 
 
 def _seen(row: RowMapping, good: timedelta) -> ObservedTarget | None:
     if row["observed_at"] is None:
         return None
-    return ObservedTarget(row["spec_replicas"], row["observed_at"], row["observed_at"] + good)
+    parts = {name: int(own["spec"]) for name, own in (row["seen_parts"] or {}).items()}
+    until = row["observed_at"] + good
+    return ObservedTarget(row["spec_replicas"], row["observed_at"], until, parts)
 
 
 def _approved(row: RowMapping, good: timedelta) -> Approved | None:
     if row["approved_id"] is None or row["approved_replicas"] is None:
         return None
-    return Approved(row["approved_id"], row["approved_replicas"], row["approved_at"] + good)
+    parts = {each["name"]: int(each["to"]) for each in row["approved_parts"] or ()}
+    until = row["approved_at"] + good
+    return Approved(row["approved_id"], row["approved_replicas"], until, parts)

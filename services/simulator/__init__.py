@@ -1,6 +1,7 @@
 """Replays a fleet under rival policies on the simulated cluster, and keeps the score."""
 
 from services.simulator.accounting import StepAccount, account_step
+from services.simulator.hindsight import Tried
 from services.simulator.history import HistoryRun, simulate_history
 from services.simulator.ledger import PolicyRun, RunLedger
 from services.simulator.request_meters import RequestMeters
@@ -33,6 +34,7 @@ __all__ = [
     "ServedFleet",
     "SimulationSetup",
     "StepAccount",
+    "Tried",
     "TunedSetting",
     "account_step",
     "deployment_spec",

@@ -9,6 +9,7 @@ import numpy as np
 
 from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.hindsight import Tried, try_settings
 from services.simulator.history import simulate_history
 from services.simulator.ledger import PolicyRun
 from services.simulator.policies import Hpa, Solo, StaticGrid
@@ -185,16 +186,27 @@ class RivalScores:
         runs: The runs behind them, in the same order.
         initial: (W,) replicas that every policy starts from.
         tuned: Settings chosen on history, by policy name.
+        tried: Rivals at other settings, where they were asked for.
     """
 
     scores: tuple[PolicyScore, ...]
     runs: tuple[PolicyRun, ...]
     initial: FloatArray
     tuned: dict[str, TunedSetting]
+    tried: tuple[Tried, ...] = ()
 
 
-def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
-    """Tune the rivals on history for `epsilon`, then run each once over the replay."""
+def run_rivals(
+    fleet: Fleet, *, epsilon: float, seed: int, with_hindsight: bool = False
+) -> RivalScores:
+    """Tune the rivals on history for `epsilon`, then run each once over the replay.
+
+    Args:
+        fleet: Demand and workloads.
+        epsilon: Promised fraction of time out of SLA.
+        seed: Seed of the start-up luck.
+        with_hindsight: Replay them at other settings too.
+    """
     initial = simulate_history(fleet).last_spec
     setup = SimulationSetup(fleet, initial, seed)
     hpa = tune_hpa(fleet, epsilon)
@@ -213,4 +225,5 @@ def run_rivals(fleet: Fleet, *, epsilon: float, seed: int) -> RivalScores:
         for run, promised, label in zip(runs, promises, labels, strict=True)
     )
     tuned = {"hpa": hpa.setting, "trailing_percentile": trailing.setting}
-    return RivalScores(scores, runs, initial, tuned)
+    tried = try_settings(setup, hpa, trailing) if with_hindsight else ()
+    return RivalScores(scores, runs, initial, tuned, tried)

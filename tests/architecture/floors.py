@@ -59,6 +59,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "decider.tables": ROOM,
     "decider.trust": ROOM,
     "forecaster": (
+        "pretrain",
         "online training",
         "choice",
         "joint",
@@ -73,6 +74,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "forecaster.choice": ROOM,
     "forecaster.network": ROOM,
     "forecaster.online": ROOM,
+    "forecaster.pretrain": ROOM,
     "forecaster.training": ROOM,
     "forecaster.trees": ROOM,
     # the kernel
@@ -110,7 +112,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "controls part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
-        "lead_time parts path_bytes",
+        "cron lead_time parts path_bytes",
     ),
     "services.kernel.domain.presets": (
         "counts demand",
@@ -241,6 +243,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     # above the services
     "services.simulator": (
         "scoreboard",
+        "hindsight",
         "history tuning",
         "grid_run native_run run",
         "fleet_course ledger replicas schedules",
@@ -314,7 +317,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.faults.outside": ROOM,
     "services.lab.bench.fleet": ROOM,
     "services.lab.bench.forecast": (
-        "arms",
+        "arms cold",
         "joint shipped_arm",
         "own_arms run",
         "peers scores",

@@ -142,7 +142,7 @@ def _running(demo: ShortDemo, folder: Path, spans: list[Span]) -> Iterator[Short
 
 def _start(home: Path, folder: Path, collector_url: str) -> ShortDemo:
     report, figures, output = folder / "report.html", folder / "figures.json", folder / "out.txt"
-    options = ["--quick", "--hours", str(N_HOURS), "--workloads", str(N_WORKLOADS)]
+    options = ["--generated", "--quick", "--hours", str(N_HOURS), "--workloads", str(N_WORKLOADS)]
     options += ["--port", "0", "--report", str(report), "--json", str(figures)]
     kept = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
     given = {

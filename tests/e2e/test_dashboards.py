@@ -106,6 +106,8 @@ class Grafana:
             self.values[one["name"]] = found if one["multi"] else found[:1]
 
     def _values(self, one: dict[str, Any]) -> list[str]:
+        if one["type"] == "datasource":
+            return [one["query"]]
         if one["type"] == "custom":
             return [option["value"] for option in one["options"]]
         if one["datasource"]["type"] == "prometheus":

@@ -149,7 +149,7 @@ def pools_are_scaled_together(demo: ShortDemo, pools: dict[str, Any]) -> None:
 @pytest.mark.timeout(900)
 def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
-    arguments = ["--quick", "--no-serve", "--hours", "6", "--workloads", "4"]
+    arguments = ["--generated", "--quick", "--no-serve", "--hours", "6", "--workloads", "4"]
     files = ["--port", "0", "--json", str(figures), "--report", str(report)]
     ran = harmony(home, "demo", *arguments, *files)
     assert ran.returncode == 0, ran.stderr + ran.stdout
@@ -171,7 +171,17 @@ def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> 
 @pytest.mark.timeout(900)
 def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(home: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
-    arguments = ["--quick", "--truth", "stated", "--no-serve", "--hours", "2", "--workloads", "3"]
+    arguments = [
+        "--generated",
+        "--quick",
+        "--truth",
+        "stated",
+        "--no-serve",
+        "--hours",
+        "2",
+        "--workloads",
+        "3",
+    ]
     files = ["--port", "0", "--json", str(figures), "--report", str(report)]
     for _ in range(2):  # the second finds what the first has left
         ran = harmony(home, "demo", *arguments, *files)
@@ -189,7 +199,18 @@ def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(home: Path, tmp_p
 
 @pytest.mark.slow
 def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> None:
-    command = [*HARMONY, "demo", "--quick", "--hours", "24", "--workloads", "2", "--port", "0"]
+    command = [
+        *HARMONY,
+        "demo",
+        "--generated",
+        "--quick",
+        "--hours",
+        "24",
+        "--workloads",
+        "2",
+        "--port",
+        "0",
+    ]
     demo = subprocess.Popen(
         command, env=environment(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
@@ -211,7 +232,17 @@ def test_ctrl_c_ends_everything_and_the_database_starts_again(home: Path) -> Non
     assert demo.returncode == 130, output
     assert b"Traceback" not in output
     assert not leftovers(home)
-    arguments = ["--quick", "--no-serve", "--hours", "1", "--workloads", "1", "--port", "0"]
+    arguments = [
+        "--generated",
+        "--quick",
+        "--no-serve",
+        "--hours",
+        "1",
+        "--workloads",
+        "1",
+        "--port",
+        "0",
+    ]
     report = ["--report", str(home / "report.html")]
     again = harmony(home, "demo", *arguments, *report)
     assert again.returncode == 0, again.stderr + again.stdout

@@ -142,6 +142,8 @@ class SimulatedHttp(KubeHttp):
             if world.chance.happens(world.faults.late):
                 fault = "late"
             world.note_fault(process, f"{label}: {fault}")
+        if fault == "403" and world.chance.happens(world.faults.meddle):
+            world.outside.narrow(_name(call), call.body["spec"]["replicas"])
         if fault in ("409", "403", "429", "500"):
             return refusal(int(fault), "Simulated")
         if fault == "another hand":

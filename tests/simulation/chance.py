@@ -78,6 +78,8 @@ class Faults:
         outage: The API server, or the database, is away for some seconds; by tick.
         lease: A process cannot renew its lease for some seconds, or is stopped; by tick.
         outside: Something else changes: targets, specs, pauses, budgets, nodes; by tick.
+        meddle: Somebody changes the bounds after a patch was refused, sets something else than an
+            operator had announced that ended, or forbids GPUBudgets in place of StatefulSets.
     """
 
     crash_write: float = 0.004
@@ -92,15 +94,16 @@ class Faults:
     outage: float = 0.005
     lease: float = 0.01
     outside: float = 0.15
+    meddle: float = 0.0
 
 
-QUIET = Faults(*[0.0] * 12)
-PROFILES = (
-    Faults(),
-    Faults(patch=0.5, outside=0.25),
-    Faults(hang=0.01, crash_write=0.012, lease=0.02),
-    Faults(crash_write=0.012, stale=0.4, patch=0.3),
-)
+QUIET = Faults(*[0.0] * 13)
+_EVEN = Faults()
+_BROKEN = Faults(patch=0.5, outside=0.25)
+_HUNG = Faults(hang=0.01, crash_write=0.012, lease=0.02)
+_OLD = Faults(crash_write=0.012, stale=0.4, patch=0.3)
+_MEDDLED = Faults(patch=0.5, outside=0.25, crash_write=0.012, meddle=0.5)
+PROFILES = (_EVEN, _BROKEN, _HUNG, _OLD, _EVEN, _MEDDLED, _HUNG, _OLD)
 """Faults of a run, by its seed: what strikes often in some meets what seldom strikes in others."""
-OF_SEED = Faults(*[-1.0] * 12)
+OF_SEED = Faults(*[-1.0] * 13)
 """Stands for those that the seed says."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,12 @@ from services.operator.resource.autoscaler import (
 from tests.simulation.api_server import STALLED_S
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
-from tests.simulation.left_behind import left_for_long
+from tests.simulation.judged_budgets import (
+    HOLDS_S,
+    added_by_others,
+    is_lifted,
+    left_for_long,
+)
 from tests.simulation.rules import approved as is_approved, bounds, goes_in, is_fall, within
 from tests.simulation.source import Made
 
@@ -33,10 +39,6 @@ _RECORD_S = 120.0
 went the other way still counts."""
 _UNREAD_S = 3600.0
 """What another hand does to a target that cannot be read is not known: such runs are not judged."""
-_BUDGET_S = 200.0
-"""A budget that cannot be listed is the stored one for three steps."""
-_GONE_S = 140.0
-"""A budget that was deleted holds at least so long: it is confirmed twice a step."""
 
 
 @dataclass(frozen=True)
@@ -52,13 +54,20 @@ class Version:
 
 @dataclass
 class Watch:
-    """Sees every patch, every commit and every pass."""
+    """Sees every patch, every commit and every pass.
+
+    Attributes:
+        seen_s: When the last whole pass began that saw an autoscaler, by its name.
+        seen_budgets_s: The same of budgets, by GPU type.
+    """
 
     world: World
     versions: list[Version] = field(default_factory=list)
     patched_by: dict[int, dict[str, Written]] = field(default_factory=lambda: defaultdict(dict))
     results: dict[int, list[tuple[int, str]]] = field(default_factory=lambda: defaultdict(list))
     last_order: dict[str, tuple[float, int]] = field(default_factory=dict)
+    seen_s: dict[str, float] = field(default_factory=dict)
+    seen_budgets_s: dict[str, float] = field(default_factory=dict)
     n_patches: int = 0
     n_actions: int = 0
     _last_action: int = 0
@@ -98,7 +107,7 @@ class Watch:
                 dict(cluster.autoscalers),
                 budgets,
                 rivals,
-                bool(cluster.forbidden),
+                "statefulsets" in cluster.forbidden,
             )
         )
 
@@ -121,6 +130,11 @@ class Watch:
         if health.problem.startswith("defect"):
             self.fail("no pass fails by itself", health.problem)
         is_whole = process.loop.last is not None and process.loop.last is not last
+        if is_whole and process.loop.last is not None:
+            view, began_s = process.loop.last.fleet.view, process.pass_began_s
+            self.seen_s |= {each.name: began_s for each in view.autoscalers}
+            types = [each["spec"]["gpuType"] for each in view.budgets or ()]
+            self.seen_budgets_s |= dict.fromkeys(types, began_s)
         if is_whole and not health.problem and n_faults == self.world.n_faults:
             left = self.world.store.intents()
             if left:
@@ -263,9 +277,9 @@ class Watch:
     ) -> None:
         cluster = self.world.cluster
         found = cluster.targets[target]
-        budgets = [v.budgets for v in self.since(self.world.now_s - _BUDGET_S)]
+        budgets = [v.budgets for v in self.since(self.world.now_s - HOLDS_S)]
         allowed = [each[found.gpu_type] for each in budgets if found.gpu_type in each]
-        if not allowed or self._is_lifted(found.gpu_type):
+        if not allowed or is_lifted(self, found.gpu_type):
             return
         held = cluster.held_gpus(found.gpu_type) - found.held_gpus() + found.held_gpus(replicas)
         if held <= max(allowed) or replicas <= max(bounds(s, target)[0] for s in specs):
@@ -273,39 +287,13 @@ class Watch:
         moved_s = began_s - STALLED_S
         if any(version.has_unread for version in self.since(moved_s)):
             moved_s -= _UNREAD_S  # what cannot be read holds what was decided last
-        added = self._added_by_others(found.gpu_type, moved_s, target)
+        added = added_by_others(self, found.gpu_type, moved_s, target)
         added += left_for_long(self, found.gpu_type)
         asked = cluster.asked_gpus(found.gpu_type) + found.gpus * (replicas - found.replicas)
         is_more = found.held_gpus(replicas) > found.held_gpus() or asked - added > max(allowed)
         if is_more and held - added > max(allowed):
             detail = f"{where}: {held} GPUs of {max(allowed)}, {added} by others"
             self.fail("no rise goes beyond the budget", detail)
-
-    def _is_lifted(self, gpu_type: str) -> bool:
-        """Its budget was gone for so long that it held no longer, and may not be seen again yet."""
-        gone_s: float | None = None
-        for version in self.versions:
-            if gpu_type not in version.budgets:
-                gone_s = version.at_s if gone_s is None else gone_s
-            elif gone_s is not None:
-                is_recent = version.at_s >= self.world.now_s - _BUDGET_S
-                if is_recent and version.at_s - gone_s >= _GONE_S:
-                    return True
-                gone_s = None
-        return gone_s is not None and self.world.now_s - gone_s >= _GONE_S
-
-    def _added_by_others(self, gpu_type: str, since_s: float, but: str) -> int:
-        """GPUs that other hands may have added to other targets after a pass had looked."""
-        cluster, least = self.world.cluster, dict[str, int]()
-        for w in cluster.written:
-            if w.by == "outside" and w.at_s >= since_s:
-                least[w.target] = min(least.get(w.target, w.before), w.before, w.after)
-        known = ((cluster.targets[n], count) for n, count in least.items() if n in cluster.targets)
-        return sum(
-            each.gpus * max(0, each.replicas - count)
-            for each, count in known
-            if each.gpu_type == gpu_type and each.name != but
-        )
 
     # the store
 
@@ -330,14 +318,15 @@ class Watch:
         if row["attempt"] != len(before) + 1:
             self.fail("attempts are counted", f"{where} after {before}")
         before.append((row["attempt"], result))
-        done = self.patched_by.get(id_, {})
+        done, one = self.patched_by.get(id_, {}), self.world.source.made[id_]
         if result not in _DONE and done:
             self.fail("each patch has its record", f"{where}, and yet it was patched: {done}")
-        if result == "applied" and not done and not self._was_set_by_others(id_, row):
+        if result == "applied" and not done and not self._was_set_by_others(one, one.desired):
             self.fail("what is recorded as applied was patched", where)
-        one = self.world.source.made[id_]
         if result == "applied" and done:
             self._check_counts(row, one, done, where)
+        if result == "applied" and len(one.desired) > 1:
+            self._check_parts(row, one, where)
 
     def _check_counts(
         self, row: dict[str, Any], one: Made, done: dict[str, Written], where: str
@@ -351,12 +340,18 @@ class Watch:
             if told.get(name) != (patch.before, patch.after):
                 self.fail("a record has the counts of its patch", f"{where}: {row} {patch}")
 
-    def _was_set_by_others(self, id_: int, row: dict[str, Any]) -> bool:
+    def _check_parts(self, row: dict[str, Any], one: Made, where: str) -> None:
+        """The record of a scaling names no target that nobody changed."""
+        for part in row["parts"] or ():
+            target, done = f"{one.workload}-{part['name']}", self.patched_by.get(one.id, {})
+            is_told = part["from"] != part["to"]
+            if is_told and target not in done and not self._was_set_by_others(one, (target,)):
+                self.fail("a record has what was made of each target", f"{where}: {row}")
+
+    def _was_set_by_others(self, one: Made, targets: Collection[str]) -> bool:
         """The count came about by another hand: nobody can tell the difference."""
-        targets = self.world.source.made[id_].desired
-        made_s = self.world.source.made[id_].decided_s
         return any(
-            w.by == "outside" and w.target in targets and w.at_s >= made_s - STALLED_S
+            w.by == "outside" and w.target in targets and w.at_s >= one.decided_s - STALLED_S
             for w in self.world.cluster.written
         )
 

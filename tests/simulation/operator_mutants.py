@@ -37,8 +37,8 @@ MUTANTS = (
     Mutant(
         "what was never seen holds its minimum",
         "operator.reconcile.gpu_use:_least_held",
-        "bounds_at(spec, now)[1]",
-        "bounds_at(spec, now)[0]",
+        "each.most",
+        "each.least",
         seed=34,
     ),
     Mutant(
@@ -72,8 +72,8 @@ MUTANTS = (
     Mutant(
         "a spec that cannot be read holds nothing",
         "operator.reconcile.gpu_use:target_uses",
-        "autoscaler.spec or specs.get(autoscaler.key)",
-        "autoscaler.spec",
+        "stored.get(autoscaler.key)",
+        "None",
         seed=2,
     ),
     Mutant(
@@ -126,12 +126,6 @@ MUTANTS = (
         seed=2,
     ),
     Mutant(
-        "a list that is older than a patch is believed",
-        "operator.reconcile.gpu_use:asked_for",
-        "is_news = patched is not None and patched.is_news_to(state)",
-        "is_news = False",
-    ),
-    Mutant(
         "what a patch left is not known where a list is older",
         "operator.reconcile.memory:PatchedScale.applied_to",
         "if not self.version or not self.is_news_to(state):",
@@ -158,12 +152,6 @@ MUTANTS = (
         "if False and",
     ),
     Mutant(
-        "what another hand changed after a broken answer is planned again",
-        "operator.reconcile.patch_scales:ScalePatch.send",
-        "if is_unknown and version not in older",
-        "if False and version not in older",
-    ),
-    Mutant(
         "an intent stays when its result is stored",
         "operator.reconcile.intents:store_results",
         "intents_repository.delete_intents(connection, settled)",
@@ -171,23 +159,11 @@ MUTANTS = (
         seed=0,
     ),
     Mutant(
-        "what became of an intent is not counted as an attempt",
-        "operator.reconcile.intents:with_results",
-        'n_attempts=each.intent["attempt"]',
-        "n_attempts=0",
-    ),
-    Mutant(
         "after a conflict it is planned from the count of before",
         "operator.reconcile.patch_scales:ScalePatch._planned_again",
         "replace(self.situation, replicas=replicas)",
         "self.situation",
         seed=3,
-    ),
-    Mutant(
-        "a new term believes what was read in a former one",
-        "operator.listener:ReconcileLoop._change_term",
-        "self._deps.memory.forget()",
-        "pass",
     ),
     Mutant(
         "a lease is taken as soon as its holder renews it late",
@@ -206,6 +182,7 @@ MUTANTS = (
         "operator.reconcile.gpu_use:load_gpu_budgets",
         "if view.budgets is not None:",
         "if view.budgets is None:\n        known = {}\n    else:",
+        seed=5,
     ),
     Mutant(
         "what is decided between two passes sees no other pods and targets",
@@ -297,12 +274,6 @@ MUTANTS = (
         "if scale.replicas == action.from_replicas:",
         "if True:",
         seed=2,
-    ),
-    Mutant(
-        "a decision that was left without an action counts as seen",
-        "operator.reconcile.apply_decisions:remember_decisions",
-        '("", Result.WAITING)',
-        "(Result.WAITING,)",
     ),
     Mutant(
         "every attempt is the first",

@@ -12,6 +12,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_OUT,
 )
 from tests.simulation.cluster import NAMESPACE, Object, Written, stamp, targets_of
+from tests.simulation.rules import bounds
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -44,6 +45,7 @@ class Outside:
         self._deleted: dict[str, Object] = {}
         self._gone_budgets: dict[str, Object] = {}
         self._budget_since_s: dict[str, float] = {}
+        self._hidden_until_s = 0.0
 
     # the fleet
 
@@ -132,7 +134,11 @@ class Outside:
         self._world.watch.changed()
 
     def come_back(self) -> None:
-        """What was deleted is made again, one object after the other."""
+        """What was deleted is made again, one object after the other; budgets are shown again."""
+        if "gpubudgets" in self._cluster.forbidden and self._world.now_s >= self._hidden_until_s:
+            self._cluster.forbidden.remove("gpubudgets")
+            self._world.note(None, "outside: GPUBudgets may be listed again")
+            self._world.watch.changed()
         for kind, (there, gone) in self._kinds().items():
             if gone and self._chance.happens(_BACK):
                 name = self._chance.pick(sorted(gone))
@@ -193,11 +199,30 @@ class Outside:
             self._world.note(None, f"outside: {target} to {count}, as was asked for")
 
     def fulfil(self) -> None:
-        """An operator ended before or after a patch: somebody makes what it had announced."""
+        """An operator ended before or after a patch: somebody makes what it announced, or else."""
         for row in self._world.store.intents():
             for each in row["targets"]:
                 if self._chance.happens(_FULFILLED):
                     self.set(each["target"], each["to"])
+                elif self._chance.happens(self._world.faults.meddle):
+                    self.touch(each["target"])
+
+    def narrow(self, target: str, count: int) -> None:
+        """Somebody sets bounds that leave out the count which an operator could not set."""
+        name, known = self._world.watch.owner[target], self._cluster.targets.get(target)
+        found = self._cluster.autoscalers.get(name)
+        if found is None or known is None:
+            return
+        low, high = bounds(found, target)
+        change: Object = {}
+        if count > max(low, 1, known.replicas):
+            change = {"maxReplicas": count - 1}
+        elif count < min(high, known.replicas) and "pools" not in found["spec"]:
+            change = {"minReplicas": count + 1}
+        if change:
+            self._cluster.change_autoscaler(name, {"spec": change})
+            self._world.note(None, f"outside: {name}: {change}")
+            self._world.watch.changed()
 
     def touch(self, target: str) -> None:
         """Another hand is a moment faster than a patch."""
@@ -318,9 +343,13 @@ class Outside:
         self._cluster.written.append(Written(self._world.now_s, target, 0, count, "outside"))
 
     def _forbid(self, name: str) -> str:
-        """StatefulSets may not be listed any longer, or may be again."""
+        """StatefulSets may not be listed any longer, or may be again; or GPUBudgets for a while."""
         forbidden = self._cluster.forbidden
-        forbidden ^= {"statefulsets"}
+        if self._chance.happens(self._world.faults.meddle):
+            forbidden.add("gpubudgets")
+            self._hidden_until_s = self._world.now_s + self._chance.seconds(20.0, 240.0)
+        else:
+            forbidden ^= {"statefulsets"}
         return f"forbidden: {sorted(forbidden)}"
 
     def _stand_still(self, name: str) -> str:

@@ -30,7 +30,6 @@ from services.kernel.jobs import Job
 from services.operator.reconcile.repository import DECISIONS_CHANNEL
 from tests.simulation.chance import Crash
 from tests.simulation.cluster import NAMESPACE, START, at, stamp, targets_of
-from tests.simulation.left_behind import SURELY_SEEN_S
 from tests.simulation.operators import WatchedEngine
 from tests.simulation.source import Made
 
@@ -43,21 +42,28 @@ STEP_S = 60
 
 @dataclass
 class JobsOnTheirWay:
-    """Jobs that were sent; some are lost, come twice, or after others."""
+    """Jobs that were sent; some are lost, come twice, or after others.
+
+    Attributes:
+        troubles_s: When one was lost or moved, or work on one failed.
+    """
 
     world: World
     waiting: list[Job] = field(default_factory=list)
+    troubles_s: list[float] = field(default_factory=list)
 
     def send(self, job: Job) -> None:
         chance, is_calm = self.world.chance, self.world.faults.patch == 0.0
         if not is_calm and chance.happens(_LOST):
             self.world.note_fault(None, f"lost: {job.name}")
+            self.troubles_s.append(self.world.now_s)
             return
         self.waiting.append(job)
         if not is_calm and chance.happens(_TWICE):
             self.waiting.append(job)
         if not is_calm and chance.happens(_LATER) and len(self.waiting) > 1:
             self.waiting.append(self.waiting.pop(-2))
+            self.troubles_s.append(self.world.now_s)
 
 
 class Worker:
@@ -96,6 +102,7 @@ class Worker:
         else:
             return True
         self.has_transaction = False
+        self.line.troubles_s.append(self.world.now_s)
         return False
 
     def carry_out(self) -> None:
@@ -122,13 +129,18 @@ class Worker:
 
 @dataclass
 class PipelineSource:
-    """Pushes what was measured and lets the worker decide, in place of made-up decisions."""
+    """Pushes what was measured and lets the worker decide, in place of made-up decisions.
+
+    Attributes:
+        active: Workloads that were registered before and after each turn of the worker.
+    """
 
     world: World
     made: dict[int, Made] = field(default_factory=dict)
     is_quiet: bool = False
     last: dict[str, dict[str, int]] = field(default_factory=dict)
     n_pushed: int = 0
+    active: list[tuple[float, frozenset[str]]] = field(default_factory=list)
     _kept: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -139,6 +151,7 @@ class PipelineSource:
         return [found[name] for name in sorted(found)]
 
     def decide(self) -> None:
+        self._note_active()
         self._kept.append(self._body())
         kept, self._kept = self._kept, []
         for body in kept:
@@ -149,11 +162,14 @@ class PipelineSource:
         self.worker.carry_out()
         if self.is_quiet or self.world.chance.happens(0.7):
             self.worker.sweep()
+        self._note_active()
         self._note_made()
         self.world.notify(DECISIONS_CHANNEL)
 
     def store_kept(self) -> None:
-        """Nothing is kept here."""
+        """Nothing is kept; what a worker that hangs has decided may be taken up meanwhile."""
+        if self.world.is_hanging:
+            self._note_made()
 
     def _body(self) -> bytes:
         """One sample of each series for each step since the last one."""
@@ -171,6 +187,12 @@ class PipelineSource:
                     }
                 )  # fmt: skip
         return orjson.dumps({"observations": entries})
+
+    def _note_active(self) -> None:
+        statement = text("SELECT name FROM workloads WHERE is_active")
+        with self.world.engine.connect() as connection:
+            names = frozenset(row.name for row in connection.execute(statement))
+        self.active.append((self.world.now_s, names))
 
     def _note_made(self) -> None:
         world = self.world
@@ -197,41 +219,74 @@ class PipelineSource:
         world.note(None, f"{len(rows)} decisions up to {max(self.made, default=0)}")
 
 
-def missing(world: World, engine: Engine, until_s: float) -> list[str]:
-    """Complete origins of a workload without exactly one forecast and one decision.
+@dataclass
+class Account:
+    """What became of each origin of each workload.
 
-    One that a newer one passed before its turn came, and of which that is recorded, is not missing.
-    What a shard has of the time before its first forecast is history: a resampling job does all
-    steps that are due, and asks for the newest. An autoscaler that was gone then, or shortly before
-    or after, need not have been decided for.
+    Attributes:
+        n_decided: It has one forecast and one decision.
+        n_passed: A newer one passed it before its turn came: that is recorded, and a job was lost
+            or failed, or autoscalers came, went or were all away, within a step before and two
+            after.
+        n_away: Its autoscaler was not registered then, or until three steps later.
+        wrong: All others, and what came twice.
+    """
+
+    n_decided: int = 0
+    n_passed: int = 0
+    n_away: int = 0
+    wrong: list[str] = field(default_factory=list)
+
+
+def account(world: World, engine: Engine, until_s: float) -> Account:
+    """Every origin of every workload from its shard's first forecast on.
+
+    What a shard has of the time before that is history: a resampling job does all steps that are
+    due, and asks for the newest.
     """
     statement = text(
-        "SELECT w.name, o.origin_at, count(DISTINCT f.id) AS n_forecasts, "
-        "count(DISTINCT d.id) AS n_decisions FROM workloads w "
-        "JOIN (SELECT DISTINCT workload_id, step_at AS origin_at FROM indicators) o "
-        "ON o.workload_id = w.id AND o.origin_at < :until AND o.origin_at >= (SELECT "
-        "min(e.origin_at) FROM forecasts e JOIN workloads own ON own.id = e.workload_id "
-        "WHERE own.shard = w.shard) "
-        "LEFT JOIN forecasts f ON f.workload_id = w.id AND f.origin_at = o.origin_at "
-        "LEFT JOIN decisions d ON d.workload_id = w.id AND d.origin_at = o.origin_at "
-        "LEFT JOIN superseded_origins s ON s.shard = w.shard AND s.origin_at = o.origin_at "
-        "GROUP BY w.name, o.origin_at "
-        "HAVING count(DISTINCT f.id) > 1 OR count(DISTINCT d.id) > 1 "
-        "OR (least(count(DISTINCT f.id), count(DISTINCT d.id)) = 0 AND count(s.shard) = 0) "
-        "ORDER BY 2, 1"
+        "SELECT w.name, o.origin_at, (SELECT count(*) FROM forecasts f "
+        "  WHERE f.workload_id = w.id AND f.origin_at = o.origin_at) AS n_forecasts, "
+        "(SELECT count(*) FROM decisions d "
+        "  WHERE d.workload_id = w.id AND d.origin_at = o.origin_at) AS n_decisions, "
+        # nobody is urgent here
+        "EXISTS (SELECT FROM superseded_origins s WHERE s.shard = w.shard "
+        "  AND s.origin_at = o.origin_at AND NOT s.is_urgent) AS is_passed "
+        "FROM workloads w CROSS JOIN LATERAL (SELECT generate_series((SELECT min(f.origin_at) "
+        "  FROM forecasts f JOIN workloads own ON own.id = f.workload_id "
+        "  WHERE own.shard = w.shard), :until, make_interval(secs => :step_s)) AS origin_at) o "
+        "WHERE o.origin_at < :until ORDER BY 2, 1"
     )
+    found = Account()
     with engine.connect() as connection:
-        rows = connection.execute(statement, {"until": at(until_s)})
-        return [
-            f"{row[0]} {row[1]:%H:%M}: {row[2]} forecasts, {row[3]} decisions"
-            for row in rows
-            if _was_there(world, row[0], (row[1] - START).total_seconds())
-        ]
+        rows = connection.execute(statement, {"until": at(until_s), "step_s": STEP_S}).all()
+    for row in rows:
+        counts = (row.n_forecasts, row.n_decisions)
+        if counts == (1, 1):
+            found.n_decided += 1
+        elif max(counts) <= 1 and row.is_passed and _was_troubled(world, row.origin_at):
+            found.n_passed += 1
+        elif max(counts) <= 1 and _was_away(world, row.name, row.origin_at):
+            found.n_away += 1
+        else:
+            passed = ", passed" if row.is_passed else ""
+            what = f"{counts[0]} forecasts, {counts[1]} decisions{passed}"
+            found.wrong.append(f"{row.name} {row.origin_at:%H:%M}: {what}")
+    return found
 
 
-def _was_there(world: World, name: str, origin_s: float) -> bool:
-    """Its autoscaler was there, long enough to be registered, until three steps after an origin."""
-    around = world.watch.since(origin_s - SURELY_SEEN_S)
-    return all(
-        name in version.autoscalers for version in around if version.at_s <= origin_s + 3.0 * STEP_S
+def _was_troubled(world: World, origin_at: datetime) -> bool:
+    origin_s = (origin_at - START).total_seconds()
+    from_s, until_s = origin_s - STEP_S, origin_s + 2.0 * STEP_S
+    names = {names for at_s, names in world.source.active if from_s <= at_s <= until_s}
+    troubles_s = world.source.worker.line.troubles_s
+    is_changed = len(names) > 1 or frozenset() in names  # nobody asks for nobody
+    return is_changed or any(from_s <= at_s <= until_s for at_s in troubles_s)
+
+
+def _was_away(world: World, name: str, origin_at: datetime) -> bool:
+    origin_s = (origin_at - START).total_seconds()
+    turns = world.source.active
+    return any(
+        name not in names for at_s, names in turns if origin_s <= at_s <= origin_s + 4.0 * STEP_S
     )

@@ -7,9 +7,11 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.simulation import directed_mutants, worker_mutants
 from tests.simulation.mutants import planted
-from tests.simulation.worker_mutants import MUTANTS
 
+MUTANTS = directed_mutants.MUTANTS | worker_mutants.MUTANTS
+"""Each fault that a test finds, with that test."""
 VARIABLE = "HARMONY_PLANTED"
 _STACK = ExitStack()
 

@@ -129,7 +129,7 @@ def load_open_starts(tables: Tables, given: Any) -> Found:
     return Found([row for row in tables.rows["pod_starts"].values() if row["gone_at"] is None])
 
 
-_TIMES_OF_STARTS = ("ready_at", "gone_at", "bound_at", "is_new_node")
+_TIMES_OF_STARTS = ("ready_at", "gone_at", "bound_at", "is_new_node", "cause")
 
 
 def store_starts(tables: Tables, given: Given) -> Found:
@@ -219,14 +219,14 @@ def load_details(tables: Tables, given: Given) -> Found:
             lead_s = (row["ready_at"] - row["requested_at"]).total_seconds()
             leads[row["workload_id"]].append((row["requested_at"], lead_s))
     names = (
-        "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "quantile_levels",
-        "next_step", "coverage", "risk_state",
+        "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "reach_s", "wanted_s",
+        "quantile_levels", "next_step", "coverage", "risk_state",
     )  # fmt: skip
     bare: Row = dict.fromkeys(names)
     found = []
     for id_ in given["ids"]:
         recent = sorted(lead_s for _, lead_s in sorted(leads[id_], reverse=True)[:200])
-        levels = {"p50_s": 0.5, "p90_s": 0.9, "p99_s": 0.99}
+        levels = {"p50_s": 0.5, "p90_s": 0.9}
         figures = {name: _quantile(recent, level) for name, level in levels.items()}
         own = {"workload_id": id_, "errors": [], "n_starts": len(recent)}
         found.append(bare | own | figures)

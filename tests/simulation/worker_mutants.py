@@ -48,16 +48,16 @@ MUTANTS = {
     ): _ERRORS + "test_who_failed_is_tried_alone_next_time",
     Mutant(
         "what is set apart gets no decision",
-        "decision.decide.service:decide_shard",
+        "decision.decide.service:_decide_group",
         "for one in parts.apart",
         "for one in ()",
     ): _DECIDE
     + "test_bulkheads.py::test_what_was_learned_wrongly_is_left_out_and_a_lower_rung_answers",
     Mutant(
         "a job that comes again decides again",
-        "decision.decide.service:decide_shard",
-        "if (every and not found) or repository.is_past(",
-        "if (every and not found) or (lambda *_: False)(",
+        "decision.decide.service:_of_turn",
+        "if is_past or not found else",
+        "if not found else",
     ): _DECIDE
     + "test_service.py::test_a_job_that_comes_again_for_a_past_origin_does_nothing_again",
     Mutant(

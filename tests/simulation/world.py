@@ -112,7 +112,7 @@ class World:
         self.source = self.make_source(self)
         self.watch = Watch(self)
         self.operators = [OperatorProcess(self, name) for name in ("A", "B")]
-        self._is_hanging = False
+        self.is_hanging = False
 
     @property
     def again(self) -> str:
@@ -230,9 +230,7 @@ class World:
         faults = self.faults
         share = faults.crash_read if kind in ("read", "statement") else faults.crash_write
         if label.startswith("patch ") and "/scale" in label:
-            share *= (
-                8.0 if not self._is_hanging else 60.0
-            )  # two leaders at once: the likeliest harm
+            share *= 8.0 if not self.is_hanging else 60.0  # two leaders at once: the likeliest harm
         if process.is_in_pass and self.chance.happens(share):
             self.n_crashes += 1
             self.n_faults += 1
@@ -241,7 +239,7 @@ class World:
         may_hang = (
             kind not in ("statement", "write")
             and not process.has_transaction
-            and not self._is_hanging
+            and not self.is_hanging
         )
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
@@ -255,7 +253,7 @@ class World:
             self.chance.seconds(25.0, 60.0) if with_results else self.chance.seconds(1.0, 30.0)
         )
         self.note_fault(process, f"hangs for {seconds} s")
-        self._is_hanging = True
+        self.is_hanging = True
         if with_results or self.chance.happens(0.5):
             process.stopped_until_s = self.now_s + seconds
         ends_s = round(self.now_s + seconds, 3)
@@ -264,12 +262,12 @@ class World:
             for other in self.operators:
                 if other is not process:
                     other.turn()
-        self._is_hanging = False
+        self.is_hanging = False
 
     def connects(self, process: OperatorProcess) -> None:
         is_operator = isinstance(process, OperatorProcess)  # the pipeline's worker has no results
         has_results = is_operator and process.is_in_pass and process.deps.memory.unwritten
-        if has_results and not self._is_hanging and self.chance.happens(10.0 * self.faults.hang):
+        if has_results and not self.is_hanging and self.chance.happens(10.0 * self.faults.hang):
             self._hang(process, with_results=True)
         if self.now_s < self.database_away_until_s:
             self.note(process, "database away")

@@ -9,8 +9,8 @@ from typing import Any
 
 Json = dict[str, Any]
 
-POSTGRES: Json = {"type": "grafana-postgresql-datasource", "uid": "harmony-postgres"}
-PROMETHEUS: Json = {"type": "prometheus", "uid": "harmony-prometheus"}
+PROMETHEUS: Json = {"type": "prometheus", "uid": "${datasource}"}
+POSTGRES: Json = {"type": "grafana-postgresql-datasource", "uid": "${postgres}"}
 GREEN, ORANGE, RED, BLUE = "green", "orange", "red", "blue"
 
 
@@ -194,6 +194,27 @@ def prom_variable(name: str, label: str, query: str) -> Json:
     }
 
 
+def source_variable(source: Json, label: str, asked: str) -> Json:
+    """A template variable that names a data source; at first the one of an import.
+
+    A file that Grafana reads without an import leaves `asked` as it is. It is no data source, and
+    Grafana then takes the first of the type.
+    """
+    return {
+        "type": "datasource",
+        "name": source["uid"].strip("${}"),
+        "label": label,
+        "query": source["type"],
+        "regex": "",
+        "refresh": 1,
+        "multi": False,
+        "includeAll": False,
+        "hide": 0,
+        "options": [],
+        "current": {"text": label, "value": f"${{{asked}}}"},
+    }
+
+
 def choice(name: str, label: str, values: Sequence[str]) -> Json:
     """A template variable with fixed values, the first chosen."""
     options = [{"text": v, "value": v, "selected": v == values[0]} for v in values]
@@ -207,6 +228,40 @@ def choice(name: str, label: str, values: Sequence[str]) -> Json:
         "multi": False,
         "includeAll": False,
     }
+
+
+SOURCES = (
+    (PROMETHEUS, "Prometheus", "DS_HARMONY_PROMETHEUS"),
+    (POSTGRES, "Postgres", "DS_HARMONY_POSTGRES"),
+)
+"""What dashboards read: the source, its name, and the name by which an import asks for it."""
+_GRAFANA = "10.4.0"
+"""The oldest version that has what is used here."""
+
+
+def _input(source: Json, label: str, asked: str) -> Json:
+    """What Grafana asks for when the file is imported."""
+    return {
+        "name": asked,
+        "label": f"Harmony {label}",
+        "description": "",
+        "type": "datasource",
+        "pluginId": source["type"],
+        "pluginName": label,
+    }
+
+
+def _requires(panels: Sequence[Json]) -> list[Json]:
+    """Plugins that the dashboard needs."""
+    kinds = sorted({panel["type"] for panel in panels} - {"row"})
+    return [
+        {"type": "grafana", "id": "grafana", "name": "Grafana", "version": _GRAFANA},
+        *({"type": "panel", "id": kind, "name": kind, "version": ""} for kind in kinds),
+        *(
+            {"type": "datasource", "id": source["type"], "name": label, "version": "1.0.0"}
+            for source, label, _ in SOURCES
+        ),
+    ]
 
 
 def annotation(name: str, colour: str, query: str) -> Json:
@@ -248,7 +303,11 @@ def dashboard(
     annotations: Sequence[Json],
 ) -> Json:
     """A whole dashboard; the others are linked by their tag."""
+    panels = flowed(parts)
     return {
+        "__inputs": [_input(*source) for source in SOURCES],
+        "__elements": {},
+        "__requires": _requires(panels),
         "uid": "harmony-" + name.lower().replace(" ", "-"),
         "title": f"Harmony / {name}",
         "description": about,
@@ -269,7 +328,7 @@ def dashboard(
                 "includeVars": True,
             }
         ],
-        "templating": {"list": list(variables)},
+        "templating": {"list": [*(source_variable(*source) for source in SOURCES), *variables]},
         "annotations": {"list": list(annotations)},
-        "panels": flowed(parts),
+        "panels": panels,
     }

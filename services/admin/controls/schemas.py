@@ -10,11 +10,12 @@ from pydantic import AfterValidator, Field, model_validator
 
 from services.admin.rest.schemas import FreezeDirection, In, Out, Reason
 from services.admin.rest.times import Instant
+from services.kernel.domain.cron import read_cron
 from services.kernel.domain.workload import Mode
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
-_TIME = r"^([01]\d|2[0-3]):[0-5]\d$"
+_TIME = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
 
 
 def _zone(name: str) -> str:
@@ -104,8 +105,21 @@ class PauseView(Out):
     updated_at: datetime | None = None
 
 
+def _cron(text: str) -> str:
+    if text:
+        read_cron(text)
+    return text
+
+
+Cron = Annotated[str, Field(max_length=120), AfterValidator(_cron)]
+
+
 class ScheduleBody(In):
-    """A recurring window that changes the bounds or freezes scaling."""
+    """A recurring window that changes the bounds or freezes scaling.
+
+    It has `start_time` and `end_time` on days of the week, or two cron expressions, `start` and
+    `end`, which have days of their own.
+    """
 
     name: Name = Field(examples=["business-hours"])
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", examples=["Europe/Berlin"])
@@ -116,10 +130,12 @@ class ScheduleBody(In):
         description="0 is Monday",
         examples=[[0, 1, 2, 3, 4]],
     )
-    start_time: Annotated[str, Field(pattern=_TIME)] = Field(examples=["08:00"])
+    start_time: Annotated[str, Field(pattern=_TIME)] = Field("", examples=["08:00"])
     end_time: Annotated[str, Field(pattern=_TIME)] = Field(
-        description="One before `start_time` runs past midnight", examples=["18:00"]
+        "", description="One before `start_time` runs past midnight", examples=["18:00"]
     )
+    start: Cron = Field("", description="Cron expression, in place of `start_time`")
+    end: Cron = Field("", description="Cron expression, in place of `end_time`")
     min_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
     max_replicas: int | None = Field(None, ge=1, le=100_000, examples=[40])
     freeze: FreezeDirection | None = Field(None, examples=["ScaleDown"])
@@ -131,7 +147,12 @@ class ScheduleBody(In):
             raise ValueError(f"min_replicas={low} must be <= max_replicas={high}")
         if low is None and high is None and self.freeze is None:
             raise ValueError("one of min_replicas, max_replicas, freeze must be given")
-        if self.start_time == self.end_time:
+        given = [name for name in ("start_time", "end_time", "start", "end") if getattr(self, name)]
+        if given not in (["start_time", "end_time"], ["start", "end"]):
+            raise ValueError(
+                "give either start_time and end_time, or the cron expressions start and end"
+            )
+        if self.start_time and self.start_time == self.end_time:
             raise ValueError(f"end_time={self.end_time} must differ from start_time")
         return self
 
@@ -158,6 +179,8 @@ class ScheduleView(Out):
     days_of_week: list[int] = Field(examples=[[0, 1, 2, 3, 4]])
     start_time: str = Field(examples=["08:00"])
     end_time: str = Field(examples=["18:00"])
+    start: str = Field("", description="Cron expression, in place of `start_time`")
+    end: str = Field("", description="Cron expression, in place of `end_time`")
     min_replicas: int | None = Field(None, examples=[4])
     max_replicas: int | None = Field(None, examples=[40])
     freeze: FreezeDirection | None = None

@@ -15,6 +15,7 @@ from services.admin.rest.translate import finite
 from services.admin.series import schemas
 from services.admin.series.fans_schemas import OriginView
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.path_bytes import unpack_loads
 
 
 def to_observed(rows: Iterable[RowMapping]) -> schemas.ObservedSeries:
@@ -56,8 +57,8 @@ def to_bound(spec: WorkloadSpec, load: str) -> LoadBound:
 def to_further_quantiles(row: RowMapping, load: str) -> list[list[float]]:
     """Quantiles (Q, H) of a further load from its stored paths."""
     at, names = row["further_names"].index(load), row["further_names"]
-    halves = np.frombuffer(row["further_paths"], dtype="<f2")
-    paths = halves.reshape(len(names), row["n_paths"], row["n_horizon"])[at].astype(np.float64)
+    halves = unpack_loads(row["further_paths"], len(names), row["n_paths"], row["n_horizon"])
+    paths = halves[at].astype(np.float64)
     levels = _levels(tuple(row["quantile_levels"]))
     found = np.quantile(paths * row["further_scales"][at], levels, axis=0, method="hazen")
     return [[float(value) for value in level] for level in found]

@@ -9,6 +9,7 @@ import typer
 
 from services.cli.bench.ablate import bench_ablate, bench_ablate_summary, bench_ablate_tails
 from services.cli.bench.api import bench_api
+from services.cli.bench.cold import bench_cold
 from services.cli.bench.console import bench_console
 from services.cli.bench.decide import (
     bench_decide,
@@ -57,6 +58,7 @@ def register(app: typer.Typer) -> None:
     bench.command("ablate-summary")(bench_ablate_summary)
     bench.command("ablate-tails")(bench_ablate_tails)
     bench.command("api")(bench_api)
+    bench.command("cold")(bench_cold)
     bench.command("console")(bench_console)
     bench.command("decide")(bench_decide)
     bench.command("decide-summary")(bench_decide_summary)

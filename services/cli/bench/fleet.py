@@ -31,6 +31,10 @@ Overload = Annotated[
 Killing = Annotated[
     bool, typer.Option("--kill", help="Kill all workers in the midst of the overload.")
 ]
+Objectives = Annotated[
+    float,
+    typer.Option(min=0, max=1, help="Share of the workloads with an objective for requests."),
+]
 Planned = Annotated[int, typer.Option(min=0, help="Reckon what so many workloads take.")]
 Source = Annotated[
     Path | None, typer.Option("--from", help="Show the figures of this file; measure nothing.")
@@ -47,6 +51,7 @@ def bench_fleet(  # noqa: PLR0913 - one option each
     days: DayCurve = "",
     overload: Overload = 0.0,
     is_killing: Killing = False,
+    objectives: Objectives = 0.0,
     plan: Planned = 0,
     from_file: Source = None,
     seed: Seed = 7,
@@ -75,6 +80,7 @@ def bench_fleet(  # noqa: PLR0913 - one option each
         step_s=step,
         overload=overload,
         is_killing=is_killing,
+        objectives=objectives,
         seed=seed,
     )
     curves = Curves(options, _numbers("--sweep", sweep), _numbers("--days", days))

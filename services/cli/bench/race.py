@@ -38,6 +38,14 @@ IsDevelopment = Annotated[
 IsRivalsOnly = Annotated[
     bool, typer.Option("--rivals-only", help="Rivals and oracle: the room there is.")
 ]
+Arms = Annotated[
+    str | None,
+    typer.Option(help="Harmony with one part left out or perfect too, comma-separated; or all."),
+]
+Keep = Annotated[
+    Path | None,
+    typer.Option(help="Folder of rivals' runs and forecasts: taken from there, kept there."),
+]
 
 
 def bench_race(  # noqa: PLR0913 - one option each
@@ -50,6 +58,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     bridges: Bridges = "walk,jump",
     n_seeds: Annotated[int, typer.Option("--seeds", min=1, help="Seeds of each bridge.")] = 10,
     policies: Rivals = None,
+    arms: Arms = None,
     finest: Finest = "15s",
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most of Harmony's steps counted per workload.")
@@ -58,6 +67,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     is_rivals_only: IsRivalsOnly = False,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
+    keep: Keep = None,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -71,6 +81,8 @@ def bench_race(  # noqa: PLR0913 - one option each
     Then Harmony against it, at equal violation and at equal unserved demand, and as deployed:
     Harmony not tuned, rivals tuned on the training part for the fleet and for each service.
     """
+    from services.lab.bench.race.arms import RACE_ARMS
+    from services.lab.bench.race.keep import RaceShelf
     from services.lab.bench.race.series import RacePlan
 
     plan = RacePlan(
@@ -80,10 +92,12 @@ def bench_race(  # noqa: PLR0913 - one option each
         seeds=tuple(range(seed, seed + n_seeds)),
         epsilons=tuple(promises(risk)),
         policies=tuple(policies.split(",")) if policies else (),
+        arms=tuple(RACE_ARMS if arms == "all" else (arms or "").split(",")) if arms else (),
         finest_s=seconds(finest, "--finest"),
         max_test_steps=max_test_steps,
         is_development=is_development,
         has_forecasts=not is_rivals_only,
+        shelf=RaceShelf(keep),
     )
     one_thread()
     documents: list[dict[str, Any]] = []

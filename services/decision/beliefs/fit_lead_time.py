@@ -13,11 +13,27 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Diagnostics, FloatArray, SamplerConfig, StartData, fit_lead_time
+from decider import (
+    UNKNOWN,
+    Diagnostics,
+    FloatArray,
+    LeadTimeBelief,
+    ObservedStarts,
+    SamplerConfig,
+    StartData,
+    cause_shares,
+    fit_lead_time,
+    learn_causes,
+)
 from services.decision.beliefs import repository
 from services.decision.rows import translate
 from services.decision.rows.inputs import group_rows
-from services.decision.rows.lead_times import durations_of, own_scope, type_scope
+from services.decision.rows.lead_times import (
+    cause_scope,
+    observed_starts,
+    own_scope,
+    type_scope,
+)
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
@@ -44,7 +60,7 @@ class Starts:
 
     Attributes:
         scopes: Of each owner, where its lead time is stored: replicas of one workload on several
-            GPU types are several owners.
+            GPU types are several owners, and so are the starts of each cause beside all of them.
     """
 
     data: StartData
@@ -62,14 +78,15 @@ def collect_starts(rows: Sequence[RowMapping], now: datetime) -> Starts | None:
     for workload_id, starts in group_rows(rows).items():
         for gpu_type, own_scopes in _owners_of(workload_id, starts).items():
             own = [start for start in starts if start["gpu_type"] == gpu_type]
-            durations, ages = durations_of(own[-MAX_STARTS_PER_WORKLOAD:], now)
-            if durations.size + ages.size == 0:
-                continue
-            seconds += [durations, ages]
-            censored += [np.zeros(durations.size), np.ones(ages.size)]
-            owners.append(np.full(durations.size + ages.size, len(scopes)))
-            scopes.append(own_scopes)
-            types.append(gpu_type)
+            every = observed_starts(own[-MAX_STARTS_PER_WORKLOAD:], now)
+            for cause, caused in {UNKNOWN: every, **_by_cause(every)}.items():
+                if caused.seconds.size == 0:
+                    continue
+                seconds.append(caused.seconds)
+                censored.append(caused.is_censored.astype(float))
+                owners.append(np.full(caused.seconds.size, len(scopes)))
+                scopes.append(tuple(cause_scope(s, cause) if cause else s for s in own_scopes))
+                types.append(cause_scope(gpu_type, cause) if cause else gpu_type)
     flags = np.concatenate(censored).astype(bool) if censored else np.zeros(0, dtype=bool)
     if int((~flags).sum()) < MIN_FINISHED:
         return None
@@ -77,6 +94,25 @@ def collect_starts(rows: Sequence[RowMapping], now: datetime) -> Starts | None:
     index = np.array([names.index(name) for name in types], dtype=np.int64)
     data = StartData(np.concatenate(seconds), flags, np.concatenate(owners).astype(np.int64), index)
     return Starts(data, tuple(scopes), names)
+
+
+def _by_cause(starts: ObservedStarts) -> dict[str, ObservedStarts]:
+    """The starts of each cause, told or found; none where nothing tells them apart.
+
+    A start on its way belongs to the cause that is likeliest to take so long.
+    """
+    laws = learn_causes(LeadTimeBelief.from_median(90.0, 1.5, 1.0), starts)
+    if len(laws) == 1:
+        return {}
+    shares = cause_shares(laws, starts)
+    likeliest = shares.argmax(axis=1)
+    found = {}
+    for k, law in enumerate(laws):
+        at = np.flatnonzero(likeliest == k)
+        if law.cause != UNKNOWN and at.size >= MIN_FINISHED:
+            causes = tuple(starts.causes[i] for i in at)
+            found[law.cause] = ObservedStarts(starts.seconds[at], starts.is_censored[at], causes)
+    return found
 
 
 def _owners_of(workload_id: int, starts: Sequence[RowMapping]) -> dict[str, tuple[str, ...]]:

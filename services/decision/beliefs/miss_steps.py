@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
-from sqlalchemy import Connection
+from sqlalchemy import Connection, RowMapping
 
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps
@@ -31,12 +31,35 @@ class StepSpan:
     max_steps: int
 
 
+@dataclass(frozen=True, slots=True)
+class StepCounts:
+    """Requests of a workload's steps, whatever its loads were.
+
+    Attributes:
+        requests: Requests.
+        missed: Of these, that missed a goal.
+    """
+
+    requests: float
+    missed: float
+
+
+def load_counts(
+    connection: Connection, members: Sequence[ShardMember], span: StepSpan
+) -> dict[int, StepCounts]:
+    """Requests of the steps by workload; one without any is not there."""
+    found = _load_rows(connection, members, span)
+    return {
+        int(row["workload_id"]): StepCounts(float(sum(row["total"])), float(sum(row["missed"])))
+        for row in found
+    }
+
+
 def load_steps(
     connection: Connection, members: Sequence[ShardMember], span: StepSpan
 ) -> dict[int, MissSteps]:
     """Steps by workload; one without any is not there."""
-    pools = {m.id: m.spec.pool_of(m.spec.demand) for m in members if m.spec.pools}
-    rows = repository.load_miss_steps(connection, span.first, span.last, span.max_steps, pools)
+    rows = _load_rows(connection, members, span)
     specs = {m.id: m.spec for m in members}
     further = load_further_of_steps(connection, members, span.first, span.last)
     mixes = _load_mixes(connection, members, span)
@@ -46,6 +69,13 @@ def load_steps(
         loads = further.get(key, NONE_FURTHER)
         found[key] = MissSteps.of(row, specs[key], loads, mixes.get(key))
     return {key: steps for key, steps in found.items() if steps.size}
+
+
+def _load_rows(
+    connection: Connection, members: Sequence[ShardMember], span: StepSpan
+) -> Sequence[RowMapping]:
+    pools = {m.id: m.spec.pool_of(m.spec.demand) for m in members if m.spec.pools}
+    return repository.load_miss_steps(connection, span.first, span.last, span.max_steps, pools)
 
 
 def _load_mixes(

@@ -268,8 +268,8 @@ def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapp
     may come on new nodes those of which it is not known yet.
     """
     statement = text(
-        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at "
-        "FROM pod_starts p WHERE p.requested_at >= :since AND p.is_new_node IS NOT TRUE "
+        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at, "
+        "p.cause FROM pod_starts p WHERE p.requested_at >= :since AND p.is_new_node IS NOT TRUE "
         "AND (p.ready_at IS NOT NULL OR NOT EXISTS (SELECT FROM gpu_supply s "
         "WHERE s.gpu_type = p.gpu_type AND s.ceiling IS NOT NULL)) "
         "ORDER BY p.workload_id, p.requested_at, p.pod_uid"

@@ -16,7 +16,7 @@ from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.decision.rows.variants import desired_counts
-from services.kernel.domain import known_spec
+from services.kernel.domain import stored_targets
 from services.kernel.settings import Settings
 
 PartHoldings = dict[tuple[int, str], Holding]
@@ -34,9 +34,10 @@ def part_holdings(
 ) -> PartHoldings:
     """Holdings of a workload with variants or pools, of each of `gpu_types` that it may run on.
 
-    As for a workload of one target: its target or, where more, what was granted to it last.
+    As for a workload of one target: its target or, where more, what was granted to it last. A spec
+    that somebody spoilt by hand holds what can be read of it, and keeps nobody from a decision.
     """
-    parts = known_spec(row["spec"]).parts
+    parts = stored_targets(row["spec"])
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
     is_in_force = bool(desired) and row["valid_until"] > now and row["mode"] != "Advisory"

@@ -78,8 +78,7 @@ def load_holdings(
         "d.*, c.* FROM (SELECT w.id, w.shard, w.step_s, "
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
-        "COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus_per_replica) AS gpus_per_replica, "
-        "COALESCE((w.spec ->> 'min_replicas')::int, :min_replicas) AS min_replicas "
+        f"{_count('gpus_per_replica')}, {_count('min_replicas')} "
         f"FROM workloads w WHERE w.is_active {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
@@ -98,6 +97,13 @@ def load_holdings(
     given |= {"gpu_types": list(gpu_types), "policy_version": policy_version, "now": now}
     given |= {"shards": list(shards)} if shards is not None else {}
     return connection.execute(statement, given).mappings().all()
+
+
+def _count(field: str) -> str:
+    """A count in the spec of the row `w`; one that somebody spoilt by hand counts as left out."""
+    value = f"w.spec ->> '{field}'"
+    is_count = f"COALESCE({value}, '') ~ '^[0-9]{{1,9}}$'"
+    return f"CASE WHEN {is_count} THEN ({value})::int ELSE :{field} END AS {field}"
 
 
 def _of(shards: Sequence[int] | None) -> str:

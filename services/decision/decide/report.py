@@ -64,11 +64,12 @@ def publish_freshness(
         telemetry.decision_freshness_seconds.observe(max(0.0, freshness_s))
 
 
-def publish_budgets(ledger: Ledger, gpu_types: Collection[str]) -> None:
-    """Set the gauges of the GPU budgets; a type without a readable budget has no series."""
+def publish_budgets(ledger: Ledger, cluster: str, gpu_types: Collection[str]) -> None:
+    """Set the gauges of a cluster's budgets; a type without a readable budget has no series."""
     for gpu_type in gpu_types:
-        _set(telemetry.gpu_budget_gpus, (gpu_type,), ledger.budgets.get(gpu_type))
-        _set(telemetry.gpu_budget_price_usd, (gpu_type,), ledger.price(gpu_type))
+        labels = (cluster, gpu_type)
+        _set(telemetry.gpu_budget_gpus, labels, ledger.budgets.get(gpu_type))
+        _set(telemetry.gpu_budget_price_usd, labels, ledger.price(gpu_type))
 
 
 def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:

@@ -41,10 +41,14 @@ from services.kernel.db.retention import not_kept
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.turns import (
     DECIDE as DECIDE_STAGE,
+    FORECAST as FORECAST_STAGE,
+    LONGEST_WAIT_STEPS,
     Asked,
+    is_shed,
     load_waiting,
     note_asked,
     note_done,
+    note_rest_done,
     take_turn,
 )
 from services.kernel.db.workload_errors import DECIDE, error_message, in_bulkheads
@@ -71,7 +75,8 @@ def decide_shard(
     Harmless when run twice: what is decided stays decided, and a second run for an origin that is
     past costs two queries: steps are measured again by the run of the newest origin. A run that
     comes late decides at the newest origin instead, and while shards are behind for the urgent
-    workloads only: see `services.kernel.db.turns`.
+    workloads only: see `services.kernel.db.turns`. Each workload is decided at its newest forecast:
+    where forecasts are shed, the others of a shard may have an older one than the urgent ones.
 
     Args:
         deps: What the use case needs.
@@ -83,23 +88,15 @@ def decide_shard(
     with unit_of_work(deps.engine, deps.sender) as work:
         repository.lock_shard(work.connection, shard)
         every = repository.load_workloads(work.connection, shard)
-        found, origin_at = _of_turn(deps, work, every, _AskedRun(shard, origin_at, is_rest), now)
-        if (every and not found) or repository.is_past(
-            work.connection, list(found), origin_at, deps.settings.policy_version
-        ):
+        asked = _AskedRun(shard, origin_at, is_rest)
+        groups = _of_turn(deps, work, every, asked, now) if every else {origin_at: {}}
+        if not groups:
             return ShardReport(0, 0)
-        at = _Moment(work, deps, origin_at, now)
-        parts = in_bulkheads(
-            work, DECIDE, list(found), lambda ids: _decide_part(at, [found[i] for i in ids]), now
-        )
-        bare = [
-            in_parts(work, [one], lambda each: _decide_bare(at, found[each[0].item], each[0].error))
-            for one in parts.apart
-        ]
-        done = [*parts.results, *(result for part in bare for result in part.results)]
+        moments = [(_Moment(work, deps, at, now), found) for at, found in groups.items()]
+        done = [part for at, found in moments for part in _decide_group(at, found)]
         repository.notify_decisions(work.connection, shard)
     for part in done:
-        part.publish(origin_at, deps.clock.now())
+        part.publish(deps.clock.now())
     return ShardReport(
         sum(len(part.granted.decided) for part in done),
         sum(len(result.rows) for part in done for result in part.results.values()),
@@ -114,31 +111,48 @@ class _AskedRun(NamedTuple):
     is_rest: bool
 
 
+_Found = dict[int, RowMapping]
+"""Workloads by id."""
+
+
 def _of_turn(
     deps: DecisionDeps,
     work: UnitOfWork,
     every: Sequence[RowMapping],
     wanted: _AskedRun,
     now: datetime,
-) -> tuple[dict[int, RowMapping], datetime]:
-    """Workloads of a run by id and its origin; none where all of them are decided already."""
-    if not every:
-        return {}, wanted.origin_at
+) -> dict[datetime, _Found]:
+    """Workloads of a run by the origin that each is decided at; none where nothing is left."""
     connection, shard = work.connection, wanted.shard
+    policy = deps.settings.policy_version
     asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
     turn = take_turn(connection, asked, now)
+    done = replace(asked, origin_at=turn.origin_at)
     is_urgent_only = turn.is_urgent_only and not wanted.is_rest
+    if is_urgent_only and is_shed(connection, replace(done, stage=FORECAST_STAGE)):
+        is_urgent_only = False  # few were forecast, and what is begun is finished
     found = {int(r["id"]): r for r in every if r["is_urgent"] or not is_urgent_only}
     is_waiting = len(found) < len(every)
     if is_waiting:
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, turn.origin_at, is_rest=True))
-    done = replace(asked, origin_at=turn.origin_at)
-    is_nothing_left = (turn.is_late or wanted.is_rest) and not repository.load_undecided(
-        connection, list(found), turn.origin_at, deps.settings.policy_version
-    )
-    if not (wanted.is_rest and is_nothing_left):  # else they are not forecast yet, and wait on
+    if not (turn.is_late or wanted.is_rest):
         note_done(connection, done, is_waiting=is_waiting, now=now)
-    return {} if is_nothing_left else found, turn.origin_at
+        is_past = repository.is_past(connection, list(found), turn.origin_at, policy)
+        return {} if is_past or not found else {turn.origin_at: found}
+    first = turn.origin_at - LONGEST_WAIT_STEPS * asked.step
+    newest = repository.load_newest(connection, list(found), first, turn.origin_at, policy)
+    undecided = [row for row in newest if not row["is_decided"]]
+    if wanted.is_rest and not undecided:
+        return {}  # they are not forecast yet, and wait on
+    note_done(connection, done, is_waiting=True, now=now)
+    if not is_waiting:
+        rest = [r["origin_at"] for r in newest if not found[int(r["workload_id"])]["is_urgent"]]
+        note_rest_done(connection, done, max(rest, default=None), now)
+    groups: dict[datetime, _Found] = {}
+    for row in undecided:
+        key = int(row["workload_id"])
+        groups.setdefault(row["origin_at"], {})[key] = found[key]
+    return groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,23 +175,38 @@ class _DecidedPart:
     """What was decided for a part of a shard.
 
     Attributes:
+        origin_at: Its origin.
         members: Its workloads.
         results: Outcomes of their finished steps.
         granted: What was decided.
     """
 
+    origin_at: datetime
     members: Mapping[int, ShardMember]
     results: Mapping[int, WorkloadOutcomes]
     granted: GrantedPart
 
-    def publish(self, origin_at: datetime, now: datetime) -> None:
+    def publish(self, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
         decided = self.granted.decided
         publish(self.members, self.results, decided)
-        publish_freshness(decided, origin_at, now)
+        publish_freshness(decided, self.origin_at, now)
         log_decisions(decided)
-        gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
-        publish_budgets(self.granted.ledger, gpu_types)
+        for cluster in {member.cluster for member in self.members.values()}:  # a shard is of one
+            gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
+            publish_budgets(self.granted.ledger, cluster, gpu_types)
+
+
+def _decide_group(at: _Moment, found: _Found) -> list[_DecidedPart]:
+    """Decide for the workloads of a run that are decided at one origin."""
+    parts = in_bulkheads(
+        at.work, DECIDE, list(found), lambda ids: _decide_part(at, [found[i] for i in ids]), at.now
+    )
+    bare = [
+        in_parts(at.work, [one], lambda each: _decide_bare(at, found[each[0].item], each[0].error))
+        for one in parts.apart
+    ]
+    return [*parts.results, *(result for part in bare for result in part.results)]
 
 
 def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
@@ -199,7 +228,7 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
     granted = grant_part(run, drafted)
     if granted.changed:
         memory.store(granted.changed, granted.changed)
-    return _DecidedPart(run.members, results, granted)
+    return _DecidedPart(run.origin_at, run.members, results, granted)
 
 
 def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
@@ -218,7 +247,7 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
     )
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
     granted = grant_part(run, draft_part(run, forecasts, rows))
-    return _DecidedPart(run.members, {}, granted)
+    return _DecidedPart(run.origin_at, run.members, {}, granted)
 
 
 def _undecided(run: ShardRun) -> list[RowMapping]:

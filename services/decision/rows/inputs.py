@@ -43,7 +43,11 @@ from services.kernel.domain import WorkloadSpec, known_spec, read_spec
 
 @dataclass(frozen=True, slots=True)
 class ShardMember:
-    """One active workload of the shard."""
+    """One active workload of the shard.
+
+    Attributes:
+        cluster: Name of its cluster; empty: not asked for.
+    """
 
     id: int
     namespace: str
@@ -51,6 +55,7 @@ class ShardMember:
     step_s: int
     spec: WorkloadSpec
     cluster_id: int = FIRST
+    cluster: str = ""
 
     @property
     def key(self) -> str:
@@ -62,9 +67,14 @@ def to_member(row: RowMapping) -> ShardMember:
     """A workload from its row; its spec as text is checked once, as a mapping each time."""
     stored = row["spec"]
     spec = read_spec(stored) if isinstance(stored, str) else known_spec(stored)
-    cluster_id = int(row.get("cluster_id", FIRST))
     return ShardMember(
-        int(row["id"]), row["namespace"], row["name"], int(row["step_s"]), spec, cluster_id
+        int(row["id"]),
+        row["namespace"],
+        row["name"],
+        int(row["step_s"]),
+        spec,
+        int(row.get("cluster_id", FIRST)),
+        row.get("cluster", ""),
     )
 
 
@@ -234,19 +244,23 @@ def lead_time_of(
 
 def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Known:
     starts = rows.starts.get(member.id, ())
-    return lead_times.Known(rows.lead_time_s, starts, now, _new_nodes(member, rows))
-
-
-def _new_nodes(member: ShardMember, rows: ShardRows) -> dict[str, LeadTimeBelief]:
-    """Start-up of the nodes that the next starts need, by GPU type."""
     states = rows.states.get(member.id, ())
-    if not rows.supply or not states:
-        return {}
+    rooms = lead_times.rooms_of(states[-1], member.spec) if states else {}
+    new_nodes = _new_nodes(rows, starts, rooms)
+    return lead_times.Known(rows.lead_time_s, starts, now, new_nodes, lead_times.warm_of(rooms))
+
+
+def _new_nodes(
+    rows: ShardRows,
+    starts: Sequence[RowMapping],
+    rooms: Mapping[str, Sequence[lead_times.RoomOfTarget]],
+) -> dict[str, LeadTimeBelief]:
+    """Start-up of the nodes that the next starts need, by GPU type."""
     found = {}
-    for gpu_type, rooms in lead_times.rooms_of(states[-1], member.spec).items():
+    for gpu_type, of_type in rooms.items():
         supply = rows.supply.get(gpu_type)
-        starts = [s for s in rows.starts.get(member.id, ()) if s["gpu_type"] == gpu_type]
-        if supply is not None and any(room.needs_new_node(starts) for room in rooms):
+        own = [s for s in starts if s["gpu_type"] == gpu_type]
+        if supply is not None and any(room.needs_new_node(own) for room in of_type):
             found[gpu_type] = lead_times.node_startup(supply)
     return found
 

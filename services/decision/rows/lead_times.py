@@ -3,6 +3,10 @@
 What is believed is the fitted posterior, else what the spec states, updated with the starts of the
 last hours. A pod has one GPU type: variants of one type share a lead time.
 
+A start on a free GPU has a law for each cause, as far as they differ: its image is on the node, or
+is pulled, or a snapshot is restored. How likely each is tells the newest snapshot of the replicas,
+else the starts so far (`decider.belief.start_causes`).
+
 A start that needs a new node waits for it first. Where that is so, the law is the sum of two: from
 the request to the node, learned over all pods of the GPU type, and from the node to Ready, learned
 of the workload's own starts on new nodes, whose images are cold.
@@ -11,17 +15,31 @@ of the workload's own starts on new nodes, whose images are cold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import cast
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, LeadTimeBelief, predictive_draws, update_belief
+from decider import (
+    LONG,
+    SHORT,
+    UNKNOWN,
+    FloatArray,
+    LeadTimeBelief,
+    ObservedStarts,
+    learn_causes,
+    mixed_draws,
+    predictive_draws,
+    update_belief,
+)
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.lead_time import COLD, RESTORED, WARM
 
 N_DRAWS = 64
+CAUSES = (WARM, COLD, RESTORED, SHORT, LONG)
+"""Causes that have a fitted law of their own."""
 PRIOR_STARTS = 20.0
 """Starts that a stated or fitted lead time counts for against those of the last hours."""
 
@@ -36,14 +54,19 @@ class Known:
         now: Aware.
         new_nodes: Start-up of the node that the next start needs, by GPU type; a type that is
             absent needs none.
+        warm: Chance that the next start on a free GPU finds its image there, by GPU type; of a type
+            that is absent nobody knows.
     """
 
     fitted: Mapping[str, FloatArray]
     starts: Sequence[RowMapping]
     now: datetime
     new_nodes: Mapping[str, LeadTimeBelief] = field(default_factory=dict)
+    warm: Mapping[str, float] = field(default_factory=dict)
 
 
+N_LABELLED = 20
+"""Newest starts that tell how many are restored."""
 _STRIDE = 37
 """Pairs draws of a node with draws of a start, out of step with each other."""
 
@@ -71,12 +94,22 @@ class RoomOfTarget:
         schedulable_gpus: All of them; None: not known.
         new_node_gpus: Those on nodes still to come; None: there are none such.
         n_pending: Replicas that wait for a node.
+        warm_gpus: Free GPUs on nodes that have the images; None: nobody knows.
     """
 
     schedulable_gpus: int | None
     new_node_gpus: int | None
     n_pending: int
     gpus_per_replica: int
+    warm_gpus: int | None = None
+
+    @property
+    def warm_ratio(self) -> float | None:
+        """Share of the free GPUs that are on nodes with the images; None: nobody knows."""
+        if self.warm_gpus is None or self.schedulable_gpus is None:
+            return None
+        here = self.schedulable_gpus - (self.new_node_gpus or 0)
+        return min(1.0, self.warm_gpus / here) if here > 0 else None
 
     def needs_new_node(self, starts: Sequence[RowMapping]) -> bool:
         """Whether the next start waits for a node, or earlier ones that did are on their way.
@@ -95,16 +128,33 @@ class RoomOfTarget:
 def rooms_of(state: RowMapping, spec: WorkloadSpec) -> dict[str, list[RoomOfTarget]]:
     """Rooms of a workload's target, or of its variants, by GPU type."""
     if not spec.variants:
-        gpus, new = state["schedulable_gpus"], state["new_node_gpus"]
-        room = RoomOfTarget(gpus, new, state["pending_replicas"], spec.gpus_per_replica)
+        gpus, new = state.get("schedulable_gpus"), state.get("new_node_gpus")
+        warm = state.get("warm_gpus")
+        room = RoomOfTarget(
+            gpus, new, state.get("pending_replicas") or 0, spec.gpus_per_replica, warm
+        )
         return {spec.gpu_type: [room]}
     found: dict[str, list[RoomOfTarget]] = {}
     for variant in spec.variants:
         own = (state["variants"] or {}).get(variant.name)
         if own is not None:
-            gpus, new = own["schedulable_gpus"], own.get("new_node_gpus")
-            room = RoomOfTarget(gpus, new, own["pending"], variant.gpus_per_replica)
+            gpus, new = own.get("schedulable_gpus"), own.get("new_node_gpus")
+            warm = own.get("warm_gpus")
+            room = RoomOfTarget(gpus, new, own["pending"], variant.gpus_per_replica, warm)
             found.setdefault(variant.gpu_type, []).append(room)
+    return found
+
+
+def warm_of(rooms: Mapping[str, Sequence[RoomOfTarget]]) -> dict[str, float]:
+    """Chance that the next start finds its image, by GPU type, where snapshots tell.
+
+    Of several targets of a type the least: too few in time cost most.
+    """
+    found = {}
+    for gpu_type, of_type in rooms.items():
+        ratios = [ratio for room in of_type if (ratio := room.warm_ratio) is not None]
+        if ratios:
+            found[gpu_type] = min(ratios)
     return found
 
 
@@ -118,17 +168,23 @@ def type_scope(gpu_type: str) -> str:
     return f"gpu_type:{gpu_type}"
 
 
+def cause_scope(scope: str, cause: str) -> str:
+    """Scope of the starts of one cause."""
+    return f"{scope}#{cause}"
+
+
 def scopes(workload_id: int, spec: WorkloadSpec) -> list[str]:
     """Scopes of posteriors that a workload may use."""
     types = dict.fromkeys(part.gpu_type for part in spec.parts)
-    own = [own_scope(workload_id, gpu_type) for gpu_type in types]
-    return [own_scope(workload_id), *own, *map(type_scope, types or (spec.gpu_type,))]
+    own = [own_scope(workload_id), *(own_scope(workload_id, gpu_type) for gpu_type in types)]
+    found = [*own, *map(type_scope, types or (spec.gpu_type,))]
+    return [*found, *(cause_scope(scope, cause) for scope in found for cause in CAUSES)]
 
 
 def of_workload(workload_id: int, spec: WorkloadSpec, known: Known) -> FloatArray:
     """(P,) draws for a workload without variants."""
     wanted = (own_scope(workload_id), type_scope(spec.gpu_type))
-    return _draws(spec, wanted, known, known.new_nodes.get(spec.gpu_type))
+    return _draws(spec, wanted, known, spec.gpu_type)
 
 
 def of_variants(workload_id: int, spec: WorkloadSpec, known: Known) -> dict[str, FloatArray]:
@@ -136,9 +192,9 @@ def of_variants(workload_id: int, spec: WorkloadSpec, known: Known) -> dict[str,
     by_type: dict[str, FloatArray] = {}
     for gpu_type in dict.fromkeys(v.gpu_type for v in spec.variants):
         starts = [s for s in known.starts if s["gpu_type"] == gpu_type]
-        own = Known(known.fitted, starts, known.now)
+        own = replace(known, starts=starts)
         wanted = (own_scope(workload_id, gpu_type), type_scope(gpu_type))
-        by_type[gpu_type] = _draws(spec, wanted, own, known.new_nodes.get(gpu_type))
+        by_type[gpu_type] = _draws(spec, wanted, own, gpu_type)
     return {v.name: by_type[v.gpu_type] for v in spec.variants}
 
 
@@ -154,31 +210,64 @@ def slowest(leads: Mapping[str, FloatArray], moving: Sequence[str] = ()) -> Floa
     return leads[max(chosen, key=lambda name: float(np.median(leads[name])))]
 
 
-def _draws(
-    spec: WorkloadSpec, wanted: Sequence[str], known: Known, new_node: LeadTimeBelief | None
-) -> FloatArray:
+def _draws(spec: WorkloadSpec, wanted: Sequence[str], known: Known, gpu_type: str) -> FloatArray:
     """Draws of the first fitted scope of `wanted`, else as stated, updated with the starts.
 
     Starts that are still on their way count as right-censored at their present age. Starts on new
-    nodes and on nodes that were there teach a law each.
+    nodes and on nodes that were there teach laws of their own.
     """
     fitted = next((known.fitted[scope] for scope in wanted if scope in known.fitted), None)
     if fitted is None:
         stated = spec.lead_time
         belief = LeadTimeBelief.from_median(stated.median_s, stated.sigma, PRIOR_STARTS)
     else:
-        logs = np.log(np.maximum(fitted, 1e-3))
-        belief = LeadTimeBelief(float(logs.mean()), float(logs.std()), PRIOR_STARTS, PRIOR_STARTS)
+        belief = _fitted_belief(fitted)
+    new_node = known.new_nodes.get(gpu_type)
     if new_node is None:
-        own = [start for start in known.starts if not start.get("is_new_node")]
-        durations, ages = durations_of(own, known.now)
+        draws = _on_free_gpu(belief, wanted, known, known.warm.get(gpu_type))
     else:
         durations, ages = _from_node_to_ready(known.starts, known.now)
-    draws = predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
-    if new_node is not None:
+        draws = predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
         nodes = predictive_draws(new_node, N_DRAWS)
         draws = np.sort(draws + nodes[np.arange(N_DRAWS) * _STRIDE % N_DRAWS])
     return draws.astype(np.float32).astype(float)  # half the bytes of what a replay needs
+
+
+def _fitted_belief(draws: FloatArray) -> LeadTimeBelief:
+    logs = np.log(np.maximum(draws, 1e-3))
+    return LeadTimeBelief(float(logs.mean()), float(logs.std()), PRIOR_STARTS, PRIOR_STARTS)
+
+
+def _on_free_gpu(
+    belief: LeadTimeBelief, wanted: Sequence[str], known: Known, warm: float | None
+) -> FloatArray:
+    """(P,) draws of a start on a GPU that is free, by what it may have to do first."""
+    starts = observed_starts([s for s in known.starts if not s.get("is_new_node")], known.now)
+    by_cause: dict[str, LeadTimeBelief] = {}
+    for scope in reversed(wanted):
+        of_scope = {cause: known.fitted.get(cause_scope(scope, cause)) for cause in CAUSES}
+        by_cause |= {c: _fitted_belief(draws) for c, draws in of_scope.items() if draws is not None}
+    laws = learn_causes(belief, starts, by_cause)
+    return mixed_draws(laws, N_DRAWS, _chances([law.cause for law in laws], known.starts, warm))
+
+
+def _chances(
+    causes: Sequence[str], starts: Sequence[RowMapping], warm: float | None
+) -> dict[str, float]:
+    """How likely the next start is of each cause, as far as the cluster tells.
+
+    Of what nothing is told the shares of the starts hold. Where some of the last starts were
+    restored, as many of the next are.
+    """
+    if warm is None or not {WARM, COLD}.issubset(causes):
+        return {}
+    told = [s["cause"] for s in starts if s.get("cause") is not None][-N_LABELLED:]
+    restored = told.count(RESTORED) / len(told) if told and RESTORED in causes else 0.0
+    return {
+        RESTORED: restored,
+        WARM: (1.0 - restored) * warm,
+        COLD: (1.0 - restored) * (1.0 - warm),
+    }
 
 
 def _from_node_to_ready(
@@ -189,16 +278,28 @@ def _from_node_to_ready(
     return durations_of(cast(Sequence[RowMapping], on_new), now)
 
 
-def durations_of(starts: Sequence[RowMapping], now: datetime) -> tuple[FloatArray, FloatArray]:
-    """Lead times of finished starts and ages of those on their way, in seconds.
+def observed_starts(starts: Sequence[RowMapping], now: datetime) -> ObservedStarts:
+    """Starts with their causes, finished ones first.
 
     A pod that went away before it was ready is censored at the time it went.
     """
-    durations, ages = [], []
+    done: list[tuple[float, str]] = []
+    open_: list[tuple[float, str]] = []
     for start in starts:
-        if start["ready_at"] is not None:
-            durations.append((start["ready_at"] - start["requested_at"]).total_seconds())
-        else:
-            ages.append(((start["gone_at"] or now) - start["requested_at"]).total_seconds())
-    kept_durations = np.array([d for d in durations if d > 0], dtype=float)
-    return kept_durations, np.array([a for a in ages if a > 0], dtype=float)
+        is_done = start["ready_at"] is not None
+        until = start["ready_at"] if is_done else start["gone_at"] or now
+        seconds = (until - start["requested_at"]).total_seconds()
+        if seconds > 0:
+            (done if is_done else open_).append((seconds, start.get("cause") or UNKNOWN))
+    every = [*done, *open_]
+    return ObservedStarts(
+        np.array([seconds for seconds, _ in every], dtype=float),
+        np.arange(len(every)) >= len(done),
+        tuple(cause for _, cause in every),
+    )
+
+
+def durations_of(starts: Sequence[RowMapping], now: datetime) -> tuple[FloatArray, FloatArray]:
+    """Lead times of finished starts and ages of those on their way, in seconds."""
+    found = observed_starts(starts, now)
+    return found.seconds[~found.is_censored], found.seconds[found.is_censored]

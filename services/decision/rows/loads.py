@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping
 from decider import FloatArray, MissDraws, equivalent_demand
 from services.decision.rows.translate import has_paths
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.path_bytes import unpack_loads
 
 Sampled = tuple[FloatArray, FloatArray]
 """Step starts (epoch seconds, ascending) and values of a series."""
@@ -35,14 +36,17 @@ def paths_of_loads(row: RowMapping, wanted: Sequence[str]) -> FloatArray | None:
     names = list(row["further_names"] or ())
     if not wanted or set(wanted) - set(names) or not has_paths(row):
         return None
-    shape = (len(names), int(row["n_paths"]), int(row["n_horizon"]))
     scales = np.array(row["further_scales"] or [], dtype=float)
-    blob = row["further_paths"] or b""
-    if len(blob) != 2 * np.prod(shape) or scales.size != len(names):
+    if scales.size != len(names):
         return None
-    stored = np.frombuffer(blob, dtype=np.float16).astype(np.float64)
+    try:
+        stored = unpack_loads(
+            row["further_paths"] or b"", len(names), int(row["n_paths"]), int(row["n_horizon"])
+        )
+    except ValueError:  # a row that is broken has none, and `missing_loads` names all
+        return None
     at = [names.index(name) for name in wanted]
-    return np.asarray(stored.reshape(shape)[at] * scales[at, None, None])
+    return np.asarray(stored.astype(np.float64)[at] * scales[at, None, None])
 
 
 def to_demand_alone(draws: MissDraws) -> MissDraws:

@@ -94,6 +94,7 @@ def _states(states: Sequence[RowMapping], name: str) -> list[RowMapping]:
                 "start_ages_s": found["start_ages_s"],
                 "schedulable_gpus": found["schedulable_gpus"],
                 "new_node_gpus": found.get("new_node_gpus"),
+                "warm_gpus": found.get("warm_gpus"),
             }
         )
         for at, found in seen

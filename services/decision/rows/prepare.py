@@ -9,8 +9,9 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, MissDraws, ShardRequest, WorkloadInput
+from decider import FloatArray, MissDraws, ShardRequest, WorkloadInput, reach_steps
 from services.decision.rows import translate
+from services.decision.rows.few_bits import few_bits, response_in_few_bits
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -72,27 +73,39 @@ def prepare(
     rows: ShardRows,
     now: datetime,
 ) -> list[Prepared]:
-    """Build one request per step length and forecast shape."""
+    """Build one request per step length, forecast shape and reach."""
     groups: dict[tuple[int, ...], list[RequestRow]] = {}
     for forecast in forecasts:
         member = members[int(forecast["workload_id"])]
         found = _rows_of(member, forecast, rows, now)
-        key = (int(forecast["step_s"]), *found[0].paths.shape)
+        reach = _reach(float(forecast["step_s"]), found)
+        key = (int(forecast["step_s"]), *found[0].paths.shape, reach)
         groups.setdefault(key, []).extend(found)
-    return [_prepared(float(key[0]), group) for key, group in groups.items()]
+    return [_prepared(float(key[0]), key[-1], group) for key, group in groups.items()]
 
 
-def _prepared(step_s: float, group: Sequence[RequestRow]) -> Prepared:
-    responses = tuple(row.response for row in group)
+def _reach(step_s: float, found: Sequence[RequestRow]) -> int:
+    """Steps that a workload's decision looks ahead: what its slowest pool asks for."""
+    horizon = int(found[0].paths.shape[-1])
+    if not found[0].given.forecast_rung:
+        return horizon  # nothing is forecast that could go on
+    return max(
+        reach_steps(row.given.history, few_bits(row.lead_time_s), step_s, horizon) for row in found
+    )
+
+
+def _prepared(step_s: float, reach: int, group: Sequence[RequestRow]) -> Prepared:
+    responses = tuple(response_in_few_bits(row.response) for row in group)
     request = ShardRequest(
         tuple(row.given for row in group),
         np.stack([row.paths for row in group]),
-        np.stack([row.capacity for row in group]),
-        np.stack([row.lead_time_s for row in group]),
+        few_bits(np.stack([row.capacity for row in group])),
+        few_bits(np.stack([row.lead_time_s for row in group])),
         step_s,
         responses=() if all(one is None for one in responses) else responses,
         further_paths=further_paths_of([row.further for row in group]),
         quantiles=tuple(translate.to_quantiles(row.forecast) for row in group),
+        reach=reach,
     )
     return Prepared(request, tuple(group))
 

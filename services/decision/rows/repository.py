@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
@@ -29,6 +29,8 @@ OUTCOME_COLUMNS = (
 )  # fmt: skip
 MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
 """Those that are computed again until the row is final."""
+STARTS_FOR, N_STARTS = timedelta(days=1), 50
+"""How long starts are learned from, and how many of a workload at most."""
 _FORECAST = (
     "f.id, f.workload_id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "
     "f.n_paths, f.paths, f.path_scale, f.quantile_levels, f.quantiles, f.further_names, "
@@ -46,9 +48,10 @@ def lock_shard(connection: Connection, shard: int) -> None:
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec::text AS spec, cluster_id, "  # noqa: S608 - our columns
-        f"{IS_URGENT} AS is_urgent FROM workloads w "
-        "WHERE shard = :shard AND is_active ORDER BY id"
+        "SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec, w.cluster_id, "  # noqa: S608 - our columns
+        f"k.name AS cluster, {IS_URGENT} AS is_urgent "
+        "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
+        "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
     return connection.execute(statement, {"shard": shard}).mappings().all()
 
@@ -70,6 +73,28 @@ def load_undecided(
         "ORDER BY f.workload_id, f.id DESC"
     )
     given = {"ids": list(ids), "origin_at": origin_at, "policy_version": policy_version}
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_newest(
+    connection: Connection,
+    ids: Sequence[int],
+    first: datetime,
+    last: datetime,
+    policy_version: str,
+) -> Sequence[RowMapping]:
+    """Origin of each workload's newest forecast in [first, last], and whether it is decided on."""
+    statement = text(
+        "SELECT w.id AS workload_id, f.origin_at, EXISTS (SELECT FROM decisions d "
+        "  WHERE d.forecast_id = f.id AND d.origin_at = f.origin_at "
+        "  AND d.policy_version = :policy_version) AS is_decided "
+        "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "  SELECT f.id, f.origin_at FROM forecasts f "
+        "  LEFT JOIN models m ON m.version = f.model_version "
+        "  WHERE f.workload_id = w.id AND f.origin_at >= :first AND f.origin_at <= :last "
+        "  AND m.status IS DISTINCT FROM 'shadow' ORDER BY f.origin_at DESC, f.id DESC LIMIT 1) f"
+    )
+    given = {"ids": list(ids), "first": first, "last": last, "policy_version": policy_version}
     return connection.execute(statement, given).mappings().all()
 
 
@@ -151,13 +176,24 @@ def load_changes(
 def load_pod_starts(
     connection: Connection, ids: Sequence[int], since: datetime
 ) -> Sequence[RowMapping]:
-    """Starts of pods requested, ready or gone since a time, oldest first."""
-    statement = text(
-        "SELECT workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at, bound_at, "
-        "is_new_node FROM pod_starts WHERE workload_id = ANY(:ids) AND (requested_at >= :since "
-        "OR ready_at >= :since) ORDER BY workload_id, requested_at, pod_uid"
+    """Starts of pods requested, ready or gone since a time, and the newest before, oldest first.
+
+    Of a day the newest are read with them: what a start takes is learned from few.
+    """
+    columns = (
+        "pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at, bound_at, "
+        "is_new_node, cause"
     )
-    return connection.execute(statement, {"ids": list(ids), "since": since}).mappings().all()
+    statement = text(
+        f"SELECT p.* FROM (SELECT {columns} FROM pod_starts WHERE workload_id = ANY(:ids) "  # noqa: S608
+        "AND (requested_at >= :since OR ready_at >= :since) "
+        f"UNION SELECT n.* FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        f"  SELECT {columns} FROM pod_starts s WHERE s.workload_id = w.id "
+        "  AND s.requested_at >= :oldest ORDER BY s.requested_at DESC LIMIT :n) n) p "
+        "ORDER BY workload_id, requested_at, pod_uid"
+    )
+    given = {"ids": list(ids), "since": since, "oldest": since - STARTS_FOR, "n": N_STARTS}
+    return connection.execute(statement, given).mappings().all()
 
 
 def load_supplies(connection: Connection, cluster_id: int) -> Mapping[str, RowMapping]:

@@ -1,4 +1,4 @@
-"""The ladder that serves: the promoted model and the simple picks, kept by the worker."""
+"""The ladder that serves: the promoted model, the prior, the simple picks; kept by the worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection
 
-from forecaster import BestSimple, ForecasterConfig, Ladder, model_from_bytes
+from forecaster import (
+    PRIOR_RUNG,
+    BestSimple,
+    ForecasterConfig,
+    Ladder,
+    TrainedModel,
+    model_from_bytes,
+)
 from services.forecasting.registry import repository as registry
 from services.kernel import telemetry
 
@@ -19,7 +26,8 @@ class Serving:
     """The ladder that answers now, with its version.
 
     Attributes:
-        version: Stored with each forecast; the promoted model's, or `best-simple`.
+        version: Stored with each forecast; the promoted model's, else `prior-` and the prior's, or
+            `best-simple` where there is none.
         config: Window configuration to load contexts with.
         ladder: The predictors.
     """
@@ -32,14 +40,21 @@ class Serving:
 class ModelStore:
     """Loads what serves and keeps it until the registry names something else."""
 
-    def __init__(self, config: ForecasterConfig, stale_after_steps: int) -> None:
+    def __init__(
+        self,
+        config: ForecasterConfig,
+        stale_after_steps: int,
+        prior: TrainedModel | None = None,
+    ) -> None:
         """Start empty.
 
         Args:
             config: Configuration while no model is promoted.
             stale_after_steps: Steps without demand after which input is stale.
+            prior: Answers where no model does; None, or one with other windows: none does.
         """
         self._config = config
+        self.prior = prior if prior is not None and prior.config.window == config.window else None
         self._stale_after_steps = stale_after_steps
         self._key: tuple[int, int] = (-1, -1)
         self._serving: Serving | None = None
@@ -64,12 +79,19 @@ class ModelStore:
         promoted: registry.RegisteredModel | None,
         newest: registry.RegisteredModel | None,
     ) -> Serving:
-        picks = dict(newest.metrics.get("picks", {})) if newest else {}
-        simple = BestSimple(picks, self._config.window)
-        ladder = Ladder(None, simple, stale_after_steps=self._stale_after_steps)
+        metrics = newest.metrics if newest else {}
+        picks = dict(metrics.get("picks", {}))
+        ladder = Ladder(
+            None,
+            BestSimple(picks, self._config.window),
+            stale_after_steps=self._stale_after_steps,
+            prior=self.prior,
+            simple_only=frozenset(metrics.get("simple_only", ())),
+        )
         telemetry.model_unreadable.set(0)
+        version = SIMPLE_VERSION if self.prior is None else f"{PRIOR_RUNG}-{self.prior.version}"
         if promoted is None:
-            return Serving(SIMPLE_VERSION, self._config, ladder)
+            return Serving(version, self._config, ladder)
         artifact = registry.load_artifact(connection, promoted.id)
         try:
             model = model_from_bytes(artifact)
@@ -80,6 +102,8 @@ class ModelStore:
                 "model_unreadable", version=promoted.version, reason=reason
             )
             why = f"the promoted model {promoted.version} cannot be read ({reason})"
-            return Serving(SIMPLE_VERSION, self._config, replace(ladder, no_model=why))
-        ladder = replace(ladder, model=model, simple=BestSimple(picks, model.config.window))
+            return Serving(version, self._config, replace(ladder, no_model=why))
+        window = model.config.window
+        prior = self.prior if window == self._config.window else None
+        ladder = replace(ladder, model=model, simple=BestSimple(picks, window), prior=prior)
         return Serving(promoted.version, model.config, ladder)

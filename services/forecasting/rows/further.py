@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from forecaster import MODEL_RUNG, JointPaths, Windows
 from services.forecasting.rows.translate import ForecastRow, pack_paths
-from services.kernel.domain.path_bytes import HALF
+from services.kernel.domain.path_bytes import pack_loads, to_halves, unpack_loads
 
 NOT_JOINT = (
     "the model has not learned the loads together: further ones rise and fall with the demand"
@@ -26,7 +26,7 @@ def with_joint(row: ForecastRow, names: Sequence[str], joint: JointPaths) -> For
         joint: Their paths; those of the demand are the row's own in another order.
     """
     paths, scale = pack_paths(joint.demand)
-    packed = [pack_paths(one) for one in joint.further]
+    further = [to_halves(one) for one in joint.further]
     is_learned = joint.is_joint or row.rung != MODEL_RUNG
     return replace(
         row,
@@ -34,8 +34,8 @@ def with_joint(row: ForecastRow, names: Sequence[str], joint: JointPaths) -> For
         paths=paths,
         path_scale=scale,
         further_names=list(names),
-        further_paths=b"".join(one for one, _ in packed),
-        further_scales=[one for _, one in packed],
+        further_paths=pack_loads(np.stack([halves for halves, _ in further])),
+        further_scales=[one for _, one in further],
     )
 
 
@@ -69,7 +69,7 @@ def unpack_further(
         n_paths: S.
         n_horizon: H.
     """
-    halves = np.frombuffer(packed, dtype=HALF).reshape(len(scales), n_paths, n_horizon)
+    halves = unpack_loads(packed, len(scales), n_paths, n_horizon)
     return halves.astype(np.float32) * np.array(scales, dtype=np.float32)[:, None, None]
 
 

@@ -22,7 +22,7 @@ from forecaster import (
 )
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
-from services.kernel.domain.path_bytes import HALF, pack_halves
+from services.kernel.domain.path_bytes import HALF, pack_halves, to_halves
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
@@ -52,7 +52,7 @@ class ForecastRow:
     """A forecast; see docs/data-model.md.
 
     Attributes:
-        paths: Half-precision numbers, not compressed yet.
+        paths: Half-precision numbers, not packed yet.
     """
 
     workload_id: int
@@ -184,9 +184,8 @@ def to_series(workload: WorkloadRow, samples: Samples, origin_s: int, n_steps: i
 
 def pack_paths(paths: npt.NDArray[np.float32]) -> tuple[bytes, float]:
     """Float16 little-endian `(S, H)` in C order, and the scale to multiply by."""
-    peak = float(paths.max(initial=0.0))
-    scale = peak if peak > 0 else 1.0
-    return (paths / np.float32(scale)).astype(HALF).tobytes(), scale
+    halves, scale = to_halves(paths)
+    return halves.tobytes(), scale
 
 
 def to_rows(

@@ -26,7 +26,6 @@ from forecaster import (
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online import repository as drift_rows
 from services.forecasting.online.repository import DriftCount, DriftRow
-from services.forecasting.registry.store import SIMPLE_VERSION
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import IndicatorKey, WorkloadRow, to_series
 from services.forecasting.training.fit import FitOutcome, fit_models
@@ -175,9 +174,10 @@ def request_refit(app: Forecasting, work: UnitOfWork, now: datetime) -> int | No
     """
     if app.settings.clock == "replay":
         return None
-    version = app.store.current(work.connection).version
-    if version == SIMPLE_VERSION:
+    serving = app.store.current(work.connection)
+    if serving.ladder.model is None:
         return None  # nothing has been learned yet that could be out of date
+    version = serving.version
     last_fit_at = drift_rows.load_last_fit_at(work.connection)
     count = drift_rows.count_drift(work.connection, version, REFIT_KINDS, last_fit_at)
     last_request_at = drift_rows.load_last_request_at(work.connection)

@@ -172,6 +172,7 @@ class _Run:
             series,
             self.config,
             self.app.settings.seed,
+            prior=self.app.store.prior,
             on_progress=self._report,
             resume=state,
             on_checkpoint=self._save,
@@ -201,7 +202,8 @@ class _Run:
         """Verdict on the fitted model, and the calibration that it starts with."""
         settings, version = self.app.settings, result.model.version
         self.tell("back-test", 0.9)
-        verdict = judge_fit(series, result, incumbent, n_held, settings.seed)
+        prior = self.app.store.prior
+        verdict = judge_fit(series, result, incumbent, n_held, settings.seed, prior)
         self.tell("calibration", 0.95)
         ladder = replace(verdict.ladder, stale_after_steps=settings.stale_after_steps)
         rng = make_rng(settings.seed, "calibration", version)

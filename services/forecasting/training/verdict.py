@@ -10,6 +10,7 @@ import numpy as np
 
 from forecaster import (
     MODEL,
+    PRIOR_RUNG,
     BestSimple,
     Comparison,
     FitReport,
@@ -45,8 +46,9 @@ def judge_fit(
     incumbent: TrainedModel | None,
     n_held: int,
     seed: int,
+    prior: TrainedModel | None = None,
 ) -> Verdict:
-    """Compare a fitted model with the simple forecasters and the incumbent.
+    """Compare a fitted model with the simple forecasters and what serves.
 
     Args:
         series: Histories, with the held-out steps at their end.
@@ -54,13 +56,17 @@ def judge_fit(
         incumbent: The model that serves, if any.
         n_held: Held-out steps.
         seed: For paths, which do not enter the scores.
+        prior: What answers where no model does; without an incumbent it is the one to beat.
 
     Raises:
         HistoryTooShort: Nothing was observed in the held-out steps.
     """
     model, config = result.model, result.model.config
     rng = make_rng(seed, "backtest", model.version)
-    found = compare(series, model, config, rng, n_last=n_held)
+    if prior is not None and prior.config.window != config.window:
+        prior = None
+    others = {} if prior is None else {PRIOR_RUNG: prior}
+    found = compare(series, model, config, rng, n_last=n_held, others=others)
     reason = f"back-test skill {found.skill:+.3f} against the best simple forecaster per workload"
     is_better = found.skill > 0
     if is_better and incumbent is not None and incumbent.config.window == config.window:
@@ -68,7 +74,12 @@ def judge_fit(
         is_better = found.skill > old.skill
         reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
     metrics = _metrics(result.report, found, len({s.workload for s in series}))
-    ladder = Ladder(model, BestSimple(metrics["picks"], config.window))
+    if prior is not None:
+        skill = found.skill_of(PRIOR_RUNG)
+        reason += f", the prior has {skill:+.3f}"
+        is_better = is_better and (incumbent is not None or found.skill > skill)
+        metrics |= {"prior_skill": skill, "simple_only": found.simple_only(PRIOR_RUNG)}
+    ladder = Ladder(model, BestSimple(metrics["picks"], config.window), prior=prior)
     return Verdict(is_better, reason, metrics, ladder)
 
 

@@ -106,6 +106,7 @@ replica_states = Table(
     Column("schedulable_gpus", Integer, nullable=True),
     Column("variants", JSONB, nullable=True),
     Column("new_node_gpus", Integer, nullable=True),
+    Column("warm_gpus", Integer, nullable=True),
     postgresql_partition_by=partition_by("replica_states"),
 )
 
@@ -121,6 +122,7 @@ pod_starts = Table(
     time_column("observed_at"),
     time_column("bound_at", nullable=True),
     Column("is_new_node", Boolean, nullable=True),
+    Column("cause", Text, nullable=True),
     Index(None, "workload_id", "requested_at"),
     Index("ix_pod_starts_ready", "workload_id", "ready_at"),
     Index("ix_pod_starts_there", "workload_id", postgresql_where=text("gone_at IS NULL")),

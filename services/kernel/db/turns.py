@@ -10,7 +10,7 @@ done in full once. What was passed over is recorded with its reason.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
@@ -81,32 +81,62 @@ def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
     own = connection.execute(
         text(
-            "SELECT asked_at, urgent_at, COALESCE(rest_at, '-infinity') < GREATEST(asked_at, :at) "
-            "- :longest * CAST(:step AS interval) AS is_overdue FROM shard_turns "
-            "WHERE stage = :stage AND shard = :shard"
+            "SELECT t.asked_at, t.urgent_at, COALESCE(t.rest_at, '-infinity') "
+            "< GREATEST(t.asked_at, :at) - :longest * CAST(:step AS interval) AS is_overdue, "
+            "EXISTS (SELECT FROM shard_turns o WHERE o.stage = :stage AND o.is_waiting "
+            "AND o.shard <> :shard AND o.asked_at >= "
+            "CAST(:at AS timestamptz) - 2 * CAST(:step AS interval)) AS is_behind "
+            "FROM (VALUES (1)) AS one LEFT JOIN shard_turns t "
+            "ON t.stage = :stage AND t.shard = :shard"
         ),
         given | {"longest": LONGEST_WAIT_STEPS},
-    ).first()
-    newest = own.asked_at if own is not None and own.asked_at <= now else None
+    ).one()
+    newest = own.asked_at if own.asked_at is not None and own.asked_at <= now else None
     # an origin of long ago is asked for by hand, and done as asked
     is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
         _KEPT_STEPS * asked.step
     )
     origin_at = newest if newest is not None and is_late else asked.origin_at
-    is_behind = connection.execute(
-        text(
-            "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
-            "AND shard <> :shard "
-            "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
-        ),
-        given,
-    ).scalar_one()
     # the others of a shard whose urgent ones were never done have not waited for them yet
-    last = None if own is None else own.urgent_at
-    is_overdue = last is not None and own is not None and own.is_overdue
+    last = own.urgent_at
+    is_overdue = last is not None and own.is_overdue
     # nobody asked for the origins between: what is asked for falls behind too
     has_passed = last is not None and asked.step < origin_at - last <= _KEPT_STEPS * asked.step
-    return Turn(origin_at, is_late, (is_late or has_passed or bool(is_behind)) and not is_overdue)
+    return Turn(origin_at, is_late, (is_late or has_passed or own.is_behind) and not is_overdue)
+
+
+def is_shed(connection: Connection, asked: Asked) -> bool:
+    """Whether the others of another shard wait for a stage at these origins."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
+        "AND shard <> :shard "
+        "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
+    return bool(connection.execute(statement, given).scalar_one())
+
+
+def note_rest_done(
+    connection: Connection, asked: Asked, rest_at: datetime | None, now: datetime
+) -> None:
+    """Note that nobody of a shard waits, where the others are done at an origin of their own.
+
+    Args:
+        connection: The transaction of the work itself.
+        asked: What was done.
+        rest_at: Their origin; None: nothing of them is forecast.
+        now: Aware.
+    """
+    if rest_at is not None:
+        at_theirs = replace(asked, origin_at=rest_at)
+        _record_passed(connection, at_theirs, of_urgent=False, of_rest=True, now=now)
+    statement = text(
+        "UPDATE shard_turns t SET is_waiting = false, rest_at = GREATEST("
+        "CASE WHEN t.rest_at <= :now THEN t.rest_at END, CAST(:rest_at AS timestamptz)) "
+        "WHERE stage = :stage AND shard = :shard"
+    )
+    given = {"stage": asked.stage, "shard": asked.shard, "rest_at": rest_at, "now": now}
+    connection.execute(statement, given)
 
 
 def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: datetime) -> None:
@@ -118,9 +148,7 @@ def note_done(connection: Connection, asked: Asked, *, is_waiting: bool, now: da
         is_waiting: Of the urgent ones only: the rest waits for its turn.
         now: Aware.
     """
-    _record_passed(connection, asked, "urgent_at", is_urgent=True, now=now)
-    if not is_waiting:
-        _record_passed(connection, asked, "rest_at", is_urgent=False, now=now)
+    _record_passed(connection, asked, of_urgent=True, of_rest=not is_waiting, now=now)
     statement = text(
         "INSERT INTO shard_turns AS t (stage, shard, asked_at, urgent_at, rest_at, is_waiting) "
         "VALUES (:stage, :shard, :at, :at, CASE WHEN NOT :waits THEN CAST(:at AS timestamptz) END, "
@@ -146,22 +174,25 @@ def load_waiting(connection: Connection, stage: str) -> dict[int, datetime]:
 
 
 def _record_passed(
-    connection: Connection, asked: Asked, column: str, *, is_urgent: bool, now: datetime
+    connection: Connection, asked: Asked, *, of_urgent: bool, of_rest: bool, now: datetime
 ) -> None:
-    """Record the origins between the last one that was done and this one."""
+    """Record the origins between the last one that was done and this one, of whom was done now."""
     statement = text(
-        "INSERT INTO superseded_origins (stage, shard, origin_at, is_urgent, newer_origin_at, "  # noqa: S608 - our columns
-        "reason, superseded_at) SELECT :stage, :shard, o.at, :is_urgent, :at, "
+        "INSERT INTO superseded_origins (stage, shard, origin_at, is_urgent, newer_origin_at, "
+        "reason, superseded_at) SELECT :stage, :shard, o.at, w.is_urgent, :at, "
         "'a newer origin was complete before its turn came', :now "
-        f"FROM shard_turns t CROSS JOIN LATERAL generate_series(GREATEST(t.{column} + :step, "
+        "FROM shard_turns t CROSS JOIN LATERAL ("
+        "VALUES (TRUE, CASE WHEN :of_urgent THEN t.urgent_at END), "
+        "  (FALSE, CASE WHEN :of_rest THEN t.rest_at END)) AS w(is_urgent, last_at) "
+        "CROSS JOIN LATERAL generate_series(GREATEST(w.last_at + :step, "
         "  CAST(:at AS timestamptz) - :recorded * CAST(:step AS interval)), "
         "  CAST(:at AS timestamptz) - CAST(:step AS interval), CAST(:step AS interval)) AS o(at) "
-        f"WHERE t.stage = :stage AND t.shard = :shard AND t.{column} IS NOT NULL "
-        "ON CONFLICT DO NOTHING"
+        "WHERE t.stage = :stage AND t.shard = :shard AND w.last_at IS NOT NULL "
+        "ON CONFLICT DO NOTHING RETURNING is_urgent"
     )
     given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at}
-    given |= {"step": asked.step, "is_urgent": is_urgent, "recorded": _RECORDED_STEPS, "now": now}
-    n_passed = connection.execute(statement, given).rowcount
-    who = "gold" if is_urgent else "rest"
-    if n_passed > 0:
-        telemetry.origins_superseded_total.labels(asked.stage, who).inc(n_passed)
+    given |= {"step": asked.step, "recorded": _RECORDED_STEPS, "now": now}
+    given |= {"of_urgent": of_urgent, "of_rest": of_rest}
+    for is_urgent in connection.scalars(statement, given):
+        who = "gold" if is_urgent else "rest"
+        telemetry.origins_superseded_total.labels(asked.stage, who).inc()

@@ -45,7 +45,9 @@ def in_bulkheads(
     groups = [well, *([id_] for id_ in ids if id_ in failing)]
     parts = [in_parts(work, group, do) for group in groups]
     apart = [one for part in parts for one in part.apart]
-    note_errors(work.connection, stage, ids, {one.item: one for one in apart}, at)
+    # who did not fail last time has nothing to be forgotten, nearly always all of them
+    noted = [id_ for id_ in ids if id_ in failing]
+    note_errors(work.connection, stage, noted, {one.item: one for one in apart}, at)
     return PartsDone(tuple(result for part in parts for result in part.results), tuple(apart))
 
 
@@ -61,11 +63,14 @@ def note_errors(
     Args:
         connection: An open transaction.
         stage: One of this module's stages.
-        handled: Workloads that the stage was run for, those set apart included.
+        handled: Workloads whose failures may be remembered and that the stage was run for, those
+            set apart included.
         apart: Those that failed, by id.
         at: Now.
     """
-    _clear(connection, stage, [id_ for id_ in handled if id_ not in apart])
+    well = [id_ for id_ in handled if id_ not in apart]
+    if well:
+        _clear(connection, stage, well)
     statement = text(
         "INSERT INTO workload_errors (workload_id, stage, message, since, last_at) "
         "SELECT id, :stage, message, :at, :at FROM unnest(CAST(:ids AS int[]), "

@@ -11,7 +11,7 @@ from services.kernel.domain.promise import (
     ViolationSource,
     promise_figures,
 )
-from services.kernel.domain.stored_spec import known_spec, read_spec
+from services.kernel.domain.stored_spec import StoredTarget, known_spec, read_spec, stored_targets
 from services.kernel.domain.variants import VariantSpec
 from services.kernel.domain.workload import (
     Behavior,
@@ -43,6 +43,7 @@ __all__ = [
     "SlaSpec",
     "SliSeriesSpec",
     "SliStatus",
+    "StoredTarget",
     "VariantSpec",
     "ViolationSource",
     "WorkloadSpec",
@@ -52,4 +53,5 @@ __all__ = [
     "part_specs",
     "promise_figures",
     "read_spec",
+    "stored_targets",
 ]

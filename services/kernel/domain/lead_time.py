@@ -1,8 +1,11 @@
-"""What is stated of the time from scaling to Ready."""
+"""What is stated of the time from scaling to Ready, and what a start may have to do first."""
 
 from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
+
+WARM, COLD, RESTORED = "warm", "cold", "restored"
+"""Causes of a start's time: its image is on the node, it is pulled, a snapshot is restored."""
 
 
 class LeadTimeSpec(BaseModel):

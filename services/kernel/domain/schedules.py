@@ -1,8 +1,9 @@
 """Recurring windows of a workload: what holds at a moment, in the schedule's own time zone.
 
-A window is read off the wall clock of its zone. On the night when clocks go back, a window that
-contains the repeated hour lasts an hour longer; on the night when they go forward, what would lie
-in the skipped hour does not happen.
+A window has days with a time of begin and end, or lies between two cron expressions. It is read off
+the wall clock of its zone. On the night when clocks go back, a window that contains the repeated
+hour lasts an hour longer; on the night when they go forward, what would lie in the skipped hour
+does not happen.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from services.kernel.domain.cron import read_cron
 from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
 
 
@@ -25,12 +27,24 @@ def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
         local = now.astimezone(ZoneInfo(schedule.timezone))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
+    if schedule.start:
+        return _is_between(schedule, local)
     clock = f"{local:%H:%M}"
     today = local.weekday() in schedule.days_of_week
     if schedule.start_time < schedule.end_time:
         return today and schedule.start_time <= clock < schedule.end_time
     yesterday = (local - timedelta(days=1)).weekday() in schedule.days_of_week
     return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
+
+
+def _is_between(schedule: ScheduleSpec, local: datetime) -> bool:
+    """Whether the window began after it last ended; where both are at once it is over."""
+    clock = local.replace(tzinfo=None, second=0, microsecond=0)
+    try:
+        began, ended = (read_cron(one).last_before(clock) for one in (schedule.start, schedule.end))
+    except ValueError:
+        return False
+    return began is not None and (ended is None or began > ended)
 
 
 def is_paused_at(*, paused: bool, until: str | None, now: datetime) -> bool:

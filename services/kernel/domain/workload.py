@@ -188,13 +188,18 @@ class Behavior(_Spec):
 
 
 class ScheduleSpec(_Spec):
-    """A recurring window that changes the bounds or freezes scaling."""
+    """A recurring window that changes the bounds or freezes scaling.
+
+    It has times of begin and end on days of the week, or two cron expressions.
+    """
 
     name: str
     timezone: str = "UTC"
     days_of_week: tuple[int, ...] = Field((0, 1, 2, 3, 4, 5, 6), description="0 is Monday")
-    start_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
-    end_time: Annotated[str, Field(pattern=r"^\d{2}:\d{2}$")]
+    start_time: Annotated[str, Field(pattern=r"^(\d{2}:\d{2})?$")] = ""
+    end_time: Annotated[str, Field(pattern=r"^(\d{2}:\d{2})?$")] = ""
+    start: str = Field("", description="Cron expression at which it begins")
+    end: str = Field("", description="Cron expression at which it ends")
     min_replicas: int | None = Field(None, ge=0)
     max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
     freeze: Literal["ScaleDown", "Both"] | None = None

@@ -8,6 +8,9 @@ from typing import Literal, get_args
 
 from services.kernel.errors import InvalidInput
 
+REAL_DEMAND = Path(__file__).with_name("servegen.parquet")
+"""Two weeks of two LLM services and their largest clients; see NOTICE."""
+REAL_STEP_S, REAL_WORKLOADS = 600, 22
 DEFAULT_STEP_S = 300
 QUICK_STEP_S = 600
 DEFAULT_WORKLOADS = 24
@@ -24,7 +27,7 @@ class DemoOptions:
     """Options of one demo.
 
     Attributes:
-        data: Trace to replay; None: a generated fleet.
+        data: Trace to replay, `REAL_DEMAND` or one of the user's; None: a generated fleet.
         demand: Demand column of the trace; None: as its metadata says.
         n_workloads: Workloads at most (a trace may hold fewer).
         hours: Simulated hours to replay.
@@ -70,16 +73,20 @@ class DemoOptions:
         json_file: Path | None,
         port: int,
         truth: Truth | None = None,
+        is_generated: bool = False,
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
 
-        Without a truth a fleet is `served`; a trace, which tells no requests, `stated`.
+        Without a truth a fleet is `served`; a trace of the user's, which tells no requests,
+        `stated`.
 
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
         """
         if not 0 < epsilon < 1:
             raise InvalidInput(f"--risk={epsilon}: must lie between 0 and 1, e.g. 0.01 for 1 %")
+        if is_generated and data is not None:
+            raise InvalidInput(f"--data={data}: cannot be replayed together with --generated")
         if demand is not None and data is None:
             raise InvalidInput(f"--demand={demand}: only makes sense together with --data FILE")
         if step_s is not None and 3600 % step_s:
@@ -90,17 +97,17 @@ class DemoOptions:
             raise InvalidInput(
                 "--truth=served: only makes sense without --data; a trace tells no requests"
             )
-        for flag, path in (("--report", report), ("--json", json_file)):
-            if path is not None and path.is_dir():
-                raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
-        default_step_s = QUICK_STEP_S if is_quick else DEFAULT_STEP_S
-        default_workloads = QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS
+        _check_files(report, json_file)
+        is_own = data is not None
+        if not is_own and not is_generated:
+            _check_real(step_s, n_workloads)
+            data = REAL_DEMAND
         return cls(
             data=data,
             demand=demand,
-            n_workloads=n_workloads or default_workloads,
+            n_workloads=n_workloads or (QUICK_WORKLOADS if is_quick else DEFAULT_WORKLOADS),
             hours=hours,
-            step_s=step_s or default_step_s,
+            step_s=step_s or (QUICK_STEP_S if is_quick else DEFAULT_STEP_S),
             epsilon=epsilon,
             seed=seed,
             is_quick=is_quick,
@@ -108,7 +115,7 @@ class DemoOptions:
             report=report,
             json_file=json_file,
             port=port,
-            truth=truth or ("served" if data is None else "stated"),
+            truth=truth or ("stated" if is_own else "served"),
         )
 
     @property
@@ -120,3 +127,27 @@ class DemoOptions:
     def fit_budget_s(self) -> float:
         """Wall seconds that the training may take."""
         return 25.0 if self.is_quick else 150.0
+
+
+def _check_files(report: Path, json_file: Path | None) -> None:
+    for flag, path in (("--report", report), ("--json", json_file)):
+        if path is not None and path.is_dir():
+            raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+
+
+def _check_real(step_s: int | None, n_workloads: int | None) -> None:
+    """Refuse what the real demand does not have.
+
+    Raises:
+        InvalidInput: The option, and what would be right.
+    """
+    if step_s is not None and step_s % REAL_STEP_S:
+        raise InvalidInput(
+            f"--step={step_s}: real demand has steps of {REAL_STEP_S} s; give a multiple of it, "
+            "e.g. 1200, or --generated"
+        )
+    if n_workloads is not None and n_workloads > REAL_WORKLOADS:
+        raise InvalidInput(
+            f"--workloads={n_workloads}: real demand is that of {REAL_WORKLOADS} services; give at "
+            "most so many, or --generated"
+        )

@@ -166,6 +166,19 @@ def n_measured_starts(engine: Engine) -> int:
     return _count(engine, query)
 
 
+def measured_starts(engine: Engine) -> dict[int, list[float]]:
+    """Seconds from request to ready of every start that was measured, by workload."""
+    query = text("""
+        SELECT workload_id, extract(epoch FROM ready_at - requested_at) AS seconds
+        FROM pod_starts WHERE ready_at IS NOT NULL ORDER BY workload_id, ready_at
+    """)
+    found: dict[int, list[float]] = {}
+    with engine.connect() as connection:
+        for row in connection.execute(query):
+            found.setdefault(int(row.workload_id), []).append(float(row.seconds))
+    return found
+
+
 def believed_violation_ratio(engine: Engine, first_step_at: datetime) -> float | None:
     """Share of time out of SLA by the capacity that the platform believed, stated or learned."""
     query = text("SELECT avg(violation_ratio) FROM outcomes WHERE step_at >= :first")

@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 from rich.console import Console
 
+from services.lab.demo.evidence import calibration_of, start_times
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
@@ -32,6 +33,7 @@ from services.lab.report import (
     Felt,
     PoolFigures,
     ReportData,
+    RivalFrontier,
     headline,
     measured_line,
     pools_json,
@@ -81,6 +83,7 @@ class Replayed:
         wall_s: Duration of the whole demo so far.
         peak_gib: Peak memory of all its processes.
         served: How requests were served; None: by the stated capacity.
+        frontiers: The rivals at several settings.
     """
 
     scores: tuple[PolicyScore, ...]
@@ -91,6 +94,7 @@ class Replayed:
     wall_s: float
     peak_gib: float
     served: ServedFleet | None
+    frontiers: tuple[RivalFrontier, ...] = ()
 
 
 def write_results(
@@ -171,7 +175,7 @@ def report_data(
     session: DemoSession, scaled: ScaledFleet, options: DemoOptions, replayed: Replayed
 ) -> ReportData:
     """The report's input."""
-    fleet = scaled.services
+    fleet, engine = scaled.services, session.deps.engine
     memory_gib = psutil.virtual_memory().total / 2**30
     training, served = replayed.training, replayed.served
     note = f"Forecaster: {training.status} after {training.wall_s:.0f} s. {training.reason}"
@@ -193,6 +197,9 @@ def report_data(
         title="Harmony demo",
         felt=None if served is None else _felt(session, fleet, served),
         pools=pool_figures(scaled, replayed),
+        frontiers=replayed.frontiers,
+        calibration=calibration_of(engine, fleet),
+        starts=start_times(engine, fleet),
     )
 
 

@@ -24,6 +24,7 @@ from rich.progress import (
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import DECIDE_FIT, Job
 from services.kernel.settings import Settings
+from services.lab.demo.evidence import rival_frontiers
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency, kick_off, replay_step
@@ -96,38 +97,55 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
             latencies = _replay(session, scaled, reporter, ledger, progress)
-            runs = (ledger.run(), *rivals.runs)
-            own = score(runs[0], targets, promised=options.epsilon, setting="not tuned")
+            run = ledger.run()
             wall_s = time.monotonic() - started
+            own = score(run, targets, promised=options.epsilon, setting="not tuned")
             by_target = (own, *rivals.scores)
-            scores = tuple(
-                service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
-            )
-            if served is not None:
-                scores = _felt(scores, runs, served, options.epsilon)
+            scores = _by_service(by_target, (run, *rivals.runs), scaled, served, options.epsilon)
+            frontiers = rival_frontiers(scores, rivals.tried, scaled, served, options.epsilon)
             replayed = Replayed(
-                scores, by_target, runs[0], training, latencies, wall_s, memory.peak_gib, served
+                scores,
+                by_target,
+                run,
+                training,
+                latencies,
+                wall_s,
+                memory.peak_gib,
+                served,
+                frontiers,
             )
             progress.stop()
             write_results(session, scaled, options, replayed, console)
             if options.serve:
-                console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
-                console.print(f"admin key:       {session.admin_key}")
-                if platform.token_file is not None:
-                    console.print(f"push token in:   {platform.token_file}")
-                console.print(f"database:        {platform.settings.database_url}")
+                _tell_where(session, console)
                 # its clock and its cluster's state end with their processes: it is not healed
                 wait_until_stopped(platform.supervisor.check)
         finally:
             end_session(session)
 
 
-def _felt(
-    scores: Sequence[PolicyScore],
+def _tell_where(session: DemoSession, console: Console) -> None:
+    platform = session.platform
+    console.print(f"API and console: {platform.api_url}  (Ctrl-C ends)")
+    console.print(f"admin key:       {session.admin_key}")
+    if platform.token_file is not None:
+        console.print(f"push token in:   {platform.token_file}")
+    console.print(f"database:        {platform.settings.database_url}")
+
+
+def _by_service(
+    by_target: Sequence[PolicyScore],
     runs: Sequence[PolicyRun],
-    served: ServedFleet,
+    scaled: ScaledFleet,
+    served: ServedFleet | None,
     epsilon: float,
 ) -> tuple[PolicyScore, ...]:
+    """Scores of services from those of targets, by what requests felt where that is known."""
+    scores = tuple(
+        service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
+    )
+    if served is None:
+        return scores
     return tuple(
         felt_score(one, run, served, epsilon) for one, run in zip(scores, runs, strict=True)
     )
@@ -170,7 +188,11 @@ def _train_and_simulate(
     task = progress.add_task("training the forecaster; tuning and running the rivals", total=None)
     with ThreadPoolExecutor(1) as pool:
         rivals: Future[RivalScores] = pool.submit(
-            run_rivals, targets, epsilon=options.epsilon, seed=targets.seed
+            run_rivals,
+            targets,
+            epsilon=options.epsilon,
+            seed=targets.seed,
+            with_hindsight=True,
         )
         training = wait_for_training(
             session.deps.engine,

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from services.kernel.errors import InvalidInput
-from services.lab.demo.options import DemoOptions
+from services.lab.demo.options import REAL_DEMAND, DemoOptions
 from services.simulator.fleet import (
     Fleet,
     FleetOptions,
@@ -57,10 +59,34 @@ def _from_trace(options: DemoOptions) -> Fleet:
         if loaded.fleet.step_s < options.step_s:  # finer than the demo's step: resample
             loaded = fleet_of(found.trace, found.name, replace(wanted, step_s=options.step_s))
     except TraceError as error:
-        raise InvalidInput(f"--data={options.data}: {error}") from error
+        asked = "real demand" if options.data == REAL_DEMAND else f"--data={options.data}"
+        raise InvalidInput(f"{asked}: {error}") from error
     notes = tuple(f"{drop.workload} left out: {drop.reason}" for drop in loaded.dropped)
-    fleet = replace(loaded.fleet, notes=loaded.fleet.notes + found.said + notes)
-    return _first_workloads(fleet, options.n_workloads)
+    said = () if options.data == REAL_DEMAND else found.said
+    fleet = replace(loaded.fleet, notes=loaded.fleet.notes + said + notes)
+    fleet = _first_workloads(fleet, options.n_workloads)
+    return _with_known_demand(fleet) if options.truth == "served" else fleet
+
+
+def _with_known_demand(fleet: Fleet) -> Fleet:
+    """The fleet with demand in the gaps of its measurements, which nobody sees.
+
+    Requests go on while a meter is silent. What came then is taken to lie on the line between what
+    was seen before and after.
+    """
+    steps = np.arange(fleet.n_steps)
+    demand = fleet.demand.copy()
+    for row in demand:
+        known = np.isfinite(row)
+        row[~known] = np.interp(steps[~known], steps[known], row[known])
+    n_filled = int((~np.isfinite(fleet.demand)).sum())
+    if not n_filled:
+        return fleet
+    note = (
+        f"{n_filled / demand.size:.1%} of the demand was not measured: nobody sees it, and what "
+        "requests felt then is told by a straight line between what was measured."
+    )
+    return replace(fleet, demand=demand, notes=(*fleet.notes, note))
 
 
 def _first_workloads(fleet: Fleet, n_most: int) -> Fleet:

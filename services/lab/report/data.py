@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.lab.report.evidence import Calibration, RivalFrontier, StartTimes
 from services.simulator import PolicyScore
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.scoreboard import mean_known
@@ -18,6 +19,8 @@ LABELS = {
     "oracle": "Oracle",
 }
 ORDER = tuple(LABELS)
+MONTH_H = 730.0
+"""Hours of a month."""
 
 
 def label_of(policy: str) -> str:
@@ -142,6 +145,9 @@ class ReportData:
         title: Page title.
         pools: Pools of the services that have several.
         felt: What requests felt, where policies are scored by it instead of by the stated capacity.
+        frontiers: Rivals at several settings over the same replay.
+        calibration: How often demand came in below what was forecast.
+        starts: Start-up times of each service.
     """
 
     data: str
@@ -161,6 +167,9 @@ class ReportData:
     title: str = "Harmony replay"
     felt: Felt | None = None
     pools: tuple[PoolFigures, ...] = ()
+    frontiers: tuple[RivalFrontier, ...] = ()
+    calibration: Calibration | None = None
+    starts: tuple[StartTimes, ...] = ()
 
     def __post_init__(self) -> None:
         """Check that there is something to show, and that arrays fit together."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from services.lab.report.calibration import calibration_chart, calibration_line
 from services.lab.report.charts import (
     allocation_chart,
     bars_chart,
@@ -12,8 +13,16 @@ from services.lab.report.charts import (
     savings_chart,
     workload_rows,
 )
-from services.lab.report.data import LABELS, ReportData, label_of, measured_line, percent
+from services.lab.report.data import (
+    LABELS,
+    MONTH_H,
+    ReportData,
+    label_of,
+    measured_line,
+    percent,
+)
 from services.lab.report.dots import dots_chart
+from services.lab.report.frontier import equal_rows, frontier_chart, own_month
 from services.lab.report.promise import (
     headline,
     luck_line,
@@ -21,6 +30,7 @@ from services.lab.report.promise import (
     promise_rows,
     promise_tiles,
 )
+from services.lab.report.starts import starts_chart, starts_line
 from services.simulator import PolicyScore
 
 _ORACLE = (
@@ -38,8 +48,6 @@ STANDING_NOTES = (
     "GPU time counts from the moment a replica is placed on a node; replicas waiting for a node "
     "cost nothing. Steps with unknown demand count for cost, not for the violation rate.",
 )
-
-_MONTH_H = 730.0
 
 
 def render_report(data: ReportData) -> str:
@@ -68,6 +76,13 @@ def render_report(data: ReportData) -> str:
         cost_chart=Markup(bars_chart(data, "cost")),  # noqa: S704  # our own SVG
         violation_chart=Markup(bars_chart(data, "violation")),  # noqa: S704  # our own SVG
         dots_chart=Markup(dots_chart(data)),  # noqa: S704  # our own SVG
+        frontier_chart=Markup(frontier_chart(data)),  # noqa: S704  # our own SVG
+        equal_rows=equal_rows(data),
+        own_month=own_month(data),
+        calibration_chart=Markup(calibration_chart(data)),  # noqa: S704  # our own SVG
+        calibration=calibration_line(data),
+        starts_chart=Markup(starts_chart(data)),  # noqa: S704  # our own SVG
+        starts=starts_line(data),
         allocation_chart=Markup(allocation_chart(data)),  # noqa: S704  # our own SVG
         savings_chart=Markup(savings_chart(data)),  # noqa: S704  # our own SVG
         fans=fans,
@@ -130,7 +145,7 @@ def _row(s: PolicyScore, data: ReportData) -> dict[str, str]:
         "label": label_of(s.name),
         "gpu_hours": f"{s.gpu_hours:,.0f}",
         "cost": f"{s.cost_usd:,.0f}",
-        "month": f"{s.cost_usd * _MONTH_H / data.simulated_hours:,.0f}",
+        "month": f"{s.cost_usd * MONTH_H / data.simulated_hours:,.0f}",
         "vs_hpa": relative,
         "violation": percent(s.violation_rate),
         "verdict": "" if s.name == "oracle" else _verdict(s, data),

@@ -121,7 +121,7 @@ def _from_triggers(namespace: str, spec: Object) -> Iterator[Key]:
                 yield namespace, str(metadata["autoscaler"])
         query = str(metadata.get("query", ""))
         if ADVISED_METRIC in query:
-            yield from ((namespace, name) for name in _WORKLOAD.findall(query))
+            yield from ((namespace, _of_series(name)) for name in _WORKLOAD.findall(query))
 
 
 def _from_metrics(namespace: str, spec: Object) -> Iterator[Key]:
@@ -130,4 +130,9 @@ def _from_metrics(namespace: str, spec: Object) -> Iterator[Key]:
         external = (metric.get("external") or {}).get("metric") or {}
         labels = (external.get("selector") or {}).get("matchLabels") or {}
         if external.get("name") == ADVISED_METRIC and labels.get("workload"):
-            yield namespace, str(labels["workload"])
+            yield namespace, _of_series(str(labels["workload"]))
+
+
+def _of_series(workload: str) -> str:
+    """The autoscaler of a series; one of a variant or pool is named `AUTOSCALER_PART`."""
+    return workload.partition("_")[0]

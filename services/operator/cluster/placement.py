@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from services.operator.cluster.images import all_images, has_images, images_of, images_on
 from services.operator.cluster.pods import (
     GPU_LABEL,
     GPU_RESOURCE,
@@ -79,12 +80,14 @@ class PodShape:
 
     Attributes:
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
+        images: Images that it starts with.
     """
 
     gpus: int
     selector: Pairs = ()
     tolerations: tuple[Toleration, ...] = ()
     affinity: tuple[tuple[Requirement, ...], ...] = ()
+    images: tuple[str, ...] = ()
 
     def fits(self, node: NodeState) -> bool:
         """True where the node takes such a pod, GPUs apart."""
@@ -120,6 +123,7 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
         tuple(sorted((str(k), str(v)) for k, v in selector.items())),
         tuple(tolerations),
         tuple(terms),
+        images_of(spec),
     )
 
 
@@ -168,6 +172,7 @@ class NodeState:
     Attributes:
         takes_pods: It is ready and not cordoned.
         created_at: When it came; None: not stated.
+        images: Images that it has; empty: it does not say.
     """
 
     name: str
@@ -177,6 +182,7 @@ class NodeState:
     taints: tuple[Taint, ...] = ()
     takes_pods: bool = True
     created_at: datetime | None = None
+    images: frozenset[str] = frozenset()
 
 
 def to_node(resource: Object) -> NodeState | None:
@@ -202,6 +208,7 @@ def to_node(resource: Object) -> NodeState | None:
         taints,
         takes_pods,
         parse_kube_time(stamp) if stamp else None,
+        images_on(status),
     )
 
 
@@ -233,6 +240,20 @@ class FreeGpus:
 
     by_node: tuple[NodeRoom, ...]
     _known: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
+    _warm: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
+
+    def warm(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
+        """The same on nodes that have the images of all pods; None where no node tells of any."""
+        key = gpu_type, gpus_per_replica, shape
+        if key not in self._warm:
+            wanted = all_images(pod.images for pod in shape)
+            told = [(room, has_images(room.node.images, wanted)) for room in self.by_node]
+            known = [room for room, has_all in told if has_all is not None]
+            is_told = any(is_product(room.node.product, gpu_type) for room in known)
+            here = FreeGpus(tuple(room for room, has_all in told if has_all))
+            found = here.schedulable(gpu_type, gpus_per_replica, shape) if is_told else None
+            self._warm[key] = (found or 0) if is_told else None
+        return self._warm[key]
 
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape = ()) -> int | None:
         """Free GPUs of `gpu_type` that whole replicas can use; None where no node has the type.

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from services.operator.cluster import images
+
 Object = Mapping[str, Any]
 
 GPU_RESOURCE = "nvidia.com/gpu"
@@ -35,6 +37,8 @@ class PodState:
         is_marked: The operator set that cost.
         bound_at: When it was given a node, as far as it has one.
         product: GPU product that it selects while it waits for a node; empty: it selects none.
+        images: Images that it starts with, as far as it is not ready yet.
+        is_restored: It is restored from a snapshot.
     """
 
     uid: str
@@ -51,6 +55,8 @@ class PodState:
     is_marked: bool = False
     bound_at: datetime | None = None
     product: str = ""
+    images: tuple[str, ...] = ()
+    is_restored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,8 @@ class ReplicaSnapshot:
         on_new_nodes: How many of them are on nodes still to come; None: the supply is fixed, or
             stated by variant.
         variants: Each variant's own figures by name; None: there is one kind of replicas.
+        warm: How many free GPUs are on nodes that have the replicas' images; None: nobody knows, or
+            stated by variant.
     """
 
     spec_replicas: int
@@ -85,6 +93,7 @@ class ReplicaSnapshot:
     room: int | None
     variants: Mapping[str, Mapping[str, Any]] | None = None
     on_new_nodes: int | None = None
+    warm: int | None = None
 
     @property
     def column(self) -> str | None:
@@ -136,6 +145,8 @@ def to_pod(resource: Object) -> PodState:
         is_marked=cost is not None and cost == mark,
         bound_at=reached.get("PodScheduled"),
         product="" if spec.get("nodeName") else product_of(spec),
+        images=() if "Ready" in reached else images.images_of(spec),
+        is_restored=images.is_restored(metadata),
     )
 
 

@@ -46,6 +46,8 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         }
         if room.on_new_nodes is not None:
             figures[part.name]["new_node_gpus"] = room.on_new_nodes
+        if room.warm is not None:
+            figures[part.name]["warm_gpus"] = room.warm
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
         starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]
@@ -60,11 +62,13 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
 
 
 def _held_by(situation: Situation) -> str:
-    """Why a part's count cannot be changed; advice is given as if it could."""
+    """Why a part's count cannot be changed; advice is given as if it could.
+
+    A follower changes it as it is decided.
+    """
     if situation.spec is None or situation.spec.mode == "Advisory":
         return ""
-    other = situation.conflict or situation.follower
-    return f"{other} scales it" if other else ""
+    return f"{situation.conflict} scales it" if situation.conflict else ""
 
 
 @dataclass(slots=True)

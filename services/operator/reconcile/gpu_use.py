@@ -12,10 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
-from services.kernel.domain import WorkloadSpec, known_spec, part_specs
+from services.kernel.domain import known_spec, part_specs, stored_targets
 from services.kernel.domain.schedules import bounds_at
 from services.operator.cluster.targets import TargetState
 from services.operator.plan.gpu_room import TargetUse
@@ -96,15 +98,11 @@ def target_uses(
     An autoscaler that cannot be used counts by its last good spec, as it does for decisions.
     """
     view, now = fleet.whole(), deps.clock.now()
-    specs = _last_good_specs(connection, fleet, view.autoscalers)
+    stored = _last_good_specs(connection, fleet, view.autoscalers)
     members: list[_Member] = []
     for autoscaler in view.autoscalers:
-        spec = autoscaler.spec or specs.get(autoscaler.key)
-        if spec is None:
-            continue
         id_ = fleet.ids.get(autoscaler.key, -1)
-        own = _members(replace(autoscaler, spec=spec))
-        members += [_Member(id_, name, member) for name, member in own]
+        members += _members(id_, autoscaler, stored.get(autoscaler.key), now)
     members += _left_behind(connection, now)
     view = _with_unlisted(deps, view, [each.member for each in members])
     unread = [each for each in members if _is_unread(view, each.member)]
@@ -112,29 +110,38 @@ def target_uses(
     seen = repository.load_last_seen(connection, ids, parts)
     found: dict[TargetKey, TargetUse] = {}
     for each in members:
-        least = _least_held(newest.get(each.workload_id), each, seen, now)
-        use = _use(deps, view, each.member, least)
+        least = _least_held(newest.get(each.workload_id), each, seen)
+        use = _use(deps, view, each, least)
         found.setdefault(each.member.target.key, use)
     return found
 
 
 @dataclass(frozen=True, slots=True)
 class _Member:
-    """One target: its workload, the name of its part, and it as an autoscaler of its own."""
+    """One target.
+
+    Attributes:
+        part: Name of the variant or pool; empty: the workload has one target.
+        member: It as an autoscaler of its own.
+        least: Its minimum now.
+        most: Its maximum now.
+    """
 
     workload_id: int
     part: str
     member: Autoscaler
+    gpu_type: str
+    gpus_per_replica: int
+    least: int
+    most: int
 
 
 def _left_behind(connection: Connection, now: datetime) -> Iterator[_Member]:
     """Targets of autoscalers that are gone; one that another autoscaler names counts as its."""
     for row in repository.load_left_behind(connection, now - LEFT_BEHIND_FOR):
-        namespace, name = row["namespace"], row["name"]
-        target = ScaleTarget(_USUAL_VERSION, "", namespace, "")
-        spec = known_spec(row["spec"])
-        gone = Autoscaler(namespace, name, "", 0, now, target, spec)
-        yield from (_Member(row["id"], part, member) for part, member in _members(gone))
+        target = ScaleTarget(_USUAL_VERSION, "", row["namespace"], "")
+        gone = Autoscaler(row["namespace"], row["name"], "", 0, now, target, None)
+        yield from _members(row["id"], gone, row["spec"], now)
 
 
 def _is_unread(view: View, member: Autoscaler) -> bool:
@@ -143,24 +150,49 @@ def _is_unread(view: View, member: Autoscaler) -> bool:
     return view.target_of(member) is None and (problem is None or not problem.is_known)
 
 
-def _members(autoscaler: Autoscaler) -> Iterator[tuple[str, Autoscaler]]:
+def _members(id_: int, autoscaler: Autoscaler, stored: Any, now: datetime) -> Iterator[_Member]:
+    """The targets of an autoscaler; of one whose spec is bad those of its stored one.
+
+    Of a stored spec that somebody spoilt by hand each target as far as it can be told: no other
+    workload waits for it.
+    """
+    if autoscaler.spec is None and stored is None:
+        return
+    try:
+        whole = replace(autoscaler, spec=autoscaler.spec or known_spec(stored))
+    except ValidationError:
+        for each in stored_targets(stored):
+            member = replace(autoscaler, target=_target_of(autoscaler, each.target))
+            bounds = each.min_replicas, each.max_replicas
+            yield _Member(id_, each.name, member, each.gpu_type, each.gpus_per_replica, *bounds)
+        return
+    for name, member in _parts(whole):
+        spec = member.spec
+        assert spec is not None, "a part has the spec of its own"
+        bounds = bounds_at(spec, now)
+        yield _Member(id_, name, member, spec.gpu_type, spec.gpus_per_replica, *bounds)
+
+
+def _parts(autoscaler: Autoscaler) -> Iterator[tuple[str, Autoscaler]]:
     """Each part's name with its autoscaler; of a spec that went bad those of the last good one."""
     spec = autoscaler.spec
-    if spec is None:
-        return
+    assert spec is not None, "what is divided has a spec"
     if autoscaler.parts:
         names = (part.name for part in autoscaler.parts)
         yield from zip(names, members_of(autoscaler), strict=True)
     elif not spec.parts:
-        yield "", replace(autoscaler, target=_target_of(autoscaler, spec))
+        yield "", replace(autoscaler, target=_target_of(autoscaler, spec.target))
     else:
         for part, own in zip(spec.parts, part_specs(spec), strict=True):
-            yield part.name, replace(autoscaler, spec=own, target=_target_of(autoscaler, own))
+            yield (
+                part.name,
+                replace(autoscaler, spec=own, target=_target_of(autoscaler, own.target)),
+            )
 
 
-def _target_of(autoscaler: Autoscaler, spec: WorkloadSpec) -> ScaleTarget:
-    """The target of a stored spec; its API version is that of the object, which names it still."""
-    kind, _, name = spec.target.partition("/")
+def _target_of(autoscaler: Autoscaler, stored: str) -> ScaleTarget:
+    """A stored target; its API version is that of the object, which names it still."""
+    kind, _, name = stored.partition("/")
     for target in (autoscaler.target, *autoscaler.written):
         if (target.kind, target.name) == (kind, name):
             return target
@@ -197,26 +229,25 @@ def _with_unlisted(deps: OperatorDeps, view: View, members: Sequence[Autoscaler]
 
 def _last_good_specs(
     connection: Connection, fleet: FleetAtHand, autoscalers: Sequence[Autoscaler]
-) -> dict[Key, WorkloadSpec]:
+) -> dict[Key, Mapping[str, Any]]:
+    """Stored specs of the autoscalers that cannot be used."""
     bad = {a.key: fleet.ids[a.key] for a in autoscalers if a.spec is None and a.key in fleet.ids}
     if not bad:
         return {}
     stored = repository.load_specs(connection, list(bad.values()))
-    return {key: known_spec(stored[id_]) for key, id_ in bad.items() if id_ in stored}
+    return {key: stored[id_] for key, id_ in bad.items() if id_ in stored}
 
 
-def _use(deps: OperatorDeps, view: View, member: Autoscaler, unread: int) -> TargetUse:
-    spec, state = member.spec, view.target_of(member)
-    assert spec is not None, "a member has the spec of its part"
-    least, _ = bounds_at(spec, deps.clock.now())
+def _use(deps: OperatorDeps, view: View, each: _Member, unread: int) -> TargetUse:
+    gpu_type, gpus, member = each.gpu_type, each.gpus_per_replica, each.member
+    state = view.target_of(member)
     if state is None:
         asked = unread if _is_unread(view, member) else 0
-        return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, least=least)
+        return TargetUse(gpu_type, gpus, asked, least=each.least)
     replicas = view.replicas_of(member)
-    leaving = sum(each.is_leaving for each in replicas)
+    leaving = sum(pod.is_leaving for pod in replicas)
     asked = asked_for(deps, member.target.key, state)
-    staying = len(replicas) - leaving
-    return TargetUse(spec.gpu_type, spec.gpus_per_replica, asked, staying, leaving, least)
+    return TargetUse(gpu_type, gpus, asked, len(replicas) - leaving, leaving, each.least)
 
 
 def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
@@ -227,19 +258,14 @@ def asked_for(deps: OperatorDeps, key: TargetKey, state: TargetState) -> int:
 
 
 def _least_held(
-    decision: StoredDecision | None,
-    each: _Member,
-    seen: Mapping[tuple[int, str], int],
-    now: datetime,
+    decision: StoredDecision | None, each: _Member, seen: Mapping[tuple[int, str], int]
 ) -> int:
     """Replicas of a target that cannot be read, by the newest decision and by what was last seen.
 
     One that was never seen may have any count up to its maximum, whatever was decided.
     """
-    spec = each.member.spec
-    assert spec is not None, "a member has the spec of its part"
     known = seen.get((each.workload_id, each.part))
-    counts = [bounds_at(spec, now)[1] if known is None else known]
+    counts = [each.most if known is None else known]
     if decision is not None and (each.part in decision.parts or not each.part):
         counts += decision.parts.get(each.part, (decision.current, decision.desired))
     return max(counts)

@@ -293,7 +293,5 @@ def with_results(
         decision = newest.get(each.intent["workload_id"])
         if decision is not None and decision.id == each.intent["decision_id"]:
             found.append(each.to_action(decision))
-            newest[decision.workload_id] = replace(
-                decision, last_result=str(each.result), n_attempts=each.intent["attempt"]
-            )
+            newest[decision.workload_id] = replace(decision, last_result=str(each.result))
     return found

@@ -39,6 +39,7 @@ class KnownStart:
         is_stored: False for one that was ready before anyone could see it start.
         bound_at: When it was given a node, once that is stored.
         is_new_node: The node came after the pod was asked for; None: not known.
+        cause: What the start had to do first; None: not known.
     """
 
     workload_id: int
@@ -48,6 +49,7 @@ class KnownStart:
     is_stored: bool = True
     bound_at: datetime | None = None
     is_new_node: bool | None = None
+    cause: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

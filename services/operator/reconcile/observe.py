@@ -49,11 +49,13 @@ class GpusToGrow:
         gpus: None: neither nodes nor a quota are known.
         limit: What holds back the rest: one of the above, or `ResourceQuota/NAME`.
         on_new_nodes: How many are on nodes still to come; None: the supply is fixed.
+        warm: How many free ones are on nodes that have the images; None: nobody knows.
     """
 
     gpus: int | None
     limit: str = ""
     on_new_nodes: int | None = None
+    warm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,19 +136,20 @@ class View:
         by_quota = quota.free + replicas.pending * spec.gpus_per_replica
         if room.gpus is None or by_quota < room.gpus:
             new = None if room.on_new_nodes is None else min(room.on_new_nodes, by_quota)
-            return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new)
+            return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new, room.warm)
         return room
 
     def _by_supply(self, spec: WorkloadSpec, shape: Shape, n_pending: int) -> GpusToGrow:
         """The same without quotas."""
         on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
+        warm = self.free.warm(spec.gpu_type, spec.gpus_per_replica, shape)
         supply = self.supplies.get(spec.gpu_type)
         if supply is None or not supply.is_provisioned:
-            return GpusToGrow(on_nodes, "" if on_nodes is None else NODES)
+            return GpusToGrow(on_nodes, "" if on_nodes is None else NODES, warm=warm)
         need = ReplicaNeed(spec.gpus_per_replica, shape, n_pending)
         found = supply.room(on_nodes or 0, need)
         limit = REFUSED if supply.state.is_refused else CEILING
-        return GpusToGrow(found.gpus, limit, found.on_new_nodes)
+        return GpusToGrow(found.gpus, limit, found.on_new_nodes, warm)
 
 
 def observe(deps: OperatorDeps) -> View:

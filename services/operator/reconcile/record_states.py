@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
+from services.operator.cluster.images import cause_of
 from services.operator.cluster.placement import NodeState
 from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
 from services.operator.plan.part_members import members_of
@@ -74,7 +75,9 @@ def _count(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot
         return None
     replicas = count_replicas(view.replicas_of(autoscaler), now)
     room = view.gpu_room(autoscaler, replicas)
-    return ReplicaSnapshot(target.replicas, replicas, room.gpus, on_new_nodes=room.on_new_nodes)
+    return ReplicaSnapshot(
+        target.replicas, replicas, room.gpus, on_new_nodes=room.on_new_nodes, warm=room.warm
+    )
 
 
 def _is_same(before: State, after: State) -> bool:
@@ -95,6 +98,7 @@ def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, .
         seen.room,
         seen.column,
         seen.on_new_nodes,
+        seen.warm,
     )
 
 
@@ -115,6 +119,7 @@ def _follow_starts(
         for gpu_type, pod in _pods_of(view, autoscaler):
             before = known.get(pod.uid)
             after = _with_node(_follow(pod, before, workload_id, gpu_type), pod, view.nodes)
+            after = _with_cause(after, pod, view.nodes)
             if after is None:
                 continue
             if after == before:
@@ -155,6 +160,7 @@ def _known_starts(connection: Connection, deps: OperatorDeps) -> dict[str, Known
                 row["ready_at"] is not None,
                 bound_at=row["bound_at"],
                 is_new_node=row["is_new_node"],
+                cause=row["cause"],
             )
             for row in repository.load_open_starts(connection)
         }
@@ -200,6 +206,21 @@ def _with_node(
     return replace(start, bound_at=pod.bound_at, is_new_node=is_new)
 
 
+def _with_cause(
+    start: KnownStart | None, pod: PodState, nodes: Mapping[str, NodeState]
+) -> KnownStart | None:
+    """The start with what it has to do first, by its node as it is when the pod comes to it.
+
+    Once it is ready its images are on its node whatever it did.
+    """
+    if start is None or start.cause is not None or not pod.node:
+        return start
+    node = nodes.get(pod.node)
+    on_node = frozenset[str]() if node is None or start.is_ready else node.images
+    cause = cause_of(on_node, pod.images, is_restored=pod.is_restored)
+    return start if cause is None else replace(start, cause=cause)
+
+
 def _start_row(
     uid: str, start: KnownStart, ready_at: datetime | None, gone_at: datetime | None, now: datetime
 ) -> dict[str, Any]:
@@ -213,6 +234,7 @@ def _start_row(
         "observed_at": now,
         "bound_at": start.bound_at,
         "is_new_node": start.is_new_node,
+        "cause": start.cause,
     }
 
 

@@ -29,7 +29,8 @@ def register(
     """Make `workloads` equal to the autoscalers.
 
     A new one is inserted, a changed spec is stored, one that is gone becomes inactive (its history
-    stays), one that came back becomes active. One that cannot be used keeps its last good spec.
+    stays), one that came back becomes active. One that cannot be used keeps its last good spec, and
+    becomes active as well: its targets may run, and once it goes they hold their GPUs from then on.
     What was made over REST is left alone until an autoscaler of its name appears, which takes over.
 
     Returns:
@@ -46,7 +47,11 @@ def register(
     ours = {key: row for key, row in known.items() if row.is_ours}
     taken = [row.id for key, row in known.items() if key in specs and key not in ours]
     gone = [row.id for key, row in ours.items() if row.is_active and key not in wanted]
-    back = [row.id for key, row in known.items() if not row.is_active and key in specs]
+    back = [
+        row.id
+        for key, row in known.items()
+        if not row.is_active and key in (wanted if row.is_ours else specs)
+    ]
     repository.adopt(connection, taken, now)
     repository.set_active(connection, gone, False, now)
     repository.set_active(connection, back, True, now)

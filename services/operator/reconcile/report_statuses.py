@@ -76,6 +76,8 @@ def to_details(row: RowMapping) -> Details:
         rung=row["rung"],
         origin_at=row["origin_at"],
         horizon_s=row["horizon_s"],
+        reach_s=row["reach_s"],
+        wanted_s=row["wanted_s"],
         next_step={
             level: value
             for level, value in zip(levels, values, strict=False)
@@ -98,7 +100,6 @@ def to_details(row: RowMapping) -> Details:
         errors=tuple(row["errors"]),
         lead_p50_s=row["p50_s"],
         lead_p90_s=row["p90_s"],
-        lead_p99_s=row["p99_s"],
         n_starts=row["n_starts"] or 0,
     )
 

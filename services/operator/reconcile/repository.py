@@ -21,6 +21,7 @@ _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
     "new_node_gpus",
+    "warm_gpus",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",
@@ -176,8 +177,8 @@ def load_last_seen(
 def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
-        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node "
-        "FROM pod_starts "
+        "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node, "
+        "cause FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -189,27 +190,29 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     Args:
         connection: An open transaction.
         rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
-            bound_at, is_new_node.
+            bound_at, is_new_node, cause.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at, bound_at, is_new_node) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "observed_at, bound_at, is_new_node, cause) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
         "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
         "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
         "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
-        "CAST(:is_new_node AS boolean[])) ON CONFLICT (pod_uid) DO UPDATE SET "
+        "CAST(:is_new_node AS boolean[]), CAST(:cause AS text[])) "
+        "ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
         "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
         "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
+        "cause = COALESCE(pod_starts.cause, EXCLUDED.cause), "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
-        "bound_at", "is_new_node",
+        "bound_at", "is_new_node", "cause",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 
@@ -334,9 +337,10 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
     statement = text(
         "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
         "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
+        "f.step_s * d.steps AS reach_s, f.step_s * d.wanted_steps AS wanted_s, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
         "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.p99_s, l.n_starts "
+        "l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
         "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
@@ -345,6 +349,10 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "  generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step "
         "  FROM forecasts WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) f "
         "  ON true "
+        # there where starts may take longer than the forecast reaches
+        "LEFT JOIN LATERAL (SELECT (explanation #>> '{reach,steps}')::int AS steps, "
+        "  (explanation #>> '{reach,wanted_steps}')::int AS wanted_steps FROM decisions "
+        "  WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
         # whole hours from their sums, the hour at the edge of the week from its rows
         "LEFT JOIN LATERAL (SELECT (sum(covered) / NULLIF(sum(n), 0))::float8 AS coverage FROM ("
         "  SELECT covered, n_forecasts AS n FROM coverage_hours "
@@ -355,8 +363,7 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
-        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s, "
-        "  percentile_cont(0.99) WITHIN GROUP (ORDER BY lead_s) AS p99_s FROM ("
+        "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("
         "  SELECT extract(epoch FROM ready_at - requested_at) AS lead_s FROM pod_starts "
         "  WHERE workload_id = w.id AND ready_at IS NOT NULL "
         "  ORDER BY requested_at DESC LIMIT 200) recent) l ON true"

@@ -32,6 +32,9 @@ class Details:
         unreachable_message: Why no number of replicas keeps the promise; empty: nothing says so.
         not_capacity_message: Why more requests miss than the load explains; empty: they do not;
             None: unknown.
+        reach_s: How far the newest decision looked, where starts may take longer than forecasts
+            reach.
+        wanted_s: What 99 % of the starts take by that decision; of others None.
         errors: Stages that failed for this workload alone when they last ran, `stage: message`.
     """
 
@@ -40,6 +43,8 @@ class Details:
     rung: str | None = None
     origin_at: datetime | None = None
     horizon_s: float | None = None
+    reach_s: float | None = None
+    wanted_s: float | None = None
     next_step: Mapping[float, float] | None = None
     coverage: float | None = None
     measured: float | None = None
@@ -54,7 +59,6 @@ class Details:
     errors: tuple[str, ...] = ()
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None
-    lead_p99_s: float | None = None
     n_starts: int = 0
     measured_low: float | None = None
     budget_left_high: float | None = None

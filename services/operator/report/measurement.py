@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 from services.operator.resource.quantities import format_duration
 
-_Z_99 = 2.326
-_MIN_STARTS = 20
 _MEASURED = ("Measured", "NoRequests")
 _REMEDIES = {
     "NoObjective": (
@@ -68,27 +65,27 @@ def not_capacity(facts: AutoscalerFacts) -> Finding:
 
 
 def lead_time_beyond_horizon(facts: AutoscalerFacts) -> Finding:
-    """Whether a start may take longer than the forecast reaches: then nothing is early enough.
+    """Whether a start may take longer than a decision looks: then nothing is early enough.
 
-    Until twenty starts were seen it is judged by the lead time that is stated.
+    Decisions look further than forecasts reach where starts take longer, as far as history carries.
     """
-    name, spec, details = "LeadTimeBeyondHorizon", facts.situation.spec, facts.details
-    if details is None or spec is None:
+    name, details = "LeadTimeBeyondHorizon", facts.details
+    if details is None:
         return Finding(name, UNKNOWN, "NotReadYet")
     if details.horizon_s is None:
         return Finding(name, UNKNOWN, "NoForecast")
-    stated = spec.lead_time
-    lead_s = stated.median_s * math.exp(_Z_99 * stated.sigma)
-    whose = "by the stated leadTime"
-    if details.n_starts >= _MIN_STARTS and details.lead_p99_s is not None:
-        lead_s, whose = details.lead_p99_s, f"of its last {details.n_starts} starts"
-    if lead_s <= details.horizon_s:
+    reach_s, wanted_s = details.reach_s or 0.0, details.wanted_s or 0.0
+    if wanted_s <= details.horizon_s:
         return Finding(name, FALSE, "WithinHorizon")
+    reach, forecast = (format_duration(round(s)) for s in (reach_s, details.horizon_s))
+    if wanted_s <= reach_s:
+        message = f"decisions look {reach} ahead, since starts take long; {forecast} are forecast"
+        return Finding(name, FALSE, "WithinReach", message)
     message = (
-        f"1 % of the starts take longer than {format_duration(round(lead_s))} {whose}, and "
-        f"forecasts reach {format_duration(round(details.horizon_s))}: what rises beyond them is "
-        "met too late; shorten the start, or lengthen the horizon (HARMONY_STEP_S, "
-        "HARMONY_HORIZON_STEPS)"
+        f"1 % of the starts land later than {format_duration(round(wanted_s))} after they were "
+        f"asked for, and decisions look {reach} ahead: what rises beyond that is met too late; "
+        "shorten the start, or let forecasts read more history or reach further "
+        "(HARMONY_CONTEXT_STEPS, HARMONY_HORIZON_STEPS)"
     )
     return Finding(name, TRUE, "StartsOutlastForecast", message)
 

@@ -295,7 +295,18 @@ GPU_AUTOSCALER_RULES = (
     ),
     CelRule(
         "spec.schedules[]",
-        "self.startTime != self.endTime",
+        "has(self.startTime) == has(self.endTime) && has(self.start) == has(self.end) && "
+        "has(self.startTime) != has(self.start)",
+        "give either startTime and endTime, or the cron expressions start and end",
+    ),
+    CelRule(
+        "spec.schedules[]",
+        "!has(self.daysOfWeek) || !has(self.start)",
+        "daysOfWeek goes with startTime and endTime: a cron expression has its own days",
+    ),
+    CelRule(
+        "spec.schedules[]",
+        "!has(self.startTime) || !has(self.endTime) || self.startTime != self.endTime",
         "startTime and endTime must differ; 00:00 to 23:59 is all day",
     ),
     _lasting("spec.approval", "expireAfter"),

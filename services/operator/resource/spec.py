@@ -40,6 +40,7 @@ _SHARE = (
     'promise of kind DemandFraction does not read it. Default: "0.95"'
 )
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
+CronExpression = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", max_length=120)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -217,13 +218,18 @@ class HPABehavior(ResourceModel):
 
 
 class Schedule(ResourceModel):
-    """A recurring window that changes the bounds or freezes scaling."""
+    """A recurring window that changes the bounds or freezes scaling.
+
+    It has startTime and endTime on days of the week, or two cron expressions, start and end.
+    """
 
     name: Annotated[str, Field(min_length=1, max_length=63)]
     timezone: Annotated[str, Field(max_length=63)] = Field("UTC", description="IANA name")
     days_of_week: Annotated[tuple[DayName, ...], Field(min_length=1, max_length=7)] | None = None
-    start_time: ClockTime
-    end_time: ClockTime
+    start_time: ClockTime | None = None
+    end_time: ClockTime | None = None
+    start: CronExpression | None = Field(None, description="Cron: when it begins, 0 7 * * 1-5")
+    end: CronExpression | None = Field(None, description="Cron: when it ends, 0 19 * * 1-5")
     min_replicas: Annotated[int, Field(ge=0)] | None = None
     max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)] | None = None
     freeze: Literal["ScaleDown", "Both"] | None = None

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.cron import read_cron
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
 from services.operator.resource.indicators import indicators, read_demand_counts, read_further_loads
@@ -225,14 +226,22 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
             f"schedules[{schedule.name}].timezone={schedule.timezone!r} must be an IANA name, "
             "e.g. Europe/Berlin"
         ) from None
+    for field, expression in (("start", schedule.start), ("end", schedule.end)):
+        try:
+            if expression:
+                read_cron(expression)
+        except ValueError as error:
+            raise ValueError(f"schedules[{schedule.name}].{field}: {error}") from None
     return domain.ScheduleSpec(
         name=schedule.name,
         timezone=schedule.timezone,
         days_of_week=tuple(
             sorted(schemas.DAYS.index(day) for day in schedule.days_of_week or schemas.DAYS)
         ),
-        start_time=schedule.start_time,
-        end_time=schedule.end_time,
+        start_time=schedule.start_time or "",
+        end_time=schedule.end_time or "",
+        start=schedule.start or "",
+        end=schedule.end or "",
         min_replicas=schedule.min_replicas,
         max_replicas=schedule.max_replicas,
         freeze=schedule.freeze,

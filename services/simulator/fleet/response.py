@@ -145,9 +145,14 @@ class ResponseModel:
 
 
 def request_rates(fleet: Fleet) -> FloatArray:
-    """(W, T) request rates of a generated fleet."""
+    """(W, T) request rates of a fleet that tells them.
+
+    Where they are the demand and were not measured, what the fleet holds to be its demand.
+    """
     rates = np.empty(fleet.demand.shape)
     for i, workload in enumerate(fleet.workloads):
         names = [spec.name for spec in workload.indicators]
         rates[i] = fleet.values[i, :, names.index("request_rate_rps")]
+        if workload.demand == "request_rate_rps":
+            rates[i] = np.where(np.isfinite(rates[i]), rates[i], fleet.demand[i])
     return rates

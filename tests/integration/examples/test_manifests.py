@@ -53,7 +53,10 @@ def path_of(manifest: Manifest) -> str:
 @pytest.fixture(scope="module")
 def api() -> Iterator[httpx.Client]:
     settings = ClusterSettings([], seed=1, start_s=1_767_571_200.0)
-    with BackgroundCluster(settings) as cluster, httpx.Client(base_url=cluster.url) as client:
+    with (
+        BackgroundCluster(settings) as cluster,
+        httpx.Client(base_url=cluster.url, timeout=120) as client,
+    ):
         namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
         client.post("/api/v1/namespaces", json=namespace).raise_for_status()
         for definition in DEFINITIONS:
@@ -192,6 +195,9 @@ BREAKS_A_RULE = [
     (AUTO, "schedules.0.maxReplicas", 5, "minReplicas must not be greater than its maxReplicas"),
     (AUTO, "schedules.2.freeze", None, "a schedule needs minReplicas, maxReplicas or freeze"),
     (AUTO, "schedules.1.endTime", "23:00", "startTime and endTime must differ"),
+    (AUTO, "schedules.0.start", "0 7 * * *", "give either startTime and endTime, or the cron"),
+    (AUTO, "schedules.4.end", None, "give either startTime and endTime, or the cron expressions"),
+    (AUTO, "schedules.4.daysOfWeek", ["Mon"], "daysOfWeek goes with startTime and endTime"),
     (AUTO, "schedules.0.minReplicas", 41, "must lie between those of the spec"),
     (AUTO, "demand", "campaign_ratio", "demand must not be known ahead"),
     (AUTO, "indicators.1.query", "up", "an indicator known ahead is a gauge without a query"),
@@ -238,6 +244,7 @@ BREAKS_THE_SCHEMA = [
     (AUTO, "leadTime", {"median": "90"}, "median"),
     (AUTO, "schedules.0.startTime", "7:30", "startTime"),
     (AUTO, "schedules.0.daysOfWeek", ["Monday"], "daysOfWeek"),
+    (AUTO, "schedules.4.start", "0 7 * *", "start"),
     (AUTO, "behavior.scaleDown.policies.0.type", "Replicas", "type"),
     (LOADS, "capacity.alsoBoundBy", [], "alsoBoundBy"),
     (LOADS, "capacity.alsoBoundBy.0.counts", "Both", "counts"),
@@ -278,6 +285,8 @@ def test_there_is_a_wrong_manifest_for_every_rule() -> None:
     ("place", "value", "said"),
     [
         ("schedules.0.timezone", "Europe/Berlim", "must be an IANA name"),
+        ("schedules.4.start", "0 25 * * *", "schedules[month-end].start: hour: '25' must lie"),
+        ("schedules.4.end", "0 8 2 14 *", "schedules[month-end].end: month: '14' must lie"),
         ("sla", {"class": "platinum"}, "does not exist or cannot be read"),
     ],
 )

@@ -8,6 +8,8 @@ from sqlalchemy import Engine, text
 
 from services.kernel.db.partitions import ensure_partitions
 
+LLAMA = {"namespace": "llm-prod", "workload": "llama-70b-chat"}
+"""Labels of the first workload of `seed_fleet`."""
 STEP_S = 60
 _STATE = """jsonb_build_object('budget_source', 'measured', 'measured_steps', 900.0,
   'observed_steps', 1200.0, 'violation_ratio', 0.0123, 'measured_ratio', 0.0123,

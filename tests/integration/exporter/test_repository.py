@@ -12,12 +12,10 @@ from services.exporter.repository import FleetPart
 from services.kernel.db.clusters import SHARDS_PER_CLUSTER, add_cluster
 from tests.exported import exported, page_of
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet
-from tests.integration.exporter.fleet_rows import write_fleet
+from tests.integration.exporter.fleet_rows import LLAMA, write_fleet
 from tests.integration.statement_costs import grown, statement_costs
 
 pytestmark = pytest.mark.integration
-
-LLAMA = {"namespace": "llm-prod", "workload": "llama-70b-chat"}
 
 
 def samples(page: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:

@@ -7,7 +7,6 @@ import time
 from datetime import datetime, timedelta
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, event, text
 
 from services.exporter.metrics import WORKLOAD_METRICS
@@ -16,25 +15,9 @@ from services.exporter.service import KEPT_S, WorkloadPages
 from services.kernel.clock import FixedClock
 from tests.exported import exported
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet
-from tests.integration.exporter.fleet_rows import write_fleet
+from tests.integration.exporter.fleet_rows import LLAMA, write_fleet
 
 pytestmark = pytest.mark.integration
-
-LLAMA = {"namespace": "llm-prod", "workload": "llama-70b-chat"}
-
-
-def samples(page: str) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
-    """Name and labels of each series."""
-    families = text_string_to_metric_families(page)
-    return [(s.name, tuple(sorted(s.labels.items()))) for f in families for s in f.samples]
-
-
-def workloads_of(page: str) -> set[tuple[str, str, str]]:
-    return {
-        (labels["cluster"], labels["namespace"], labels["workload"])
-        for _, pairs in samples(page)
-        if (labels := dict(pairs))
-    }
 
 
 def test_who_asks_again_is_given_the_same_page(database: Engine) -> None:

@@ -62,8 +62,11 @@ class Lab:
         median_s: int = 40,
         product: str = "H100",
         kind: str = "Deployment",
+        annotations: dict[str, str] | None = None,
     ) -> None:
         labels = {"app": name}
+        template = pod_template(name, gpus, median_s, product)
+        template["metadata"].setdefault("annotations", {}).update(annotations or {})
         body = {
             "apiVersion": "apps/v1",
             "kind": kind,
@@ -71,7 +74,7 @@ class Lab:
             "spec": {
                 "replicas": replicas,
                 "selector": {"matchLabels": labels},
-                "template": pod_template(name, gpus, median_s, product),
+                "template": template,
             },
         }
         self.post(f"/apis/apps/v1/namespaces/{self.namespace}/{kind.lower()}s", body)

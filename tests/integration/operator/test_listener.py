@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.operator.kube.mirrored import MirroredKube
+from services.operator.leadership.lease import Fence
 from services.operator.listener import ReconcileLoop
 from services.operator.reconcile.repository import DECISIONS_CHANNEL, TICK_CHANNEL
 from tests.integration.operator.conftest import Bench
@@ -74,3 +76,38 @@ def test_a_decision_that_arrives_in_a_pass_does_not_wait_for_its_end_and_is_repo
         status = bench.lab.autoscaler(name)["status"]
         assert status["desiredReplicas"] == replicas
         assert len(status["decisionHistory"]) == 1
+
+
+class Terms:
+    """Leadership as a test sets it."""
+
+    def __init__(self) -> None:
+        self.now: int | None = 1
+
+    def term(self) -> int | None:
+        return self.now
+
+
+def test_a_new_term_believes_nothing_that_was_read_in_a_former_one(bench: Bench) -> None:
+    """A decision that is stored late is not the newest one: another leader has applied a newer."""
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    terms = Terms()
+    loop = ReconcileLoop(bench.deps, Fence(terms))
+    loop.turn()
+    bench.decide("llama", 3)
+    for term in (1, None):
+        terms.now = term
+        loop.wake()
+        loop.turn()
+    bench.clock.advance(2 * bench.step_s)
+    newest = bench.decide("llama", 5)
+    bench.fresh_operator()
+    bench.reconcile()
+    origin_at = bench.clock.now() - timedelta(seconds=2 * bench.step_s)
+    late = bench.decide("llama", 4, origin_at=origin_at)
+    terms.now = 2
+    loop.wake()
+    loop.turn()
+    assert bench.results()[1:] == [(newest, 1, "applied"), (late, 1, "superseded")]
+    assert bench.lab.replicas("llama") == 5

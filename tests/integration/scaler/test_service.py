@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -12,7 +13,7 @@ from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work
 from services.kernel.errors import NotFound, Unavailable
 from services.kernel.settings import Settings
-from services.scaler.service import FleetFacts, ScalerDeps
+from services.scaler.service import FleetFacts, ScalerDeps, advise_one
 from tests.integration.scaler.conftest import Rows
 
 pytestmark = pytest.mark.integration
@@ -109,3 +110,19 @@ def test_two_queries_at_first_then_one(
     assert len(n_queries) == 2
     board.refresh(deps)
     assert len(n_queries) == 3
+
+
+def test_each_variant_has_a_series_and_an_advice_of_its_own(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    variants = [
+        {"name": name, "target": f"Deployment/{name}", "gpu_type": gpu_type}
+        for name, gpu_type in (("h100", "H100"), ("l4", "L4"))
+    ]
+    decided = [{"name": "h100", "desired": 5}, {"name": "l4", "desired": 2}]
+    rows.decide(rows.register("llama", variants=variants), 6, variants=json.dumps(decided))
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama_h100": 5, "llama_l4": 2}
+    assert advise_one(deps, ("serving", "llama"), "l4").count == 2
+    assert "has variants (h100, l4)" in advise_one(deps, ("serving", "llama")).problem

@@ -65,13 +65,14 @@ def test_a_spread_posterior_asks_for_at_least_as_many_as_its_mean(kind: RiskKind
 
 
 @kinds
-def test_a_sharp_response_is_decided_on_as_its_capacity(kind: RiskKind) -> None:
+def test_a_sharp_response_is_decided_on_as_its_capacity_by_the_same_paths(kind: RiskKind) -> None:
     capacity = 10.0 * np.exp(0.1 * np.random.default_rng(0).standard_normal(8))
     endless = np.full(8, 1e8)
     draws = MissDraws(capacity, endless, np.zeros(8), endless)
     paths = noisy(150.0, cv=0.15)
     soft = decide_shard(soft_shard(paths, [draws], [owner(kind)]), CONFIG, NOW_S)[0]
-    sharp = decide_shard(shard(paths, [owner(kind)], capacity=capacity), CONFIG, NOW_S)[0]
+    unspread = replace(CONFIG, spread_sigma=0.0)  # as paths are taken where a response is known
+    sharp = decide_shard(shard(paths, [owner(kind)], capacity=capacity), unspread, NOW_S)[0]
     assert soft.final == sharp.final
     assert soft.risk_after == pytest.approx(sharp.risk_after, abs=1e-3)
 

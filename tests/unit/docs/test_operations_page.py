@@ -36,10 +36,10 @@ def test_the_operations_page_shows_what_is_printed() -> None:
     why = shown(render_decision(made, chat, NOW + timedelta(minutes=2)))
     for lines in (shown(render_diff([row], False, NOW)), why):
         printed = "\n".join(lines).strip()
-        assert f"```\n{printed}\n```" in page, printed
+        assert f"```text\n{printed}\n```" in page, printed
     shares = [{"replicas": 8, "share": 0.031}, {"replicas": 10, "share": 0.006}]
     learned = decision(expected_misses={"of": "requests", "by_replicas": shares})
     more = [line for line in shown(render_decision(learned, chat, NOW)) if line not in why]
     first = next(n for n, line in enumerate(more) if line.startswith("expected"))
     printed = "\n".join(more[first : first + 2])
-    assert f"```\n{printed}\n```" in page, printed
+    assert f"```text\n{printed}\n```" in page, printed

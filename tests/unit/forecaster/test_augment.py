@@ -70,7 +70,7 @@ def test_the_outcome_moves_with_the_context(fleet: list[Series], fitted: FitResu
 
 
 def test_hidden_contexts_keep_a_recent_part_with_demand(windows: Windows) -> None:
-    hidden = hide_older(windows, generator())
+    hidden = hide_older(windows, TrainConfig(), generator())
     is_cold = hidden.observed.sum(axis=(1, 2)) < windows.observed.sum(axis=(1, 2))
     assert 0.01 < is_cold.mean() < 0.12
     assert hidden.demand()[1][:, -24:].any(axis=1).all()

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings, strategies as st
 
 from forecaster.augment import hide_older, shift_level
-from forecaster.config import WindowConfig
+from forecaster.config import TrainConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.errors import ShapeError, UnknownDemand
 from forecaster.features import (
@@ -268,7 +268,7 @@ def test_training_shifts_the_load_and_not_the_schedule() -> None:
     assert (factor != 1).all()
     assert np.array_equal(shifted.values[..., FLAG], windows.values[..., FLAG])
     assert (shifted.values[:, -1, 0] != windows.values[:, -1, 0]).all()
-    hidden = hide_older(shifted, torch.Generator().manual_seed(1))
+    hidden = hide_older(shifted, TrainConfig(), torch.Generator().manual_seed(1))
     assert not hidden.observed.all()
     assert np.array_equal(hidden.future_observed, windows.future_observed)
     assert np.array_equal(hidden.known_ahead, windows.known_ahead)

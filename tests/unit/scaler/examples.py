@@ -27,8 +27,9 @@ def facts(
     desired: int | None = 9, replicas: int | None = 4, result: str = "", **changes: Any
 ) -> WorkloadFacts:
     """Facts of a workload; None: no decision, or a target that was never seen."""
-    decision = Newest(7, desired or 0, NOW + 3 * STEP, result, "as told")
-    seen = ObservedTarget(replicas or 0, NOW, NOW + 3 * STEP)
+    parts = {"a": desired or 0, "b": 1}
+    decision = Newest(7, desired or 0, NOW + 3 * STEP, result, "as told", parts)
+    seen = ObservedTarget(replicas or 0, NOW, NOW + 3 * STEP, {"a": replicas or 0, "b": 1})
     return WorkloadFacts(
         "serving",
         "llama",

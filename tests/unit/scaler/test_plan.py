@@ -50,18 +50,62 @@ def test_a_pause_holds_the_count_of_the_target(
     assert ("paused" in found.reason) is (expected != desired)
 
 
-def test_the_counts_of_variants_are_nothing_that_one_follower_could_follow() -> None:
-    variants = (VariantSpec(name="a", target="Deployment/a", gpu_type="H100"),)
-    found = advise(facts(9, 4, variants=variants, paused=True), NOW)
+TWO = tuple(
+    VariantSpec(name=name, target=f"Deployment/{name}", gpu_type="H100", max_replicas=6)
+    for name in ("a", "b")
+)
+
+
+def test_each_variant_has_a_count_of_its_own() -> None:
+    assert advise(facts(5, 4, variants=TWO), NOW, "a").count == 5
+    assert advise(facts(5, 4, variants=TWO), NOW, "b").count == 1
+    assert advise(facts(9, 4, variants=TWO), NOW, "a").count == 6, "its own maximum"
+    held = advise(facts(5, 4, variants=TWO, paused=True), NOW, "a")
+    assert (held.count, held.current) == (4, 4)
+
+
+def test_their_sum_is_nothing_that_one_follower_could_follow() -> None:
+    found = advise(facts(9, 4, variants=TWO, paused=True), NOW)
     assert found.count is None
-    assert "has variants" in found.problem
+    assert "has variants (a, b)" in found.problem
+    assert "`part: a` in the trigger" in found.problem
 
 
-def test_nor_are_the_counts_of_pools() -> None:
+@pytest.mark.parametrize(
+    ("given", "part", "problem"),
+    [
+        ({"variants": TWO}, "c", "has no variant 'c': its variants are a, b"),
+        ({}, "a", "has neither variants nor pools: leave `part` out of the trigger"),
+    ],
+)
+def test_a_part_that_is_not_there_is_no_count(
+    given: dict[str, object], part: str, problem: str
+) -> None:
+    found = advise(facts(9, 4, **given), NOW, part)
+    assert found.count is None
+    assert problem in found.problem
+
+
+def test_a_part_that_the_decision_did_not_know_is_no_count() -> None:
+    known = facts(9, 4, variants=TWO)
+    assert known.decision is not None
+    before = replace(known, decision=replace(known.decision, parts={"b": 1}))
+    assert "was made before variant a was there" in advise(before, NOW, "a").problem
+
+
+def test_an_approval_is_of_each_part() -> None:
+    asked = facts(9, 4, "awaiting_approval", variants=TWO, mode="Approval")
+    approved = Approved(6, 8, NOW + 3 * STEP, {"a": 3, "b": 5})
+    found = replace(asked, approved=approved)
+    assert [advise(found, NOW, part).count for part in ("a", "b")] == [3, 5]
+
+
+def test_a_pool_has_one_too() -> None:
     pool = PoolSpec(name="a", target="Deployment/a", gpu_type="H100", loads=("request_rate_rps",))
     known = facts(9, 4)
     split = replace(known, spec=known.spec.model_copy(update={"pools": (pool,)}))
-    assert "has pools" in advise(split, NOW).problem
+    assert advise(split, NOW, "a").count == 9
+    assert "has pools (a)" in advise(split, NOW).problem
 
 
 def window(**changes: Any) -> ScheduleSpec:

@@ -46,3 +46,8 @@ def test_what_cannot_be_used_is_named(metadata: dict[str, str], named: str) -> N
 def test_an_empty_namespace_is_refused() -> None:
     with pytest.raises(InvalidInput, match="namespace=''"):
         to_trigger("", {"autoscaler": "llama"})
+
+
+def test_a_trigger_may_name_a_variant_or_pool() -> None:
+    assert to_trigger("serving", {"autoscaler": "llama", "part": "prefill"}).part == "prefill"
+    assert to_trigger("serving", {"autoscaler": "llama"}).part == ""

@@ -9,15 +9,13 @@ Shapes: T steps with forecasts, W workloads, Q levels, H steps ahead, G promises
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from decider import ShardRequest, Sla, StepQuantiles
 from forecaster.predict import TrainedModel
-from services.backtest.memory import DecisionMemory
 from services.kernel.clock import make_rng
 from services.lab.bench.ablate.decider_arms import BASE
 from services.lab.bench.ablate.forecast_arms import HARMONY, issued, make_parts, shifted_paths
@@ -40,7 +38,7 @@ from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.simulator.fleet.arrays import BoolArray, FloatArray
 from services.simulator.grid_run import simulate_grid
-from services.simulator.policies.grid import GridView
+from services.simulator.policies.predictive.known_laws import KnownLaws
 
 TRADE = (0.0003, 0.03)
 """Promises beside those asked for: between all of them costs are read off."""
@@ -49,30 +47,6 @@ AHEAD = 1
 CHECKED = (0.995, 0.999)
 N_REPLICATES = 1000
 Rows = list[dict[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Integrated(Deployed):
-    """Harmony as deployed, integrating quantile functions.
-
-    Attributes:
-        levels: (Q,).
-        known: (T, W, Q, H) quantiles.
-        first_s: Time of the first of them.
-    """
-
-    levels: FloatArray = field(default_factory=lambda: LEVELS)
-    known: FloatArray = field(default_factory=lambda: np.empty((0, 0, LEVELS.size, 1)))
-    first_s: float = 0.0
-
-    def request(
-        self, view: GridView, slas: Sequence[Sla], memory: tuple[DecisionMemory, ...]
-    ) -> ShardRequest:
-        """See `Deployed`."""
-        at = round((view.now_s - self.first_s) / view.step_s)
-        steps = tuple(StepQuantiles(self.levels, one) for one in self.known[at])
-        asked = Deployed.request(self, view, slas, memory)
-        return replace(asked, quantiles=steps * self.n_settings)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -169,15 +143,8 @@ def _decided(
 ) -> list[dict[str, Any]]:
     """Sums of Harmony told promises `asked` (G,)."""
     first_s = task.course.start_s + forecasts.first_step * task.course.step_s
-    policy = Integrated(
-        asked,
-        lead_draws(task),
-        BASE,
-        capacity_beliefs(task),
-        levels=law.levels,
-        known=law.quantiles,
-        first_s=first_s,
-    )
+    laws = KnownLaws(law.levels, law.quantiles, first_s, task.course.step_s)
+    policy = Deployed(asked, lead_draws(task), BASE, capacity_beliefs(task), laws)
     return decision_sums(task, simulate_grid(policy, task.course, forecasts.at))
 
 

@@ -7,7 +7,7 @@ does. Before the counted part it has lived through the forecasts of the prelude.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from decider import (
 )
 from services.backtest.memory import DecisionMemory
 from services.simulator.policies.grid import FloatArray, GridView
+from services.simulator.policies.predictive.known_laws import KnownLaws
 
 N_HISTORY = 144
 
@@ -44,6 +45,7 @@ class Deployed:
         lead_time_s: (P,) draws of the lead time.
         config: Settings of the decision stage: the service's defaults.
         capacity_draws: (P,) draws of true over stated capacity.
+        laws: Quantile functions that are integrated; None: paths are all that is known.
         name: Name in tables.
     """
 
@@ -51,6 +53,7 @@ class Deployed:
     lead_time_s: FloatArray
     config: DecideConfig = field(default_factory=DecideConfig)
     capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
+    laws: KnownLaws | None = None
     name: str = "harmony"
 
     @property
@@ -101,7 +104,7 @@ class Deployed:
         assert paths is not None
         is_known = np.asarray(np.isfinite(paths).all(axis=(1, 2)))
         G, W = view.shape
-        return ShardRequest(
+        asked = ShardRequest(
             tuple(
                 self._input(view, GridCell(g, w), slas[g], memory[g], has_paths=bool(is_known[w]))
                 for g in range(G)
@@ -112,6 +115,9 @@ class Deployed:
             np.broadcast_to(self.lead_time_s, (G * W, self.lead_time_s.size)),
             view.step_s,
         )
+        if self.laws is None:
+            return asked
+        return replace(asked, quantiles=self.laws.at(view.now_s) * G)
 
     def _input(
         self,

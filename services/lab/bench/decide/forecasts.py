@@ -12,12 +12,21 @@ import numpy as np
 from forecaster.dataset import Origins
 from forecaster.online.calibration import Calibration
 from forecaster.online.hedge import Hedge
+from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
-from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState, ShippedArm
+from services.lab.bench.forecast.own_arms import ModelArm
+from services.lab.bench.forecast.shipped_arm import (
+    OnlineState,
+    Said,
+    corrected,
+    last_value_quantiles,
+)
 from services.lab.bench.forecast.task import BenchTask
+from services.simulator.course import Course
 from services.simulator.fleet.arrays import BoolArray, F32Array, FloatArray
+from services.simulator.policies.predictive.known_laws import KnownLaws
 
 N_PATHS = 200
 
@@ -29,15 +38,48 @@ class Forecasts:
     Attributes:
         first_step: First step of the course with forecasts.
         paths: (T - first_step, W, S, H) GPUs of demand from the step on.
+        quantiles: (T - first_step, W, Q, H) the quantile functions that the paths are drawn from,
+            at `LEVELS`; None: the paths are all that is known.
     """
 
     first_step: int
     paths: F32Array
+    quantiles: F32Array | None = None
 
     def at(self, step: int) -> FloatArray | None:
         """(W, S, H) paths for the decision at the start of `step`; None before the first."""
         row = step - self.first_step
         return self.paths[row].astype(np.float64) if row >= 0 else None
+
+    def laws(self, course: Course, n_ahead: int) -> KnownLaws | None:
+        """The quantile functions by the time of the decision, `n_ahead` steps of each.
+
+        Args:
+            course: The steps that the forecasts are for.
+            n_ahead: Steps that decisions read.
+        """
+        if self.quantiles is None:
+            return None
+        values = self.quantiles[..., :n_ahead].astype(np.float64)
+        first_s = course.start_s + self.first_step * course.step_s
+        return KnownLaws(LEVELS, values, first_s, course.step_s)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RawForecasts:
+    """What the learners said at B origins, before anything is corrected online.
+
+    Attributes:
+        origins: B origins.
+        model: (B, Q, H) quantiles of the trained model.
+        last_value: (B, Q, H) those of the last value.
+        paths: (B, S, H) paths of the model.
+    """
+
+    origins: Origins
+    model: F32Array
+    last_value: F32Array
+    paths: F32Array
 
 
 def perfect(task: DecideTask) -> Forecasts:
@@ -50,22 +92,77 @@ def perfect(task: DecideTask) -> Forecasts:
     return Forecasts(0, np.ascontiguousarray(paths[:, :, None, :]))
 
 
+LEVEL_STEPS = 5
+"""Steps on either side of one that tell its level."""
+
+
+def level_known(task: DecideTask) -> Forecasts:
+    """The level of every step from both sides of it, with the usual spread about such levels.
+
+    What then is left of the cost over the oracle's is the luck of single steps, which no forecaster
+    removes. The spread is that of the whole course: one law of the demand over its level.
+    """
+    demand, n_ahead = task.course.demand, task.options.n_steps_ahead
+    width = 2 * LEVEL_STEPS + 1
+    padded = np.pad(demand, ((0, 0), (LEVEL_STEPS, LEVEL_STEPS)), constant_values=np.nan)
+    around = np.lib.stride_tricks.sliding_window_view(padded, width, axis=1)
+    others = np.delete(around, LEVEL_STEPS, axis=2)
+    n_known = np.isfinite(others).sum(axis=2)
+    level = np.where(n_known > 0, np.nansum(others, axis=2) / np.maximum(n_known, 1), 0.0)
+    ratio = np.where(level > 0, demand / np.where(level > 0, level, 1.0), np.nan)
+    spread = np.nan_to_num(np.nanquantile(ratio, LEVELS, axis=1)).T
+    ends = np.concatenate([level, np.repeat(level[:, -1:], n_ahead, axis=1)], axis=1)
+    ahead = np.lib.stride_tricks.sliding_window_view(ends, n_ahead, axis=1)[:, : level.shape[1]]
+    laws = ahead.transpose(1, 0, 2)[:, :, None, :] * spread[None, :, :, None]
+    said = np.ascontiguousarray(laws, dtype=np.float32)
+    return Forecasts(0, said, said)
+
+
 def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     """The shipped forecaster: trained on the training part, corrected online as it would run.
 
     Forecasts begin in the middle of validation. From there on hedge and calibration run in time
     order and learn from an outcome once its horizon has passed.
     """
-    fitted = ShippedArm().fit(task.forecast, seed, tell)
-    assert isinstance(fitted, FittedShipped)
-    names = [str(cell) for cell in range(task.forecast.targets.size)]
-    online = OnlineState(Hedge().empty_state(names), Calibration(LEVELS).empty_state(names))
-    fitted = replace(fitted, online=online)
+    return issued(task, raw_forecasts(task, seed, tell))
+
+
+def raw_forecasts(task: DecideTask, seed: int, tell: Tell) -> RawForecasts:
+    """Train on the training part and ask at every origin that is decided at."""
+    fitted = ModelArm().fit(task.forecast, seed, tell)
     origins = replayed_origins(task)
     tell(f"forecasting {origins.which.size} windows")
     answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))
+    last_value = last_value_quantiles(task.forecast, origins)
+    row, at = np.arange(origins.which.size), task.forecast.demand_target()[origins.which]
     assert answer.paths is not None
-    return on_course(task, origins, answer.paths)
+    return RawForecasts(origins, answer.quantiles[row, at], last_value[row, at], answer.paths)
+
+
+def issued(
+    task: DecideTask,
+    raw: RawForecasts,
+    calibration: Calibration | None = None,
+    *,
+    is_calibrated: bool = True,
+) -> Forecasts:
+    """Forecasts as they would have been issued.
+
+    Args:
+        task: The benchmark.
+        raw: What the learners said.
+        calibration: How quantiles are corrected; None: as in service.
+        is_calibrated: Whether they are.
+    """
+    names = [str(cell) for cell in range(task.forecast.targets.size)]
+    start = Calibration(LEVELS).empty_state(names) if is_calibrated else None
+    said = Said(raw.model[:, None], raw.last_value[:, None])
+    online = OnlineState(Hedge().empty_state(names), start)
+    found, _ = corrected(task.forecast, raw.origins, said, online, calibration)
+    quantiles = found[:, 0]
+    moved = np.maximum(shift_paths(raw.paths, raw.model, quantiles), np.float32(0))
+    made = on_course(task, raw.origins, moved)
+    return replace(made, quantiles=on_course(task, raw.origins, quantiles).paths)
 
 
 def replayed_origins(task: DecideTask) -> Origins:

@@ -103,6 +103,7 @@ def of_cycles(
         "history_days": options["n_days"],
         "workers": options["n_workers"],
         "cycles": n_cycles,
+        "objectives": options["objectives"],
         "cycle_s": {"p50": statistics.median(timing.cycles), "max": max(timing.cycles)},
         "cpu_s_per_1000": {name: cost.cpu_s * per_1000 for name, cost in stages.items()},
         "peak_rss_gib": timing.rss_gib,

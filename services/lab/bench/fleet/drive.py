@@ -73,7 +73,11 @@ def _interval(entry: dict[str, Any]) -> timedelta:
 class FleetDriver:
     """A fleet that is driven.
 
+    While steps hurry by and a worker is being started, time passes as on the wall: a start takes
+    some seconds of a step of a minute, and is not to take minutes where a minute passes in one.
+
     Attributes:
+        speed: How fast steps hurry by.
         idle_s: Wall time in which nothing was left to do.
         pushed: All that was sent.
         queue: Jobs that waited, seen now and then.
@@ -87,11 +91,13 @@ class FleetDriver:
     pusher: Pusher
     operator: OperatorPass
     is_waiting_for_all: bool = True
+    speed: float = 1.0
     idle_s: float = 0.0
     pushed: Pushed = field(default_factory=Pushed)
     queue: list[QueueLook] = field(default_factory=list)
     restarts: int = 0
     _watched_s: float = 0.0
+    _passes_at: float = 1.0
 
     def step(self, end_at: datetime, also: Sequence[Event] = ()) -> None:
         """The time from the end of a step to the end of the next.
@@ -117,23 +123,25 @@ class FleetDriver:
 
     def hurry(self, speed: float) -> None:
         """Let time pass at a speed, whether or not what came before is done."""
-        self.is_waiting_for_all = False
-        self.time.pace(speed, None)
-        self._limit_waits(speed)
+        self.is_waiting_for_all, self.speed = False, speed
+        self._pass_at(speed)
 
     def wait_for_all(self) -> None:
         """Let each step wait until the one before is done."""
         self.is_waiting_for_all = True
-        self._limit_waits(1.0)
+        self._pass_at(1.0)
 
-    def _limit_waits(self, speed: float) -> None:
-        self.beat.speed = speed
+    def _pass_at(self, speed: float) -> None:
+        """Let time pass at a speed, and the limits of waiting jobs with it."""
+        self.time.pace(speed, None)
+        self._passes_at = self.beat.speed = speed
         write_speed(self.rig.records, speed)
 
     def kill_workers(self) -> None:
         """End every worker at once, in whatever it is doing."""
         for child in self.rig.workers():
             child.kill()
+        self._pass_at(1.0)
 
     def _operate(self, next_at: datetime) -> None:
         """The operator's pass; while steps hurry by, one that is late is left to the next."""
@@ -174,3 +182,7 @@ class FleetDriver:
                 self.broker.forget_taken()
                 self.rig.supervisor.start_again(child)
                 self.restarts += 1
+        if not self.is_waiting_for_all:
+            is_up = all(child.is_ready() for child in self.rig.workers())
+            if self._passes_at != (speed := self.speed if is_up else 1.0):
+                self._pass_at(speed)

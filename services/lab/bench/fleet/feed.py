@@ -25,6 +25,8 @@ from services.operator.reconcile import repository as operator_rows
 _TIMEOUT_S = 300.0
 _SCALES = (1.0, 0.002, 1e-4, 1e-4, 1e-4, 0.004, 0.1, 0.05)
 """Of each indicator against the demand."""
+_REQUESTS_S, _GOOD, _COUNTED_SINCE_S = 10.0, 0.97, 1_767_139_200.0
+"""Requests a second of a workload with an objective, the share that meets it, and since when."""
 _REPORT_S = 30.0
 """How often the operator reads the details of a status."""
 
@@ -79,14 +81,19 @@ class Pusher:
             series = []
             for one, factor in zip(workloads, noise, strict=True):
                 demand = 900 * (8 + 4 * math.sin(at_s / self._step_s / 40.0 + one.id)) * factor
+                values = {
+                    name: demand * scale
+                    for name, scale in zip(one.indicators, _SCALES, strict=False)
+                }
+                values |= {name: _counted(name, at_s) for name in one.counters}
                 series += [
                     {
                         "namespace": one.namespace,
                         "workload": one.name,
-                        "indicator": indicator,
-                        "samples": [[at_s, demand * scale]],
+                        "indicator": name,
+                        "samples": [[at_s, value]],
                     }
-                    for indicator, scale in zip(one.indicators, _SCALES, strict=False)
+                    for name, value in values.items()
                 ]
             total += self._send(series)
         return total
@@ -102,6 +109,12 @@ class Pusher:
         if found["accepted"] != len(series):
             raise Unavailable(f"the push API refused samples: {found['rejected'][:1]}")
         return Pushed(len(series), len(body), wall_s)
+
+
+def _counted(counter: str, at_s: float) -> float:
+    """Requests that a counter has counted by a time."""
+    requests = _REQUESTS_S * (at_s - _COUNTED_SINCE_S)
+    return round(requests * _GOOD if counter.endswith("_good") else requests)
 
 
 @dataclass(slots=True)

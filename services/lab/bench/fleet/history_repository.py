@@ -24,6 +24,7 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.domain import IndicatorSpec
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import INDICATORS, StoredHistory, store_history
+from services.lab.bench.fleet.objectives_repository import add_objectives
 from services.lab.bench.fleet.repository import begin
 
 END_AT = datetime(2026, 1, 12, tzinfo=UTC)
@@ -44,12 +45,16 @@ _MODEL = "harmony-flow-3"
 
 
 def start_history(
-    engine: Engine, settings: Settings, size: StoredHistory, tell: Callable[[str], None]
+    engine: Engine,
+    settings: Settings,
+    size: StoredHistory,
+    tell: Callable[[str], None],
+    objectives: float = 0.0,
 ) -> None:
     """Store a fleet with its history, a model that serves, and what the next step needs.
 
     One workload in ten is gold, four are silver, five bronze; they run on three types of GPU, each
-    under a budget.
+    under a budget. A share of them (`objectives`) says what requests are to feel.
     """
     kept = {table: span / timedelta(days=1) for table, span in retention(settings).items()}
     tell("training a model")
@@ -58,6 +63,7 @@ def start_history(
     store_history(engine, whole, tell)
     with unit_of_work(engine) as work:
         _spread(work.connection)
+        add_objectives(work.connection, objectives, size.end_at, settings.seed)
         begin(work.connection, size.end_at, GPUS_EACH * size.n_workloads)
         _add_budgets(work.connection, size)
         _add_samples(work.connection, size)

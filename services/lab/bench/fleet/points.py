@@ -90,6 +90,7 @@ def _is_of(point: Mapping[str, Any], options: CycleOptions) -> bool:
         point["step_s"],
         point["seed"],
         point.get("overload", {}).get("factor", 0.0),
+        point.get("objectives", 0.0),
     ) == (
         options.n_workloads,
         options.n_days,
@@ -98,6 +99,7 @@ def _is_of(point: Mapping[str, Any], options: CycleOptions) -> bool:
         options.step_s,
         options.seed,
         options.overload,
+        options.objectives,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -116,20 +117,27 @@ def load_processes(connection: Connection, application: str) -> list[int]:
 
 
 class SampleSender(NamedTuple):
-    """A workload as its exporter names it."""
+    """A workload as its exporter names it.
+
+    Attributes:
+        counters: Cumulative counts of its requests, where it has an objective.
+    """
 
     shard: int
     id: int
     namespace: str
     name: str
     indicators: list[str]
+    counters: Sequence[str] = ()
 
 
 def load_senders(connection: Connection) -> list[SampleSender]:
-    """Every workload and its indicators."""
+    """Every workload, its indicators, and the counters of its objective."""
     statement = text(
         "SELECT shard, id, namespace, name, "
-        "jsonb_path_query_array(spec, '$.indicators[*].name') FROM workloads ORDER BY id"
+        "jsonb_path_query_array(spec, '$.indicators[*].name'), "
+        "jsonb_path_query_array(spec, '$.sla.objective.series[*].name') "
+        "FROM workloads ORDER BY id"
     )
     return [SampleSender(*row) for row in connection.execute(statement)]
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -24,6 +25,7 @@ from services.lab.bench.fleet.cpu import family_cpu_s, sum_cpu_s
 from services.lab.bench.fleet.queues import QUEUES
 from services.lab.bench.fleet.records import TaskRecord, read_records
 from services.lab.bench.fleet.repository import DecidedRow, load_processes
+from services.lab.bench.fleet.worker import is_up
 from services.platform.child import Child, ProcessSpec
 from services.platform.embedded_servers import data_folder
 from services.platform.platform import platform_servers, process_env, server_process
@@ -33,6 +35,7 @@ INGEST = "ingest"
 _WORKER = "worker-"
 _KIND_OF = {"postgres": "database", "valkey": "broker", INGEST: "ingest"}
 _HEAR_S = 0.2
+_START_S = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,16 @@ class Rig:
             name = f"{_WORKER}{number}"
             argv = [sys.executable, "-m", "services.lab.bench.fleet.worker"]
             file = self.records / f"{name}.jsonl"
-            specs.append(ProcessSpec(name, [*argv, str(file)], env | served | {"PGAPPNAME": name}))
+            known = env | served | {"PGAPPNAME": name}
+            specs.append(
+                ProcessSpec(
+                    name,
+                    [*argv, str(file)],
+                    known,
+                    start_timeout_s=_START_S,
+                    probe=partial(is_up, file),
+                )
+            )
         self.supervisor.start_all(specs)
 
     def cpu_s(self) -> dict[str, float]:

@@ -57,6 +57,7 @@ class CycleOptions:
             done, and nothing else is looked at.
         n_overload_steps: Steps that come so.
         is_killing: Kill every worker in the midst of them.
+        objectives: Share of the workloads with an objective: they are decided by sample paths.
     """
 
     n_workloads: int = 1000
@@ -68,6 +69,7 @@ class CycleOptions:
     n_overload_steps: int = 20
     is_killing: bool = False
     seed: int = 7
+    objectives: float = 0.0
 
 
 def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def run_fleet(options: CycleOptions, settings: Settings, tell: Tell) -> dict[str
     machine = document.machine()
     with own_backends() as backends, running_servers(settings.model_copy(update=own)) as rig:
         size = StoredHistory(options.n_workloads, options.n_days, options.step_s, END_AT)
-        start_history(rig.engine, rig.settings, size, tell)
+        start_history(rig.engine, rig.settings, size, tell, options.objectives)
         with _driving(rig, options, backends) as bench:
             tell("the first cycle, which is not measured")
             bench.cycle()

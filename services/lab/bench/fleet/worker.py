@@ -1,15 +1,17 @@
-"""A worker that writes down what each of its tasks costs.
+"""A worker that writes down what each of its tasks costs, and when it has begun to work.
 
-`python -m services.lab.bench.fleet.worker FILE` is `python -m services.worker` with two hooks.
+`python -m services.lab.bench.fleet.worker FILE` is `python -m services.worker` with hooks. What the
+first jobs of a worker load is loaded before it takes one: see `FleetDriver`.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
 
-from celery.signals import task_postrun, task_prerun
+from celery.signals import task_postrun, task_prerun, worker_ready
 
 from services.kernel.celery_app import get_celery
 from services.kernel.clock import wall_seconds
@@ -53,11 +55,32 @@ class TaskMeter:
         return wall_seconds(), time.perf_counter(), time.process_time(), self._backends.cpu_s()
 
 
+def is_up(file: Path, pid: int) -> bool:
+    """Whether the process that appends to a file has loaded everything and takes jobs."""
+    told = _told_by(file)
+    return told.exists() and told.read_text() == str(pid)
+
+
+def _told_by(file: Path) -> Path:
+    return file.with_suffix(".pid")
+
+
+def load_all() -> None:
+    """Load what the first jobs would: modules and the model that serves."""
+    from services.decision.tasks import worker_deps
+    from services.forecasting.deps import get_forecasting
+
+    with worker_deps().engine.connect() as connection:
+        get_forecasting().store.current(connection)
+
+
 def main(file: Path) -> None:
     """Run until stopped."""
     settings = get_settings()
     configure_logging(settings.log_level, settings.log_format)
     meter = TaskMeter(file)
+    load_all()
+    worker_ready.connect(lambda **_: _told_by(file).write_text(str(os.getpid())), weak=False)
     try:
         run_worker(settings)
     finally:

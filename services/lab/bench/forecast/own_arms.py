@@ -99,6 +99,18 @@ class FittedModel:
             quantiles.append(found)
         return Prediction(np.concatenate(quantiles), np.concatenate(paths))
 
+    def as_unknown(
+        self,
+        task: BenchTask,
+        origins: Origins,
+        rng: np.random.Generator,
+        n_shown: int | None,
+        n_paths: int = 1,
+    ) -> Prediction:
+        """Answer as if the workloads were new: unknown by name, `n_shown` steps of history."""
+        renamed = tuple(replace(s, workload=f"new/{s.workload}") for s in task.series)
+        return self.predict(replace(task, series=renamed), origins, n_paths, rng, n_shown)
+
 
 @dataclass(frozen=True, slots=True)
 class ColdArm:
@@ -131,9 +143,7 @@ class FittedCold:
         self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
     ) -> Prediction:
         """See `Fitted`; an origin whose demand is not seen in what is shown keeps its context."""
-        renamed = tuple(replace(s, workload=f"new/{s.workload}") for s in task.series)
-        cold = replace(task, series=renamed)
-        return self.warm.predict(cold, origins, n_paths, rng, n_shown=self.n_steps)
+        return self.warm.as_unknown(task, origins, rng, self.n_steps, n_paths)
 
 
 def young(windows: Windows, n_shown: int) -> Windows:

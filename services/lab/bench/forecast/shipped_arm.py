@@ -102,17 +102,7 @@ class FittedShipped:
 
     def issued(self, task: BenchTask, origins: Origins, said: Said) -> tuple[F32Array, OnlineState]:
         """(B, G, Q, H) quantiles as they would have been issued, and what was learned in all."""
-        quantiles = said.model
-        truth, (_, _, _, n_steps) = task.truth(origins), quantiles.shape
-        outcome = Outcome(truth.actual.reshape(-1, n_steps), truth.observed.reshape(-1, n_steps))
-        forecast = _as_forecast(task, origins, quantiles)
-        weights, offsets = self.online.hedge, self.online.calibration
-        if weights is not None:
-            last_value = said.last_value.reshape(forecast.quantiles.shape)
-            forecast, weights = replay(Hedge(), weights, Experts(forecast, last_value), outcome)
-        if offsets is not None:
-            forecast, offsets = replay(Calibration(LEVELS), offsets, forecast, outcome)
-        return forecast.quantiles.reshape(quantiles.shape), OnlineState(weights, offsets)
+        return corrected(task, origins, said, self.online)
 
     def predict(
         self, task: BenchTask, origins: Origins, n_paths: int, rng: np.random.Generator
@@ -126,6 +116,35 @@ class FittedShipped:
         assert answer.paths is not None
         paths = shift_paths(answer.paths, answer.quantiles[row, at], quantiles[row, at])
         return Prediction(quantiles, np.maximum(paths, np.float32(0)))
+
+
+def corrected(
+    task: BenchTask,
+    origins: Origins,
+    said: Said,
+    online: OnlineState,
+    calibration: Calibration | None = None,
+) -> tuple[F32Array, OnlineState]:
+    """(B, G, Q, H) quantiles after hedge and calibration in time order, and what was learned.
+
+    Args:
+        task: The data.
+        origins: B origins.
+        said: What the learners said there.
+        online: Where hedge and calibration begin; a part that is None is left out.
+        calibration: How quantiles are corrected; None: as in service.
+    """
+    quantiles = said.model
+    truth, (_, _, _, n_steps) = task.truth(origins), quantiles.shape
+    outcome = Outcome(truth.actual.reshape(-1, n_steps), truth.observed.reshape(-1, n_steps))
+    forecast = _as_forecast(task, origins, quantiles)
+    weights, offsets = online.hedge, online.calibration
+    if weights is not None:
+        last_value = said.last_value.reshape(forecast.quantiles.shape)
+        forecast, weights = replay(Hedge(), weights, Experts(forecast, last_value), outcome)
+    if offsets is not None:
+        forecast, offsets = replay(calibration or Calibration(LEVELS), offsets, forecast, outcome)
+    return forecast.quantiles.reshape(quantiles.shape), OnlineState(weights, offsets)
 
 
 def _is_first_half(task: BenchTask, origins: Origins) -> BoolArray:

@@ -95,6 +95,7 @@ class PodBook:
                 "observed_at": now,
                 "bound_at": None,
                 "is_new_node": None,
+                "cause": None,
             }
             for pod, gone_at in self.changed.values()
             if pod.ready_at != pod.requested_at

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from services.kernel.errors import InvalidInput
-from services.lab.bench.decide.forecasts import Forecasts, learned
+from services.lab.bench.decide.forecasts import Forecasts, issued, raw_forecasts
 from services.lab.bench.decide.task import MAX_STEPS_AHEAD, DecideOptions
 from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
+from services.lab.bench.race.arms import IN_HINDSIGHT, RACE_ARMS, Said
 from services.lab.bench.race.bridge import Bridge
 from services.lab.bench.race.course import RaceGrid, RaceTask, make_race_task, race_grid
 from services.lab.bench.race.document import race_document
 from services.lab.bench.race.entrants import race_rivals
-from services.lab.bench.race.run import bench_race
+from services.lab.bench.race.keep import RaceShelf
+from services.lab.bench.race.run import RaceChoice, bench_race
 
 FINE_S = 60.0
 """A trace of steps of at most this is raced as it is; a coarser one is divided into these."""
@@ -34,10 +36,12 @@ class RacePlan:
         seeds: Of the bridges; the first is the forecaster's too.
         epsilons: Promises.
         policies: Rivals; empty: all.
+        arms: Arms of Harmony beside it as it is.
         finest_s: Nobody decides more often.
         max_test_steps: Most of Harmony's steps counted.
         is_development: Whether only the first 80 % are read.
         has_forecasts: Whether Harmony races.
+        shelf: Where runs of rivals and forecasts are kept.
     """
 
     leads_s: tuple[float, ...]
@@ -46,10 +50,12 @@ class RacePlan:
     seeds: tuple[int, ...] = (7,)
     epsilons: tuple[float, ...] = (0.01, 0.05)
     policies: tuple[str, ...] = ()
+    arms: tuple[str, ...] = ()
     finest_s: float = 15.0
     max_test_steps: int = 1440
     is_development: bool = False
     has_forecasts: bool = True
+    shelf: RaceShelf = field(default_factory=RaceShelf)
 
     def __post_init__(self) -> None:
         """Refuse names that nobody has."""
@@ -61,6 +67,9 @@ class RacePlan:
         for name in self.policies:
             if name not in rivals:
                 raise InvalidInput(f"--policies={name}: must be of {', '.join(sorted(rivals))}")
+        for name in self.arms:
+            if name not in RACE_ARMS:
+                raise InvalidInput(f"--arms={name}: must be of {', '.join(RACE_ARMS)}")
 
     @property
     def options(self) -> DecideOptions:
@@ -93,7 +102,7 @@ def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> lis
     if plan.is_development:
         trace = trace.development()
     grids = plan.grids(float(trace.series[0].step_s))
-    forecasts = _forecasts(trace, grids[0][0], plan, tell) if plan.has_forecasts else None
+    said = forecasts_of(trace, grids[0][0], plan, tell) if plan.has_forecasts else None
     found = []
     for grid, seed in grids:
         for lead_s in plan.leads_s:
@@ -102,20 +111,22 @@ def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> lis
             def say(text: str, task: RaceTask = task) -> None:
                 tell(f"{task.grid.bridge} {task.seed}, lead {task.lead_s:g} s: {text}")
 
-            result = bench_race(
-                task,
-                plan.epsilons,
-                say,
-                forecasts,
-                finest_s=plan.finest_s,
-                names=plan.policies,
-            )
+            choice = RaceChoice(plan.policies, plan.arms, plan.finest_s, plan.shelf)
+            result = bench_race(task, plan.epsilons, say, said, choice)
             found.append(race_document(result))
     return found
 
 
-def _forecasts(trace: BenchTask, grid: RaceGrid, plan: RacePlan, tell: Tell) -> Forecasts:
+def forecasts_of(
+    trace: BenchTask, grid: RaceGrid, plan: RacePlan, tell: Tell
+) -> dict[Said, Forecasts]:
     """Forecasts at Harmony's steps, as far ahead as the longest lead time may need."""
     task = make_race_task(trace, grid, max(plan.leads_s), plan.options, plan.seeds[0]).decide
-    far = replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD))
-    return learned(replace(task, options=far), plan.seeds[0], tell)
+    far = replace(task, options=replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD)))
+    seed = plan.seeds[0]
+    raw = plan.shelf.forecasts(far, seed, lambda: raw_forecasts(far, seed, tell))
+    asked = {Said.ISSUED, *(RACE_ARMS[name].said for name in plan.arms)} - {*IN_HINDSIGHT}
+    return {
+        said: issued(far, raw, is_calibrated=said is not Said.UNCALIBRATED)
+        for said in sorted(asked)
+    }

@@ -160,6 +160,10 @@ def node_spec(obj: Obj) -> NodeSpec:
     )
 
 
+_PAUSE = {"names": ["registry.k8s.io/pause:3.10"], "sizeBytes": 320_368}
+"""What every kubelet has pulled before any pod."""
+
+
 def node_status(obj: Obj, at: str) -> Obj:
     """Status of a node that is up."""
     ready = {
@@ -170,7 +174,8 @@ def node_status(obj: Obj, at: str) -> Obj:
         "lastHeartbeatTime": at,
         "lastTransitionTime": at,
     }
-    return {"conditions": [ready], "nodeInfo": _NODE_INFO, **(obj.get("status") or {})}
+    own = {"conditions": [ready], "nodeInfo": _NODE_INFO, "images": [_PAUSE]}
+    return {**own, **(obj.get("status") or {})}
 
 
 @dataclass(slots=True)

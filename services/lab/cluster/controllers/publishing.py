@@ -26,6 +26,7 @@ from services.lab.cluster.storage.objects import Objects, Write
 from services.lab.cluster.storage.resources import (
     DEPLOYMENTS,
     EVENTS,
+    NODES,
     PODS,
     REPLICA_SETS,
     STATEFUL_SETS,
@@ -110,7 +111,21 @@ class Publisher:
             if "nodeName" not in obj["spec"]:
                 obj = {**obj, "spec": {**obj["spec"], "nodeName": life.node}}
             status = placed_status(life, obj["spec"]["containers"])
+            if life.ready_s is not None:
+                self._keep_images(life.node, obj["spec"]["containers"])
         self._objects.write_status(PODS, obj, status)
+
+    def _keep_images(self, node: str, containers: list[Obj]) -> None:
+        """A node lists the images that it has pulled."""
+        found = self._store.get(NODES, "", node)
+        if found is None:
+            return
+        listed = list((found.get("status") or {}).get("images") or ())
+        known = {name for each in listed for name in each["names"]}
+        new = [c["image"] for c in containers if c.get("image") and c["image"] not in known]
+        if new:
+            images = [*listed, *({"names": [name], "sizeBytes": 1} for name in new)]
+            self._objects.write_status(NODES, found, {**found["status"], "images": images})
 
     def _publish_new_pod(self, workload: SimulatedWorkload, group: Group, event: PodEvent) -> None:
         suffix = safe_suffix(group.engine_key, event.ordinal)

@@ -6,12 +6,19 @@ Shapes: G settings, W workloads, C columns of sub-steps, S sample paths, H steps
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from decider.planning.fast_path import WitnessErrors, Witnesses, correction
+from decider.planning.fast_path import (
+    FastTrial,
+    TrialCounts,
+    WitnessErrors,
+    Witnesses,
+    correction,
+)
 from services.simulator.policies.grid import FloatArray, GridPolicy, GridView
 from services.simulator.policies.view import RELATIVE_SLACK
 
@@ -31,6 +38,8 @@ class FastState:
         middle: (W,) middle of the forecast that it was decided by.
         out: (G, W) sum of the shares out of SLA since.
         n_known: (G, W) how many of them are known.
+        trial: What acting would have saved.
+        tried: Counts of the last sub-steps, oldest first, that are not in force yet.
     """
 
     slow: Any
@@ -40,6 +49,8 @@ class FastState:
     middle: FloatArray | None = None
     out: FloatArray | None = None
     n_known: FloatArray | None = None
+    trial: FastTrial | None = None
+    tried: tuple[TrialCounts, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +63,8 @@ class FastPath:
         lead_s: Seconds that a start takes.
         may_release: Whether counts may fall between decisions.
         memory_s: After so long an outcome weighs a third.
+        price: (G, W) replicas that a step out of SLA is worth: it then acts only for services where
+            that would have paid so far. None: it acts for all.
     """
 
     planner: GridPolicy[Any]
@@ -59,6 +72,7 @@ class FastPath:
     lead_s: float
     may_release: bool = False
     memory_s: float = 2 * 86_400.0
+    price: Callable[[GridView], FloatArray] | None = None
     name: str = "harmony_fast"
 
     @property
@@ -87,11 +101,18 @@ class FastPath:
             counts, slow = self.planner.decide(self._coarse(view, state), state.slow)
             step_s = view.step_s * self.per_step
             middle = self._forecast(view, 0, (step_s + self.lead_s) / step_s)
+            tried = (*(one.capped(counts) for one in state.tried), TrialCounts(counts, counts))
             changed = replace(state, slow=slow, counts=counts, middle=middle)
+            changed = replace(changed, tried=tried[-self._n_ahead(view) :])
             return counts, replace(changed, out=nothing, n_known=nothing)
         if state.counts is None:
             return view.answer(np.full(view.shape, np.nan)), state
-        return self._corrected(view, state, said), state
+        planned, wanted = state.counts, self._corrected(view, state, said)
+        tried = (*state.tried, TrialCounts(planned, wanted))
+        state = replace(state, tried=tried[-self._n_ahead(view) :])
+        if state.trial is not None:
+            wanted = np.where(state.trial.pays(), wanted, view.answer(planned))
+        return wanted, state
 
     def _coarse(self, view: GridView, state: FastState) -> GridView:
         n = self.per_step
@@ -109,7 +130,9 @@ class FastPath:
         self, view: GridView, state: FastState, position: int
     ) -> tuple[FastState, Witnesses]:
         """Take the outcome that is known by now, and say what is expected next."""
-        n_ahead = 1 + math.ceil(self.lead_s / view.step_s - 1e-9)
+        n_ahead = self._n_ahead(view)
+        if self.price is not None:
+            state = self._judged(view, state, self.price(self._coarse(view, state)))
         errors = state.errors or WitnessErrors.none(view.shape[1])
         if len(state.said) == n_ahead:
             peak = self._log(view, view.demand[:, -n_ahead:]).max(axis=1)
@@ -121,6 +144,19 @@ class FastPath:
         said = Witnesses(self._forecast(view, int(elapsed_s // step_s), until), newest)
         kept = (*state.said, said)[-n_ahead:]
         return replace(state, errors=errors, said=kept), said
+
+    def _n_ahead(self, view: GridView) -> int:
+        """Sub-steps from a decision to the end of the first that its starts serve."""
+        return 1 + math.ceil(self.lead_s / view.step_s - 1e-9)
+
+    def _judged(self, view: GridView, state: FastState, price: FloatArray) -> FastState:
+        """Count what acting would have saved in the sub-step that is now over."""
+        trial = state.trial or FastTrial.none(view.shape)
+        if len(state.tried) == self._n_ahead(view):
+            needed = view.replicas_for(view.last_demand())
+            forgetting = view.step_s / self.memory_s
+            trial = trial.learned(state.tried[0], needed, price, forgetting)
+        return replace(state, trial=trial)
 
     def _corrected(self, view: GridView, state: FastState, said: Witnesses) -> FloatArray:
         assert state.counts is not None

@@ -7,19 +7,23 @@ all settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from decider.config import DecideConfig
+from decider.planning.exact import exact_rows, need_range, tables_of
+from decider.planning.fallback import FORECAST, Standing
 from decider.planning.plan import Program, solve
 from decider.tables.candidates import CandidateGrid, make_grid
 from decider.tables.landing import landing_weights
-from decider.tables.scenarios import make_scenarios, stage_tables, step_tables
+from decider.tables.scenarios import make_scenarios, stage_tables
 from decider.types import Hardware, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
 from services.simulator.policies.grid import FloatArray, GridView, Knob, count_settings
+from services.simulator.policies.predictive.known_laws import KnownLaws
 
 DAY_S = 86_400.0
+FRESH = Standing(FORECAST, "", 0, 0.0, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,8 @@ class PlannedGrid:
         horizon: Forecast steps used.
         capacity_draws: (P,) draws of true over stated capacity, or (W, P).
         mean_window_s: Window of the mean that the price refers to.
+        laws: Quantile functions that are integrated, as the service does where it knows them; None:
+            the sample paths are all that is known.
         name: Name in tables.
     """
 
@@ -42,6 +48,7 @@ class PlannedGrid:
     horizon: int = 12
     capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
     mean_window_s: float = 3 * DAY_S
+    laws: KnownLaws | None = None
     name: str = "harmony"
 
     @property
@@ -101,14 +108,20 @@ class PlannedGrid:
         """The planning problem of all settings, one row per setting and workload."""
         config, (G, W) = self.config, view.shape
         shared = self._request(view, self._widest(view), paths)
+        if self.laws is not None:
+            laws = self.laws.at(view.now_s)
+            used = tuple(replace(one, values=one.values[:, : self.horizon]) for one in laws)
+            shared = replace(shared, quantiles=used)
+        exact = exact_rows(shared, [FRESH] * W, config)
         scenarios = make_scenarios(shared, paths, config.n_pairs, config.spread_sigma)
         grid = make_grid(
             shared.workloads,
             scenarios.need,
             config.max_candidates,
             is_unserved_dear=config.shortage_price_ratio > 1.0,
+            need_range=need_range(exact, W),
         )
-        steps = step_tables(scenarios, grid)
+        steps = tables_of(scenarios, grid, exact)
         own = self._request(view, self._states(view), paths)
         tiled = _tiled(grid, G)
         stages = stage_tables(

@@ -12,6 +12,19 @@ from tests.integration.admin.llama_api import LLAMA, SHIFT, patch
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 
 
+CRON = {"start_time": "", "end_time": "", "start": "0 0 * * *", "end": "30 22 * * *"}
+
+
+def test_a_schedule_by_cron_is_taken_shown_and_kept(admin: AppClient) -> None:
+    body = {"schedules": [{name: value for name, value in (SHIFT | CRON).items() if value}]}
+    put = admin.request("PUT", f"{LLAMA}/schedules", json=body, headers={"If-Match": "*"})
+    assert put.status_code == 200, put.text
+    (shown,) = admin.get(f"{LLAMA}/schedules").json()["schedules"]
+    assert (shown["start"], shown["end"]) == (CRON["start"], CRON["end"])
+    assert (shown["start_time"], shown["end_time"]) == ("", "")
+    assert isinstance(shown["is_in_force"], bool)
+
+
 def test_a_wrong_field_is_pointed_at(admin: AppClient) -> None:
     cases: list[tuple[dict[str, Any], str, str]] = [
         ({"max_replicas": 0}, "/max_replicas", "greater_than_equal"),
@@ -34,6 +47,10 @@ def test_a_wrong_schedule_is_pointed_at(admin: AppClient) -> None:
         ({"min_replicas": 9, "max_replicas": 3}, "/schedules/0"),
         ({"end_time": "08:00"}, "/schedules/0"),
         ({"min_replicas": None}, "/schedules/0"),
+        ({"start": "0 7 * * *"}, "/schedules/0"),
+        ({"start_time": "", "end_time": "", "start": "0 7 * * *"}, "/schedules/0"),
+        (CRON | {"start": "0 7 * *"}, "/schedules/0/start"),
+        (CRON | {"end": "0 7 * * 8"}, "/schedules/0/end"),
     ]
     for change, pointer in cases:
         body = {"schedules": [SHIFT | change]}

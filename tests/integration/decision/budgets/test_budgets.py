@@ -43,7 +43,7 @@ def test_a_shard_gets_what_the_others_do_not_hold(fleet: Fleet) -> None:
     assert row["explanation"]["fleet"]["shadow_price_usd_per_gpu_hour"] > 0
     assert (stored["is_feasible"], stored["price_usd_per_gpu_hour"] in PRICES) == (True, True)
     assert stored["price_usd_per_gpu_hour"] > 0
-    labels = {"gpu_type": "H100"}
+    labels = {"cluster": "default", "gpu_type": "H100"}
     shown = REGISTRY.get_sample_value("harmony_gpu_budget_price_usd", labels)
     assert shown == stored["price_usd_per_gpu_hour"]
     assert REGISTRY.get_sample_value("harmony_gpu_budget_gpus", labels) == 25

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.decision.budgets import repository
 from services.decision.budgets.part_budgets import part_holdings
@@ -73,3 +74,26 @@ def test_a_scaling_of_a_pool_whose_outcome_is_open_holds_what_it_asks_for(
     found = part_holdings(row, ["H100", "A100"], fleet.deps.settings, now)
     held = {key[1]: holding.held_replicas for key, holding in found.items()}
     assert held == {"H100": 9 * 2, "A100": 6}
+
+
+SPOILT: list[dict[str, object]] = [
+    {"demand": "none such", "capacity": 5},
+    {"pools": "two"},
+    {"variants": {"a": 1}, "gpus_per_replica": "two", "min_replicas": -1.5},
+]
+
+
+@pytest.mark.parametrize("changes", SPOILT)
+def test_a_spec_that_was_spoilt_by_hand_keeps_nobody_from_a_decision(
+    split_fleet: SplitFleet, changes: dict[str, object]
+) -> None:
+    fleet = split_fleet
+    split = fleet.add_split(prefill=6, decode=6)
+    plain = fleet.add("plain", 1, 1, 90.0)
+    fleet.budget(14, "H100")
+    spoil = text("UPDATE workloads SET spec = spec || :changes WHERE id = :id")
+    with fleet.engine.begin() as connection:
+        given = {"changes": changes, "id": split}
+        connection.execute(spoil.bindparams(bindparam("changes", type_=JSONB)), given)
+    # what can still be told of its targets is held: twelve H100
+    assert fleet.decide(1)[plain]["desired_replicas"] == 2

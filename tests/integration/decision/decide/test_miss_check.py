@@ -76,6 +76,19 @@ def test_a_few_are_judged_in_a_run_those_that_stand_out_most(
     assert "20 % against" in (found[grave] or "") or "21 % against" in (found[grave] or "")
 
 
+def test_of_a_service_of_the_last_hour_no_loads_are_read(
+    deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    young = add_workload(deps.engine, "young", sla=SLA)
+    add_measured_steps(deps.engine, young, 8.0, np.full(N_HOUR - 1, 8.5))
+
+    def refuse(*_given: object) -> None:
+        raise AssertionError("there is nothing to compare with")
+
+    monkeypatch.setattr(miss_check, "load_steps", refuse)
+    assert checked(deps) == {young: None}
+
+
 def test_steps_that_no_response_fits_harm_no_other(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,9 +38,9 @@ N, STEP_S, CYCLES, REPEATS = 128, 300, 4, 20
 TABLES = ("forecasts", "decisions", "decision_inputs")
 PER_DAY = 1000 * 1440
 """Cycles of 1,000 workloads in a day."""
-MOST_BYTES = 4500
+MOST_BYTES = 3700
 """Of a workload that is decided by its quantiles, indexes included."""
-MOST_BYTES_WITH_PATHS = 9800
+MOST_BYTES_WITH_PATHS = 5000
 OBJECTIVE = '{"sla": {"objective": {"goals": [{"metric": "ttft", "threshold_s": 1.0}]}}}'
 SIZES = (
     "SELECT split_part(c.relname, '_p2', 1), sum(pg_total_relation_size(c.oid)) FROM pg_class c "

@@ -11,6 +11,7 @@ from sqlalchemy import Engine, text
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.shipped import shipped_prior
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
 from services.kernel.domain.path_bytes import unpack_halves
@@ -82,8 +83,8 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
         assert (np.diff(quantiles, axis=0) >= 0).all()
         assert (quantiles >= 0).all()
         assert (row.n_paths, row.packed_paths, row.path_scale) == (40, None, None)
-        assert row.model_version == "best-simple"
-        assert row.reason == "no promoted model"
+        assert row.model_version == f"prior-{shipped_prior().version}"
+        assert (row.rung, row.reason) == ("prior", "no promoted model")
     assert rows[silent].rung == "none"
     assert "no observed demand" in rows[silent].reason
     assert rows[silent].n_paths == 0

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.shipped import shipped_prior
 from services.forecasting.training import fit as service_fit
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import (
@@ -102,6 +103,34 @@ def promote_bytes(app: Forecasting, artifact: bytes | None) -> None:
         )
 
 
+def test_without_the_prior_the_simple_forecasters_answer(
+    database: Engine, settings: Settings, sender: RecordingSender
+) -> None:
+    changed = {"n_paths": 40, "step_s": STEP_S, "has_prior": False}
+    clock = FixedClock(START + N_STEPS * STEP)
+    app = make_forecasting(settings.model_copy(update=changed), sender, clock)
+    fill(app.engine, 2)
+    service.forecast_shard(app, 0, ORIGIN)
+    rows = rows_of(app.engine, "SELECT model_version, rung FROM forecasts")
+    assert {(row.model_version, row.rung) for row in rows} == {("best-simple", "smoothed")}
+
+
+def test_a_workload_whose_simple_forecaster_was_better_keeps_it(app: Forecasting) -> None:
+    fill(app.engine, 2)
+    metrics = {"picks": {"demo/w0": "last_value"}, "simple_only": ["demo/w0"]}
+    with app.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO models (version, kind, status, config, metrics, created_at) "
+                "VALUES ('lost', 'flow', 'shadow', '{}', CAST(:metrics AS jsonb), now())"
+            ),
+            {"metrics": json.dumps(metrics)},
+        )
+    service.forecast_shard(app, 0, ORIGIN)
+    rows = rows_of(app.engine, "SELECT rung FROM forecasts ORDER BY workload_id")
+    assert [row.rung for row in rows] == ["last_value", "prior"]
+
+
 @pytest.mark.parametrize(
     "artifact",
     [
@@ -125,7 +154,8 @@ def test_a_promoted_model_that_cannot_be_read_is_none(
     promote_bytes(app, artifact)
     assert service.forecast_shard(app, 0, ORIGIN) == 2
     rows = rows_of(app.engine, "SELECT model_version, rung, reason FROM forecasts")
-    assert {row.model_version for row in rows} == {"best-simple"}
+    assert {row.model_version for row in rows} == {f"prior-{shipped_prior().version}"}
+    assert {row.rung for row in rows} == {"prior"}
     assert all("the promoted model bad cannot be read (" in row.reason for row in rows)
     assert model_unreadable.collect()[0].samples[0].value == 1
     with app.engine.begin() as connection:

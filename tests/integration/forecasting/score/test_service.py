@@ -94,10 +94,10 @@ def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:
         }
         connection.execute(
             text(
-                "INSERT INTO calibration_states VALUES (:id, 'best-simple', "
+                "INSERT INTO calibration_states VALUES (:id, :version, "
                 "CAST(:state AS jsonb), now())"
             ),
-            {"id": row.workload_id, "state": json.dumps(state)},
+            {"id": row.workload_id, "version": row.model_version, "state": json.dumps(state)},
         )
         connection.execute(text("DELETE FROM forecasts"))
     service.forecast_shard(app, 0, ORIGIN)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 from pydantic import BaseModel
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.workload_errors import error_message, in_bulkheads
@@ -43,6 +43,21 @@ def test_who_failed_is_tried_alone_next_time(database: Engine) -> None:
     assert [tuple(row) for row in rows] == [(ids[1], "ValueError: cannot be handled")]
     _run(database, ids, set())
     assert _run(database, ids, set()) == [ids]
+
+
+def test_where_nobody_fails_failures_are_asked_for_once_and_nothing_is_deleted(
+    database: Engine,
+) -> None:
+    ids = [add_workload(database, f"w{at}") for at in range(3)]
+    said: list[str] = []
+
+    def note(_connection, _cursor, statement, *_given) -> None:
+        said.append(statement)
+
+    event.listen(database, "before_cursor_execute", note)
+    _run(database, ids, set())
+    event.remove(database, "before_cursor_execute", note)
+    assert [one.split()[0] for one in said if "workload_errors" in one] == ["SELECT"]
 
 
 def test_a_message_is_one_line_that_names_the_field() -> None:

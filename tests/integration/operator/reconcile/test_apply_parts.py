@@ -85,7 +85,7 @@ def test_variants_are_registered_seen_and_told(ready: Bench) -> None:
     assert state["variants"]["h100"]["ready"] == 2
     assert state["variants"]["l4"] == {
         "spec": 0, "ready": 0, "starting": 0, "pending": 0, "start_ages_s": [],
-        "schedulable_gpus": 4, "held": "",
+        "schedulable_gpus": 4, "warm_gpus": 0, "held": "",
     }  # fmt: skip
     status = ready.lab.autoscaler("llama")["status"]
     assert status["target"] == "h100=2,l4=0"
@@ -210,6 +210,30 @@ def test_another_autoscaler_of_one_variant_stops_that_one_only(ready: Bench) -> 
     assert replicas(ready) == (3, 0)
     assert "l4: HorizontalPodAutoscaler/hands-off" in last_action(ready)["reason"]
     assert ready.lab.condition("llama", "Conflict")["status"] == "True"
+
+
+def test_a_variant_that_a_follower_scales_is_decided_and_left_to_it(ready: Bench) -> None:
+    selector = {"matchLabels": {"workload": "llama_l4"}}
+    metric = {"name": "harmony_advised_replicas", "selector": selector}
+    target = {"type": "AverageValue", "averageValue": "1"}
+    body = {
+        "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "follower"},
+        "spec": {
+            "scaleTargetRef": reference("llama-l4"), "minReplicas": 1, "maxReplicas": 8,
+            "metrics": [{"type": "External", "external": {"metric": metric, "target": target}}],
+        },
+    }  # fmt: skip
+    ready.lab.post(
+        f"/apis/autoscaling/v2/namespaces/{ready.lab.namespace}/horizontalpodautoscalers", body
+    )
+    ready.step()
+    state = max(ready.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert state["variants"]["l4"]["held"] == ""
+    decide(ready, (2, 3), (0, 4))
+    ready.reconcile()
+    assert replicas(ready) == (3, 0), "the follower scales its variant"
+    assert ready.lab.condition("llama", "Conflict")["status"] == "False"
 
 
 def test_a_second_autoscaler_of_one_target_writes_nothing(ready: Bench) -> None:

@@ -333,6 +333,22 @@ def test_targets_of_an_autoscaler_that_is_gone_hold_what_they_have(bench: Bench)
     assert (bench.lab.replicas("a"), results(bench, "a")) == (2, ["waiting"])
 
 
+def test_what_came_back_with_a_bad_spec_and_went_again_holds_what_it_has(bench: Bench) -> None:
+    """It was there until it went, however long nobody could use its spec."""
+    deploy(bench, a=2, b=6)
+    bench.lab.delete_autoscaler("b")
+    bench.reconcile()
+    bench.lab.autoscale("b", sla={"class": "none-such"})
+    bench.reconcile()
+    bench.clock.advance(LEFT_BEHIND_FOR.total_seconds() + 1)
+    bench.reconcile()
+    bench.lab.delete_autoscaler("b")
+    bench.reconcile()
+    bench.decide("a", 5)
+    bench.reconcile()
+    assert (bench.lab.replicas("a"), results(bench, "a")) == (2, ["waiting"])
+
+
 def test_targets_of_an_autoscaler_that_was_taken_out_for_good_hold_nothing(bench: Bench) -> None:
     deploy(bench, a=2, b=6)
     bench.lab.delete_autoscaler("b")

@@ -66,3 +66,32 @@ def test_unschedulable_pods_are_pending(bench: Bench) -> None:
     assert states[-1]["pending_replicas"] == 2
     assert states[-1]["schedulable_gpus"] == 0
     assert states[-1]["start_ages_s"] == [60.0, 60.0]
+
+
+def test_starts_tell_what_they_had_to_do_first(bench: Bench) -> None:
+    """The first start on a node pulls the image; a later one finds it there."""
+    bench.lab.deploy("llama", replicas=1, gpus=8, median_s=150)
+    bench.lab.autoscale("llama", gpusPerReplica=8)
+    bench.reconcile()
+    for count in (2, 1, 2):
+        bench.decide("llama", count)
+        bench.reconcile()
+        for _ in range(5):
+            bench.step()
+    starts = sorted(bench.rows("pod_starts"), key=lambda row: row["requested_at"])
+    assert [row["cause"] for row in starts] == ["cold", "warm"]
+    states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    room = [(row["schedulable_gpus"], row["warm_gpus"]) for row in states]
+    assert (8, 0) in room, "the second node does not have the image yet"
+    assert (8, 8) in room, "it keeps it"
+
+
+def test_a_restored_start_says_so(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=1, annotations={"scaling.harmony.dev/restored": "true"})
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 2)
+    bench.reconcile()
+    bench.step()
+    bench.step()
+    assert {row["cause"] for row in bench.rows("pod_starts")} == {"restored"}

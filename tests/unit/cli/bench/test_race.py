@@ -21,6 +21,7 @@ RACE = ["bench", "race", "--max-test-steps", "40", "--risk", "0.05"]
         ("--lead", "0s", "--lead=0s"),
         ("--bridges", "leap", "--bridges=leap"),
         ("--policies", "hpa,luck", "--policies=luck"),
+        ("--arms", "perfect,luck", "--arms=luck"),
     ],
 )
 def test_what_nobody_can_race_is_refused_before_the_work(

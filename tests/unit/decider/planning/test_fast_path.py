@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from decider.planning.fast_path import LEAST_WEIGHT, WitnessErrors, Witnesses, correction
+from decider.planning.fast_path import (
+    LEAST_WEIGHT,
+    FastTrial,
+    TrialCounts,
+    WitnessErrors,
+    Witnesses,
+    correction,
+)
 
 MIDDLE = np.array([3.0])
 LOADS = st.floats(0.5, 500.0)
@@ -88,3 +95,44 @@ def test_unknown_outcomes_teach_nothing():
     after = errors.learned(Witnesses(np.zeros(1), np.zeros(1)), np.array([np.nan]), 0.001)
     for name in ("weight", "forecast", "newest", "var_forecast", "var_newest", "covariance"):
         np.testing.assert_array_equal(getattr(after, name), getattr(errors, name))
+
+
+def tried(needed, *, fast=12.0, price=10.0, before=None):
+    """A trial of two replicas more than the ten of the decision, over sub-steps."""
+    trial = before or FastTrial.none((1,))
+    counts = TrialCounts(np.array([10.0]), np.array([fast]))
+    for one in needed:
+        trial = trial.learned(counts, np.array([one]), np.array([price]), 0.01)
+    return trial
+
+
+def test_two_more_pay_where_they_serve_what_is_worth_more_than_they_are():
+    """At a price of ten, two replicas pay if one sub-step in five needs them."""
+    assert tried([12.0, 9.0, 9.0, 9.0] * 20).pays()[0]
+    assert not tried([12.0, *[9.0] * 5] * 20).pays()[0]
+    assert not tried([15.0] * 80).pays()[0]  # twelve are not enough either
+    assert not tried([9.0] * 80).pays()[0]
+
+
+def test_a_service_gets_it_back_as_quickly_as_it_lost_it():
+    calm = tried([9.0] * 100)
+    assert not calm.pays()[0]
+    # 100 times 2 were wasted, each sub-step saves 8 now
+    assert tried([12.0] * 30, before=calm).pays()[0]
+
+
+def test_little_or_nothing_known_is_no_reason_to_act():
+    assert not tried([12.0] * (int(LEAST_WEIGHT) - 5)).pays()[0]
+    known = tried([12.0] * 80)
+    unknown = tried([np.nan] * 80, before=known)
+    np.testing.assert_array_equal(unknown.saved, known.saved)
+
+
+def test_counts_that_fall_save_what_they_do_not_hold():
+    assert tried([7.0] * 80, fast=8.0).pays()[0]
+    assert not tried([9.0] * 80, fast=8.0).pays()[0]
+
+
+def test_a_later_decision_takes_away_from_both():
+    left = TrialCounts(np.array([10.0]), np.array([14.0])).capped(np.array([11.0]))
+    assert (left.slow[0], left.fast[0]) == (10.0, 11.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -81,6 +82,37 @@ def test_feedback_meets_the_promise_when_the_model_is_wrong() -> None:
     assert np.mean(violations) == pytest.approx(0.95 * 0.05, abs=0.006)
 
 
+def wary_levels(config: RiskControlConfig, n_steps: int) -> list[float]:
+    """Ratios of the level in use to the aim, where stated risk is two and a half times the true."""
+    state, found = RiskState(), []
+    for _ in range(n_steps):
+        found.append(level(state, config=config) / (config.aim_ratio * SLA.epsilon))
+        state = update_risk(state, 0.4 * level(state, config=config), SLA, STEP_S, config)
+    return found
+
+
+def test_a_forecast_that_is_too_wary_is_found_out_in_as_few_steps_as_can_tell() -> None:
+    """Where 2.5 times the level would do, half of the way is gone when six violations were due."""
+    assert wary_levels(CONFIG, 600)[-1] > 1.55
+    never = replace(CONFIG, word_worth=math.inf)
+    assert wary_levels(never, 600)[-1] < 1.35
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.1])
+def test_the_first_violation_lowers_the_level_by_what_the_forecasts_word_is_worth(
+    epsilon: float,
+) -> None:
+    """Later ones count less, down to the least gain, and none more than the largest drop."""
+    sla = Sla(epsilon)
+    first = teach_level(RiskState(), 1.0, sla, CONFIG).log_level
+    assert first == pytest.approx(-(1 - 0.97 * epsilon) / CONFIG.word_worth)
+    known = RiskState(observed_steps=10_000.0 / epsilon)
+    later = teach_level(known, 1.0, sla, CONFIG).log_level
+    assert later == pytest.approx(CONFIG.gain * (0.97 * epsilon - 1.0) / epsilon)
+    least = replace(CONFIG, word_worth=1.0)
+    assert teach_level(RiskState(), 1.0, sla, least).log_level >= -CONFIG.max_drop
+
+
 def test_an_exhausted_budget_is_said_and_paced_at_a_lower_level() -> None:
     sla = Sla(0.01, window_s=1000 * STEP_S)  # a budget of 10 steps
     state = fed([1.0] * 10, sla)
@@ -116,7 +148,8 @@ def test_the_ledgers_leave_the_level_and_the_level_the_ledgers(violations: list[
     assert counted.log_level == state.log_level
     taught = teach_level(state, 1.0, SLA, CONFIG)
     assert replace(taught, log_level=state.log_level) == state
-    assert taught.log_level < state.log_level
+    lowest = math.log(CONFIG.min_level_ratio)
+    assert taught.log_level < state.log_level or state.log_level == pytest.approx(lowest)
 
 
 @given(st.lists(st.floats(0, 1), max_size=60), st.floats(0.001, 0.5))

@@ -29,17 +29,27 @@ def ledger(budget: int | None) -> Ledger:
     return Ledger({"H100": budget}, holdings)
 
 
-def gauge(name: str, gpu_type: str = "H100") -> float | None:
-    return REGISTRY.get_sample_value(f"harmony_gpu_budget_{name}", {"gpu_type": gpu_type})
+def gauge(name: str, gpu_type: str = "H100", cluster: str = "here") -> float | None:
+    labels = {"cluster": cluster, "gpu_type": gpu_type}
+    return REGISTRY.get_sample_value(f"harmony_gpu_budget_{name}", labels)
 
 
 def test_gauges_follow_and_go_with_the_budget() -> None:
-    publish_budgets(ledger(19), {"H100", "L4"})
+    publish_budgets(ledger(19), "here", {"H100", "L4"})
     assert (gauge("gpus"), gauge("price_usd")) == (19.0, PRICES[1])
     assert (gauge("gpus", "L4"), gauge("price_usd", "L4")) == (None, None)
-    publish_budgets(ledger(9), {"H100"})
+    publish_budgets(ledger(9), "here", {"H100"})
     assert (gauge("gpus"), gauge("price_usd")) == (9.0, math.inf)
-    publish_budgets(ledger(None), {"H100"})  # it cannot be read: no series, never a zero
+    publish_budgets(ledger(None), "here", {"H100"})  # it cannot be read: no series, never a zero
     assert (gauge("gpus"), gauge("price_usd")) == (None, None)
-    publish_budgets(Ledger(), {"H100"})
+    publish_budgets(Ledger(), "here", {"H100"})
     assert gauge("gpus") is None
+
+
+def test_a_budget_of_one_cluster_says_nothing_of_another() -> None:
+    publish_budgets(ledger(19), "here", {"H100"})
+    publish_budgets(ledger(9), "there", {"H100"})
+    assert (gauge("gpus"), gauge("gpus", cluster="there")) == (19.0, 9.0)
+    publish_budgets(ledger(None), "there", {"H100"})
+    assert (gauge("gpus"), gauge("gpus", cluster="there")) == (19.0, None)
+    publish_budgets(ledger(None), "here", {"H100"})

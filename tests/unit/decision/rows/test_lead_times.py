@@ -90,10 +90,12 @@ def test_what_was_fitted_of_the_variant_comes_first_then_that_of_its_type() -> N
 def test_all_that_may_be_used_is_asked_for() -> None:
     member = ShardMember(1, "demo", "w", 300, MIXED)
     plain = ShardMember(2, "demo", "x", 300, spec_of())
-    assert set(scopes_of([member, plain])) == {
+    own = {
         "workload:1", "workload:1/H100", "workload:1/L4", "gpu_type:H100", "gpu_type:L4",
         "workload:2",
     }  # fmt: skip
+    causes = ("warm", "cold", "restored", "short", "long")
+    assert set(scopes_of([member, plain])) == own | {f"{s}#{c}" for s in own for c in causes}
 
 
 @pytest.mark.parametrize(

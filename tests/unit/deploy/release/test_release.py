@@ -12,12 +12,13 @@ from typing import Any
 
 import helm_python
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 
-from deploy.release import __main__ as program, artifacts, images
+from deploy.release import __main__ as program, artifacts, hub, images
 from deploy.release.artifacts import REPOSITORY
 
 pytestmark = [
@@ -58,7 +59,7 @@ def test_two_builds_are_equal_to_the_byte(released: Path, tmp_path: Path) -> Non
             made = artifacts.build(source, tmp_path / "second")
     finally:
         os.umask(before)
-    assert [path.suffix for path in made] == [".tgz", ".whl", ".gz"]
+    assert [path.suffix for path in made] == [".tgz", ".tgz", ".whl", ".gz"]
     for path in made:
         assert path.read_bytes() == (released / path.name).read_bytes(), path.name
 
@@ -68,18 +69,32 @@ def test_artifacts_hold_what_they_should(released: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "services/cli/application.py" in names
     assert any(name.endswith(".js") and "vendor" in name for name in names)
+    assert {f"services/forecasting/registry/prior.{kind}" for kind in ("safetensors", "json")} <= {
+        *names
+    }
     assert not [name for name in names if name.startswith(("tests/", "deploy/", "docs/"))]
     (source,) = released.glob("*.tar.gz")
     with tarfile.open(source) as archive:
         assert len({member.mtime for member in archive}) == 1
-    (chart,) = released.glob("*.tgz")
+    (chart,) = (path for path in released.glob("*.tgz") if "mixin" not in path.name)
     with helm_python.Chart.load(chart) as loaded:
         assert loaded.name == "harmony"
+    with tarfile.open(chart) as archive:
+        file = archive.extractfile("harmony/Chart.yaml")
+        assert file is not None
+        annotations = yaml.safe_load(file.read())["annotations"]
+    assert "artifacthub.io/license" in annotations
+    assert annotations == annotations | hub.annotations(REPOSITORY)
+    (mixin,) = released.glob("harmony-mixin-*.tgz")
+    with tarfile.open(mixin) as archive:
+        names = archive.getnames()
+    assert "harmony-mixin/mixin.libsonnet" in names
+    assert len([name for name in names if name.endswith(".json")]) == 5
 
 
 def test_bills_are_valid_and_name_what_is_taken_along(released: Path) -> None:
     bills = sorted(released.glob("*.cdx.json"))
-    assert len(bills) == 3
+    assert len(bills) == 4
     names: dict[str, set[str]] = {}
     for path in bills:
         text = path.read_text()

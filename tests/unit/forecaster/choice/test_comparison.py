@@ -39,6 +39,18 @@ def test_tails_are_compared_too() -> None:
     assert found.best_simple("dead", "none") == "none"
 
 
+def test_another_predictor_enters_no_figure_of_the_model() -> None:
+    def row(model: float, simple: float, prior: float) -> dict[str, Score]:
+        names = {MODEL: model, "blend": simple, "prior": prior}
+        return {name: Score(loss, 0.0, {}) for name, loss in names.items()}
+
+    found = compared({"a": row(0.5, 1.0, 0.2), "b": row(0.5, 1.0, 1.4)})
+    assert found.skill == pytest.approx(0.5)
+    assert found.skill_of("prior") == pytest.approx(0.2)
+    assert found.simple_only("prior") == ["b"]
+    assert found.best_simple("a", "none") == "blend"
+
+
 def test_the_skill_weighs_workloads_by_their_loss() -> None:
     def row(model: float, simple: float) -> dict[str, Score]:
         return {MODEL: Score(model, 0.0, {}), "blend": Score(simple, 0.0, {})}

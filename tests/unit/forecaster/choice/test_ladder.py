@@ -11,6 +11,9 @@ import torch
 from forecaster.choice.baselines import Baseline, BestSimple
 from forecaster.choice.ladder import Ladder
 from forecaster.features import build_windows
+from forecaster.predict import TrainedModel
+from forecaster.pretrain.demand import made_up_demand
+from forecaster.pretrain.prior import fit_prior, prior_config
 from forecaster.training.fit import FitResult
 from forecaster.types import Series, Windows
 from tests.unit.forecaster.conftest import make_series
@@ -73,7 +76,7 @@ def test_without_a_model_the_simple_forecasters_answer(
 def test_a_model_with_broken_numbers_is_replaced_by_name(
     fitted: FitResult, windows: Windows, rng: np.random.Generator
 ) -> None:
-    broken = replace(fitted.model, net=_spoiled(fitted))
+    broken = replace(fitted.model, net=_spoiled(fitted.model))
     simple = BestSimple({"w1": "seasonal_naive"}, fitted.model.config.window)
     forecast = Ladder(broken, simple).predict(windows, 4, 20, rng).forecast
     assert forecast is not None
@@ -83,10 +86,57 @@ def test_a_model_with_broken_numbers_is_replaced_by_name(
     assert np.array_equal(forecast.quantiles[1], alone.quantiles[1])
 
 
-def _spoiled(fitted: FitResult) -> torch.nn.Module:
+@pytest.fixture(scope="module")
+def prior(fitted: FitResult) -> TrainedModel:
+    """A small prior with the windows of the fitted model."""
+    base, config = prior_config(), fitted.model.config
+    train = replace(base.train, max_windows=128, epochs=1, batch=64, flow_epochs=1)
+    small = replace(base, window=config.window, model=config.model, train=train)
+    return fit_prior(made_up_demand(12, 3), [], small, 3).model
+
+
+def test_without_a_model_the_prior_answers_and_is_named(
+    windows: Windows, prior: TrainedModel, rng: np.random.Generator
+) -> None:
+    ladder = Ladder(None, BestSimple({}, prior.config.window), prior=prior)
+    forecast = ladder.predict(windows, 4, 20, rng).forecast
+    assert forecast is not None
+    assert forecast.rung == ("prior",) * 4
+    assert set(forecast.reasons) == {"no promoted model"}
+    assert forecast.model == f"prior:{prior.version}"
+
+
+def test_the_prior_answers_where_history_is_too_short_for_the_model(
+    fitted: FitResult, windows: Windows, prior: TrainedModel, rng: np.random.Generator
+) -> None:
+    age = np.arange(windows.observed.shape[1])[::-1]
+    seen = np.stack([age >= 0, age < 10, age < 5, age < 10])
+    simple = BestSimple({}, prior.config.window)
+    ladder = Ladder(fitted.model, simple, prior=prior, simple_only=frozenset({"w7"}))
+    forecast = ladder.predict(with_demand_seen(windows, seen), 4, 20, rng).forecast
+    assert forecast is not None
+    assert forecast.rung[:2] == ("model", "prior")
+    assert set(forecast.rung[2:]) <= {"smoothed", "short_history"}
+    assert forecast.reasons[1] == "short history: 10 observed steps, the model needs 24"
+    assert "the prior needs 6" in forecast.reasons[2]
+    assert "prior" not in forecast.reasons[3]
+
+
+def test_a_prior_with_broken_numbers_is_replaced_by_name(
+    windows: Windows, prior: TrainedModel, rng: np.random.Generator
+) -> None:
+    broken = replace(prior, net=_spoiled(prior))
+    ladder = Ladder(None, BestSimple({}, prior.config.window), prior=broken)
+    forecast = ladder.predict(windows, 4, 20, rng).forecast
+    assert forecast is not None
+    assert set(forecast.rung) == {"smoothed"}
+    assert set(forecast.reasons) == {"no promoted model; the prior's output was not finite"}
+
+
+def _spoiled(model: TrainedModel) -> torch.nn.Module:
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
 
-    net = model_from_bytes(model_to_bytes(fitted.model)).net
+    net = model_from_bytes(model_to_bytes(model)).net
     with torch.no_grad():
         net.head.net.outer.bias.fill_(float("nan"))
     return net

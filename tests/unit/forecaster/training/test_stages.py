@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
 from forecaster.errors import TrainingDiverged
+from forecaster.network.model import Vocabulary
 from forecaster.training.checkpoint import model_to_bytes
 from forecaster.training.fit import FitProgress, fit
 from forecaster.training.resume import (
     fit_identity,
     state_from_bytes,
 )
-from forecaster.training.stages import batches
+from forecaster.training.stages import COOLING_EPOCHS, MarginalStage, batches
+from forecaster.training.trainer import Trainer
 from forecaster.types import Series
 from tests.unit.forecaster.conftest import small_config
 
@@ -60,6 +63,24 @@ def test_an_exploding_epoch_leaves_the_state_before_it(fleet: list[Series]) -> N
     history = state_from_bytes(states[-1], fit_identity(fleet, config, SEED)).history
     assert len(lines) == 2  # the second one exploded
     assert history == tuple(lines[:1])
+
+
+def test_the_rate_falls_to_the_end_where_fewer_passes_are_made(fleet: list[Series]) -> None:
+    config = small_config(epochs=100, max_windows=128)
+    rates: dict[int | None, list[float]] = {}
+    for n_epochs in (None, 20):
+        trainer = Trainer(fleet, config, SEED, "cpu", Vocabulary((), ()))
+        levels, setting = np.array(config.window.quantile_levels), config.train
+        stage = MarginalStage(trainer.net, trainer.train, trainer.validation, levels, setting)
+        stage.n_epochs = n_epochs or stage.n_epochs
+        rates[n_epochs] = []
+        for step in range(0, 40, 2):  # two steps in a pass
+            stage.n_steps = step
+            rates[n_epochs].append(stage._rate())
+    assert rates[20][: 20 - COOLING_EPOCHS] == rates[None][: 20 - COOLING_EPOCHS]
+    ends = rates[20][20 - COOLING_EPOCHS :]
+    assert ends == sorted(ends, reverse=True)
+    assert ends[-1] < 0.3 * rates[None][-1]
 
 
 def test_batches_hold_every_row_once_in_an_order_of_the_generator() -> None:

@@ -104,3 +104,34 @@ def test_the_wider_freeze_is_named() -> None:
     assert freeze_at(spec(down, both), now) == ("Both", "b")
     assert freeze_at(spec(down), now) == ("ScaleDown", "a")
     assert freeze_at(spec(), now) is None
+
+
+def between(start: str, end: str) -> ScheduleSpec:
+    return ScheduleSpec(name="w", timezone="Europe/Berlin", start=start, end=end, freeze="Both")
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "changes"),
+    [
+        # 25 September 2026 is a Friday, Berlin two hours ahead
+        ("0 7 * * *", "0 9 * * *", ["00:00 off", "05:00 on", "07:00 off"]),
+        ("0 7 * * 1-4", "0 9 * * *", ["00:00 off"]),
+        # begun on Thursday evening, over on Friday morning
+        ("0 22 * * 4", "30 6 * * 5", ["00:00 on", "04:30 off"]),
+        ("0 7-9 * * *", "20 7-9 * * *", ["00:00 off", "05:00 on", "05:20 off", "06:00 on",
+                                         "06:20 off", "07:00 on", "07:20 off"]),
+        # both at once: over
+        ("0 7 * * *", "0 7 * * *", ["00:00 off"]),
+        # an end that never comes, and a begin that never does
+        ("0 7 * * *", "0 0 31 2 *", ["00:00 on"]),
+        ("0 0 31 2 *", "0 7 * * *", ["00:00 off"]),
+    ],
+)  # fmt: skip
+def test_a_window_between_two_cron_expressions(start: str, end: str, changes: list[str]) -> None:
+    day = datetime(2026, 9, 25, tzinfo=UTC)
+    assert held_minutes(between(start, end), day) == changes
+
+
+def test_an_expression_that_cannot_be_read_holds_nothing() -> None:
+    assert not is_in_force(between("whenever", "0 9 * * *"), AUTUMN)
+    assert not is_in_force(between("0 7 * * *", "whenever"), AUTUMN)

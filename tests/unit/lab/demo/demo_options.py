@@ -1,4 +1,4 @@
-"""Options of a quick demo."""
+"""Options of a quick demo of a generated fleet."""
 
 from __future__ import annotations
 
@@ -24,5 +24,6 @@ QUICK: dict[str, Any] = {
 
 
 def options(**changes: Any) -> DemoOptions:
-    """Options as the command line gives them."""
-    return DemoOptions.from_command_line(**(QUICK | changes))
+    """Options as the command line gives them; a file is replayed in place of the fleet."""
+    usual = QUICK | {"is_generated": changes.get("data") is None}
+    return DemoOptions.from_command_line(**(usual | changes))

@@ -15,6 +15,7 @@ from services.lab.demo.options import (
     QUICK_HISTORY_DAYS,
     QUICK_STEP_S,
     QUICK_WORKLOADS,
+    REAL_DEMAND,
 )
 from tests.unit.lab.demo.demo_options import options
 
@@ -38,6 +39,14 @@ def test_requests_are_served_by_a_response_unless_a_trace_tells_none() -> None:
     assert options(data=Path("t.parquet")).truth == "stated"
 
 
+def test_real_demand_is_replayed_where_nothing_else_is_asked_for() -> None:
+    real = options(is_generated=False)
+    assert (real.data, real.truth) == (REAL_DEMAND, "served")
+    assert options().data is None
+    assert options(data=Path("t.parquet")).data == Path("t.parquet")
+    assert options(is_generated=False, truth="stated").truth == "stated"
+
+
 @pytest.mark.parametrize(
     ("changes", "named"),
     [
@@ -49,6 +58,10 @@ def test_requests_are_served_by_a_response_unless_a_trace_tells_none() -> None:
         ({"json_file": Path("/")}, "--json=/"),
         ({"truth": "guessed"}, "--truth=guessed"),
         ({"truth": "served", "data": Path("t.parquet")}, "--truth=served"),
+        ({"is_generated": False, "step_s": 300}, "--step=300: real demand has steps of 600 s"),
+        ({"is_generated": False, "step_s": 900}, "--step=900: must divide an hour"),
+        ({"is_generated": False, "n_workloads": 23}, "--workloads=23: real demand is that of 22"),
+        ({"is_generated": True, "data": Path("t.parquet")}, "together with --generated"),
     ],
 )
 def test_an_option_that_cannot_be_used_is_named(changes: dict[str, Any], named: str) -> None:

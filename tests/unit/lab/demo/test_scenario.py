@@ -9,6 +9,7 @@ import pytest
 
 from services.kernel.errors import InvalidInput
 from services.lab.demo.scenario import load_fleet
+from services.simulator import draw_served_fleet
 from tests.unit.lab.demo.demo_options import options
 from tests.unit.simulator.fleet.traces import write
 
@@ -43,6 +44,26 @@ def test_a_workload_left_out_is_noted(tmp_path: Path) -> None:
     fleet = load_fleet(options(data=write(tmp_path, series))).services
     assert fleet.n_workloads == 1
     assert any(note.startswith("svc/flat left out: constant demand") for note in fleet.notes)
+
+
+def test_real_demand_has_no_gaps_in_its_truth_and_shows_those_of_its_meters() -> None:
+    scaled = load_fleet(options(is_generated=False, is_quick=False, hours=24.0))
+    fleet = scaled.services
+    assert (fleet.step_s, fleet.n_replay) == (600, 144)
+    assert fleet.n_workloads == 22
+    assert np.isfinite(fleet.demand).all()
+    seen = fleet.observed[:, :, 0]
+    assert 0.01 < 1 - seen.mean() < 0.05
+    assert any(note.startswith("2.6% of the demand was not measured") for note in fleet.notes)
+    # what was measured is the truth, gap or not
+    assert np.array_equal(fleet.demand[seen], fleet.values[:, :, 0][seen])
+    requests = draw_served_fleet(scaled).requests
+    assert np.isfinite(requests).all()
+
+
+def test_real_demand_without_enough_history_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="real demand: servegen is too short"):
+        load_fleet(options(is_generated=False, step_s=3600, hours=168.0))
 
 
 def test_a_trace_that_cannot_be_used_is_named(tmp_path: Path) -> None:

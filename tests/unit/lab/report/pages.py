@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from services.lab.report import Felt, PoolFigures
+from services.lab.report import Calibration, Felt, PoolFigures, RivalFrontier, StartTimes
 from services.simulator import PolicyScore
 
 R = 48
@@ -79,3 +79,25 @@ def pooled(data):
         PoolFigures("ns/b", "prefill", "1 x A100", "input_<tokens>", 0.8, 0.8, hours),
     )
     return replace(felt(data), pools=both)
+
+
+def with_evidence(data):
+    """The same report with rivals in hindsight, calibration and start-up times."""
+    frontiers = (
+        RivalFrontier(
+            "hpa",
+            ("target 40 %", "target <50> %", "target 60 %"),
+            np.array([0.004, 0.012, 0.02]),
+            np.array([520.0, 360.0, 320.0]),
+        ),
+        RivalFrontier(
+            "trailing_percentile", ("p95", "p99"), np.array([0.03, 0.02]), np.array([230.0, 280.0])
+        ),
+    )
+    levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
+    calibration = Calibration(levels, np.array([0.04, 0.26, 0.5, 0.85, 0.96]), 1234)
+    starts = (
+        StartTimes("ns/<a>", 60.0, np.array([50.0, 61.0, 70.0, 201.0])),
+        StartTimes("ns/b", 90.0, np.array([])),
+    )
+    return replace(data, frontiers=frontiers, calibration=calibration, starts=starts)

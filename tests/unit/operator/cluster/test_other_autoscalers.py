@@ -114,3 +114,12 @@ def test_the_hpa_that_keda_makes_is_no_second_one_where_its_maker_is_known() -> 
     assert told(to_other_autoscalers(None, [made])) == ("HorizontalPodAutoscaler/keda-hpa-so", "")
     beside = told(to_other_autoscalers([keda], [made, hpa()]))
     assert beside == ("HorizontalPodAutoscaler/h", "ScaledObject/so")
+
+
+def test_a_follower_of_a_variant_or_pool_follows_its_autoscaler() -> None:
+    trigger = {"type": "external", "metadata": {"autoscaler": "llama", "part": "prefill"}}
+    assert told(to_other_autoscalers([scaled_object(trigger)], [])) == ("", "ScaledObject/so")
+    selector = {"matchLabels": {"workload": "llama_prefill"}}
+    metric = {"external": {"metric": {"name": ADVISED_METRIC, "selector": selector}}}
+    by_gauge = hpa(metrics=[metric])
+    assert told(to_other_autoscalers([], [by_gauge]))[0] == ""

@@ -56,6 +56,24 @@ def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:
     assert free.schedulable("B200", 1) is None
 
 
+def test_free_gpus_are_warm_on_nodes_that_have_the_images() -> None:
+    given = [listed("n1", 8), listed("n2", 8), listed("n3", 4, product="NVIDIA-L4")]
+    given[0]["status"]["images"] = [{"names": ["model:v1"]}]
+    given[1]["status"]["images"] = [{"names": ["other"]}]
+    nodes = [node for node in map(to_node, given) if node is not None]
+    free = free_gpus(nodes, [pod("a", gpus=2)])
+    resources = {"limits": {"nvidia.com/gpu": "4"}}
+
+    def shape(*images: str) -> tuple[PodShape, ...]:
+        containers = [{"image": image, "resources": resources} for image in images]
+        return (to_pod_shape({"containers": containers}, is_template=True),)
+
+    assert free.warm("H100", 4, shape("model:v1")) == 4
+    assert free.warm("H100", 4, shape("model:v2")) == 0
+    assert free.warm("L4", 4, shape("model:v1")) is None, "its nodes say nothing of images"
+    assert free.warm("H100", 4, ()) is None, "nobody knows which images a replica needs"
+
+
 def test_taints_that_only_prefer_keep_nobody_away() -> None:
     taints = [{"key": "a", "effect": "PreferNoSchedule"}, {"key": "b", "effect": "NoExecute"}]
     found = to_node(listed("n1", 8, taints=taints))

@@ -93,6 +93,28 @@ def test_a_spec_that_went_bad_holds_by_its_last_good_one(monkeypatch: Any) -> No
     assert use_of(found, autoscalers=bad) == [TargetUse("H100", 2, 4, least=1)]
 
 
+def test_a_stored_spec_that_was_spoilt_holds_by_what_can_be_told_of_it(monkeypatch: Any) -> None:
+    """It keeps no other workload from its rise, and what it runs is not free either."""
+    assert AUTOSCALER.spec is not None
+    spoilt = AUTOSCALER.spec.model_dump(mode="json") | {"demand": "none such", "min_replicas": "x"}
+    monkeypatch.setattr(gpu_use.repository, "load_specs", lambda connection, ids: {1: spoilt})
+    found = Targets({KEY: TargetState("u", "1", 4)})
+    bad = [replace(AUTOSCALER, spec=None, problem="no such class")]
+    assert use_of(found, autoscalers=bad) == [TargetUse("H100", 2, 4, least=1)]
+    monkeypatch.setattr(gpu_use.repository, "load_last_seen", lambda *given: {})
+    unread = Targets({}, {KEY: unreadable("timed out")})
+    assert use_of(unread, autoscalers=bad) == [TargetUse("H100", 2, 10, least=1)]
+
+
+def test_a_spec_that_was_spoilt_before_its_object_went_holds_too(monkeypatch: Any) -> None:
+    assert AUTOSCALER.spec is not None
+    spoilt = AUTOSCALER.spec.model_dump(mode="json") | {"demand": 5}
+    row = {"id": 1, "namespace": "serving", "name": "llama", "spec": spoilt}
+    monkeypatch.setattr(gpu_use.repository, "load_left_behind", lambda connection, since: [row])
+    found = Targets({KEY: TargetState("u", "1", 4)})
+    assert use_of(found, autoscalers=[]) == [TargetUse("H100", 2, 4, least=1)]
+
+
 @pytest.mark.parametrize(
     ("known", "parts", "held"),
     [

@@ -119,26 +119,31 @@ def test_misses_beyond_what_the_load_explains_are_no_matter_of_capacity(
     assert finding.message == ("release" if status == "True" else "")
 
 
-LEAD = {"leadTime": {"median": "5m", "sigma": "0.3"}}
-
-
 @pytest.mark.parametrize(
-    ("given", "status", "words"),
+    ("given", "status", "reason", "words"),
     [
-        # 5 min and twice its spread by what is stated: 603 s
-        ({"horizon_s": 720.0}, "False", ""),
-        ({"horizon_s": 600.0}, "True", "10m3s by the stated leadTime, and forecasts reach 10m"),
-        ({"horizon_s": 600.0, "n_starts": 19, "lead_p99_s": 90.0}, "True", "stated leadTime"),
-        ({"horizon_s": 600.0, "n_starts": 20, "lead_p99_s": 90.0}, "False", ""),
-        ({"horizon_s": 600.0, "n_starts": 20, "lead_p99_s": 900.0}, "True", "of its last 20"),
-        ({"horizon_s": None}, "Unknown", ""),
+        ({"horizon_s": 720.0}, "False", "WithinHorizon", ""),
+        (
+            {"horizon_s": 720.0, "reach_s": 2400.0, "wanted_s": 2100.0},
+            *("False", "WithinReach", "decisions look 40m ahead"),
+        ),
+        (
+            {"horizon_s": 720.0, "reach_s": 1800.0, "wanted_s": 2100.0},
+            *("True", "StartsOutlastForecast", "later than 35m after"),
+        ),
+        # history carries nothing further
+        (
+            {"horizon_s": 720.0, "reach_s": 720.0, "wanted_s": 2100.0},
+            *("True", "StartsOutlastForecast", "decisions look 12m ahead"),
+        ),
+        ({"horizon_s": None}, "Unknown", "NoForecast", ""),
     ],
 )
-def test_starts_that_outlast_the_forecast_are_told(
-    given: dict[str, Any], status: str, words: str
+def test_starts_that_outlast_what_decisions_look_at_are_told(
+    given: dict[str, Any], status: str, reason: str, words: str
 ) -> None:
-    found = lead_time_beyond_horizon(facts(details=replace(DETAILS, **given), **LEAD))
-    assert (found.type, found.status) == ("LeadTimeBeyondHorizon", status)
+    found = lead_time_beyond_horizon(facts(details=replace(DETAILS, **given)))
+    assert (found.type, found.status, found.reason) == ("LeadTimeBeyondHorizon", status, reason)
     assert words in found.message
 
 

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
 
 from forecaster.dataset import Origins
 from services.lab.bench.decide import forecasts
-from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
+from services.lab.bench.decide.forecasts import (
+    LEVEL_STEPS,
+    Forecasts,
+    learned,
+    level_known,
+    perfect,
+)
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
-from services.lab.bench.forecast.shipped_arm import FittedShipped, OnlineState
 from services.lab.bench.forecast.task import BenchTask
 from tests.unit.lab.bench.decide.tasks import decide_task, wave
 
 HORIZON = 12
 
 
-class Echo(FittedShipped):
+class Echo:
     """Answers with the origin's index plus a hundredth per step ahead; knows nothing else."""
 
     def predict(
@@ -27,13 +32,14 @@ class Echo(FittedShipped):
     ) -> Prediction:
         ahead = np.arange(HORIZON) / 100.0
         paths = origins.position[:, None, None] + np.zeros((1, 3, 1)) + ahead
-        return Prediction(np.zeros((origins.which.size, 1, LEVELS.size, HORIZON)), paths)
+        level = np.zeros((origins.which.size, 1, LEVELS.size, HORIZON), dtype=np.float32)
+        return Prediction(level + LEVELS[:, None].astype(np.float32), paths.astype(np.float32))
 
 
 @dataclass(frozen=True)
 class EchoArm:
-    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
-        return Echo(None, OnlineState(None, None))  # type: ignore[arg-type]
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> Echo:
+        return Echo()
 
 
 @pytest.fixture
@@ -43,7 +49,9 @@ def task() -> DecideTask:
 
 @pytest.fixture
 def echoes(task: DecideTask, monkeypatch: pytest.MonkeyPatch) -> Forecasts:
-    monkeypatch.setattr(forecasts, "ShippedArm", EchoArm)
+    monkeypatch.setattr(forecasts, "ModelArm", EchoArm)
+    # nothing is corrected: a forecast is known by its numbers
+    monkeypatch.setattr(forecasts, "corrected", lambda _task, _at, said, *_: (said.model, None))
     return learned(task, 7, lambda _line: None)
 
 
@@ -105,3 +113,30 @@ def test_a_perfect_forecast_is_the_demand_itself() -> None:
     paths = found.at(step)
     assert paths is not None
     np.testing.assert_allclose(paths[0, 0], course.demand[0, step : step + paths.shape[2]])
+
+
+def test_the_quantile_function_of_a_decision_is_that_of_its_forecast(
+    task: DecideTask, echoes: Forecasts
+) -> None:
+    course, step = task.course, task.n_prelude + 5
+    laws = echoes.laws(course, 2)
+    assert laws is not None
+    for w, one in enumerate(laws.at(course.start_s + step * course.step_s)):
+        expected = np.repeat(LEVELS[:, None], 2, axis=1) * task.gpus_per_unit[w]
+        np.testing.assert_allclose(one.values, expected, rtol=1e-5)
+
+
+def test_who_knows_the_level_knows_nothing_of_the_steps_own_luck() -> None:
+    demand = wave(400)
+    task = decide_task([demand])
+    step = task.n_prelude + 20
+    calm = level_known(task)
+    lucky = task.course.demand.copy()
+    lucky[0, step] *= 1.001
+    moved = level_known(replace(task, course=replace(task.course, demand=lucky)))
+    assert calm.quantiles is not None
+    assert moved.quantiles is not None
+    middle = int(np.argmin(np.abs(LEVELS - 0.5)))
+    change = moved.quantiles[:, 0, middle, 0] / calm.quantiles[:, 0, middle, 0] - 1.0
+    assert abs(change[step]) < 1e-5
+    assert np.all(change[step + 1 : step + 1 + LEVEL_STEPS] > 5e-5)

@@ -73,3 +73,23 @@ def test_unknown_demand_leaves_the_count_where_it_was():
     slow = raced(PLANNER, blind, 300.0, paths)
     fast = raced(FastPath(PLANNER, N, 60.0), blind, 60.0, lambda k: paths(k // N))
     np.testing.assert_array_equal(fast.held_s, slow.held_s)
+
+
+def price_of(replicas):
+    """The same worth of a sub-step out of SLA for every setting and workload."""
+    return lambda view: np.full(view.shape, float(replicas))
+
+
+def test_on_trial_it_acts_where_that_pays_and_nowhere_else():
+    """Bursts that are worth fifty replicas are met; where they are worth nothing, nothing is."""
+    course = bursts()
+    paths = paths_of(course)
+    slow = raced(PLANNER, course, 300.0, paths)
+    dear, cheap = (
+        raced(
+            FastPath(PLANNER, N, 60.0, price=price_of(worth)), course, 60.0, lambda k: paths(k // N)
+        )
+        for worth in (50.0, 0.0)
+    )
+    np.testing.assert_array_equal(cheap.held_s, slow.held_s)
+    assert dear.out_s[..., 1].sum() < 0.85 * slow.out_s[..., 1].sum()

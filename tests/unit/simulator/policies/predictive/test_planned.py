@@ -27,11 +27,13 @@ from decider.planning.fallback import Standing
 from decider.planning.outlook import look_ahead
 from decider.planning.plan import solve
 from services.simulator.policies.grid import GridView
+from services.simulator.policies.predictive.known_laws import KnownLaws
 from services.simulator.policies.predictive.planned import PlannedGrid
 
 STEP_S = 60.0
 NOW_S = 1_000_000 * STEP_S
 NAN = float("nan")
+LEVELS = np.array([0.05, 0.5, 0.95])
 # The first action's own limit is out of the way as far as it can be: it never exceeds 1.
 CONFIG = DecideConfig(first_step_ratio=1e9, risk=RiskControlConfig(multiplier_gain=0.0))
 
@@ -94,7 +96,7 @@ def request_of(policy: PlannedGrid, view: GridView, setting: int) -> ShardReques
                     tuple(ages[np.isfinite(ages)]),
                 ),
                 Limits(int(view.min_replicas[w]), int(view.max_replicas[w])),
-                Sla(0.99),
+                Sla(0.99) if policy.laws is None else Sla(),
                 Hardware("any"),
                 history=History(view.demand[w], NOW_S),
                 risk=RiskState(log_multiplier=math.log(multiplier[w])),
@@ -108,6 +110,7 @@ def request_of(policy: PlannedGrid, view: GridView, setting: int) -> ShardReques
         view.capacity[:, None] * policy.capacity_draws,
         np.broadcast_to(draws, (W, draws.shape[-1])),
         STEP_S,
+        quantiles=() if policy.laws is None else policy.laws.at(NOW_S),
     )
 
 
@@ -142,6 +145,28 @@ def test_one_setting_asks_for_what_decide_shard_asks_for(seed, draws):
 def test_each_of_several_settings_does(seed):
     """The settings share their tables, which span all settings' counts."""
     assert_equal_where_free(*instance(seed, n_settings=4))
+
+
+def with_laws(policy: PlannedGrid, view: GridView) -> PlannedGrid:
+    """The same with quantile functions twice as far apart as the paths say."""
+    values = np.quantile(view.paths[:, :, : policy.horizon], LEVELS, axis=1).transpose(1, 0, 2)
+    middle = values[:, 1:2]
+    wide = np.maximum(middle + 2.0 * (values - middle), 0.0)
+    return replace(policy, laws=KnownLaws(LEVELS, wide[None], NOW_S, STEP_S))
+
+
+@settings(max_examples=25, deadline=None)
+@given(seed=st.integers(0, 100_000))
+def test_quantile_functions_are_integrated_as_decide_shard_does(seed):
+    policy, view = instance(seed, n_settings=2)
+    assert_equal_where_free(with_laws(policy, view), view)
+
+
+def test_quantile_functions_take_the_place_of_paths():
+    policy, view = instance(3)
+    by_law = with_laws(policy, view).decide(view, None)[0]
+    assert (by_law >= policy.decide(view, None)[0]).all()
+    assert (by_law > policy.decide(view, None)[0]).any()
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,4 +1,4 @@
-"""Each fault planted in the decision worker or the scaler is found by its own test."""
+"""Each fault that a simulation does not look for is found by its own test."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulation.mutants import Mutant, planted
-from tests.simulation.planting import VARIABLE
-from tests.simulation.worker_mutants import MUTANTS
+from tests.simulation.planting import MUTANTS, VARIABLE
 
 REPO = Path(__file__).parents[2]
 ONE_FAILED = 1

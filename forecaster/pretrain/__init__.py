@@ -1,0 +1,1 @@
+"""The prior: made-up demand, and a network trained on it before it has seen a fleet."""

@@ -1,0 +1,125 @@
+"""Cron expressions of five fields: minute, hour, day of the month, month, day of the week. Pure.
+
+Lists, ranges, steps and English names of months and days are read; 0 and 7 are Sunday. Where both a
+day of the month and a day of the week are given, either is enough, as cron itself has it. Times are
+those of a wall clock: the time zone is the caller's.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+
+_NAMES = {
+    "month": ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
+    "day of the week": ["sun", "mon", "tue", "wed", "thu", "fri", "sat"],
+}
+_FIELDS = (
+    ("minute", 0, 59),
+    ("hour", 0, 23),
+    ("day of the month", 1, 31),
+    ("month", 1, 12),
+    ("day of the week", 0, 7),
+)
+_ITEM = re.compile(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?")
+_FURTHEST = timedelta(days=366 * 8)
+"""29 February comes after eight years at the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cron:
+    """An expression that was read.
+
+    Attributes:
+        minutes: Minutes of an hour, ascending.
+        hours: Hours of a day, ascending.
+        days: Days of the month.
+        months: Months of the year.
+        weekdays: Days of the week, 0 is Monday.
+        is_either_day: A day of the month or of the week is enough; else both must hold.
+    """
+
+    minutes: tuple[int, ...]
+    hours: tuple[int, ...]
+    days: frozenset[int]
+    months: frozenset[int]
+    weekdays: frozenset[int]
+    is_either_day: bool
+
+    def is_on(self, day: date) -> bool:
+        """Whether the day is one of its days."""
+        if day.month not in self.months:
+            return False
+        of_month, of_week = day.day in self.days, day.weekday() in self.weekdays
+        return of_month or of_week if self.is_either_day else of_month and of_week
+
+    def last_before(self, clock: datetime) -> datetime | None:
+        """The newest time at or before `clock`, a naive wall clock; None: there was none for years.
+
+        Args:
+            clock: Naive.
+        """
+        day, limit = clock.date(), clock - _FURTHEST
+        at = (clock.hour, clock.minute)
+        while day >= limit.date():
+            times = [(h, m) for h in self.hours for m in self.minutes]
+            fit = [one for one in times if day < clock.date() or one <= at]
+            if fit and self.is_on(day):
+                return datetime(day.year, day.month, day.day, *max(fit))  # noqa: DTZ001 - a wall clock
+            day -= timedelta(days=1)
+        return None
+
+
+@lru_cache(maxsize=4096)
+def read_cron(expression: str) -> Cron:
+    """Read an expression.
+
+    Raises:
+        ValueError: It is none; the text names the field and what would be right.
+    """
+    parts = expression.split()
+    if len(parts) != len(_FIELDS):
+        raise ValueError(
+            f"{expression!r} must have five fields: minute, hour, day of the month, month, day of "
+            "the week, e.g. '0 7 * * 1-5'"
+        )
+    read = [_values(part, *field) for part, field in zip(parts, _FIELDS, strict=True)]
+    minutes, hours, days, months, weekdays = read
+    return Cron(
+        tuple(sorted(minutes)),
+        tuple(sorted(hours)),
+        frozenset(days),
+        frozenset(months),
+        frozenset((day - 1) % 7 for day in weekdays),
+        is_either_day=not parts[2].startswith("*") and not parts[4].startswith("*"),
+    )
+
+
+def _values(part: str, name: str, low: int, high: int) -> set[int]:
+    found: set[int] = set()
+    for item in part.split(","):
+        match = _ITEM.fullmatch(item)
+        if match is None:
+            raise ValueError(f"{name}: {item!r} must be *, a number, a range a-b, each with /step")
+        span, step = match[1], int(match[2] or 1)
+        if step < 1:
+            raise ValueError(f"{name}: the step of {item!r} must be at least 1")
+        first, _, last = span.partition("-")
+        start = low if span == "*" else _number(first, name, low, high)
+        end = high if span == "*" or (match[2] and not last) else start
+        end = _number(last, name, low, high) if last else end
+        if end < start:
+            raise ValueError(f"{name}: {span!r} must not end before it starts")
+        found |= set(range(start, end + 1, step))
+    return found
+
+
+def _number(word: str, name: str, low: int, high: int) -> int:
+    names = _NAMES.get(name, [])
+    if word.lower() in names:
+        return names.index(word.lower()) + low
+    if not word.isdigit() or not low <= int(word) <= high:
+        raise ValueError(f"{name}: {word!r} must lie between {low} and {high}")
+    return int(word)

@@ -1,0 +1,98 @@
+"""`harmony models pretrain`: a prior and its card in a folder, refusals, an interrupted run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from forecaster import (
+    CheckpointError,
+    ForecasterConfig,
+    Series,
+    fit_prior,
+    model_from_bytes,
+    prior_config,
+)
+from services.cli import model_pretraining
+from services.cli.model_pretraining import Pretraining, train_prior
+from services.forecasting.registry.shipped import CARD_FILE, PRIOR_FILE
+from services.kernel.errors import InvalidInput
+from tests.unit.forecaster.conftest import make_series, small_config
+
+
+def small_prior() -> ForecasterConfig:
+    base, small = prior_config(), small_config()
+    train = replace(base.train, max_windows=128, max_validation_windows=64, batch=64, flow_epochs=1)
+    return replace(base, window=small.window, model=small.model, train=train)
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A small network, and one trace in place of the public ones."""
+
+    def views(folder: Path) -> list[Series]:
+        if not folder.is_dir():
+            raise InvalidInput(f"--traces={folder}: nothing is there")
+        return [make_series(1, 600)]
+
+    monkeypatch.setattr(model_pretraining, "prior_config", small_prior)
+    monkeypatch.setattr(model_pretraining, "_views", views)
+
+
+@pytest.fixture
+def asked(tmp_path: Path) -> Pretraining:
+    return Pretraining(tmp_path, tmp_path, n_made_up=12, epochs=2, seed=5)
+
+
+def test_a_prior_and_its_card_are_written_the_same_each_time(asked: Pretraining) -> None:
+    card = train_prior(asked, "cpu", is_resumed=False)
+    raw = (asked.out / PRIOR_FILE).read_bytes()
+    model = model_from_bytes(raw)
+    assert card == json.loads((asked.out / CARD_FILE).read_text())
+    assert (card["version"], card["n_bytes"]) == (model.version, len(raw))
+    assert (card["seed"], card["n_made_up"] + card["n_trace_views"]) == (5, 13)
+    assert card["command"] == "harmony models pretrain --epochs 2 --seed 5"
+    train_prior(asked, "cpu", is_resumed=False)
+    assert (asked.out / PRIOR_FILE).read_bytes() == raw
+    assert sorted(path.name for path in asked.out.iterdir()) == [CARD_FILE, PRIOR_FILE]
+
+
+def test_an_interrupted_training_goes_on_to_the_same_bytes(
+    asked: Pretraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_prior(asked, "cpu", is_resumed=False)
+    whole = (asked.out / PRIOR_FILE).read_bytes()
+    (asked.out / PRIOR_FILE).unlink()
+
+    class Killed(Exception):
+        pass
+
+    def interrupted(*given: object, **how: object) -> object:
+        def kept_once(raw: bytes) -> None:
+            how["on_checkpoint"](raw)  # type: ignore[operator]
+            raise Killed
+
+        return fit_prior(*given, **{**how, "on_checkpoint": kept_once})  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_pretraining, "fit_prior", interrupted)
+        with pytest.raises(Killed):
+            train_prior(asked, "cpu", is_resumed=False)
+    assert (asked.out / f"{PRIOR_FILE}.state").exists()
+    train_prior(asked, "cpu", is_resumed=True)
+    assert (asked.out / PRIOR_FILE).read_bytes() == whole
+    assert not (asked.out / f"{PRIOR_FILE}.state").exists()
+
+
+def test_what_cannot_be_used_is_refused_by_name(asked: Pretraining, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no folder"):
+        train_prior(replace(asked, out=tmp_path / "none"), "cpu", is_resumed=False)
+    with pytest.raises(InvalidInput, match=r"--resume: .* cannot be read"):
+        train_prior(asked, "cpu", is_resumed=True)
+    (asked.out / f"{PRIOR_FILE}.state").write_bytes(b"nonsense")
+    with pytest.raises(InvalidInput, match="no checkpoint") as found:
+        train_prior(asked, "cpu", is_resumed=True)
+    assert isinstance(found.value.__cause__, CheckpointError)

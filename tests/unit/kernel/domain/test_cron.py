@@ -1,0 +1,82 @@
+"""Cron expressions."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from services.kernel.domain.cron import read_cron
+
+MONDAY = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - a wall clock
+
+
+@pytest.mark.parametrize(
+    ("expression", "last"),
+    [
+        ("0 7 * * *", datetime(2026, 1, 5, 7, 0)),  # noqa: DTZ001
+        ("0 13 * * *", datetime(2026, 1, 4, 13, 0)),  # noqa: DTZ001
+        ("0 12 * * *", MONDAY),
+        ("*/20 * * * *", MONDAY),
+        ("5/20 9-11 * * *", datetime(2026, 1, 5, 11, 45)),  # noqa: DTZ001
+        ("30 18 * * 1-5", datetime(2026, 1, 2, 18, 30)),  # noqa: DTZ001
+        ("30 18 * * Mon-fri", datetime(2026, 1, 2, 18, 30)),  # noqa: DTZ001
+        ("0 0 * * 0", datetime(2026, 1, 4)),  # noqa: DTZ001
+        ("0 0 * * 7", datetime(2026, 1, 4)),  # noqa: DTZ001
+        ("0 0 1 jul *", datetime(2025, 7, 1)),  # noqa: DTZ001
+        ("0 0 29 2 *", datetime(2024, 2, 29)),  # noqa: DTZ001
+        # a day of the month or of the week: either is enough
+        ("0 0 3 * 5", datetime(2026, 1, 3)),  # noqa: DTZ001
+        ("0,30 6,18 * 1,12 *", datetime(2026, 1, 5, 6, 30)),  # noqa: DTZ001
+    ],
+)
+def test_the_last_time_of_an_expression(expression: str, last: datetime) -> None:
+    assert read_cron(expression).last_before(MONDAY) == last
+
+
+def test_a_day_that_never_comes_has_no_last_time() -> None:
+    assert read_cron("0 0 31 2 *").last_before(MONDAY) is None
+
+
+@pytest.mark.parametrize(
+    ("expression", "said"),
+    [
+        ("0 7 * *", "five fields"),
+        ("", "five fields"),
+        ("60 7 * * *", "minute: '60' must lie between 0 and 59"),
+        ("0 24 * * *", "hour: '24' must lie between 0 and 23"),
+        ("0 0 0 * *", "day of the month: '0' must lie between 1 and 31"),
+        ("0 0 * 13 *", "month: '13' must lie between 1 and 12"),
+        ("0 0 * * 8", "day of the week: '8' must lie between 0 and 7"),
+        ("0 0 * * mo", "day of the week: 'mo' must lie"),
+        ("0 9-7 * * *", "hour: '9-7' must not end before it starts"),
+        ("*/0 * * * *", "the step of '*/0' must be at least 1"),
+        ("0 7 * * 1;2", "'1;2' must be *, a number"),
+        ("-1 * * * *", "minute: '-1' must be *, a number"),
+        ("0 7 ? * *", "day of the month: '?' must be"),
+        ("@daily", "five fields"),
+    ],
+)
+def test_what_is_wrong_is_named(expression: str, said: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(said)):
+        read_cron(expression)
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(0, 59), st.integers(0, 23), st.sets(st.integers(0, 6), min_size=1),
+    st.integers(0, 60 * 24 * 400),
+)  # fmt: skip
+def test_the_last_time_is_the_newest_that_fits(
+    minute: int, hour: int, days: set[int], later: int
+) -> None:
+    clock = MONDAY + timedelta(minutes=later)
+    cron = read_cron(f"{minute} {hour} * * {','.join(str((d + 1) % 7) for d in days)}")
+    found = cron.last_before(clock)
+    assert found is not None
+    at = clock
+    while (at.hour, at.minute) != (hour, minute) or at.weekday() not in days:
+        at -= timedelta(minutes=1)
+    assert found == at

@@ -1,0 +1,29 @@
+"""Rivals at other settings."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.simulator import run_rivals
+from services.simulator.hindsight import MARGIN_STEPS, TARGET_FACTORS
+
+
+def test_both_rivals_are_tried_around_what_history_chose(fleet):
+    assert run_rivals(fleet, epsilon=0.02, seed=7).tried == ()
+    rivals = run_rivals(fleet, epsilon=0.02, seed=7, with_hindsight=True)
+    names = [one.policy for one in rivals.tried]
+    assert set(names) == {"hpa", "trailing_percentile"}
+    assert names.count("hpa") <= len(TARGET_FACTORS)
+    assert names.count("trailing_percentile") == len(MARGIN_STEPS)
+    assert len({(one.policy, one.setting) for one in rivals.tried}) == len(names)
+    deployed = {s.name: s.setting for s in rivals.scores}
+    assert all(one.setting != deployed[one.policy] for one in rivals.tried)
+
+
+def test_a_larger_margin_holds_more_and_misses_less(fleet):
+    tried = run_rivals(fleet, epsilon=0.02, seed=7, with_hindsight=True).tried
+    runs = [one.run for one in tried if one.policy == "trailing_percentile"]
+    held = [float(run.gpu_s.sum()) for run in runs]
+    missed = [float(run.violation_s.sum()) for run in runs]
+    assert held == sorted(held)
+    assert np.all(np.diff(missed) <= 1e-6)
