@@ -19,6 +19,15 @@ Truth = Annotated[Literal["served", "stated"] | None, typer.Option(help=_TRUTH_H
 DemoPort = Annotated[
     int, typer.Option(min=0, max=65535, help="Port of API and console; 0: any free one.")
 ]
+Generated = Annotated[
+    bool, typer.Option("--generated", help="Replay a made-up fleet instead of real demand.")
+]
+DemoWorkloads = Annotated[
+    int | None, typer.Option(min=1, max=200, help="Workloads (22, generated 24; --quick 8).")
+]
+DemoStep = Annotated[
+    int | None, typer.Option(min=60, max=3600, help="Step in seconds (600, generated 300).")
+]
 DemoReport = Annotated[Path, typer.Option(callback=writable, help="Where the HTML report goes.")]
 DemoJson = Annotated[
     Path | None,
@@ -42,21 +51,13 @@ def demo(  # noqa: PLR0913 - one option each
         Path | None,
         typer.Option(help="Replay this trace (docs/traces.md) instead."),
     ] = None,
-    generated: Annotated[
-        bool, typer.Option("--generated", help="Replay a made-up fleet instead of real demand.")
-    ] = False,
+    generated: Generated = False,
     demand: Annotated[
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
     ] = None,
-    workloads: Annotated[
-        int | None,
-        typer.Option(min=1, max=200, help="Workloads (22, generated 24; --quick 8)."),
-    ] = None,
+    workloads: DemoWorkloads = None,
     hours: Annotated[float, typer.Option(min=1, max=168, help="Simulated hours to replay.")] = 24.0,
-    step: Annotated[
-        int | None,
-        typer.Option(min=60, max=3600, help="Step in seconds (600, generated 300)."),
-    ] = None,
+    step: DemoStep = None,
     risk: Annotated[
         float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
     ] = 0.01,

@@ -368,7 +368,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "bench",
         "capacity_commands cell_commands model_commands pipeline_commands "
         "platform_commands preset_commands security_commands study_commands",
-        "engine_options kubectl preset_report",
+        "engine_options kubectl preset_report prior_commands",
+        "model_pretraining",
         "connection model_training preset_page preset_rows progress workload_filter",
         "output",
     ),

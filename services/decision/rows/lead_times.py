@@ -283,7 +283,8 @@ def observed_starts(starts: Sequence[RowMapping], now: datetime) -> ObservedStar
 
     A pod that went away before it was ready is censored at the time it went.
     """
-    done, open_ = [], []
+    done: list[tuple[float, str]] = []
+    open_: list[tuple[float, str]] = []
     for start in starts:
         is_done = start["ready_at"] is not None
         until = start["ready_at"] if is_done else start["gone_at"] or now

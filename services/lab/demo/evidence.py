@@ -9,7 +9,7 @@ import numpy as np
 from sqlalchemy import Engine
 
 from services.lab.demo.repository import measured_starts, next_step_forecasts, workload_ids
-from services.lab.report import Calibration, RivalFrontier, StartTimes
+from services.lab.report import Reliability, RivalFrontier, StartTimes
 from services.simulator import PolicyScore, ServedFleet, Tried, felt_score, score, service_score
 from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
@@ -51,7 +51,7 @@ def rival_frontiers(
     return tuple(found)
 
 
-def calibration_of(engine: Engine, fleet: Fleet) -> Calibration | None:
+def calibration_of(engine: Engine, fleet: Fleet) -> Reliability | None:
     """How often demand came in at or below each quantile of the forecast a step before."""
     ids = workload_ids(engine)
     first = fleet.step_at(fleet.n_history - 1)
@@ -69,7 +69,7 @@ def calibration_of(engine: Engine, fleet: Fleet) -> Calibration | None:
                 continue
             below += fleet.demand[i, step] <= np.array(row.quantiles, dtype=float)
             n += 1
-    return None if levels is None or n == 0 else Calibration(levels, below / n, n)
+    return None if levels is None or n == 0 else Reliability(levels, below / n, n)
 
 
 def start_times(engine: Engine, fleet: Fleet) -> tuple[StartTimes, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.lab.report.evidence import Calibration, RivalFrontier, StartTimes
+from services.lab.report.evidence import Reliability, RivalFrontier, StartTimes
 from services.simulator import PolicyScore
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.scoreboard import mean_known
@@ -168,7 +168,7 @@ class ReportData:
     felt: Felt | None = None
     pools: tuple[PoolFigures, ...] = ()
     frontiers: tuple[RivalFrontier, ...] = ()
-    calibration: Calibration | None = None
+    calibration: Reliability | None = None
     starts: tuple[StartTimes, ...] = ()
 
     def __post_init__(self) -> None:

@@ -34,7 +34,7 @@ class RivalFrontier:
 
 
 @dataclass(frozen=True, slots=True)
-class Calibration:
+class Reliability:
     """How often demand came in at or below each quantile of its forecast.
 
     Attributes:

@@ -56,7 +56,7 @@ def named(
         "INSERT INTO models (version, kind, status, reason, config, metrics, created_at, "
         "promoted_at, retired_at, artifact) SELECT 'flow-2', kind, 'retired', reason, config, "
         "metrics, created_at - interval '1 day', promoted_at - interval '1 day', promoted_at, "
-        "artifact FROM models"
+        "'\\x00' FROM models"
     )
     with database.begin() as connection:
         ids = connection.execute(text("SELECT id FROM workloads ORDER BY id")).scalars().all()

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 
 import numpy as np
 
-from services.lab.report import Calibration, Felt, PoolFigures, RivalFrontier, StartTimes
+from services.lab.report import Felt, PoolFigures, Reliability, RivalFrontier, StartTimes
 from services.simulator import PolicyScore
 
 R = 48
@@ -95,7 +95,7 @@ def with_evidence(data):
         ),
     )
     levels = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
-    calibration = Calibration(levels, np.array([0.04, 0.26, 0.5, 0.85, 0.96]), 1234)
+    calibration = Reliability(levels, np.array([0.04, 0.26, 0.5, 0.85, 0.96]), 1234)
     starts = (
         StartTimes("ns/<a>", 60.0, np.array([50.0, 61.0, 70.0, 201.0])),
         StartTimes("ns/b", 90.0, np.array([])),

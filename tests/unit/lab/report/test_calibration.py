@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from services.lab.report import Calibration
+from services.lab.report import Reliability
 from services.lab.report.calibration import calibration_chart, calibration_line
 from tests.unit.lab.report.pages import with_evidence
 
@@ -32,6 +32,6 @@ def test_the_furthest_is_said(data):
 
 def test_nothing_is_shown_where_nothing_was_compared(data):
     assert calibration_chart(data) == calibration_line(data) == ""
-    empty = Calibration(np.zeros(0), np.zeros(0), 0)
+    empty = Reliability(np.zeros(0), np.zeros(0), 0)
     assert calibration_chart(replace(data, calibration=empty)) == ""
     assert calibration_line(replace(data, calibration=empty)) == ""

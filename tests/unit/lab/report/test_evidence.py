@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.lab.report import Calibration, RivalFrontier
+from services.lab.report import Reliability, RivalFrontier
 
 
 def test_each_setting_of_a_rival_has_a_rate_and_a_cost() -> None:
@@ -15,4 +15,4 @@ def test_each_setting_of_a_rival_has_a_rate_and_a_cost() -> None:
 
 def test_each_level_has_been_observed() -> None:
     with pytest.raises(ValueError, match=r"levels \(2,\) and observed \(3,\) must be alike"):
-        Calibration(np.zeros(2), np.zeros(3), 1)
+        Reliability(np.zeros(2), np.zeros(3), 1)
