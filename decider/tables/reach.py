@@ -98,7 +98,7 @@ def _filled(demand: FloatArray) -> FloatArray:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Lines:
+class _TrendLines:
     """Lines through windows.
 
     Attributes:
@@ -112,7 +112,7 @@ class _Lines:
     scale: FloatArray
 
     @classmethod
-    def through(cls, windows: FloatArray) -> _Lines:
+    def through(cls, windows: FloatArray) -> _TrendLines:
         """Least squares through windows (N, H)."""
         horizon = windows.shape[1]
         at = np.arange(horizon) - (horizon - 1) / 2.0
@@ -141,7 +141,7 @@ class _Law:
         beyond = self.trend.size
         if self.errors.shape[0] == 0:
             return np.repeat(paths[:, -1:], beyond, axis=1)
-        lines, ahead = _Lines.through(paths), np.arange(1, beyond + 1)
+        lines, ahead = _TrendLines.through(paths), np.arange(1, beyond + 1)
         errors = self.errors[_spread(paths.shape[0], self.errors.shape[0])]
         risen = lines.slope[:, None] * (self.trend * ahead)
         return np.maximum(lines.level[:, None] + risen + lines.scale[:, None] * errors, 0.0)
@@ -161,16 +161,18 @@ def _law(history: History, paths: FloatArray, beyond: int) -> _Law:
     if n_windows < 1 or not np.isfinite(paths).all() or demand.mean() <= 0:
         return nothing
     seen = np.lib.stride_tricks.sliding_window_view(demand, horizon + beyond)
-    lines = _Lines.through(seen[:, :horizon])
+    lines = _TrendLines.through(seen[:, :horizon])
     scale = np.maximum(lines.scale, _LEAST_LEVEL_RATIO * demand.mean())
-    past = _Past(lines.slope / scale, (seen[:, horizon:] - lines.level[:, None]) / scale[:, None])
+    past = _PastWindows(
+        lines.slope / scale, (seen[:, horizon:] - lines.level[:, None]) / scale[:, None]
+    )
     trend = past.trend(horizon)
     errors = past.missed(trend)
     return _Law(trend, errors - errors.mean(axis=0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Past:
+class _PastWindows:
     """Past windows and what came after, in shares of their levels.
 
     Attributes:

@@ -12,7 +12,6 @@ import typer
 from services.cli import (
     capacity_commands,
     cell_commands,
-    model_commands,
     pipeline_commands,
     platform_commands,
     preset_commands,
@@ -20,6 +19,7 @@ from services.cli import (
     study_commands,
 )
 from services.cli.bench import commands as bench_commands
+from services.cli.models import commands as model_commands
 from services.cli.output import HELP, Version
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings

@@ -366,14 +366,14 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "capacity_commands cell_commands model_commands pipeline_commands "
+        "capacity_commands cell_commands models pipeline_commands "
         "platform_commands preset_commands security_commands study_commands",
-        "engine_options kubectl preset_report prior_commands",
-        "model_pretraining",
-        "connection model_training preset_page preset_rows progress workload_filter",
+        "engine_options kubectl preset_report",
+        "connection preset_page preset_rows progress workload_filter",
         "output",
     ),
     "services.cli.bench": ROOM,
     "services.cli.kubectl": ROOM,
+    "services.cli.models": ROOM,
     "services.cli.reference": ROOM,
 }

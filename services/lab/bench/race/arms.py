@@ -12,7 +12,7 @@ BASE = DecideConfig(epsilons=())
 """What the service runs with; no count depends on the counterfactuals of explanations."""
 
 
-class Said(StrEnum):
+class ForecastSource(StrEnum):
     """Which forecasts an arm reads.
 
     Attributes:
@@ -28,7 +28,7 @@ class Said(StrEnum):
     LEVEL = "level"
 
 
-IN_HINDSIGHT = (Said.PERFECT, Said.LEVEL)
+IN_HINDSIGHT = (ForecastSource.PERFECT, ForecastSource.LEVEL)
 """Made of what came: no forecaster can say them."""
 
 
@@ -46,20 +46,20 @@ class RaceArm:
 
     about: str
     config: DecideConfig = field(default_factory=lambda: BASE)
-    said: Said = Said.ISSUED
+    said: ForecastSource = ForecastSource.ISSUED
     is_integrated: bool = True
 
 
 SHIPPED = RaceArm("nothing")
 RACE_ARMS: Mapping[str, RaceArm] = {
-    "perfect": RaceArm("the future is known", said=Said.PERFECT, is_integrated=False),
+    "perfect": RaceArm("the future is known", said=ForecastSource.PERFECT, is_integrated=False),
     "level_known": RaceArm(
         "the level is known, the luck of a step is not",
         replace(BASE, spread_sigma=0.0),
-        Said.LEVEL,
+        ForecastSource.LEVEL,
     ),
     "by_paths": RaceArm("sample paths in place of their law", is_integrated=False),
-    "uncalibrated": RaceArm("no online calibration", said=Said.UNCALIBRATED),
+    "uncalibrated": RaceArm("no online calibration", said=ForecastSource.UNCALIBRATED),
     "no_spread": RaceArm("no spread beyond the law", replace(BASE, spread_sigma=0.0)),
     "no_floor": RaceArm("no reactive floor", replace(BASE, reactive_floor_ratio=0.0)),
     "no_change_costs": RaceArm(

@@ -15,7 +15,14 @@ from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.forecasts import Forecasts, level_known, perfect
 from services.lab.bench.decide.run import task_block
 from services.lab.bench.forecast.arm import Tell
-from services.lab.bench.race.arms import BASE, IN_HINDSIGHT, RACE_ARMS, SHIPPED, RaceArm, Said
+from services.lab.bench.race.arms import (
+    BASE,
+    IN_HINDSIGHT,
+    RACE_ARMS,
+    SHIPPED,
+    ForecastSource,
+    RaceArm,
+)
 from services.lab.bench.race.course import RaceTask
 from services.lab.bench.race.entrants import Entrant, race_rivals
 from services.lab.bench.race.keep import RaceShelf
@@ -32,7 +39,7 @@ from services.simulator.policies.rivals import HARMONY, PRICES, forecast_policie
 QUANTILE = "forecast_quantile"
 FAST = "harmony_fast"
 FINEST_S = 15.0
-ForecastsBy = Mapping[Said, Forecasts]
+ForecastsBy = Mapping[ForecastSource, Forecasts]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +169,11 @@ def _run_own(result: RaceResult, track: Track, said: ForecastsBy, arms: Sequence
     task, step_s = track.task, track.task.grid.step_s
     lead = np.array([task.lead_s])
     n_ahead = task.decide.options.n_steps_ahead
-    known = {**said, Said.PERFECT: perfect(task.decide), Said.LEVEL: level_known(task.decide)}
+    known = {
+        **said,
+        ForecastSource.PERFECT: perfect(task.decide),
+        ForecastSource.LEVEL: level_known(task.decide),
+    }
 
     def paths_of(arm: RaceArm) -> PathsOf:
         def found(step: int) -> FloatArray | None:

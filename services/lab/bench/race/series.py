@@ -11,7 +11,7 @@ from services.lab.bench.decide.forecasts import Forecasts, issued, raw_forecasts
 from services.lab.bench.decide.task import MAX_STEPS_AHEAD, DecideOptions
 from services.lab.bench.forecast.arm import Tell
 from services.lab.bench.forecast.task import BenchTask, Protocol, load_task
-from services.lab.bench.race.arms import IN_HINDSIGHT, RACE_ARMS, Said
+from services.lab.bench.race.arms import IN_HINDSIGHT, RACE_ARMS, ForecastSource
 from services.lab.bench.race.bridge import Bridge
 from services.lab.bench.race.course import RaceGrid, RaceTask, make_race_task, race_grid
 from services.lab.bench.race.document import race_document
@@ -119,14 +119,14 @@ def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> lis
 
 def forecasts_of(
     trace: BenchTask, grid: RaceGrid, plan: RacePlan, tell: Tell
-) -> dict[Said, Forecasts]:
+) -> dict[ForecastSource, Forecasts]:
     """Forecasts at Harmony's steps, as far ahead as the longest lead time may need."""
     task = make_race_task(trace, grid, max(plan.leads_s), plan.options, plan.seeds[0]).decide
     far = replace(task, options=replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD)))
     seed = plan.seeds[0]
     raw = plan.shelf.forecasts(far, seed, lambda: raw_forecasts(far, seed, tell))
-    asked = {Said.ISSUED, *(RACE_ARMS[name].said for name in plan.arms)} - {*IN_HINDSIGHT}
+    asked = {ForecastSource.ISSUED, *(RACE_ARMS[name].said for name in plan.arms)} - {*IN_HINDSIGHT}
     return {
-        said: issued(far, raw, is_calibrated=said is not Said.UNCALIBRATED)
+        said: issued(far, raw, is_calibrated=said is not ForecastSource.UNCALIBRATED)
         for said in sorted(asked)
     }

@@ -13,7 +13,7 @@ from forecaster import ForecasterConfig, TrainedModel, model_to_bytes, prior_con
 from forecaster.features import build_windows
 from forecaster.training.beginning import suits
 from forecaster.training.checkpoint import digest
-from services.cli.model_pretraining import EPOCHS, SEED, TRACES
+from services.cli.models.pretraining import EPOCHS, SEED, TRACES
 from services.forecasting.registry.shipped import (
     CARD_FILE,
     PRIOR_FILE,

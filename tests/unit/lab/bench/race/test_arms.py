@@ -7,13 +7,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from decider import DecideConfig
-from services.lab.bench.race.arms import BASE, IN_HINDSIGHT, RACE_ARMS, SHIPPED, Said
+from services.lab.bench.race.arms import BASE, IN_HINDSIGHT, RACE_ARMS, SHIPPED, ForecastSource
 
 
 def test_the_base_decides_as_the_service_does() -> None:
     """Counterfactuals of explanations change no count."""
     assert replace(BASE, epsilons=DecideConfig().epsilons) == DecideConfig()
-    assert SHIPPED.said is Said.ISSUED
+    assert SHIPPED.said is ForecastSource.ISSUED
     assert SHIPPED.is_integrated
 
 

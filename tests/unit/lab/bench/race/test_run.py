@@ -9,7 +9,7 @@ import pytest
 
 from services.lab.bench.decide.task import DecideOptions
 from services.lab.bench.forecast.arm import LEVELS
-from services.lab.bench.race.arms import Said
+from services.lab.bench.race.arms import ForecastSource
 from services.lab.bench.race.bridge import Bridge
 from services.lab.bench.race.course import make_race_task, race_grid
 from services.lab.bench.race.document import deployed_rows, own_rows, race_document, room_rows
@@ -26,7 +26,7 @@ def race(per_step=5, *, lead_s=120.0, has_forecasts=True, arms=()):
     trace = bench_task([wave(1500), wave(1500, seed=1)], step_s=60)
     grid = race_grid(60.0, 60.0 * per_step, 60.0, Bridge.NONE)
     task = make_race_task(trace, grid, lead_s, OPTIONS, 7)
-    said = {Said.ISSUED: noisy_forecasts(task.decide)} if has_forecasts else None
+    said = {ForecastSource.ISSUED: noisy_forecasts(task.decide)} if has_forecasts else None
     choice = RaceChoice(("hpa", "trailing_percentile"), arms)
     return bench_race(task, EPSILONS, lambda _: None, said, choice)
 
@@ -88,4 +88,4 @@ def _task_with_law():
     task = make_race_task(trace, race_grid(60.0, 60.0, 60.0, Bridge.NONE), 120.0, OPTIONS, 7)
     paths = noisy_forecasts(task.decide)
     law = 3.0 * np.quantile(paths.paths, LEVELS, axis=2).transpose(1, 2, 0, 3)
-    return task, {Said.ISSUED: replace(paths, quantiles=law.astype(np.float32))}
+    return task, {ForecastSource.ISSUED: replace(paths, quantiles=law.astype(np.float32))}

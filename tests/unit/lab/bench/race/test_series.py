@@ -13,7 +13,7 @@ from services.cli.application import app
 from services.lab.bench.decide.forecasts import Forecasts
 from services.lab.bench.forecast.task import BenchTask
 from services.lab.bench.race import series
-from services.lab.bench.race.arms import Said
+from services.lab.bench.race.arms import ForecastSource
 from services.lab.bench.race.course import RaceGrid, make_race_task
 from services.lab.bench.race.series import RacePlan
 from tests.unit.lab.bench.decide.small_runs import noisy_forecasts
@@ -21,10 +21,12 @@ from tests.unit.lab.bench.decide.small_runs import noisy_forecasts
 RACE = ["bench", "race", "--max-test-steps", "40", "--risk", "0.05"]
 
 
-def said(trace: BenchTask, grid: RaceGrid, plan: RacePlan, *_: object) -> dict[Said, Forecasts]:
+def said(
+    trace: BenchTask, grid: RaceGrid, plan: RacePlan, *_: object
+) -> dict[ForecastSource, Forecasts]:
     """Honest forecasts without training."""
     task = make_race_task(trace, grid, max(plan.leads_s), plan.options, 7).decide
-    return {Said.ISSUED: noisy_forecasts(task)}
+    return {ForecastSource.ISSUED: noisy_forecasts(task)}
 
 
 def raced(trace: Path, file: Path, *options: str) -> list[dict]:

@@ -39,7 +39,7 @@ def pretrain(  # noqa: PLR0913 - one option each
     It learns from made-up demand and from the first 70 % of public traces. Ctrl-C keeps the state
     after the last whole epoch, and --resume goes on from there to the same bytes.
     """
-    from services.cli.model_pretraining import Pretraining, train_prior
+    from services.cli.models.pretraining import Pretraining, train_prior
 
     asked = Pretraining(out, traces)
     asked = replace(asked, epochs=epochs or asked.epochs, seed=asked.seed if seed is None else seed)

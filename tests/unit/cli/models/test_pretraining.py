@@ -16,8 +16,8 @@ from forecaster import (
     model_from_bytes,
     prior_config,
 )
-from services.cli import model_pretraining
-from services.cli.model_pretraining import Pretraining, train_prior
+from services.cli.models import pretraining
+from services.cli.models.pretraining import Pretraining, train_prior
 from services.forecasting.registry.shipped import CARD_FILE, PRIOR_FILE
 from services.kernel.errors import InvalidInput
 from tests.unit.forecaster.conftest import make_series, small_config
@@ -38,8 +38,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
             raise InvalidInput(f"--traces={folder}: nothing is there")
         return [make_series(1, 600)]
 
-    monkeypatch.setattr(model_pretraining, "prior_config", small_prior)
-    monkeypatch.setattr(model_pretraining, "_views", views)
+    monkeypatch.setattr(pretraining, "prior_config", small_prior)
+    monkeypatch.setattr(pretraining, "_views", views)
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_an_interrupted_training_goes_on_to_the_same_bytes(
         return fit_prior(*given, **{**how, "on_checkpoint": kept_once})  # type: ignore[arg-type]
 
     with monkeypatch.context() as patch:
-        patch.setattr(model_pretraining, "fit_prior", interrupted)
+        patch.setattr(pretraining, "fit_prior", interrupted)
         with pytest.raises(Killed):
             train_prior(asked, "cpu", is_resumed=False)
     assert (asked.out / f"{PRIOR_FILE}.state").exists()

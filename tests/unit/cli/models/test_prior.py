@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from services.cli import model_pretraining
 from services.cli.application import app
-from services.cli.model_pretraining import SEED, Pretraining
+from services.cli.models import pretraining
+from services.cli.models.pretraining import SEED, Pretraining
 from services.forecasting.registry.shipped import CARD_FILE, shipped_bytes, shipped_prior
 
 CARD = json.loads(shipped_bytes(CARD_FILE))
@@ -38,7 +38,7 @@ def test_options_reach_the_training(monkeypatch: pytest.MonkeyPatch, tmp_path: P
         asked.append((one, device, is_resumed))
         return CARD
 
-    monkeypatch.setattr(model_pretraining, "train_prior", train)
+    monkeypatch.setattr(pretraining, "train_prior", train)
     folder = str(tmp_path)
     assert CARD["version"] in invoke("pretrain", "--traces", folder, "--out", folder)
     options = ("--epochs", "3", "--seed", "0", "--device", "cpu", "--resume", "--json")

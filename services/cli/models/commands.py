@@ -10,8 +10,8 @@ import typer
 from rich.panel import Panel
 
 from services.cli.connection import connected_settings, database_engine
+from services.cli.models.prior import pretrain, show_card
 from services.cli.output import console, print_json, print_table
-from services.cli.prior_commands import pretrain, show_card
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
@@ -100,7 +100,7 @@ def train(  # noqa: PLR0913 - one option each
     if it is better than what serves. With --data: on a file; the model is written to --out. Ctrl-C
     keeps the state after the last whole epoch, and --resume goes on from there to the same bytes.
     """
-    from services.cli.model_training import train_on_database, train_on_file
+    from services.cli.models.training import train_on_database, train_on_file
 
     if data is None:
         for name, value in (("--demand", demand), ("--out", out)):

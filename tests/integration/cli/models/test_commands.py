@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from forecaster.training.checkpoint import model_from_bytes
-from services.cli import application, model_commands, model_training
+from services.cli import application
+from services.cli.models import commands, training
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel
 from services.forecasting.rows.translate import forecaster_config
@@ -41,8 +42,8 @@ METRICS = {
 @pytest.fixture
 def connected(settings: Settings, database: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     """The commands talk to the test database."""
-    monkeypatch.setattr(model_commands, "connected_settings", lambda: settings)
-    monkeypatch.setattr(model_commands, "database_engine", lambda: database)
+    monkeypatch.setattr(commands, "connected_settings", lambda: settings)
+    monkeypatch.setattr(commands, "database_engine", lambda: database)
     return database
 
 
@@ -177,7 +178,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
         model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
         return ForecasterConfig(forecaster_config(settings).window, model, train)
 
-    monkeypatch.setattr(model_training, "forecaster_config", config)
+    monkeypatch.setattr(training, "forecaster_config", config)
 
 
 @pytest.mark.usefixtures("_short")

@@ -21,7 +21,7 @@ from forecaster import (
     prior_config,
     trace_views,
 )
-from services.cli.model_training import interruptible, progress_shown, read_state, write_whole
+from services.cli.models.training import interruptible, progress_shown, read_state, write_whole
 from services.forecasting.registry.shipped import CARD_FILE, PRIOR_FILE
 from services.forecasting.training.device import choose_device
 from services.forecasting.training.fit import progress_of

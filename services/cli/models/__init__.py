@@ -1,0 +1,1 @@
+"""`harmony models`: the registry, training, and the prior that is shipped."""
