@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import log_ndtr, stdtr
@@ -41,6 +42,10 @@ _FLAT = 1e-3
 _SIGMA, _N_SIGMA = 0.3, 1.0
 """Spread of an unknown cause before any start was seen, and how many starts that is worth."""
 _N_ITERATIONS, _N_HALVINGS = 30, 50
+_SETTLED = 1e-6
+"""Change of a location or scale of logarithms below which a fit is done."""
+_KEPT_FLEET = 16_384
+"""Services whose laws are kept from one decision to the next."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,7 +103,29 @@ def learn_causes(
         by_cause: Beliefs about the starts of a cause, where they are known; of others little is
             believed before they were seen.
     """
-    known = by_cause or {}
+    known = tuple(sorted((by_cause or {}).items()))
+    if starts.is_censored.any():  # ages differ at each look: nothing would be found again
+        return _learn(prior, starts, dict(known))
+    return _learned(prior, starts.seconds.tobytes(), starts.causes, known)
+
+
+@lru_cache(maxsize=_KEPT_FLEET)
+def _learned(
+    prior: LeadTimeBelief,
+    seconds: bytes,
+    causes: tuple[str, ...],
+    known: tuple[tuple[str, LeadTimeBelief], ...],
+) -> tuple[CauseLaw, ...]:
+    """The laws of finished starts; a service starts pods far more rarely than it decides."""
+    done = np.frombuffer(seconds)
+    starts = ObservedStarts(done, np.zeros(done.size, dtype=bool), causes)
+    return _learn(prior, starts, dict(known))
+
+
+def _learn(
+    prior: LeadTimeBelief, starts: ObservedStarts, known: Mapping[str, LeadTimeBelief]
+) -> tuple[CauseLaw, ...]:
+    """The laws, from the starts themselves."""
     told = {cause for cause in starts.causes if cause != UNKNOWN}
     names = sorted((told | known.keys()) - {SHORT, LONG} if told else known.keys())
     has_unknown = UNKNOWN in starts.causes
@@ -187,6 +214,7 @@ def _fit(
         beliefs = [_middle(logs, shares[:, k]) for k in range(len(priors))]
     likelihood = np.zeros_like(shares)
     for _ in range(_N_ITERATIONS):
+        before = beliefs
         beliefs = [
             _updated(prior, belief, starts.is_censored, logs, shares[:, k])
             for k, (prior, belief) in enumerate(zip(priors, beliefs, strict=True))
@@ -195,6 +223,8 @@ def _fit(
         likelihood += np.log(_weights(shares))
         relative = np.exp(likelihood - likelihood.max(axis=1, keepdims=True))
         shares[is_open] = (relative / relative.sum(axis=1, keepdims=True))[is_open]
+        if all(_is_close(a, b) for a, b in zip(before, beliefs, strict=True)):
+            break
     top = likelihood.max(axis=1)
     total = top + np.log(np.exp(likelihood - top[:, None]).sum(axis=1))
     laws = tuple(
@@ -202,6 +232,10 @@ def _fit(
         for name, belief, weight in zip(names, beliefs, _weights(shares), strict=True)
     )
     return _Fit(laws, float(total.sum()))
+
+
+def _is_close(one: LeadTimeBelief, other: LeadTimeBelief) -> bool:
+    return max(abs(one.mu - other.mu), abs(one.sigma - other.sigma)) < _SETTLED
 
 
 def cause_shares(laws: Sequence[CauseLaw], starts: ObservedStarts) -> FloatArray:
@@ -268,9 +302,15 @@ def mixed_draws(
             is left, in proportion to their shares.
     """
     chances = _chances(laws, weights or {})
-    kept = [(law.belief, c) for law, c in zip(laws, chances, strict=True) if c > 0]
+    kept = tuple((law.belief, c) for law, c in zip(laws, chances, strict=True) if c > 0)
     if len(kept) == 1:
         return predictive_draws(kept[0][0], n_draws)
+    return _mixed(kept, n_draws).copy()
+
+
+@lru_cache(maxsize=_KEPT_FLEET)
+def _mixed(kept: tuple[tuple[LeadTimeBelief, float], ...], n_draws: int) -> FloatArray:
+    """(P,) draws of a mixture of beliefs, each with its chance."""
     levels = (np.arange(n_draws) + 0.5) / n_draws
     ends = [np.log(predictive_draws(belief, n_draws)[[0, -1]]) for belief, _ in kept]
     low = np.full(n_draws, min(float(end[0]) for end in ends) - 1.0)

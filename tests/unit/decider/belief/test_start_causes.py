@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -170,3 +172,23 @@ def test_draws_of_one_lognormal_are_never_parted(sigma: float, n: float, seed: i
 def test_starts_must_belong_together() -> None:
     with pytest.raises(InvalidRequest, match="must have as many"):
         ObservedStarts(np.ones(2), np.zeros(1, dtype=bool), (UNKNOWN,))
+
+
+def test_what_was_learned_is_kept_while_the_starts_are_the_same() -> None:
+    starts = ObservedStarts(np.linspace(60.0, 90.0, 12), np.zeros(12, dtype=bool), ("",) * 12)
+    prior = LeadTimeBelief.from_median(80.0, 0.4, 20.0)
+    laws = learn_causes(prior, starts)
+    assert learn_causes(prior, starts) is laws
+    longer = replace(starts, seconds=starts.seconds + 1.0)
+    assert learn_causes(prior, longer) != laws
+    assert learn_causes(prior, replace(starts, is_censored=starts.seconds > 85.0)) != laws
+
+
+def test_kept_draws_are_not_those_that_a_caller_may_change() -> None:
+    laws = (
+        CauseLaw("short", LeadTimeBelief.from_median(20.0, 0.2), 0.5),
+        CauseLaw("long", LeadTimeBelief.from_median(90.0, 0.2), 0.5),
+    )
+    first = mixed_draws(laws, 16)
+    first[:] = 0.0
+    assert (mixed_draws(laws, 16) > 0.0).all()
