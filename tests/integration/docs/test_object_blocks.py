@@ -10,11 +10,10 @@ import httpx
 import pytest
 import yaml
 
-from services.lab.cluster.cluster import ClusterSettings
-from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.resource.definitions import DEFINITIONS
 from services.operator.resource.fields import API_VERSION
+from tests.integration.examples.api_server import api_server
 from tests.unit.docs.blocks import REPO, Block, in_language
-from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 pytestmark = pytest.mark.integration
 
@@ -25,16 +24,7 @@ BLOCKS = [b for b in in_language("yaml") if any(p in yaml.safe_load(b.text) for 
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[httpx.Client]:
-    settings = ClusterSettings([], seed=1, start_s=1_767_571_200.0)
-    with (
-        BackgroundCluster(settings) as cluster,
-        httpx.Client(base_url=cluster.url, timeout=120) as client,
-    ):
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
-        client.post("/api/v1/namespaces", json=namespace).raise_for_status()
-        for definition in DEFINITIONS:
-            crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            client.post(crds, json=to_crd(definition)).raise_for_status()
+    with api_server() as client:
         yield client
 
 

@@ -15,12 +15,11 @@ import pytest
 import yaml
 
 from services.kernel.clock import FixedClock
-from services.lab.cluster.cluster import ClusterSettings
-from services.operator.resource.definitions import DEFINITIONS, to_crd
+from services.operator.resource.definitions import DEFINITIONS
 from services.operator.resource.fields import API_VERSION
 from services.operator.resource.spec import GPUBudgetSpec
 from services.operator.resource.translate import to_autoscaler, to_classes
-from tests.unit.lab.cluster.background_cluster import BackgroundCluster
+from tests.integration.examples.api_server import api_server
 
 pytestmark = pytest.mark.integration
 
@@ -52,16 +51,7 @@ def path_of(manifest: Manifest) -> str:
 
 @pytest.fixture(scope="module")
 def api() -> Iterator[httpx.Client]:
-    settings = ClusterSettings([], seed=1, start_s=1_767_571_200.0)
-    with (
-        BackgroundCluster(settings) as cluster,
-        httpx.Client(base_url=cluster.url, timeout=120) as client,
-    ):
-        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "serving"}}
-        client.post("/api/v1/namespaces", json=namespace).raise_for_status()
-        for definition in DEFINITIONS:
-            crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            client.post(crds, json=to_crd(definition)).raise_for_status()
+    with api_server() as client:
         yield client
 
 
