@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from services.simulator import run_rivals
 from services.simulator.hindsight import MARGIN_STEPS, TARGET_FACTORS
 
