@@ -104,8 +104,8 @@ def run_up(
         console.print(f"database         {shown_url(platform.settings.database_url)}")
         console.print(f"kubeconfig       {kubeconfig}")
         console.print(f"logs             {platform.folder / 'logs'}")
-        console.print("Ctrl-C ends.")
-        wait_until_stopped(Healer(platform.supervisor, partial(_say, console)).step)
+        healer = Healer(platform.supervisor, partial(_say, console))
+        wait_until_stopped(healer.step, partial(console.print, "Ctrl-C ends."))
 
 
 def _say(console: Console, line: str) -> None:
@@ -138,12 +138,15 @@ def announced(platform: Platform) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def wait_until_stopped(watch: Callable[[], None]) -> None:
+def wait_until_stopped(watch: Callable[[], None], tell: Callable[[], None] | None = None) -> None:
     """Return on Ctrl-C, SIGTERM or a closed terminal.
 
     Args:
         watch: Called again and again: raises when a process has ended, or starts it again.
+        tell: Called once a stop is taken in order: says that it may be stopped.
     """
     with stop_signals_noted() as stopped:
+        if tell is not None:
+            tell()
         while not stopped.wait(_WATCH_INTERVAL_S):
             watch()

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 
 import psutil
 from rich.console import Console
@@ -117,9 +118,10 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             progress.stop()
             write_results(session, scaled, options, replayed, console)
             if options.serve:
-                _tell_where(session, console)
                 # its clock and its cluster's state end with their processes: it is not healed
-                wait_until_stopped(platform.supervisor.check)
+                wait_until_stopped(
+                    platform.supervisor.check, partial(_tell_where, session, console)
+                )
         finally:
             end_session(session)
 

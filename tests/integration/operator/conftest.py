@@ -32,6 +32,7 @@ from tests.reported_port import reported_port
 
 EAGER = Pace(figures_s=0.0, change_s=0.0, budget_s=10.0)
 START = "2026-01-05T00:00:00Z"
+IMAGE = "example.test/llm:1"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
 
 
@@ -63,9 +64,11 @@ class Lab:
         product: str = "H100",
         kind: str = "Deployment",
         annotations: dict[str, str] | None = None,
+        image: str = IMAGE,
     ) -> None:
         labels = {"app": name}
         template = pod_template(name, gpus, median_s, product)
+        template["spec"]["containers"][0]["image"] = image
         template["metadata"].setdefault("annotations", {}).update(annotations or {})
         body = {
             "apiVersion": "apps/v1",
@@ -158,7 +161,7 @@ def pod_template(
 ) -> dict[str, Any]:
     container = {
         "name": "server",
-        "image": "example.test/llm:1",
+        "image": IMAGE,
         "resources": {"limits": {"nvidia.com/gpu": str(gpus)}},
     }
     annotations = {

@@ -33,6 +33,18 @@ def test_it_watches_until_it_is_stopped(word: signal.Signals) -> None:
     assert len(looks) == 2
 
 
+@pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_once_it_says_so_a_stop_is_taken_in_order(word: signal.Signals) -> None:
+    inherited = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    looks: list[int] = []
+    try:
+        with ending_on_signals():
+            wait_until_stopped(lambda: looks.append(1), lambda: signal.raise_signal(word))
+    finally:
+        signal.signal(signal.SIGHUP, inherited)
+    assert looks == []
+
+
 def test_it_is_found_while_it_runs(tmp_path: Path) -> None:
     settings = Settings(database_url="postgresql://one/two", redis_url="redis://three/0")
     with Supervisor(tmp_path) as supervisor:

@@ -78,7 +78,7 @@ class PodBook:
         starting = [pod for pod in self.pods if pod.ready_at is None]
         ages = [(now - pod.requested_at).total_seconds() for pod in starting]
         n_ready = len(self.pods) - len(starting)
-        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None, None)
+        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None, None, None)
 
     def take_starts(
         self, workload_id: int, gpu_type: str, now: datetime

@@ -78,8 +78,8 @@ class ServiceReplicas:
         _, _, spec, ready, starting, pending, ages, *_ = zip(*rows.values(), strict=True)
         figures = {name: _figures(row) for name, row in rows.items()}
         sums = (sum(spec), sum(ready), sum(starting), sum(pending))
-        column = json.dumps(figures)
-        return (workload_id, now, *sums, [age for one in ages for age in one], None, column, None)
+        all_ages, column = [age for one in ages for age in one], json.dumps(figures)
+        return (workload_id, now, *sums, all_ages, None, column, None, None)
 
     def take_starts(self, workload_id: int, now: datetime) -> Sequence[dict[str, Any]]:
         """Rows of `pod_starts` that are new or changed."""

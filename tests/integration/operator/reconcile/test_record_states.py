@@ -70,7 +70,8 @@ def test_unschedulable_pods_are_pending(bench: Bench) -> None:
 
 def test_starts_tell_what_they_had_to_do_first(bench: Bench) -> None:
     """The first start on a node pulls the image; a later one finds it there."""
-    bench.lab.deploy("llama", replicas=1, gpus=8, median_s=150)
+    own = "example.test/told:1"  # which no other test on this cluster has left on a node
+    bench.lab.deploy("llama", replicas=1, gpus=8, median_s=150, image=own)
     bench.lab.autoscale("llama", gpusPerReplica=8)
     bench.reconcile()
     for count in (2, 1, 2):
