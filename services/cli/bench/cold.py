@@ -37,7 +37,7 @@ def bench_cold(  # noqa: PLR0913 - one option each
     one_thread()
     from forecaster import model_from_bytes
     from services.forecasting.registry.shipped import shipped_prior
-    from services.lab.bench.forecast.cold import ColdOptions, bench_cold as run, table_rows
+    from services.lab.bench.forecast.cold import ColdOptions, bench_cold as run, known, table_rows
     from services.lab.bench.forecast.task import Protocol, load_task
 
     task = load_task(data, Protocol.PANEL, demand=demand, max_origins=max_origins)
@@ -46,7 +46,7 @@ def bench_cold(  # noqa: PLR0913 - one option each
         document = run(task, ColdOptions(model, has_fit, seed), status.update)
     print_table(
         f"{document['data']}: {document['workloads']} workloads, {document['windows']} windows, "
-        f"prior {document['prior']}, warm {document['warm']:.4f}",
+        f"prior {document['prior']}, warm {known(document['warm'], 4)}",
         table_rows(document),
     )
     write_json(json_file, document)

@@ -47,7 +47,7 @@ class ColdOptions:
 def bench_cold(task: BenchTask, options: ColdOptions, tell: Tell) -> dict[str, Any]:
     """CRPS of the demand on the test part by steps shown, mean over workloads."""
     origins = task.test_origins()
-    warm = np.nan
+    warm: float | None = None  # unknown where nothing is fitted
     cold: dict[int | None, float] = {}
     if options.is_fitted:
         fitted = ModelArm().fit(task, options.seed, tell)
@@ -71,10 +71,10 @@ def bench_cold(task: BenchTask, options: ColdOptions, tell: Tell) -> dict[str, A
                 "prior": _mean(prior),
                 "simple": default,
                 "best_simple_in_hindsight": _mean(np.min(list(simple.values()), axis=0)),
-                "model_unknown": cold.get(n_shown, np.nan),
+                "model_unknown": cold.get(n_shown),
                 "prior_over_simple": _mean(prior) / default,
                 "workloads_worse": int((prior > simple[BestSimple({}).default]).sum()),
-                "prior_over_warm": _mean(prior) / warm,
+                "prior_over_warm": None if warm is None else _mean(prior) / warm,
             }
         )
     return {
@@ -95,13 +95,18 @@ def table_rows(document: dict[str, Any]) -> list[dict[str, Any]]:
             "prior": f"{row['prior']:.4f}",
             "simple": f"{row['simple']:.4f}",
             "best simple, hindsight": f"{row['best_simple_in_hindsight']:.4f}",
-            "model, unknown workload": f"{row['model_unknown']:.4f}",
+            "model, unknown workload": known(row["model_unknown"], 4),
             "prior / simple": f"{row['prior_over_simple']:.3f}",
             "workloads worse": f"{row['workloads_worse']} of {document['workloads']}",
-            "prior / warm": f"{row['prior_over_warm']:.3f}",
+            "prior / warm": known(row["prior_over_warm"], 3),
         }
         for row in document["rows"]
     ]
+
+
+def known(value: float | None, n_digits: int) -> str:
+    """A figure, or a dash where nothing was fitted."""
+    return "–" if value is None else f"{value:.{n_digits}f}"
 
 
 def _mean(cells: FloatArray) -> float:
