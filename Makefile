@@ -138,7 +138,8 @@ golden: install ## Regenerate golden files, protobuf code, dashboards and the ch
 	$(BIN)/python -m services.scaler.proto.generate
 	$(BIN)/python -m services.ingest.proto.generate
 	$(BIN)/python -m deploy.grafana.source.generate
-	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden tests/unit/deploy tests/integration/admin/test_browser.py \
+	HARMONY_UPDATE_GOLDEN=1 $(BIN)/python -m pytest -q tests/golden tests/unit/deploy tests/unit/lab/bench/decide/test_truth_run.py \
+	  tests/integration/admin/test_browser.py \
 	  tests/integration/admin/test_browser_login.py tests/integration/admin/test_browser_controls.py
 
 image: ## Build the image with podman and smoke test it

@@ -132,8 +132,9 @@ class DecideConfig:
         n_pairs: Pairs of a capacity draw and a spread factor that each demand path is taken with.
         spread_sigma: Standard deviation of the logarithm of the spread factor: a path's distance
             from the mean is scaled by it, since a few hundred paths say little about what lies
-            beyond the largest of them; 0 takes the paths as they are, and so they are taken where
-            a response is known.
+            beyond the largest of them; 0 takes the paths as they are.
+        response_spread_sigma: The same where a response is known. It has no edge, so that what lies
+            a little beyond the largest path counts by itself: paths are taken as they are.
         reactive_floor_ratio: The last observed demand, times this, must fit; 0 switches it off.
         max_backlog_steps: What waits counts for at most this many steps of demand; 0: queues are
             not remembered. By one, a queue never more than doubles what is to be served: it is
@@ -156,6 +157,7 @@ class DecideConfig:
     max_candidates: int = 64
     n_pairs: int = 3
     spread_sigma: float = 0.5
+    response_spread_sigma: float = 0.0
     reactive_floor_ratio: float = 1.0
     max_backlog_steps: float = 1.0
     consolidation_ratio: float = 1.0
@@ -173,6 +175,8 @@ class DecideConfig:
         _require(self.n_multipliers >= 2, "n_multipliers must be >= 2")
         _require(self.n_pairs >= 1, f"n_pairs={self.n_pairs} must be >= 1")
         _require(self.spread_sigma >= 0, f"spread_sigma={self.spread_sigma} must be >= 0")
+        soft = self.response_spread_sigma
+        _require(soft >= 0, f"response_spread_sigma={soft} must be >= 0")
         _require(self.reactive_floor_ratio >= 0, "reactive_floor_ratio must be >= 0")
         _require(
             0 <= self.max_backlog_steps < math.inf,

@@ -30,7 +30,9 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
     workload, draft = shard.request.workloads[row], shard.drafts[row]
     assert workload.variants is not None, "the caller chose rows with variants"
     claims = claims_of(shard, [row])
-    program, horizon = shard.outlook.program, shard.request.horizon
+    program, steps = shard.outlook.program, shard.request
+    # Not the steps beyond, which are looked at because starts are slow: they would be the cheaper.
+    horizon = steps.n_forecast or steps.horizon
     started, stopped = _rates(workload, now_s)
     wanted, low = draft.guarded, _lowest(workload, int(claims.low[0]))
     loss = np.concatenate([np.full(int(claims.low[0]) - low, claims.loss[0, 0]), claims.loss[0]])
@@ -43,7 +45,7 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
         # A move is paid once, a mix runs on: over the horizon a start costs this much per hour.
         start_ratio=program.start_cost / horizon,
         stop_ratio=program.stop_cost / horizon,
-        wait_ratio=_waits(workload.variants, horizon * shard.request.step_s),
+        wait_ratio=_waits(workload.variants, horizon * steps.step_s),
         may_rise=_may_rise(workload),
         may_fall=_may_fall(workload),
         is_fixed=_is_fixed(workload, draft),

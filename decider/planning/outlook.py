@@ -161,7 +161,10 @@ def make_program(
     """
     exact = exact_rows(request, standings, config)
     elapsed = np.array([s.elapsed_ratio for s in standings])
-    scenarios = make_scenarios(request, paths, config.n_pairs, config.spread_sigma, further)
+    soft_sigma = config.response_spread_sigma
+    scenarios = make_scenarios(
+        request, paths, config.n_pairs, config.spread_sigma, further, soft_sigma
+    )
     weights = landing_weights(request, elapsed)
     scenarios = with_backlog(request, scenarios, weights, elapsed, config.max_backlog_steps)
     is_dear = config.shortage_price_ratio > 1.0

@@ -209,12 +209,19 @@ def _row_to_parts(
 
 
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
-    """The configuration as it is stored: no queue counts without a response, or if not known."""
+    """The configuration as it is stored: no queue counts without a response, or if not known.
+
+    `spread_sigma` is what the paths of this very decision were spread by, with a response or
+    without one, as it was before there were two.
+    """
     settings: dict[str, Any] = plain_fields(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):
         del settings["max_backlog_steps"]
+    of_response = settings.pop("response_spread_sigma")
+    if rows:
+        settings["spread_sigma"] = of_response
     return settings
 
 

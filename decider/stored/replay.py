@@ -182,6 +182,7 @@ def _config(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> Dec
     plain = dict(fields)
     if "response" in tensors:
         plain.setdefault("max_backlog_steps", 0.0)  # decided before queues were remembered
+        plain["response_spread_sigma"] = plain["spread_sigma"]  # of its own paths: `_settings`
     sharing = plain.pop("sharing", _LONG_RUN)
     if sharing != _LONG_RUN:
         raise ReplayMismatch(f"sharing={sharing!r}: this version decides by {_LONG_RUN!r} alone")

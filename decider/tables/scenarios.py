@@ -93,12 +93,12 @@ def make_scenarios(
     n_pairs: int = 1,
     spread_sigma: float = 0.0,
     further: Mapping[int, FloatArray] = MappingProxyType({}),
+    response_spread_sigma: float = 0.0,
 ) -> Scenarios:
     """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
 
     A path's loads are spread alike, each around its own mean, and then taken as one demand. Where a
-    response is known paths are taken as they are: it has no edge, so that what lies a little beyond
-    the largest path counts by itself (docs/decisions/0073).
+    response is known they are spread by another factor (docs/decisions/0073).
 
     Args:
         request: The shard.
@@ -107,16 +107,18 @@ def make_scenarios(
         spread_sigma: Standard deviation of the logarithm of the factors of who has no response; 0:
             none. See `Spreading`.
         further: By row, (F, S, H) usable paths of its further loads.
+        response_spread_sigma: `spread_sigma` of who has a response.
     """
     n_draws = request.capacity_draws.shape[1]
-    spreading, plain = Spreading(n_pairs, spread_sigma), Spreading(n_pairs)
+    spreading = Spreading(n_pairs, spread_sigma)
+    of_soft = Spreading(n_pairs, response_spread_sigma)
     soft = [row for row in range(len(request.workloads)) if request.response(row) is not None]
     raw = spreading.scenarios(paths)
     if soft and n_pairs > 1:
-        raw[soft] = plain.scenarios(paths[soft])
+        raw[soft] = of_soft.scenarios(paths[soft])
     loads = {
         row: LoadPaths.of(
-            request, row, UsablePaths(paths[row], more), plain if row in soft else spreading
+            request, row, UsablePaths(paths[row], more), of_soft if row in soft else spreading
         )
         for row, more in further.items()
     }

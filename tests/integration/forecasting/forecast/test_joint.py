@@ -12,7 +12,7 @@ from services.forecasting.forecast import joint, service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows.further import unpack_further
 from services.kernel.clock import FixedClock
-from services.kernel.domain.path_bytes import unpack_halves
+from services.kernel.domain.path_bytes import to_halves, unpack_halves
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
@@ -61,7 +61,7 @@ def forecasts(app: Forecasting) -> dict[int, dict[str, object]]:
     }
 
 
-def test_paths_are_stored_as_they_were_made(
+def test_paths_are_stored_as_they_were_made_on_the_grid_of_each_load(
     app: Forecasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain, loaded = add_plain(app, "plain", 0), add_loaded(app, "chat", 1)
@@ -80,8 +80,9 @@ def test_paths_are_stored_as_they_were_made(
     assert row.further_names == FURTHER
     back = unpack_further(row.further_paths, row.further_scales, row.n_paths, row.n_horizon)
     assert back.shape == paths.further.shape == (2, N_PATHS, H)
-    peaks = paths.further.max(axis=(1, 2), keepdims=True)
-    assert (np.abs(back - paths.further) <= 2**-11 * peaks).all()
+    for found, drawn in zip(back, paths.further, strict=True):
+        halves, scale = to_halves(drawn)
+        assert np.array_equal(found, halves.astype(np.float32) * np.float32(scale))
     assert (back.mean(axis=(1, 2)) > 0).all()
     # by how the fleet is made, the loads are half and a hundredth of the demand
     scale = np.array(row.quantiles)[9].mean()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from decider import (
@@ -11,7 +14,8 @@ from decider import (
 )
 from decider.types import RatePolicy
 from decider.variant_types import whole
-from tests.unit.decider.mix.decided import counts, one
+from tests.unit.decider.mix.decided import counts, decide, one
+from tests.unit.decider.shards import STEP_S, observed, shard
 from tests.unit.decider.variant_sets import h100, l4, mixed
 
 
@@ -44,3 +48,14 @@ def test_rate_limits_of_the_total_slow_a_change_of_the_mix() -> None:
     decision = one(mixed("m", h100(10), l4(), limits=Limits(1, 60, scale_up=slow)))
     assert 0 < counts(decision)["l4"] <= 5
     assert whole(1.0 * counts(decision)["h100"] + 0.5 * counts(decision)["l4"]) >= 8
+
+
+@pytest.mark.parametrize("reach", [0, 12, 36])
+def test_a_start_is_not_cheaper_for_a_decision_that_looks_further(reach: int) -> None:
+    """An L4 costs a tenth less, and starts later by a quarter of what is forecast."""
+    late = l4(price=1.8, lead_s=60.0 + 3 * STEP_S)
+    owner = mixed("m", h100(8, lead_s=60.0), late, history=observed(*np.full(100, 100.0)))
+    paths = np.tile(np.linspace(95.0, 110.0, 200)[:, None], (1, 12))
+    (decision,) = decide(replace(shard(paths, [owner]), reach=reach))
+    assert counts(decision)["h100"] > 8
+    assert counts(decision)["l4"] == 0

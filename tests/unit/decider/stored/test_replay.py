@@ -80,6 +80,19 @@ def test_decisions_by_a_response_replay_in_a_mixed_shard(seed: int, budget: int 
             np.testing.assert_array_equal(stored.to_array(), response.to_array())
 
 
+def test_inputs_tell_what_the_paths_of_a_response_were_spread_by() -> None:
+    """Before decision record 0073 it was what the paths of all others are spread by."""
+    request = with_responses(mixed_shard(3))
+    now, before = DecideConfig(), DecideConfig(response_spread_sigma=DecideConfig().spread_sigma)
+    old, new = (decide_shard(request, config, NOW_S) for config in (before, now))
+    assert decision_bytes(old[0]) != decision_bytes(new[0])
+    for config, decisions in ((before, old), (now, new)):
+        for row, decision in enumerate(decisions):
+            blob = inputs_to_bytes(request, row, decision, config, NOW_S)
+            assert b"response_spread_sigma" not in unpacked(blob), "the release before reads it"
+            assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
 def with_responses(request: ShardRequest) -> ShardRequest:
     """Every workload of a shard with a response, but for the second."""
     owners = tuple(
