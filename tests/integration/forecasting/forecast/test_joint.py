@@ -80,8 +80,15 @@ def test_paths_are_stored_as_they_were_made(
     assert row.further_names == FURTHER
     back = unpack_further(row.further_paths, row.further_scales, row.n_paths, row.n_horizon)
     assert back.shape == paths.further.shape == (2, N_PATHS, H)
-    peaks = paths.further.max(axis=(1, 2), keepdims=True)
-    assert (np.abs(back - paths.further) <= 2**-11 * peaks).all()
+    # on a grid: four parts of the narrowest interquartile range of a step, and nothing falls to zero
+    ordered = np.sort(paths.further, axis=1)
+    quarter = N_PATHS // 4
+    spread = ordered[:, N_PATHS - 1 - quarter] - ordered[:, quarter]
+    part = spread.min(axis=1)[:, None, None] / 4
+    most = np.where(paths.further < part / 2, part, part / 2)
+    assert (spread > 0).all()
+    assert (np.abs(back - paths.further) <= 1.001 * most).all()
+    assert ((back > 0) == (paths.further > 0)).all()
     assert (back.mean(axis=(1, 2)) > 0).all()
     # by how the fleet is made, the loads are half and a hundredth of the demand
     scale = np.array(row.quantiles)[9].mean()
