@@ -80,7 +80,7 @@ def test_paths_are_stored_as_they_were_made(
     assert row.further_names == FURTHER
     back = unpack_further(row.further_paths, row.further_scales, row.n_paths, row.n_horizon)
     assert back.shape == paths.further.shape == (2, N_PATHS, H)
-    # on a grid: four parts of the narrowest interquartile range of a step, and nothing falls to zero
+    # on a grid of four parts of the narrowest step's interquartile range; nothing falls to zero
     ordered = np.sort(paths.further, axis=1)
     quarter = N_PATHS // 4
     spread = ordered[:, N_PATHS - 1 - quarter] - ordered[:, quarter]
