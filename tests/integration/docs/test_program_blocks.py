@@ -26,6 +26,8 @@ pytestmark = pytest.mark.integration
 
 NAMES = ("llama", "chat", "embed")
 """What the documents call their services; the seeded ones are given these names in turn."""
+STAND_INS = {"llama-mixed": "llama", "llama-split": "llama"}
+"""Services of several targets, which none of the seeded ones is, and who answers for them."""
 
 
 def ours(call: Call) -> tuple[str, ...] | None:
@@ -39,7 +41,9 @@ def ours(call: Call) -> tuple[str, ...] | None:
 def plugin(call: Call) -> tuple[str, ...] | None:
     """Arguments of `kubectl harmony`."""
     is_plugin = call.program == "kubectl" and call.arguments[:1] == ("harmony",)
-    return call.arguments[1:] if is_plugin else None
+    if not is_plugin:
+        return None
+    return tuple(STAND_INS.get(argument, argument) for argument in call.arguments[1:])
 
 
 BLOCKS = [b for b in in_language("sh") if not b.how and "harmony " in b.text]

@@ -16,7 +16,7 @@ from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
-from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.lab.bench.forecast.own_arms import ModelArm
 from services.simulator.policies.rivals import forecast_policies, rivals
 
 SMALL = ForecasterConfig(
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_trace: Callable[..., 
     arguments = ["bench", "decide", "--data", str(write_trace(folder)), "--max-test-steps", "72"]
     written = ["--json", str(folder / "out.json"), "--plot", str(folder / "out.png")]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(forecasts, "ShippedArm", partial(ShippedArm, SMALL))
+        patch.setattr(forecasts, "ModelArm", partial(ModelArm, SMALL))
         result = CliRunner().invoke(app, [*arguments, *written])
     assert result.exit_code == 0, result.output
     assert "small: matched" in result.output

@@ -40,9 +40,9 @@ def test_a_point_says_where_it_was_measured() -> None:
 def test_points_stand_in_the_order_of_their_size() -> None:
     rows = curve_rows([document(1000, 7), document(1000, 1), document(100, 1)])
     assert [(row["workloads"], row["days"]) for row in rows] == [
-        ("100", 1),
-        ("1,000", 1),
-        ("1,000", 7),
+        ("100", "1"),
+        ("1,000", "1"),
+        ("1,000", "7"),
     ]
 
 

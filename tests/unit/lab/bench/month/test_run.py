@@ -21,7 +21,7 @@ from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
-from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.lab.bench.forecast.own_arms import ModelArm
 from services.lab.bench.month import fleet_source, run
 
 SMALL = ForecasterConfig(
@@ -51,7 +51,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, write_trace: Callable[..., 
     written = ["--json", str(folder / "out.json"), "--plot", str(folder / "out.png")]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(fleet_source, "train", simple)
-        patch.setattr(forecasts, "ShippedArm", partial(ShippedArm, SMALL))
+        patch.setattr(forecasts, "ModelArm", partial(ModelArm, SMALL))
         result = CliRunner().invoke(app, [*arguments, *written])
     assert result.exit_code == 0, result.output
     (folder / "out.txt").write_text(result.output)
