@@ -14,7 +14,7 @@ from services.operator.cluster.targets import TargetState
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import PlannedAction, Result, Situation, decide_action
 from services.operator.plan.rates import TargetRates, yields_to_budget
-from services.operator.plan.scaling import Scaling
+from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.plan.victims import marks
 from services.operator.reconcile.intents import announce_again
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
@@ -88,6 +88,7 @@ def _patch(
     limit = scaling.limits.get(change.name)
     patch = ScalePatch(deps, autoscaler.target, situation, now, limit, announce)
     ids = _trace_ids(autoscaler, action)
+    part = {} if change.name == WHOLE else {"part": change.name}
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
         _mark_victims(deps, view, autoscaler, action)
@@ -96,6 +97,7 @@ def _patch(
             log.info(
                 "action",
                 **ids,
+                **part,
                 result=str(done.result),
                 from_replicas=done.from_replicas,
                 to_replicas=done.to_replicas,

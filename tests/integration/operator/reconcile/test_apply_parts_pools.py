@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from structlog.testing import capture_logs
 
 from services.decision.decide.replay import replay
 from tests.integration.operator.conftest import Bench
@@ -60,8 +61,11 @@ def test_a_pool_comes_down_without_waiting_for_the_other(bench: Bench) -> None:
     for _ in range(3):
         bench.step()
     decide(bench, (3, 1), (2, 5))
-    bench.reconcile()
+    with capture_logs() as logs:
+        bench.reconcile()
     assert replicas(bench) == (1, 5)
+    told = [(x["part"], x["to_replicas"]) for x in logs if x["event"] == "action"]
+    assert told == [("prefill", 1), ("decode", 5)]
     action = last_action(bench)
     assert (action["result"], action["from_replicas"], action["to_replicas"]) == ("applied", 5, 6)
     assert "prefill 3 -> 1" in action["reason"]
