@@ -10,6 +10,7 @@ import json
 from datetime import datetime
 
 import numpy as np
+import numpy.typing as npt
 from sqlalchemy import Connection, text
 
 from services.decision.beliefs.miss_data import MissSteps, summary_of
@@ -81,7 +82,7 @@ def add_objectives(connection: Connection, share: float, at: datetime, seed: int
 def _steps_of_a_day(per_replica: float, at: datetime, seed: int) -> MissSteps:
     """Steps at loads from half of a replica's capacity to a tenth more, with what they missed."""
     rng = make_rng(seed, "bench", "fleet", "objectives")
-    load = np.asarray(per_replica * rng.uniform(0.5, 1.1, _LEARNED_STEPS), dtype=np.float64)
+    load: npt.NDArray[np.float64] = per_replica * rng.uniform(0.5, 1.1, _LEARNED_STEPS)
     total = np.full(_LEARNED_STEPS, 600.0)
     missed = rng.binomial(600, 1.0 / (1.0 + (1.2 * per_replica / load) ** 14)).astype(float)
     seconds = at.timestamp() + 60.0 * np.arange(-_LEARNED_STEPS, 0)
