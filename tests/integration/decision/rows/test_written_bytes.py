@@ -41,7 +41,7 @@ PER_DAY = 1000 * 1440
 MOST_BYTES = 3700
 """Of a workload that is decided by its quantiles, indexes included."""
 MOST_BYTES_WITH_PATHS = 5900
-"""Paths of the shipped prior, a network; those read off a window repeat its values, and take 900 less."""
+"""Of the prior, a network; paths read off a window repeat its values, and take 900 less."""
 OBJECTIVE = '{"sla": {"objective": {"goals": [{"metric": "ttft", "threshold_s": 1.0}]}}}'
 SIZES = (
     "SELECT split_part(c.relname, '_p2', 1), sum(pg_total_relation_size(c.oid)) FROM pg_class c "
