@@ -36,11 +36,13 @@ SHORT, LONG = "short", "long"
 MIN_FINISHED = 8
 """Finished starts before two unknown causes are looked for."""
 MIN_OF_CAUSE = 3.0
-"""Starts that an unknown cause must explain to be one."""
+"""Starts that an unknown cause must explain to be one, and that a told one needs to speak alone."""
 _FLAT = 1e-3
 """Starts that the location of an unknown cause is worth before any was seen."""
 _SIGMA, _N_SIGMA = 0.3, 1.0
 """Spread of an unknown cause before any start was seen, and how many starts that is worth."""
+_N_MEAN_OF_CAUSE, _N_SCALE_OF_CAUSE = 0.05, 4.0
+"""Starts that the location and the spread of a told cause are worth before any was seen."""
 _N_ITERATIONS, _N_HALVINGS = 30, 50
 _SETTLED = 1e-6
 """Change of a location or scale of logarithms below which a fit is done."""
@@ -135,13 +137,30 @@ def _learn(
         names.append(UNKNOWN)
     if len(names) == 1:
         return (_single(known.get(names[0], prior), starts, names[0]),)
-    priors = [known[name] if name in known else _vague(starts) for name in names]
+    few = {name for name in names if _n_finished(starts, name) < MIN_OF_CAUSE}
+    priors = [
+        known.get(name, _of_cause(prior) if name in few else _vague(starts)) for name in names
+    ]
     return _fit(names, priors, starts, _first_shares(names, starts)).laws
 
 
 def _single(prior: LeadTimeBelief, starts: ObservedStarts, cause: str = UNKNOWN) -> CauseLaw:
     done, ages = starts.seconds[~starts.is_censored], starts.seconds[starts.is_censored]
     return CauseLaw(cause, update_belief(prior, done, ages, n_iterations=12), 1.0)
+
+
+def _n_finished(starts: ObservedStarts, cause: str) -> int:
+    is_own = np.array([each == cause for each in starts.causes], dtype=bool)
+    return int((is_own & ~starts.is_censored).sum())
+
+
+def _of_cause(prior: LeadTimeBelief) -> LeadTimeBelief:
+    """A belief about one cause of which next to no start was seen: about as any start.
+
+    Its first start moves it nearly whole. But one that is still on its way, or two, leave a law
+    that can be planned with.
+    """
+    return LeadTimeBelief(prior.mu, max(prior.sigma, _SIGMA), _N_MEAN_OF_CAUSE, _N_SCALE_OF_CAUSE)
 
 
 def _vague(starts: ObservedStarts) -> LeadTimeBelief:

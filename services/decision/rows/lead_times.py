@@ -40,6 +40,8 @@ from services.kernel.domain.lead_time import COLD, RESTORED, WARM
 N_DRAWS = 64
 CAUSES = (WARM, COLD, RESTORED, SHORT, LONG)
 """Causes that have a fitted law of their own."""
+MOST_S = 7 * 86_400.0
+"""No start is planned to take longer: a law of very few starts has no end."""
 PRIOR_STARTS = 20.0
 """Starts that a stated or fitted lead time counts for against those of the last hours."""
 
@@ -230,6 +232,7 @@ def _draws(spec: WorkloadSpec, wanted: Sequence[str], known: Known, gpu_type: st
         draws = predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
         nodes = predictive_draws(new_node, N_DRAWS)
         draws = np.sort(draws + nodes[np.arange(N_DRAWS) * _STRIDE % N_DRAWS])
+    draws = np.minimum(draws, MOST_S)
     return draws.astype(np.float32).astype(float)  # half the bytes of what a replay needs
 
 

@@ -192,3 +192,26 @@ def test_kept_draws_are_not_those_that_a_caller_may_change() -> None:
     first = mixed_draws(laws, 16)
     first[:] = 0.0
     assert (mixed_draws(laws, 16) > 0.0).all()
+
+
+CAUSES_SEEN = st.sampled_from(["warm", "cold", "restored", UNKNOWN])
+STARTS_SEEN = st.lists(
+    st.tuples(st.floats(0.05, 3600.0), st.booleans(), CAUSES_SEEN), min_size=1, max_size=12
+)
+
+
+@given(STARTS_SEEN)
+def test_any_starts_leave_a_law_that_can_be_planned_with(seen) -> None:
+    seconds, is_censored, causes = (list(column) for column in zip(*seen, strict=True))
+    starts = ObservedStarts(np.array(seconds), np.array(is_censored), tuple(causes))
+    draws = mixed_draws(learn_causes(PRIOR, starts), 64)
+    assert np.isfinite(draws).all()
+    assert (draws > 0.0).all()
+
+
+def test_the_only_start_of_a_cause_is_on_its_way() -> None:
+    starts = ObservedStarts(
+        np.array([85.0, 95.0, 5.0]), np.arange(3) == 2, ("warm", "warm", "cold")
+    )
+    draws = mixed_draws(learn_causes(PRIOR, starts), 64)
+    assert draws.max() < 20.0 * PRIOR.median_s
