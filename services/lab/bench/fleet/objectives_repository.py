@@ -85,5 +85,6 @@ def _steps_of_a_day(per_replica: float, at: datetime, seed: int) -> MissSteps:
     load: npt.NDArray[np.float64] = per_replica * rng.uniform(0.5, 1.1, _LEARNED_STEPS)
     total = np.full(_LEARNED_STEPS, 600.0)
     missed = rng.binomial(600, 1.0 / (1.0 + (1.2 * per_replica / load) ** 14)).astype(float)
-    seconds: npt.NDArray[np.float64] = at.timestamp() + 60.0 * np.arange(-_LEARNED_STEPS, 0)
+    ages = 60.0 * np.arange(-_LEARNED_STEPS, 0)
+    seconds = np.array([at.timestamp() + age for age in ages], dtype=np.float64)
     return MissSteps(seconds, load, missed, total)
