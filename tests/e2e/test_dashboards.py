@@ -27,6 +27,12 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 GRAFANA = Path(__file__).parents[2] / "deploy/grafana"
 DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 PATIENCE_S = 60
+OF_SCORES = (
+    "harmony_forecast_coverage_ratio",
+    "harmony_forecast_pinball_loss",
+    "harmony_forecast_skill_vs_naive",
+)
+"""What is exported of a workload once its forecasts have been scored."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +59,8 @@ def prometheus(short_demo: ShortDemo, database: Engine) -> str:
     url = short_demo.prometheus_url
 
     def has_scores() -> bool:
-        return bool(instant(url, "harmony_forecast_coverage_ratio"))
+        # coverage is known before the first score is: it is counted as outcomes come in
+        return all(instant(url, name) for name in OF_SCORES)
 
     _eventually(has_scores, "the metrics of a score")
     return url

@@ -16,6 +16,7 @@ from tests.unit.docs.blocks import (
     Block,
     all_blocks,
     blocks_in,
+    in_language,
 )
 
 MOST_NOT_RUN = 0.15
@@ -60,6 +61,12 @@ def test_what_is_only_parsed_is_dear_or_not_here() -> None:
         *("tested by", "a list", "changes", "another project", "anchor"),
     )
     assert [why for why in reasons if not any(word in why for word in known)] == []
+
+
+def test_no_benchmark_is_run_for_its_page() -> None:
+    ours = [block for block in in_language("sh") if not block.how]
+    calls = [line for block in ours for line in block.text.splitlines() if "harmony bench" in line]
+    assert [line for line in calls if "--from" not in line] == [], "say `parsed only: a benchmark`"
 
 
 def test_blocks_in_lists_and_their_marks_are_found() -> None:
