@@ -211,25 +211,30 @@ def load_newest_decisions(tables: Tables, given: Given) -> Found:
     return Found([_loaded(tables, row) for row in newest])
 
 
-def load_details(tables: Tables, given: Given) -> Found:
+def load_details(_tables: Tables, given: Given) -> Found:
+    """Of a fleet without forecasts: nothing."""
+    names = (
+        "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "reach_s", "wanted_s",
+        "quantile_levels", "next_step", "risk_state",
+    )  # fmt: skip
+    bare: Row = dict.fromkeys(names)
+    return Found([bare | {"workload_id": id_, "errors": []} for id_ in given["ids"]])
+
+
+def load_history_figures(tables: Tables, given: Given) -> Found:
     """Of a fleet without forecasts: how long pods took to start."""
     leads: dict[int, list[tuple[datetime, float]]] = defaultdict(list)
     for row in tables.rows["pod_starts"].values():
         if row["ready_at"] is not None:
             lead_s = (row["ready_at"] - row["requested_at"]).total_seconds()
             leads[row["workload_id"]].append((row["requested_at"], lead_s))
-    names = (
-        "last_sample_at", "model_version", "rung", "origin_at", "horizon_s", "reach_s", "wanted_s",
-        "quantile_levels", "next_step", "coverage", "risk_state",
-    )  # fmt: skip
-    bare: Row = dict.fromkeys(names)
     found = []
     for id_ in given["ids"]:
         recent = sorted(lead_s for _, lead_s in sorted(leads[id_], reverse=True)[:200])
         levels = {"p50_s": 0.5, "p90_s": 0.9}
         figures = {name: _quantile(recent, level) for name, level in levels.items()}
-        own = {"workload_id": id_, "errors": [], "n_starts": len(recent)}
-        found.append(bare | own | figures)
+        own: Row = {"workload_id": id_, "coverage": None, "n_starts": len(recent)}
+        found.append(own | figures)
     return Found(found)
 
 
@@ -332,6 +337,7 @@ HANDLERS: dict[str, Handler] = {
     "AND NOT EXISTS (SELECT FROM intents i": load_open_decisions,
     "SELECT * FROM decisions d WHERE d.workload_id = w.id": load_newest_decisions,
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
+    "SELECT w.id AS workload_id, s.coverage": load_history_figures,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
     "UPDATE intents SET": move_intent,

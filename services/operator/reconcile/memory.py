@@ -22,7 +22,7 @@ from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.provisioning import Provisioning
-from services.operator.report.facts import Details
+from services.operator.report.facts import Details, HistoryFigures
 from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 
@@ -157,6 +157,7 @@ class Memory:
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
+        figures: The same of the figures over the history, which are read less often.
         reported_s: Monotonic time at which each status was written last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
@@ -178,6 +179,7 @@ class Memory:
     settled: list[tuple[int, int]] = field(default_factory=list)
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
+    figures: dict[int, tuple[float, HistoryFigures]] = field(default_factory=dict)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
@@ -199,18 +201,21 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """Intervals at which statuses are written, in wall seconds.
+    """Intervals at which statuses are read and written, in wall seconds.
 
     Attributes:
         figures_s: A status of which figures alone moved waits at least this long.
         change_s: One whose replicas, results or conditions changed waits at least this long.
         budget_s: A pass spends at most this long on statuses, then leaves the rest to the next
             one, so that reports never hold up a scaling.
+        history_s: Figures over a week of steps and many starts are read this often: one step
+            hardly moves them.
     """
 
     figures_s: float = 30.0
     change_s: float = 1.0
     budget_s: float = 0.1
+    history_s: float = 300.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from services.operator.reconcile import repository
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.report import events, status
-from services.operator.report.facts import AutoscalerFacts, Details
+from services.operator.report.facts import AutoscalerFacts, Details, HistoryFigures
 from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
 from services.operator.wire.http import KubeError
@@ -54,20 +54,35 @@ def refresh_details(
     connection: Connection, deps: OperatorDeps, ids: Mapping[Key, int], now: datetime
 ) -> None:
     """Load the details of the statuses (forecast, risk, lead times), where they are due."""
+    known, figures = deps.memory.details, deps.memory.figures
+    due = _of_age(ids, known, deps.pace.figures_s)
+    if not due:
+        return
     at_s = time.monotonic()
-    known = deps.memory.details
-    due = [
-        id_
-        for id_ in ids.values()
-        if id_ not in known or at_s - known[id_][0] >= deps.pace.figures_s
-    ]
-    if due:
-        for row in repository.load_details(connection, due, now):
-            known[int(row["workload_id"])] = (at_s, to_details(row))
+    old = set(_of_age(ids, figures, deps.pace.history_s)) & set(due)
+    if old:
+        for row in repository.load_history_figures(connection, sorted(old), now):
+            figures[int(row["workload_id"])] = (at_s, to_figures(row))
+    for row in repository.load_details(connection, due):
+        id_ = int(row["workload_id"])
+        known[id_] = (at_s, replace(to_details(row), history=figures[id_][1]))
+
+
+def _of_age(
+    ids: Mapping[Key, int], known: Mapping[int, tuple[float, object]], most_s: float
+) -> list[int]:
+    """Workloads of which nothing is known, or what was read so long ago."""
+    at_s = time.monotonic()
+    return [id_ for id_ in ids.values() if id_ not in known or at_s - known[id_][0] >= most_s]
+
+
+def to_figures(row: RowMapping) -> HistoryFigures:
+    """Figures over the history from their row."""
+    return HistoryFigures(row["coverage"], row["p50_s"], row["p90_s"], row["n_starts"] or 0)
 
 
 def to_details(row: RowMapping) -> Details:
-    """Details from their row."""
+    """Details from their row, without the figures over the history."""
     levels, values = row["quantile_levels"] or (), row["next_step"] or ()
     promise = promise_figures(row["risk_state"])
     return Details(
@@ -83,7 +98,6 @@ def to_details(row: RowMapping) -> Details:
             for level, value in zip(levels, values, strict=False)
             if status.is_shown(level)
         },
-        coverage=row["coverage"],
         measured=promise.measured_ratio,
         measured_low=promise.measured_low_ratio,
         measured_high=promise.measured_high_ratio,
@@ -98,9 +112,6 @@ def to_details(row: RowMapping) -> Details:
         unreachable_message=promise.goal_unreachable_message,
         not_capacity_message=promise.not_capacity_message,
         errors=tuple(row["errors"]),
-        lead_p50_s=row["p50_s"],
-        lead_p90_s=row["p90_s"],
-        n_starts=row["n_starts"] or 0,
     )
 
 
@@ -250,3 +261,4 @@ def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None
     memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
+    memory.figures = {id_: found for id_, found in memory.figures.items() if id_ in ids}

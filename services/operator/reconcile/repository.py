@@ -326,23 +326,20 @@ def notify(connection: Connection, channel: str, payload: str) -> None:
     )
 
 
-def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> Sequence[RowMapping]:
-    """Details of the statuses: forecast, freshness, measured risk, lead times.
+def load_details(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:
+    """Details of the statuses that are new in each step: forecast, freshness, measured risk.
 
     Args:
         connection: An open transaction.
         ids: Workloads.
-        now: Aware.
     """
     statement = text(
         "SELECT w.id AS workload_id, c.last_sample_at, f.model_version, f.rung, f.origin_at, "
-        "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, s.coverage, "
+        "f.step_s * f.n_horizon AS horizon_s, f.quantile_levels, f.next_step, "
         "f.step_s * d.steps AS reach_s, f.step_s * d.wanted_steps AS wanted_s, "
         "r.state AS risk_state, ARRAY(SELECT stage || ': ' || message FROM workload_errors "
-        "  WHERE workload_id = w.id ORDER BY since, stage) AS errors, "
-        "l.p50_s, l.p90_s, l.n_starts "
+        "  WHERE workload_id = w.id ORDER BY since, stage) AS errors "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "
-        "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT model_version, rung, origin_at, step_s, n_horizon, "
         "  quantile_levels, ARRAY(SELECT quantiles[q][1] FROM "
@@ -353,6 +350,25 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "LEFT JOIN LATERAL (SELECT (explanation #>> '{reach,steps}')::int AS steps, "
         "  (explanation #>> '{reach,wanted_steps}')::int AS wanted_steps FROM decisions "
         "  WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
+        "LEFT JOIN risk_states r ON r.workload_id = w.id"
+    )
+    return connection.execute(statement, {"ids": list(ids)}).mappings().all()
+
+
+def load_history_figures(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> Sequence[RowMapping]:
+    """Figures over a week of steps and many starts: coverage of the forecasts, lead times.
+
+    Args:
+        connection: An open transaction.
+        ids: Workloads.
+        now: Aware.
+    """
+    statement = text(
+        "SELECT w.id AS workload_id, s.coverage, l.p50_s, l.p90_s, l.n_starts "
+        "FROM unnest(CAST(:ids AS int[])) AS w(id) "
+        "CROSS JOIN (SELECT CAST(:now AS timestamptz) - interval '7 days' AS week_at) g "
         # whole hours from their sums, the hour at the edge of the week from its rows
         "LEFT JOIN LATERAL (SELECT (sum(covered) / NULLIF(sum(n), 0))::float8 AS coverage FROM ("
         "  SELECT covered, n_forecasts AS n FROM coverage_hours "
@@ -360,7 +376,6 @@ def load_details(connection: Connection, ids: Sequence[int], now: datetime) -> S
         "  UNION ALL SELECT (coverage ->> '0.9')::numeric, 1 FROM forecast_scores "
         "  WHERE workload_id = w.id AND origin_at > g.week_at AND coverage ? '0.9' "
         "  AND origin_at < date_trunc('hour', g.week_at, 'UTC') + interval '1 hour') h) s ON true "
-        "LEFT JOIN risk_states r ON r.workload_id = w.id "
         "LEFT JOIN LATERAL (SELECT count(*) AS n_starts, "
         "  percentile_cont(0.5) WITHIN GROUP (ORDER BY lead_s) AS p50_s, "
         "  percentile_cont(0.9) WITHIN GROUP (ORDER BY lead_s) AS p90_s FROM ("

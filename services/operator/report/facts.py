@@ -13,6 +13,23 @@ TRUE, FALSE, UNKNOWN = "True", "False", "Unknown"
 
 
 @dataclass(frozen=True, slots=True)
+class HistoryFigures:
+    """Figures of a workload over a week of steps and many starts.
+
+    Attributes:
+        coverage: Share of the outcomes under the 90 % quantile; None: none has been scored yet.
+        lead_p50_s: What half of the newest starts took at the most; None: there is none.
+        lead_p90_s: What 90 % of them took at the most.
+        n_starts: How many these are.
+    """
+
+    coverage: float | None = None
+    lead_p50_s: float | None = None
+    lead_p90_s: float | None = None
+    n_starts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Details:
     """Details of a workload from the database, without its decisions.
 
@@ -35,6 +52,7 @@ class Details:
         reach_s: How far the newest decision looked, where starts may take longer than forecasts
             reach.
         wanted_s: What 99 % of the starts take by that decision; of others None.
+        history: Figures that are read less often.
         errors: Stages that failed for this workload alone when they last ran, `stage: message`.
     """
 
@@ -46,7 +64,6 @@ class Details:
     reach_s: float | None = None
     wanted_s: float | None = None
     next_step: Mapping[float, float] | None = None
-    coverage: float | None = None
     measured: float | None = None
     believed: float | None = None
     budget_source: str | None = None
@@ -57,13 +74,11 @@ class Details:
     unreachable_message: str = ""
     not_capacity_message: str | None = None
     errors: tuple[str, ...] = ()
-    lead_p50_s: float | None = None
-    lead_p90_s: float | None = None
-    n_starts: int = 0
     measured_low: float | None = None
     budget_left_high: float | None = None
     measured_high: float | None = None
     budget_left_low: float | None = None
+    history: HistoryFigures = HistoryFigures()
 
 
 @dataclass(frozen=True, slots=True)

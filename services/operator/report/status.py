@@ -176,7 +176,7 @@ def _forecast(details: Details) -> Status:
         "rung": details.rung,
         "issuedAt": stamp(details.origin_at),
         "horizon": None if details.horizon_s is None else format_duration(details.horizon_s),
-        "coverage7d": _rounded(details.coverage),
+        "coverage7d": _rounded(details.history.coverage),
     }
     for name, level in _QUANTILES.items():
         shown[name] = _at_level(details.next_step or {}, level)
@@ -218,12 +218,13 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
 
 
 def _lead_time(details: Details) -> Status:
-    if details.n_starts == 0 or details.lead_p50_s is None or details.lead_p90_s is None:
+    seen = details.history
+    if seen.n_starts == 0 or seen.lead_p50_s is None or seen.lead_p90_s is None:
         return {}
     return {
-        "measuredP50": format_duration(round(details.lead_p50_s)),
-        "measuredP90": format_duration(round(details.lead_p90_s)),
-        "samples": details.n_starts,
+        "measuredP50": format_duration(round(seen.lead_p50_s)),
+        "measuredP90": format_duration(round(seen.lead_p90_s)),
+        "samples": seen.n_starts,
     }
 
 

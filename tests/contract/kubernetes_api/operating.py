@@ -13,7 +13,7 @@ from kubernetes import client
 
 from services.kernel.settings import Settings
 from services.operator.kube.client import KubeClient
-from services.operator.reconcile.memory import OperatorDeps, Pace
+from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.definitions import DEFINITIONS as CUSTOM, to_crd
 from services.operator.resource.rights import FURTHER_RIGHTS, OWN_NAMESPACE_RIGHTS, RIGHTS
 from services.operator.wire.http import KubeHttp
@@ -142,6 +142,5 @@ def configuration_of(cluster: ClusterUnderTest, token: str) -> client.Configurat
 def make_bench(cluster: ClusterUnderTest, http: KubeHttp, engine: Any, settings: Settings) -> Bench:
     """An operator without memory."""
     clock = ClusterClock(cluster)
-    pace = Pace(figures_s=0.0, change_s=0.0, budget_s=EAGER.budget_s)
-    deps = OperatorDeps(engine, KubeClient(http), clock, settings, pace=pace)
+    deps = OperatorDeps(engine, KubeClient(http), clock, settings, pace=EAGER)
     return Bench(deps, clock, None, engine, settings.step_s, http)  # type: ignore[arg-type]  # the laboratory's own handle is not for a cluster that may be real

@@ -30,7 +30,7 @@ from services.operator.resource.definitions import DEFINITIONS, to_crd
 from services.operator.wire.http import KubeHttp
 from tests.reported_port import reported_port
 
-EAGER = Pace(figures_s=0.0, change_s=0.0, budget_s=10.0)
+EAGER = Pace(figures_s=0.0, change_s=0.0, budget_s=10.0, history_s=0.0)
 START = "2026-01-05T00:00:00Z"
 IMAGE = "example.test/llm:1"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"

@@ -6,7 +6,7 @@ from typing import Any
 
 from services.operator.cluster.pods import Replicas
 from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision
-from services.operator.report.facts import AutoscalerFacts, Details
+from services.operator.report.facts import AutoscalerFacts, Details, HistoryFigures
 from services.operator.report.status import AutoscalerReport, TakenAction
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, STEP, decision, resource, situation
@@ -18,7 +18,6 @@ DETAILS = Details(
     origin_at=NOW - STEP,
     horizon_s=720,
     next_step={0.1: 10.0, 0.5: 20.0, 0.8999999761581421: 30.0, 0.99: 40.0},
-    coverage=0.91,
     measured=0.002,
     believed=0.001,
     budget_source="measured",
@@ -26,9 +25,7 @@ DETAILS = Details(
     sli_status="Measured",
     censored_message="",
     not_capacity_message="",
-    lead_p50_s=61.2,
-    lead_p90_s=95.0,
-    n_starts=12,
+    history=HistoryFigures(coverage=0.91, lead_p50_s=61.2, lead_p90_s=95.0, n_starts=12),
     measured_low=0.0015,
     budget_left_high=0.0625,
     measured_high=0.5,

@@ -21,6 +21,7 @@ from services.lab.bench.fleet.cpu import OwnBackends
 from services.lab.bench.fleet.records import StageCost
 from services.lab.bench.fleet.repository import SampleSender, load_senders, see_replicas
 from services.operator.reconcile import repository as operator_rows
+from services.operator.reconcile.memory import Pace
 
 _TIMEOUT_S = 300.0
 _SCALES = (1.0, 0.002, 1e-4, 1e-4, 1e-4, 0.004, 0.1, 0.05)
@@ -29,6 +30,7 @@ _REQUESTS_S, _GOOD, _COUNTED_SINCE_S = 10.0, 0.97, 1_767_139_200.0
 """Requests a second of a workload with an objective, the share that meets it, and since when."""
 _REPORT_S = 30.0
 """How often the operator reads the details of a status."""
+_HISTORY_EVERY = timedelta(seconds=Pace().history_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +131,7 @@ class OperatorPass:
     settings: Settings
     backends: OwnBackends
     cost: StageCost = field(default_factory=StageCost)
+    figures_at: datetime | None = None
 
     def run(self, now: datetime) -> None:
         """Registrations, decisions, actions and snapshots; details of statuses as often as due."""
@@ -156,5 +159,8 @@ class OperatorPass:
         ]
         operator_rows.store_actions(connection, rows)
         for _ in range(max(1, round(self.settings.step_s / _REPORT_S))):
-            operator_rows.load_details(connection, ids, now)
+            operator_rows.load_details(connection, ids)
+        if self.figures_at is None or now - self.figures_at >= _HISTORY_EVERY:
+            operator_rows.load_history_figures(connection, ids, now)
+            self.figures_at = now
         see_replicas(connection, now, timedelta(seconds=self.settings.step_s))

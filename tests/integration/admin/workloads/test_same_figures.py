@@ -166,7 +166,7 @@ def of_metrics(database: Engine, member: ShardMember, ends: RangeEnds) -> Figure
 def assert_operator(database: Engine, member: ShardMember, wanted: Figures) -> None:
     """The details that the operator writes into the object's status."""
     with database.connect() as connection:
-        (row,) = load_details(connection, [member.id], NOW)
+        (row,) = load_details(connection, [member.id])
     details = asdict(to_details(row))
     names = {
         "measured": wanted.measured,
@@ -286,6 +286,6 @@ def test_what_replicas_do_not_cure_is_told_in_the_same_words(
         assert message in page
         assert message in terminal
     with database.connect() as connection:
-        (row,) = load_details(connection, [member.id], NOW)
+        (row,) = load_details(connection, [member.id])
     details = to_details(row)
     assert (details.unreachable_message, details.not_capacity_message) == tuple(told.values())

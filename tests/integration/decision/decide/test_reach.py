@@ -13,7 +13,6 @@ from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details
 from tests.integration.decision.stored_rows import (
     LEVELS,
-    NOW,
     ORIGIN,
     STEP_S,
     add_demand,
@@ -63,7 +62,7 @@ def test_a_ramp_is_met_two_hours_ahead_and_the_decision_says_how_far_it_looked(
     assert "looks 30 steps ahead, 6 of them forecast" in explanation["summary"]
     assert replay(deps, decision["id"]).is_identical
     with deps.engine.connect() as connection:
-        (row,) = load_details(connection, [workload], NOW)
+        (row,) = load_details(connection, [workload])
     details = to_details(row)
     assert (details.horizon_s, details.reach_s, details.wanted_s) == (
         6 * STEP_S,

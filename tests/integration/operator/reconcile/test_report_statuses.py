@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import event, insert
 
 from services.kernel.db import schema
 from services.operator.resource.definitions import GPU_AUTOSCALER, to_crd
 from tests.exported import exported
-from tests.integration.operator.conftest import GROUP_PATH, Bench
+from tests.integration.operator.conftest import EAGER, GROUP_PATH, Bench
 
 pytestmark = pytest.mark.integration
 
@@ -322,3 +324,26 @@ def test_a_status_that_older_crds_prune_is_not_written_again_and_again(
     bench.step()
     bench.decide("llama", 5)
     assert bench.reconcile().n_statuses == 1, "news are written"
+
+
+def test_figures_over_the_history_are_read_less_often_than_the_rest(bench: Bench) -> None:
+    """Nothing of them moves within a step, and what they cost grows with the history."""
+    bench.deps = replace(bench.deps, pace=replace(EAGER, history_s=300.0))
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    read: Counter[str] = Counter()
+
+    def count(*given: Any) -> None:
+        statement = given[2]
+        read["details"] += "c.last_sample_at" in statement
+        read["figures"] += "FROM coverage_hours" in statement
+
+    event.listen(bench.engine, "before_cursor_execute", count)
+    try:
+        for _ in range(3):
+            bench.reconcile()
+    finally:
+        event.remove(bench.engine, "before_cursor_execute", count)
+    assert read == {"details": 3, "figures": 1}
+    (known,) = bench.deps.memory.details.values()
+    assert known[1].history.n_starts == bench.deps.memory.figures.popitem()[1][1].n_starts

@@ -11,7 +11,7 @@ def test_nothing_is_known_at_first() -> None:
     known = {name: value for name, value in asdict(Details()).items() if value is not None}
     assert known == {
         "errors": (),
-        "n_starts": 0,
+        "history": {"coverage": None, "lead_p50_s": None, "lead_p90_s": None, "n_starts": 0},
         "sli_message": "",
         "unreachable_message": "",
     }
