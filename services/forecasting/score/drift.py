@@ -39,7 +39,7 @@ from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
 MAX_NEW_REFERENCES = 256
-"""Histories described in one run; the others follow in the next ones."""
+"""Histories described in one run."""
 WINDOWS_PER_HISTORY = 7
 SEVERITIES = "severities"
 """Where a state has the severity of each test, as it is exported."""
@@ -87,7 +87,7 @@ class DriftWatch:
             tested = [self.workloads[i] for i in self.verdicts]
             group = [w for w in tested if w.step_s == step_s]
             config = InputDriftConfig(window=window_steps(self.app.settings, step_s))
-            self._describe(group, registered_at, config)
+            self.describe(group, registered_at, config)
             known = [w for w in group if self.states[w.id].get("reference")]
             for one, workload in zip(self._series(known, now, config.window), known, strict=True):
                 state = self.states[workload.id]
@@ -96,12 +96,22 @@ class DriftWatch:
                 )
                 self.verdicts[workload.id] += found
 
-    def _describe(
-        self, workloads: Sequence[WorkloadRow], until: datetime, config: InputDriftConfig
+    def describe(
+        self,
+        workloads: Sequence[WorkloadRow],
+        until: datetime,
+        config: InputDriftConfig,
+        n_most: int = MAX_NEW_REFERENCES,
     ) -> None:
-        """Describe the histories that the model has seen, once per version and workload."""
-        missing = [w for w in workloads if "reference" not in self.states[w.id]]
-        missing = missing[:MAX_NEW_REFERENCES]
+        """Describe the histories that the model has seen, once per version and workload.
+
+        Args:
+            workloads: Whose, on one step length.
+            until: When the model was registered.
+            config: What is described.
+            n_most: Of so many in this run; the others follow in the next ones.
+        """
+        missing = [w for w in workloads if "reference" not in self.states[w.id]][:n_most]
         n_steps = self.app.settings.fit_max_steps
         for start in range(0, len(missing), LOAD_CHUNK):
             chunk = missing[start : start + LOAD_CHUNK]

@@ -25,6 +25,7 @@ from services.kernel.domain import IndicatorSpec
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import INDICATORS, StoredHistory, store_history
 from services.lab.bench.fleet.objectives_repository import add_objectives
+from services.lab.bench.fleet.references import store_references
 from services.lab.bench.fleet.repository import begin
 
 END_AT = datetime(2026, 1, 12, tzinfo=UTC)
@@ -68,6 +69,8 @@ def start_history(
         _add_budgets(work.connection, size)
         _add_samples(work.connection, size)
         _add_model(work.connection, artifact, size.end_at)
+    tell("what the model has seen")
+    store_references(engine, settings, _MODEL, size.end_at)
 
 
 def _spread(connection: Connection) -> None:
