@@ -11,7 +11,7 @@ pytestmark = pytest.mark.integration
 
 
 def asked(database: Engine, expression: str, spec: str) -> object:
-    statement = f"SELECT {expression} FROM (SELECT CAST(:spec AS jsonb) AS spec) w"  # noqa: S608
+    statement = f"SELECT {expression} FROM (SELECT CAST(:spec AS jsonb) AS spec) w"
     with database.connect() as connection:
         return connection.execute(text(statement), {"spec": spec}).scalar_one()
 
