@@ -29,6 +29,7 @@ from services.admin.registration import api as registration
 from services.admin.rest import edge, schemas
 from services.admin.rest.examples import install_examples
 from services.admin.series import api as series, fans_api
+from services.admin.showback import api as showback
 from services.admin.workloads import api as workloads
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.http import application as http
@@ -70,6 +71,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         models,
         operations,
         registration,
+        showback,
     ):
         # as they are: included, each would be built anew for every application
         app.router.routes.extend(room.router.routes)

@@ -24,7 +24,7 @@ from services.kernel.errors import InvalidInput
 from services.simulator import HistoryRun, deployment_spec
 from services.simulator.course import Course
 from services.simulator.engine.pod import EnginePod, draw_start
-from services.simulator.fleet import Fleet
+from services.simulator.fleet import Fleet, FleetWorkload
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.meters import ServiceMeters
 from services.simulator.fleet_course import measured_demand
@@ -155,15 +155,19 @@ def replay_course(fleet: Fleet, history: HistoryRun) -> Course:
 
 
 def _leads(fleet: Fleet) -> FloatArray:
-    """(W, N) start-up times, crashed first starts included, as the engine draws them."""
-    leads = np.empty((fleet.n_workloads, N_STARTS))
-    for row, owner in enumerate(fleet.workloads):
-        spec = deployment_spec(owner, 0)
-        for n in range(N_STARTS):
-            pod = EnginePod(spec.key, n, spec.gpu_type, spec.gpus_per_pod, spec.startup, 0.0)
-            first_s, second_s = draw_start(fleet.seed, pod)
-            again_s = 0.0 if second_s is None else spec.startup.restart_s + second_s
-            leads[row, n] = first_s + again_s
+    """(W, N) start-up times of every workload."""
+    return np.stack([start_times_s(owner, fleet.seed) for owner in fleet.workloads])
+
+
+def start_times_s(owner: FleetWorkload, seed: int) -> FloatArray:
+    """(N,) start-up times, crashed first starts included, as the engine draws them."""
+    spec = deployment_spec(owner, 0)
+    leads = np.empty(N_STARTS)
+    for n in range(N_STARTS):
+        pod = EnginePod(spec.key, n, spec.gpu_type, spec.gpus_per_pod, spec.startup, 0.0)
+        first_s, second_s = draw_start(seed, pod)
+        again_s = 0.0 if second_s is None else spec.startup.restart_s + second_s
+        leads[n] = first_s + again_s
     return leads
 
 

@@ -28,33 +28,41 @@ def write_page(study: Study, said: Sequence[str], path: Path) -> None:
     path.write_text(render_page(study, said), encoding="utf-8")
 
 
-def render_page(study: Study, said: Sequence[str]) -> str:
-    """The page's text."""
-    environment = Environment(
+def page_templates() -> Environment:
+    """Templates of this package's pages; what is put into them is escaped."""
+    return Environment(
         loader=PackageLoader("services.backtest", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(
-        label=study.fleet.label,
-        hours=f"{study.fleet.replay_hours:g}",
-        n_workloads=study.fleet.n_workloads,
-        step_s=study.fleet.step_s,
-        forecaster=study.trained.reason,
-        promises=[
-            {
-                "promise": f"{result.epsilon:.2%}",
-                "as_deployed": result.verdict(),
-                "matched": matched.sentence(),
-                "rows": _rows(study, result),
-            }
-            for result, matched in zip(study.results, study.matched, strict=True)
-        ],
-        frontier=Markup(svg_of_study(study)),  # noqa: S704  # drawn here; text in it is escaped
-        advice=study.advice(),
-        notes=[*said, *study.fleet.notes],
+
+
+def render_page(study: Study, said: Sequence[str]) -> str:
+    """The page's text."""
+    return (
+        page_templates()
+        .get_template("page.html")
+        .render(
+            label=study.fleet.label,
+            hours=f"{study.fleet.replay_hours:g}",
+            n_workloads=study.fleet.n_workloads,
+            step_s=study.fleet.step_s,
+            forecaster=study.trained.reason,
+            promises=[
+                {
+                    "promise": f"{result.epsilon:.2%}",
+                    "as_deployed": result.verdict(),
+                    "matched": matched.sentence(),
+                    "rows": _rows(study, result),
+                }
+                for result, matched in zip(study.results, study.matched, strict=True)
+            ],
+            frontier=Markup(svg_of_study(study)),  # noqa: S704  # drawn here; text in it is escaped
+            advice=study.advice(),
+            notes=[*said, *study.fleet.notes],
+        )
     )
 
 

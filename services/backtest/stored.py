@@ -146,7 +146,7 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
         step_s=steps[0],
         start_s=int(grid.start_at.timestamp()) + first * steps[0],
         n_history=n_history,
-        workloads=tuple(_workload(r, s) for r, s in zip(rows, specs, strict=True)),
+        workloads=tuple(stored_workload(r, s) for r, s in zip(rows, specs, strict=True)),
         demand=demand,
         values=demand[:, :, None].copy(),
         observed=np.isfinite(demand)[:, :, None],
@@ -217,7 +217,8 @@ def _check(rows: list[RowMapping], demand: FloatArray, n_history: int, step_s: i
                 )
 
 
-def _workload(row: RowMapping, spec: WorkloadSpec) -> FleetWorkload:
+def stored_workload(row: RowMapping, spec: WorkloadSpec) -> FleetWorkload:
+    """A stored workload as one of a fleet, by what its spec states."""
     indicator = next(item for item in spec.indicators if item.name == spec.demand)
     return FleetWorkload(
         namespace=row["namespace"],

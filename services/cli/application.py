@@ -12,6 +12,7 @@ import typer
 from services.cli import (
     capacity_commands,
     cell_commands,
+    cost_commands,
     pipeline_commands,
     platform_commands,
     preset_commands,
@@ -55,6 +56,7 @@ study_commands.register(app)
 model_commands.register(app)
 capacity_commands.register(app)
 cell_commands.register(app)
+cost_commands.register(app)
 preset_commands.register(app)
 security_commands.register(app)
 bench_commands.register(app)

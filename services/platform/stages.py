@@ -125,7 +125,7 @@ class ExplainedDecision:
 
 
 @dataclass(frozen=True, slots=True)
-class _StoredReads:
+class StoredReads:
     """Reads of a command that has the database itself, and no server."""
 
     engine: Engine
@@ -145,7 +145,7 @@ def explain_decision(settings: Settings, what: str) -> ExplainedDecision:
     """
     engine = make_engine(settings.database_url)
     check_reachable(engine)
-    reads = _StoredReads(engine, make_clock(settings.clock, settings.redis_url))
+    reads = StoredReads(engine, make_clock(settings.clock, settings.redis_url))
     if what.isascii() and what.isdigit() and 0 < int(what) < 2**63:
         detail = get_decision(reads, int(what))
         return ExplainedDecision(detail, get_workload(reads, detail.namespace, detail.workload))

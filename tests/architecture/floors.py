@@ -212,7 +212,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "pages",
         "fleet",
         "cells",
-        "approvals budgets events models registration",
+        "approvals budgets events models registration showback",
         "classes controls freezes operations",
         "access workloads",
         "console decisions series",
@@ -234,7 +234,8 @@ FLOORS: dict[str, tuple[str, ...]] = {
                 "decisions",
                 "events",
             ),
-            *("fleet", "freezes", "models", "operations", "registration", "series", "workloads"),
+            *("fleet", "freezes", "models", "operations", "registration", "series", "showback"),
+            "workloads",
         )
     },
     "services.admin.console": ROOM,
@@ -273,6 +274,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.platform": (
         "up",
         "platform",
+        "costs",
         "capacities embedded_servers stages",
         "embedded_postgres embedded_valkey healing push_token repository",
         "processes",
@@ -366,7 +368,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "__main__",
         "application",
         "bench",
-        "capacity_commands cell_commands models pipeline_commands "
+        "capacity_commands cell_commands cost_commands models pipeline_commands "
         "platform_commands preset_commands security_commands study_commands",
         "engine_options kubectl preset_report",
         "connection preset_page preset_rows progress workload_filter",

@@ -44,10 +44,19 @@ class PrometheusRange:
         Raises:
             TraceError: `since` is no length.
         """
-        found = _SINCE.fullmatch(self.since)
-        if found is None:
-            raise TraceError(f"--since={self.since}: must be hours, days or weeks, e.g. 36h, 14d")
-        return timedelta(hours=int(found[1]) * _HOURS[found[2]])
+        return length_of(self.since)
+
+
+def length_of(since: str) -> timedelta:
+    """Length of time that `--since` names.
+
+    Raises:
+        TraceError: It is none.
+    """
+    found = _SINCE.fullmatch(since)
+    if found is None:
+        raise TraceError(f"--since={since}: must be hours, days or weeks, e.g. 36h, 14d")
+    return timedelta(hours=int(found[1]) * _HOURS[found[2]])
 
 
 def fetch_table(wanted: PrometheusRange, source: PrometheusSource, now: datetime) -> pa.Table:

@@ -1,0 +1,1 @@
+"""What each team's GPUs cost."""

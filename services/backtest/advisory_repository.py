@@ -1,0 +1,80 @@
+"""SQL of the advisory report: of each workload what ran, its cost, and what had been decided."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Connection, RowMapping, text
+
+
+def load_workloads(connection: Connection, namespace: str, name: str) -> list[RowMapping]:
+    """Active workloads; of one namespace or name where these are given."""
+    statement = text(
+        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "AND :namespace IN ('', namespace) AND :name IN ('', name) ORDER BY namespace, name, id"
+    )
+    return list(connection.execute(statement, {"namespace": namespace, "name": name}).mappings())
+
+
+def load_outcomes(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> list[RowMapping]:
+    """Outcomes of a workload's steps with `from_at <= step_at < to_at`, oldest first."""
+    statement = text(
+        "SELECT step_at, cost_usd, gpu_hours, needed_replicas, violation_ratio, "
+        "CASE WHEN is_final THEN measured_violation_ratio END AS measured_violation_ratio, "
+        "CASE WHEN is_final THEN sli_requests END AS sli_requests "
+        "FROM outcomes WHERE workload_id = :workload_id "
+        "AND step_at >= :from_at AND step_at < :to_at ORDER BY step_at"
+    )
+    return list(connection.execute(statement, _window(workload_id, from_at, to_at)).mappings())
+
+
+def load_decisions(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> list[RowMapping]:
+    """Decisions in force somewhere in the window, by origin, each with its newest action.
+
+    Of two at one origin the newer is the one that counts.
+    """
+    statement = text(
+        "SELECT DISTINCT ON (d.origin_at) d.origin_at, d.decided_at, d.valid_until, "
+        "d.current_replicas, d.raw_replicas, d.desired_replicas, a.result, a.reason "
+        "FROM decisions d LEFT JOIN LATERAL ("
+        "  SELECT result, reason FROM actions WHERE workload_id = d.workload_id "
+        "  AND decision_id = d.id AND origin_at = d.origin_at ORDER BY attempt DESC LIMIT 1"
+        ") a ON true "
+        "WHERE d.workload_id = :workload_id AND d.valid_until > :from_at AND d.origin_at < :to_at "
+        "AND d.origin_at >= CAST(:from_at AS timestamptz) - interval '1 day' "
+        "ORDER BY d.origin_at, d.id DESC"
+    )
+    return list(connection.execute(statement, _window(workload_id, from_at, to_at)).mappings())
+
+
+def load_start_times(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> list[float]:
+    """Seconds from request to ready of the window's starts that became ready, in their order."""
+    statement = text(
+        "SELECT extract(epoch FROM ready_at - requested_at)::double precision FROM pod_starts "
+        "WHERE workload_id = :workload_id AND requested_at >= :from_at AND requested_at < :to_at "
+        "AND ready_at >= requested_at ORDER BY requested_at, pod_uid"
+    )
+    found = connection.execute(statement, _window(workload_id, from_at, to_at))
+    return [float(row[0]) for row in found]
+
+
+def load_replica_range(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> tuple[int, int] | None:
+    """Fewest and most replicas that were asked for in the window; None: nobody told of any."""
+    statement = text(
+        "SELECT min(spec_replicas), max(spec_replicas) FROM replica_states "
+        "WHERE workload_id = :workload_id AND observed_at >= :from_at AND observed_at < :to_at"
+    )
+    low, high = connection.execute(statement, _window(workload_id, from_at, to_at)).one()
+    return None if low is None else (int(low), int(high))
+
+
+def _window(workload_id: int, from_at: datetime, to_at: datetime) -> dict[str, object]:
+    return {"workload_id": workload_id, "from_at": from_at, "to_at": to_at}

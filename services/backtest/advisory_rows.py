@@ -1,0 +1,124 @@
+"""Rows of a workload's window as arrays on the grid of its steps; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+
+from services.backtest.counterfactual import StoredSteps
+from services.kernel.clock import floor_step
+from services.simulator.fleet.arrays import FloatArray
+
+OWN = frozenset({"applied", "unchanged", "delegated"})
+"""Results of actions by which Harmony, or who follows it, had the count that was decided."""
+CONFLICT = "conflict"
+_SCALES_TOO = " scales the same target"
+_OUTCOME_COLUMNS = {
+    "cost_usd": "cost_usd",
+    "gpu_hours": "gpu_hours",
+    "needed": "needed_replicas",
+    "believed": "violation_ratio",
+    "measured": "measured_violation_ratio",
+    "requests": "sli_requests",
+}
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Steps of a window: `n` of `step_s` seconds from `start_s`, epoch seconds."""
+
+    start_s: float
+    step_s: float
+    n: int
+
+    @property
+    def from_at(self) -> datetime:
+        """Start of the first step."""
+        return datetime.fromtimestamp(self.start_s, UTC)
+
+    @property
+    def to_at(self) -> datetime:
+        """End of the last step."""
+        return datetime.fromtimestamp(self.start_s + self.n * self.step_s, UTC)
+
+    def place(self, at: datetime) -> int:
+        """Number of the step that begins at `at`; it may lie outside."""
+        return round((at.timestamp() - self.start_s) / self.step_s)
+
+
+def grid_until(now: datetime, since: timedelta, step_s: int) -> Grid:
+    """The complete steps of the time before `now`, at least one."""
+    n = max(1, math.ceil(since.total_seconds() / step_s))
+    return Grid(floor_step(now, step_s).timestamp() - n * step_s, float(step_s), n)
+
+
+def to_steps(grid: Grid, outcomes: Sequence[Row], decisions: Sequence[Row]) -> StoredSteps:
+    """What is stored of a window.
+
+    A decision is in force from the step after its origin, or where it came late from the step in
+    which it came, through the steps that end before it runs out; a newer one replaces it.
+
+    Args:
+        grid: The steps.
+        outcomes: Their outcomes.
+        decisions: Decisions by origin, each with its newest action.
+    """
+    columns = {name: np.full(grid.n, np.nan) for name in _OUTCOME_COLUMNS}
+    for row in outcomes:
+        for name, column in _OUTCOME_COLUMNS.items():
+            if row[column] is not None:
+                columns[name][grid.place(row["step_at"])] = row[column]
+    desired, raw, found = (np.full(grid.n, np.nan) for _ in range(3))
+    is_own = np.zeros(grid.n, dtype=bool)
+    for row in decisions:
+        steps = _in_force(grid, row)
+        desired[steps], raw[steps] = row["desired_replicas"], row["raw_replicas"]
+        found[steps], is_own[steps] = row["current_replicas"], row["result"] in OWN
+    return StoredSteps(
+        grid.start_s, grid.step_s, **columns, desired=desired, raw=raw, ran=found, is_own=is_own
+    )
+
+
+def _in_force(grid: Grid, decision: Row) -> slice:
+    """Steps in which a decision is in force, if no newer one is."""
+    came_at = floor_step(decision["decided_at"], round(grid.step_s))
+    first = max(grid.place(decision["origin_at"]) + 1, grid.place(came_at))
+    left_s = decision["valid_until"].timestamp() - grid.start_s
+    return slice(max(0, first), max(0, min(grid.n, math.floor(left_s / grid.step_s))))
+
+
+def scaled_by(decisions: Sequence[Row], counts: tuple[int, int] | None) -> str:
+    """Who scaled the workload, as far as the rows tell.
+
+    Args:
+        decisions: Decisions with their newest actions.
+        counts: Fewest and most replicas that were asked for; None: not known.
+    """
+    for row in reversed(decisions):
+        if row["result"] == CONFLICT and _SCALES_TOO in str(row["reason"]):
+            return str(row["reason"]).partition(_SCALES_TOO)[0]
+    if counts is None:
+        return "not known"
+    low, high = counts
+    return f"nobody: fixed at {low}" if low == high else f"not told by whom: {low} to {high}"
+
+
+def start_law(measured: Sequence[float], stated: FloatArray, least: int) -> tuple[FloatArray, str]:
+    """(N,) start-up times to replay with, and in words where they come from.
+
+    Args:
+        measured: Those of the window, in their order.
+        stated: (N,) drawn from what the spec states.
+        least: So many measured ones are enough.
+    """
+    if len(measured) < least:
+        return stated, f"start-up times as stated ({len(measured)} were measured)"
+    times = np.resize(np.asarray(measured, dtype=float), stated.size)
+    return times, f"{len(measured)} measured start-up times"

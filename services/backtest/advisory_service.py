@@ -1,0 +1,235 @@
+"""The advisory report of a live cluster: services that Harmony does not scale, with and without it.
+
+Nothing is forecast or decided anew: the counts are those that were decided at the time, from what
+was known then.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from pydantic import ValidationError
+from sqlalchemy import Connection, RowMapping
+
+from services.backtest import advisory_repository as repository
+from services.backtest.advisory_report import AdvisoryReport, Day, ServiceReport
+from services.backtest.advisory_rows import Grid, grid_until, scaled_by, start_law, to_steps
+from services.backtest.block_sums import DAY_S, BlockSums, block_length_s, block_sums
+from services.backtest.comparison import Comparison, compare, ran
+from services.backtest.controller import PRIOR_STARTS
+from services.backtest.counterfactual import (
+    HOUR_S,
+    CarriedOut,
+    Replay,
+    ReplicaPrice,
+    StoredSteps,
+    carry_out,
+)
+from services.backtest.frontier import start_times_s
+from services.backtest.stored import stored_workload
+from services.kernel.clock import make_rng
+from services.kernel.domain import WorkloadSpec, known_spec
+from services.kernel.errors import NotFound
+
+ADVISORY = "Advisory"
+
+
+@dataclass(frozen=True, slots=True)
+class AdvisoryQuery:
+    """What is asked.
+
+    Attributes:
+        since: Length of the time up to now.
+        namespace: Only this namespace; empty: all.
+        name: Only this workload; empty: all.
+        seed: Of stated start-up times and of the intervals.
+    """
+
+    since: timedelta
+    namespace: str = ""
+    name: str = ""
+    seed: int = 7
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Window:
+    """A workload's window as it is stored; `problem`: why it cannot be replayed."""
+
+    id: int
+    workload: str
+    spec: WorkloadSpec
+    grid: Grid
+    replay: Replay
+    scaled_by: str
+    starts: str
+    problem: str
+
+
+def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> AdvisoryReport:
+    """The services that somebody else scales, beside what Harmony decided for them.
+
+    Args:
+        connection: Only read from.
+        query: What is asked.
+        now: End of the window, in the time of the data.
+
+    Raises:
+        NotFound: No active workload is of the namespace and name asked for.
+    """
+    rows = repository.load_workloads(connection, query.namespace, query.name)
+    if not rows and (query.namespace or query.name):
+        asked = f"namespace={query.namespace or 'any'}, name={query.name or 'any'}"
+        raise NotFound(f"no active workload has {asked}; see `harmony status`")
+    windows: list[_Window] = []
+    left_out: list[tuple[str, str]] = []
+    for row in rows:
+        key = f"{row['namespace']}/{row['name']}"
+        try:
+            window = _load_window(connection, row, query, now)
+        except ValidationError as error:
+            left_out.append((key, f"its spec cannot be read: {error.errors()[0]['msg']}"))
+            continue
+        if _is_ours(window):
+            left_out.append((key, "Harmony scales it"))
+        else:
+            windows.append(window)
+    return _advise(windows, left_out, query, now)
+
+
+def _load_window(
+    connection: Connection, row: RowMapping, query: AdvisoryQuery, now: datetime
+) -> _Window:
+    spec, grid = known_spec(row["spec"]), grid_until(now, query.since, int(row["step_s"]))
+    key = (connection, int(row["id"]), grid.from_at, grid.to_at)
+    decisions = repository.load_decisions(*key)
+    counts = repository.load_replica_range(*key)
+    outcomes = [] if counts is None else repository.load_outcomes(*key)
+    owner = stored_workload(row, spec)
+    lead_s, starts = start_law(
+        repository.load_start_times(*key), start_times_s(owner, query.seed), round(PRIOR_STARTS)
+    )
+    steps = to_steps(grid, outcomes, decisions)
+    price = ReplicaPrice(spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
+    return _Window(
+        int(row["id"]),
+        owner.key,
+        spec,
+        grid,
+        Replay(steps, price, lead_s),
+        scaled_by(decisions, counts),
+        starts,
+        _problem(spec, steps, is_told=counts is not None),
+    )
+
+
+def _problem(spec: WorkloadSpec, steps: StoredSteps, *, is_told: bool) -> str:
+    """Why the decisions of a window cannot be carried out; empty: they can."""
+    if spec.pools or spec.variants:
+        return "it has pools or variants, and one count is replayed"
+    if not is_told:
+        return "nobody told of its replicas"
+    if not steps.is_decided.any():
+        return "Harmony decided nothing for it in this time"
+    if not steps.is_compared.any():
+        return "no step that was decided for has a known cost"
+    return ""
+
+
+def _is_ours(window: _Window) -> bool:
+    """Harmony, or who follows it, scales the workload."""
+    return window.spec.mode != ADVISORY and bool(window.replay.steps.is_own.any())
+
+
+def _advise(
+    windows: Sequence[_Window],
+    left_out: Sequence[tuple[str, str]],
+    query: AdvisoryQuery,
+    now: datetime,
+) -> AdvisoryReport:
+    from_at, length_s = now - query.since, query.since.total_seconds()
+    block_s = block_length_s(length_s)
+    n_blocks = max(1, round(length_s / block_s))
+    carried = _carried(windows)
+    sums = {
+        one.id: block_sums(
+            one.replay.steps, carried[one.id], from_at.timestamp(), block_s, n_blocks
+        )
+        for one in windows
+        if one.id in carried
+    }
+    services = []
+    for one in windows:
+        rng = make_rng(query.seed, "advisory", one.id)
+        services.append(_service(one, compare([sums[one.id]], rng) if one.id in sums else None))
+    return AdvisoryReport(
+        from_at,
+        now,
+        query.seed,
+        block_s,
+        tuple(services),
+        compare(list(sums.values()), make_rng(query.seed, "advisory")),
+        _days(windows, carried, query, now),
+        tuple(left_out),
+    )
+
+
+def _carried(windows: Sequence[_Window]) -> dict[int, CarriedOut]:
+    """Decisions carried out, by workload id: those with one length of a step together."""
+    found: dict[int, CarriedOut] = {}
+    able = [one for one in windows if not one.problem]
+    for step_s in sorted({one.grid.step_s for one in able}):
+        group = [one for one in able if one.grid.step_s == step_s]
+        done = carry_out([one.replay for one in group])
+        found |= {one.id: each for one, each in zip(group, done, strict=True)}
+    return found
+
+
+def _service(window: _Window, comparison: Comparison | None) -> ServiceReport:
+    steps, spec = window.replay.steps, window.spec
+    step_h = steps.step_s / HOUR_S
+    is_known = np.isfinite(steps.cost_usd) & ~steps.is_own
+    is_of_requests = spec.sla.kind == "DemandFraction"
+    guarded = steps.is_compared & (steps.desired != steps.raw)
+    return ServiceReport(
+        workload=window.workload,
+        mode=spec.mode,
+        promise=spec.sla.epsilon,
+        scaled_by=window.scaled_by,
+        window_hours=steps.n_steps * step_h,
+        undecided_hours=float(np.isnan(steps.desired).sum()) * step_h,
+        unpriced_hours=float(np.isnan(steps.cost_usd).sum()) * step_h,
+        own_hours=float(steps.is_own.sum()) * step_h,
+        guarded_hours=float(guarded.sum()) * step_h,
+        today=ran(steps, is_known, is_of_requests=is_of_requests),
+        compared=ran(steps, steps.is_compared, is_of_requests=is_of_requests),
+        comparison=comparison,
+        reason=window.problem,
+        starts=window.starts,
+    )
+
+
+def _days(
+    windows: Sequence[_Window],
+    carried: Mapping[int, CarriedOut],
+    query: AdvisoryQuery,
+    now: datetime,
+) -> tuple[Day, ...]:
+    """What each day (UTC) of the window was, of the services that can be compared."""
+    first_s = (now - query.since).timestamp() // DAY_S * DAY_S
+    n_days = int((now.timestamp() - first_s) // DAY_S) + 1
+    sums = [
+        block_sums(one.replay.steps, carried[one.id], first_s, DAY_S, n_days)
+        for one in windows
+        if one.id in carried
+    ]
+    found = []
+    for day in range(n_days):
+        parts = [BlockSums(*(column[day : day + 1] for column in one.columns())) for one in sums]
+        comparison = compare(parts, make_rng(query.seed, "advisory", "day"))
+        if comparison is not None:
+            at = datetime.fromtimestamp(first_s + day * DAY_S, now.tzinfo)
+            found.append(Day(at, comparison))
+    return tuple(found)

@@ -1,0 +1,104 @@
+"""Rows of the advisory report: their window, the newest action, starts that became ready."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.backtest import advisory_repository as repository
+from tests.integration.backtest.watched import (
+    START,
+    add_decided,
+    add_ran,
+    add_starts,
+    add_watched,
+)
+from tests.integration.decision.stored_rows import NOW, STEP
+
+pytestmark = pytest.mark.integration
+
+
+def test_workloads_are_active_and_of_the_name_asked_for(database: Engine) -> None:
+    for name in ("b", "a", "gone"):
+        add_watched(database, name)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET is_active = false WHERE name = 'gone'"))
+        every = repository.load_workloads(connection, "", "")
+        named = repository.load_workloads(connection, "demo", "b")
+        other = repository.load_workloads(connection, "else", "")
+    assert [row["name"] for row in every] == ["a", "b"]
+    assert [row["name"] for row in named] == ["b"]
+    assert other == []
+
+
+def test_outcomes_are_of_the_window_and_measured_once_they_are_final(database: Engine) -> None:
+    workload = add_watched(database, "w")
+    add_ran(
+        database,
+        workload,
+        4,
+        [2] * 6,
+        measured_violation_ratio=[0.5] * 6,
+        sli_requests=[9.0] * 6,
+        is_final=[True] * 5 + [False],
+    )
+    with database.connect() as connection:
+        rows = repository.load_outcomes(connection, workload, START + STEP, START + 6 * STEP)
+        two = repository.load_outcomes(connection, workload, START, START + 2 * STEP)
+    assert [row["step_at"] for row in rows] == [START + k * STEP for k in range(1, 6)]
+    assert [row["measured_violation_ratio"] for row in rows] == [0.5] * 4 + [None]
+    assert [row["sli_requests"] for row in rows] == [9.0] * 4 + [None]
+    assert len(two) == 2
+
+
+def test_decisions_are_in_force_in_the_window_and_have_their_newest_action(
+    database: Engine,
+) -> None:
+    workload = add_watched(database, "w")
+    add_decided(database, workload, list(range(10)), result="failed")
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO actions (id, origin_at, decision_id, workload_id, attempt, result, "
+                "reason, applied_at) SELECT id + 500, origin_at, decision_id, workload_id, 2, "
+                "'applied', 'again', applied_at FROM actions WHERE origin_at = :at"
+            ),
+            {"at": START + 5 * STEP},
+        )
+        rows = repository.load_decisions(connection, workload, START + 5 * STEP, START + 8 * STEP)
+    # that for step 2 ran out a second after step 5 began, and is not needed
+    assert [row["desired_replicas"] for row in rows] == [2, 3, 4, 5, 6, 7, 8]
+    assert [row["result"] for row in rows] == ["failed"] * 4 + ["applied"] + ["failed"] * 2
+
+
+def test_starts_are_those_that_became_ready_in_their_order(database: Engine) -> None:
+    workload = add_watched(database, "w")
+    add_starts(database, workload, lead_s=90.0, n=4)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE pod_starts SET ready_at = NULL WHERE pod_uid LIKE '%-1'"))
+        connection.execute(
+            text(
+                "UPDATE pod_starts SET ready_at = requested_at + interval '7 s' "
+                "WHERE pod_uid LIKE '%-3'"
+            )
+        )
+        found = repository.load_start_times(connection, workload, START, NOW)
+        later = repository.load_start_times(connection, workload, START + timedelta(seconds=3), NOW)
+    assert found == [90.0, 90.0, 7.0]
+    assert later == [7.0]
+
+
+def test_the_range_of_counts_is_unknown_where_nobody_told(database: Engine) -> None:
+    workload = add_watched(database, "w")
+    with database.connect() as connection:
+        assert repository.load_replica_range(connection, workload, START, NOW) is None
+    add_ran(database, workload, 4, [2] * 3)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE replica_states SET spec_replicas = 7 WHERE observed_at = :at"),
+            {"at": START + STEP},
+        )
+        assert repository.load_replica_range(connection, workload, START, NOW) == (4, 7)
+        assert repository.load_replica_range(connection, workload, START + 2 * STEP, NOW) == (4, 4)

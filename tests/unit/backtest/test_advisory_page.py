@@ -1,0 +1,73 @@
+"""The advisory page: what it says first, what it calls unknown, and that it loads nothing."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from services.backtest.advisory_page import notes, render_report, table_rows, write_report
+from tests.unit.backtest.reported import report, service
+
+KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
+
+
+def test_the_verdict_comes_first() -> None:
+    page = render_report(report(KNOWN, UNKNOWN))
+    verdict = "Harmony would have cost 20.0% less"
+    assert page.index(verdict) < page.index("<table>")
+    assert "1 of 2 services that Harmony does not scale can be compared" in page
+    assert "What Harmony would have cost is not known: Harmony decided nothing" in page
+
+
+def test_rows_say_measured_or_believed_and_unknown() -> None:
+    known, unknown = table_rows(report(KNOWN, UNKNOWN))
+    assert known == {
+        "service": "prod/chat",
+        "scaled by": "HorizontalPodAutoscaler/chat",
+        "hours": "240.0 of 250.0",
+        "cost USD": "1,000.00",
+        "Harmony USD": "800.00 (800.00 to 800.00)",
+        "out of SLA": "3.00% measured",
+        "Harmony, believed": "1.00% (1.00% to 1.00%)",
+        "promise": "1.50%",
+    }
+    assert (unknown["Harmony USD"], unknown["Harmony, believed"]) == ("unknown", "unknown")
+    assert unknown["cost USD"] == "1,000.00"
+    never = replace(UNKNOWN, today=UNKNOWN.compared)
+    (nothing,) = table_rows(report(never))
+    assert (nothing["cost USD"], nothing["out of SLA"]) == ("unknown", "unknown")
+
+
+def test_what_is_left_out_of_the_figures_is_said_beside_them() -> None:
+    page = render_report(report(KNOWN))
+    assert "6.0 h without a decision; 4.0 h of unknown cost; 12.0 h with a count" in page
+    assert "57 measured start-up times." in page
+    assert notes(report(KNOWN))[-1] == "Left out: prod/ours: Harmony scales it."
+
+
+def test_a_broken_promise_has_its_colour() -> None:
+    page = render_report(report(KNOWN))
+    assert '<td class="bad">3.00% measured</td>' in page
+    assert '<td class="good">1.00% (1.00% to 1.00%)</td>' in page
+
+
+def test_days_have_bars_of_the_dearest_one() -> None:
+    page = render_report(report(KNOWN))
+    assert "<td>Thu 2026-01-08</td><td>24.0</td><td>100.00</td><td>80.00</td>" in page
+    assert 'class="ran" y="1" height="7" width="100.0"' in page
+    assert 'class="own" y="10" height="7" width="80.0"' in page
+
+
+def test_nothing_to_compare_is_a_page_too() -> None:
+    page = render_report(report(UNKNOWN))
+    assert "Nothing can be compared yet" in page
+    assert "Day by day" not in page
+
+
+def test_it_loads_nothing_and_escapes_names(tmp_path: Path) -> None:
+    write_report(report(replace(KNOWN, workload="<script>x")), tmp_path / "a" / "week.html")
+    page = (tmp_path / "a" / "week.html").read_text()
+    assert "<script" not in page
+    assert not re.search(r"(src|href)=[\"'](?!#)", page)
+    assert "url(http" not in page

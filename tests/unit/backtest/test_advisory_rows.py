@@ -1,0 +1,108 @@
+"""Rows on the grid of a window: which decision is in force, who scales, which starts count."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+
+from services.backtest.advisory_rows import Grid, grid_until, scaled_by, start_law, to_steps
+
+NAN = np.nan
+STEP = timedelta(minutes=5)
+START = datetime(2026, 1, 6, 10, tzinfo=UTC)
+GRID = Grid(START.timestamp(), 300.0, 8)
+
+
+def decided(step: int, count: int, *, late_s: float = 1.0, valid: int = 3, **row: Any) -> Any:
+    """A decision that is to stand from step `step` on."""
+    decided_at = START + step * STEP + timedelta(seconds=late_s)
+    return {
+        "origin_at": START + (step - 1) * STEP,
+        "decided_at": decided_at,
+        "valid_until": decided_at + valid * STEP,
+        "current_replicas": 4,
+        "raw_replicas": count + 1,
+        "desired_replicas": count,
+        "result": "advisory",
+        "reason": "",
+        **row,
+    }
+
+
+def desired(*rows: Any) -> Any:
+    return to_steps(GRID, [], list(rows)).desired
+
+
+def test_the_window_ends_with_the_last_complete_step() -> None:
+    now = START + timedelta(hours=2, seconds=17)
+    assert grid_until(now, timedelta(hours=1), 300) == Grid(START.timestamp() + 3600, 300.0, 12)
+    assert grid_until(now, timedelta(hours=1), 7).n == 515
+    assert GRID.to_at - GRID.from_at == 8 * STEP
+
+
+def test_a_decision_stands_until_it_runs_out_or_a_newer_one_comes() -> None:
+    np.testing.assert_array_equal(
+        desired(decided(1, 5), decided(2, 6)), [NAN, 5, 6, 6, 6, NAN, NAN, NAN]
+    )
+
+
+def test_a_late_decision_stands_from_when_it_came() -> None:
+    np.testing.assert_array_equal(
+        desired(decided(1, 5, late_s=700.0)), [NAN, NAN, NAN, 5, 5, 5, NAN, NAN]
+    )
+
+
+def test_decisions_reach_into_the_window_and_not_beyond_it() -> None:
+    np.testing.assert_array_equal(
+        desired(decided(-1, 3), decided(7, 9)), [3, 3, NAN, NAN, NAN, NAN, NAN, 9]
+    )
+    assert np.isnan(desired(decided(-5, 3))).all()
+    assert np.isnan(desired(decided(1, 5, valid=0))).all()
+
+
+def test_columns_come_from_their_rows_and_null_is_unknown() -> None:
+    outcome = {
+        "step_at": START + 2 * STEP,
+        "cost_usd": 1.5,
+        "gpu_hours": 0.5,
+        "needed_replicas": None,
+        "violation_ratio": None,
+        "measured_violation_ratio": 0.25,
+        "sli_requests": 40.0,
+    }
+    found = to_steps(GRID, [outcome], [decided(2, 5, result="applied", valid=1)])
+    assert (found.cost_usd[2], found.gpu_hours[2], found.measured[2]) == (1.5, 0.5, 0.25)
+    assert (found.desired[2], found.raw[2], found.ran[2]) == (5.0, 6.0, 4.0)
+    assert np.isnan(found.needed).all()
+    assert np.isnan(found.cost_usd[[0, 1, 3, 4, 5, 6, 7]]).all()
+    assert found.is_own.tolist() == [False, False, True, False, False, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("result", "is_own"),
+    [("applied", True), ("unchanged", True), ("delegated", True), ("advisory", False),
+     ("conflict", False), ("paused", False), ("awaiting_approval", False), (None, False)],
+)  # fmt: skip
+def test_who_carried_it_out_is_told_by_its_action(result: str | None, is_own: bool) -> None:
+    assert bool(to_steps(GRID, [], [decided(0, 5, result=result)]).is_own[0]) is is_own
+
+
+def test_the_scaler_is_named_as_far_as_rows_tell() -> None:
+    named = decided(0, 5, result="conflict", reason="ScaledObject/chat scales the same target")
+    assert scaled_by([named, decided(1, 5)], (2, 9)) == "ScaledObject/chat"
+    assert scaled_by([decided(0, 5)], (3, 3)) == "nobody: fixed at 3"
+    assert scaled_by([], (2, 9)) == "not told by whom: 2 to 9"
+    assert scaled_by([], None) == "not known"
+
+
+def test_measured_starts_are_used_in_their_order_once_there_are_enough() -> None:
+    stated = np.full(5, 60.0)
+    few, said = start_law([10.0, 20.0], stated, least=3)
+    assert few is stated
+    assert said == "start-up times as stated (2 were measured)"
+    enough, said = start_law([10.0, 20.0, 30.0], stated, least=3)
+    assert enough.tolist() == [10.0, 20.0, 30.0, 10.0, 20.0]
+    assert said == "3 measured start-up times"
