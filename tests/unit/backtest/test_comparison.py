@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
+from hypothesis import given, settings, strategies as st
 
 from services.backtest.block_sums import BlockSums
 from services.backtest.comparison import (
@@ -51,6 +52,28 @@ def test_an_interval_covers_what_blocks_differ_by() -> None:
     assert -0.35 < found.cost_change.low < -0.2
     assert 0.0 <= found.cost_change.high < 0.15
     assert found.sentence().startswith("No difference in cost is shown: -10.0%")
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(st.floats(1.0, 100.0), min_size=10, max_size=10),
+    st.lists(st.floats(1.0, 100.0), min_size=10, max_size=10),
+    st.floats(0.01, 100.0),
+)
+def test_another_currency_changes_no_share(
+    today: list[float], harmony: list[float], rate: float
+) -> None:
+    one = replace(sums(), today_usd=np.array(today), harmony_usd=np.array(harmony))
+    dear = replace(one, today_usd=rate * one.today_usd, harmony_usd=rate * one.harmony_usd)
+    found, other = compare([one], rng()), compare([dear], rng())
+    assert found is not None
+    assert other is not None
+    assert astuple(other.cost_change) == pytest.approx(astuple(found.cost_change))
+    assert other.harmony_usd.high == pytest.approx(rate * (found.harmony_usd.high or 0.0))
+    low, high = found.harmony_usd.low or 0.0, found.harmony_usd.high or 0.0
+    assert (
+        10 * min(harmony) <= low * (1 + 1e-9) <= high * (1 + 2e-9) <= 10 * max(harmony) * (1 + 1e-8)
+    )
 
 
 def test_workloads_together_are_their_sums() -> None:
