@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from services.backtest.advisory_report import AdvisoryReport, ServiceReport
-from services.backtest.comparison import Comparison, Figure
+from services.backtest.comparison import Comparison, Figure, Ran
 from services.backtest.counterfactual import HOUR_S
 from services.backtest.page import page_templates
 
@@ -109,11 +109,11 @@ def _service(one: ServiceReport) -> dict[str, str]:
         "hours": f"{0.0 if comparison is None else comparison.hours:,.1f} of "
         f"{one.window_hours:,.1f}",
         "today_usd": _usd(shown.cost_usd),
-        "today_out": DASH if shown.ratio is None else f"{shown.ratio:.2%} {shown.source}",
-        "today_css": _css(shown.ratio, one.promise),
+        "today_out": _out(shown, one.unit),
+        "today_css": _css(shown.ratio, one.limit),
         "harmony_usd": _figure(comparison and comparison.harmony_usd, "{:,.2f}"),
         "harmony_out": _figure(comparison and comparison.harmony_ratio, "{:.2%}"),
-        "harmony_css": _css(comparison and comparison.harmony_ratio.value, one.promise),
+        "harmony_css": _css(comparison and comparison.harmony_ratio.value, one.limit),
         "promise": f"{one.promise:.2%}",
         "verdict": one.verdict,
         "notes": service_notes(one),
@@ -155,5 +155,13 @@ def _figure(figure: Figure | None, form: str) -> str:
     return f"{value} ({form.format(figure.low)} to {form.format(figure.high)})"
 
 
-def _css(ratio: float | None, promise: float) -> str:
-    return "" if ratio is None else "good" if ratio <= promise else "bad"
+def _out(shown: Ran, unit: str) -> str:
+    """A share out of SLA, of what it is, and how it is known; what is believed is of time."""
+    if shown.ratio is None:
+        return DASH
+    of = unit if shown.source == "measured" else "time"
+    return f"{shown.ratio:.2%} of {of}, {shown.source}"
+
+
+def _css(ratio: float | None, limit: float | None) -> str:
+    return "" if ratio is None or limit is None else "good" if ratio <= limit else "bad"

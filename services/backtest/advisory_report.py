@@ -10,7 +10,9 @@ from typing import Any
 
 from services.backtest.comparison import Comparison, Ran
 from services.backtest.counterfactual import HOUR_S
+from services.kernel.domain.workload import RiskKind
 
+OF_REQUESTS: RiskKind = "DemandFraction"
 _FIGURES = ("harmony_usd", "harmony_believed_ratio", "cost_change", "ratio_change")
 
 
@@ -21,7 +23,8 @@ class ServiceReport:
     Attributes:
         workload: `namespace/name`.
         mode: Its mode.
-        promise: Share of time or requests out of SLA that is promised.
+        promise: Largest share out of SLA that is promised.
+        kind: What the promise is about.
         scaled_by: Who scales it today, as far as it is told.
         window_hours: Hours of the window.
         undecided_hours: Those in which no decision of Harmony's was in force.
@@ -38,6 +41,7 @@ class ServiceReport:
     workload: str
     mode: str
     promise: float
+    kind: RiskKind
     scaled_by: str
     window_hours: float
     undecided_hours: float
@@ -55,7 +59,17 @@ class ServiceReport:
         """The comparison in a sentence, or why there is none."""
         if self.comparison is None:
             return f"What Harmony would have cost is not known: {self.reason}."
-        return self.comparison.sentence(self.promise)
+        return self.comparison.sentence(self.limit)
+
+    @property
+    def limit(self) -> float | None:
+        """Share out of SLA that the promise allows; None: it is about any moment of a window."""
+        return None if self.kind == "AnyInWindow" else self.promise
+
+    @property
+    def unit(self) -> str:
+        """What a measured share is of."""
+        return "requests" if self.kind == OF_REQUESTS else "time"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +125,7 @@ def _service_json(one: ServiceReport) -> dict[str, Any]:
         "workload": one.workload,
         "mode": one.mode,
         "promise": one.promise,
+        "kind": one.kind,
         "scaled_by": one.scaled_by,
         **{f"{name}_hours": round(getattr(one, f"{name}_hours"), 4) for name in hours},
         "today": one.today.to_json(),

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping
 
 from services.backtest import advisory_repository as repository
-from services.backtest.advisory_report import AdvisoryReport, Day, ServiceReport
+from services.backtest.advisory_report import OF_REQUESTS, AdvisoryReport, Day, ServiceReport
 from services.backtest.advisory_rows import Grid, grid_until, scaled_by, start_law, to_steps
 from services.backtest.block_sums import DAY_S, BlockSums, block_length_s, block_sums
 from services.backtest.comparison import Comparison, compare, ran
@@ -191,12 +191,13 @@ def _service(window: _Window, comparison: Comparison | None) -> ServiceReport:
     steps, spec = window.replay.steps, window.spec
     step_h = steps.step_s / HOUR_S
     is_known = np.isfinite(steps.cost_usd) & ~steps.is_own
-    is_of_requests = spec.sla.kind == "DemandFraction"
+    is_of_requests = spec.sla.kind == OF_REQUESTS
     guarded = steps.is_compared & (steps.desired != steps.raw)
     return ServiceReport(
         workload=window.workload,
         mode=spec.mode,
         promise=spec.sla.epsilon,
+        kind=spec.sla.kind,
         scaled_by=window.scaled_by,
         window_hours=steps.n_steps * step_h,
         undecided_hours=float(np.isnan(steps.desired).sum()) * step_h,

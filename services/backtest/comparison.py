@@ -73,7 +73,8 @@ class Comparison:
         found = self.harmony_ratio.value
         if promise is None or found is None or found <= promise:
             return words
-        return f"{words} Harmony would have broken its promise of {promise:.2%}: {found:.2%}."
+        broken = f"Harmony would have broken its promise of {promise:.2%}"
+        return f"{words} {broken}: {found:.2%}, believed."
 
     def to_json(self) -> dict[str, Any]:
         """For the document of `--json`."""

@@ -69,7 +69,7 @@ def test_cost_and_violations_of_both_are_those_reckoned_by_hand(database: Engine
     assert comparison.ratio_change.value == pytest.approx(0.5 / 24 - 0.5)
     assert comparison.cost_change.low is not None
     assert comparison.cost_change.low < -0.125 < (comparison.cost_change.high or 0.0)
-    assert "Harmony would have broken its promise of 1.00%: 2.08%" in one.verdict
+    assert "Harmony would have broken its promise of 1.00%: 2.08%, believed" in one.verdict
 
 
 def test_time_without_decisions_is_unknown_and_never_zero(database: Engine) -> None:

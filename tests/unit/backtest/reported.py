@@ -26,6 +26,7 @@ def service(workload: str = "prod/chat", *, is_known: bool = True) -> ServiceRep
         workload=workload,
         mode="Advisory",
         promise=0.015,
+        kind="DemandFraction",
         scaled_by="HorizontalPodAutoscaler/chat",
         window_hours=250.0,
         undecided_hours=6.0,

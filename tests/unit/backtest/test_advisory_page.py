@@ -28,12 +28,14 @@ def test_rows_say_measured_or_believed_and_unknown() -> None:
         "hours": "240.0 of 250.0",
         "cost USD": "1,000.00",
         "Harmony USD": "800.00 (800.00 to 800.00)",
-        "out of SLA": "3.00% measured",
+        "out of SLA": "3.00% of requests, measured",
         "Harmony, believed": "1.00% (1.00% to 1.00%)",
         "promise": "1.50%",
     }
     assert (unknown["Harmony USD"], unknown["Harmony, believed"]) == ("unknown", "unknown")
     assert unknown["cost USD"] == "1,000.00"
+    believed = replace(KNOWN, compared=replace(KNOWN.compared, measured_ratio=None))
+    assert table_rows(report(believed))[0]["out of SLA"] == "2.00% of time, believed"
     never = replace(UNKNOWN, today=UNKNOWN.compared)
     (nothing,) = table_rows(report(never))
     assert (nothing["cost USD"], nothing["out of SLA"]) == ("unknown", "unknown")
@@ -48,8 +50,18 @@ def test_what_is_left_out_of_the_figures_is_said_beside_them() -> None:
 
 def test_a_broken_promise_has_its_colour() -> None:
     page = render_report(report(KNOWN))
-    assert '<td class="bad">3.00% measured</td>' in page
+    assert '<td class="bad">3.00% of requests, measured</td>' in page
     assert '<td class="good">1.00% (1.00% to 1.00%)</td>' in page
+
+
+def test_a_promise_about_any_moment_is_held_against_no_share_of_time() -> None:
+    lean = replace(KNOWN, promise=1e-4)
+    assert "broken its promise of 0.01%" in lean.verdict
+    any_moment = replace(lean, kind="AnyInWindow")
+    assert "broken" not in any_moment.verdict
+    page = render_report(report(any_moment))
+    assert 'class="bad"' not in page
+    assert '<td class="">3.00% of time, measured</td>' in page
 
 
 def test_days_have_bars_of_the_dearest_one() -> None:

@@ -21,7 +21,7 @@ def test_the_document_has_both_sides_and_their_intervals() -> None:
     assert known["comparison"]["today_usd"] == 1000.0
     assert known["comparison"]["harmony_usd"]["value"] == 800.0
     assert known["comparison"]["cost_change"] == {"value": -0.2, "low": -0.2, "high": -0.2}
-    assert known["today"]["source"] == "measured"
+    assert (known["today"]["source"], known["kind"]) == ("measured", "DemandFraction")
     assert known["undecided_hours"] == 6.0
     assert unknown["comparison"] is None
     assert unknown["compared"]["cost_usd"] is None

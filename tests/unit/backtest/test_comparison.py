@@ -123,7 +123,7 @@ def test_what_cost_nothing_is_compared_with_nothing() -> None:
 def test_a_promise_that_would_have_been_broken_is_named() -> None:
     found = compare([sums()], rng())
     assert isinstance(found, Comparison)
-    assert found.sentence(0.005).endswith("broken its promise of 0.50%: 1.00%.")
+    assert found.sentence(0.005).endswith("broken its promise of 0.50%: 1.00%, believed.")
 
 
 def test_what_ran_is_measured_by_steps_or_by_requests() -> None:

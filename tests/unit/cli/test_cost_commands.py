@@ -62,7 +62,7 @@ def invoke(*arguments: str) -> str:
 def test_the_report_says_both_sides_and_what_is_unknown(asked: list[Any]) -> None:
     shown = invoke("advise")
     assert asked == [AdvisoryQuery(timedelta(days=7))]
-    assert "3.00% measured" in shown
+    assert "3.00% of requests, measured" in shown
     assert "All together: Harmony would have cost 20.0% less" in shown
     assert "prod/quiet: What Harmony would have cost is not known" in shown
     assert "6.0 h without a decision" in shown
