@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,8 +17,8 @@ from services.simulator.fleet.arrays import FloatArray
 
 OWN = frozenset({"applied", "unchanged", "delegated"})
 """Results of actions by which Harmony, or who follows it, had the count that was decided."""
-CONFLICT = "conflict"
-_SCALES_TOO = " scales the same target"
+_SCALES = re.compile(r"(\S+) scales the (?:same )?target")
+"""How the operator's actions name another autoscaler of a target."""
 _OUTCOME_COLUMNS = {
     "cost_usd": "cost_usd",
     "gpu_hours": "gpu_hours",
@@ -102,8 +103,9 @@ def scaled_by(decisions: Sequence[Row], counts: tuple[int, int] | None) -> str:
         counts: Fewest and most replicas that were asked for; None: not known.
     """
     for row in reversed(decisions):
-        if row["result"] == CONFLICT and _SCALES_TOO in str(row["reason"]):
-            return str(row["reason"]).partition(_SCALES_TOO)[0]
+        named = _SCALES.search(row["reason"] or "")
+        if named is not None:
+            return named[1]
     if counts is None:
         return "not known"
     low, high = counts

@@ -290,7 +290,8 @@ def decide_action(decision: StoredDecision, situation: Situation, now: datetime)
         decision, Result.APPLIED, decision.reason, situation.replicas, to_replicas
     )
     if situation.spec.mode == "Advisory":
-        return action.with_result(Result.ADVISORY, f"mode Advisory applies nothing{note}")
+        scaler = f"; {situation.conflict} scales the target" if situation.conflict else ""
+        return action.with_result(Result.ADVISORY, f"mode Advisory applies nothing{scaler}{note}")
     held = _forbidden(action, situation, situation.spec, now)
     if held is not None:
         return held

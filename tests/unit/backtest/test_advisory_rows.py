@@ -93,6 +93,11 @@ def test_who_carried_it_out_is_told_by_its_action(result: str | None, is_own: bo
 def test_the_scaler_is_named_as_far_as_rows_tell() -> None:
     named = decided(0, 5, result="conflict", reason="ScaledObject/chat scales the same target")
     assert scaled_by([named, decided(1, 5)], (2, 9)) == "ScaledObject/chat"
+    beside = "mode Advisory applies nothing; HorizontalPodAutoscaler/a.b-c scales the target"
+    assert scaled_by([named, decided(1, 5, reason=beside)], None) == (
+        "HorizontalPodAutoscaler/a.b-c"
+    )
+    assert scaled_by([decided(1, 5, reason=None, result=None)], None) == "not known"
     assert scaled_by([decided(0, 5)], (3, 3)) == "nobody: fixed at 3"
     assert scaled_by([], (2, 9)) == "not told by whom: 2 to 9"
     assert scaled_by([], None) == "not known"

@@ -31,7 +31,10 @@ def test_what_is_there_already_is_unchanged() -> None:
 
 def test_advisory_never_applies_even_beside_an_hpa() -> None:
     beside = replace(situation(4, mode="Advisory"), conflict="HorizontalPodAutoscaler/x")
-    assert plan_one(decision(desired=6), beside).result is Result.ADVISORY
+    found = plan_one(decision(desired=6), beside)
+    assert found.result is Result.ADVISORY
+    named = "mode Advisory applies nothing; HorizontalPodAutoscaler/x scales the target"
+    assert found.reason == named
 
 
 def test_a_conflict_holds() -> None:
