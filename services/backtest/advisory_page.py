@@ -103,6 +103,8 @@ def service_notes(one: ServiceReport) -> str:
 def _service(one: ServiceReport) -> dict[str, str]:
     comparison = one.comparison
     shown = one.today if comparison is None else one.compared
+    harmony_usd = Figure(None) if comparison is None else comparison.harmony_usd
+    harmony_ratio = Figure(None) if comparison is None else comparison.harmony_ratio
     return {
         "workload": one.workload,
         "scaled_by": one.scaled_by,
@@ -111,9 +113,9 @@ def _service(one: ServiceReport) -> dict[str, str]:
         "today_usd": _usd(shown.cost_usd),
         "today_out": _out(shown, one.unit),
         "today_css": _css(shown.ratio, one.limit),
-        "harmony_usd": _figure(comparison and comparison.harmony_usd, "{:,.2f}"),
-        "harmony_out": _figure(comparison and comparison.harmony_ratio, "{:.2%}"),
-        "harmony_css": _css(comparison and comparison.harmony_ratio.value, one.limit),
+        "harmony_usd": _figure(harmony_usd, "{:,.2f}"),
+        "harmony_out": _figure(harmony_ratio, "{:.2%}"),
+        "harmony_css": _css(harmony_ratio.value, one.limit),
         "promise": f"{one.promise:.2%}",
         "verdict": one.verdict,
         "notes": service_notes(one),
@@ -146,8 +148,8 @@ def _usd(value: float | None) -> str:
     return DASH if value is None else f"{value:,.2f}"
 
 
-def _figure(figure: Figure | None, form: str) -> str:
-    if figure is None or figure.value is None:
+def _figure(figure: Figure, form: str) -> str:
+    if figure.value is None:
         return DASH
     value = form.format(figure.value)
     if figure.low is None or figure.high is None:

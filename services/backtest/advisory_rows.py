@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
+from sqlalchemy import RowMapping
 
 from services.backtest.counterfactual import StoredSteps
 from services.kernel.clock import floor_step
@@ -28,7 +29,7 @@ _OUTCOME_COLUMNS = {
     "requests": "sli_requests",
 }
 
-Row = Mapping[str, Any]
+Row = RowMapping | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def block_sums(
     step_h = steps.step_s / HOUR_S
 
     def total(values: FloatArray, where: BoolArray) -> FloatArray:
-        return np.bincount(block, np.where(where, values, 0.0), n_blocks)
+        return np.bincount(block, np.where(where, values, 0.0), n_blocks).astype(float)
 
     one = np.full(steps.n_steps, step_h)
     compared = steps.is_compared
