@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from services.backtest.plot import svg_of_study
@@ -28,10 +28,10 @@ def write_page(study: Study, said: Sequence[str], path: Path) -> None:
     path.write_text(render_page(study, said), encoding="utf-8")
 
 
-def page_templates() -> Environment:
-    """Templates of this package's pages; what is put into them is escaped."""
+def page_templates(package: str) -> Environment:
+    """Templates of a package's pages and of this one's; what is put into them is escaped."""
     return Environment(
-        loader=PackageLoader("services.backtest", "."),
+        loader=ChoiceLoader([PackageLoader(each, ".") for each in (package, "services.backtest")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -42,7 +42,7 @@ def page_templates() -> Environment:
 def render_page(study: Study, said: Sequence[str]) -> str:
     """The page's text."""
     return (
-        page_templates()
+        page_templates("services.backtest")
         .get_template("page.html")
         .render(
             label=study.fleet.label,

@@ -14,7 +14,7 @@ from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
     from services.admin.showback.schemas import Showback
-    from services.backtest.advisory_report import AdvisoryReport
+    from services.advisory.report import AdvisoryReport
 
 Since = Annotated[str, typer.Option(help="How far back: hours, days or weeks, e.g. 36h, 7d.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of stated start-up times and of intervals.")]
@@ -57,9 +57,9 @@ def advise(  # noqa: PLR0913 - one option each
     Time in which it decided nothing is unknown and left out of both sides. Shares out of SLA are
     measured where requests are counted, else believed; of counts that never ran they are believed.
     """
-    from services.backtest.advisory_page import notes, table_rows, write_report
-    from services.backtest.advisory_report import to_csv, to_json
-    from services.backtest.advisory_service import AdvisoryQuery
+    from services.advisory.page import notes, table_rows, write_report
+    from services.advisory.report import to_csv, to_json
+    from services.advisory.service import AdvisoryQuery
     from services.platform.costs import advise as load_report
     from services.simulator.measurements.prometheus import length_of
 
@@ -125,7 +125,7 @@ def _write_text(path: Path | None, text: str) -> None:
 
 
 def _print_verdicts(found: AdvisoryReport) -> None:
-    from services.backtest.advisory_page import fleet_verdict, service_notes
+    from services.advisory.page import fleet_verdict, service_notes
 
     if not found.services:
         console.print(NONE_YET)

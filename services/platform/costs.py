@@ -6,8 +6,8 @@ from datetime import timedelta
 
 from services.admin.showback.schemas import Showback
 from services.admin.showback.service import ShowbackQuery, get_showback, get_showback_csv
-from services.backtest.advisory_report import AdvisoryReport
-from services.backtest.advisory_service import AdvisoryQuery, load_report
+from services.advisory.report import AdvisoryReport
+from services.advisory.service import AdvisoryQuery, load_report
 from services.kernel.clock import make_clock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.settings import Settings

@@ -29,6 +29,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "lab",
         "platform",
         "worker",
+        "advisory",
         "backtest",
         "simulator",
         "admin decision exporter forecasting ingest operator scaler",
@@ -269,6 +270,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.simulator.policies.predictive": ROOM,
     "services.simulator.policies.reactive": ROOM,
+    "services.advisory": ROOM,
     "services.backtest": ROOM,
     "services.worker": ("__main__", "run", "beat tasks"),
     "services.platform": (

@@ -7,13 +7,13 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from services.backtest.advisory_service import AdvisoryQuery
+from services.advisory.service import AdvisoryQuery
 from services.kernel.clock import FixedClock
 from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.settings import Settings
 from services.platform import costs
 from tests.integration.admin.showback.costs import FROM, TO, seed_teams
-from tests.integration.backtest.watched import SINCE, add_decided, add_ran, add_watched
+from tests.integration.advisory.watched import SINCE, add_decided, add_ran, add_watched
 from tests.integration.decision.stored_rows import NOW
 
 pytestmark = pytest.mark.integration

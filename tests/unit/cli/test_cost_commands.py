@@ -12,12 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from services.admin.showback.schemas import Showback, TeamCost
-from services.backtest.advisory_service import AdvisoryQuery
+from services.advisory.service import AdvisoryQuery
 from services.cli import cost_commands
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.platform import costs
-from tests.unit.backtest.reported import report, service
+from tests.unit.advisory.reported import report, service
 
 TO = datetime(2026, 1, 8, 12, tzinfo=UTC)
 SHOWBACK = Showback(

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.backtest.advisory_rows import Grid, grid_until, scaled_by, start_law, to_steps
+from services.advisory.rows import WindowGrid, grid_until, scaled_by, start_law, to_steps
 
 NAN = np.nan
 STEP = timedelta(minutes=5)
 START = datetime(2026, 1, 6, 10, tzinfo=UTC)
-GRID = Grid(START.timestamp(), 300.0, 8)
+GRID = WindowGrid(START.timestamp(), 300.0, 8)
 
 
 def decided(step: int, count: int, *, late_s: float = 1.0, valid: int = 3, **row: Any) -> Any:
@@ -38,7 +38,9 @@ def desired(*rows: Any) -> Any:
 
 def test_the_window_ends_with_the_last_complete_step() -> None:
     now = START + timedelta(hours=2, seconds=17)
-    assert grid_until(now, timedelta(hours=1), 300) == Grid(START.timestamp() + 3600, 300.0, 12)
+    assert grid_until(now, timedelta(hours=1), 300) == WindowGrid(
+        START.timestamp() + 3600, 300.0, 12
+    )
     assert grid_until(now, timedelta(hours=1), 7).n == 515
     assert GRID.to_at - GRID.from_at == 8 * STEP
 

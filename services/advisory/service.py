@@ -14,13 +14,10 @@ import numpy as np
 from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping
 
-from services.backtest import advisory_repository as repository
-from services.backtest.advisory_report import OF_REQUESTS, AdvisoryReport, Day, ServiceReport
-from services.backtest.advisory_rows import Grid, grid_until, scaled_by, start_law, to_steps
-from services.backtest.block_sums import DAY_S, BlockSums, block_length_s, block_sums
-from services.backtest.comparison import Comparison, compare, ran
-from services.backtest.controller import PRIOR_STARTS
-from services.backtest.counterfactual import (
+from services.advisory import repository
+from services.advisory.block_sums import DAY_S, BlockSums, block_length_s, block_sums
+from services.advisory.comparison import SideBySide, compare, ran
+from services.advisory.counterfactual import (
     HOUR_S,
     CarriedOut,
     Replay,
@@ -28,6 +25,9 @@ from services.backtest.counterfactual import (
     StoredSteps,
     carry_out,
 )
+from services.advisory.report import OF_REQUESTS, AdvisoryReport, Day, ServiceReport
+from services.advisory.rows import WindowGrid, grid_until, scaled_by, start_law, to_steps
+from services.backtest.controller import PRIOR_STARTS
 from services.backtest.frontier import start_times_s
 from services.backtest.stored import stored_workload
 from services.kernel.clock import make_rng
@@ -61,7 +61,7 @@ class _Window:
     id: int
     workload: str
     spec: WorkloadSpec
-    grid: Grid
+    grid: WindowGrid
     replay: Replay
     scaled_by: str
     starts: str
@@ -187,7 +187,7 @@ def _carried(windows: Sequence[_Window]) -> dict[int, CarriedOut]:
     return found
 
 
-def _service(window: _Window, comparison: Comparison | None) -> ServiceReport:
+def _service(window: _Window, comparison: SideBySide | None) -> ServiceReport:
     steps, spec = window.replay.steps, window.spec
     step_h = steps.step_s / HOUR_S
     is_known = np.isfinite(steps.cost_usd) & ~steps.is_own

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.backtest.counterfactual import (
+from services.advisory.counterfactual import (
     CarriedOut,
     Replay,
     ReplicaPrice,

@@ -8,8 +8,8 @@ from io import StringIO
 
 import pytest
 
-from services.backtest.advisory_report import to_csv, to_json
-from tests.unit.backtest.reported import report, service
+from services.advisory.report import to_csv, to_json
+from tests.unit.advisory.reported import report, service
 
 KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
 

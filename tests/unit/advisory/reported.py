@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from services.backtest.advisory_report import AdvisoryReport, Day, ServiceReport
-from services.backtest.block_sums import BlockSums
-from services.backtest.comparison import Ran, compare
+from services.advisory.block_sums import BlockSums
+from services.advisory.comparison import Ran, compare
+from services.advisory.report import AdvisoryReport, Day, ServiceReport
 
 TO = datetime(2026, 1, 8, 12, tzinfo=UTC)
 

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import text
 
-from services.backtest.advisory_service import AdvisoryQuery, load_report
+from services.advisory.service import AdvisoryQuery, load_report
 from services.decision.decide.service import decide_shard
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock

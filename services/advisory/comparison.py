@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from services.backtest.block_sums import BlockSums
-from services.backtest.counterfactual import HOUR_S, StoredSteps
+from services.advisory.block_sums import BlockSums
+from services.advisory.counterfactual import HOUR_S, StoredSteps
 from services.backtest.equal_violation import INTERVAL, N_RESAMPLES
 from services.simulator.fleet.arrays import BoolArray, FloatArray
 
@@ -26,7 +26,7 @@ MIN_BLOCKS_SEEN = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Estimate:
     """A figure with its 90 % interval; None: it is not known, or too little is."""
 
     value: float | None
@@ -40,7 +40,7 @@ class Figure:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class SideBySide:
     """What ran beside what Harmony would have run, over the steps in which both are known.
 
     Attributes:
@@ -58,10 +58,10 @@ class Comparison:
     known_hours: float
     today_usd: float
     today_ratio: float | None
-    harmony_usd: Figure
-    harmony_ratio: Figure
-    cost_change: Figure
-    ratio_change: Figure
+    harmony_usd: Estimate
+    harmony_ratio: Estimate
+    cost_change: Estimate
+    ratio_change: Estimate
 
     def sentence(self, promise: float | None = None) -> str:
         """The comparison in words; nothing is claimed where an interval holds no difference.
@@ -90,7 +90,7 @@ class Comparison:
         }
 
 
-def compare(parts: Sequence[BlockSums], rng: np.random.Generator) -> Comparison | None:
+def compare(parts: Sequence[BlockSums], rng: np.random.Generator) -> SideBySide | None:
     """Compare one workload, or several together; None where nothing can be compared.
 
     The interval resamples blocks in which something can be compared, the same for both sides and
@@ -110,17 +110,17 @@ def compare(parts: Sequence[BlockSums], rng: np.random.Generator) -> Comparison 
     drawn = rng.multinomial(n_seen, np.full(n_seen, 1.0 / n_seen), N_RESAMPLES)
     totals, resampled = seen.sum(axis=1), seen @ drawn.T
 
-    def figure(of: Callable[[FloatArray], FloatArray]) -> Figure:
+    def figure(of: Callable[[FloatArray], FloatArray]) -> Estimate:
         value = _number(of(totals[:, None])[0])
         if value is None or n_seen < MIN_BLOCKS_SEEN:
-            return Figure(value)
+            return Estimate(value)
         found = of(resampled)
         if not np.isfinite(found).any():
-            return Figure(value)
-        return Figure(value, *(_number(end) for end in np.nanquantile(found, INTERVAL)))
+            return Estimate(value)
+        return Estimate(value, *(_number(end) for end in np.nanquantile(found, INTERVAL)))
 
     hours = float(totals[0])
-    return Comparison(
+    return SideBySide(
         hours=hours,
         known_hours=float(totals[3]),
         today_usd=float(totals[1]),
@@ -142,7 +142,7 @@ def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def _cost_words(change: Figure) -> str:
+def _cost_words(change: Estimate) -> str:
     if change.value is None:
         return "Nothing ran that cost anything"
     if change.low is None or change.high is None:
@@ -154,7 +154,7 @@ def _cost_words(change: Figure) -> str:
     return f"Harmony would have cost {abs(change.value):.1%} {word} ({between})"
 
 
-def _ratio_words(change: Figure) -> str:
+def _ratio_words(change: Estimate) -> str:
     if change.value is None:
         return "and of time out of SLA nothing is known"
     if change.low is None or change.high is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.backtest.block_sums import block_length_s, block_sums
-from services.backtest.counterfactual import CarriedOut
-from tests.unit.backtest.test_counterfactual import NAN, stored
+from services.advisory.block_sums import block_length_s, block_sums
+from services.advisory.counterfactual import CarriedOut
+from tests.unit.advisory.test_counterfactual import NAN, stored
 
 
 def test_a_day_is_resampled_or_a_tenth_of_less() -> None:

@@ -1,4 +1,4 @@
-"""Comparison of what ran with what Harmony would have run: sums, intervals, words."""
+"""SideBySide of what ran with what Harmony would have run: sums, intervals, words."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.backtest.block_sums import BlockSums
-from services.backtest.comparison import (
-    Comparison,
-    Figure,
+from services.advisory.block_sums import BlockSums
+from services.advisory.comparison import (
+    Estimate,
     Ran,
+    SideBySide,
     compare,
     ran,
 )
-from tests.unit.backtest.reported import sums
-from tests.unit.backtest.test_counterfactual import NAN, stored
+from tests.unit.advisory.reported import sums
+from tests.unit.advisory.test_counterfactual import NAN, stored
 
 
 def rng() -> np.random.Generator:
@@ -107,7 +107,7 @@ def test_an_unknown_demand_leaves_the_cost_known() -> None:
         [replace(sums(), known_hours=zero, today_out_h=zero, harmony_out_h=zero)], rng()
     )
     assert found is not None
-    assert (found.today_ratio, found.harmony_ratio) == (None, Figure(None))
+    assert (found.today_ratio, found.harmony_ratio) == (None, Estimate(None))
     assert found.sentence(0.01).endswith("and of time out of SLA nothing is known.")
     assert found.to_json()["harmony_believed_ratio"] == {"value": None, "low": None, "high": None}
 
@@ -115,14 +115,14 @@ def test_an_unknown_demand_leaves_the_cost_known() -> None:
 def test_what_cost_nothing_is_compared_with_nothing() -> None:
     found = compare([sums(today=0.0)], rng())
     assert found is not None
-    assert found.cost_change == Figure(None)
+    assert found.cost_change == Estimate(None)
     assert found.harmony_usd.value == pytest.approx(800.0)
     assert found.sentence().startswith("Nothing ran that cost anything")
 
 
 def test_a_promise_that_would_have_been_broken_is_named() -> None:
     found = compare([sums()], rng())
-    assert isinstance(found, Comparison)
+    assert isinstance(found, SideBySide)
     assert found.sentence(0.005).endswith("broken its promise of 0.50%: 1.00%, believed.")
 
 

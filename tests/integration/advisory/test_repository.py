@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, text
 
-from services.backtest import advisory_repository as repository
-from tests.integration.backtest.watched import (
+from services.advisory import repository
+from tests.integration.advisory.watched import (
     START,
     add_decided,
     add_ran,

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from services.backtest.counterfactual import StoredSteps
+from services.advisory.counterfactual import StoredSteps
 from services.kernel.clock import floor_step
 from services.simulator.fleet.arrays import FloatArray
 
@@ -33,7 +33,7 @@ Row = RowMapping | Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Grid:
+class WindowGrid:
     """Steps of a window: `n` of `step_s` seconds from `start_s`, epoch seconds."""
 
     start_s: float
@@ -55,13 +55,13 @@ class Grid:
         return round((at.timestamp() - self.start_s) / self.step_s)
 
 
-def grid_until(now: datetime, since: timedelta, step_s: int) -> Grid:
+def grid_until(now: datetime, since: timedelta, step_s: int) -> WindowGrid:
     """The complete steps of the time before `now`, at least one."""
     n = max(1, math.ceil(since.total_seconds() / step_s))
-    return Grid(floor_step(now, step_s).timestamp() - n * step_s, float(step_s), n)
+    return WindowGrid(floor_step(now, step_s).timestamp() - n * step_s, float(step_s), n)
 
 
-def to_steps(grid: Grid, outcomes: Sequence[Row], decisions: Sequence[Row]) -> StoredSteps:
+def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]) -> StoredSteps:
     """What is stored of a window.
 
     A decision is in force from the step after its origin, or where it came late from the step in
@@ -88,7 +88,7 @@ def to_steps(grid: Grid, outcomes: Sequence[Row], decisions: Sequence[Row]) -> S
     )
 
 
-def _in_force(grid: Grid, decision: Row) -> slice:
+def _in_force(grid: WindowGrid, decision: Row) -> slice:
     """Steps in which a decision is in force, if no newer one is."""
     came_at = floor_step(decision["decided_at"], round(grid.step_s))
     first = max(grid.place(decision["origin_at"]) + 1, grid.place(came_at))

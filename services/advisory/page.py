@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from services.backtest.advisory_report import AdvisoryReport, ServiceReport
-from services.backtest.comparison import Comparison, Figure, Ran
-from services.backtest.counterfactual import HOUR_S
+from services.advisory.comparison import Estimate, Ran, SideBySide
+from services.advisory.counterfactual import HOUR_S
+from services.advisory.report import AdvisoryReport, ServiceReport
 from services.backtest.page import page_templates
 
 DASH = "unknown"
@@ -23,7 +23,7 @@ def render_report(report: AdvisoryReport) -> str:
     """The page's text."""
     compared = [one for one in report.services if one.comparison is not None]
     return (
-        page_templates()
+        page_templates("services.advisory")
         .get_template("advisory.html")
         .render(
             from_at=f"{report.from_at:%Y-%m-%d %H:%M}",
@@ -103,8 +103,8 @@ def service_notes(one: ServiceReport) -> str:
 def _service(one: ServiceReport) -> dict[str, str]:
     comparison = one.comparison
     shown = one.today if comparison is None else one.compared
-    harmony_usd = Figure(None) if comparison is None else comparison.harmony_usd
-    harmony_ratio = Figure(None) if comparison is None else comparison.harmony_ratio
+    harmony_usd = Estimate(None) if comparison is None else comparison.harmony_usd
+    harmony_ratio = Estimate(None) if comparison is None else comparison.harmony_ratio
     return {
         "workload": one.workload,
         "scaled_by": one.scaled_by,
@@ -140,7 +140,7 @@ def _days(report: AdvisoryReport) -> list[dict[str, Any]]:
     ]
 
 
-def _costs(each: Comparison) -> tuple[float, float]:
+def _costs(each: SideBySide) -> tuple[float, float]:
     return each.today_usd, each.harmony_usd.value or 0.0
 
 
@@ -148,7 +148,7 @@ def _usd(value: float | None) -> str:
     return DASH if value is None else f"{value:,.2f}"
 
 
-def _figure(figure: Figure, form: str) -> str:
+def _figure(figure: Estimate, form: str) -> str:
     if figure.value is None:
         return DASH
     value = form.format(figure.value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.backtest.counterfactual import HOUR_S, CarriedOut, StoredSteps
+from services.advisory.counterfactual import HOUR_S, CarriedOut, StoredSteps
 from services.backtest.frontier import MIN_BLOCKS
 from services.simulator.fleet.arrays import BoolArray, FloatArray
 

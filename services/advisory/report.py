@@ -8,8 +8,8 @@ from datetime import datetime
 from io import StringIO
 from typing import Any
 
-from services.backtest.comparison import Comparison, Ran
-from services.backtest.counterfactual import HOUR_S
+from services.advisory.comparison import Ran, SideBySide
+from services.advisory.counterfactual import HOUR_S
 from services.kernel.domain.workload import RiskKind
 
 OF_REQUESTS: RiskKind = "DemandFraction"
@@ -50,7 +50,7 @@ class ServiceReport:
     guarded_hours: float
     today: Ran
     compared: Ran
-    comparison: Comparison | None
+    comparison: SideBySide | None
     reason: str
     starts: str
 
@@ -77,7 +77,7 @@ class Day:
     """A day (UTC) of all services together."""
 
     at: datetime
-    comparison: Comparison
+    comparison: SideBySide
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class AdvisoryReport:
     seed: int
     block_s: float
     services: tuple[ServiceReport, ...]
-    fleet: Comparison | None
+    fleet: SideBySide | None
     days: tuple[Day, ...]
     left_out: tuple[tuple[str, str], ...]
 

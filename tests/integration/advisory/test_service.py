@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
-from services.backtest.advisory_report import AdvisoryReport, ServiceReport
-from services.backtest.advisory_service import AdvisoryQuery, load_report
+from services.advisory.report import AdvisoryReport, ServiceReport
+from services.advisory.service import AdvisoryQuery, load_report
 from services.kernel.errors import NotFound
-from tests.integration.backtest.watched import (
+from tests.integration.advisory.watched import (
     N_STEPS,
     SINCE,
     START,

@@ -6,8 +6,8 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from services.backtest.advisory_page import notes, render_report, table_rows, write_report
-from tests.unit.backtest.reported import report, service
+from services.advisory.page import notes, render_report, table_rows, write_report
+from tests.unit.advisory.reported import report, service
 
 KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
 
