@@ -28,7 +28,7 @@ def list_budgets(
     return service.page_budgets(deps, principal.namespaces(), limit, cursor)
 
 
-@router.get("/{gpu_type}")
+@router.get("/{gpu_type:path}")
 def get_budget(
     deps: Deps,
     principal: AsReader,

@@ -22,14 +22,20 @@ from services.lab.cluster.kubeconfig import DEFAULT_TOKEN, make_kubeconfig
 from services.lab.cluster.storage.objects import Write
 from services.lab.cluster.storage.resources import CUSTOM_RESOURCE_DEFINITIONS
 from services.lab.cluster.wire.server import ApiServer
+from services.operator.cluster.accelerators import plugin_of
 from services.operator.resource import definitions
 from services.simulator.engine.engine import NodeSpec
+from services.simulator.engine.needs import GPU
 
-_POOL = re.compile(r"(?P<type>[A-Za-z0-9][-A-Za-z0-9_.]*)=(?P<nodes>\d+)x(?P<gpus>\d+)")
+_POOL = re.compile(
+    r"(?P<type>[A-Za-z0-9][-A-Za-z0-9_.]*)=(?P<nodes>\d+)x(?P<gpus>\d+)(?::(?P<resource>[\w./-]+))?"
+)
 
 
 def parse_nodes(text: str) -> list[NodeSpec]:
     """Nodes of pools such as `H100=8x8,L4=10x4`: eight nodes of eight, ten of four GPUs.
+
+    They are `nvidia.com/gpu` unless another resource is named: `MI300X=2x8:amd.com/gpu`.
 
     Raises:
         ValueError: If it cannot be read.
@@ -38,11 +44,14 @@ def parse_nodes(text: str) -> list[NodeSpec]:
     for part in filter(None, text.split(",")):
         found = _POOL.fullmatch(part.strip())
         if not found:
-            raise ValueError(f"nodes: {part!r} must be TYPE=NODESxGPUS, e.g. H100=8x8")
-        nodes += [
-            NodeSpec(f"{found['type'].lower()}-{i:03d}", found["type"], int(found["gpus"]))
-            for i in range(int(found["nodes"]))
-        ]
+            raise ValueError(f"nodes: {part!r} must be TYPE=NODESxGPUS[:RESOURCE], e.g. H100=8x8")
+        resource = found["resource"] or GPU
+        if plugin_of(resource) is None:
+            raise ValueError(f"nodes: {resource!r} must be the resource of a GPU, e.g. {GPU}")
+        for i in range(int(found["nodes"])):
+            name = f"{found['type'].lower().replace('_', '-')}-{i:03d}"
+            gpus = int(found["gpus"])
+            nodes.append(NodeSpec(name, found["type"], gpus, resource=resource))
     return nodes
 
 
@@ -63,7 +72,11 @@ def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m services.lab.cluster", description=__doc__)
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
-    parser.add_argument("--nodes", default="H100=8x8,A100=4x8,L4=10x4")
+    parser.add_argument(
+        "--nodes",
+        default="H100=8x8,A100=4x8,L4=10x4",
+        help=f"TYPE=NODESxGPUS[:RESOURCE], ... ({GPU} unless another resource is named)",
+    )
     parser.add_argument("--clock", choices=("real", "lab"), default="real")
     parser.add_argument("--start", help="time at the start, RFC 3339; with --clock lab")
     parser.add_argument("--seed", type=int, default=7)

@@ -6,10 +6,11 @@ are ready, and it waits for a node while one of its pods does.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.pods import PodState
 
 GROUP_LABEL = "leaderworkerset.sigs.k8s.io/group-index"
@@ -39,8 +40,16 @@ def _gang(pods: Sequence[PodState], size: int) -> PodState:
     return replace(
         first,
         node="" if is_waiting else first.node,
-        gpus=sum(pod.gpus for pod in pods),
+        asked=_together(pods),
         ready_at=max(ready) if len(ready) >= wanted else None,
         is_leaving=any(pod.is_leaving for pod in pods),
         bound_at=None if is_waiting else max(bound, default=None),
     )
+
+
+def _together(pods: Sequence[PodState]) -> tuple[Accelerators, ...]:
+    counts: Counter[tuple[str, str]] = Counter()
+    for pod in pods:
+        for each in pod.asked:
+            counts[each.resource, each.product] += each.count
+    return tuple(Accelerators(*kind, count) for kind, count in counts.items())

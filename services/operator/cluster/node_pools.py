@@ -7,23 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.operator.cluster.placement import (
-    NodeState,
-    PodShape,
-    Requirement,
-    Taint,
-    is_product,
+from services.operator.cluster.accelerators import (
+    NVIDIA_GPU,
+    PLUGINS,
+    Accelerators,
+    counts_of,
+    plugin_of,
+    sliced,
+    whole,
 )
-from services.operator.cluster.pods import GPU_LABEL, GPU_RESOURCE, parse_kube_time
+from services.operator.cluster.gpu_types import is_of_type, is_slice
+from services.operator.cluster.placement import NodeState, PodShape, Requirement, Taint
+from services.operator.cluster.pods import parse_kube_time
 
 Object = Mapping[str, Any]
 
 KARPENTER_VERSION = "karpenter.sh/v1"
 NODE_POOL, NODE_CLAIM = "NodePool", "NodeClaim"
 POOL_LABEL = "karpenter.sh/nodepool"
-TYPE_KEYS = (GPU_LABEL, "karpenter.k8s.aws/instance-gpu-name", "cloud.google.com/gke-accelerator")
-"""Labels by which a pool's requirements tell the GPUs of its nodes, the first that is there."""
-_COUNT_KEY = "karpenter.k8s.aws/instance-gpu-count"
 _PROVIDED = ("kubernetes.io", "k8s.io", "karpenter.sh", "karpenter.k8s.aws", "cloud.google.com")
 """Domains of labels that a node has from its provider, whatever the pool states."""
 _REPELLING = ("NoSchedule", "NoExecute")
@@ -32,7 +33,7 @@ _AWAITED = ("", "AwaitingReconciliation", "ReconcilingDependents")
 
 @dataclass(frozen=True, slots=True)
 class GpuNodePool:
-    """One pool that nodes are added to as pods need them.
+    """One pool that nodes are added to as pods need them, as far as one resource goes.
 
     Attributes:
         limit: GPUs that its nodes may have together; None: none is stated.
@@ -40,6 +41,7 @@ class GpuNodePool:
         gpus_per_node: By its requirements; 0: not stated.
         products: GPU products that its nodes may have; empty: not stated.
         problem: Why it adds no nodes at present; empty: it does.
+        resource: What its limit counts, and pods ask for.
     """
 
     name: str
@@ -51,9 +53,12 @@ class GpuNodePool:
     requirements: tuple[Requirement, ...]
     taints: tuple[Taint, ...]
     problem: str = ""
+    resource: str = NVIDIA_GPU
 
     def takes(self, pod: PodShape) -> bool:
-        """True where a node of the pool could take such a pod, GPUs apart."""
+        """True where a node of the pool could take such a pod, as many GPUs as it asks for."""
+        if pod.asked and not pod.asks(self.resource):
+            return False
         if not all(self._may_have(key, (value,)) for key, value in pod.selector):
             return False
         if not all(any(t.covers(taint) for t in pod.tolerations) for taint in self.taints):
@@ -107,8 +112,11 @@ class NodeClaim:
     refused: NodeRefusal | None = None
 
 
-def to_node_pool(resource: Object) -> GpuNodePool | None:
-    """A pool; None: it is being deleted, or has a fixed number of nodes."""
+def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
+    """A pool for each resource that it limits; None: it is being deleted, or of a fixed size.
+
+    One that limits no accelerators is still one of those that its labels or nodes tell of.
+    """
     spec, status = resource.get("spec") or {}, resource.get("status") or {}
     if "deletionTimestamp" in resource["metadata"] or spec.get("replicas") is not None:
         return None
@@ -120,21 +128,37 @@ def to_node_pool(resource: Object) -> GpuNodePool | None:
         for r in node.get("requirements") or ()
     )
     name = str(resource["metadata"]["name"])
-    return GpuNodePool(
-        name=name,
-        limit=whole((spec.get("limits") or {}).get(GPU_RESOURCE)),
-        used=whole((status.get("resources") or {}).get(GPU_RESOURCE)) or 0,
-        gpus_per_node=_only(_values(_COUNT_KEY, labels, requirements)),
-        products=_products(labels, requirements),
-        labels={**labels, POOL_LABEL: name},
-        requirements=requirements,
-        taints=tuple(
-            Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
-            for t in node.get("taints") or ()
-            if t.get("effect") in _REPELLING
-        ),
-        problem=_not_ready(status),
+    limits, used = spec.get("limits") or {}, status.get("resources") or {}
+    return tuple(
+        GpuNodePool(
+            name=name,
+            limit=whole(limits.get(each)),
+            used=whole(used.get(each)) or 0,
+            gpus_per_node=_gpus_per_node(each, labels, requirements),
+            products=_products(each, labels, requirements),
+            labels={**labels, POOL_LABEL: name},
+            requirements=requirements,
+            taints=tuple(
+                Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
+                for t in node.get("taints") or ()
+                if t.get("effect") in _REPELLING
+            ),
+            problem=_not_ready(status),
+            resource=each,
+        )
+        for each in _resources(limits, used, labels, requirements)
     )
+
+
+def _resources(
+    limits: Object, used: Object, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
+) -> list[str]:
+    """Resources that a pool has a limit of; without one, what it has, or its labels tell of."""
+    limited = sorted(str(name) for name in limits if plugin_of(str(name)) is not None)
+    if limited:
+        return limited
+    told = [p.resource for p in PLUGINS if _products(p.resource, labels, requirements)]
+    return [name for name, _ in counts_of(used)] or told[:1] or [NVIDIA_GPU]
 
 
 def _values(
@@ -145,9 +169,21 @@ def _values(
     return next((r.values for r in requirements if r.key == key and r.operator == "In"), ())
 
 
-def _products(labels: Mapping[str, str], requirements: tuple[Requirement, ...]) -> tuple[str, ...]:
-    found = (_values(key, labels, requirements) for key in TYPE_KEYS)
-    return next((values for values in found if values), ())
+def _products(
+    resource: str, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
+) -> tuple[str, ...]:
+    plugin = plugin_of(resource)
+    names = () if plugin is None else (*plugin.product_labels, *plugin.pool_labels)
+    found = (_values(name, labels, requirements) for name in names)
+    return tuple(sliced(resource, card) for card in next((each for each in found if each), ()))
+
+
+def _gpus_per_node(
+    resource: str, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
+) -> int:
+    plugin = plugin_of(resource)
+    label = "" if plugin is None else plugin.count_label
+    return _only(_values(label, labels, requirements)) if label else 0
 
 
 def _only(values: tuple[str, ...]) -> int:
@@ -162,21 +198,13 @@ def _not_ready(status: Object) -> str:
     return ""
 
 
-def whole(amount: object) -> int | None:
-    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one."""
-    text = "" if amount is None else str(amount)
-    if text.endswith("k") and text[:-1].isdigit():
-        return int(text[:-1]) * 1000
-    return int(text) if text.isdigit() else None
-
-
 def to_node_claim(resource: Object) -> NodeClaim | None:
     """A claim; None: it is of no pool."""
     metadata, status = resource["metadata"], resource.get("status") or {}
     pool = (metadata.get("labels") or {}).get(POOL_LABEL)
     if not pool:
         return None
-    gpus = whole((status.get("capacity") or {}).get(GPU_RESOURCE)) or 0
+    gpus = sum(count for _, count in counts_of(status.get("capacity") or {}))
     return NodeClaim(str(metadata["name"]), str(pool), gpus, _refused(metadata, status))
 
 
@@ -196,9 +224,19 @@ def _refused(metadata: Object, status: Object) -> NodeRefusal | None:
 
 
 def type_of_pool(pool: GpuNodePool, nodes: Iterable[NodeState]) -> tuple[str, ...]:
-    """GPU products of a pool: as its requirements state them, else those of its nodes."""
-    own = {n.product for n in nodes if n.labels.get(POOL_LABEL) == pool.name and n.product}
-    return pool.products or tuple(sorted(own))
+    """Products of a pool: as its requirements state them, else those of its nodes.
+
+    Requirements name the card, and not how its nodes slice it: that their nodes tell.
+    """
+    own = {
+        each.product
+        for node in nodes
+        if node.labels.get(POOL_LABEL) == pool.name
+        for each in node.accelerators
+        if each.resource == pool.resource and each.product
+    }
+    is_sliced = any(is_slice(product) for product in own)
+    return tuple(sorted(own)) if is_sliced or not pool.products else pool.products
 
 
 def pools_of_type(
@@ -208,9 +246,10 @@ def pools_of_type(
     known, nodes = [], list(nodes)
     mixed = []
     for pool in pools:
-        products = type_of_pool(pool, nodes)
-        is_own = [is_product(product, gpu_type) for product in products]
-        if is_own and all(is_own):
+        # where nothing tells the product, the name of the resource does
+        products = type_of_pool(pool, nodes) or ("",)
+        is_own = [is_of_type(Accelerators(pool.resource, each, 0), gpu_type) for each in products]
+        if all(is_own):
             known.append(pool)
         elif any(is_own):
             mixed.append(pool)

@@ -1,27 +1,27 @@
-"""Nodes that a target's pods may use, and the replicas that fit there, pure."""
+"""What a target's pods need of a node, and nodes as they were listed; pure."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from services.operator.cluster.images import all_images, has_images, images_of, images_on
-from services.operator.cluster.pods import (
-    GPU_LABEL,
-    GPU_RESOURCE,
-    PodState,
-    gpus_of,
-    parse_kube_time,
+from services.operator.cluster.accelerators import (
+    NVIDIA_GPU,
+    Accelerators,
+    asked_by,
+    offered,
+    total,
 )
+from services.operator.cluster.gpu_types import is_of_type
+from services.operator.cluster.images import images_of, images_on
+from services.operator.cluster.pods import parse_kube_time
 
 Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
 
 _REPELLING = ("NoSchedule", "NoExecute")
-_MOST_REPLICAS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +51,6 @@ class Toleration:
         )
 
 
-GPU_TOLERATION = Toleration(GPU_RESOURCE, "", "", True)
-"""Admission adds it to pods that ask for GPUs (ExtendedResourceToleration), not to templates."""
-
-
 @dataclass(frozen=True, slots=True)
 class Requirement:
     """One requirement of a node affinity."""
@@ -76,21 +72,31 @@ class Requirement:
 
 @dataclass(frozen=True, slots=True)
 class PodShape:
-    """Needs of one pod of a replica: GPUs and where it may be placed.
+    """Needs of one pod of a replica: accelerators and where it may be placed.
 
     Attributes:
+        asked: Accelerators, each resource apart.
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
         images: Images that it starts with.
     """
 
-    gpus: int
+    asked: tuple[Accelerators, ...]
     selector: Pairs = ()
     tolerations: tuple[Toleration, ...] = ()
     affinity: tuple[tuple[Requirement, ...], ...] = ()
     images: tuple[str, ...] = ()
 
+    @property
+    def gpus(self) -> int:
+        """Accelerators that it asks for, whatever their resource."""
+        return total(self.asked)
+
+    def asks(self, resource: str) -> bool:
+        """True where it asks for accelerators of a resource."""
+        return any(each.resource == resource for each in self.asked)
+
     def fits(self, node: NodeState) -> bool:
-        """True where the node takes such a pod, GPUs apart."""
+        """True where the node takes such a pod, accelerators apart."""
         if any(node.labels.get(name) != value for name, value in self.selector):
             return False
         if not all(any(t.covers(taint) for t in self.tolerations) for taint in node.taints):
@@ -108,18 +114,20 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
 
     Args:
         spec: `spec` of a pod or of a pod template.
-        is_template: It has not been through admission yet, which adds a toleration.
+        is_template: It has not been through admission yet, which adds a toleration of each resource
+            that it asks for (ExtendedResourceToleration).
     """
+    asked = asked_by(spec)
     tolerations = [_toleration(each) for each in spec.get("tolerations") or ()]
     if is_template:
-        tolerations.append(GPU_TOLERATION)
+        tolerations += [Toleration(each.resource, "", "", True) for each in asked]
     affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     ) or {}
     terms = [_term(term) for term in affinity.get("nodeSelectorTerms") or ()]
     selector = spec.get("nodeSelector") or {}
     return PodShape(
-        gpus_of(spec),
+        asked,
         tuple(sorted((str(k), str(v)) for k, v in selector.items())),
         tuple(tolerations),
         tuple(terms),
@@ -167,32 +175,63 @@ def gang_size(resource: Object) -> int:
 
 @dataclass(frozen=True, slots=True)
 class NodeState:
-    """GPUs of one node.
+    """Accelerators of one node.
 
     Attributes:
+        accelerators: Of each resource that it offers.
         takes_pods: It is ready and not cordoned.
         created_at: When it came; None: not stated.
         images: Images that it has; empty: it does not say.
     """
 
     name: str
-    product: str
-    gpus: int
+    accelerators: tuple[Accelerators, ...]
     labels: Mapping[str, str] = field(default_factory=dict)
     taints: tuple[Taint, ...] = ()
     takes_pods: bool = True
     created_at: datetime | None = None
     images: frozenset[str] = frozenset()
 
+    @property
+    def gpus(self) -> int:
+        """All its accelerators, whatever their resource."""
+        return total(self.accelerators)
+
+    def of_type(self, gpu_type: str) -> NodeState | None:
+        """The node with its accelerators of a type alone; None: it has none of it."""
+        own = tuple(each for each in self.accelerators if is_of_type(each, gpu_type))
+        if len(own) == len(self.accelerators):
+            return self
+        return replace(self, accelerators=own) if own else None
+
+
+def nodes_of_type(nodes: Iterable[NodeState], gpu_type: str) -> list[NodeState]:
+    """The nodes that have accelerators of a type, each with those alone."""
+    found = (node.of_type(gpu_type) for node in nodes)
+    return [node for node in found if node is not None]
+
+
+def resources_asked(shape: Shape, gpu_type: str, nodes: Iterable[NodeState]) -> set[str]:
+    """Resources that replicas of a type ask for.
+
+    Where their pods are not known, those by which nodes offer the type; without such nodes the
+    most common one.
+    """
+    asked = {each.resource for pod in shape for each in pod.asked}
+    if asked:
+        return asked
+    own = nodes_of_type(nodes, gpu_type)
+    return {each.resource for node in own for each in node.accelerators} or {NVIDIA_GPU}
+
 
 def to_node(resource: Object) -> NodeState | None:
-    """A node with GPUs; None: it has none."""
+    """A node with accelerators; None: it has none."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
-    gpus = int((status.get("allocatable") or {}).get(GPU_RESOURCE, 0))
-    if gpus == 0:
-        return None
     metadata = resource["metadata"]
     labels = metadata.get("labels") or {}
+    accelerators = offered(status.get("allocatable") or {}, labels)
+    if not accelerators:
+        return None
     taints = tuple(
         Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
         for t in spec.get("taints") or ()
@@ -202,8 +241,7 @@ def to_node(resource: Object) -> NodeState | None:
     stamp = metadata.get("creationTimestamp")
     return NodeState(
         str(metadata["name"]),
-        str(labels.get(GPU_LABEL, "")),
-        gpus,
+        accelerators,
         labels,
         taints,
         takes_pods,
@@ -215,99 +253,3 @@ def to_node(resource: Object) -> NodeState | None:
 def _is_ready(status: Object) -> bool:
     conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
     return bool(conditions.get("Ready", "True") == "True")
-
-
-def is_product(product: str, gpu_type: str) -> bool:
-    """True where a node's `nvidia.com/gpu.product` is a GPU of `gpu_type`.
-
-    `NVIDIA-H100-80GB-HBM3` is an `H100`; `NVIDIA-L40S` is no `L4`.
-    """
-    wanted = gpu_type.upper()
-    return product.upper() == wanted or wanted in product.upper().split("-")
-
-
-@dataclass(frozen=True, slots=True)
-class NodeRoom:
-    """A node with the GPUs that no bound pod holds."""
-
-    node: NodeState
-    free_gpus: int
-
-
-@dataclass(frozen=True, slots=True)
-class FreeGpus:
-    """GPUs that no bound pod holds, per node."""
-
-    by_node: tuple[NodeRoom, ...]
-    _known: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
-    _warm: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
-
-    def warm(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
-        """The same on nodes that have the images of all pods; None where no node tells of any."""
-        key = gpu_type, gpus_per_replica, shape
-        if key not in self._warm:
-            wanted = all_images(pod.images for pod in shape)
-            told = [(room, has_images(room.node.images, wanted)) for room in self.by_node]
-            known = [room for room, has_all in told if has_all is not None]
-            is_told = any(is_product(room.node.product, gpu_type) for room in known)
-            here = FreeGpus(tuple(room for room, has_all in told if has_all))
-            found = here.schedulable(gpu_type, gpus_per_replica, shape) if is_told else None
-            self._warm[key] = (found or 0) if is_told else None
-        return self._warm[key]
-
-    def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape = ()) -> int | None:
-        """Free GPUs of `gpu_type` that whole replicas can use; None where no node has the type.
-
-        The GPUs of one pod are on one node: two nodes with three free GPUs each hold no pod of
-        four. A replica of several pods may stand on several nodes.
-        """
-        key = gpu_type, gpus_per_replica, shape
-        if key not in self._known:
-            self._known[key] = self._count(gpu_type, gpus_per_replica, shape)
-        return self._known[key]
-
-    def _count(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
-        nodes = [room for room in self.by_node if is_product(room.node.product, gpu_type)]
-        if not nodes:
-            return None
-        wanted = [pod for pod in shape if pod.gpus > 0]
-        if not wanted:
-            free = sum(room.free_gpus // gpus_per_replica for room in nodes)
-        elif len(wanted) == 1:
-            pod = wanted[0]
-            free = sum(room.free_gpus // pod.gpus for room in nodes if pod.fits(room.node))
-        else:
-            free = _count_gangs(nodes, wanted)
-        return free * gpus_per_replica
-
-
-def _count_gangs(nodes: Sequence[NodeRoom], pods: Sequence[PodShape]) -> int:
-    """Whole groups that fit, first fit with the largest pods first."""
-    free = [room.free_gpus for room in nodes]
-    ordered = sorted(pods, key=lambda pod: -pod.gpus)
-    may_use = {pod: [i for i, room in enumerate(nodes) if pod.fits(room.node)] for pod in ordered}
-    for n_placed in range(_MOST_REPLICAS):
-        for pod in ordered:
-            place = next((i for i in may_use[pod] if free[i] >= pod.gpus), None)
-            if place is None:
-                return n_placed
-            free[place] -= pod.gpus
-    return _MOST_REPLICAS
-
-
-def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
-    """GPUs that are left on each node.
-
-    Args:
-        nodes: Nodes with GPUs; those that take no pods leave none.
-        pods: All pods of the cluster, those of others too.
-    """
-    held: dict[str, int] = defaultdict(int)
-    for pod in pods:
-        if pod.node:
-            held[pod.node] += pod.gpus
-    return FreeGpus(
-        tuple(
-            NodeRoom(node, max(0, node.gpus - held[node.name])) for node in nodes if node.takes_pods
-        )
-    )

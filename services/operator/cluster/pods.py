@@ -9,15 +9,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from services.operator.cluster import images
+from services.operator.cluster.accelerators import Accelerators, asked_by, total
 
 Object = Mapping[str, Any]
 
-GPU_RESOURCE = "nvidia.com/gpu"
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
 """Annotation next to a cost that the operator set, with the same value."""
 SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
-GPU_LABEL = "nvidia.com/gpu.product"
 _REACHED = ("Ready", "PodScheduled")
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
@@ -29,14 +28,14 @@ class PodState:
 
     Attributes:
         node: Where it is bound; empty while it waits for a node.
-        gpus: GPUs that it holds once bound.
+        asked: Accelerators that it holds once bound, each resource apart; the product is what it
+            selects nodes by.
         ready_at: When it became ready, as far as it is ready.
         is_leaving: Its deletion has begun: it serves no more, but holds its GPUs until it is gone.
         gang_size: Pods of its group; 0: not stated.
         deletion_cost: Pods of the lowest cost go first; None: none is set.
         is_marked: The operator set that cost.
         bound_at: When it was given a node, as far as it has one.
-        product: GPU product that it selects while it waits for a node; empty: it selects none.
         images: Images that it starts with, as far as it is not ready yet.
         is_restored: It is restored from a snapshot.
     """
@@ -45,7 +44,7 @@ class PodState:
     namespace: str
     name: str
     node: str
-    gpus: int
+    asked: tuple[Accelerators, ...]
     created_at: datetime
     ready_at: datetime | None
     is_leaving: bool
@@ -54,9 +53,13 @@ class PodState:
     deletion_cost: int | None = None
     is_marked: bool = False
     bound_at: datetime | None = None
-    product: str = ""
     images: tuple[str, ...] = ()
     is_restored: bool = False
+
+    @property
+    def gpus(self) -> int:
+        """Accelerators that it holds once bound, whatever their resource."""
+        return total(self.asked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def to_pod(resource: Object) -> PodState:
         namespace=str(metadata.get("namespace", "")),
         name=str(metadata["name"]),
         node=str(spec.get("nodeName") or ""),
-        gpus=gpus_of(spec),
+        asked=asked_by(spec),
         created_at=parse_kube_time(metadata["creationTimestamp"]),
         ready_at=reached.get("Ready"),
         is_leaving="deletionTimestamp" in metadata,
@@ -144,7 +147,6 @@ def to_pod(resource: Object) -> PodState:
         deletion_cost=_whole(cost),
         is_marked=cost is not None and cost == mark,
         bound_at=reached.get("PodScheduled"),
-        product="" if spec.get("nodeName") else product_of(spec),
         images=() if "Ready" in reached else images.images_of(spec),
         is_restored=images.is_restored(metadata),
     )
@@ -152,20 +154,6 @@ def to_pod(resource: Object) -> PodState:
 
 def _whole(text: str | None) -> int | None:
     return int(text) if text and text.lstrip("-").isdigit() else None
-
-
-def gpus_of(spec: Object) -> int:
-    """GPUs that a pod specification asks for."""
-    found = 0
-    for container in spec.get("containers") or ():
-        limits = (container.get("resources") or {}).get("limits") or {}
-        found += int(limits.get(GPU_RESOURCE, 0))
-    return found
-
-
-def product_of(spec: Object) -> str:
-    """GPU product that a pod specification selects nodes by; empty: none."""
-    return str((spec.get("nodeSelector") or {}).get(GPU_LABEL, ""))
 
 
 def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:

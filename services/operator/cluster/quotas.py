@@ -1,25 +1,26 @@
-"""GPUs that ResourceQuotas leave to a namespace, pure."""
+"""Accelerators that ResourceQuotas leave to a namespace, pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.operator.cluster.pods import GPU_RESOURCE
+from services.operator.cluster.accelerators import NVIDIA_GPU, plugin_of, whole
 
 Object = Mapping[str, Any]
 
-QUOTA_KEY = f"requests.{GPU_RESOURCE}"
+_PREFIX = "requests."
 
 
 @dataclass(frozen=True, slots=True)
 class GpuQuota:
-    """The tightest quota on GPUs of a namespace."""
+    """The tightest quota on one resource of a namespace."""
 
     name: str
     hard: int
     used: int
+    resource: str = NVIDIA_GPU
 
     @property
     def free(self) -> int:
@@ -27,30 +28,41 @@ class GpuQuota:
         return max(0, self.hard - self.used)
 
 
-def to_quotas(resources: Iterable[Object]) -> dict[str, GpuQuota]:
-    """The tightest quota by namespace.
+QuotasOfNamespace = Mapping[str, GpuQuota]
+"""The tightest quota by resource."""
+
+
+def to_quotas(resources: Iterable[Object]) -> dict[str, QuotasOfNamespace]:
+    """The tightest quotas by namespace.
 
     A quota with scopes is left out: whether it counts a pod depends on more than its GPUs. So is
     one whose controller has not counted yet.
     """
-    found: dict[str, GpuQuota] = {}
+    found: dict[str, dict[str, GpuQuota]] = {}
     for resource in resources:
-        spec, status = resource.get("spec") or {}, resource.get("status") or {}
+        spec = resource.get("spec") or {}
         if spec.get("scopes") or spec.get("scopeSelector"):
             continue
-        hard, used = (_count(status.get(part)) for part in ("hard", "used"))
-        if hard is None or used is None:
+        own = found.setdefault(str(resource["metadata"]["namespace"]), {})
+        for name, quota in _limits(resource):
+            if name not in own or quota.free < own[name].free:
+                own[name] = quota
+    return {namespace: own for namespace, own in found.items() if own}
+
+
+def tightest(quotas: QuotasOfNamespace, resources: Iterable[str]) -> GpuQuota | None:
+    """The quota that leaves least of the resources; None: there is none on any of them."""
+    own = (quotas[name] for name in sorted(set(resources)) if name in quotas)
+    return min(own, key=lambda quota: quota.free, default=None)
+
+
+def _limits(resource: Object) -> Iterator[tuple[str, GpuQuota]]:
+    """The accelerators that a quota limits, by resource, as far as they have been counted."""
+    status = resource.get("status") or {}
+    hard, used = (status.get(part) or {} for part in ("hard", "used"))
+    for key in hard:
+        name = str(key).removeprefix(_PREFIX)
+        limit, taken = whole(hard[key]), whole(used.get(key))
+        if name == key or plugin_of(name) is None or limit is None or taken is None:
             continue
-        metadata = resource["metadata"]
-        quota = GpuQuota(str(metadata["name"]), hard, used)
-        namespace = str(metadata["namespace"])
-        if namespace not in found or quota.free < found[namespace].free:
-            found[namespace] = quota
-    return found
-
-
-def _count(amounts: object) -> int | None:
-    text = str(amounts.get(QUOTA_KEY, "")) if isinstance(amounts, Mapping) else ""
-    if text.endswith("k") and text[:-1].isdigit():
-        return int(text[:-1]) * 1000
-    return int(text) if text.isdigit() else None
+        yield name, GpuQuota(str(resource["metadata"]["name"]), limit, taken, name)

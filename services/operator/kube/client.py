@@ -77,7 +77,7 @@ PATHS: dict[str, ListedKind] = {
         "nodepools",
         f"/apis/{KARPENTER_VERSION}",
         is_optional=True,
-        read=node_pools.to_node_pool,
+        read=node_pools.to_node_pools,
     ),
     NODE_CLAIM: ListedKind(
         "nodeclaims",

@@ -28,7 +28,8 @@ _PLURALS = {NODE_POOL: "nodepools.karpenter.sh", NODE_CLAIM: "nodeclaims.karpent
 def read_sources(kube: KubeClient) -> SeenSources:
     """What adds nodes; what cannot be read is named with what to do, and the rest goes on."""
     problems: list[str] = []
-    pools = _listed(kube, NODE_POOL, problems)
+    listed = _listed(kube, NODE_POOL, problems)
+    pools = None if listed is None else tuple(pool for each in listed for pool in each)
     claims = _listed(kube, NODE_CLAIM, problems) or ()
     groups = _groups(kube, problems)
     return SeenSources(True, pools, claims, groups, tuple(problems))

@@ -9,18 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.operator.cluster.accelerators import Accelerators
+from services.operator.cluster.free_gpus import FreeGpus, NodeRoom
 from services.operator.cluster.node_pools import GpuNodePool
-from services.operator.cluster.placement import (
-    FreeGpus,
-    NodeRoom,
-    NodeState,
-    PodShape,
-    Shape,
-)
+from services.operator.cluster.placement import NodeState, PodShape, Shape
 from services.operator.plan.provisioning import NodeStartup, Provisioning
 
 _MOST_NODES = 1000
-_ANY_NODE = "a node to come"
+_ANY_NODE, _ANY_RESOURCE = "a node to come", "what the type is"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +39,13 @@ class NewNodes:
             return 0
         size = self.gpus_per_node or self.gpus
         n_nodes = min(_MOST_NODES, self.gpus // size) if size else 0
-        node = NodeState(_ANY_NODE, gpu_type, size)
-        bare = tuple(PodShape(pod.gpus) for pod in shape)
-        rooms = FreeGpus((NodeRoom(node, size),) * n_nodes)
+        node = NodeState(_ANY_NODE, (Accelerators(_ANY_RESOURCE, gpu_type, size),))
+        bare = tuple(
+            PodShape((Accelerators(_ANY_RESOURCE, gpu_type, pod.gpus),))
+            for pod in shape
+            if pod.gpus
+        )
+        rooms = FreeGpus((NodeRoom(node, {_ANY_RESOURCE: size}),) * n_nodes)
         return rooms.schedulable(gpu_type, gpus_per_replica, bare) or 0
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
 from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
-from services.operator.cluster.placement import NodeState, is_product
+from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.plan.supply import NewNodes, Resolved
 
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
@@ -71,7 +71,7 @@ def resolve(
         return Resolved(None, "InvalidSupply", stated.problem)
     if stated.mode == FIXED:
         return Resolved(None, "SetFixed", "spec.supply.mode is fixed")
-    own = [node for node in nodes if is_product(node.product, gpu_type)]
+    own = nodes_of_type(nodes, gpu_type)
     found = _detected(gpu_type, stated, sources, own)
     if stated.ceiling is not None and (stated.mode == PROVISIONED or found.reason != "NoSource"):
         return _up_to(stated.ceiling, found, own)
@@ -133,17 +133,23 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
         name = f"NodePool/{pool.name}"
         if pool.limit is None:
             found.notes.append(
-                f"{name} has no limit on nvidia.com/gpu, so nothing is asked of it: set its "
-                'spec.limits["nvidia.com/gpu"], or spec.supply.ceiling'
+                f"{name} has no limit on {pool.resource}, so nothing is asked of it: set its "
+                f'spec.limits["{pool.resource}"], or spec.supply.ceiling'
             )
             continue
-        nodes = [node for node in own if node.labels.get(POOL_LABEL) == pool.name]
-        inside = sum(node.gpus for node in nodes)
+        sizes = [
+            each.count
+            for node in own
+            if node.labels.get(POOL_LABEL) == pool.name
+            for each in node.accelerators
+            if each.resource == pool.resource
+        ]
+        inside = sum(sizes)
         used = max(pool.used, inside)
         if pool.problem:
             found.notes.append(f"{name} adds no nodes: {pool.problem}")
         left = 0 if pool.problem else max(0, pool.limit - used)
-        size = max((node.gpus for node in nodes), default=0) or pool.gpus_per_node
+        size = max(sizes, default=0) or pool.gpus_per_node
         found.add(name, max(pool.limit, used), inside, NewNodes(pool, left, size))
 
 

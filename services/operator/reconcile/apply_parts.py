@@ -9,6 +9,7 @@ from typing import Any
 
 from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
 from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
+from services.operator.cluster.quotas import GpuQuota
 from services.operator.plan.part_members import decision_of, members_of, ratios
 from services.operator.plan.part_plan import (
     PartChange,
@@ -163,12 +164,24 @@ def _scale_in(autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str
 
 
 def _by_quota(view: View, autoscaler: Autoscaler, changes: Sequence[PartChange]) -> dict[str, int]:
-    """Counts up to which each part may rise under the namespace's quota, shared by all."""
-    quota = (view.quotas or {}).get(autoscaler.namespace)
-    if quota is None:
-        return {}
+    """Counts up to which each part may rise under the quota on what it asks for.
+
+    All parts that ask for the same resource share one.
+    """
     gpus = {part.name: part.spec.gpus_per_replica for part in autoscaler.parts}
-    return within_quota(changes, gpus, quota.free)
+    quotas = _quotas(view, autoscaler)
+    found: dict[str, int] = {}
+    for quota in set(quotas.values()):
+        sharing = [each for each in changes if quotas.get(each.name) == quota]
+        found |= within_quota(sharing, gpus, quota.free)
+    return found
+
+
+def _quotas(view: View, autoscaler: Autoscaler) -> dict[str, GpuQuota]:
+    """The quota of each part that has one, by name."""
+    members = zip(autoscaler.parts, members_of(autoscaler), strict=True)
+    found = ((part.name, view.quota_of(member)) for part, member in members)
+    return {name: quota for name, quota in found if quota is not None}
 
 
 def _limit_reason(
@@ -180,7 +193,7 @@ def _limit_reason(
 ) -> str:
     if change.is_fall:
         return f"scale-in of {change.name} waits: {describe_waiting(changes)}"
-    quota = (view.quotas or {})[autoscaler.namespace]
+    quota = _quotas(view, autoscaler)[change.name]
     return (
         f"ResourceQuota/{quota.name} leaves {quota.free} GPUs: {change.name} gets {count} of "
         f"{change.wanted}"

@@ -11,15 +11,16 @@ import structlog
 
 from services.kernel import telemetry
 from services.kernel.domain import WorkloadSpec
-from services.operator.cluster import ownership, placement, quotas
+from services.operator.cluster import ownership, quotas
+from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.other_autoscalers import OtherAutoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
-from services.operator.cluster.placement import FreeGpus, NodeState, Shape
+from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
-from services.operator.cluster.quotas import GpuQuota
+from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.kube.node_sources import read_sources
@@ -65,7 +66,7 @@ class View:
     Attributes:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         pod_uids: Uids of all living pods.
-        quotas: Tightest GPU quota by namespace; None: they could not be read.
+        quotas: Tightest quotas on accelerators by namespace; None: they could not be read.
         others: HPAs and ScaledObjects; None: could not be read.
         older_autoscalers: Label of the oldest GPUAutoscaler of a target, by the uid of each
             younger one of it.
@@ -83,7 +84,7 @@ class View:
     pod_uids: set[str]
     free: FreeGpus
     others: OtherAutoscalers | None
-    quotas: Mapping[str, GpuQuota] | None = field(default_factory=dict)
+    quotas: Mapping[str, QuotasOfNamespace] | None = field(default_factory=dict)
     older_autoscalers: Mapping[str, str] = field(default_factory=dict)
     budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
@@ -129,7 +130,7 @@ class View:
             return GpusToGrow(None)
         shape = () if target is None else target.shape
         room = self._by_supply(spec, shape, replicas.pending)
-        quota = (self.quotas or {}).get(autoscaler.namespace)
+        quota = self.quota_of(autoscaler)
         if quota is None:
             return room
         # pods that wait for a node count as used; they are served first all the same
@@ -138,6 +139,15 @@ class View:
             new = None if room.on_new_nodes is None else min(room.on_new_nodes, by_quota)
             return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new, room.warm)
         return room
+
+    def quota_of(self, autoscaler: Autoscaler) -> GpuQuota | None:
+        """The quota that leaves least of what the replicas ask for; None: there is none."""
+        spec, target = autoscaler.spec, self.target_of(autoscaler)
+        own = (self.quotas or {}).get(autoscaler.namespace)
+        if spec is None or not own:
+            return None
+        shape = () if target is None else target.shape
+        return quotas.tightest(own, resources_asked(shape, spec.gpu_type, self.nodes.values()))
 
     def _by_supply(self, spec: WorkloadSpec, shape: Shape, n_pending: int) -> GpusToGrow:
         """The same without quotas."""
@@ -175,7 +185,7 @@ def observe(deps: OperatorDeps) -> View:
     pods = list_pods(deps, found) if autoscalers else PodIndex()
     nodes = _nodes(deps) if autoscalers else []
     others: OtherAutoscalers | None = OtherAutoscalers()
-    found_quotas: dict[str, GpuQuota] | None = {}
+    found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
         others = _list_or_none(lambda: list_other_autoscalers(kube), "autoscalers_unreadable")
         found_quotas = _list_or_none(
@@ -187,7 +197,7 @@ def observe(deps: OperatorDeps) -> View:
         found,
         pods,
         {pod.uid for pod in pods.every},
-        placement.free_gpus(nodes, pods.every),
+        free_gpus(nodes, pods.every),
         others,
         found_quotas,
         older_autoscalers(autoscalers),

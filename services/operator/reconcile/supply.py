@@ -8,9 +8,10 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from services.operator.cluster.gpu_types import is_product
 from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
-from services.operator.cluster.placement import NodeState, is_product
+from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.cluster.pods import PodState
 from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.part_members import members_of
@@ -136,7 +137,7 @@ def _supply(
 ) -> TypeSupply:
     gpu_type, stated = wanted.gpu_type, wanted.stated or StatedSupply()
     members = [m for m in every if m.spec is not None and m.spec.gpu_type == gpu_type]
-    nodes = [node for node in view.nodes.values() if is_product(node.product, gpu_type)]
+    nodes = nodes_of_type(view.nodes.values(), gpu_type)
     resolved = resolve(gpu_type, stated, view.sources, nodes)
     memory = deps.memory
     seen_s = memory.startups[1].get(gpu_type, ()) if memory.startups else ()
@@ -152,30 +153,49 @@ def _in_use(
     deps: OperatorDeps, view: View, gpu_type: str, members: Iterable[Autoscaler]
 ) -> GpusInUse:
     """GPUs that the targets of autoscalers and all other pods ask for."""
-    asked, own = 0, set()
+    asked, own, resources = 0, set(), set[str]()
     for member in members:
         target = view.target_of(member)
         if target is None or member.spec is None:
             continue
+        resources |= {each.resource for pod in target.shape for each in pod.asked}
         own |= {pod.uid for pod in view.pods_of(member)}
         replicas = view.replicas_of(member)
         leaving = sum(each.is_leaving for each in replicas)
         wanted = asked_for(deps, member.target.key, target)
         asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
-    nodes = {n.name: n for n in view.nodes.values() if is_product(n.product, gpu_type)}
-    others = sum(
-        pod.gpus
-        for pod in view.pods.every
-        if pod.gpus and pod.uid not in own and _is_of(pod, gpu_type, nodes)
-    )
+    nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
+    resources |= {each.resource for node in nodes.values() for each in node.accelerators}
+    of_type = _OfPods(gpu_type, nodes, resources)
+    others = sum(of_type.asked(pod) for pod in view.pods.every if pod.uid not in own)
     return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
 
 
-def _is_of(pod: PodState, gpu_type: str, nodes: dict[str, NodeState]) -> bool:
-    """It is on a node of the type; of one that waits: it may come to be, as far as it says."""
-    if pod.node:
-        return pod.node in nodes
-    return not pod.product or is_product(pod.product, gpu_type)
+@dataclass(frozen=True, slots=True)
+class _OfPods:
+    """Accelerators of a type among those that pods ask for.
+
+    Attributes:
+        nodes: Nodes that have the type, with those accelerators alone, by name.
+        resources: By which the type is asked for; empty: nobody knows, so it may be any.
+    """
+
+    gpu_type: str
+    nodes: dict[str, NodeState]
+    resources: set[str]
+
+    def asked(self, pod: PodState) -> int:
+        """What a pod holds of them; of one that waits: what may come to be, as far as it says."""
+        if pod.node:
+            node = self.nodes.get(pod.node)
+            offered = {each.resource for each in node.accelerators} if node is not None else set()
+            return sum(each.count for each in pod.asked if each.resource in offered)
+        return sum(
+            each.count
+            for each in pod.asked
+            if (not self.resources or each.resource in self.resources)
+            and (not each.product or is_product(each.product, self.gpu_type))
+        )
 
 
 def _signs(
@@ -187,7 +207,7 @@ def _signs(
         for pod in view.pods_of(member)
         if not pod.node and pod.gpus and not pod.is_leaving
     ]
-    nodes = [node for node in view.nodes.values() if is_product(node.product, gpu_type)]
+    nodes = nodes_of_type(view.nodes.values(), gpu_type)
     came = [node.created_at for node in nodes if node.created_at is not None]
     refusals = _refusals(view.sources, gpu_type, stated, nodes)
     newest = max(refusals, key=lambda each: each.at, default=None)

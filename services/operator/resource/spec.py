@@ -326,7 +326,8 @@ class GPUAutoscalerSpec(ResourceModel):
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None,
         description="Product name or a part of it, e.g. H100 for nodes labelled "
-        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3",
+        "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3, or MI300X; of a slice with the slice, e.g. "
+        "A100-MIG-1g.5gb or A100-SHARED; where no label names a product the resource, e.g. gaudi",
     )
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
     sla: ServiceLevel | None = None

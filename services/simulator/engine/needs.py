@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+GPU = "nvidia.com/gpu"
+"""The resource of GPUs where nothing else is said."""
 _REPELLING = ("NoSchedule", "NoExecute")
 
 
@@ -49,10 +51,15 @@ class PodToleration:
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """Needs of the pods of one template."""
+    """Needs of the pods of one template.
+
+    Attributes:
+        resource: Name by which they ask for GPUs.
+    """
 
     labels: tuple[NodeLabel, ...] = ()
     tolerations: tuple[PodToleration, ...] = ()
+    resource: str = GPU
 
     def is_selected(self, labels: tuple[NodeLabel, ...]) -> bool:
         """Check whether a node with these labels is one of those asked for."""
@@ -66,8 +73,14 @@ class Needs:
 NO_NEEDS = Needs()
 
 
-def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
-    """Read the needs of a pod specification, all but the label `but`, which the caller reads."""
+def to_needs(pod_spec: dict[str, Any], but: str, resource: str = GPU) -> Needs:
+    """Read the needs of a pod specification, all but what the caller reads.
+
+    Args:
+        pod_spec: `spec` of a pod.
+        but: The label that the caller reads.
+        resource: Name by which the pod asks for GPUs.
+    """
     selector = pod_spec.get("nodeSelector") or {}
     return Needs(
         tuple(sorted(NodeLabel(k, str(v)) for k, v in selector.items() if k != but)),
@@ -80,6 +93,7 @@ def to_needs(pod_spec: dict[str, Any], but: str) -> Needs:
             )
             for each in pod_spec.get("tolerations") or ()
         ),
+        resource,
     )
 
 

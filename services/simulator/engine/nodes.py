@@ -65,6 +65,7 @@ class Nodes:
         for name, node in self._specs.items():
             if (
                 self._free[name] >= gpus
+                and (not gpus or needs.resource == node.resource)
                 and gpu_type in (ANY_GPU_TYPE, node.gpu_type)
                 and name not in self._cordoned
                 and needs.is_selected(node.labels)

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from services.simulator.engine.needs import NO_NEEDS, Needs, NodeLabel, NodeTaint
+from services.simulator.engine.needs import GPU, NO_NEEDS, Needs, NodeLabel, NodeTaint
 
 ANY_GPU_TYPE = ""
 """A deployment with this `gpu_type` is placed on any node."""
@@ -19,13 +19,18 @@ def _require(is_right: bool, name: str, value: object, wanted: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class NodeSpec:
-    """One node and its GPUs."""
+    """One node and its GPUs.
+
+    Attributes:
+        resource: Name by which its GPUs are asked for.
+    """
 
     name: str
     gpu_type: str
     gpus: int
     labels: tuple[NodeLabel, ...] = ()
     taints: tuple[NodeTaint, ...] = ()
+    resource: str = GPU
 
     def __post_init__(self) -> None:
         _require(bool(self.name), "name", self.name, "a non-empty node name")

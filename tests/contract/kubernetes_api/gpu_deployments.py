@@ -7,6 +7,8 @@ import pytest
 from tests.contract.kubernetes_api.cluster_under_test import ClusterUnderTest, Obj
 
 GPU = "nvidia.com/gpu"
+OTHERS = ("amd.com/gpu", "nvidia.com/mig-1g.5gb", "habana.ai/gaudi")
+"""Resources that none of the cluster's nodes offers, as a rule."""
 
 
 def free_gpus(cluster: ClusterUnderTest) -> int:
@@ -18,6 +20,8 @@ def free_gpus(cluster: ClusterUnderTest) -> int:
     return total
 
 
-def gpu_deployment(cluster: ClusterUnderTest, name: str, replicas: int, gpus: int = 1) -> Obj:
-    limits = {"resources": {"limits": {GPU: str(gpus)}}}
+def gpu_deployment(
+    cluster: ClusterUnderTest, name: str, replicas: int, gpus: int = 1, resource: str = GPU
+) -> Obj:
+    limits = {"resources": {"limits": {resource: str(gpus)}}}
     return cluster.deployment(name, replicas, container=limits)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.contract.kubernetes_api.cluster_under_test import MERGE, ClusterUnderTest, Obj
-from tests.contract.kubernetes_api.gpu_deployments import GPU, free_gpus, gpu_deployment
+from tests.contract.kubernetes_api.gpu_deployments import (
+    GPU,
+    OTHERS,
+    free_gpus,
+    gpu_deployment,
+)
 
 
-def test_a_quota_refuses_pods_and_says_so(cluster: ClusterUnderTest) -> None:
-    free_gpus(cluster)
+@pytest.mark.parametrize("resource", [GPU, OTHERS[0]])
+def test_a_quota_refuses_pods_and_says_so(cluster: ClusterUnderTest, resource: str) -> None:
+    if resource == GPU:
+        free_gpus(cluster)
     quota, name = cluster.name("q"), cluster.name("p")
-    key = f"requests.{GPU}"
+    key = f"requests.{resource}"
     quotas = cluster.core("resourcequotas")
     cluster.do("POST", quotas, {"metadata": {"name": quota}, "spec": {"hard": {key: "1"}}})
     cluster.eventually(
         lambda: cluster.do("GET", f"{quotas}/{quota}").get("status", {}).get("used", {}).get(key)
     )
     path = cluster.apps("deployments", name)
-    cluster.do("POST", cluster.apps("deployments"), gpu_deployment(cluster, name, 2))
+    body = gpu_deployment(cluster, name, 2, resource=resource)
+    cluster.do("POST", cluster.apps("deployments"), body)
 
     def failure() -> Obj | None:
         conditions = cluster.do("GET", path).get("status", {}).get("conditions", ())

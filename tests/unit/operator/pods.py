@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from services.operator.cluster.placement import NodeState
+from services.operator.cluster.accelerators import NVIDIA_GPU, Accelerators
+from services.operator.cluster.free_gpus import NodeRoom
+from services.operator.cluster.placement import NodeState, PodShape
 from services.operator.cluster.pods import PodState
 from tests.unit.operator.examples import NOW
 
@@ -18,7 +20,7 @@ def pod(name: str, **given: Any) -> PodState:
         "namespace": "serving",
         "name": name,
         "node": "n1",
-        "gpus": 1,
+        "asked": gpus(given.pop("gpus", 1), given.pop("resource", NVIDIA_GPU)),
         "created_at": NOW + timedelta(seconds=given.pop("created_s", -100)),
         "ready_at": None if ready_s is None else NOW + timedelta(seconds=ready_s),
         "is_leaving": False,
@@ -26,7 +28,23 @@ def pod(name: str, **given: Any) -> PodState:
     return PodState(**(values | given))
 
 
-def node(name: str, gpus: int, **given: Any) -> NodeState:
+def node(name: str, n_gpus: int, **given: Any) -> NodeState:
     """A node of H100s."""
     product = given.pop("product", "NVIDIA-H100-80GB-HBM3")
-    return NodeState(name, product, gpus, **given)
+    resource = given.pop("resource", NVIDIA_GPU)
+    return NodeState(name, (Accelerators(resource, product, n_gpus),), **given)
+
+
+def gpus(count: int, resource: str = NVIDIA_GPU) -> tuple[Accelerators, ...]:
+    """What a pod asks for that selects no product."""
+    return (Accelerators(resource, "", count),) if count else ()
+
+
+def shape(n_gpus: int, resource: str = NVIDIA_GPU, **given: Any) -> PodShape:
+    """A pod that asks for GPUs."""
+    return PodShape(gpus(n_gpus, resource), **given)
+
+
+def room(node: NodeState, n_free: int) -> NodeRoom:
+    """A node of one resource, of which so many are free."""
+    return NodeRoom(node, {node.accelerators[0].resource: n_free})

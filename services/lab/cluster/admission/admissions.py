@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.lab.cluster.controllers.manifests import GPU_RESOURCE, deployment_spec
+from services.lab.cluster.controllers.devices import resource_of
+from services.lab.cluster.controllers.manifests import deployment_spec
 from services.lab.cluster.storage import failures
 from services.lab.cluster.storage.failures import Cause
 from services.lab.cluster.storage.objects import Write
@@ -65,11 +66,17 @@ class NodeAdmission(BuiltInAdmission):
     def admit(self, rtype: ResourceType, new: Obj, old: Obj | None, write: Write) -> Obj:
         """The node, with a specification even when it is empty."""
         allocatable = (new.get("status") or {}).get("allocatable") or {}
-        quantity = str(allocatable.get(GPU_RESOURCE, "0"))
+        name = new["metadata"]["name"]
+        try:
+            resource = resource_of(allocatable)
+        except ValueError as error:
+            cause = Cause("status.allocatable", f"Invalid value: {error}")
+            raise failures.invalid(rtype, name, [cause]) from error
+        quantity = str(allocatable.get(resource, "0"))
         if not quantity.isdigit():
             why = f'Invalid value: "{quantity}": must be a whole number'
-            path = f"status.allocatable[{GPU_RESOURCE}]"
-            raise failures.invalid(rtype, new["metadata"]["name"], [Cause(path, why)])
+            path = f"status.allocatable[{resource}]"
+            raise failures.invalid(rtype, name, [Cause(path, why)])
         return {**new, "spec": new.get("spec") or {}}
 
 

@@ -11,6 +11,11 @@ from typing import Any
 
 import orjson
 
+from services.lab.cluster.controllers.devices import (
+    product_label,
+    resource_asked_by,
+    resource_of,
+)
 from services.lab.cluster.storage.resources import Obj
 from services.simulator.engine.engine import (
     ANY_GPU_TYPE,
@@ -22,8 +27,6 @@ from services.simulator.engine.engine import (
 )
 from services.simulator.engine.needs import NodeLabel, to_needs, to_taints
 
-GPU_RESOURCE = "nvidia.com/gpu"
-GPU_LABEL = "nvidia.com/gpu.product"
 COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 HASH_LABEL = "pod-template-hash"
 MEDIAN_ANNOTATION = "lab.harmony.dev/startup-median"
@@ -99,22 +102,22 @@ def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec
         ValueError: If an annotation or a GPU quantity is wrong.
     """
     spec = template.get("spec") or {}
+    resource = resource_asked_by(spec)
+    label = product_label(resource)
     gpus = 0
     for container in spec.get("containers") or ():
-        quantity = str(
-            ((container.get("resources") or {}).get("limits") or {}).get(GPU_RESOURCE, 0)
-        )
+        quantity = str(((container.get("resources") or {}).get("limits") or {}).get(resource, 0))
         if not quantity.isdigit():
-            raise ValueError(f"{GPU_RESOURCE}: {quantity!r} must be a whole number of GPUs")
+            raise ValueError(f"{resource}: {quantity!r} must be a whole number of GPUs")
         gpus += int(quantity)
     return DeploymentSpec(
         key=key,
-        gpu_type=(spec.get("nodeSelector") or {}).get(GPU_LABEL, ANY_GPU_TYPE),
+        gpu_type=(spec.get("nodeSelector") or {}).get(label, ANY_GPU_TYPE),
         gpus_per_pod=gpus,
         startup=startup_spec((template.get("metadata") or {}).get("annotations") or {}),
         replicas=0,
         is_warm=is_warm,
-        needs=to_needs(spec, but=GPU_LABEL),
+        needs=to_needs(spec, label, resource),
     )
 
 
@@ -132,14 +135,15 @@ def template_hash(template: Obj) -> str:
 
 def node_body(node: NodeSpec) -> Obj:
     """The manifest of a node with GPUs."""
-    capacity = {"cpu": "128", "memory": "1024Gi", "pods": "250", GPU_RESOURCE: str(node.gpus)}
+    capacity = {"cpu": "128", "memory": "1024Gi", "pods": "250", node.resource: str(node.gpus)}
+    label = product_label(node.resource)
     return {
         "metadata": {
             "name": node.name,
             "labels": {
                 "kubernetes.io/hostname": node.name,
                 "kubernetes.io/os": "linux",
-                GPU_LABEL: node.gpu_type,
+                **({label: node.gpu_type} if label else {}),
             },
         },
         "spec": {},
@@ -151,12 +155,14 @@ def node_spec(obj: Obj) -> NodeSpec:
     """Convert a node object to the engine's specification."""
     allocatable = (obj.get("status") or {}).get("allocatable") or {}
     labels = obj["metadata"].get("labels") or {}
+    resource = resource_of(allocatable)
     return NodeSpec(
         obj["metadata"]["name"],
-        labels.get(GPU_LABEL, ANY_GPU_TYPE),
-        int(allocatable.get(GPU_RESOURCE, 0)),
+        labels.get(product_label(resource), ANY_GPU_TYPE),
+        int(allocatable.get(resource, 0)),
         tuple(NodeLabel(key, value) for key, value in sorted(labels.items())),
         to_taints(obj.get("spec") or {}),
+        resource,
     )
 
 

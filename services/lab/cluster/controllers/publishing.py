@@ -6,7 +6,6 @@ from collections import Counter
 
 from services.lab.cluster.controllers.groups import Group, SimulatedWorkload
 from services.lab.cluster.controllers.manifests import (
-    GPU_RESOURCE,
     HASH_LABEL,
     PodLife,
     pending_status,
@@ -246,7 +245,7 @@ def _why_not(gpu_type: str, needs: Needs, node: NodeSpec) -> str:
     taint = needs.repelled_by(node.taints)
     if taint is not None:
         return f"node(s) had untolerated taint {taint.text}"
-    return f"Insufficient {GPU_RESOURCE}"
+    return f"Insufficient {needs.resource}"
 
 
 def owner_reference(obj: Obj) -> Obj:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.lab.cluster.controllers.manifests import GPU_RESOURCE
+from services.lab.cluster.controllers.devices import limited_by, quota_key
 from services.lab.cluster.storage.objects import Objects
 from services.lab.cluster.storage.resources import RESOURCE_QUOTAS, Obj
-from services.simulator.engine.engine import ClusterEngine
-
-QUOTA_KEY = f"requests.{GPU_RESOURCE}"
+from services.simulator.engine.engine import ClusterEngine, DeploymentSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,31 +29,34 @@ class Quotas:
         self._objects = objects
         self._engine = engine
 
-    def room(self, namespace: str, gpus: int) -> Room | None:
-        """Room for pods of `gpus` each; None where no quota counts them."""
+    def room(self, namespace: str, spec: DeploymentSpec) -> Room | None:
+        """Room for further pods of a deployment; None where no quota counts them."""
         found: Room | None = None
+        gpus, key = spec.gpus_per_pod, quota_key(spec.needs.resource)
         if gpus == 0:
             return None
         for quota in self._each(namespace):
-            hard, used = _hard(quota), self.used(namespace)
+            hard, used = _hard(quota, key), self.used(namespace, spec.needs.resource)
             if hard is None:
                 continue
             n_pods = max(0, hard - used) // gpus
-            room = Room(n_pods, _refusal(quota, gpus, used + n_pods * gpus, hard))
+            amounts = (gpus, used + n_pods * gpus, hard)
+            room = Room(n_pods, _refusal(quota, key, amounts))
             if found is None or room.pods < found.pods:
                 found = room
         return found
 
-    def used(self, namespace: str) -> int:
-        """GPUs that the pods of a namespace ask for, whether they have them or not."""
+    def used(self, namespace: str, resource: str) -> int:
+        """GPUs of a resource that pods of a namespace ask for, whether they have them or not."""
         keys = [k for k in self._engine.deployment_keys if k.startswith(f"{namespace}/")]
-        return sum(len(self._engine.pods(k)) * self._engine.spec(k).gpus_per_pod for k in keys)
+        specs = [s for k in keys if (s := self._engine.spec(k)).needs.resource == resource]
+        return sum(len(self._engine.pods(spec.key)) * spec.gpus_per_pod for spec in specs)
 
     def publish(self, namespace: str) -> None:
         """Write what is used into the statuses."""
         for quota in self._each(namespace):
             hard = (quota.get("spec") or {}).get("hard") or {}
-            used = {QUOTA_KEY: str(self.used(namespace))} if QUOTA_KEY in hard else {}
+            used = {quota_key(r): str(self.used(namespace, r)) for r in limited_by(hard)}
             status = {"hard": hard, "used": used}
             self._objects.write_status(RESOURCE_QUOTAS, quota, status)
 
@@ -63,14 +64,14 @@ class Quotas:
         return [s.obj for s in self._objects.store.each(RESOURCE_QUOTAS, namespace)]
 
 
-def _hard(quota: Obj) -> int | None:
-    text = str(((quota.get("spec") or {}).get("hard") or {}).get(QUOTA_KEY, ""))
+def _hard(quota: Obj, key: str) -> int | None:
+    text = str(((quota.get("spec") or {}).get("hard") or {}).get(key, ""))
     return int(text) if text.isdigit() else None
 
 
-def _refusal(quota: Obj, gpus: int, used: int, hard: int) -> str:
-    name = quota["metadata"]["name"]
+def _refusal(quota: Obj, key: str, amounts: tuple[int, int, int]) -> str:
+    asked, used, hard = amounts
     return (
-        f"exceeded quota: {name}, requested: {QUOTA_KEY}={gpus}, "
-        f"used: {QUOTA_KEY}={used}, limited: {QUOTA_KEY}={hard}"
+        f"exceeded quota: {quota['metadata']['name']}, requested: {key}={asked}, "
+        f"used: {key}={used}, limited: {key}={hard}"
     )

@@ -245,7 +245,7 @@ class Workloads:
         spec = deployment_spec(engine_key, template, is_warm=is_warm)
         if is_warm:
             wanted_pods = obj["spec"].get("replicas", 1)
-            room = self._quotas.room(workload.namespace, spec.gpus_per_pod)
+            room = self._quotas.room(workload.namespace, spec)
             spec = spec.with_replicas(min(wanted_pods, wanted_pods if room is None else room.pods))
         self.engine.add_deployment(spec)
 
@@ -273,7 +273,7 @@ class Workloads:
         n_pods, size = len(self.engine.pods(group.engine_key)), group.wanted
         before, group.refusal = group.refusal, ""
         if size > n_pods:
-            room = self._quotas.room(workload.namespace, spec.gpus_per_pod)
+            room = self._quotas.room(workload.namespace, spec)
             if room is not None and n_pods + room.pods < size:
                 size, group.refusal = n_pods + room.pods, room.refusal
         if spec.replicas != size:

@@ -32,6 +32,7 @@ class WaitingPod:
         node = pool.node
         return (
             self.gpus <= node.gpus
+            and self.needs.resource == node.resource
             and self.gpu_type in (ANY_GPU_TYPE, node.gpu_type)
             and self.needs.is_selected(node.labels)
             and self.needs.repelled_by(node.taints) is None

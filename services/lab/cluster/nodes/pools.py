@@ -12,10 +12,11 @@ from typing import Any
 
 import orjson
 
-from services.lab.cluster.controllers.manifests import GPU_LABEL, GPU_RESOURCE, parse_duration
+from services.lab.cluster.controllers.devices import product_label, resource_of
+from services.lab.cluster.controllers.manifests import parse_duration
 from services.lab.cluster.storage.resources import Obj
 from services.simulator.engine.engine import ANY_GPU_TYPE, NodeSpec, StartupSpec
-from services.simulator.engine.needs import NodeLabel, to_taints
+from services.simulator.engine.needs import GPU, NodeLabel, to_taints
 
 POOL_LABEL = "karpenter.sh/nodepool"
 GPUS_ANNOTATION = "lab.harmony.dev/node-gpus"
@@ -64,12 +65,14 @@ def of_node_pool(obj: Obj) -> NodePoolSpec:
             labels.setdefault(each["key"], each["values"][0])
     labels[POOL_LABEL] = meta["name"]
     gpus = int(annotations.get(GPUS_ANNOTATION, _DEFAULT_GPUS))
-    limit = (spec.get("limits") or {}).get(GPU_RESOURCE)
+    limits = spec.get("limits") or {}
+    resource = resource_of(limits)
+    limit = limits.get(resource)
     after = (spec.get("disruption") or {}).get("consolidateAfter", "0s")
     capacity = annotations.get(CAPACITY_ANNOTATION)
     return NodePoolSpec(
         meta["name"],
-        _node(labels, gpus, to_taints(template["spec"])),
+        _node(labels, gpus, to_taints(template["spec"]), resource),
         None if limit is None else int(limit) // gpus,
         _startup(annotations.get(MEDIAN_ANNOTATION), annotations.get(SIGMA_ANNOTATION)),
         None if capacity is None else int(capacity),
@@ -84,7 +87,7 @@ def of_node_group(name: str, text: str) -> NodePoolSpec:
         ValueError: It cannot be read.
     """
     given: dict[str, Any] = orjson.loads(text)
-    labels = {GPU_LABEL: given["product"], **given.get("labels", {})}
+    labels = {product_label(GPU): given["product"], **given.get("labels", {})}
     capacity = given.get("capacity")
     return NodePoolSpec(
         name,
@@ -97,13 +100,16 @@ def of_node_group(name: str, text: str) -> NodePoolSpec:
     )
 
 
-def _node(labels: Mapping[str, str], gpus: int, taints: tuple[Any, ...]) -> NodeSpec:
+def _node(
+    labels: Mapping[str, str], gpus: int, taints: tuple[Any, ...], resource: str = GPU
+) -> NodeSpec:
     return NodeSpec(
         "node",
-        labels.get(GPU_LABEL, ANY_GPU_TYPE),
+        labels.get(product_label(resource), ANY_GPU_TYPE),
         gpus,
         tuple(NodeLabel(key, value) for key, value in sorted(labels.items())),
         taints,
+        resource,
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from services.lab.cluster.controllers.manifests import GPU_RESOURCE, node_body, rfc3339
+from services.lab.cluster.controllers.manifests import node_body, rfc3339
 from services.lab.cluster.controllers.publishing import owner_reference
 from services.lab.cluster.nodes.machines import Machine, Machines
 from services.lab.cluster.nodes.pools import POOL_LABEL
@@ -59,7 +59,7 @@ def publish_claims(objects: Objects, rtype: ResourceType, pool: Obj, machines: M
 
 def _claim(machines: Machines, machine: Machine) -> Obj:
     asked, due = rfc3339(machine.asked_s), rfc3339(machine.due_s)
-    amounts = {GPU_RESOURCE: str(machines.pool.node.gpus)}
+    amounts = {machines.pool.node.resource: str(machines.pool.node.gpus)}
     arrived = ("True", due) if machine.is_there else ("Unknown", asked)
     status: Obj = {
         "capacity": amounts,
@@ -95,7 +95,7 @@ def publish_pool(objects: Objects, rtype: ResourceType, pool: Obj, machines: Mac
     total = len(machines.all) * machines.pool.node.gpus
     before = (pool.get("status") or {}).get("conditions")
     ready = before or [_condition("Ready", "True", objects.now(), "Ready")]
-    status = {"resources": {GPU_RESOURCE: str(total)}, "conditions": ready}
+    status = {"resources": {machines.pool.node.resource: str(total)}, "conditions": ready}
     objects.write_status(rtype, pool, status)
 
 

@@ -21,6 +21,12 @@ def test_without_budgets_the_list_is_empty_and_one_is_not_found(
     assert "'H100' has no budget; GET /v1/budgets" in answer.json()["detail"]
 
 
+def test_a_budget_of_a_resource_has_a_slash_in_its_name(viewer: AppClient, fleet: Fleet) -> None:
+    fleet.budget("amd.com/gpu", 8)
+    answer = viewer.get("/v1/budgets/amd.com/gpu")
+    assert (answer.status_code, answer.json()["gpu_type"]) == (200, "amd.com/gpu")
+
+
 def test_who_gave_up_what_at_the_newest_decisions(viewer: AppClient, fleet: Fleet) -> None:
     gold = fleet.add("gold", 13, sla={"sla_class": "gold"})
     gang = fleet.add("gang", 2, gpus_per_replica=4, sla={"sla_class": "own", "priority": 30})

@@ -326,3 +326,12 @@ def test_one_quota_holds_for_all_variants_together(ready: Bench) -> None:
     said = last_action(ready)["reason"]
     assert "ResourceQuota/team leaves 3 GPUs: l4 gets 3 of 4" in said
     assert "h100 gets 2 of 3" in said
+
+
+def test_a_quota_on_another_resource_holds_no_variant_back(ready: Bench) -> None:
+    quota = {"metadata": {"name": "amd"}, "spec": {"hard": {"requests.amd.com/gpu": "0"}}}
+    ready.lab.post(f"/api/v1/namespaces/{ready.lab.namespace}/resourcequotas", quota)
+    ready.step()
+    decide(ready, (2, 3), (0, 4))
+    ready.reconcile()
+    assert replicas(ready) == (3, 4)

@@ -7,7 +7,7 @@ from typing import Any
 from services.operator.cluster.gangs import GROUP_LABEL, WORKER_LABEL, to_gangs
 from services.operator.cluster.pods import PodState, count_replicas
 from tests.unit.operator.examples import NOW
-from tests.unit.operator.pods import pod
+from tests.unit.operator.pods import gpus, pod
 
 
 def member(group: int, worker: int, **given: Any) -> PodState:
@@ -24,6 +24,7 @@ def test_a_whole_group_is_one_replica_as_old_as_its_leader() -> None:
     worker = member(0, 1, created_s=-90, ready_s=-20)
     (gang,) = to_gangs([worker, member(0, 0, ready_s=-60)], 2)
     assert (gang.name, gang.gpus) == ("x-0-0", 2)
+    assert gang.asked == gpus(2)
     assert gang.created_at == member(0, 0).created_at
     assert gang.ready_at == worker.ready_at
 

@@ -10,12 +10,11 @@ from services.operator.cluster.node_pools import (
     GpuNodePool,
     pools_of_type,
     to_node_claim,
-    to_node_pool,
+    to_node_pools,
     type_of_pool,
-    whole,
 )
-from services.operator.cluster.placement import PodShape, to_pod_shape
-from tests.unit.operator.pods import node
+from services.operator.cluster.placement import to_pod_shape
+from tests.unit.operator.pods import node, shape
 
 GPU = "nvidia.com/gpu"
 PRODUCT = "nvidia.com/gpu.product"
@@ -44,8 +43,7 @@ H100 = wants(PRODUCT, "NVIDIA-H100-80GB-HBM3")
 
 
 def pool(*requirements: dict[str, Any], **given: Any) -> GpuNodePool:
-    found = to_node_pool(listed(*requirements, **given))
-    assert found is not None
+    (found,) = to_node_pools(listed(*requirements, **given)) or ()
     return found
 
 
@@ -58,8 +56,8 @@ def test_a_pool_has_a_limit_what_is_used_and_its_gpus() -> None:
 
 
 def test_a_pool_that_is_leaving_or_of_a_fixed_size_adds_no_nodes() -> None:
-    assert to_node_pool(listed(H100, is_leaving=True)) is None
-    assert to_node_pool(listed(H100, replicas=3)) is None
+    assert to_node_pools(listed(H100, is_leaving=True)) is None
+    assert to_node_pools(listed(H100, replicas=3)) is None
 
 
 def test_a_pool_that_is_not_ready_says_why() -> None:
@@ -116,8 +114,8 @@ def test_a_selector_must_be_one_that_a_node_of_the_pool_may_have(
 ) -> None:
     zones = wants("topology.kubernetes.io/zone", "a", "b")
     found = pool(wants(PRODUCT, "H100"), zones, labels={"tier": "gold"})
-    shape = to_pod_shape({"nodeSelector": selector}, is_template=True)
-    assert found.takes(shape) is fits
+    selecting = to_pod_shape({"nodeSelector": selector}, is_template=True)
+    assert found.takes(selecting) is fits
 
 
 @pytest.mark.parametrize(
@@ -150,7 +148,7 @@ def test_taints_of_a_pool_keep_pods_away() -> None:
         {"key": "soft", "effect": "PreferNoSchedule"},
     ]
     found = pool(taints=taints)
-    assert not found.takes(PodShape(1))
+    assert not found.takes(shape(1))
     tolerations = [{"key": "team", "operator": "Exists"}]
     assert found.takes(to_pod_shape({"tolerations": tolerations}, is_template=True))
 
@@ -194,8 +192,55 @@ def test_a_claim_of_no_pool_does_not_count() -> None:
     assert to_node_claim(claim(pool="")) is None
 
 
-@pytest.mark.parametrize(
-    ("amount", "found"), [("8", 8), (8, 8), ("2k", 2000), ("", None), (None, None), ("8.5", None)]
-)
-def test_whole_quantities(amount: object, found: int | None) -> None:
-    assert whole(amount) == found
+AMD = wants("amd.com/gpu.product-name", "AMD_Instinct_MI300X_OAM")
+
+
+def test_a_pool_is_of_the_resource_that_it_limits() -> None:
+    found = pool(AMD, limits={"cpu": "1k", "amd.com/gpu": "32"})
+    assert (found.resource, found.limit, found.used) == ("amd.com/gpu", 32, 0)
+    assert pools_of_type([found], "MI300X", []) == ([found], [])
+    assert found.takes(shape(8, "amd.com/gpu"))
+    assert not found.takes(shape(8)), "its pods ask for another resource"
+
+
+def test_a_pool_without_a_limit_is_of_what_its_labels_tell() -> None:
+    template = {"metadata": {"name": "p"}, "spec": {"template": {"spec": {"requirements": [AMD]}}}}
+    (found,) = to_node_pools(template) or ()
+    assert (found.resource, found.limit) == ("amd.com/gpu", None)
+
+
+def test_a_pool_whose_labels_tell_nothing_is_of_its_resources_name() -> None:
+    found = pool(limits={"habana.ai/gaudi": "16"})
+    assert pools_of_type([found], "gaudi", []) == ([found], [])
+    assert pools_of_type([found], "H100", []) == ([], [])
+    assert pools_of_type([pool()], "H100", []) == ([], []), "nothing tells which GPUs it has"
+
+
+def test_a_pool_of_several_resources_is_one_for_each() -> None:
+    limits = {GPU: "8", "nvidia.com/mig-1g.5gb": "56"}
+    a100 = wants(PRODUCT, "NVIDIA-A100-SXM4-40GB")
+    found = to_node_pools(listed(a100, limits=limits)) or ()
+    assert [(each.resource, each.limit, each.used) for each in found] == [
+        (GPU, 8, 16),
+        ("nvidia.com/mig-1g.5gb", 56, 0),
+    ]
+    for gpu_type, resource in (("A100", GPU), ("A100-MIG-1g.5gb", "nvidia.com/mig-1g.5gb")):
+        own, mixed = pools_of_type(found, gpu_type, [])
+        assert ([each.resource for each in own], mixed) == ([resource], [])
+
+
+def test_how_a_pools_nodes_are_sliced_its_nodes_tell() -> None:
+    """A requirement names the card: with MIG's single strategy it would be taken for whole GPUs."""
+    labels = {"karpenter.sh/nodepool": "hopper"}
+    own = node("n", 56, product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", labels=labels)
+    found = pool(wants("karpenter.k8s.aws/instance-gpu-name", "a100"))
+    assert pools_of_type([found], "A100", []) == ([found], [])
+    assert pools_of_type([found], "A100", [own]) == ([], [])
+    assert pools_of_type([found], "A100-MIG-1g.5gb", [own]) == ([found], [])
+
+
+def test_accelerators_that_are_no_gpus_are_counted_by_a_label_of_their_own() -> None:
+    name = wants("karpenter.k8s.aws/instance-accelerator-name", "trainium")
+    count = wants("karpenter.k8s.aws/instance-accelerator-count", "16")
+    found = pool(name, count, limits={"aws.amazon.com/neuron": "64"})
+    assert (found.products, found.gpus_per_node) == (("trainium",), 16)

@@ -1,4 +1,4 @@
-"""GPUs that replicas could have: on the right nodes, in whole pods, in whole groups."""
+"""What pods need of a node, and nodes as they are listed."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ from typing import Any
 
 import pytest
 
+from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.placement import (
-    FreeGpus,
-    NodeRoom,
-    PodShape,
     Taint,
-    free_gpus,
     gang_size,
-    is_product,
+    nodes_of_type,
+    resources_asked,
     to_node,
     to_pod_shape,
     to_shape,
 )
-from tests.unit.operator.pods import node, pod
+from tests.unit.operator.pods import node, shape
 
 
 def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
@@ -36,42 +34,6 @@ def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
             "conditions": [{"type": "Ready", "status": given.get("ready", "True")}],
         },
     }
-
-
-def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:
-    given = [
-        listed("n1", 8),
-        listed("n2", 8),
-        listed("n3", 8, is_cordoned=True),
-        listed("n4", 8, ready="False"),
-        listed("n5", 4, product="NVIDIA-L4"),
-    ]
-    nodes = [node for node in map(to_node, given) if node is not None]
-    held = [pod("a", gpus=5), pod("b", node="n2", gpus=3, is_leaving=True), pod("c", node="")]
-    free = free_gpus(nodes, held)
-    assert free.schedulable("H100", 1) == 3 + 5
-    assert free.schedulable("H100", 2) == 2 + 4
-    assert free.schedulable("H100", 4) == 0 + 4
-    assert free.schedulable("L4", 4) == 4
-    assert free.schedulable("B200", 1) is None
-
-
-def test_free_gpus_are_warm_on_nodes_that_have_the_images() -> None:
-    given = [listed("n1", 8), listed("n2", 8), listed("n3", 4, product="NVIDIA-L4")]
-    given[0]["status"]["images"] = [{"names": ["model:v1"]}]
-    given[1]["status"]["images"] = [{"names": ["other"]}]
-    nodes = [node for node in map(to_node, given) if node is not None]
-    free = free_gpus(nodes, [pod("a", gpus=2)])
-    resources = {"limits": {"nvidia.com/gpu": "4"}}
-
-    def shape(*images: str) -> tuple[PodShape, ...]:
-        containers = [{"image": image, "resources": resources} for image in images]
-        return (to_pod_shape({"containers": containers}, is_template=True),)
-
-    assert free.warm("H100", 4, shape("model:v1")) == 4
-    assert free.warm("H100", 4, shape("model:v2")) == 0
-    assert free.warm("L4", 4, shape("model:v1")) is None, "its nodes say nothing of images"
-    assert free.warm("H100", 4, ()) is None, "nobody knows which images a replica needs"
 
 
 def test_taints_that_only_prefer_keep_nobody_away() -> None:
@@ -104,8 +66,17 @@ def test_tolerations(toleration: dict[str, str], fits: bool) -> None:
 
 def test_admission_makes_templates_tolerate_the_gpu_taint() -> None:
     tainted = node("n", 8, taints=(GPU_TAINT,))
-    assert to_pod_shape({}, is_template=True).fits(tainted)
-    assert not to_pod_shape({}, is_template=False).fits(tainted)
+    asking = template(2)["spec"]
+    assert to_pod_shape(asking, is_template=True).fits(tainted)
+    assert not to_pod_shape(asking, is_template=False).fits(tainted)
+
+
+def test_the_taint_is_that_of_the_resource_that_the_pod_asks_for() -> None:
+    tainted = node("n", 8, taints=(GPU_TAINT,))
+    assert not to_pod_shape(template(2, "amd.com/gpu")["spec"], is_template=True).fits(tainted)
+    assert not to_pod_shape({}, is_template=True).fits(tainted), "it asks for none"
+    amd = node("n", 8, taints=(Taint("amd.com/gpu", "present", "NoSchedule"),))
+    assert to_pod_shape(template(2, "amd.com/gpu")["spec"], is_template=True).fits(amd)
 
 
 @pytest.mark.parametrize(
@@ -128,26 +99,8 @@ def test_selectors_and_required_affinity(requirement: dict[str, Any], fits: bool
     assert not by_selector.fits(node("n", 8, labels={"zone": "b"}))
 
 
-def test_a_pod_that_fits_nowhere_has_no_gpus_but_its_type_is_there() -> None:
-    free = FreeGpus((NodeRoom(node("n", 8, taints=(TAINT,)), 8),))
-    assert free.schedulable("H100", 1, (PodShape(1),)) == 0
-
-
-def test_the_pods_own_gpus_count_where_they_are_known() -> None:
-    """A replica of two GPUs whose pods ask for four leaves room for two, not four."""
-    free = FreeGpus((NodeRoom(node("n", 8), 8),))
-    assert free.schedulable("H100", 2, (PodShape(4),)) == 2 * 2
-
-
-def test_a_group_may_stand_on_several_nodes_but_stands_whole() -> None:
-    free = FreeGpus(tuple(NodeRoom(node(n, 8), gpus) for n, gpus in (("a", 3), ("b", 3), ("c", 1))))
-    assert free.schedulable("H100", 4, (PodShape(2), PodShape(2))) == 4
-    assert free.schedulable("H100", 4) == 0
-    assert free.schedulable("H100", 3, (PodShape(1),) * 3) == 6
-
-
-def template(gpus: int) -> dict[str, Any]:
-    container = {"resources": {"limits": {"nvidia.com/gpu": str(gpus)}}}
+def template(gpus: int, resource: str = "nvidia.com/gpu") -> dict[str, Any]:
+    container = {"resources": {"limits": {resource: str(gpus)}}}
     return {"spec": {"containers": [container]}}
 
 
@@ -161,16 +114,41 @@ def test_shapes_come_from_the_targets_templates() -> None:
     assert gang_size({"spec": {"servers": 4}}) == 1
 
 
-@pytest.mark.parametrize(
-    ("product", "gpu_type", "expected"),
-    [
-        ("H100", "H100", True),
-        ("NVIDIA-H100-80GB-HBM3", "h100", True),
-        ("NVIDIA-A100-SXM4-40GB", "A100", True),
-        ("NVIDIA-L40S", "L4", False),
-        ("NVIDIA-L4", "L4", True),
-        ("", "L4", False),
-    ],
-)
-def test_products(product: str, gpu_type: str, expected: bool) -> None:
-    assert is_product(product, gpu_type) is expected
+MIXED = {
+    "metadata": {"name": "n1", "labels": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}},
+    "status": {
+        "allocatable": {
+            "cpu": "96",
+            "nvidia.com/gpu": "6",
+            "nvidia.com/mig-1g.5gb": "14",
+            "nvidia.com/mig-3g.20gb": "0",
+        }
+    },
+}
+
+
+def test_a_node_has_each_of_its_accelerators_apart() -> None:
+    found = to_node(MIXED)
+    assert found is not None
+    assert found.accelerators == (
+        Accelerators("nvidia.com/gpu", "NVIDIA-A100-SXM4-40GB", 6),
+        Accelerators("nvidia.com/mig-1g.5gb", "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb", 14),
+    )
+    assert [each.gpus for each in nodes_of_type([found], "A100")] == [6]
+    assert [each.gpus for each in nodes_of_type([found], "A100-MIG-1g.5gb")] == [14]
+    assert nodes_of_type([found], "H100") == []
+
+
+def test_replicas_ask_for_what_their_pods_do_or_else_for_what_their_type_is() -> None:
+    found = to_node(MIXED)
+    assert found is not None
+    slice_ = {"nvidia.com/mig-1g.5gb"}
+    assert resources_asked((shape(1, "amd.com/gpu"),), "A100", [found]) == {"amd.com/gpu"}
+    assert resources_asked((), "MIG-1g.5gb", [found]) == slice_
+    assert resources_asked((shape(0),), "MIG-1g.5gb", [found]) == slice_
+    assert resources_asked((), "MI300X", [found]) == {"nvidia.com/gpu"}
+
+
+def test_a_node_without_accelerators_is_none() -> None:
+    assert to_node({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "8"}}}) is None
+    assert to_node({"metadata": {"name": "n"}}) is None

@@ -7,7 +7,6 @@ from typing import Any
 
 from hypothesis import given, settings, strategies as st
 
-from services.operator.cluster.placement import PodShape
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
 from services.operator.plan.provisioning import Provisioning, attempt, learn_startup
 from services.operator.plan.supply import (
@@ -18,6 +17,7 @@ from services.operator.plan.supply import (
     TypeSupply,
 )
 from tests.unit.operator.examples import NOW
+from tests.unit.operator.pods import shape
 
 LAW = learn_startup(120.0, ())
 
@@ -31,7 +31,7 @@ def supply(ceiling: int | None = 64, **given: Any) -> TypeSupply:
 
 
 def need(gpus: int = 8, n_pending: int = 0, pod: int | None = None) -> ReplicaNeed:
-    return ReplicaNeed(gpus, (PodShape(pod or gpus),), n_pending)
+    return ReplicaNeed(gpus, (shape(pod or gpus),), n_pending)
 
 
 REFUSED = Provisioning(1, NOW, NOW + timedelta(seconds=120), why="no capacity")

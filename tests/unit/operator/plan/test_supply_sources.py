@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.plan.supply import Resolved
 from services.operator.plan.supply_sources import StatedSupply, resolve
-from tests.unit.operator.pods import node
+from tests.unit.operator.pods import node, shape
 
 NODES = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"}), node("n2", 4)]
 """Eight GPUs in the pool and four beside it."""
@@ -118,3 +119,20 @@ def test_what_cannot_be_read_is_fixed_and_says_what_to_do() -> None:
 def test_an_annotation_that_cannot_be_read_is_named() -> None:
     found = resolved(StatedSupply(problem="annotation x"), on(pool()))
     assert (found.ceiling, found.reason, found.message) == (None, "InvalidSupply", "annotation x")
+
+
+AMD, MI300X = "amd.com/gpu", "AMD_Instinct_MI300X_OAM"
+
+
+def test_a_pool_of_another_resource_has_its_own_limit_and_nodes() -> None:
+    """The NVIDIA GPUs of the same pool are no MI300X, and are not among those that it may have."""
+    labels = {"karpenter.sh/nodepool": "hopper"}
+    nodes = [*NODES, node("n3", 8, product=MI300X, resource=AMD, labels=labels)]
+    own = pool(limit=32, products=(MI300X,), resource=AMD)
+    found = resolve("MI300X", StatedSupply(), on(own, pool("nvidia", 64)), nodes)
+    assert (found.ceiling, found.reason) == (32, "Detected")
+    assert [(new.gpus, new.gpus_per_node) for new in found.new] == [(24, 8)]
+    assert found.new[0].schedulable("MI300X", 8, (shape(8, AMD),)) == 24
+    assert found.new[0].schedulable("MI300X", 8, (shape(8),)) == 0, "its pods ask for another"
+    no_limit = resolve("MI300X", StatedSupply(), on(replace(own, limit=None)), nodes)
+    assert 'set its spec.limits["amd.com/gpu"]' in no_limit.message

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.ownership import PodIndex
-from services.operator.cluster.placement import FreeGpus
 from services.operator.plan.plan import PlannedAction, Result
 from services.operator.reconcile.apply_decisions import (
     OpenDecisions,

@@ -9,8 +9,8 @@ import pytest
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.ownership import PodIndex
-from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState, missing, unreadable
 from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.plan import StoredDecision

@@ -9,8 +9,8 @@ from hypothesis import given, strategies as st
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.ownership import PodIndex
-from services.operator.cluster.placement import FreeGpus
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Object, Scale
 from services.operator.plan.part_plan import PartChange

@@ -48,3 +48,11 @@ def test_a_node_that_is_gone_is_unknown_and_takes_nothing_back(nodes: Nodes) -> 
         nodes.require("a")
     with pytest.raises(ValueError, match="exists already"):
         nodes.add(NodeSpec("b", "L4", 1))
+
+
+def test_pods_are_placed_where_their_own_resource_is(nodes: Nodes) -> None:
+    nodes.add(NodeSpec("c", "MI300X", 8, resource="amd.com/gpu"))
+    amd = Needs(resource="amd.com/gpu")
+    assert nodes.take(ANY_GPU_TYPE, 8, amd) == "c"
+    assert nodes.take(ANY_GPU_TYPE, 1, amd) is None
+    assert nodes.take(ANY_GPU_TYPE, 0, amd) == "a", "a pod without GPUs may go anywhere"

@@ -140,3 +140,12 @@ def test_a_pod_waits_when_it_is_new_and_keeps_its_status_after() -> None:
     assert new == named(spec={}, status={"phase": "Pending", "qosClass": "BestEffort"})
     running = named(status={"phase": "Running"})
     assert PodAdmission().admit(PODS, running, new, WRITE) == running
+
+
+def test_a_node_of_several_resources_is_refused_by_name() -> None:
+    node = named(status={"allocatable": {"nvidia.com/gpu": "4", "nvidia.com/mig-1g.5gb": "7"}})
+    with pytest.raises(ApiFailure) as failure:
+        NodeAdmission().admit(NODES, node, None, WRITE)
+    (cause,) = failure.value.details["causes"]
+    assert cause["field"] == "status.allocatable"
+    assert "nvidia.com/gpu and nvidia.com/mig-1g.5gb" in cause["message"]

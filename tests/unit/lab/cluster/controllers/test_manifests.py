@@ -7,7 +7,13 @@ from typing import Any
 import pytest
 
 from services.lab.cluster.__main__ import parse_nodes, parse_start
-from services.lab.cluster.controllers.manifests import deployment_spec, parse_duration, startup_spec
+from services.lab.cluster.controllers.manifests import (
+    deployment_spec,
+    node_body,
+    node_spec,
+    parse_duration,
+    startup_spec,
+)
 from services.simulator.engine.engine import ANY_GPU_TYPE, NodeSpec
 
 
@@ -67,7 +73,45 @@ def test_node_pools() -> None:
         NodeSpec("h100-001", "H100", 8),
         NodeSpec("l4-000", "L4", 4),
     ]
+    assert parse_nodes("MI300X=1x8:amd.com/gpu") == [
+        NodeSpec("mi300x-000", "MI300X", 8, resource="amd.com/gpu")
+    ]
     assert parse_nodes("") == []
+
+
+def test_nodes_of_what_is_no_gpu_are_refused() -> None:
+    with pytest.raises(ValueError, match="must be the resource of a GPU"):
+        parse_nodes("H100=1x8:cpu")
+
+
+def test_a_node_has_its_own_resource_and_the_label_of_its_product() -> None:
+    for node, label in (
+        (NodeSpec("a", "MI300X", 8, resource="amd.com/gpu"), "amd.com/gpu.product-name"),
+        (NodeSpec("b", "H100", 4), "nvidia.com/gpu.product"),
+    ):
+        body = node_body(node)
+        assert body["status"]["allocatable"][node.resource] == str(node.gpus)
+        assert body["metadata"]["labels"][label] == node.gpu_type
+        found = node_spec(body)
+        assert (found.gpu_type, found.gpus, found.resource) == (
+            node.gpu_type,
+            node.gpus,
+            node.resource,
+        )
+
+
+def test_a_node_without_a_product_is_told_by_its_resource() -> None:
+    gaudi = NodeSpec("a", "", 8, resource="habana.ai/gaudi")
+    assert "" not in node_body(gaudi)["metadata"]["labels"]
+    assert node_spec(node_body(gaudi)).resource == "habana.ai/gaudi"
+
+
+def test_a_pod_holds_its_own_resource() -> None:
+    part = [{"name": "a", "resources": {"limits": {"cpu": "4", "amd.com/gpu": "2"}}}]
+    selector = {"amd.com/gpu.product-name": "MI300X", "zone": "a"}
+    spec = deployment_spec("ns/a", template(containers=part, nodeSelector=selector), is_warm=False)
+    assert (spec.gpus_per_pod, spec.gpu_type) == (2, "MI300X")
+    assert (spec.needs.resource, dict(spec.needs.labels)) == ("amd.com/gpu", {"zone": "a"})
 
 
 @pytest.mark.parametrize("text", ["H100", "H100=8", "H100=x8", "=1x1"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.lab.cluster.storage.resources import DEPLOYMENTS, REPLICA_SETS, RESOURCE_QUOTAS
+from services.simulator.engine.specs import NodeSpec
 from tests.unit.lab.cluster.running_cluster import RunningCluster, condition, workload
 
 HARD = {"hard": {"requests.nvidia.com/gpu": "3"}}
@@ -54,3 +55,20 @@ def test_pods_without_gpus_do_not_count() -> None:
     cluster.create(RESOURCE_QUOTAS, "gpus", {"hard": {"requests.nvidia.com/gpu": "0"}})
     cluster.create(DEPLOYMENTS, "x", workload(2, gpus=0))
     assert len(cluster.pods()) == 2
+
+
+def test_each_resource_has_a_quota_of_its_own() -> None:
+    cluster = RunningCluster(
+        NodeSpec("h0", "H100", 8), NodeSpec("m0", "MI300X", 8, resource="amd.com/gpu")
+    )
+    hard = {"requests.nvidia.com/gpu": "1", "requests.amd.com/gpu": "3"}
+    cluster.create(RESOURCE_QUOTAS, "gpus", {"hard": hard})
+    cluster.create(DEPLOYMENTS, "x", workload(2))
+    amd = workload(4, "y")
+    amd["template"]["spec"]["containers"][0]["resources"] = {"limits": {"amd.com/gpu": "1"}}
+    cluster.create(DEPLOYMENTS, "y", amd)
+    cluster.wait(10)
+    apps = sorted(pod["metadata"]["labels"]["app"] for pod in cluster.pods().values())
+    assert apps == ["x", "y", "y", "y"]
+    assert {pod["spec"]["nodeName"] for pod in cluster.pods().values()} == {"h0", "m0"}
+    assert cluster.get(RESOURCE_QUOTAS, "gpus")["status"]["used"] == hard

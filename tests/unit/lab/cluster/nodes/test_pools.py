@@ -61,3 +61,11 @@ def test_a_node_group_states_the_same_in_json() -> None:
 def test_what_cannot_be_read_is_refused() -> None:
     with pytest.raises(ValueError, match="must be a duration"):
         of_node_pool(node_pool(annotations={"node-startup-median": "soon"}))
+
+
+def test_a_node_pool_is_of_the_resource_that_it_limits() -> None:
+    pool = node_pool(spec={"limits": {"cpu": "1000", "amd.com/gpu": "16"}})
+    pool["spec"]["template"]["metadata"]["labels"]["amd.com/gpu.product-name"] = "MI300X"
+    found = of_node_pool(pool)
+    assert (found.node.resource, found.node.gpu_type) == ("amd.com/gpu", "MI300X")
+    assert found.most_nodes == 2

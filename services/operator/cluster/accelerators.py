@@ -1,0 +1,187 @@
+"""Accelerators as device plugins offer them: by resource name, with the label of their product.
+
+| resource | product by | source |
+|---|---|---|
+| `nvidia.com/gpu` | `nvidia.com/gpu.product` | NVIDIA/k8s-device-plugin, README and docs/gpu-feature-discovery |
+| `nvidia.com/gpu.shared` | the same: the label is not changed | the same README, `renameByDefault` |
+| `nvidia.com/mig-PROFILE` | `nvidia.com/mig-PROFILE.product`, else the card's label and the profile | the same, MIG strategy `mixed`; internal/lm/resource.go |
+| `amd.com/gpu` | `amd.com/gpu.product-name`, earlier `beta.amd.com/gpu.product-name` | ROCm/k8s-device-plugin, cmd/k8s-node-labeller |
+| `gpu.intel.com/i915`, `gpu.intel.com/xe` | `gpu.intel.com/product` | intel/intel-device-plugins-for-kubernetes, cmd/gpu_plugin: README.md, labels.md |
+| `habana.ai/gaudi` | none | docs.habana.ai, Intel Gaudi Device Plugin for Kubernetes |
+| `google.com/tpu` | `cloud.google.com/gke-tpu-accelerator` | docs.cloud.google.com, TPUs in GKE |
+| `aws.amazon.com/neuron` | `karpenter.k8s.aws/instance-accelerator-name` | awsdocs-neuron.readthedocs-hosted.com, Neuron device plugin; karpenter.sh, upgrade guide |
+
+What a pool of Karpenter states besides (`instance-gpu-name`, `instance-gpu-count`,
+`instance-accelerator-count`) is from karpenter.sh, reference of instance types, and
+`cloud.google.com/gke-accelerator` from docs.cloud.google.com, GPUs in GKE. All functions are pure.
+"""  # noqa: E501 - a table has its rows on one line
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+Object = Mapping[str, Any]
+
+NVIDIA_GPU = "nvidia.com/gpu"
+_MIG = re.compile(r"nvidia\.com/mig-(?P<profile>[\w.+-]+?)(?:\.shared)?")
+_SHARED = ".shared"
+_AWS = "karpenter.k8s.aws"
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePlugin:
+    """One way in which nodes offer accelerators.
+
+    Attributes:
+        resource: Its name in capacities, requests, limits and quotas.
+        product_labels: Labels of nodes that name the product, the first that is there.
+        pool_labels: Further labels by which a pool of Karpenter tells the product.
+        count_label: Label by which such a pool tells how many a node has; empty: none.
+    """
+
+    resource: str
+    product_labels: tuple[str, ...] = ()
+    pool_labels: tuple[str, ...] = ()
+    count_label: str = ""
+
+
+_GPU_NAME, _GPU_COUNT = f"{_AWS}/instance-gpu-name", f"{_AWS}/instance-gpu-count"
+_INTEL = ("gpu.intel.com/product",)
+_AMD = ("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name")
+PLUGINS = (
+    DevicePlugin(
+        NVIDIA_GPU,
+        ("nvidia.com/gpu.product",),
+        (_GPU_NAME, "cloud.google.com/gke-accelerator"),
+        _GPU_COUNT,
+    ),
+    DevicePlugin("amd.com/gpu", _AMD, (_GPU_NAME,), _GPU_COUNT),
+    DevicePlugin("gpu.intel.com/i915", _INTEL),
+    DevicePlugin("gpu.intel.com/xe", _INTEL),
+    DevicePlugin("habana.ai/gaudi", (), (_GPU_NAME,), _GPU_COUNT),
+    DevicePlugin("google.com/tpu", ("cloud.google.com/gke-tpu-accelerator",)),
+    DevicePlugin(
+        "aws.amazon.com/neuron",
+        (f"{_AWS}/instance-accelerator-name",),
+        (),
+        f"{_AWS}/instance-accelerator-count",
+    ),
+)
+_BY_RESOURCE = {plugin.resource: plugin for plugin in PLUGINS}
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerators:
+    """Accelerators of one resource: of a node, or as a pod asks for them.
+
+    Attributes:
+        resource: Name of the resource.
+        product: As its labels name it, with the profile of a slice; empty: they name none.
+        count: How many.
+    """
+
+    resource: str
+    product: str
+    count: int
+
+
+@lru_cache(256)
+def plugin_of(resource: str) -> DevicePlugin | None:
+    """What offers a resource; None: it is no accelerator that is known.
+
+    Slices of an NVIDIA GPU are told by labels of their own, or else by those of the card. How many
+    of them a node has no pool tells.
+    """
+    known = _BY_RESOURCE.get(resource)
+    if known is not None:
+        return known
+    whole_gpu = _BY_RESOURCE[NVIDIA_GPU]
+    if _MIG.fullmatch(resource):
+        own = f"{resource.removesuffix(_SHARED)}.product"
+        labels = (own, *whole_gpu.product_labels)
+        return DevicePlugin(resource, labels, whole_gpu.pool_labels)
+    if resource == NVIDIA_GPU + _SHARED:
+        return DevicePlugin(resource, whole_gpu.product_labels, whole_gpu.pool_labels)
+    return None
+
+
+def product_of(resource: str, labels: Mapping[str, str]) -> str:
+    """The product of a resource on a node with these labels; empty: they name none.
+
+    A slice has its profile, and `SHARED` where it is shared, behind the card's name, as NVIDIA
+    writes it for nodes where all GPUs are sliced alike: `NVIDIA-A100-SXM4-40GB-MIG-1g.5gb`.
+    """
+    plugin = plugin_of(resource)
+    names = () if plugin is None else plugin.product_labels
+    return sliced(resource, next((str(labels[n]) for n in names if labels.get(n)), ""))
+
+
+def sliced(resource: str, card: str) -> str:
+    """The product of a resource on a card; that of a whole GPU is the card's own name."""
+    found = _MIG.fullmatch(resource)
+    is_shared = resource.endswith(_SHARED)
+    if found is not None and "-MIG-" not in card:
+        card = card.removesuffix("-SHARED")
+        card = "-".join(filter(None, (card, "MIG", found["profile"])))
+    return f"{card}-SHARED" if card and is_shared and not card.endswith("-SHARED") else card
+
+
+def offered(amounts: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[Accelerators, ...]:
+    """Accelerators of a node with these allocatable amounts and labels, each resource apart."""
+    return tuple(
+        Accelerators(sys.intern(resource), sys.intern(product_of(resource, labels)), count)
+        for resource, count in counts_of(amounts)
+    )
+
+
+def asked_by(spec: Object) -> tuple[Accelerators, ...]:
+    """Accelerators that a pod specification asks for, each resource apart.
+
+    The product is as its node selector names it.
+    """
+    found: dict[str, int] = {}
+    for container in spec.get("containers") or ():
+        limits = (container.get("resources") or {}).get("limits") or {}
+        for resource, count in counts_of(limits):
+            found[resource] = found.get(resource, 0) + count
+    selector = spec.get("nodeSelector") or {}
+    return _shared(
+        tuple(Accelerators(each, _selected(each, selector), n) for each, n in found.items())
+    )
+
+
+def _selected(resource: str, selector: Mapping[str, str]) -> str:
+    """The product that pods select; a slice whose card is not selected may be on any card."""
+    plugin = plugin_of(resource)
+    names = () if plugin is None else plugin.product_labels
+    return product_of(resource, selector) if any(selector.get(name) for name in names) else ""
+
+
+@lru_cache(4096)
+def _shared(asked: tuple[Accelerators, ...]) -> tuple[Accelerators, ...]:
+    """Equal amounts of many pods are one value."""
+    return asked
+
+
+def counts_of(amounts: Mapping[str, Any]) -> list[tuple[str, int]]:
+    """The accelerators among amounts of resources, those of zero left out."""
+    known = ((name, whole(amount)) for name, amount in amounts.items() if plugin_of(str(name)))
+    return [(str(name), count) for name, count in known if count]
+
+
+def total(asked: Iterable[Accelerators]) -> int:
+    """All of them, whatever their resource."""
+    return sum(each.count for each in asked)
+
+
+def whole(amount: object) -> int | None:
+    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one."""
+    text = "" if amount is None else str(amount)
+    if text.endswith("k") and text[:-1].isdigit():
+        return int(text[:-1]) * 1000
+    return int(text) if text.isdigit() else None

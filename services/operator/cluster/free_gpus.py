@@ -1,0 +1,139 @@
+"""Accelerators that are free, and the replicas that fit there; pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from services.operator.cluster.images import all_images, has_images
+from services.operator.cluster.placement import NodeState, PodShape, Shape
+from services.operator.cluster.pods import PodState
+
+_MOST_REPLICAS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRoom:
+    """A node with the accelerators that no bound pod holds, by resource."""
+
+    node: NodeState
+    free: Mapping[str, int]
+
+    def offers(self, pod: PodShape, gpu_type: str) -> bool:
+        """True where accelerators of the type here are of a resource that the pod asks for."""
+        own = self.node.of_type(gpu_type)
+        return own is not None and any(pod.asks(each.resource) for each in own.accelerators)
+
+    def takes(self, pod: PodShape, gpu_type: str) -> bool:
+        """True where the pod may be placed here, if enough is free."""
+        return self.offers(pod, gpu_type) and pod.fits(self.node)
+
+    def n_fitting(self, pod: PodShape) -> int:
+        """Such pods that what is free is enough for; each of its resources counts."""
+        return min(self.free.get(each.resource, 0) // each.count for each in pod.asked)
+
+    def without(self, pod: PodShape) -> NodeRoom:
+        """The room that is left beside such a pod."""
+        asked = {each.resource: each.count for each in pod.asked}
+        return NodeRoom(self.node, {r: n - asked.get(r, 0) for r, n in self.free.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class FreeGpus:
+    """Accelerators that no bound pod holds, per node."""
+
+    by_node: tuple[NodeRoom, ...]
+    _known: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
+    _warm: dict[tuple[str, int, Shape], int | None] = field(default_factory=dict)
+
+    def warm(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
+        """The same on nodes that have the images of all pods; None where no node tells of any."""
+        key = gpu_type, gpus_per_replica, shape
+        if key not in self._warm:
+            wanted = all_images(pod.images for pod in shape)
+            told = [(room, has_images(room.node.images, wanted)) for room in self.by_node]
+            known = [room for room, has_all in told if has_all is not None]
+            is_told = any(room.node.of_type(gpu_type) is not None for room in known)
+            here = FreeGpus(tuple(room for room, has_all in told if has_all))
+            found = here.schedulable(gpu_type, gpus_per_replica, shape) if is_told else None
+            self._warm[key] = (found or 0) if is_told else None
+        return self._warm[key]
+
+    def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape = ()) -> int | None:
+        """Free GPUs of `gpu_type` that whole replicas can use.
+
+        The GPUs of one pod are on one node: two nodes with three free GPUs each hold no pod of
+        four. A replica of several pods may stand on several nodes.
+
+        Returns:
+            None where no node has the type, or none has it as a resource that the pods ask for.
+        """
+        key = gpu_type, gpus_per_replica, shape
+        if key not in self._known:
+            self._known[key] = self._count(gpu_type, gpus_per_replica, shape)
+        return self._known[key]
+
+    def _count(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
+        rooms = [room for room in self.by_node if room.node.of_type(gpu_type) is not None]
+        wanted = [pod for pod in shape if pod.asked]
+        if not rooms or not all(any(room.offers(p, gpu_type) for room in rooms) for p in wanted):
+            return None
+        if not wanted:
+            free = sum(_n_bare(room, gpu_type, gpus_per_replica) for room in rooms)
+        elif len(wanted) == 1:
+            pod = wanted[0]
+            free = sum(room.n_fitting(pod) for room in rooms if room.takes(pod, gpu_type))
+        else:
+            free = _count_gangs(rooms, wanted, gpu_type)
+        return free * gpus_per_replica
+
+
+def _n_bare(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> int:
+    """Replicas that a node has room for where nothing is known of their pods."""
+    own = room.node.of_type(gpu_type)
+    resources = () if own is None else own.accelerators
+    return sum(room.free.get(each.resource, 0) // gpus_per_replica for each in resources)
+
+
+def _count_gangs(rooms: Sequence[NodeRoom], pods: Sequence[PodShape], gpu_type: str) -> int:
+    """Whole groups that fit, first fit with the largest pods first."""
+    left = list(rooms)
+    ordered = sorted(pods, key=lambda pod: -pod.gpus)
+    may_use = {
+        pod: [i for i, room in enumerate(rooms) if room.takes(pod, gpu_type)] for pod in ordered
+    }
+    for n_placed in range(_MOST_REPLICAS):
+        for pod in ordered:
+            place = next((i for i in may_use[pod] if left[i].n_fitting(pod)), None)
+            if place is None:
+                return n_placed
+            left[place] = left[place].without(pod)
+    return _MOST_REPLICAS
+
+
+def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
+    """Accelerators that are left on each node, each resource apart.
+
+    Args:
+        nodes: Nodes with accelerators; those that take no pods leave none.
+        pods: All pods of the cluster, those of others too.
+    """
+    held: dict[tuple[str, str], int] = defaultdict(int)
+    for pod in pods:
+        if pod.node:
+            for each in pod.asked:
+                held[pod.node, each.resource] += each.count
+    return FreeGpus(
+        tuple(
+            NodeRoom(
+                node,
+                {
+                    a.resource: max(0, a.count - held[node.name, a.resource])
+                    for a in node.accelerators
+                },
+            )
+            for node in nodes
+            if node.takes_pods
+        )
+    )

@@ -1,0 +1,159 @@
+"""GPUs that replicas could have: on the right nodes, in whole pods, in whole groups."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import given, strategies as st
+
+from services.operator.cluster.accelerators import Accelerators
+from services.operator.cluster.free_gpus import FreeGpus, free_gpus
+from services.operator.cluster.placement import (
+    NodeState,
+    PodShape,
+    Taint,
+    to_node,
+    to_pod_shape,
+)
+from tests.unit.operator.pods import node, pod, room, shape
+
+TAINT = Taint("dedicated", "train", "NoSchedule")
+MIG = "nvidia.com/mig-1g.5gb"
+RESOURCES = ["nvidia.com/gpu", "amd.com/gpu", "habana.ai/gaudi"]
+
+
+def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {"nvidia.com/gpu.product": given.get("product", "NVIDIA-H100-80GB-HBM3")},
+        },
+        "spec": {
+            "unschedulable": given.get("is_cordoned", False),
+            "taints": given.get("taints", []),
+        },
+        "status": {
+            "allocatable": {"nvidia.com/gpu": str(gpus)},
+            "conditions": [{"type": "Ready", "status": given.get("ready", "True")}],
+        },
+    }
+
+
+def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:
+    given = [
+        listed("n1", 8),
+        listed("n2", 8),
+        listed("n3", 8, is_cordoned=True),
+        listed("n4", 8, ready="False"),
+        listed("n5", 4, product="NVIDIA-L4"),
+    ]
+    nodes = [node for node in map(to_node, given) if node is not None]
+    held = [pod("a", gpus=5), pod("b", node="n2", gpus=3, is_leaving=True), pod("c", node="")]
+    free = free_gpus(nodes, held)
+    assert free.schedulable("H100", 1) == 3 + 5
+    assert free.schedulable("H100", 2) == 2 + 4
+    assert free.schedulable("H100", 4) == 0 + 4
+    assert free.schedulable("L4", 4) == 4
+    assert free.schedulable("B200", 1) is None
+
+
+def test_free_gpus_are_warm_on_nodes_that_have_the_images() -> None:
+    given = [listed("n1", 8), listed("n2", 8), listed("n3", 4, product="NVIDIA-L4")]
+    given[0]["status"]["images"] = [{"names": ["model:v1"]}]
+    given[1]["status"]["images"] = [{"names": ["other"]}]
+    nodes = [node for node in map(to_node, given) if node is not None]
+    free = free_gpus(nodes, [pod("a", gpus=2)])
+    resources = {"limits": {"nvidia.com/gpu": "4"}}
+
+    def with_images(*images: str) -> tuple[PodShape, ...]:
+        containers = [{"image": image, "resources": resources} for image in images]
+        return (to_pod_shape({"containers": containers}, is_template=True),)
+
+    assert free.warm("H100", 4, with_images("model:v1")) == 4
+    assert free.warm("H100", 4, with_images("model:v2")) == 0
+    assert free.warm("L4", 4, with_images("model:v1")) is None, "its nodes say nothing of images"
+    assert free.warm("H100", 4, ()) is None, "nobody knows which images a replica needs"
+
+
+def test_a_pod_that_fits_nowhere_has_no_gpus_but_its_type_is_there() -> None:
+    free = FreeGpus((room(node("n", 8, taints=(TAINT,)), 8),))
+    assert free.schedulable("H100", 1, (shape(1),)) == 0
+
+
+def test_the_pods_own_gpus_count_where_they_are_known() -> None:
+    """A replica of two GPUs whose pods ask for four leaves room for two, not four."""
+    free = FreeGpus((room(node("n", 8), 8),))
+    assert free.schedulable("H100", 2, (shape(4),)) == 2 * 2
+
+
+def test_a_group_may_stand_on_several_nodes_but_stands_whole() -> None:
+    free = FreeGpus(tuple(room(node(n, 8), gpus) for n, gpus in (("a", 3), ("b", 3), ("c", 1))))
+    assert free.schedulable("H100", 4, (shape(2), shape(2))) == 4
+    assert free.schedulable("H100", 4) == 0
+    assert free.schedulable("H100", 3, (shape(1),) * 3) == 6
+
+
+MIXED = to_node(
+    {
+        "metadata": {"name": "n1", "labels": {"nvidia.com/gpu.product": "NVIDIA-A100-SXM4-40GB"}},
+        "status": {"allocatable": {"nvidia.com/gpu": "6", MIG: "14"}},
+    }
+)
+
+
+def test_a_replica_fits_where_its_own_resource_is_free() -> None:
+    assert MIXED is not None
+    free = free_gpus([MIXED], [pod("a", gpus=2), pod("b", gpus=10, resource=MIG)])
+    assert free.schedulable("A100", 1, (shape(1),)) == 4
+    assert free.schedulable("A100-MIG-1g.5gb", 1, (shape(1, MIG),)) == 4
+    assert free.schedulable("A100-MIG-1g.5gb", 1, ()) == 4
+    assert free.schedulable("A100", 1, (shape(1, MIG),)) is None, "no slice is an A100"
+    assert free.schedulable("H100", 1, (shape(1),)) is None
+
+
+def test_a_pod_of_several_resources_needs_all_of_them() -> None:
+    assert MIXED is not None
+    both = PodShape((*shape(2).asked, *shape(7, MIG).asked))
+    assert free_gpus([MIXED], []).schedulable("A100", 9, (both,)) == 2 * 9
+    assert free_gpus([MIXED], [pod("a", gpus=3)]).schedulable("A100", 9, (both,)) == 9
+
+
+def test_a_slice_is_no_room_for_whole_gpus() -> None:
+    """With the single strategy and with time slices the resource is that of whole GPUs."""
+    sliced = [node("a", 56, product="NVIDIA-A100-SXM4-40GB-MIG-1g.5gb")]
+    shared = [node("b", 80, product="NVIDIA-A100-SXM4-40GB-SHARED")]
+    whole = [node("c", 8, product="NVIDIA-A100-SXM4-40GB")]
+    free = free_gpus([*sliced, *shared, *whole], [])
+    assert free.schedulable("A100", 1, (shape(1),)) == 8
+    assert free.schedulable("A100-MIG-1g.5gb", 1, (shape(1),)) == 56
+    assert free.schedulable("A100-SHARED", 1, (shape(1),)) == 80
+
+
+counts = st.dictionaries(st.sampled_from(RESOURCES), st.integers(0, 16))
+
+
+@given(st.lists(counts, min_size=1, max_size=4), st.lists(st.tuples(counts, st.integers(0, 3))))
+def test_what_is_free_of_a_resource_hangs_on_that_resource_alone(
+    nodes: list[dict[str, int]], pods: list[tuple[dict[str, int], int]]
+) -> None:
+    listed_nodes = [
+        NodeState(f"n{i}", tuple(Accelerators(r, "", n) for r, n in each.items()))
+        for i, each in enumerate(nodes)
+    ]
+    held = [
+        replace(
+            pod("p", node=f"n{at}"), asked=tuple(Accelerators(r, "", n) for r, n in each.items())
+        )
+        for each, at in pods
+    ]
+    free = free_gpus(listed_nodes, held)
+    for i, (found, offers) in enumerate(zip(free.by_node, nodes, strict=True)):
+        for resource, count in offers.items():
+            taken = sum(each.get(resource, 0) for each, at in pods if at == i)
+            assert found.free[resource] == max(0, count - taken)
+    for resource in RESOURCES:
+        asked = (shape(2, resource),)
+        wanted = sum(room.free.get(resource, 0) // 2 * 2 for room in free.by_node)
+        is_there = any(resource in each for each in nodes)
+        assert free.schedulable(resource, 2, asked) == (wanted if is_there else None)
