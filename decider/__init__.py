@@ -41,6 +41,7 @@ from decider.budget.fleet import PRICES
 from decider.budget.headroom import (
     LEAST_RISK,
     MOST_RISK,
+    PEAK_LEVELS,
     USUAL_RISK,
     Headroom,
     HeadroomRoom,
@@ -141,6 +142,7 @@ __all__ = [
     "MINUTE_S",
     "MISS_SAMPLER",
     "MOST_RISK",
+    "PEAK_LEVELS",
     "PRICES",
     "RESPONSE_SAMPLER",
     "SHORT",

@@ -27,7 +27,7 @@ def forecast_score(levels: FloatArray, values: FloatArray, outcome: float) -> fl
         values: (Q,) quantiles, not falling.
         outcome: What then was; beyond the outermost levels it counts as half as far out as they.
     """
-    low, high = (int(np.searchsorted(values, outcome, side=side)) for side in ("left", "right"))  # type: ignore[call-overload]
+    low, high = (int(np.searchsorted(values, outcome, side=side)) for side in ("left", "right"))
     if high > low:
         level = 0.5 * (levels[low] + levels[high - 1])
     elif low == 0:
