@@ -13,6 +13,7 @@ from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.cluster.pods import PodState
 from services.operator.plan.gpu_room import GpuRoom
+from services.operator.plan.headroom import TypeHeadroom, most_careful
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
     Provisioning,
@@ -31,6 +32,7 @@ from services.operator.plan.supply_sources import (
 )
 from services.operator.reconcile import budgets
 from services.operator.reconcile.gpu_use import asked_for
+from services.operator.reconcile.headroom import publish_headroom, with_headroom
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler
@@ -50,6 +52,7 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
         if memory.supply is None or memory.supply:
             supply_repository.store_supplies(connection, (), Confirming(now, now))
             memory.supply = {}
+            publish_headroom(deps, {})
         return view
     if memory.supply is None:
         memory.supply = supply_repository.load_states(connection)
@@ -65,6 +68,7 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     memory.supply = {name: each.state for name, each in supplies.items()}
     confirming = Confirming(now - fresh_s / 2, now)
     supply_repository.store_supplies(connection, list(supplies.values()), confirming)
+    supplies = with_headroom(connection, deps, supplies, now)
     return replace(view, supplies=supplies)
 
 
@@ -122,6 +126,7 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
         max(startups, default=None),
         tuple(dict.fromkeys((*one.groups, *other.groups))),
         one.problem or other.problem,
+        most_careful(one.headroom, other.headroom),
     )
 
 
@@ -144,8 +149,11 @@ def _supply(
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     if resolved.ceiling is not None:
         state = follow(state, _signs(view, gpu_type, stated, members), startup, now)
-    use = _in_use(deps, view, gpu_type, members)
-    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now))
+    of_one = max((node.gpus for node in nodes), default=0)
+    to_come = max((new.gpus_per_node for new in resolved.new), default=0)
+    use = replace(_in_use(deps, view, gpu_type, members), of_one_node=of_one or to_come)
+    headroom = TypeHeadroom(stated.headroom)
+    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
 
 
 def _in_use(
