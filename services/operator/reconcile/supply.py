@@ -12,6 +12,8 @@ from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.cluster.pods import PodState
+from services.operator.headroom.advice import with_headroom
+from services.operator.headroom.gauges import publish_headroom
 from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.headroom import TypeHeadroom, most_careful
 from services.operator.plan.part_members import members_of
@@ -32,7 +34,6 @@ from services.operator.plan.supply_sources import (
 )
 from services.operator.reconcile import budgets
 from services.operator.reconcile.gpu_use import asked_for
-from services.operator.reconcile.headroom import publish_headroom, with_headroom
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler
@@ -52,7 +53,7 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
         if memory.supply is None or memory.supply:
             supply_repository.store_supplies(connection, (), Confirming(now, now))
             memory.supply = {}
-            publish_headroom(deps, {})
+            publish_headroom(deps.settings.cluster, {})
         return view
     if memory.supply is None:
         memory.supply = supply_repository.load_states(connection)
@@ -68,7 +69,8 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     memory.supply = {name: each.state for name, each in supplies.items()}
     confirming = Confirming(now - fresh_s / 2, now)
     supply_repository.store_supplies(connection, list(supplies.values()), confirming)
-    supplies = with_headroom(connection, deps, supplies, now)
+    supplies = with_headroom(connection, supplies, now - budgets.stale_after(deps))
+    publish_headroom(deps.settings.cluster, supplies)
     return replace(view, supplies=supplies)
 
 
