@@ -166,8 +166,8 @@ class Headroom:
         need_gpus: What services need together beyond what they hold, exceeded with that chance.
         gpus: To have ready: the need in whole chunks, as far as the ceiling allows.
         n_chunks: The same in chunks.
-        risk_without: Chance that the need exceeds what is free now.
-        risk_with: Chance that it exceeds the headroom, or what is free where that is more.
+        risk_before: Chance that the need exceeds what is free now.
+        risk_after: Chance that it exceeds the headroom, or what is free where that is more.
         usd_per_hour: What the headroom costs while it is held.
         is_capped: The ceiling allows less than the need.
     """
@@ -176,15 +176,15 @@ class Headroom:
     need_gpus: int
     gpus: int
     n_chunks: int
-    risk_without: float
-    risk_with: float
+    risk_before: float
+    risk_after: float
     usd_per_hour: float
     is_capped: bool
 
     @property
     def risk_averted(self) -> float:
         """By how much holding it lowers the chance of a need that nothing is free for."""
-        return self.risk_without - self.risk_with
+        return self.risk_before - self.risk_after
 
 
 def size_headroom(need: IntArray, room: HeadroomRoom, risk: float = USUAL_RISK) -> Headroom:

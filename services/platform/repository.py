@@ -29,10 +29,10 @@ WHERE w.is_active ORDER BY workload
 """)
 _HEADROOM = text("""
 SELECT k.name AS cluster, h.gpu_type, h.gpus, h.free_gpus, h.chunk_gpus, h.usd_per_hour, h.risk,
-       h.risk_without, h.risk_with, h.n_services, h.n_unknown, h.advised_at
+       h.risk_before, h.risk_after, h.n_workloads, h.n_unknown, h.advised_at
 FROM gpu_headroom h JOIN clusters k ON k.id = h.cluster_id ORDER BY k.name, h.gpu_type
 """)
-_RATIOS = ("risk_without", "risk_with")
+_RATIOS = ("risk_before", "risk_after")
 
 
 def load_status(engine: Engine) -> list[dict[str, Any]]:

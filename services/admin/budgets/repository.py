@@ -107,7 +107,7 @@ def load_headroom(connection: Connection) -> dict[str, RowMapping]:
     """What is advised to be held ready of each type whose supply is provisioned."""
     statement = text(
         "SELECT gpu_type, gpus, free_gpus, chunk_gpus, need_gpus, is_capped, usd_per_hour, risk, "
-        "risk_without, risk_with, dependence, n_dependence_steps, n_services, n_unknown, "
+        "risk_before, risk_after, dependence, n_dependence_steps, n_workloads, n_unknown, "
         "beyond_ratio, advised_at FROM gpu_headroom"
     )
     return {row["gpu_type"]: row for row in connection.execute(statement).mappings()}

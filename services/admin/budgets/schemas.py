@@ -41,16 +41,16 @@ class HeadroomView(Out):
     is_capped: bool = Field(description="The ceiling or the budget allows less than the need")
     usd_per_hour: float = Field(description="What it costs while it is held", examples=[40.0])
     risk: float = Field(description="Chance of a need beyond it that was asked for")
-    risk_without: float = Field(
+    risk_before: float = Field(
         description="Chance of a need, within a node's start-up, that nothing is free for",
         examples=[0.213],
     )
-    risk_with: float = Field(description="The same while it is held", examples=[0.007])
+    risk_after: float = Field(description="The same while it is held", examples=[0.007])
     dependence: float = Field(
         description="Correlation of the services' demands within their forecasts"
     )
     n_dependence_steps: int = Field(description="Steps that it was learned from")
-    n_services: int = Field(description="Services whose needs are in it")
+    n_workloads: int = Field(description="Services whose needs are in it")
     n_unknown: int = Field(description="Services of which it is not known what they may need")
     beyond_ratio: float = Field(
         description="Share of the nodes that come later than forecasts reach"

@@ -62,7 +62,7 @@ def to_service(row: RowMapping) -> ServiceNeed:
         np.array(row["peaks"], dtype=np.int64).reshape(-1, len(PEAK_LEVELS)),
         float(row["step_s"]),
         int(row["held_replicas"]),
-        int(row["most_replicas"]),
+        int(row["max_replicas"]),
         int(row["gpus_per_replica"]),
     )
 
@@ -115,11 +115,11 @@ def to_advice(known: TypeNeeds, generator: np.random.Generator, now: datetime) -
         "gpus": found.gpus,
         "chunk_gpus": room.chunk_gpus,
         "free_gpus": room.free_gpus,
-        "risk_without": found.risk_without,
-        "risk_with": found.risk_with,
+        "risk_before": found.risk_before,
+        "risk_after": found.risk_after,
         "usd_per_hour": found.usd_per_hour,
         "is_capped": found.is_capped,
-        "n_services": n_known,
+        "n_workloads": n_known,
         "n_unknown": max(0, known.n_active - n_known),
         "beyond_ratio": float((startup_s > ends_s).mean()),
         "dependence": dependence.ratio,

@@ -15,11 +15,11 @@ from services.kernel.domain import WorkloadSpec
 
 NEED_COLUMNS = (
     "workload_id", "part", "gpu_type", "gpus_per_replica", "usd_per_gpu_hour", "current_replicas",
-    "held_replicas", "most_replicas", "step_s", "peaks", "decided_at",
+    "held_replicas", "max_replicas", "step_s", "peaks", "decided_at",
 )  # fmt: skip
 ADVICE_COLUMNS = (
     "cluster_id", "gpu_type", "risk", "need_gpus", "gpus", "chunk_gpus", "free_gpus",
-    "risk_without", "risk_with", "usd_per_hour", "is_capped", "n_services", "n_unknown",
+    "risk_before", "risk_after", "usd_per_hour", "is_capped", "n_workloads", "n_unknown",
     "beyond_ratio", "dependence", "n_dependence_steps", "dependence_at", "advised_at",
 )  # fmt: skip
 _KEPT_FOR = timedelta(days=1)

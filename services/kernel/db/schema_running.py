@@ -81,7 +81,7 @@ gpu_needs = Table(
     Column("usd_per_gpu_hour", Double, nullable=False),
     Column("current_replicas", Integer, nullable=False),
     Column("held_replicas", Integer, nullable=False),
-    Column("most_replicas", Integer, nullable=False),
+    Column("max_replicas", Integer, nullable=False),
     Column("step_s", Integer, nullable=False),
     Column("peaks", ARRAY(Integer), nullable=False),
     time_column("decided_at"),

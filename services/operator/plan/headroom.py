@@ -34,10 +34,10 @@ class HeadroomAdvice:
         gpus: To have ready, in whole chunks.
         chunk_gpus: GPUs of a chunk.
         free_gpus: Free when it was advised.
-        risk_without: Chance of a need beyond what is free.
-        risk_with: The same while it is held.
+        risk_before: Chance of a need beyond what is free.
+        risk_after: The same while it is held.
         is_capped: The ceiling or the budget allows less than the need.
-        n_services: Services whose needs are in it.
+        n_workloads: Services whose needs are in it.
         n_unknown: Services of which it is not known what they may need.
         beyond_ratio: Share of the start-ups that end behind the forecasts.
     """
@@ -47,11 +47,11 @@ class HeadroomAdvice:
     gpus: int
     chunk_gpus: int
     free_gpus: int
-    risk_without: float
-    risk_with: float
+    risk_before: float
+    risk_after: float
     usd_per_hour: float
     is_capped: bool
-    n_services: int
+    n_workloads: int
     n_unknown: int
     beyond_ratio: float
     advised_at: datetime
@@ -59,7 +59,7 @@ class HeadroomAdvice:
     @property
     def risk_averted(self) -> float:
         """By how much holding it lowers the chance of a need that nothing is free for."""
-        return self.risk_without - self.risk_with
+        return self.risk_before - self.risk_after
 
 
 @dataclass(frozen=True, slots=True)

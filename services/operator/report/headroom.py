@@ -39,8 +39,8 @@ def _words(gpu_type: str, advice: HeadroomAdvice) -> str:
     found = (
         f"hold {advice.gpus} GPUs of {gpu_type} ready ({n_chunks} times {advice.chunk_gpus}), for "
         f"{advice.usd_per_hour:.2f} USD/h; {advice.free_gpus} are free. A need within a node's "
-        f"start-up that nothing is free for has a chance of {advice.risk_without:.1%} now and of "
-        f"{advice.risk_with:.1%} with it ({advice.risk:.1%} asked for)"
+        f"start-up that nothing is free for has a chance of {advice.risk_before:.1%} now and of "
+        f"{advice.risk_after:.1%} with it ({advice.risk:.1%} asked for)"
     )
     if advice.is_capped:
         found += f"; {advice.need_gpus} may be needed, the ceiling or the budget allows no more"
@@ -61,7 +61,7 @@ def headroom_status(supply: TypeSupply) -> dict[str, Any] | None:
         "gpus": advice.gpus,
         "freeGpus": advice.free_gpus,
         "costPerHour": round(advice.usd_per_hour, 2),
-        "riskWithout": round(advice.risk_without, 4),
-        "riskWith": round(advice.risk_with, 4),
+        "riskBefore": round(advice.risk_before, 4),
+        "riskAfter": round(advice.risk_after, 4),
         "time": stamp(advice.advised_at),
     }

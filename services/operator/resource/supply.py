@@ -58,8 +58,8 @@ class HeadroomStatus(ResourceModel):
     gpus: int = Field(description="To have ready, those that are free among them")
     free_gpus: int = Field(description="Free now")
     cost_per_hour: float = Field(description="In USD, while it is held")
-    risk_without: float = Field(description="Chance of a need that nothing is free for, now")
-    risk_with: float = Field(description="The same while it is held")
+    risk_before: float = Field(description="Chance of a need that nothing is free for, now")
+    risk_after: float = Field(description="The same while it is held")
     time: datetime = Field(description="When that was")
 
 

@@ -33,6 +33,6 @@ def test_headroom(database: Engine, database_url: str, monkeypatch: pytest.Monke
         )
     (row,) = json.loads(run("--json"))
     assert (row["gpu_type"], row["gpus"], row["usd_per_hour"]) == ("H100", 16, 40.0)
-    assert (row["risk_without"], row["risk_with"]) == (0.213, 0.007)
+    assert (row["risk_before"], row["risk_after"]) == (0.213, 0.007)
     assert "H100" in run()
     get_settings.cache_clear()

@@ -126,4 +126,4 @@ def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
         4,
         40,
     )
-    assert (ada["risk_without"], ada["risk_with"]) == (0.2135, 0.0071)
+    assert (ada["risk_before"], ada["risk_after"]) == (0.2135, 0.0071)

@@ -71,8 +71,8 @@ class Fleet:
     def headroom(self, gpu_type: str, **given: Any) -> None:
         values = {
             "gpu_type": gpu_type, "risk": 0.01, "need_gpus": 9, "gpus": 16, "chunk_gpus": 8,
-            "free_gpus": 4, "risk_without": 0.25, "risk_with": 0.0078125, "usd_per_hour": 40.0,
-            "is_capped": False, "n_services": 2, "n_unknown": 1, "beyond_ratio": 0.125,
+            "free_gpus": 4, "risk_before": 0.25, "risk_after": 0.0078125, "usd_per_hour": 40.0,
+            "is_capped": False, "n_workloads": 2, "n_unknown": 1, "beyond_ratio": 0.125,
             "dependence": 0.5, "n_dependence_steps": 0, "dependence_at": NOW, "advised_at": NOW,
         }  # fmt: skip
         table = schema.metadata.tables["gpu_headroom"]

@@ -93,7 +93,7 @@ def test_what_is_to_be_held_ready(viewer: AppClient, console: AppClient, fleet: 
     fleet.headroom("H100")
     found = one(viewer)["supply"]["headroom"]
     assert (found["gpus"], found["free_gpus"], found["usd_per_hour"]) == (16, 4, 40.0)
-    assert (found["risk_without"], found["risk_with"]) == (0.25, 0.0078125)
+    assert (found["risk_before"], found["risk_after"]) == (0.25, 0.0078125)
     assert (found["advised_at"], found["is_stale"]) == ("2026-01-06T12:00:00Z", False)
     assert one(viewer, "A100")["supply"]["headroom"] is None
     page = console.get("/limits").text

@@ -39,14 +39,14 @@ def test_decisions_say_what_may_be_needed_and_a_type_gets_its_headroom(supplied:
         final = decided[row["workload_id"]]["desired_replicas"]
         assert (row["gpu_type"], row["gpus_per_replica"], row["step_s"]) == ("H100", 1, STEP_S)
         assert (row["current_replicas"], row["held_replicas"]) == (14, max(14, final))
-        assert row["most_replicas"] == 60
+        assert row["max_replicas"] == 60
         assert max(row["peaks"]) >= 15
     seen = advised(supplied)
     assert (seen["gpu_type"], seen["risk"], seen["chunk_gpus"]) == ("H100", 0.01, 8)
-    assert (seen["n_services"], seen["n_unknown"]) == (2, 0)
+    assert (seen["n_workloads"], seen["n_unknown"]) == (2, 0)
     assert seen["gpus"] % 8 == 0
     assert seen["usd_per_hour"] == pytest.approx(2.5 * seen["gpus"])
-    assert seen["risk_with"] <= seen["risk_without"]
+    assert seen["risk_after"] <= seen["risk_before"]
     assert (seen["dependence"], seen["n_dependence_steps"]) == (0.5, 0)
     assert seen["advised_at"] == supplied.clock.now()
 
@@ -60,8 +60,8 @@ def test_what_is_held_too_low_is_held_ready(supplied: Fleet) -> None:
     seen = advised(supplied)
     assert seen["need_gpus"] >= 4
     assert seen["gpus"] >= 8
-    assert seen["risk_without"] > 0.9
-    assert seen["risk_with"] <= 0.01
+    assert seen["risk_before"] > 0.9
+    assert seen["risk_after"] <= 0.01
     supply(supplied, asked_gpus=32, ceiling=36)
     supplied.clock.advance(STEP_S)
     supply(supplied, asked_gpus=32, ceiling=36)
@@ -103,11 +103,11 @@ def test_what_did_not_say_what_it_may_need_is_counted_not_taken_for_nothing(
 ) -> None:
     supplied.decide(0)
     supplied.add("c", 0, 3, 30.0, mode="Advisory")
-    assert (advised(supplied)["n_services"], advice(supplied)[0]["n_unknown"]) == (2, 1)
+    assert (advised(supplied)["n_workloads"], advice(supplied)[0]["n_unknown"]) == (2, 1)
     supplied.clock.advance(3600)
     supply(supplied)
     stale = advised(supplied)
-    assert (stale["n_services"], stale["n_unknown"], stale["gpus"]) == (0, 3, 0)
+    assert (stale["n_workloads"], stale["n_unknown"], stale["gpus"]) == (0, 3, 0)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ def test_it_is_in_the_status_once_it_is_advised(bench: Bench, chain: Chain) -> N
     assert shown("gpus") == advice["gpus"]
     assert shown("usd_per_hour") == advice["usd_per_hour"]
     assert shown("risk_averted_ratio") == pytest.approx(
-        advice["risk_without"] - advice["risk_with"]
+        advice["risk_before"] - advice["risk_after"]
     )
     bench.clock.advance(timedelta(hours=1).total_seconds())
     bench.reconcile()

@@ -18,8 +18,8 @@ pytestmark = pytest.mark.integration
 def store(engine: Engine, gpu_type: str, at: datetime) -> None:
     row = {
         "gpu_type": gpu_type, "risk": 0.01, "need_gpus": 9, "gpus": 16, "chunk_gpus": 8,
-        "free_gpus": 4, "risk_without": 0.25, "risk_with": 0.0078125, "usd_per_hour": 40.0,
-        "is_capped": False, "n_services": 2, "n_unknown": 1, "beyond_ratio": 0.125,
+        "free_gpus": 4, "risk_before": 0.25, "risk_after": 0.0078125, "usd_per_hour": 40.0,
+        "is_capped": False, "n_workloads": 2, "n_unknown": 1, "beyond_ratio": 0.125,
         "dependence": 0.5, "n_dependence_steps": 0, "dependence_at": at, "advised_at": at,
     }  # fmt: skip
     with engine.begin() as connection:

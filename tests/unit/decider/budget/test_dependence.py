@@ -14,10 +14,10 @@ from decider.budget.dependence import MOST_DEPENDENCE
 LEVELS = np.array([0.05, 0.25, 0.5, 0.75, 0.95])
 
 
-def scores(rho: float, n_steps: int, n_services: int, seed: int = 5) -> FloatArray:
+def scores(rho: float, n_steps: int, n_workloads: int, seed: int = 5) -> FloatArray:
     rng = np.random.default_rng(seed)
     common = rng.standard_normal((n_steps, 1))
-    own = rng.standard_normal((n_steps, n_services))
+    own = rng.standard_normal((n_steps, n_workloads))
     return np.asarray(np.sqrt(rho) * common + np.sqrt(1 - rho) * own)
 
 

@@ -57,7 +57,7 @@ def test_the_need_exceeds_the_headroom_with_at_most_the_risk(
     found = size_headroom(need, room, risk)
     assert (need > found.need_gpus).mean() <= risk + 1e-9
     if not found.is_capped:
-        assert found.risk_with <= risk + 1e-9
+        assert found.risk_after <= risk + 1e-9
         assert found.gpus < found.need_gpus + room.chunk_gpus
     assert found.need_gpus == 0 or (need >= found.need_gpus).mean() > risk - 1e-9  # it is the least
 
@@ -69,7 +69,7 @@ def test_it_is_whole_chunks_below_the_ceiling_at_its_price(
     found = size_headroom(need, room, risk)
     assert found.gpus == found.n_chunks * room.chunk_gpus <= room.most_gpus
     assert found.usd_per_hour == pytest.approx(found.gpus * room.usd_per_gpu_hour)
-    assert 0.0 <= found.risk_averted <= found.risk_without <= 1.0
+    assert 0.0 <= found.risk_averted <= found.risk_before <= 1.0
 
 
 @given(NEEDS, ROOMS, RISKS, RISKS)
@@ -155,8 +155,8 @@ def test_free_gpus_are_part_of_it_and_lower_what_it_averts() -> None:
         size_headroom(need, HeadroomRoom(free, 64, 8, 2.5), 0.05) for free in (0, 4, 16)
     )
     assert [each.gpus for each in (none, some, enough)] == [8, 8, 8]
-    assert [each.risk_without for each in (none, some, enough)] == pytest.approx([0.1, 0.02, 0.0])
-    assert [each.risk_with for each in (none, some, enough)] == pytest.approx([0.02, 0.02, 0.0])
+    assert [each.risk_before for each in (none, some, enough)] == pytest.approx([0.1, 0.02, 0.0])
+    assert [each.risk_after for each in (none, some, enough)] == pytest.approx([0.02, 0.02, 0.0])
     assert none.usd_per_hour == 20.0
     capped = size_headroom(need, HeadroomRoom(0, 7, 8, 2.5), 0.05)
     assert (capped.gpus, capped.need_gpus, capped.is_capped) == (0, 4, True)

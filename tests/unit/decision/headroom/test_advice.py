@@ -31,7 +31,7 @@ def need(workload: int = 1, peak: int = 14, **changes: Any) -> dict[str, Any]:
     """A service that may need up to `peak` replicas of 2 GPUs in any of ten minutes."""
     return {
         "workload_id": workload, "part": "", "gpu_type": "H100", "gpus_per_replica": 2,
-        "usd_per_gpu_hour": 3.0, "current_replicas": 10, "held_replicas": 10, "most_replicas": 20,
+        "usd_per_gpu_hour": 3.0, "current_replicas": 10, "held_replicas": 10, "max_replicas": 20,
         "step_s": 60, "peaks": [10] * 12 + [peak] * 3 + [peak] * 15 * 9, "decided_at": NOW,
     } | changes  # fmt: skip
 
@@ -50,7 +50,7 @@ def test_the_advice_fills_its_row() -> None:
     assert tuple(found) == ADVICE_COLUMNS
     assert (found["need_gpus"], found["gpus"], found["chunk_gpus"]) == (8, 8, 8)
     assert (found["free_gpus"], found["usd_per_hour"], found["risk"]) == (12, 24.0, 0.01)
-    assert (found["n_services"], found["n_unknown"]) == (1, 2)
+    assert (found["n_workloads"], found["n_unknown"]) == (1, 2)
     assert (found["dependence"], found["n_dependence_steps"]) == (0.5, 7)
     assert found["advised_at"] == NOW
     assert found["dependence_at"] < NOW

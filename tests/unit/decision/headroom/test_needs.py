@@ -46,7 +46,7 @@ def test_what_is_only_advised_is_not_held() -> None:
     found = prepared(mode="Advisory")
     for one in map(by_name, need_rows(found, peaks_of(found, BOTH), decided(50, 70), NOW)):
         assert one["held_replicas"] == one["current_replicas"]
-        assert one["most_replicas"] >= one["held_replicas"]
+        assert one["max_replicas"] >= one["held_replicas"]
 
 
 def test_nothing_is_said_where_nodes_are_not_added_or_nothing_is_forecast() -> None:

@@ -79,8 +79,8 @@ def test_the_status_is_in_the_names_of_the_definition() -> None:
         "gpus": 16,
         "freeGpus": 4,
         "costPerHour": 40.0,
-        "riskWithout": 0.213,
-        "riskWith": 0.0071,
+        "riskBefore": 0.213,
+        "riskAfter": 0.0071,
         "time": f"{NOW:%Y-%m-%dT%H:%M:%SZ}",
     }
     written = SupplyStatus.model_validate(found).to_manifest()["headroom"]
