@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-OFF, ADVISE = "off", "advise"
+OFF, ADVISE, APPLY = "off", "advise", "apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +17,10 @@ class StatedHeadroom:
 
 
 def most_careful(one: StatedHeadroom | None, other: StatedHeadroom | None) -> StatedHeadroom | None:
-    """What holds of two that say something of one type: off before advice, the lower risk."""
+    """What holds of two that say something of one type: the mode that does less, the lower risk."""
     if one is None or other is None:
         return one or other
-    mode = OFF if OFF in (one.mode, other.mode) else ADVISE
+    mode = next(mode for mode in (OFF, ADVISE, APPLY) if mode in (one.mode, other.mode))
     return StatedHeadroom(mode, min(one.risk, other.risk))
 
 
@@ -63,18 +63,42 @@ class HeadroomAdvice:
 
 
 @dataclass(frozen=True, slots=True)
+class BufferState:
+    """How it stands with the CapacityBuffer that holds a type's headroom.
+
+    Attributes:
+        name: `CapacityBuffer/NAMESPACE/NAME`; empty: there is none.
+        gpus: GPUs that it asks room for; they never count as there.
+        reason: One word for a condition, where there is a problem.
+        problem: Why they are not held, and what would change it; empty: nothing is wrong.
+    """
+
+    name: str = ""
+    gpus: int = 0
+    reason: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TypeHeadroom:
     """Headroom of one type as a pass sees it.
 
     Attributes:
         stated: What was asked for; None: nothing was, so it is advised at the usual risk.
         advice: None: none is known that still holds.
+        buffer: What holds it; None: nothing does.
     """
 
     stated: StatedHeadroom | None = None
     advice: HeadroomAdvice | None = None
+    buffer: BufferState | None = None
 
     @property
     def is_off(self) -> bool:
         """True where no advice is wanted."""
         return self.stated is not None and self.stated.mode == OFF
+
+    @property
+    def is_applied(self) -> bool:
+        """True where it is to be held."""
+        return self.stated is not None and self.stated.mode == APPLY

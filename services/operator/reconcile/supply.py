@@ -13,9 +13,11 @@ from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, is_product
 from services.operator.cluster.pods import PodState
 from services.operator.headroom.advice import with_headroom
+from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
+from services.operator.leadership.process import pod_namespace
 from services.operator.plan.gpu_room import GpuRoom
-from services.operator.plan.headroom import TypeHeadroom, most_careful
+from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
     Provisioning,
@@ -72,6 +74,23 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     supplies = with_headroom(connection, supplies, now - budgets.stale_after(deps))
     publish_headroom(deps.settings.cluster, supplies)
     return replace(view, supplies=supplies)
+
+
+def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
+    """The view with how it stands with the buffers that hold headroom, which are kept to size."""
+    owners = {}
+    for resource in sorted(view.budgets or (), key=lambda each: str(each["metadata"]["name"])):
+        budget = budgets.to_budget(resource)
+        stated = budget.supply.headroom
+        if stated is not None and stated.mode == APPLY:
+            owners.setdefault(budget.gpu_type, resource)
+    settings = deps.settings
+    if view.budgets is None or not (settings.operator_headroom or owners):
+        return view
+    namespace = settings.lease_namespace or pod_namespace()
+    nodes = list(view.nodes.values())
+    place = BufferPlace(settings.operator_headroom, namespace, owners, nodes, deps.memory.advised)
+    return replace(view, supplies=keep_buffers(deps.kube, place, view.supplies, now))
 
 
 def supplies_now(

@@ -23,14 +23,19 @@ def headroom_findings(supply: TypeSupply) -> list[Finding]:
     advice = headroom.advice
     if advice is None:
         return [Finding("HeadroomReady", UNKNOWN, "NotAdvised", _NOT_YET)]
-    told = _words(supply.gpu_type, advice)
+    told, buffer = _words(supply.gpu_type, advice), headroom.buffer
+    if buffer is not None and buffer.problem:
+        return [Finding("HeadroomReady", FALSE, buffer.reason, f"{told}. {buffer.problem}")]
+    if buffer is not None:
+        told += f". {buffer.name} asks for {buffer.gpus}"
     if advice.need_gpus == 0:
         return [Finding("HeadroomReady", TRUE, "NoneNeeded", told)]
     if advice.is_capped:
         return [Finding("HeadroomReady", FALSE, "CeilingReached", told)]
     if advice.free_gpus >= advice.gpus:
         return [Finding("HeadroomReady", TRUE, "Free", told)]
-    return [Finding("HeadroomReady", FALSE, "Advised", told)]
+    reason = "Advised" if buffer is None else "Provisioning"
+    return [Finding("HeadroomReady", FALSE, reason, told)]
 
 
 def _words(gpu_type: str, advice: HeadroomAdvice) -> str:

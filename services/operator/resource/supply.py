@@ -13,10 +13,10 @@ from services.operator.resource.fields import Decimal, Duration, ResourceModel
 class SupplyHeadroom(ResourceModel):
     """GPUs that are held ready for what services may need while a node starts."""
 
-    mode: Literal["off", "advise"] = Field(
+    mode: Literal["off", "advise", "apply"] = Field(
         "advise",
         description="advise: status, REST and metrics say how many, at what cost, and what it "
-        "averts; nothing is changed",
+        "averts; apply: a CapacityBuffer in the operator's namespace holds them",
     )
     risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] = Field(
         0.01,

@@ -18,13 +18,15 @@ def test_of_two_that_say_something_the_more_careful_holds() -> None:
     assert most_careful(None, None) is None
     assert most_careful(advise, None) == most_careful(None, advise) == advise
     assert most_careful(advise, off) == most_careful(off, advise) == StatedHeadroom("off", 0.05)
-    assert most_careful(advise, StatedHeadroom("advise", 0.01)) == StatedHeadroom("advise", 0.01)
+    assert most_careful(advise, StatedHeadroom("apply", 0.01)) == StatedHeadroom("advise", 0.01)
 
 
 def test_it_is_on_unless_it_is_stated_to_be_off() -> None:
     assert not TypeHeadroom().is_off
     assert not TypeHeadroom(StatedHeadroom("advise", 0.01)).is_off
     assert TypeHeadroom(StatedHeadroom("off", 0.01)).is_off
+    assert TypeHeadroom(StatedHeadroom("apply", 0.01)).is_applied
+    assert not TypeHeadroom(StatedHeadroom("advise", 0.01)).is_applied
 
 
 def test_it_averts_what_it_lowers_the_chance_by() -> None:

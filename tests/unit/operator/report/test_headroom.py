@@ -7,7 +7,12 @@ from typing import Any
 
 import pytest
 
-from services.operator.plan.headroom import HeadroomAdvice, StatedHeadroom, TypeHeadroom
+from services.operator.plan.headroom import (
+    BufferState,
+    HeadroomAdvice,
+    StatedHeadroom,
+    TypeHeadroom,
+)
 from services.operator.plan.provisioning import Provisioning, learn_startup
 from services.operator.plan.supply import GpusInUse, Resolved, TypeSupply
 from services.operator.report.headroom import headroom_findings, headroom_status
@@ -58,6 +63,27 @@ def test_what_is_not_in_it_is_said() -> None:
         "; 25% of the nodes come later than forecasts reach",
     ):
         assert words in found.message
+
+
+def held(advice: HeadroomAdvice | None, buffer: BufferState) -> TypeSupply:
+    found = supply(advice, mode="apply")
+    return replace(found, headroom=replace(found.headroom, buffer=buffer))
+
+
+def test_what_holds_it_is_named_while_nodes_come() -> None:
+    buffer = BufferState("CapacityBuffer/harmony/h100", 16)
+    (found,) = headroom_findings(held(ADVICE, buffer))
+    assert (found.status, found.reason) == ("False", "Provisioning")
+    assert found.message.endswith(". CapacityBuffer/harmony/h100 asks for 16")
+    (found,) = headroom_findings(held(replace(ADVICE, free_gpus=16), buffer))
+    assert (found.status, found.reason) == ("True", "Free")
+
+
+def test_a_buffer_that_holds_nothing_is_said_whatever_is_free() -> None:
+    buffer = BufferState("CapacityBuffer/harmony/h100", 16, "BufferUnread", "nothing reads it")
+    (found,) = headroom_findings(held(replace(ADVICE, free_gpus=16), buffer))
+    assert (found.status, found.reason) == ("False", "BufferUnread")
+    assert found.message.endswith("(1.0% asked for). nothing reads it")
 
 
 def test_what_is_not_known_is_not_nothing() -> None:
