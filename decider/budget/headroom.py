@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtri
 
 from decider.belief.capacity import replicas_needed
 from decider.budget.dependence import MOST_DEPENDENCE
@@ -25,6 +25,7 @@ from decider.types import FloatArray, IntArray
 
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0)
 """Levels at which the law of a peak is kept; between two of them the higher one's value holds."""
+_PEAK_SCORES = ndtri(np.array(PEAK_LEVELS))
 N_SCENARIOS = 4096
 LEAST_RISK, MOST_RISK = 0.001, 0.5
 USUAL_RISK = 0.01
@@ -77,17 +78,17 @@ class ServiceNeed:
             found = f"step_s={self.step_s}, gpus_per_replica={self.gpus_per_replica}"
             raise InvalidRequest(f"{found}: must be > 0 and >= 0")
 
-    def extra_gpus(self, levels: FloatArray, startup_s: FloatArray) -> IntArray:
+    def extra_gpus(self, scores: FloatArray, startup_s: FloatArray) -> IntArray:
         """(N,) GPUs needed beyond those held before a node is there.
 
         Args:
-            levels: (N,) probability level of the service's demand in each scenario.
+            scores: (N,) normal score of the service's demand in each scenario.
             startup_s: (N,) start-up of a node that is asked for now. The step that is under way
                 counts whole, and a start-up behind the last step is taken to end with it.
         """
         steps = np.ceil(np.minimum(startup_s / self.step_s, self.peaks.shape[0])).astype(np.int64)
         row = np.minimum(steps, self.peaks.shape[0] - 1)
-        column = np.searchsorted(np.array(PEAK_LEVELS), np.minimum(levels, 1.0), side="left")
+        column = np.searchsorted(_PEAK_SCORES, scores, side="left")
         needed = np.minimum(self.peaks[row, column], self.most_replicas)
         return np.asarray(np.maximum(needed - self.held_replicas, 0) * self.gpus_per_replica)
 
@@ -122,14 +123,14 @@ def joint_need(
         wait: Of a node of the type; a scenario has one start-up for all services.
         generator: Draws the scenarios.
     """
-    strata = (generator.permutation(N_SCENARIOS) + 0.5) / N_SCENARIOS
-    common = ndtri(strata) * math.sqrt(wait.dependence)
+    strata = ndtri((np.arange(N_SCENARIOS) + 0.5) / N_SCENARIOS)
+    common = math.sqrt(wait.dependence) * generator.permutation(strata)
     picked = generator.permutation(N_SCENARIOS) % wait.startup_s.size
     startup_s, own = wait.startup_s[picked], math.sqrt(1.0 - wait.dependence)
     total = np.zeros(N_SCENARIOS, dtype=np.int64)
     for service in services:
-        score = common + own * ndtri((generator.permutation(N_SCENARIOS) + 0.5) / N_SCENARIOS)
-        total += service.extra_gpus(ndtr(score), startup_s)
+        scores = common + own * generator.permutation(strata)
+        total += service.extra_gpus(scores, startup_s)
     return total
 
 
