@@ -43,11 +43,11 @@ def held(bench: Bench) -> Iterator[Bench]:
     bench.lab.advance(bench.lab.now() + timedelta(seconds=20))  # the pool takes its nodes with it
 
 
-def add_pool(bench: Bench) -> None:
+def add_pool(bench: Bench, startup: str = "30s") -> None:
     """A NodePool of H100 machines with eight GPUs that come within half a minute."""
     for definition in pool_definitions():
         bench.lab.define(definition)
-    given = {"node-gpus": "8", "node-startup-median": "30s"}
+    given = {"node-gpus": "8", "node-startup-median": startup}
     requirement = {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["H100"]}
     metadata = {
         "name": "hopper",
