@@ -64,6 +64,7 @@ class BufferPlace:
         namespace: Of the operator; empty: none is known.
         owners: The GPUBudget that asks for it, by GPU type.
         nodes: All nodes with GPUs.
+        unreadable: GPU types of which it cannot be read what is asked for.
         advised: Memory of what was advised, by GPU type.
     """
 
@@ -71,6 +72,7 @@ class BufferPlace:
     namespace: str
     owners: Mapping[str, Object]
     nodes: Sequence[NodeState]
+    unreadable: frozenset[str] = frozenset()
     advised: MutableMapping[str, Advised] = field(default_factory=dict)
 
 
@@ -79,9 +81,11 @@ def keep_buffers(
 ) -> dict[str, TypeSupply]:
     """The supplies with how it stands with their buffers, which are made, resized and removed.
 
-    A buffer that cannot be kept is said, and keeps no other from being kept.
+    A buffer that cannot be kept is said, and keeps no other from being kept. One is removed where
+    nobody asks for it, and stays as it is where that, or the ceiling, cannot be read.
     """
-    applied = {n: s for n, s in supplies.items() if s.headroom.is_applied and s.is_provisioned}
+    asked = {name for name, supply in supplies.items() if supply.headroom.is_applied}
+    applied = {name: supplies[name] for name in asked if supplies[name].is_provisioned}
     if not place.is_on:
         return _all_told(supplies, applied, _APPLY_OFF)
     if not place.namespace:
@@ -102,7 +106,7 @@ def keep_buffers(
         except KubeError as error:
             state = _refused(error)
         found[name] = _told(supply, state)
-    for name in seen.keys() - applied.keys():
+    for name in seen.keys() - asked - place.unreadable:
         try:
             _Keeper(kube, kind, place, now).remove(seen[name])
         except KubeError as error:

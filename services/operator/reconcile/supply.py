@@ -78,18 +78,27 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
 
 def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
     """The view with how it stands with the buffers that hold headroom, which are kept to size."""
-    owners = {}
+    owners, unreadable = {}, set()
     for resource in sorted(view.budgets or (), key=lambda each: str(each["metadata"]["name"])):
         budget = budgets.to_budget(resource)
         stated = budget.supply.headroom
         if stated is not None and stated.mode == APPLY:
             owners.setdefault(budget.gpu_type, resource)
+        if budget.gpus is None or budget.supply.problem:
+            unreadable.add(budget.gpu_type)
     settings = deps.settings
     if view.budgets is None or not (settings.operator_headroom or owners):
         return view
     namespace = settings.lease_namespace or pod_namespace()
     nodes = list(view.nodes.values())
-    place = BufferPlace(settings.operator_headroom, namespace, owners, nodes, deps.memory.advised)
+    place = BufferPlace(
+        settings.operator_headroom,
+        namespace,
+        owners,
+        nodes,
+        frozenset(unreadable),
+        deps.memory.advised,
+    )
     return replace(view, supplies=keep_buffers(deps.kube, place, view.supplies, now))
 
 

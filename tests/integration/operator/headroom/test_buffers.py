@@ -237,6 +237,26 @@ def test_a_refusal_is_said_and_ends_by_itself(held: Bench) -> None:
     assert len(buffers(held)) == 1
 
 
+def test_what_cannot_be_read_lets_go_of_nothing(held: Bench) -> None:
+    """No ceiling can be read for a while; then nothing can of the budget."""
+    serve(held)
+    add_pool(held)
+    spec = {"gpuType": "H100", "gpus": 1000, "supply": {"headroom": {"mode": "apply"}}}
+    held.lab.post(BUDGETS, {"metadata": {"name": "hopper"}, "spec": spec})
+    advise(held, 16)
+    held.step()
+    assert buffers(held)[0]["spec"]["replicas"] == 2
+    held.deps.settings.operator_supply = False
+    held.step()
+    assert buffers(held)[0]["spec"]["replicas"] == 2
+    held.deps.settings.operator_supply = True
+    unread = {"metadata": {"annotations": {"scaling.harmony.dev/node-groups": "h100=many"}}}
+    answer = held.lab.http.patch(f"{BUDGETS}/hopper", json=unread, headers=MERGE)
+    assert answer.status_code == 200
+    held.step()
+    assert buffers(held)[0]["spec"]["replicas"] == 2
+
+
 def test_the_budget_takes_its_buffer_with_it(held: Bench) -> None:
     serve(held)
     ask(held)
