@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import numpy as np
+from sqlalchemy import RowMapping
 
 from decider import Decision, FloatArray, IntArray, peak_replicas
 from decider.errors import InvalidRequest
@@ -46,6 +47,21 @@ def _tightest(row: RequestRow) -> FloatArray:
     for paths, capacity in zip(further, row.given.further_capacity, strict=False):
         found = np.maximum(found, paths * (one / capacity))
     return found
+
+
+Told = Mapping[str, Mapping[str, object]]
+"""What explanations say of headroom, by GPU type; of a type that is absent nothing is advised."""
+
+
+def told_headroom(supply: Mapping[str, RowMapping]) -> Told:
+    """What is to be held ready, from the rows of the supplies."""
+    return {name: row["headroom"] for name, row in supply.items() if row.get("headroom")}
+
+
+def headroom_of(told: Told, rows: Sequence[RequestRow]) -> Mapping[str, object] | None:
+    """What is said to a service: of its target's GPU type, or the first of its pools'."""
+    types = [row.member.spec.gpu_type for row in rows]
+    return next((told[name] for name in types if name in told), None)
 
 
 def need_rows(

@@ -51,6 +51,25 @@ def test_decisions_say_what_may_be_needed_and_a_type_gets_its_headroom(supplied:
     assert seen["advised_at"] == supplied.clock.now()
 
 
+def test_the_next_decision_tells_it_while_it_holds(supplied: Fleet) -> None:
+    first = supplied.decide(0)
+    assert all("headroom" not in row["explanation"] for row in first.values())
+    seen = advised(supplied)
+    supplied.step()
+    supply(supplied)
+    for row in supplied.decide(0).values():
+        told = row["explanation"]["headroom"]
+        assert (told["gpu_type"], told["gpus"]) == ("H100", seen["gpus"])
+        assert (told["usd_per_hour"], told["risk_before"]) == (
+            seen["usd_per_hour"], seen["risk_before"],
+        )  # fmt: skip
+    for _ in range(4):
+        supplied.step()
+        supply(supplied)
+        last = supplied.decide(0)
+    assert all("headroom" not in row["explanation"] for row in last.values())
+
+
 def test_what_is_held_too_low_is_held_ready(supplied: Fleet) -> None:
     """A minimum number of replicas is missing: two more of each may be needed before a node is."""
     supplied.decide(0)

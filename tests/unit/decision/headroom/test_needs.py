@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from decider import PEAK_LEVELS, Decision
-from services.decision.headroom.needs import need_rows, peaks_of
+from services.decision.headroom.needs import (
+    headroom_of,
+    need_rows,
+    peaks_of,
+    told_headroom,
+)
 from services.decision.headroom.repository import NEED_COLUMNS
 from services.decision.rows.prepare import Prepared, RequestRow, prepare
 from tests.unit.decision.rows.pool_members import NOW, forecast, member, pool, rows, state
@@ -78,3 +83,12 @@ def test_the_tightest_load_counts() -> None:
     assert alone is not None
     assert tight is not None
     assert (tight > alone).all()
+
+
+def test_a_service_is_told_of_its_own_type() -> None:
+    ready = {"gpu_type": "A100", "gpus": 8}
+    told = told_headroom({"A100": {"headroom": ready}, "H100": {"headroom": None}, "L4": {}})  # type: ignore[dict-item]
+    assert told == {"A100": ready}
+    rows_ = prepared().rows
+    assert headroom_of(told, rows_) == ready
+    assert headroom_of(told, rows_[:1]) is None
