@@ -39,11 +39,8 @@ from decider.budget.cells import BudgetCell, exchange, first_parts
 from decider.budget.dependence import forecast_score, learn_dependence
 from decider.budget.fleet import PRICES
 from decider.budget.headroom import (
-    LEAST_RISK,
-    MOST_RISK,
     PEAK_LEVELS,
     USUAL_RISK,
-    Headroom,
     HeadroomRoom,
     NodeWait,
     ServiceNeed,
@@ -136,12 +133,10 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
-    "LEAST_RISK",
     "LONG",
     "MAX_FURTHER",
     "MINUTE_S",
     "MISS_SAMPLER",
-    "MOST_RISK",
     "PEAK_LEVELS",
     "PRICES",
     "RESPONSE_SAMPLER",
@@ -168,7 +163,6 @@ __all__ = [
     "GrantedShard",
     "GuardStep",
     "Hardware",
-    "Headroom",
     "HeadroomRoom",
     "History",
     "IntArray",
