@@ -15,6 +15,7 @@ from services.operator.cluster.pods import PodState
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
+from services.operator.kube.client import Object
 from services.operator.leadership.process import pod_namespace
 from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
@@ -78,7 +79,8 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
 
 def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
     """The view with how it stands with the buffers that hold headroom, which are kept to size."""
-    owners, unreadable = {}, set()
+    owners: dict[str, Object] = {}
+    unreadable: set[str] = set()
     for resource in sorted(view.budgets or (), key=lambda each: str(each["metadata"]["name"])):
         budget = budgets.to_budget(resource)
         stated = budget.supply.headroom
