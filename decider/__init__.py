@@ -51,7 +51,7 @@ from decider.budget.headroom import (
 from decider.budget.peers import PeerAmount, PeerLedger, PeerParts, give_to_peer, take_from_peer
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
-from decider.errors import ReplayMismatch
+from decider.errors import InvalidRequest, ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
@@ -166,6 +166,7 @@ __all__ = [
     "HeadroomRoom",
     "History",
     "IntArray",
+    "InvalidRequest",
     "KnownBudgets",
     "LeadTimeBelief",
     "Limits",

@@ -55,7 +55,7 @@ def to_service(row: RowMapping) -> ServiceNeed:
     """A row of `gpu_needs`.
 
     Raises:
-        decider.errors.InvalidRequest: It has not the levels that are known here.
+        decider.InvalidRequest: It has not the levels that are known here.
         ValueError: It is not whole.
     """
     return ServiceNeed(

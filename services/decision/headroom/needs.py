@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, FloatArray, IntArray, peak_replicas
-from decider.errors import InvalidRequest
+from decider import Decision, FloatArray, IntArray, InvalidRequest, peak_replicas
 from services.decision.rows.prepare import Prepared, RequestRow
 
 Peaks = tuple[IntArray | None, ...]

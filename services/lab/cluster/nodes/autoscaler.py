@@ -14,7 +14,13 @@ from collections.abc import Iterator
 
 from services.lab.cluster.controllers.manifests import node_spec
 from services.lab.cluster.nodes import publishing
-from services.lab.cluster.nodes.buffers import Buffer, Room, find_room, publish_buffer, read_buffers
+from services.lab.cluster.nodes.buffers import (
+    Buffer,
+    BufferRoom,
+    find_room,
+    publish_buffer,
+    read_buffers,
+)
 from services.lab.cluster.nodes.definitions import CLAIMS, GROUP, POOLS, VERSION
 from services.lab.cluster.nodes.machines import Machines, WaitingPod
 from services.lab.cluster.nodes.pools import NodePoolSpec, of_node_group, of_node_pool
@@ -75,14 +81,14 @@ class NodeAutoscaler:
             publish_buffer(self._objects, buffer, len(left))
         self._publish()
 
-    def _rooms(self) -> list[Room]:
+    def _rooms(self) -> list[BufferRoom]:
         taken: Counter[str] = Counter()
         for key in self._engine.deployment_keys:
             gpus = self._engine.spec(key).gpus_per_pod
             for pod in self._engine.pods(key):
                 taken[pod.node or ""] += gpus
         nodes = [node_spec(stored.obj) for stored in self._store.each(NODES, "")]
-        return [Room(node, node.gpus - taken[node.name]) for node in nodes]
+        return [BufferRoom(node, node.gpus - taken[node.name]) for node in nodes]
 
     def _stated(self) -> Iterator[tuple[str, NodePoolSpec]]:
         for obj in self._pools():
@@ -139,7 +145,7 @@ class NodeAutoscaler:
             publishing.publish_groups(self._objects, config_maps, groups, form)
 
 
-def _keep(buffer: Buffer, busy: set[str], rooms: list[Room]) -> list[WaitingPod]:
+def _keep(buffer: Buffer, busy: set[str], rooms: list[BufferRoom]) -> list[WaitingPod]:
     """Count the nodes on which a buffer has room as busy; its pods that have none."""
     used, left = find_room(buffer.pods, rooms)
     busy |= used

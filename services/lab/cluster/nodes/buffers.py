@@ -39,7 +39,7 @@ class Buffer:
 
 
 @dataclass(slots=True)
-class Room:
+class BufferRoom:
     """GPUs of a node that no pod asks for."""
 
     node: NodeSpec
@@ -86,7 +86,7 @@ def _read(objects: Objects, rtype: ResourceType, templates: ResourceType, obj: O
 
 
 def find_room(
-    pods: Sequence[WaitingPod], rooms: Sequence[Room]
+    pods: Sequence[WaitingPod], rooms: Sequence[BufferRoom]
 ) -> tuple[set[str], list[WaitingPod]]:
     """Nodes on which pods have room, first fit, and the pods that have none."""
     used, left = set(), []

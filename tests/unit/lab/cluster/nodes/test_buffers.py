@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from services.lab.cluster.nodes.buffers import Room, find_room
+from services.lab.cluster.nodes.buffers import BufferRoom, find_room
 from services.lab.cluster.nodes.definitions import (
     BUFFER_GROUP,
     BUFFERS,
@@ -119,7 +119,7 @@ def test_a_buffer_that_cannot_be_kept_says_so(
 
 
 def test_room_is_found_once() -> None:
-    rooms = [Room(NodeSpec("a", "H100", 8), 4), Room(NodeSpec("b", "L4", 8), 8)]
+    rooms = [BufferRoom(NodeSpec("a", "H100", 8), 4), BufferRoom(NodeSpec("b", "L4", 8), 8)]
     pods = [WaitingPod("H100", 2, NO_NEEDS)] * 3 + [WaitingPod("any", 2, NO_NEEDS)]
     used, left = find_room(pods[:3], rooms)
     assert used == {"a"}
