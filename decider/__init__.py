@@ -36,11 +36,22 @@ from decider.belief.start_causes import (
 )
 from decider.between_edges import EdgeCounts, EdgeGap, met_between
 from decider.budget.cells import BudgetCell, exchange, first_parts
+from decider.budget.dependence import forecast_score, learn_dependence
 from decider.budget.fleet import PRICES
+from decider.budget.headroom import (
+    PEAK_LEVELS,
+    USUAL_RISK,
+    HeadroomRoom,
+    NodeWait,
+    ServiceNeed,
+    joint_need,
+    peak_replicas,
+    size_headroom,
+)
 from decider.budget.peers import PeerAmount, PeerLedger, PeerParts, give_to_peer, take_from_peer
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
-from decider.errors import ReplayMismatch
+from decider.errors import InvalidRequest, ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
@@ -126,10 +137,12 @@ __all__ = [
     "MAX_FURTHER",
     "MINUTE_S",
     "MISS_SAMPLER",
+    "PEAK_LEVELS",
     "PRICES",
     "RESPONSE_SAMPLER",
     "SHORT",
     "UNKNOWN",
+    "USUAL_RISK",
     "BudgetCell",
     "Control",
     "CurveDraws",
@@ -150,8 +163,10 @@ __all__ = [
     "GrantedShard",
     "GuardStep",
     "Hardware",
+    "HeadroomRoom",
     "History",
     "IntArray",
+    "InvalidRequest",
     "KnownBudgets",
     "LeadTimeBelief",
     "Limits",
@@ -162,6 +177,7 @@ __all__ = [
     "MissUpdate",
     "MixRecord",
     "NewMember",
+    "NodeWait",
     "ObservedStarts",
     "PeerAmount",
     "PeerLedger",
@@ -180,6 +196,7 @@ __all__ = [
     "RiskControlConfig",
     "RiskState",
     "SamplerConfig",
+    "ServiceNeed",
     "ShardRequest",
     "Sla",
     "SliCounts",
@@ -215,16 +232,20 @@ __all__ = [
     "fit_misses",
     "fit_response",
     "forecast_of",
+    "forecast_score",
     "give_to_peer",
     "grant_shard",
     "inputs_to_bytes",
+    "joint_need",
     "judge_model",
     "latency_log_likelihood",
     "learn_causes",
+    "learn_dependence",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
     "mixed_draws",
+    "peak_replicas",
     "plan_shard",
     "pool_response",
     "predictive_draws",
@@ -235,6 +256,7 @@ __all__ = [
     "replay_decision",
     "replay_service",
     "score_step",
+    "size_headroom",
     "steps_across_loads",
     "take_from_peer",
     "teach_level",

@@ -1,4 +1,4 @@
-"""Commands that run the platform: `demo`, `up`, `worker`, `beat`, `migrate`, `status`."""
+"""Commands that run the platform and look at all of it: from `demo` to `status`, `headroom`."""
 
 from __future__ import annotations
 
@@ -44,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command()(beat)
     app.command()(migrate)
     app.command()(status)
+    app.command()(headroom)
 
 
 def demo(  # noqa: PLR0913 - one option each
@@ -180,3 +181,19 @@ def status(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) 
         ranges = ("measured_low", "measured_high", "budget_left_low", "budget_left_high")
         unused = {name for name in ranges if all(row[name] is None for row in rows)}
         print_table("Workloads", [{k: v for k, v in r.items() if k not in unused} for r in rows])
+
+
+def headroom(as_json: AsJson = False) -> None:
+    """Show how many GPUs to have ready for what may be needed while a node starts, and why.
+
+    Of GPU types to which nodes are added: `gpus` to have ready and how many are free, what they
+    cost, and the chance of a need that nothing is free for, without and with them.
+    """
+    from services.cli.connection import database_engine
+    from services.platform.repository import load_headroom
+
+    rows = load_headroom(database_engine())
+    if as_json:
+        print_json(rows)
+    else:
+        print_table("Headroom", rows)

@@ -8,6 +8,7 @@ from functools import lru_cache, partial
 from services.decision.beliefs import due
 from services.decision.budgets.exchange import exchange_parts
 from services.decision.decide import operations, service
+from services.decision.headroom.advise import advise_headroom
 from services.decision.trust.service import judge_shard, send_due
 from services.decision.wiring import DecisionDeps
 from services.kernel import jobs, telemetry
@@ -41,9 +42,10 @@ def decide_shard(shard: int, at: str, is_rest: bool = False) -> None:
 
 @job_task(jobs.DECIDE_SWEEP)
 def sweep() -> None:
-    """Send the decision jobs that were lost again, and let cells exchange prices."""
+    """Send the decision jobs that were lost again, let cells exchange prices, advise headroom."""
     n = service.sweep(worker_deps())
     exchange_parts(worker_deps())
+    advise_headroom(worker_deps())
     telemetry.jobs_resent_total.labels(jobs.DECIDE_SHARD).inc(n)
 
 

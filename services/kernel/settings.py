@@ -116,6 +116,9 @@ class Settings(BaseSettings):
     operator_supply: bool = Field(
         False, description="Read what adds GPU nodes: Karpenter, the Cluster Autoscaler's status"
     )
+    operator_headroom: bool = Field(
+        False, description="Hold headroom where a GPUBudget says so: writes CapacityBuffers"
+    )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
     )

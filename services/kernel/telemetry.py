@@ -111,6 +111,17 @@ gpu_budget_price_usd = _gauge(
     "Shadow price per GPU-hour; 0: not scarce, +Inf: minimum replicas alone exceed the budget",
     _BUDGET,
 )
+gpu_headroom_gpus = _gauge(
+    "gpu_headroom_gpus", "GPUs to have ready for what may be needed while a node starts", _BUDGET
+)
+gpu_headroom_usd_per_hour = _gauge(
+    "gpu_headroom_usd_per_hour", "What these GPUs cost while they are held", _BUDGET
+)
+gpu_headroom_risk_averted_ratio = _gauge(
+    "gpu_headroom_risk_averted_ratio",
+    "By how much they lower the chance of a need that nothing is free for",
+    _BUDGET,
+)
 cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
 actions_total = _counter("actions_total", "Actions by result", ("result",))
 reconcile_duration_seconds = _histogram(

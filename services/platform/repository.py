@@ -27,6 +27,12 @@ LEFT JOIN LATERAL (
 LEFT JOIN risk_states r ON r.workload_id = w.id
 WHERE w.is_active ORDER BY workload
 """)
+_HEADROOM = text("""
+SELECT k.name AS cluster, h.gpu_type, h.gpus, h.free_gpus, h.chunk_gpus, h.usd_per_hour, h.risk,
+       h.risk_before, h.risk_after, h.n_workloads, h.n_unknown, h.advised_at
+FROM gpu_headroom h JOIN clusters k ON k.id = h.cluster_id ORDER BY k.name, h.gpu_type
+""")
+_RATIOS = ("risk_before", "risk_after")
 
 
 def load_status(engine: Engine) -> list[dict[str, Any]]:
@@ -38,6 +44,13 @@ def load_status(engine: Engine) -> list[dict[str, Any]]:
     """
     with engine.connect() as connection:
         return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS)]
+
+
+def load_headroom(engine: Engine) -> list[dict[str, Any]]:
+    """What is advised to be held ready, one row per cluster and GPU type."""
+    with engine.connect() as connection:
+        found = [dict(row._mapping) for row in connection.execute(_HEADROOM)]
+    return [row | {name: _rounded(row[name]) for name in _RATIOS} for row in found]
 
 
 def _status_row(row: dict[str, Any]) -> dict[str, Any]:

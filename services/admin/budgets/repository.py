@@ -103,6 +103,16 @@ def load_supplies(connection: Connection) -> dict[str, RowMapping]:
     return {row["gpu_type"]: row for row in connection.execute(statement).mappings()}
 
 
+def load_headroom(connection: Connection) -> dict[str, RowMapping]:
+    """What is advised to be held ready of each type whose supply is provisioned."""
+    statement = text(
+        "SELECT gpu_type, gpus, free_gpus, chunk_gpus, need_gpus, is_capped, usd_per_hour, risk, "
+        "risk_before, risk_after, dependence, n_dependence_steps, n_workloads, n_unknown, "
+        "beyond_ratio, advised_at FROM gpu_headroom"
+    )
+    return {row["gpu_type"]: row for row in connection.execute(statement).mappings()}
+
+
 def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str, RowMapping]:
     """Workloads and the GPUs that their targets ask for, by budget; NULL: none is measured."""
     return _by_budget(connection, _USAGE, _values(gpu_type))

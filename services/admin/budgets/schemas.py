@@ -28,6 +28,37 @@ class GivenUpView(Out):
     )
 
 
+class HeadroomView(Out):
+    """GPUs that should be ready for what services may need while a node starts."""
+
+    gpus: int = Field(description="To have ready, those that are free among them", examples=[16])
+    free_gpus: int = Field(description="Free when it was advised", examples=[4])
+    chunk_gpus: int = Field(description="GPUs of a node, by which they are held", examples=[8])
+    need_gpus: int = Field(
+        description="What services may need beyond what they hold, exceeded with the risk",
+        examples=[9],
+    )
+    is_capped: bool = Field(description="The ceiling or the budget allows less than the need")
+    usd_per_hour: float = Field(description="What it costs while it is held", examples=[40.0])
+    risk: float = Field(description="Chance of a need beyond it that was asked for")
+    risk_before: float = Field(
+        description="Chance of a need, within a node's start-up, that nothing is free for",
+        examples=[0.213],
+    )
+    risk_after: float = Field(description="The same while it is held", examples=[0.007])
+    dependence: float = Field(
+        description="Correlation of the services' demands within their forecasts"
+    )
+    n_dependence_steps: int = Field(description="Steps that it was learned from")
+    n_workloads: int = Field(description="Services whose needs are in it")
+    n_unknown: int = Field(description="Services of which it is not known what they may need")
+    beyond_ratio: float = Field(
+        description="Share of the nodes that come later than forecasts reach"
+    )
+    advised_at: datetime
+    is_stale: bool = Field(description="Not advised for too long to rely upon")
+
+
 class SupplyView(Out):
     """Where the GPUs of a type come from, as the operator saw it."""
 
@@ -47,6 +78,9 @@ class SupplyView(Out):
     refusal: str = Field(description="Why the last nodes did not come; empty: they did")
     retry_at: datetime | None = Field(
         description="After a refusal: when one increase may try again; null: there was none"
+    )
+    headroom: HeadroomView | None = Field(
+        description="null: the supply is fixed, headroom is off, or nothing is advised yet"
     )
 
 

@@ -73,11 +73,13 @@ def _views_of_one(
         usage = repository.load_usage(connection, gpu_type)
         prices = repository.load_prices(connection, now, gpu_type)
         supplies = repository.load_supplies(connection)
+        headroom = repository.load_headroom(connection)
         given_up = repository.load_given_up(connection, now, n_named, gpu_type, visible)
     views = []
     for budget in budgets:
         name = budget["gpu_type"]
         cut = [row for row in given_up if row["budget"] == name]
-        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut, supplies.get(name))
+        supply, ready = supplies.get(name), headroom.get(name)
+        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut, supply, ready)
         views.append(to_budget(rows, oldest, deps.cluster))
     return views

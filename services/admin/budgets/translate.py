@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.admin.budgets.schemas import BudgetView, GivenUpView, SupplyView
+from services.admin.budgets.schemas import BudgetView, GivenUpView, HeadroomView, SupplyView
 from services.admin.rest.translate import finite
 from services.kernel.domain import SlaSpec
 
@@ -24,6 +24,7 @@ class BudgetRows:
         price: What the newest valid decision says of it; None: there is no such decision.
         given_up: Decisions that it cut, those that lost most first.
         supply: Where the GPUs of its type come from; None: nothing is known.
+        headroom: What is advised to be held ready; None: nothing is.
     """
 
     budget: RowMapping
@@ -31,6 +32,7 @@ class BudgetRows:
     price: RowMapping | None
     given_up: Sequence[RowMapping]
     supply: RowMapping | None = None
+    headroom: RowMapping | None = None
 
 
 def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetView:
@@ -56,13 +58,13 @@ def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetVi
         is_feasible=stored.get("is_feasible"),
         decided_at=rows.price["decided_at"] if rows.price else None,
         n_cut=rows.given_up[0]["n_cut"] if rows.given_up else 0,
-        supply=None if rows.supply is None else to_supply(rows.supply),
+        supply=None if rows.supply is None else to_supply(rows.supply, rows.headroom, oldest),
         gave_up=[to_given_up(row) for row in rows.given_up],
     )
 
 
-def to_supply(row: RowMapping) -> SupplyView:
-    """Where GPUs come from."""
+def to_supply(row: RowMapping, headroom: RowMapping | None, oldest: datetime) -> SupplyView:
+    """Where GPUs come from, and what is to be held ready; advice of before `oldest` is stale."""
     is_refused = row["refused_at"] is not None
     return SupplyView(
         mode="fixed" if row["ceiling"] is None else "provisioned",
@@ -75,7 +77,15 @@ def to_supply(row: RowMapping) -> SupplyView:
         n_startups=row["n_startups"],
         refusal=row["refusal"] if is_refused else "",
         retry_at=row["retry_at"] if is_refused else None,
+        headroom=None if headroom is None else to_headroom(headroom, oldest),
     )
+
+
+def to_headroom(row: RowMapping, oldest: datetime) -> HeadroomView:
+    """What is to be held ready."""
+    fields = HeadroomView.model_fields.keys() - {"is_stale"}
+    known = {name: row[name] for name in fields}
+    return HeadroomView(**known, is_stale=row["advised_at"] < oldest)
 
 
 def to_given_up(row: RowMapping) -> GivenUpView:

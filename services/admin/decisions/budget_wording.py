@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from services.admin.rest.formats import usd
+from services.admin.rest.formats import percent, usd
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,23 +23,46 @@ class BudgetWords:
 
 
 def explain_budget(explanation: Mapping[str, Any]) -> BudgetWords:
-    """The budget that a decision was made under; nothing where there was none.
+    """The budget that a decision was made under, and the headroom of its GPU type.
+
+    Nothing where there was none.
 
     Args:
         explanation: The decision's stored explanation; parts that are absent are left out.
     """
-    record = explanation.get("gpu_budget")
+    record, headroom = explanation.get("gpu_budget"), _headroom(explanation.get("headroom"))
     if not isinstance(record, dict):
-        return BudgetWords()
+        return BudgetWords(headroom)
     gpu_type = str(record.get("gpu_type") or "its GPU type")
     gpus = _count(record.get("gpus"))
     if gpus is None:
         unreadable = f"The GPU budget of {gpu_type} could not be read, so nothing may be added."
-        return BudgetWords((unreadable, *_cut(record)), _gave_up(record))
+        return BudgetWords((unreadable, *_cut(record), *headroom), _gave_up(record))
     elsewhere = _count(record.get("held_elsewhere_gpus"))
     held = f"; {_gpus(elsewhere)} held by workloads decided on elsewhere" if elsewhere else ""
     allowed = f"All workloads on {gpu_type} together may use {_gpus(gpus)}{held}."
-    return BudgetWords((allowed, *_worth(record), *_cut(record)), _gave_up(record))
+    return BudgetWords((allowed, *_worth(record), *_cut(record), *headroom), _gave_up(record))
+
+
+def _headroom(record: object) -> tuple[str, ...]:
+    """What is to be held ready while nodes start, what it costs and what it averts."""
+    if not isinstance(record, dict):
+        return ()
+    gpus, free = _count(record.get("gpus")), _count(record.get("free_gpus"))
+    ratios = [record.get(name) for name in ("risk_before", "risk_after")]
+    if gpus is None or not all(isinstance(each, int | float) for each in ratios):
+        return ()
+    before, after = (percent(each) for each in ratios)
+    if gpus == 0:
+        return (f"A need while a node starts that nothing is free for has a chance of {before}.",)
+    cost = record.get("usd_per_hour")
+    price = f" for {usd(cost)} per hour" if isinstance(cost, int | float) else ""
+    now = "" if free is None else f", {free} are free now"
+    return (
+        f"{_gpus(gpus)} of {record.get('gpu_type') or 'its type'} should be ready{price}{now}: a "
+        f"need while a node starts that nothing is free for has a chance of {before}, and of "
+        f"{after} with them.",
+    )
 
 
 def _worth(record: Mapping[str, Any]) -> tuple[str, ...]:

@@ -86,7 +86,8 @@ class DecisionDetail(DecisionSummary):
     )
     explanation: dict[str, Any] = Field(
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
-        "GPU budget `gpu_budget`: who gave up what; of `pools` each one's counts"
+        "GPU budget `gpu_budget`: who gave up what; where nodes are added `headroom`: what is to "
+        "be held ready meanwhile; of `pools` each one's counts"
     )
     variants: list[VariantView] | None = Field(
         None,

@@ -19,6 +19,15 @@ from services.decision.budgets import budgets
 from services.decision.budgets.repository import store_claims, store_variant_claims
 from services.decision.decide.report import DecidedWorkload
 from services.decision.decide.shard_run import ShardRun
+from services.decision.headroom.needs import (
+    Peaks,
+    Told,
+    headroom_of,
+    need_rows,
+    peaks_of,
+    told_headroom,
+)
+from services.decision.headroom.repository import store_needs
 from services.decision.rows import repository
 from services.decision.rows.inputs import ShardRows
 from services.decision.rows.prepare import Prepared, prepare
@@ -44,6 +53,8 @@ class DraftedGroup:
         granted: What was granted by what was last known.
         packed: The same as it would be stored.
         ids: Ids of their rows.
+        peaks: What each row may need, where its GPUs may come on new nodes.
+        headroom: What is to be held ready meanwhile.
     """
 
     prepared: Prepared
@@ -51,6 +62,8 @@ class DraftedGroup:
     granted: GrantedShard
     packed: tuple[PackedDecision, ...]
     ids: tuple[int, ...]
+    peaks: Peaks
+    headroom: Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +89,12 @@ def draft_part(
     if not groups:
         return []
     known = budgets.last_known(run.connection, run.deps.settings, run.members.values(), run.now)
-    return [_drafted(run, group, known) for group in groups]
+    return [_drafted(run, group, known, rows) for group in groups]
 
 
-def _drafted(run: ShardRun, group: Prepared, known: budgets.Ledger) -> DraftedGroup:
+def _drafted(
+    run: ShardRun, group: Prepared, known: budgets.Ledger, rows: ShardRows
+) -> DraftedGroup:
     config, now = run.deps.config, run.now
     valid_for_s = run.deps.settings.decision_ttl_steps * group.request.step_s
     planned = decider.plan_shard(group.request, config, now.timestamp(), valid_for_s)
@@ -87,7 +102,8 @@ def _drafted(run: ShardRun, group: Prepared, known: budgets.Ledger) -> DraftedGr
     made = service_decisions(group, granted.decisions)
     packed = tuple(pack_decision(group, each, config, now) for each in made)
     ids = next_ids(run.connection, "decisions_id_seq", len(packed))
-    return DraftedGroup(group, planned, granted, packed, tuple(ids))
+    peaks, told = peaks_of(group, rows.supply), told_headroom(rows.supply)
+    return DraftedGroup(group, planned, granted, packed, tuple(ids), peaks, told)
 
 
 def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
@@ -98,6 +114,7 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
     decided: list[DecidedWorkload] = []
     stored: list[tuple[Any, ...]] = []
     inputs: list[tuple[Any, ...]] = []
+    needs: list[tuple[Any, ...]] = []
     changed: dict[int, Decision] = {}
     trace = tracing.to_headers().get(tracing.HEADER, "")
     version = run.deps.settings.policy_version
@@ -108,11 +125,14 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
         granted = decider.grant_shard(group.planned, view, group.granted)
         packed = _repacked(run, group, granted)
         budgets.note_decisions(ledger, [one.made for one in packed], run.now)
+        needs += need_rows(group.prepared, group.peaks, granted.decisions, run.now)
         cuts = budgets.explanations(group.prepared, view, granted.decisions, ledger)
         for id_, one, drafted in zip(group.ids, packed, group.packed, strict=True):
             made = one.made
             cut = cuts.get(budgets.explained_type(made, sorted(cuts)))
-            stored.append(decision_row(one, DecisionStamp(id_, run.now, version, cut, trace)))
+            ready = headroom_of(group.headroom, made.rows)
+            stamp = DecisionStamp(id_, run.now, version, cut, trace, ready)
+            stored.append(decision_row(one, stamp))
             inputs.append(inputs_row(one, id_))
             forecast_id = int(made.forecast["id"])
             decided.append(DecidedWorkload(made.member, made.whole, id_, forecast_id))
@@ -120,6 +140,7 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
                 changed[made.member.id] = made.whole
     repository.store_decisions(run.connection, stored)
     repository.store_inputs(run.connection, inputs)
+    store_needs(run.connection, needs)
     store_claims(run.connection, ledger.claims)
     store_variant_claims(run.connection, ledger.variant_claims)
     return GrantedPart(decided, changed, ledger)

@@ -308,7 +308,8 @@ def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mappin
     if not any(may_have_new_nodes(state) for state in newest):
         return {}
     cluster_id = next(iter(run.members.values())).cluster_id
-    return repository.load_supplies(run.connection, cluster_id)
+    stale = run.longest_step * run.deps.settings.stale_after_steps
+    return repository.load_supplies(run.connection, cluster_id, run.now - stale)
 
 
 def _trust(run: ShardRun) -> dict[int, TrustInForce]:

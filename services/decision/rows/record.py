@@ -38,6 +38,7 @@ class DecisionStamp:
         decided_at: Time of the decision.
         policy_version: Name of the policy.
         gpu_budget: The budget of its GPU type and who gave up what; None: there is no budget.
+        headroom: What is to be held ready of its GPU type; None: nothing is advised.
         trace: `traceparent` of the run that made it, for whoever applies it; empty: none.
     """
 
@@ -46,6 +47,7 @@ class DecisionStamp:
     policy_version: str
     gpu_budget: Mapping[str, object] | None = None
     trace: str = ""
+    headroom: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ def decision_row(packed: PackedDecision, stamp: DecisionStamp) -> tuple[Any, ...
     more: dict[str, object] = {}
     if stamp.gpu_budget is not None:
         more["gpu_budget"] = stamp.gpu_budget
+    if stamp.headroom is not None:
+        more["headroom"] = stamp.headroom
     if stamp.trace:
         more["trace"] = stamp.trace
     variants = to_column(made.counts)

@@ -198,13 +198,24 @@ def load_pod_starts(
     return connection.execute(statement, given).mappings().all()
 
 
-def load_supplies(connection: Connection, cluster_id: int) -> Mapping[str, RowMapping]:
-    """Start-up of new nodes of each GPU type of a cluster that is provisioned."""
+def load_supplies(
+    connection: Connection, cluster_id: int, oldest: datetime
+) -> Mapping[str, RowMapping]:
+    """Start-up of new nodes of each GPU type of a cluster that is provisioned.
+
+    With the headroom that was advised since `oldest` as JSON; NULL: none was.
+    """
     statement = text(
-        "SELECT gpu_type, startup_median_s, startup_sigma, n_startups FROM gpu_supply "
-        "WHERE cluster_id = :cluster_id AND ceiling IS NOT NULL"
+        "SELECT s.gpu_type, s.startup_median_s, s.startup_sigma, s.n_startups, "
+        "CASE WHEN h.gpu_type IS NOT NULL THEN jsonb_build_object('gpu_type', h.gpu_type, "
+        "  'gpus', h.gpus, 'free_gpus', h.free_gpus, 'usd_per_hour', h.usd_per_hour, "
+        "  'risk_before', h.risk_before, 'risk_after', h.risk_after) END AS headroom "
+        "FROM gpu_supply s LEFT JOIN gpu_headroom h ON h.cluster_id = s.cluster_id "
+        "  AND h.gpu_type = s.gpu_type AND h.advised_at >= :oldest "
+        "WHERE s.cluster_id = :cluster_id AND s.ceiling IS NOT NULL"
     )
-    rows = connection.execute(statement, {"cluster_id": cluster_id}).mappings()
+    given = {"cluster_id": cluster_id, "oldest": oldest}
+    rows = connection.execute(statement, given).mappings()
     return {row["gpu_type"]: row for row in rows}
 
 

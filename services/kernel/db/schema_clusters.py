@@ -2,7 +2,18 @@
 
 from __future__ import annotations
 
-from sqlalchemy import REAL, Column, ForeignKey, Integer, SmallInteger, Table, Text, text
+from sqlalchemy import (
+    REAL,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    text,
+)
 
 from services.kernel.db.metadata import metadata, time_column
 
@@ -52,4 +63,30 @@ gpu_supply = Table(
     time_column("settled_at", nullable=True),
     Column("refusal", Text, nullable=False, server_default=text("''")),
     time_column("observed_at"),
+    Column("gpus_per_node", Integer, nullable=True),
+    Column("headroom_risk", Double, nullable=True),
+    Column("headroom_mode", Text, nullable=True),
+)
+
+gpu_headroom = Table(
+    "gpu_headroom",
+    metadata,
+    cluster_column(primary_key=True),
+    Column("gpu_type", Text, primary_key=True),
+    Column("risk", Double, nullable=False),
+    Column("need_gpus", Integer, nullable=False),
+    Column("gpus", Integer, nullable=False),
+    Column("chunk_gpus", Integer, nullable=False),
+    Column("free_gpus", Integer, nullable=False),
+    Column("risk_before", Double, nullable=False),
+    Column("risk_after", Double, nullable=False),
+    Column("usd_per_hour", Double, nullable=False),
+    Column("is_capped", Boolean, nullable=False),
+    Column("n_workloads", Integer, nullable=False),
+    Column("n_unknown", Integer, nullable=False),
+    Column("beyond_ratio", Double, nullable=False),
+    Column("dependence", Double, nullable=False),
+    Column("n_dependence_steps", Integer, nullable=False),
+    time_column("dependence_at"),
+    time_column("advised_at"),
 )

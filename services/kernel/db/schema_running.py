@@ -71,6 +71,22 @@ gpu_share_marks = Table(
     Index(None, "shard"),
 )
 
+gpu_needs = Table(
+    "gpu_needs",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("part", Text, primary_key=True),
+    Column("gpu_type", Text, nullable=False),
+    Column("gpus_per_replica", Integer, nullable=False),
+    Column("usd_per_gpu_hour", Double, nullable=False),
+    Column("current_replicas", Integer, nullable=False),
+    Column("held_replicas", Integer, nullable=False),
+    Column("max_replicas", Integer, nullable=False),
+    Column("step_s", Integer, nullable=False),
+    Column("peaks", ARRAY(Integer), nullable=False),
+    time_column("decided_at"),
+)
+
 cell_totals = Table(
     "cell_totals",
     metadata,

@@ -151,6 +151,36 @@ class KubeClient:
         answer = self._http.send(Call("list", kind.resource, path))
         return list(answer.get("items") or ())
 
+    def list_in(self, kind: ServedKind, namespace: str, labels: Mapping[str, str]) -> list[Object]:
+        """Objects of a kind in one namespace that have some labels, as they are now."""
+        selector = quote(",".join(f"{name}={value}" for name, value in sorted(labels.items())))
+        path = f"{_inside(kind, namespace)}?labelSelector={selector}"
+        answer = self._http.send(Call("list", kind.resource, path))
+        return list(answer.get("items") or ())
+
+    def create_in(self, kind: ServedKind, namespace: str, body: Object) -> None:
+        """Create an object; not repeated here when the outcome is unknown.
+
+        Raises:
+            KubeError: A conflict where there is one of its name.
+        """
+        call = Call("create", kind.resource, _inside(kind, namespace), body, is_repeatable=False)
+        self._http.send(call)
+
+    def patch_in(self, kind: ServedKind, namespace: str, name: str, change: Object) -> None:
+        """Merge a change into an object."""
+        path = f"{_inside(kind, namespace)}/{quote(name)}"
+        self._http.send(Call("patch", kind.resource, path, change, MERGE_PATCH))
+
+    def delete_in(self, kind: ServedKind, namespace: str, name: str) -> None:
+        """Delete an object; one that is gone already is."""
+        path = f"{_inside(kind, namespace)}/{quote(name)}"
+        try:
+            self._http.send(Call("delete", kind.resource, path))
+        except KubeError as error:
+            if not error.is_missing:
+                raise
+
     def get_scale(self, target: ScaleTarget) -> Scale:
         """Replicas that the target is asked to have."""
         return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
@@ -211,6 +241,10 @@ def with_hint(error: KubeError, kind: str) -> KubeError:
 def _join(where: ListedKind, namespace: str, query: str = "") -> str:
     middle = f"/namespaces/{quote(namespace)}" if namespace else ""
     return f"{where.root}{middle}/{where.resource}{query}"
+
+
+def _inside(kind: ServedKind, namespace: str) -> str:
+    return f"{kind.root}/namespaces/{quote(namespace)}/{kind.resource}"
 
 
 def _to_scale(answer: Object) -> Scale:

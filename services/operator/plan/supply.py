@@ -7,12 +7,13 @@ wait for nodes as long as all pods of the type together ask for no more than the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.free_gpus import FreeGpus, NodeRoom
 from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.placement import NodeState, PodShape, Shape
+from services.operator.plan.headroom import TypeHeadroom
 from services.operator.plan.provisioning import NodeStartup, Provisioning
 
 _MOST_NODES = 1000
@@ -74,11 +75,13 @@ class GpusInUse:
         asked: By the targets of autoscalers, pods that wait for a node included.
         others: By all other pods.
         nodes: GPUs that the nodes of the type have.
+        of_one_node: GPUs of its largest node, or of one to come; 0: not known.
     """
 
     asked: int = 0
     others: int = 0
     nodes: int = 0
+    of_one_node: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,7 @@ class TypeSupply:
 
     Attributes:
         may_ask: Pods may be made to wait for a node now.
+        headroom: What is to be held ready.
     """
 
     gpu_type: str
@@ -95,6 +99,7 @@ class TypeSupply:
     state: Provisioning
     startup: NodeStartup
     may_ask: bool = True
+    headroom: TypeHeadroom = field(default_factory=TypeHeadroom)
 
     @property
     def is_provisioned(self) -> bool:

@@ -9,6 +9,7 @@ from services.operator.cluster.node_groups import GroupOfType, NodeGroup
 from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, nodes_of_type
+from services.operator.plan.headroom import StatedHeadroom
 from services.operator.plan.supply import NewNodes, Resolved
 
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
@@ -23,6 +24,7 @@ class StatedSupply:
         startup_s: Median of a node's start-up; None: not stated.
         groups: Node groups of the type.
         problem: What of it cannot be read.
+        headroom: What it says of headroom; None: nothing.
     """
 
     mode: str = AUTO
@@ -30,6 +32,7 @@ class StatedSupply:
     startup_s: float | None = None
     groups: tuple[GroupOfType, ...] = ()
     problem: str = ""
+    headroom: StatedHeadroom | None = None
 
 
 @dataclass(slots=True)

@@ -20,12 +20,14 @@ from sqlalchemy import Connection
 from services.kernel import telemetry
 from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_of_type
 from services.operator.kube.client import Object
+from services.operator.plan.headroom import StatedHeadroom
 from services.operator.plan.part_members import members_of
 from services.operator.plan.supply_sources import StatedSupply
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.report.conditions import to_conditions
 from services.operator.report.facts import Finding
+from services.operator.report.headroom import headroom_findings
 from services.operator.report.status import merge_patch
 from services.operator.report.supply import supply_findings, supply_status
 from services.operator.resource.spec import GPUBudgetSpec
@@ -79,7 +81,11 @@ def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
         return StatedSupply(problem=str(error))
     if written is None:
         return StatedSupply(groups=groups)
-    return StatedSupply(written.mode, written.ceiling, written.node_startup_s, groups)
+    asked = written.headroom
+    headroom = None if asked is None else StatedHeadroom(asked.mode, asked.risk)
+    return StatedSupply(
+        written.mode, written.ceiling, written.node_startup_s, groups, headroom=headroom
+    )
 
 
 def to_rows(budgets: Sequence[Budget]) -> list[BudgetRow]:
@@ -146,7 +152,7 @@ def _status(
     findings = [_finding(budget, budgets, used, n_users)]
     supply = view.supplies.get(budget.gpu_type)
     if supply is not None:
-        findings += supply_findings(supply, budget.gpus)
+        findings += [*supply_findings(supply, budget.gpus), *headroom_findings(supply)]
     return {
         "usedGpus": used,
         "supply": None if supply is None else supply_status(supply),

@@ -20,6 +20,7 @@ from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
+from services.operator.plan.buffers import Advised
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.provisioning import Provisioning
 from services.operator.report.facts import Details, HistoryFigures
@@ -165,6 +166,7 @@ class Memory:
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
         startups: Node start-ups seen by GPU type, with the time they were read at.
+        advised: Chunks of headroom that were advised lately, by GPU type.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -187,6 +189,7 @@ class Memory:
     budgets_read_at: datetime | None = None
     supply: dict[str, Provisioning] | None = None
     startups: tuple[datetime, Mapping[str, Sequence[float]]] | None = None
+    advised: dict[str, Advised] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Read everything again at the next pass.

@@ -36,7 +36,7 @@ from services.operator.reconcile.report_statuses import (
     refresh_details,
     report_statuses,
 )
-from services.operator.reconcile.supply import with_supplies
+from services.operator.reconcile.supply import hold_headroom, with_supplies
 from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
 
@@ -107,6 +107,7 @@ def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     note_actions(deps, actions, now)
     store_actions(deps, applied)
     remember_decisions(deps, stored.decisions, actions)
+    view = hold_headroom(deps, view, now)
     findings = PassFindings(stored.ids, stored.snapshot.replicas, stored.decisions.newest)
     n_statuses, n_waiting = report_statuses(deps, view, findings, now)
     n_statuses += budgets.report_statuses(deps, view, now)

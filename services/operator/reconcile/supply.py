@@ -13,7 +13,13 @@ from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.cluster.pods import PodState
+from services.operator.headroom.advice import with_headroom
+from services.operator.headroom.buffers import BufferPlace, keep_buffers
+from services.operator.headroom.gauges import publish_headroom
+from services.operator.kube.client import Object
+from services.operator.leadership.process import pod_namespace
 from services.operator.plan.gpu_room import GpuRoom
+from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
     Provisioning,
@@ -51,6 +57,7 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
         if memory.supply is None or memory.supply:
             supply_repository.store_supplies(connection, (), Confirming(now, now))
             memory.supply = {}
+            publish_headroom(deps.settings.cluster, {})
         return view
     if memory.supply is None:
         memory.supply = supply_repository.load_states(connection)
@@ -66,7 +73,36 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     memory.supply = {name: each.state for name, each in supplies.items()}
     confirming = Confirming(now - fresh_s / 2, now)
     supply_repository.store_supplies(connection, list(supplies.values()), confirming)
+    supplies = with_headroom(connection, supplies, now - budgets.stale_after(deps))
+    publish_headroom(deps.settings.cluster, supplies)
     return replace(view, supplies=supplies)
+
+
+def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
+    """The view with how it stands with the buffers that hold headroom, which are kept to size."""
+    owners: dict[str, Object] = {}
+    unreadable: set[str] = set()
+    for resource in sorted(view.budgets or (), key=lambda each: str(each["metadata"]["name"])):
+        budget = budgets.to_budget(resource)
+        stated = budget.supply.headroom
+        if stated is not None and stated.mode == APPLY:
+            owners.setdefault(budget.gpu_type, resource)
+        if budget.gpus is None or budget.supply.problem:
+            unreadable.add(budget.gpu_type)
+    settings = deps.settings
+    if view.budgets is None or not (settings.operator_headroom or owners):
+        return view
+    namespace = settings.lease_namespace or pod_namespace()
+    nodes = list(view.nodes.values())
+    place = BufferPlace(
+        settings.operator_headroom,
+        namespace,
+        owners,
+        nodes,
+        frozenset(unreadable),
+        deps.memory.advised,
+    )
+    return replace(view, supplies=keep_buffers(deps.kube, place, view.supplies, now))
 
 
 def supplies_now(
@@ -123,6 +159,7 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
         max(startups, default=None),
         tuple(dict.fromkeys((*one.groups, *other.groups))),
         one.problem or other.problem,
+        most_careful(one.headroom, other.headroom),
     )
 
 
@@ -145,8 +182,11 @@ def _supply(
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     if resolved.ceiling is not None:
         state = follow(state, _signs(view, gpu_type, stated, members), startup, now)
-    use = _in_use(deps, view, gpu_type, members)
-    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now))
+    of_one = max((node.gpus for node in nodes), default=0)
+    to_come = max((new.gpus_per_node for new in resolved.new), default=0)
+    use = replace(_in_use(deps, view, gpu_type, members), of_one_node=of_one or to_come)
+    headroom = TypeHeadroom(stated.headroom)
+    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
 
 
 def _in_use(

@@ -6,6 +6,7 @@ from typing import Any
 
 from services.operator.plan.supply import TypeSupply
 from services.operator.report.facts import FALSE, TRUE, Finding
+from services.operator.report.headroom import headroom_status
 from services.operator.report.status import stamp
 from services.operator.resource.quantities import format_duration
 
@@ -46,4 +47,7 @@ def supply_status(supply: TypeSupply) -> dict[str, Any]:
         found["nodeStartups"] = supply.startup.n_seen
     if supply.state.is_refused:
         found["retryTime"] = stamp(supply.state.retry_at)
+    headroom = headroom_status(supply)
+    if headroom is not None:
+        found["headroom"] = headroom
     return found

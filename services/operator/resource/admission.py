@@ -315,10 +315,17 @@ GPU_AUTOSCALER_RULES = (
 GPU_BUDGET_RULES = (
     CelRule(
         "spec.supply",
-        "self.mode != 'fixed' || (!has(self.ceiling) && !has(self.nodeStartup))",
-        "mode fixed reads no ceiling and no nodeStartup: leave them out, or set mode provisioned",
+        "self.mode != 'fixed' || (!has(self.ceiling) && !has(self.nodeStartup) "
+        "&& !has(self.headroom))",
+        "mode fixed reads no ceiling, no nodeStartup and no headroom: leave them out, or set mode "
+        "provisioned",
     ),
     _lasting("spec.supply", "nodeStartup"),
+    CelRule(
+        "spec.supply.headroom",
+        f"!has(self.risk) || ({_number('risk')} >= 0.001 && {_number('risk')} <= 0.5)",
+        'risk must be from 0.001 to 0.5, e.g. "0.01"',
+    ),
 )
 
 SLA_CLASS_RULES = (

@@ -154,6 +154,7 @@ GPU_BUDGET = Definition(
         PrinterColumn("USED", ".status.usedGpus", "integer"),
         PrinterColumn("SUPPLY", ".status.supply.mode"),
         PrinterColumn("CEILING", ".status.supply.ceiling", "integer"),
+        PrinterColumn("HEADROOM", ".status.supply.headroom.gpus", "integer"),
         _condition_column("READY", "Ready"),
         PrinterColumn("REASON", '.status.conditions[?(@.type=="Ready")].reason'),
         _AGE,

@@ -48,6 +48,10 @@ FURTHER_RIGHTS = (
     # name of the Cluster Autoscaler's status
     Right("karpenter.sh", ("nodepools", "nodeclaims"), ("list", "watch")),
     Right("", ("configmaps",), ("get",)),
+    # buffers that hold headroom, in the namespace that the operator runs in; on with
+    # HARMONY_OPERATOR_HEADROOM=true
+    Right("autoscaling.x-k8s.io", ("capacitybuffers",), ("list", "create", "patch", "delete")),
+    Right("", ("podtemplates",), ("create", "delete")),
     # targets of other kinds than Deployment and StatefulSet; one pair for each kind in use
     Right("apps", ("replicasets/scale",), ("get", "patch")),
     Right("leaderworkerset.x-k8s.io", ("leaderworkersets",), ("list", "watch")),

@@ -7,7 +7,23 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from services.operator.resource.fields import Duration, ResourceModel
+from services.operator.resource.fields import Decimal, Duration, ResourceModel
+
+
+class SupplyHeadroom(ResourceModel):
+    """GPUs that are held ready for what services may need while a node starts."""
+
+    mode: Literal["off", "advise", "apply"] = Field(
+        "advise",
+        description="advise: status, REST and metrics say how many, at what cost, and what it "
+        "averts; apply: a CapacityBuffer in the operator's namespace holds them",
+    )
+    risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] = Field(
+        0.01,
+        json_schema_extra={"default": "0.01"},
+        description="At most this chance of a need, within the start-up of a node, that nothing "
+        "is free for; 0.001 to 0.5",
+    )
 
 
 class Supply(ResourceModel):
@@ -29,6 +45,22 @@ class Supply(ResourceModel):
         description="Usual time from a pod's request to its place on a new node; learned from "
         "there on. Default: 5m",
     )
+    headroom: SupplyHeadroom | None = Field(
+        None,
+        description="Of a supply that is provisioned. Default: mode advise at risk 0.01",
+    )
+
+
+class HeadroomStatus(ResourceModel):
+    """GPUs that should be ready beyond those in use, as it was last advised."""
+
+    risk: float = Field(description="Chance of a need beyond it that was asked for")
+    gpus: int = Field(description="To have ready, those that are free among them")
+    free_gpus: int = Field(description="Free now")
+    cost_per_hour: float = Field(description="In USD, while it is held")
+    risk_before: float = Field(description="Chance of a need that nothing is free for, now")
+    risk_after: float = Field(description="The same while it is held")
+    time: datetime = Field(description="When that was")
 
 
 class SupplyStatus(ResourceModel):
@@ -44,4 +76,7 @@ class SupplyStatus(ResourceModel):
     node_startups: int | None = Field(None, description="Starts that it was learned from")
     retry_time: datetime | None = Field(
         None, description="After a refusal: when one increase may try again"
+    )
+    headroom: HeadroomStatus | None = Field(
+        None, description="Absent: the supply is fixed, it is off, or nothing was advised yet"
     )

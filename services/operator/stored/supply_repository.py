@@ -59,7 +59,7 @@ def store_supplies(
         return
     seen = (
         "ceiling", "reason", "message", "node_gpus", "asked_gpus", "startup_median_s",
-        "startup_sigma", "n_startups", *_STATE,
+        "startup_sigma", "n_startups", "gpus_per_node", "headroom_risk", "headroom_mode", *_STATE,
     )  # fmt: skip
     changed = f"({', '.join(f'gpu_supply.{n}' for n in seen)})"
     new = f"({', '.join(f'EXCLUDED.{n}' for n in seen)})"
@@ -75,7 +75,7 @@ def store_supplies(
 
 
 def _row(supply: TypeSupply) -> dict[str, object]:
-    state, startup = supply.state, supply.startup
+    state, startup, headroom = supply.state, supply.startup, supply.headroom.stated
     return {
         "gpu_type": supply.gpu_type,
         "ceiling": supply.resolved.ceiling,
@@ -86,6 +86,9 @@ def _row(supply: TypeSupply) -> dict[str, object]:
         "startup_median_s": startup.median_s,
         "startup_sigma": startup.sigma,
         "n_startups": startup.n_seen,
+        "gpus_per_node": supply.use.of_one_node or None,
+        "headroom_risk": None if headroom is None else headroom.risk,
+        "headroom_mode": None if headroom is None else headroom.mode,
         "n_refused": state.n_refused,
         "refused_at": state.refused_at,
         "retry_at": state.retry_at,

@@ -71,7 +71,14 @@ class Call:
     is_repeatable: bool = True
 
 
-_METHODS = {"list": "GET", "get": "GET", "patch": "PATCH", "create": "POST", "update": "PUT"}
+_METHODS = {
+    "list": "GET",
+    "get": "GET",
+    "patch": "PATCH",
+    "create": "POST",
+    "update": "PUT",
+    "delete": "DELETE",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,16 @@ from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
 )
 from services.lab.cluster.kubeconfig import make_kubeconfig
-from services.lab.cluster.nodes.definitions import definitions as node_definitions
+from services.lab.cluster.nodes.definitions import (
+    buffer_definition,
+    definitions as node_definitions,
+)
 from services.operator.kube.client import KubeClient
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.definitions import DEFINITIONS, to_crd
 from services.operator.wire.http import KubeHttp
 from services.simulator.engine.specs import NodeSpec
-from tests.integration.deploy.guarded import Guard
+from tests.integration.deploy.guarded import ALL_ON, NAMESPACE, Guard
 from tests.integration.operator.conftest import EAGER, Bench, Lab
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
@@ -61,6 +64,7 @@ def admin() -> Iterator[httpx.Client]:
     ):
         definitions = [to_crd(definition) for definition in DEFINITIONS]
         definitions += [leader_worker_set_definition(), scaled_objects(), *node_definitions()]
+        definitions.append(buffer_definition())
         for body in definitions:
             assert http.post(CRDS, json=body).status_code == 201
         yield http
@@ -69,7 +73,7 @@ def admin() -> Iterator[httpx.Client]:
 @pytest.fixture(scope="module")
 def installed(admin: httpx.Client) -> Guard:
     """The chart's roles, bound to the operator's account."""
-    return Guard(admin, {"settings": {"operator_deletion_cost": True, "operator_supply": True}})
+    return Guard(admin, {"settings": ALL_ON})
 
 
 @pytest.fixture
@@ -115,7 +119,7 @@ def bench(lab: Lab, database: Engine, settings: Settings, kubeconfig: Path) -> I
     config.load_kube_config(config_file=str(kubeconfig), client_configuration=configuration)
     configuration.retries = False
     http = KubeHttp(configuration, sleep=lambda _: None)
-    ours = settings.model_copy(update={"operator_deletion_cost": True, "operator_supply": True})
+    ours = settings.model_copy(update={**ALL_ON, "lease_namespace": NAMESPACE})
     deps = OperatorDeps(database, KubeClient(http), clock, ours, pace=EAGER)
     yield Bench(deps, clock, lab, database, settings.step_s, http)
     http.close()

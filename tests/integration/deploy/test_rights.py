@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from sqlalchemy import text
 from sqlalchemy.exc import NoResultFound
 
 from services.kernel.clock import ReplayClock
@@ -25,6 +26,7 @@ from services.operator.resource.definitions import DEFINITIONS as CRDS, to_crd
 from services.operator.resource.rights import OWN_NAMESPACE_RIGHTS, RIGHTS
 from services.operator.wire.http import KubeError
 from tests.integration.deploy.guarded import (
+    ALL_ON,
     NAMESPACE,
     OPERATOR,
     Entry,
@@ -47,7 +49,6 @@ DEFINITIONS = {
 WATCHED = {AUTOSCALERS, *DEFINITIONS}
 """What kopf asks for; the passes, and the copies that they read, do all the rest."""
 
-ALL_ON = {"operator_deletion_cost": True, "operator_supply": True}
 AUTOSCALER_CRD = "gpuautoscalers.scaling.harmony.dev"
 
 
@@ -63,6 +64,23 @@ def granted() -> list[Entry]:
     return sorted(entries(rules))
 
 
+def budget(mode: str) -> dict[str, object]:
+    """A GPUBudget of H100 whose headroom is held, or not."""
+    supply = {"mode": "provisioned", "ceiling": 64, "headroom": {"mode": mode}}
+    return {"gpuType": "H100", "gpus": 16, "supply": supply}
+
+
+def advise(bench: Bench, gpus: int) -> None:
+    """What the decision service says of H100 now."""
+    with bench.engine.begin() as connection:
+        connection.execute(text("DELETE FROM gpu_headroom"))
+        statement = (
+            "INSERT INTO gpu_headroom VALUES (1, 'H100', 0.01, :gpus, :gpus, 8, 0, 0.2, 0.01, 40, "
+            "false, 1, 0, 0, 0.5, 0, :at, :at)"
+        )
+        connection.execute(text(statement), {"gpus": gpus, "at": bench.clock.now()})
+
+
 def furnish(bench: Bench) -> None:
     """Targets of each kind that the chart grants rights for, a class and a budget."""
     lab = bench.lab
@@ -72,8 +90,9 @@ def furnish(bench: Bench) -> None:
     )
     lab.post(
         f"{GROUP_PATH}/gpubudgets",
-        {"metadata": {"name": "h100"}, "spec": {"gpuType": "H100", "gpus": 16}},
+        {"metadata": {"name": "h100"}, "spec": budget("apply")},
     )
+    advise(bench, 8)
     lab.deploy("llama", replicas=2, gpus=4)
     lab.autoscale("llama", gpusPerReplica=4, sla={"class": "gold"})
     lab.deploy("shards", replicas=1, kind="StatefulSet")
@@ -96,7 +115,11 @@ def live(bench: Bench) -> None:
     bench.reconcile()
     bench.step()
     bench.decide("llama", 2)
+    advise(bench, 16)
     bench.reconcile()
+    path = f"{GROUP_PATH}/gpubudgets/h100"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    bench.lab.http.patch(path, json={"spec": budget("off")}, headers=merge).raise_for_status()
     bench.reconcile()
     store = LeaseStore(bench.http, NAMESPACE, OPERATOR)
     store.read()
@@ -197,6 +220,7 @@ class Process:
             "HARMONY_LEADER_ELECTION": "on",
             "HARMONY_OPERATOR_DELETION_COST": "true",
             "HARMONY_OPERATOR_SUPPLY": "true",
+            "HARMONY_OPERATOR_HEADROOM": "true",
             "HARMONY_LEASE_NAME": OPERATOR,
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
         }

@@ -108,3 +108,22 @@ def test_decisions_of_an_origin_are_in_order_of_workloads(database: Engine, seed
     for row in rows:
         assert (row["desired"] > row["current"]) == (row["direction"] == "up")
     assert repository.load_decisions_at(database, seeded.now) == []
+
+
+def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
+    assert repository.load_headroom(database) == []
+    run(
+        database,
+        "INSERT INTO gpu_headroom VALUES (1, 'L4', 0.01, 9, 16, 8, 4, 0.213456, 0.00712, 40, "
+        "false, 2, 1, 0.1, 0.5, 0, now(), now()), (1, 'H100', 0.05, 0, 0, 8, 4, 0, 0, 0, "
+        "false, 2, 1, 0.1, 0.5, 0, now(), now())",
+    )
+    hopper, ada = repository.load_headroom(database)
+    assert (hopper["cluster"], hopper["gpu_type"], hopper["gpus"]) == ("default", "H100", 0)
+    assert (ada["gpu_type"], ada["gpus"], ada["free_gpus"], ada["usd_per_hour"]) == (
+        "L4",
+        16,
+        4,
+        40,
+    )
+    assert (ada["risk_before"], ada["risk_after"]) == (0.2135, 0.0071)

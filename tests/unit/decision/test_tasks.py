@@ -31,6 +31,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Any, ...]]:
     watch(service, "decide_shard")
     watch(service, "sweep", 2)
     watch(tasks, "exchange_parts")
+    watch(tasks, "advise_headroom")
     watch(due, "fit_posteriors")
     watch(tasks, "send_due")
     watch(tasks, "judge_shard")
@@ -49,6 +50,7 @@ def test_jobs_reach_their_use_cases(calls: list[tuple[Any, ...]]) -> None:
         ("decide_shard", DEPS, 3, AT),
         ("sweep", DEPS),
         ("exchange_parts", DEPS),
+        ("advise_headroom", DEPS),
         ("fit_posteriors", DEPS, True),
         ("send_due", DEPS, True),
         ("judge_shard", DEPS, 3, False),

@@ -124,6 +124,24 @@ def test_what_adds_nodes_may_be_read_where_that_is_on() -> None:
     assert (pools["resources"], pools["verbs"]) == (["nodepools", "nodeclaims"], ["list", "watch"])
 
 
+def test_headroom_may_be_held_in_the_own_namespace_where_that_is_on() -> None:
+    def rules(**settings: bool) -> list[dict[str, list[str]]]:
+        role = named(render({"settings": settings}), "Role", "harmony-operator")
+        assert role["metadata"]["namespace"] == "harmony-system"
+        return [r for r in role["rules"] if r["resources"] != ["leases"]]
+
+    assert rules() == []
+    buffers, templates = rules(operator_headroom=True)
+    assert buffers == {
+        "apiGroups": ["autoscaling.x-k8s.io"],
+        "resources": ["capacitybuffers"],
+        "verbs": ["list", "create", "patch", "delete"],
+    }
+    assert templates == {
+        "apiGroups": [""], "resources": ["podtemplates"], "verbs": ["create", "delete"],
+    }  # fmt: skip
+
+
 def test_the_role_follows_the_kinds_to_scale() -> None:
     kinds = [{"apiGroup": "example.com", "resource": "servers"}]
     rules = named(

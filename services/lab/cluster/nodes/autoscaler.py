@@ -2,20 +2,30 @@
 
 NodePools are pools in the manner of Karpenter. The ConfigMap `lab-node-groups` in `kube-system`
 states node groups in the manner of the Cluster Autoscaler: a key for each group with JSON (see
-`pools.of_node_group`), and `form` (`yaml` or `text`) for how the status is written.
+`pools.of_node_group`), and `form` (`yaml` or `text`) for how the status is written. CapacityBuffers
+are kept room for where their kind is served.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 
+from services.lab.cluster.controllers.manifests import node_spec
 from services.lab.cluster.nodes import publishing
+from services.lab.cluster.nodes.buffers import (
+    Buffer,
+    BufferRoom,
+    find_room,
+    publish_buffer,
+    read_buffers,
+)
 from services.lab.cluster.nodes.definitions import CLAIMS, GROUP, POOLS, VERSION
 from services.lab.cluster.nodes.machines import Machines, WaitingPod
 from services.lab.cluster.nodes.pools import NodePoolSpec, of_node_group, of_node_pool
 from services.lab.cluster.storage.objects import Objects
-from services.lab.cluster.storage.resources import Obj, Registry, ResourceType
+from services.lab.cluster.storage.resources import NODES, Obj, Registry, ResourceType
 from services.simulator.engine.engine import ClusterEngine
 
 LOOK_S = 10.0
@@ -57,13 +67,28 @@ class NodeAutoscaler:
                 machine.is_there = True
                 publishing.add_node(self._objects, machines, machine)
         waiting, busy = self._waiting(), self._busy()
+        buffers = list(read_buffers(self._objects, self._registry))
+        rooms = self._rooms() if buffers else []
+        lacking = [_keep(each, busy, rooms) for each in buffers]
+        waiting += [pod for left in lacking for pod in left]
         for machines in self._machines.values():
             for machine in machines.idle(busy, now_s):
                 machines.all.remove(machine)
                 publishing.remove_node(self._objects, machine.name)
             machines.keep_least(now_s)
             waiting = machines.plan(waiting, now_s)
+        for buffer, left in zip(buffers, lacking, strict=True):
+            publish_buffer(self._objects, buffer, len(left))
         self._publish()
+
+    def _rooms(self) -> list[BufferRoom]:
+        taken: Counter[str] = Counter()
+        for key in self._engine.deployment_keys:
+            gpus = self._engine.spec(key).gpus_per_pod
+            for pod in self._engine.pods(key):
+                taken[pod.node or ""] += gpus
+        nodes = [node_spec(stored.obj) for stored in self._store.each(NODES, "")]
+        return [BufferRoom(node, node.gpus - taken[node.name]) for node in nodes]
 
     def _stated(self) -> Iterator[tuple[str, NodePoolSpec]]:
         for obj in self._pools():
@@ -118,3 +143,10 @@ class NodeAutoscaler:
         if groups and config_maps is not None:
             form = str(self._groups().get(_FORM, publishing.YAML_FORM))
             publishing.publish_groups(self._objects, config_maps, groups, form)
+
+
+def _keep(buffer: Buffer, busy: set[str], rooms: list[BufferRoom]) -> list[WaitingPod]:
+    """Count the nodes on which a buffer has room as busy; its pods that have none."""
+    used, left = find_room(buffer.pods, rooms)
+    busy |= used
+    return left

@@ -1,7 +1,7 @@
-"""The definitions of NodePool and NodeClaim that the laboratory offers.
+"""The definitions of NodePool, NodeClaim and CapacityBuffer that the laboratory offers.
 
-They follow Karpenter's `karpenter.sh/v1` in the fields that a reader of pools needs; what they
-leave out is kept as it is written.
+They follow Karpenter's `karpenter.sh/v1` in the fields that a reader of pools needs, and SIG
+Autoscaling's `autoscaling.x-k8s.io`; what they leave out is kept as it is written.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 GROUP, VERSION = "karpenter.sh", "v1"
 POOLS, CLAIMS = "nodepools", "nodeclaims"
+BUFFER_GROUP, BUFFER_VERSIONS = "autoscaling.x-k8s.io", ("v1beta1", "v1alpha1")
+BUFFERS = "capacitybuffers"
 _ANYTHING = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 _TEXT = {"type": "string"}
 _QUANTITIES = {
@@ -121,33 +123,67 @@ _CLAIM_STATUS = {
         "conditions": _CONDITIONS,
     },
 }
+_NAMED = {"type": "object", "required": ["name"], "properties": {"name": _TEXT}}
+_COUNT = {"type": "integer", "format": "int32", "minimum": 0}
+_BUFFER_SPEC = {
+    "type": "object",
+    "properties": {
+        "provisioningStrategy": {**_TEXT, "default": "buffer.x-k8s.io/active-capacity"},
+        "podTemplateRef": _NAMED,
+        "scalableRef": _ANYTHING,
+        "replicas": _COUNT,
+        "percentage": _COUNT,
+        "limits": _QUANTITIES,
+    },
+}
+_BUFFER_STATUS = {
+    "type": "object",
+    "properties": {
+        "podTemplateRef": _NAMED,
+        "podTemplateGeneration": {"type": "integer", "format": "int64"},
+        "replicas": _COUNT,
+        "provisioningStrategy": _TEXT,
+        "conditions": _CONDITIONS,
+    },
+}
 
 
 def definitions() -> list[dict[str, Any]]:
-    """Both CustomResourceDefinitions."""
+    """The CustomResourceDefinitions of pools and claims."""
     return [
-        _definition(POOLS, "NodePool", _POOL_SPEC, _POOL_STATUS),
-        _definition(CLAIMS, "NodeClaim", _CLAIM_SPEC, _CLAIM_STATUS),
+        _definition(GROUP, ("nodepools", "NodePool"), _version(_POOL_SPEC, _POOL_STATUS)),
+        _definition(GROUP, ("nodeclaims", "NodeClaim"), _version(_CLAIM_SPEC, _CLAIM_STATUS)),
     ]
 
 
-def _definition(
-    plural: str, kind: str, spec: dict[str, Any], status: dict[str, Any]
-) -> dict[str, Any]:
+def buffer_definition(version: str = BUFFER_VERSIONS[0]) -> dict[str, Any]:
+    """The CustomResourceDefinition of buffers, in one version."""
+    schema = _version(_BUFFER_SPEC, _BUFFER_STATUS, version)
+    found = _definition(BUFFER_GROUP, (BUFFERS, "CapacityBuffer"), schema)
+    own = {"scope": "Namespaced", "names": {"plural": BUFFERS, "kind": "CapacityBuffer"}}
+    return {**found, "spec": found["spec"] | own}
+
+
+def _version(spec: dict[str, Any], status: dict[str, Any], name: str = VERSION) -> dict[str, Any]:
     schema = {"type": "object", "properties": {"spec": spec, "status": status}}
-    version = {
-        "name": VERSION,
+    return {
+        "name": name,
         "served": True,
         "storage": True,
         "schema": {"openAPIV3Schema": schema},
         "subresources": {"status": {}},
     }
+
+
+def _definition(group: str, names: tuple[str, str], version: dict[str, Any]) -> dict[str, Any]:
+    """A definition of a kind, by its plural and its name."""
+    plural, kind = names
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{group}"},
         "spec": {
-            "group": GROUP,
+            "group": group,
             "scope": "Cluster",
             "names": {"plural": plural, "kind": kind, "categories": ["karpenter"]},
             "versions": [version],

@@ -224,6 +224,7 @@ BUILT_IN = (
     SERVICE_ACCOUNTS,
     RESOURCE_QUOTAS,
     ResourceType("", "v1", "configmaps", "ConfigMap", short_names=("cm",)),
+    ResourceType("", "v1", "podtemplates", "PodTemplate", has_generation=True),
     ResourceType("", "v1", "secrets", "Secret", field_labels=("type",)),
     ResourceType(
         "",

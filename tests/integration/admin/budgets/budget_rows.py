@@ -68,6 +68,17 @@ class Fleet:
         with self.engine.begin() as connection:
             connection.execute(insert(table).values(values | given))
 
+    def headroom(self, gpu_type: str, **given: Any) -> None:
+        values = {
+            "gpu_type": gpu_type, "risk": 0.01, "need_gpus": 9, "gpus": 16, "chunk_gpus": 8,
+            "free_gpus": 4, "risk_before": 0.25, "risk_after": 0.0078125, "usd_per_hour": 40.0,
+            "is_capped": False, "n_workloads": 2, "n_unknown": 1, "beyond_ratio": 0.125,
+            "dependence": 0.5, "n_dependence_steps": 0, "dependence_at": NOW, "advised_at": NOW,
+        }  # fmt: skip
+        table = schema.metadata.tables["gpu_headroom"]
+        with self.engine.begin() as connection:
+            connection.execute(insert(table).values(values | given))
+
     def decide(
         self,
         workload: int,

@@ -83,3 +83,22 @@ def test_where_gpus_come_from(viewer: AppClient, console: AppClient, fleet: Flee
     page = console.get("/limits").text
     assert "No nodes come" in page
     assert "no capacity" in page
+
+
+def test_what_is_to_be_held_ready(viewer: AppClient, console: AppClient, fleet: Fleet) -> None:
+    fleet.add("w", 4)
+    for gpu_type in ("H100", "A100"):
+        fleet.budget(gpu_type, 20)
+        fleet.supply(gpu_type, 96)
+    fleet.headroom("H100")
+    found = one(viewer)["supply"]["headroom"]
+    assert (found["gpus"], found["free_gpus"], found["usd_per_hour"]) == (16, 4, 40.0)
+    assert (found["risk_before"], found["risk_after"]) == (0.25, 0.0078125)
+    assert (found["advised_at"], found["is_stale"]) == ("2026-01-06T12:00:00Z", False)
+    assert one(viewer, "A100")["supply"]["headroom"] is None
+    page = console.get("/limits").text
+    assert page.count("to hold ready") == 1
+    assert "16 to hold ready, 4 free, $40" in page
+    fleet.headroom("A100", advised_at=NOW - 9 * STEP)
+    assert one(viewer, "A100")["supply"]["headroom"]["is_stale"]
+    assert console.get("/limits").text.count("to hold ready") == 1

@@ -91,3 +91,30 @@ def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -
         after = connection.execute(text("SELECT * FROM forecasts")).mappings().one()
     added = dict.fromkeys(("further_names", "further_paths", "further_scales", "packed_paths"))
     assert dict(after) == {**before, **added}
+
+
+def test_supplies_of_before_headroom_keep_their_rows(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0028")
+        connection.commit()
+    add = (
+        "INSERT INTO gpu_supply (gpu_type, ceiling, reason, message, node_gpus, asked_gpus, "
+        "startup_median_s, startup_sigma, n_startups, n_refused, observed_at) "
+        "VALUES ('H100', 64, 'CeilingSet', '', 16, 8, 300, 0.5, 0, 0, now())"
+    )
+    with database.begin() as connection:
+        connection.execute(text(add))
+    assert migrate(database) == head_revision()
+    columns = "gpu_type, ceiling, gpus_per_node, headroom_risk, headroom_mode"
+    with database.connect() as connection:
+        connection.execute(text("SET LOCAL search_path = cell, public"))
+        connection.execute(text("SET LOCAL harmony.cluster = 'default'"))
+        rows = connection.execute(text(f"SELECT {columns} FROM gpu_supply")).all()
+        assert connection.execute(text("SELECT * FROM gpu_headroom")).all() == []
+    assert rows == [("H100", 64, None, None, None)]

@@ -284,7 +284,7 @@ def test_a_budget_says_whether_it_holds(bench: Bench) -> None:
     (row,) = [row["cells"] for row in table["rows"] if row["cells"][0] == "few"]
     assert dict(zip(columns, row, strict=True)) | {"AGE": ""} == {
         "Name": "few", "GPU": "H100", "GPUS": 1, "USED": 2, "READY": "True",
-        "REASON": "Exceeded", "AGE": "", "CEILING": None, "SUPPLY": None,
+        "REASON": "Exceeded", "AGE": "", "CEILING": None, "SUPPLY": None, "HEADROOM": None,
     }  # fmt: skip
     assert bench.lab.http.delete(f"{path}/few").status_code == 200
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.admin.budgets.schemas import BudgetView, GivenUpView, SupplyView
+from services.admin.budgets.schemas import BudgetView, GivenUpView, HeadroomView, SupplyView
 from tests.unit.admin.shapes import documented, nullable, optional, through
 
 AT = "2026-01-05T12:00:00Z"
@@ -21,6 +21,24 @@ GIVEN_UP: dict[str, Any] = {
     "reason": "scale_up_risk",
     "price_usd_per_gpu_hour": 1.5,
 }
+HEADROOM: dict[str, Any] = {
+    "gpus": 16,
+    "free_gpus": 4,
+    "chunk_gpus": 8,
+    "need_gpus": 9,
+    "is_capped": False,
+    "usd_per_hour": 40.0,
+    "risk": 0.01,
+    "risk_before": 0.213,
+    "risk_after": 0.007,
+    "dependence": 0.5,
+    "n_dependence_steps": 0,
+    "n_workloads": 2,
+    "n_unknown": 1,
+    "beyond_ratio": 0.125,
+    "advised_at": AT,
+    "is_stale": False,
+}
 SUPPLY: dict[str, Any] = {
     "mode": "provisioned",
     "ceiling": 96,
@@ -32,6 +50,7 @@ SUPPLY: dict[str, Any] = {
     "n_startups": 12,
     "refusal": "",
     "retry_at": AT,
+    "headroom": HEADROOM,
 }
 BUDGET: dict[str, Any] = {
     "cluster": "default",
@@ -75,8 +94,14 @@ def test_what_is_not_known_of_a_budget_is_null() -> None:
 def test_of_a_supply_the_ceiling_and_the_next_try_may_be_null() -> None:
     assert through(SupplyView, SUPPLY) == SUPPLY
     assert optional(SupplyView, SUPPLY) == set()
-    assert nullable(SupplyView, SUPPLY) == {"ceiling", "retry_at"}
+    assert nullable(SupplyView, SUPPLY) == {"ceiling", "retry_at", "headroom"}
     assert documented(SupplyView).items() <= SUPPLY.items()
+
+
+def test_headroom_is_known_whole() -> None:
+    assert through(HeadroomView, HEADROOM) == HEADROOM
+    assert optional(HeadroomView, HEADROOM) == nullable(HeadroomView, HEADROOM) == set()
+    assert documented(HeadroomView).items() <= HEADROOM.items()
 
 
 def test_of_what_was_given_up_only_the_price_may_be_unknown() -> None:

@@ -100,3 +100,38 @@ fields = st.sampled_from(
 def test_a_strange_record_never_breaks_the_page(record: Any) -> None:
     found = explain_budget({"gpu_budget": record})
     assert bool(found.sentences) == isinstance(record, dict)
+
+
+READY = {
+    "gpu_type": "H100",
+    "gpus": 16,
+    "free_gpus": 4,
+    "usd_per_hour": 40.0,
+    "risk_before": 0.213,
+    "risk_after": 0.0071,
+}
+SAID = (
+    "16 GPUs of H100 should be ready for $40.00 per hour, 4 are free now: a need while a node "
+    "starts that nothing is free for has a chance of 21 %, and of 0.71 % with them."
+)
+
+
+def test_headroom_says_what_it_costs_and_averts_with_a_budget_and_without() -> None:
+    assert explain_budget({"headroom": READY}) == BudgetWords((SAID,))
+    record = {"gpu_type": "H100", "gpus": 25, "n_cut": 0}
+    both = explain_budget({"gpu_budget": record, "headroom": READY})
+    assert both.sentences[-1] == SAID
+    assert len(both.sentences) == 3
+    unread = explain_budget({"gpu_budget": record | {"gpus": None}, "headroom": READY})
+    assert unread.sentences[-1] == SAID
+
+
+def test_no_headroom_is_the_chance_alone() -> None:
+    (said,) = explain_budget({"headroom": READY | {"gpus": 0, "risk_before": 0.0}}).sentences
+    assert said.endswith("nothing is free for has a chance of 0 %.")
+
+
+@pytest.mark.parametrize("spoilt", [{"gpus": "many"}, {"risk_after": None}, None, []])
+def test_headroom_that_is_not_whole_is_left_out(spoilt: Any) -> None:
+    given_ = READY | spoilt if isinstance(spoilt, dict) else spoilt
+    assert explain_budget({"headroom": given_}) == BudgetWords()

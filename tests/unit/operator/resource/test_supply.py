@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.operator.resource.spec import GPUBudgetSpec
-from services.operator.resource.supply import Supply, SupplyStatus
+from services.operator.resource.supply import Supply, SupplyHeadroom, SupplyStatus
 
 
 def written(**supply: Any) -> Supply:
@@ -34,11 +34,22 @@ def test_a_supply_as_users_write_it() -> None:
         ({"mode": "Provisioned"}, "mode"),
         ({"ceiling": -1}, "ceiling"),
         ({"nodeStartup": "4"}, "nodeStartup"),
+        ({"headroom": {"mode": "hold"}}, "headroom.mode"),
+        ({"headroom": {"risk": "0"}}, "headroom.risk"),
+        ({"headroom": {"risk": "0.51"}}, "headroom.risk"),
     ],
 )
 def test_what_is_wrong_names_its_field(supply: dict[str, Any], field: str) -> None:
     with pytest.raises(ValidationError, match=f"supply.{field}"):
         written(**supply)
+
+
+def test_headroom_is_advised_at_the_usual_risk_unless_it_is_stated() -> None:
+    assert written().headroom is None
+    assert written(headroom={}).headroom == SupplyHeadroom(mode="advise", risk=0.01)
+    found = written(headroom={"risk": "0.05", "mode": "off"})
+    assert found.headroom is not None
+    assert found.headroom.to_manifest() == {"mode": "off", "risk": "0.05"}
 
 
 def test_the_status_is_written_in_the_names_of_the_definition() -> None:

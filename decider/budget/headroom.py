@@ -1,0 +1,223 @@
+"""GPUs to hold ready for what services may need together while a new node starts.
+
+A replica for which no GPU is free waits for a node. What services may need before a node that is
+asked for now would be there must be free already. How much that is together depends on how their
+demands move together: here by one common factor (a Gaussian copula), whose weight is learned from
+the errors of their forecasts (`decider.budget.dependence`).
+
+Shapes: S paths, H horizon, P draws, L levels, N scenarios.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtri
+
+from decider.belief.capacity import replicas_needed
+from decider.budget.dependence import MOST_DEPENDENCE
+from decider.errors import InvalidRequest
+from decider.tables.pairing import paired_draws
+from decider.types import FloatArray, IntArray
+
+PEAK_LEVELS = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0)
+"""Levels at which the law of a peak is kept; between two of them the higher one's value holds."""
+_PEAK_SCORES = ndtri(np.array(PEAK_LEVELS))
+N_SCENARIOS = 4096
+LEAST_RISK, MOST_RISK = 0.001, 0.5
+USUAL_RISK = 0.01
+"""Risk that headroom is sized by where none is stated."""
+
+
+def peak_replicas(paths: FloatArray, capacity: FloatArray) -> IntArray:
+    """(H, L) quantiles of the most replicas needed up to each step, at `PEAK_LEVELS`.
+
+    Args:
+        paths: (S, H) paths of the demand.
+        capacity: (P,) draws of what one replica serves.
+
+    Raises:
+        InvalidRequest: Demand that is not a number, or a capacity that is not > 0.
+    """
+    if not (np.isfinite(paths).all() and np.isfinite(capacity).all() and (capacity > 0).all()):
+        raise InvalidRequest("demand must be finite, and capacity finite and > 0")
+    drawn = capacity[paired_draws(capacity.size, paths.shape[0])]
+    needed = replicas_needed(np.maximum(paths, 0.0), drawn[:, None])
+    peaks = np.sort(np.maximum.accumulate(needed, axis=1), axis=0)
+    at = np.ceil(np.array(PEAK_LEVELS) * peaks.shape[0] - 1e-9).astype(np.int64) - 1
+    return np.asarray(peaks[np.maximum(at, 0)].T, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ServiceNeed:
+    """What one service may need of a GPU type.
+
+    Attributes:
+        peaks: (H, L) replicas needed, as `peak_replicas` gives them.
+        step_s: Length of a step in seconds.
+        held_replicas: Replicas that it has or was granted, whichever is more.
+        most_replicas: No more than these are ever asked for.
+        gpus_per_replica: GPUs of a replica.
+    """
+
+    peaks: IntArray
+    step_s: float
+    held_replicas: int
+    most_replicas: int
+    gpus_per_replica: int
+
+    def __post_init__(self) -> None:
+        """Refuse peaks of another shape, and counts that cannot be."""
+        shape = self.peaks.shape
+        if len(shape) != 2 or shape[0] < 1 or shape[1] != len(PEAK_LEVELS):
+            raise InvalidRequest(f"peaks has shape {shape}, must be (H, {len(PEAK_LEVELS)})")
+        if not self.step_s > 0 or self.gpus_per_replica < 0:
+            found = f"step_s={self.step_s}, gpus_per_replica={self.gpus_per_replica}"
+            raise InvalidRequest(f"{found}: must be > 0 and >= 0")
+
+    def extra_gpus(self, scores: FloatArray, startup_s: FloatArray) -> IntArray:
+        """(N,) GPUs needed beyond those held before a node is there.
+
+        Args:
+            scores: (N,) normal score of the service's demand in each scenario.
+            startup_s: (N,) start-up of a node that is asked for now. The step that is under way
+                counts whole, and a start-up behind the last step is taken to end with it.
+        """
+        steps = np.ceil(np.minimum(startup_s / self.step_s, self.peaks.shape[0])).astype(np.int64)
+        row = np.minimum(steps, self.peaks.shape[0] - 1)
+        column = np.searchsorted(_PEAK_SCORES, scores, side="left")
+        needed = np.minimum(self.peaks[row, column], self.most_replicas)
+        return np.asarray(np.maximum(needed - self.held_replicas, 0) * self.gpus_per_replica)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NodeWait:
+    """How long a node takes, and how much demands move together meanwhile.
+
+    Attributes:
+        startup_s: (P,) draws of the time from a request to a node that can be used.
+        dependence: Correlation of the services' demands within their forecasts, 0 to 0.99.
+    """
+
+    startup_s: FloatArray
+    dependence: float
+
+    def __post_init__(self) -> None:
+        """Refuse impossible draws and correlations."""
+        if self.startup_s.size == 0 or not (self.startup_s >= 0).all():
+            raise InvalidRequest("startup_s must hold draws >= 0")
+        if not 0.0 <= self.dependence <= MOST_DEPENDENCE:
+            raise InvalidRequest(f"dependence={self.dependence} must be in [0, 0.99]")
+
+
+def joint_need(
+    services: Sequence[ServiceNeed], wait: NodeWait, generator: np.random.Generator
+) -> IntArray:
+    """(N,) GPUs that services need together beyond those they hold, while a node starts.
+
+    Args:
+        services: Those that share the GPU type.
+        wait: Of a node of the type; a scenario has one start-up for all services.
+        generator: Draws the scenarios.
+    """
+    strata = ndtri((np.arange(N_SCENARIOS) + 0.5) / N_SCENARIOS)
+    common = math.sqrt(wait.dependence) * generator.permutation(strata)
+    picked = generator.permutation(N_SCENARIOS) % wait.startup_s.size
+    startup_s, own = wait.startup_s[picked], math.sqrt(1.0 - wait.dependence)
+    total = np.zeros(N_SCENARIOS, dtype=np.int64)
+    for service in services:
+        scores = common + own * generator.permutation(strata)
+        total += service.extra_gpus(scores, startup_s)
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class HeadroomRoom:
+    """What is there of a GPU type, and what there may be.
+
+    Attributes:
+        free_gpus: GPUs on nodes that no pod asks for and that are granted to no replica.
+        most_gpus: GPUs that pods may still ask for below the ceiling; 0: the supply is fixed.
+        chunk_gpus: GPUs of a node, by which headroom is held.
+        usd_per_gpu_hour: Price.
+    """
+
+    free_gpus: int
+    most_gpus: int
+    chunk_gpus: int
+    usd_per_gpu_hour: float
+
+    def __post_init__(self) -> None:
+        """Refuse counts that cannot be."""
+        if min(self.free_gpus, self.most_gpus) < 0 or self.chunk_gpus < 1:
+            raise InvalidRequest("free_gpus and most_gpus must be >= 0, chunk_gpus >= 1")
+        if not 0 <= self.usd_per_gpu_hour < math.inf:
+            raise InvalidRequest(f"usd_per_gpu_hour={self.usd_per_gpu_hour} must be finite, >= 0")
+
+
+@dataclass(frozen=True, slots=True)
+class Headroom:
+    """GPUs to have ready beyond those in use, those that are free now among them.
+
+    Attributes:
+        risk: Chance of a need beyond the headroom that was asked for.
+        need_gpus: What services need together beyond what they hold, exceeded with that chance.
+        gpus: To have ready: the need in whole chunks, as far as the ceiling allows.
+        n_chunks: The same in chunks.
+        risk_before: Chance that the need exceeds what is free now.
+        risk_after: Chance that it exceeds the headroom, or what is free where that is more.
+        usd_per_hour: What the headroom costs while it is held.
+        is_capped: The ceiling allows less than the need.
+    """
+
+    risk: float
+    need_gpus: int
+    gpus: int
+    n_chunks: int
+    risk_before: float
+    risk_after: float
+    usd_per_hour: float
+    is_capped: bool
+
+    @property
+    def risk_averted(self) -> float:
+        """By how much holding it lowers the chance of a need that nothing is free for."""
+        return self.risk_before - self.risk_after
+
+
+def size_headroom(need: IntArray, room: HeadroomRoom, risk: float = USUAL_RISK) -> Headroom:
+    """The least headroom, in whole chunks, that the joint need exceeds with at most `risk`.
+
+    Free GPUs count as part of it: what adds nodes takes nodes that nobody asks for away again, so
+    they stay free only as far as headroom is held.
+
+    Args:
+        need: (N,) GPUs as `joint_need` gives them.
+        room: What is there, and what may be.
+        risk: In [0.001, 0.5].
+
+    Raises:
+        InvalidRequest: The risk is not in that range, or there is no scenario.
+    """
+    if not LEAST_RISK <= risk <= MOST_RISK:
+        raise InvalidRequest(f"risk={risk} must be in [{LEAST_RISK}, {MOST_RISK}]")
+    if need.size == 0:
+        raise InvalidRequest("need must hold at least one scenario")
+    n_exceeding = math.floor(risk * need.size + 1e-9)
+    wanted = int(np.sort(need)[need.size - 1 - n_exceeding])
+    n_wanted = -(-wanted // room.chunk_gpus)
+    n_chunks = min(n_wanted, room.most_gpus // room.chunk_gpus)
+    gpus = n_chunks * room.chunk_gpus
+    return Headroom(
+        risk,
+        wanted,
+        gpus,
+        n_chunks,
+        float((need > room.free_gpus).mean()),
+        float((need > max(gpus, room.free_gpus)).mean()),
+        gpus * room.usd_per_gpu_hour,
+        n_chunks < n_wanted,
+    )

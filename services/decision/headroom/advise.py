@@ -1,0 +1,76 @@
+"""Use case: headroom of every GPU type to which nodes are added, advised once a step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+from sqlalchemy import Connection, RowMapping
+
+from decider import learn_dependence
+from services.decision.headroom import repository
+from services.decision.headroom.advice import Dependence, TypeNeeds, to_advice, to_scores
+from services.decision.wiring import DecisionDeps
+from services.kernel.clock import make_rng
+from services.kernel.db.session import unit_of_work
+
+log = structlog.get_logger("decision")
+
+LEARNED_EVERY = timedelta(hours=1)
+N_LEARNED_STEPS, N_LEARNED_SERVICES = 288, 50
+"""Newest steps, and services with the most GPUs, that dependence is learned from."""
+
+
+def advise_headroom(deps: DecisionDeps) -> int:
+    """Advise on every type that is due; returns how many.
+
+    Each type has a transaction of its own: one that cannot be advised on keeps no other from it.
+    """
+    now = deps.clock.now()
+    step = timedelta(seconds=deps.settings.step_s)
+    oldest = now - step * deps.settings.stale_after_steps
+    with unit_of_work(deps.engine) as work:
+        repository.drop_advice(work.connection, now)
+        due = repository.load_due(work.connection, now - step, oldest)
+    n_advised = 0
+    for supply in due:
+        try:
+            with unit_of_work(deps.engine) as work:
+                known = _known(work.connection, deps, supply, now)
+                key = ("headroom", supply["cluster_id"], supply["gpu_type"])
+                generator = make_rng(deps.settings.seed, *key)
+                repository.store_advice(work.connection, to_advice(known, generator, now))
+        except ValueError as error:  # a row that somebody spoilt by hand
+            log.warning("headroom_not_advised", gpu_type=supply["gpu_type"], error=str(error))
+            continue
+        n_advised += 1
+    return n_advised
+
+
+def _known(
+    connection: Connection, deps: DecisionDeps, supply: RowMapping, now: datetime
+) -> TypeNeeds:
+    cluster_id, gpu_type = int(supply["cluster_id"]), str(supply["gpu_type"])
+    oldest = now - timedelta(seconds=deps.settings.step_s) * deps.settings.stale_after_steps
+    needs = repository.load_needs(connection, cluster_id, gpu_type, oldest)
+    n_active = repository.count_services(connection, cluster_id, gpu_type)
+    return TypeNeeds(supply, needs, n_active, _dependence(connection, deps, supply, needs, now))
+
+
+def _dependence(
+    connection: Connection,
+    deps: DecisionDeps,
+    supply: RowMapping,
+    needs: Sequence[RowMapping],
+    now: datetime,
+) -> Dependence:
+    """What was learned within the last hour, else what the newest steps say."""
+    at = supply["dependence_at"]
+    if at is not None and now - LEARNED_EVERY < at <= now:
+        return Dependence(supply["dependence"], supply["n_dependence_steps"], at)
+    largest = sorted(needs, key=lambda row: -row["held_replicas"] * row["gpus_per_replica"])
+    ids = list(dict.fromkeys(int(row["workload_id"]) for row in largest))[:N_LEARNED_SERVICES]
+    first = now - timedelta(seconds=deps.settings.step_s) * N_LEARNED_STEPS
+    scores = to_scores(repository.load_forecast_outcomes(connection, ids, first, now))
+    return Dependence(*learn_dependence(scores), now)

@@ -1,0 +1,184 @@
+"""Headroom from decisions to advice, on a real Postgres."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from services.decision.headroom.advise import LEARNED_EVERY, advise_headroom
+from tests.integration.decision.budget_fleet import Fleet
+from tests.integration.decision.headroom.supplied_fleet import advice, needs, supply
+from tests.integration.decision.stored_rows import STEP_S
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def supplied(fleet: Fleet) -> Fleet:
+    """Two services of about 14 replicas, and nodes that are added for them."""
+    fleet.add("a", 0, 14, 130.0)
+    fleet.add("b", 0, 14, 130.0)
+    supply(fleet)
+    return fleet
+
+
+def advised(fleet: Fleet) -> Any:
+    assert advise_headroom(fleet.deps) == 1
+    (found,) = advice(fleet)
+    return found
+
+
+def test_decisions_say_what_may_be_needed_and_a_type_gets_its_headroom(supplied: Fleet) -> None:
+    decided = supplied.decide(0)
+    found = needs(supplied)
+    assert [row["workload_id"] for row in found] == sorted(decided)
+    for row in found:
+        final = decided[row["workload_id"]]["desired_replicas"]
+        assert (row["gpu_type"], row["gpus_per_replica"], row["step_s"]) == ("H100", 1, STEP_S)
+        assert (row["current_replicas"], row["held_replicas"]) == (14, max(14, final))
+        assert row["max_replicas"] == 60
+        assert max(row["peaks"]) >= 15
+    seen = advised(supplied)
+    assert (seen["gpu_type"], seen["risk"], seen["chunk_gpus"]) == ("H100", 0.01, 8)
+    assert (seen["n_workloads"], seen["n_unknown"]) == (2, 0)
+    assert seen["gpus"] % 8 == 0
+    assert seen["usd_per_hour"] == pytest.approx(2.5 * seen["gpus"])
+    assert seen["risk_after"] <= seen["risk_before"]
+    assert (seen["dependence"], seen["n_dependence_steps"]) == (0.5, 0)
+    assert seen["advised_at"] == supplied.clock.now()
+
+
+def test_the_next_decision_tells_it_while_it_holds(supplied: Fleet) -> None:
+    first = supplied.decide(0)
+    assert all("headroom" not in row["explanation"] for row in first.values())
+    seen = advised(supplied)
+    supplied.step()
+    supply(supplied)
+    for row in supplied.decide(0).values():
+        told = row["explanation"]["headroom"]
+        assert (told["gpu_type"], told["gpus"]) == ("H100", seen["gpus"])
+        assert (told["usd_per_hour"], told["risk_before"]) == (
+            seen["usd_per_hour"], seen["risk_before"],
+        )  # fmt: skip
+    for _ in range(4):
+        supplied.step()
+        supply(supplied)
+        last = supplied.decide(0)
+    assert all("headroom" not in row["explanation"] for row in last.values())
+
+
+def test_what_is_held_too_low_is_held_ready(supplied: Fleet) -> None:
+    """A minimum number of replicas is missing: two more of each may be needed before a node is."""
+    supplied.decide(0)
+    with supplied.engine.begin() as connection:
+        connection.execute(text("UPDATE gpu_needs SET held_replicas = 12, current_replicas = 12"))
+    supply(supplied, asked_gpus=32)
+    seen = advised(supplied)
+    assert seen["need_gpus"] >= 4
+    assert seen["gpus"] >= 8
+    assert seen["risk_before"] > 0.9
+    assert seen["risk_after"] <= 0.01
+    supply(supplied, asked_gpus=32, ceiling=36)
+    supplied.clock.advance(STEP_S)
+    supply(supplied, asked_gpus=32, ceiling=36)
+    capped = advised(supplied)
+    assert (capped["gpus"], capped["is_capped"]) == (0, True)
+
+
+def test_a_stated_risk_and_a_budget_are_kept(supplied: Fleet) -> None:
+    supplied.decide(0)
+    with supplied.engine.begin() as connection:
+        connection.execute(text("UPDATE gpu_needs SET held_replicas = 10, current_replicas = 10"))
+    supply(supplied, headroom_risk=0.3, gpus_per_node=1)
+    careless = advised(supplied)
+    supplied.clock.advance(STEP_S)
+    supply(supplied, headroom_risk=0.002, gpus_per_node=1)
+    careful = advised(supplied)
+    assert careless["risk"] == 0.3
+    assert careful["gpus"] > careless["gpus"] > 2
+    supplied.clock.advance(STEP_S)
+    supply(supplied, gpus_per_node=1)
+    supplied.budget(22)
+    assert advised(supplied)["gpus"] == 2
+
+
+def test_it_is_advised_once_a_step_and_learned_once_an_hour(supplied: Fleet) -> None:
+    supplied.decide(0)
+    first = advised(supplied)
+    assert advise_headroom(supplied.deps) == 0
+    supplied.clock.advance(STEP_S)
+    supply(supplied)
+    assert advised(supplied)["dependence_at"] == first["dependence_at"]
+    supplied.clock.advance(LEARNED_EVERY.total_seconds())
+    supply(supplied)
+    assert advised(supplied)["dependence_at"] > first["dependence_at"]
+
+
+def test_what_did_not_say_what_it_may_need_is_counted_not_taken_for_nothing(
+    supplied: Fleet,
+) -> None:
+    supplied.decide(0)
+    supplied.add("c", 0, 3, 30.0, mode="Advisory")
+    assert (advised(supplied)["n_workloads"], advice(supplied)[0]["n_unknown"]) == (2, 1)
+    supplied.clock.advance(3600)
+    supply(supplied)
+    stale = advised(supplied)
+    assert (stale["n_workloads"], stale["n_unknown"], stale["gpus"]) == (0, 3, 0)
+
+
+@pytest.mark.parametrize(
+    "change", [{"ceiling": None}, {"headroom_mode": "off"}], ids=["fixed", "off"]
+)
+def test_advice_goes_where_none_is_given(supplied: Fleet, change: dict[str, Any]) -> None:
+    supplied.decide(0)
+    advised(supplied)
+    supplied.clock.advance(STEP_S)
+    supply(supplied, **change)
+    assert advise_headroom(supplied.deps) == 0
+    assert advice(supplied) == []
+
+
+def test_a_supply_that_nobody_confirms_is_not_advised_on(supplied: Fleet) -> None:
+    supplied.decide(0)
+    supplied.clock.advance(3600)
+    assert advise_headroom(supplied.deps) == 0
+
+
+def test_nothing_is_said_of_a_fixed_supply(fleet: Fleet) -> None:
+    fleet.add("a", 0, 14, 130.0)
+    supply(fleet, ceiling=None)
+    fleet.decide(0)
+    assert needs(fleet) == []
+
+
+def test_one_type_that_cannot_be_read_keeps_no_other_from_its_advice(supplied: Fleet) -> None:
+    supplied.add("l4", 0, 4, 30.0, gpu_type="L4")
+    supply(supplied)
+    with supplied.engine.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO gpu_supply SELECT cluster_id, 'L4', ceiling, reason, message, "
+                "node_gpus, asked_gpus, startup_median_s, startup_sigma, n_startups, n_refused, "
+                "refused_at, retry_at, attempted_at, settled_at, refusal, observed_at "
+                "FROM gpu_supply"
+            )
+        )
+    supplied.decide(0)
+    with supplied.engine.begin() as connection:
+        connection.execute(text("UPDATE gpu_needs SET peaks = ARRAY[1, 2] WHERE gpu_type = 'H100'"))
+    assert advise_headroom(supplied.deps) == 1
+    assert [row["gpu_type"] for row in advice(supplied)] == ["L4"]
+
+
+def test_needs_of_workloads_that_left_are_dropped(supplied: Fleet) -> None:
+    supplied.decide(0)
+    with supplied.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE gpu_needs SET decided_at = decided_at - :age WHERE workload_id = 1"),
+            {"age": timedelta(days=2)},
+        )
+    advised(supplied)
+    assert [row["workload_id"] for row in needs(supplied)] == [2]

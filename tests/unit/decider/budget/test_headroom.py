@@ -1,0 +1,192 @@
+"""Laws of the headroom that is held for what services may need together while a node starts."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings, strategies as st
+
+from decider import (
+    FloatArray,
+    HeadroomRoom,
+    IntArray,
+    NodeWait,
+    ServiceNeed,
+    joint_need,
+    peak_replicas,
+    size_headroom,
+)
+from decider.budget.headroom import PEAK_LEVELS
+from decider.errors import InvalidRequest
+
+RISKS = st.floats(0.001, 0.5)
+NEEDS = st.lists(st.integers(0, 60), min_size=1, max_size=300).map(
+    lambda values: np.array(values, dtype=np.int64)
+)
+ROOMS = st.builds(
+    HeadroomRoom, st.integers(0, 40), st.integers(0, 80), st.integers(1, 8), st.floats(0, 20)
+)
+STARTUP_S = np.linspace(60.0, 600.0, 64)
+CAPACITY = np.full(64, 10.0)
+
+
+def paths(spread: float, rise: float = 0.0, seed: int = 3) -> FloatArray:
+    """(200, 12) paths around 100 that fan out by `spread` and rise by `rise` a step."""
+    noise = np.random.default_rng(seed).standard_normal((200, 12)).cumsum(axis=1)
+    return np.maximum(100.0 + rise * np.arange(12) + spread * noise, 0.0)
+
+
+def service(spread: float, held: int = 10, most: int = 1000, gpus: int = 1) -> ServiceNeed:
+    return ServiceNeed(peak_replicas(paths(spread), CAPACITY), 60.0, held, most, gpus)
+
+
+def needed(
+    services: list[ServiceNeed], dependence: float = 0.5, startup_s: FloatArray = STARTUP_S
+) -> IntArray:
+    wait = NodeWait(startup_s, dependence)
+    return joint_need(services, wait, np.random.default_rng(11))
+
+
+@given(NEEDS, ROOMS, RISKS)
+def test_the_need_exceeds_the_headroom_with_at_most_the_risk(
+    need: IntArray, room: HeadroomRoom, risk: float
+) -> None:
+    found = size_headroom(need, room, risk)
+    assert (need > found.need_gpus).mean() <= risk + 1e-9
+    if not found.is_capped:
+        assert found.risk_after <= risk + 1e-9
+        assert found.gpus < found.need_gpus + room.chunk_gpus
+    assert found.need_gpus == 0 or (need >= found.need_gpus).mean() > risk - 1e-9  # it is the least
+
+
+@given(NEEDS, ROOMS, RISKS)
+def test_it_is_whole_chunks_below_the_ceiling_at_its_price(
+    need: IntArray, room: HeadroomRoom, risk: float
+) -> None:
+    found = size_headroom(need, room, risk)
+    assert found.gpus == found.n_chunks * room.chunk_gpus <= room.most_gpus
+    assert found.usd_per_hour == pytest.approx(found.gpus * room.usd_per_gpu_hour)
+    assert 0.0 <= found.risk_averted <= found.risk_before <= 1.0
+
+
+@given(NEEDS, ROOMS, RISKS, RISKS)
+def test_less_risk_never_takes_less(
+    need: IntArray, room: HeadroomRoom, one: float, other: float
+) -> None:
+    careful, careless = (size_headroom(need, room, risk) for risk in sorted((one, other)))
+    assert careful.gpus >= careless.gpus
+    assert careful.risk_averted >= careless.risk_averted
+
+
+@given(NEEDS, ROOMS, RISKS)
+def test_a_fixed_supply_has_none(need: IntArray, room: HeadroomRoom, risk: float) -> None:
+    found = size_headroom(need, replace(room, most_gpus=0), risk)
+    assert (found.gpus, found.usd_per_hour, found.risk_averted) == (0, 0.0, 0.0)
+
+
+@given(ROOMS, RISKS)
+def test_none_is_needed_where_nothing_is_uncertain(room: HeadroomRoom, risk: float) -> None:
+    need = needed([service(0.0), service(0.0)])
+    assert size_headroom(need, room, risk).gpus == 0
+
+
+@settings(max_examples=30)
+@given(st.floats(0.0, 6.0), st.floats(0.0, 6.0), RISKS, st.floats(0.0, 0.99))
+def test_more_spread_never_takes_less(
+    one: float, other: float, risk: float, dependence: float
+) -> None:
+    room = HeadroomRoom(0, 10_000, 1, 1.0)
+    certain, wide = (
+        size_headroom(needed([service(spread), service(spread)], dependence), room, risk)
+        for spread in sorted((one, other))
+    )
+    assert wide.gpus >= certain.gpus
+
+
+@settings(max_examples=30)
+@given(st.floats(1.0, 4.0), RISKS)
+def test_a_slower_start_and_fewer_replicas_never_take_less(factor: float, risk: float) -> None:
+    room, usual = HeadroomRoom(0, 10_000, 1, 1.0), service(3.0)
+    base = size_headroom(needed([usual]), room, risk).gpus
+    assert size_headroom(needed([usual], startup_s=factor * STARTUP_S), room, risk).gpus >= base
+    assert size_headroom(needed([replace(usual, held_replicas=8)]), room, risk).gpus >= base
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 30), st.integers(1, 8))
+def test_nothing_beyond_the_most_of_each_is_needed(most: int, gpus: int) -> None:
+    need = needed([service(6.0, most=most, gpus=gpus), service(6.0, most=most, gpus=gpus)])
+    assert need.max() <= 2 * gpus * max(0, most - 10)
+    assert (need % gpus == 0).all()
+
+
+def test_services_that_move_together_need_more_at_once() -> None:
+    fleet, room = [service(3.0) for _ in range(30)], HeadroomRoom(0, 10_000, 1, 1.0)
+    apart, half, together = (
+        size_headroom(needed(fleet, rho), room).gpus for rho in (0.0, 0.5, 0.99)
+    )
+    assert apart < half < together
+    assert together <= 30 * (service(3.0).peaks[-1, -1] - 10)
+
+
+def test_one_service_needs_what_its_paths_say() -> None:
+    """A node takes ten minutes for certain: the most of the first eleven steps counts."""
+    demand = paths(3.0)
+    need = needed([service(3.0)], startup_s=np.full(4, 600.0))
+    extra = np.maximum(np.ceil(demand[:, :11].max(axis=1) / 10.0) - 10, 0)
+    for risk in (0.05, 0.1, 0.5):
+        found = size_headroom(need, HeadroomRoom(0, 1000, 1, 1.0), risk).need_gpus
+        assert np.quantile(extra, 1 - risk, method="inverted_cdf") == found
+
+
+def test_a_rise_that_is_certain_is_needed_in_time() -> None:
+    peaks = peak_replicas(paths(0.0, rise=10.0), CAPACITY)
+    rising = ServiceNeed(peaks, 60.0, 10, 1000, 2)
+    for minutes, gpus in ((1, 2), (5, 10), (90, 22)):
+        assert set(needed([rising], startup_s=np.full(8, 60.0 * minutes)).tolist()) == {gpus}
+
+
+def test_free_gpus_are_part_of_it_and_lower_what_it_averts() -> None:
+    need = np.array([0] * 90 + [4] * 8 + [12] * 2)
+    none, some, enough = (
+        size_headroom(need, HeadroomRoom(free, 64, 8, 2.5), 0.05) for free in (0, 4, 16)
+    )
+    assert [each.gpus for each in (none, some, enough)] == [8, 8, 8]
+    assert [each.risk_before for each in (none, some, enough)] == pytest.approx([0.1, 0.02, 0.0])
+    assert [each.risk_after for each in (none, some, enough)] == pytest.approx([0.02, 0.02, 0.0])
+    assert none.usd_per_hour == 20.0
+    capped = size_headroom(need, HeadroomRoom(0, 7, 8, 2.5), 0.05)
+    assert (capped.gpus, capped.need_gpus, capped.is_capped) == (0, 4, True)
+
+
+def test_peaks_rise_with_steps_and_levels() -> None:
+    peaks = peak_replicas(paths(5.0), CAPACITY)
+    assert peaks.shape == (12, len(PEAK_LEVELS))
+    assert (np.diff(peaks, axis=0) >= 0).all()
+    assert (np.diff(peaks, axis=1) >= 0).all()
+    assert peaks[-1, -1] == math.ceil(paths(5.0).max() / 10.0)
+
+
+def test_impossible_values_are_refused() -> None:
+    room, need = HeadroomRoom(0, 8, 8, 1.0), np.array([1])
+    with pytest.raises(InvalidRequest, match=r"risk=0\.0"):
+        size_headroom(need, room, 0.0)
+    with pytest.raises(InvalidRequest, match="at least one scenario"):
+        size_headroom(np.array([], dtype=np.int64), room)
+    with pytest.raises(InvalidRequest, match="chunk_gpus"):
+        HeadroomRoom(0, 8, 0, 1.0)
+    with pytest.raises(InvalidRequest, match="usd_per_gpu_hour=inf"):
+        HeadroomRoom(0, 8, 8, math.inf)
+    with pytest.raises(InvalidRequest, match="startup_s"):
+        NodeWait(np.array([]), 0.5)
+    with pytest.raises(InvalidRequest, match=r"dependence=1\.0"):
+        NodeWait(STARTUP_S, 1.0)
+    with pytest.raises(InvalidRequest, match="peaks has shape"):
+        ServiceNeed(np.zeros((3, 2), dtype=np.int64), 60.0, 1, 1, 1)
+    with pytest.raises(InvalidRequest, match="step_s=0"):
+        ServiceNeed(peak_replicas(paths(0.0), CAPACITY), 0.0, 1, 1, 1)
+    with pytest.raises(InvalidRequest, match="must be finite"):
+        peak_replicas(np.full((4, 2), np.nan), CAPACITY)

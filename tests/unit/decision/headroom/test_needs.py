@@ -1,0 +1,94 @@
+"""What decided workloads may need, from the rows of their requests."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from decider import PEAK_LEVELS, Decision
+from services.decision.headroom.needs import (
+    headroom_of,
+    need_rows,
+    peaks_of,
+    told_headroom,
+)
+from services.decision.headroom.repository import NEED_COLUMNS
+from services.decision.rows.prepare import Prepared, RequestRow, prepare
+from tests.unit.decision.rows.pool_members import NOW, forecast, member, pool, rows, state
+from tests.unit.decision.rows.test_service_decision import decided
+
+BOTH = {"H100", "A100"}
+
+
+def prepared(**changes: Any) -> Prepared:
+    seen = state(prefill=pool(4), decode=pool(8))
+    (found,) = prepare({1: member(**changes)}, [forecast()], rows(states={1: [seen]}), NOW)
+    return found
+
+
+def of_rows(found: Prepared, change: Any) -> Prepared:
+    return replace(found, rows=tuple(change(row) for row in found.rows))
+
+
+def by_name(values: tuple[Any, ...]) -> dict[str, Any]:
+    return dict(zip(NEED_COLUMNS, values, strict=True))
+
+
+def test_each_pool_says_what_it_may_need_of_its_own_type() -> None:
+    found = prepared()
+    decisions: tuple[Decision, ...] = decided(5, 7)
+    prefill, decode = map(by_name, need_rows(found, peaks_of(found, BOTH), decisions, NOW))
+    assert [one["part"] for one in (prefill, decode)] == ["prefill", "decode"]
+    assert [one["gpu_type"] for one in (prefill, decode)] == ["H100", "A100"]
+    assert prefill["held_replicas"] == max(decisions[0].current, decisions[0].final)
+    assert len(prefill["peaks"]) == found.request.horizon * len(PEAK_LEVELS)
+    assert prefill["decided_at"] == NOW
+
+
+def test_what_is_only_advised_is_not_held() -> None:
+    found = prepared(mode="Advisory")
+    for one in map(by_name, need_rows(found, peaks_of(found, BOTH), decided(50, 70), NOW)):
+        assert one["held_replicas"] == one["current_replicas"]
+        assert one["max_replicas"] >= one["held_replicas"]
+
+
+def test_nothing_is_said_where_nodes_are_not_added_or_nothing_is_forecast() -> None:
+    found = prepared()
+    assert peaks_of(found, ()) == (None, None)
+    first, second = peaks_of(found, {"A100"})
+    assert first is None
+    assert second is not None
+    assert len(need_rows(found, (None, second), decided(5, 7), NOW)) == 1
+
+    def without(row: RequestRow) -> RequestRow:
+        return replace(row, given=replace(row.given, forecast_rung=""))
+
+    def spoilt(row: RequestRow) -> RequestRow:
+        return replace(row, paths=np.full_like(row.paths, np.nan))
+
+    for change in (without, spoilt):
+        assert peaks_of(of_rows(found, change), BOTH) == (None, None)
+
+
+def test_the_tightest_load_counts() -> None:
+    found = prepared()
+
+    def bound(row: RequestRow) -> RequestRow:
+        further = np.stack([3.0 * row.paths])
+        return replace(row, further=further, given=replace(row.given, further_capacity=(1e-3,)))
+
+    alone, tight = peaks_of(found, BOTH)[0], peaks_of(of_rows(found, bound), BOTH)[0]
+    assert alone is not None
+    assert tight is not None
+    assert (tight > alone).all()
+
+
+def test_a_service_is_told_of_its_own_type() -> None:
+    ready = {"gpu_type": "A100", "gpus": 8}
+    told = told_headroom({"A100": {"headroom": ready}, "H100": {"headroom": None}, "L4": {}})  # type: ignore[dict-item]
+    assert told == {"A100": ready}
+    rows_ = prepared().rows
+    assert headroom_of(told, rows_) == ready
+    assert headroom_of(told, rows_[:1]) is None
