@@ -157,6 +157,8 @@ class Memory:
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
+        request_times: Seconds that 1 % of the requests took at least, by workload, None where
+            unknown, with the monotonic time of reading.
         reported_s: Monotonic time at which each status was written last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
@@ -178,6 +180,7 @@ class Memory:
     settled: list[tuple[int, int]] = field(default_factory=list)
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
+    request_times: dict[int, tuple[float, float | None]] = field(default_factory=dict)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)

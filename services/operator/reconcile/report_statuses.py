@@ -23,11 +23,14 @@ from services.operator.report import events, status
 from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.request_times_repository import load_request_times
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _N_KEPT = 20
+_TIMES_EVERY = 10
+"""Of so many readings of the details one reads how long requests take: it is of an hour."""
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
 
@@ -61,9 +64,23 @@ def refresh_details(
         for id_ in ids.values()
         if id_ not in known or at_s - known[id_][0] >= deps.pace.figures_s
     ]
+    _refresh_request_times(connection, deps, due, now)
     if due:
         for row in repository.load_details(connection, due, now):
-            known[int(row["workload_id"])] = (at_s, to_details(row))
+            id_ = int(row["workload_id"])
+            request_s = deps.memory.request_times[id_][1]
+            known[id_] = (at_s, replace(to_details(row), request_s=request_s))
+
+
+def _refresh_request_times(
+    connection: Connection, deps: OperatorDeps, ids: Sequence[int], now: datetime
+) -> None:
+    at_s, known = time.monotonic(), deps.memory.request_times
+    pause_s = _TIMES_EVERY * deps.pace.figures_s
+    due = [id_ for id_ in ids if id_ not in known or at_s - known[id_][0] >= pause_s]
+    if due:
+        found = load_request_times(connection, due, now)
+        known |= {id_: (at_s, found.get(id_)) for id_ in due}
 
 
 def to_details(row: RowMapping) -> Details:
@@ -250,3 +267,4 @@ def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None
     memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
+    memory.request_times = {id_: f for id_, f in memory.request_times.items() if id_ in ids}

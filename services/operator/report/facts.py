@@ -35,6 +35,7 @@ class Details:
         reach_s: How far the newest decision looked, where starts may take longer than forecasts
             reach.
         wanted_s: What 99 % of the starts take by that decision; of others None.
+        request_s: Seconds that at least 1 % of the requests of the last hour took; None: unknown.
         errors: Stages that failed for this workload alone when they last ran, `stage: message`.
     """
 
@@ -56,6 +57,7 @@ class Details:
     censored_message: str | None = None
     unreachable_message: str = ""
     not_capacity_message: str | None = None
+    request_s: float | None = None
     errors: tuple[str, ...] = ()
     lead_p50_s: float | None = None
     lead_p90_s: float | None = None

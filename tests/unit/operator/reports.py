@@ -26,6 +26,7 @@ DETAILS = Details(
     sli_status="Measured",
     censored_message="",
     not_capacity_message="",
+    request_s=12.5,
     lead_p50_s=61.2,
     lead_p90_s=95.0,
     n_starts=12,

@@ -1,0 +1,71 @@
+"""Whether pods that a scaling in takes have the time to finish their requests; pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+from services.operator.cluster.grace import Grace
+from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
+from services.operator.resource.autoscaler import ScaleTarget
+from services.operator.resource.quantities import format_duration
+
+_NAME = "GraceTooShort"
+
+
+def grace_too_short(facts: AutoscalerFacts) -> Finding:
+    """Whether 1 % of the requests take longer than pods have to finish them.
+
+    A request passes all pools, and how long it is in one of them is not measured.
+    """
+    if facts.details is None:
+        return Finding(_NAME, UNKNOWN, "NotReadYet")
+    graces = list(_graces(facts))
+    if not graces:
+        message = "the target's pod template cannot be seen; look at its pods"
+        return Finding(_NAME, UNKNOWN, "GraceUnknown", message)
+    spec = facts.situation.spec
+    if spec is not None and spec.pools:
+        message = "a request passes several pools, and its time in one of them is not measured"
+        return Finding(_NAME, UNKNOWN, "RequestTimeUnknown", message)
+    request_s = facts.details.request_s
+    if request_s is None:
+        message = (
+            "no time that requests take was measured in the last hour; give an indicator "
+            "latency_p95_ms, or indicatorsFrom a preset that has it"
+        )
+        return Finding(_NAME, UNKNOWN, "RequestTimeUnknown", message)
+    target, grace = min(graces, key=lambda pair: pair[1].seconds)
+    if grace.seconds < request_s:
+        return Finding(_NAME, TRUE, "RequestsOutlastGrace", _remedy(target, grace, request_s))
+    unready = next((target for target, grace in graces if not grace.has_pre_stop), None)
+    return Finding(_NAME, FALSE, "RequestsFitGrace", "" if unready is None else _hint(unready))
+
+
+def _graces(facts: AutoscalerFacts) -> Iterator[tuple[ScaleTarget, Grace]]:
+    """Grace of each target that has a pod template which can be seen."""
+    if facts.situation.parts:
+        targets = [part.target for part in facts.autoscaler.parts]
+        situations = [part for _, part in facts.situation.parts]
+    else:
+        targets, situations = [facts.autoscaler.target], [facts.situation]
+    for target, situation in zip(targets, situations, strict=False):
+        if situation.grace is not None:
+            yield target, situation.grace
+
+
+def _remedy(target: ScaleTarget, grace: Grace, request_s: float) -> str:
+    needed_s = math.ceil(request_s)
+    return (
+        f"1 % of the requests of the last hour took {format_duration(needed_s)} or longer, and a "
+        f"pod that is scaled in is killed after {format_duration(grace.seconds)}, with the "
+        f"requests that it still has: set {grace.field}={grace.seconds:.0f} of {target.label} to "
+        f"{needed_s} or more"
+    )
+
+
+def _hint(target: ScaleTarget) -> str:
+    return (
+        f"no container of {target.label} has lifecycle.preStop: requests may still be routed to a "
+        "pod in the moment after SIGTERM; a preStop sleep of a few seconds keeps it serving then"
+    )
