@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kernel.db.metadata import metadata, partition_by, time_column
 
@@ -34,6 +34,14 @@ workload_errors = Table(
     Column("message", Text, nullable=False),
     time_column("since"),
     time_column("last_at"),
+)
+
+pod_requests = Table(
+    "pod_requests",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("by_pod", JSONB, nullable=False),
+    time_column("observed_at"),
 )
 
 coverage_hours = Table(

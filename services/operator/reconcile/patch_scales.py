@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry, tracing
 from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
@@ -20,12 +21,15 @@ from services.operator.reconcile.intents import announce_again
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
+from services.operator.stored.in_flight_repository import load_in_flight
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _ATTEMPTS = 4
 _UNREACHABLE = 0
+_READINGS = 3
+"""Requests in flight that were read more than so many pulls ago are not known any more."""
 _FOLLOWED_BY = ("Deployment", "ReplicaSet")
 """Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
 
@@ -117,7 +121,8 @@ def _mark_victims(
     is_followed = autoscaler.target.kind in _FOLLOWED_BY
     if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
         return
-    for each in marks(view.pods_of(autoscaler), to_replicas):
+    in_flight = _in_flight(deps, action)
+    for each in marks(view.pods_of(autoscaler), to_replicas, in_flight):
         value = None if each.cost is None else str(each.cost)
         annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
         try:
@@ -128,6 +133,19 @@ def _mark_victims(
             telemetry.reconcile_errors_total.labels("deletion_cost").inc()
             log.warning("pod_not_marked", pod=each.pod.name, error=error.message)
             return
+
+
+def _in_flight(deps: OperatorDeps, action: PlannedAction) -> Mapping[str, float]:
+    """Requests in flight on each pod, as far as ingest has read them lately."""
+    now = deps.clock.now()
+    oldest = now - timedelta(seconds=_READINGS * deps.settings.pull_interval_s)
+    try:
+        with deps.engine.connect() as connection:
+            return load_in_flight(connection, action.decision.workload_id, oldest)
+    except DBAPIError as error:
+        telemetry.reconcile_errors_total.labels("deletion_cost").inc()
+        log.warning("requests_not_read", error=str(error.orig))
+        return {}
 
 
 def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:
