@@ -44,6 +44,21 @@ pod_requests = Table(
     time_column("observed_at"),
 )
 
+killed_pods = Table(
+    "killed_pods",
+    metadata,
+    Column("pod_uid", Text, primary_key=True),
+    Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
+    Column("pod", Text, nullable=False),
+    Column("decision_id", BigInteger, nullable=False),
+    Column("grace_s", Double, nullable=False),
+    Column("requests", Double, nullable=True),
+    time_column("told_at"),
+    time_column("killed_at"),
+    Index(None, "decision_id"),
+    Index(None, "workload_id", "killed_at"),
+)
+
 coverage_hours = Table(
     "coverage_hours",
     metadata,

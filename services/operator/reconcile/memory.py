@@ -155,6 +155,7 @@ class Memory:
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
+        kills: Uids of killed pods that are stored, or are nobody's.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
         request_times: Seconds that 1 % of the requests took at least, by workload, None where
@@ -178,6 +179,7 @@ class Memory:
     states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     settled: list[tuple[int, int]] = field(default_factory=list)
+    kills: frozenset[str] = frozenset()
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     request_times: dict[int, tuple[float, float | None]] = field(default_factory=dict)

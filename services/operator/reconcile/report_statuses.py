@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import orjson
@@ -23,12 +23,14 @@ from services.operator.report import events, status
 from services.operator.report.facts import AutoscalerFacts, Details
 from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.kills_repository import load_kills
 from services.operator.stored.request_times_repository import load_request_times
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _N_KEPT = 20
+_KILLS_SINCE = timedelta(days=1)
 _TIMES_EVERY = 10
 """Of so many readings of the details one reads how long requests take: it is of an hour."""
 _PRUNED_S = 300.0
@@ -66,10 +68,12 @@ def refresh_details(
     ]
     _refresh_request_times(connection, deps, due, now)
     if due:
+        kills = load_kills(connection, due, now - _KILLS_SINCE)
         for row in repository.load_details(connection, due, now):
             id_ = int(row["workload_id"])
             request_s = deps.memory.request_times[id_][1]
-            known[id_] = (at_s, replace(to_details(row), request_s=request_s))
+            details = replace(to_details(row), request_s=request_s, kills=kills.get(id_))
+            known[id_] = (at_s, details)
 
 
 def _refresh_request_times(

@@ -1,26 +1,31 @@
-"""Whether pods that a scaling in takes have the time to finish their requests; pure."""
+"""Whether pods that a scaling in takes have, and had, the time to finish their requests; pure."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from services.operator.cluster.grace import Grace
+from services.operator.cluster.kills import Kills
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.quantities import format_duration
 
 _NAME = "GraceTooShort"
+TargetGrace = tuple[ScaleTarget, Grace]
 
 
 def grace_too_short(facts: AutoscalerFacts) -> Finding:
-    """Whether 1 % of the requests take longer than pods have to finish them.
+    """Whether pods had too little time, or 1 % of the requests take longer than they have.
 
     A request passes all pools, and how long it is in one of them is not measured.
     """
     if facts.details is None:
         return Finding(_NAME, UNKNOWN, "NotReadYet")
     graces = list(_graces(facts))
+    kills = facts.details.kills
+    if kills is not None and all(grace.seconds <= kills.grace_s for _, grace in graces):
+        return Finding(_NAME, TRUE, "PodsKilled", _killed(kills, graces, facts.details.request_s))
     if not graces:
         message = "the target's pod template cannot be seen; look at its pods"
         return Finding(_NAME, UNKNOWN, "GraceUnknown", message)
@@ -42,7 +47,7 @@ def grace_too_short(facts: AutoscalerFacts) -> Finding:
     return Finding(_NAME, FALSE, "RequestsFitGrace", "" if unready is None else _hint(unready))
 
 
-def _graces(facts: AutoscalerFacts) -> Iterator[tuple[ScaleTarget, Grace]]:
+def _graces(facts: AutoscalerFacts) -> Iterator[TargetGrace]:
     """Grace of each target that has a pod template which can be seen."""
     if facts.situation.parts:
         targets = [part.target for part in facts.autoscaler.parts]
@@ -52,6 +57,24 @@ def _graces(facts: AutoscalerFacts) -> Iterator[tuple[ScaleTarget, Grace]]:
     for target, situation in zip(targets, situations, strict=False):
         if situation.grace is not None:
             yield target, situation.grace
+
+
+def _killed(kills: Kills, graces: Sequence[TargetGrace], request_s: float | None) -> str:
+    """What was cut off in the last day; nothing of it where the grace was made longer since."""
+    pods = "1 pod" if kills.n_pods == 1 else f"{kills.n_pods} pods"
+    had = "how many is not known" if kills.requests is None else f"{kills.requests:.0f} seen last"
+    said = (
+        f"{pods} that scalings in took in the last day had not ended after "
+        f"{format_duration(kills.grace_s)} and were killed, the last at "
+        f"{kills.last_at:%Y-%m-%dT%H:%M:%SZ}: the requests that they still had were cut off ({had})"
+    )
+    if not graces:
+        return f"{said}; give its pods a longer terminationGracePeriodSeconds"
+    target, grace = min(graces, key=lambda pair: pair[1].seconds)
+    needed = (
+        f"{math.ceil(request_s)} or more" if request_s and request_s > grace.seconds else "more"
+    )
+    return f"{said}; set {grace.field}={grace.seconds:.0f} of {target.label} to {needed}"
 
 
 def _remedy(target: ScaleTarget, grace: Grace, request_s: float) -> str:

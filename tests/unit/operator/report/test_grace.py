@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 
 from services.operator.cluster.grace import Grace
+from services.operator.cluster.kills import Kills
 from services.operator.plan.part_members import combine
 from services.operator.report.facts import AutoscalerFacts
 from services.operator.report.grace import grace_too_short
 from services.operator.resource.autoscaler import Autoscaler
 from services.operator.resource.translate import to_autoscaler
-from tests.unit.operator.examples import situation
+from tests.unit.operator.examples import NOW, situation
 from tests.unit.operator.reports import DETAILS, facts
 from tests.unit.operator.variants import two_pools, two_variants_read
 
@@ -53,6 +54,34 @@ def test_a_target_without_a_hook_is_told_of_it() -> None:
         in grace_too_short(graces(30, 3.0, hook=False)).message
     )
     assert grace_too_short(graces(30, 3.0, hook=True)).message == ""
+
+
+KILLS = Kills(2, 30.0, NOW)
+
+
+def killed(found: Kills, grace_s: float | None, request_s: float | None = None) -> AutoscalerFacts:
+    given = replace(DETAILS, kills=found, request_s=request_s)
+    grace = None if grace_s is None else Grace(grace_s, FIELD, True)
+    return facts(details=given, where=replace(situation(), grace=grace))
+
+
+def test_pods_that_were_killed_are_told_with_what_would_do() -> None:
+    found = grace_too_short(killed(KILLS, 30, 94.2))
+    assert (found.status, found.reason) == ("True", "PodsKilled")
+    assert found.message.startswith("2 pods that scalings in took in the last day had not ended")
+    assert "after 30s and were killed, the last at 2026-01-05T12:00:00Z" in found.message
+    assert "(how many is not known)" in found.message
+    assert found.message.endswith(f"set {FIELD}=30 of Deployment/llama to 95 or more")
+    assert grace_too_short(killed(KILLS, 30)).message.endswith("to more")
+    unseen = grace_too_short(killed(replace(KILLS, n_pods=1, requests=4.0), None))
+    assert unseen.message.startswith("1 pod ")
+    assert "(4 seen last)" in unseen.message
+    assert unseen.message.endswith("give its pods a longer terminationGracePeriodSeconds")
+
+
+def test_a_grace_that_was_made_longer_since_is_judged_anew() -> None:
+    assert grace_too_short(killed(KILLS, 31, 20.0)).reason == "RequestsFitGrace"
+    assert grace_too_short(killed(KILLS, 31)).reason == "RequestTimeUnknown"
 
 
 def of_parts(autoscaler: Autoscaler, *seconds: float | None) -> AutoscalerFacts:
