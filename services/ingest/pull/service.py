@@ -162,9 +162,10 @@ class _Pull:
         """Fetch and store which pods have how many requests; nothing else depends on it."""
         workloads = [row.workload for row in rows]
         found = fetch_in_flight(self.source, workloads, self.at, self.is_down)
-        with unit_of_work(self.deps.engine) as work:
-            readings = {one.workload_id: one.by_pod for one in found}
-            store_in_flight(work.connection, readings, self.at)
+        readings = {one.workload_id: one.by_pod for one in found}
+        if readings:
+            with unit_of_work(self.deps.engine) as work:
+                store_in_flight(work.connection, readings, self.at)
 
     def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
         """Back-fill workloads that have no recent samples, one transaction each."""

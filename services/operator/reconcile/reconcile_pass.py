@@ -28,7 +28,6 @@ from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import resolve_intents, store_results, with_results
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
-from services.operator.reconcile.record_kills import record_kills, remember_kills
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
 from services.operator.reconcile.register import register
 from services.operator.reconcile.report_statuses import (
@@ -142,13 +141,11 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         view = learned_view(view, ids, decisions.newest)
         view = with_supplies(connection, deps, view, now)
         snapshot = record_states(connection, deps, view, ids, now)
-        kills = record_kills(connection, deps)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:
             repository.notify(connection, STATES_CHANNEL, now.isoformat())
     memory.unwritten, memory.settled = [], []
     remember_states(deps, snapshot)
-    remember_kills(deps, kills)
     for each in resolved:
         telemetry.actions_total.labels(str(each.result)).inc()
     return _Stored(ids, view, snapshot, decisions, late_actions)

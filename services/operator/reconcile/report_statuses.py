@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -32,7 +32,9 @@ log = structlog.get_logger("operator")
 _N_KEPT = 20
 _KILLS_SINCE = timedelta(days=1)
 _TIMES_EVERY = 10
-"""Of so many readings of the details one reads how long requests take: it is of an hour."""
+"""How long requests take is read so much more seldom than the details: it is of an hour."""
+_TIMES_AT_ONCE = 500
+_NEVER: tuple[float, None] = (0.0, None)
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
 
@@ -66,22 +68,24 @@ def refresh_details(
         for id_ in ids.values()
         if id_ not in known or at_s - known[id_][0] >= deps.pace.figures_s
     ]
-    _refresh_request_times(connection, deps, due, now)
+    _refresh_request_times(connection, deps, ids.values(), now)
     if due:
         kills = load_kills(connection, due, now - _KILLS_SINCE)
         for row in repository.load_details(connection, due, now):
             id_ = int(row["workload_id"])
-            request_s = deps.memory.request_times[id_][1]
+            _, request_s = deps.memory.request_times.get(id_, _NEVER)
             details = replace(to_details(row), request_s=request_s, kills=kills.get(id_))
             known[id_] = (at_s, details)
 
 
 def _refresh_request_times(
-    connection: Connection, deps: OperatorDeps, ids: Sequence[int], now: datetime
+    connection: Connection, deps: OperatorDeps, ids: Iterable[int], now: datetime
 ) -> None:
+    """Read anew how long requests take, some workloads in a pass: decisions wait for it."""
     at_s, known = time.monotonic(), deps.memory.request_times
     pause_s = _TIMES_EVERY * deps.pace.figures_s
     due = [id_ for id_ in ids if id_ not in known or at_s - known[id_][0] >= pause_s]
+    due = sorted(due, key=lambda id_: known.get(id_, _NEVER)[0])[:_TIMES_AT_ONCE]
     if due:
         found = load_request_times(connection, due, now)
         known |= {id_: (at_s, found.get(id_)) for id_ in due}

@@ -27,9 +27,9 @@ class EngineDeployment:
     n_ready: int = 0
     n_bound: int = 0
 
-    def on_node(self, name: str) -> list[EnginePod]:
-        """Pods on a node, those that are ending too."""
-        return [p for p in (*self.pods.values(), *self.ending.values()) if p.node == name]
+    def on_nodes(self) -> list[EnginePod]:
+        """Pods on nodes, those that are ending too."""
+        return [p for p in (*self.pods.values(), *self.ending.values()) if p.node is not None]
 
     def counts(self, now_s: float) -> ReplicaCounts:
         """Replicas now."""

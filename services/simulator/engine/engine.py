@@ -173,7 +173,7 @@ class ClusterEngine:
         """Lose a node with its pods; their deployments make others in their place."""
         self.nodes.remove(name)
         for key, deployment in self._deployments.items():
-            lost = deployment.on_node(name)
+            lost = [pod for pod in deployment.on_nodes() if pod.node == name]
             for pod in lost:
                 self._delete(deployment, pod)
             if lost:
@@ -235,6 +235,11 @@ class ClusterEngine:
     def pods(self, key: str) -> list[EnginePod]:
         """The pods of a deployment, oldest first."""
         return list(self._require(key).pods.values())
+
+    def used_nodes(self) -> set[str]:
+        """Nodes with pods, those with pods that are ending too."""
+        every = (d.on_nodes() for d in self._deployments.values())
+        return {pod.node for pods in every for pod in pods if pod.node}
 
     def pod(self, key: str, ordinal: int) -> EnginePod:
         """One pod.

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from services.kernel.db.session import unit_of_work
+from services.operator.reconcile import report_statuses
 from tests.integration.operator.conftest import Bench
 from tests.integration.stored_indicators import store_indicators
 
@@ -19,15 +20,15 @@ INDICATORS = [
 ]
 
 
-def measure(bench: Bench, latency_ms: float) -> None:
+def measure(bench: Bench, latency_ms: float, name: str = "llama") -> None:
     """Twenty steps in which 5 % of the requests took as long."""
-    id_, now = bench.workload_id("llama"), bench.clock.now()
+    id_, now = bench.workload_id(name), bench.clock.now()
     values = {"request_rate_rps": 10.0, "latency_p95_ms": latency_ms}
     with unit_of_work(bench.engine) as work:
         rows = [
-            (id_, name, now - timedelta(seconds=n * bench.step_s), value, True)
+            (id_, indicator, now - timedelta(seconds=n * bench.step_s), value, True)
             for n in range(1, 21)
-            for name, value in values.items()
+            for indicator, value in values.items()
         ]
         store_indicators(work.connection, rows)
 
@@ -52,3 +53,20 @@ def test_requests_that_outlast_the_grace_are_told_until_it_is_long_enough(bench:
     bench.reconcile()
     found = bench.lab.condition("llama", "GraceTooShort")
     assert (found["status"], found["reason"]) == ("False", "RequestsFitGrace")
+
+
+def test_each_pass_reads_the_times_of_some_workloads(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(report_statuses, "_TIMES_AT_ONCE", 1)
+    names = ("llama", "qwen")
+    for name in names:
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name, indicators=INDICATORS)
+    bench.reconcile()
+    for name in names:
+        measure(bench, 94_200.0, name)
+    for n_read in (1, 2):
+        bench.reconcile()
+        found = [bench.lab.condition(name, "GraceTooShort")["status"] for name in names]
+        assert found.count("True") == n_read

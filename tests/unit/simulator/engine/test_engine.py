@@ -222,6 +222,7 @@ def test_a_pod_that_is_told_to_end_holds_its_gpus_until_it_has(
 ) -> None:
     cluster = drained(busy_s)
     assert (cluster.counts("ns/a").ready, len(cluster.pods("ns/a"))) == (1, 1)
+    assert cluster.used_nodes() == {"h100-0"}
     cluster.add_deployment(spec("ns/b", gpus_per_pod=2, replicas=1, is_warm=False))
     told = [e for e in cluster.advance(ends_s - 1) if e.key == "ns/a"][-1]
     assert (told.kind, told.at_s) == (PodEventKind.TOLD, 100.0)
