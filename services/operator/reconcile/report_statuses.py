@@ -31,9 +31,9 @@ log = structlog.get_logger("operator")
 
 _N_KEPT = 20
 _KILLS_SINCE = timedelta(days=1)
-_TIMES_EVERY = 10
+_TIMES_EVERY = 20
 """How long requests take is read so much more seldom than the details: it is of an hour."""
-_TIMES_AT_ONCE = 500
+_TIMES_AT_ONCE = 200
 _NEVER: tuple[float, None] = (0.0, None)
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
