@@ -32,7 +32,10 @@ MOST_PODS = 500
 """Pods of one workload that are kept at most; of a larger one nothing is known."""
 _LOOKBACK_S = 60
 _N_CONNECTIONS = 8
-_MEAN_OVER_PODS = re.compile(r"sum\(avg_over_time\((?P<selector>[^()]+\[)\$step\]\)\)")
+_TEXT = r'"(?:[^"\\]|\\.)*"'
+_MEAN_OVER_PODS = re.compile(
+    rf'sum\(avg_over_time\((?P<selector>(?:[^()"]|{_TEXT})+\[)\$step\]\)\)'
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ def grace_too_short(facts: AutoscalerFacts) -> Finding:
         return Finding(_NAME, UNKNOWN, "NotReadYet")
     graces = list(_graces(facts))
     kills = facts.details.kills
-    if kills is not None and all(grace.seconds <= kills.grace_s for _, grace in graces):
+    shortest_s = min((grace.seconds for _, grace in graces), default=0.0)
+    if kills is not None and shortest_s <= kills.grace_s:
         return Finding(_NAME, TRUE, "PodsKilled", _killed(kills, graces, facts.details.request_s))
     if not graces:
         message = "the target's pod template cannot be seen; look at its pods"

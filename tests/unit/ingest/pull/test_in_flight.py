@@ -13,7 +13,7 @@ from services.ingest.pull.in_flight import MOST_PODS, PodRequests, by_pod, fetch
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.samples import to_us
 from services.ingest.series.source import LabelledPoints, Points, RangeQuery, SourceError
-from services.kernel.domain.presets import PRESETS
+from services.kernel.domain.presets import preset_indicators
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 RUNNING = 'sum(avg_over_time(running{pod=~"llama-.*"}[$step]))'
@@ -73,9 +73,15 @@ def test_a_query_that_is_no_sum_of_gauges_tells_nothing(query: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["vllm", "sglang", "tgi", "tensorrt-llm", "tensorrt-llm-triton"])
-def test_servers_of_language_models_tell_it(name: str) -> None:
-    queries = {one.name: one.expression for one in PRESETS[name].indicators}
-    assert by_pod(queries["concurrency_requests"]) is not None
+@pytest.mark.parametrize("targets", [("llama",), ("llama", "llama-l4")])
+def test_servers_of_language_models_tell_it(name: str, targets: tuple[str, ...]) -> None:
+    measured = preset_indicators((name,), "serving", targets, ())
+    queries = {one.name: one.query for one in measured}
+    for indicator in ("concurrency_requests", "queue_requests"):
+        found = by_pod(queries[indicator])
+        assert found is not None
+        assert "$" not in found
+        assert found.count("{") == queries[indicator].count("{")
 
 
 def test_what_runs_and_what_waits_is_in_flight() -> None:

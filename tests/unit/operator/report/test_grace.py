@@ -106,6 +106,14 @@ def test_the_shortest_grace_of_the_variants_counts() -> None:
     assert grace_too_short(of_parts(variants, None, 40)).status == "True"
 
 
+def test_kills_of_a_variant_are_told_beside_a_longer_grace_of_another() -> None:
+    given = of_parts(two_variants_read(), 30, 600)
+    killed_ones = replace(DETAILS, kills=KILLS)
+    found = grace_too_short(replace(given, details=killed_ones))
+    assert found.reason == "PodsKilled"
+    assert "=30 of Deployment/llama-h100" in found.message
+
+
 def test_of_pools_nothing_is_claimed() -> None:
     """A request passes all of them: its whole time says nothing of one."""
     found = grace_too_short(of_parts(to_autoscaler(two_pools(), {}), 30, 30))
