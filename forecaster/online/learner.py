@@ -94,8 +94,9 @@ class LearnerState:
         """
         arrays: dict[str, Any] = {name: array.copy() for name, array in self.arrays().items()}
         for i, workload in enumerate(self.workloads):
-            found = {k: v for k, v in stored.get(workload, {}).items() if k in arrays}
-            if all(np.shape(value) == arrays[name].shape[1:] for name, value in found.items()):
+            given = stored.get(workload, {})
+            found = {name: np.asarray(v) for name, v in given.items() if name in arrays}
+            if all(value.shape == arrays[name].shape[1:] for name, value in found.items()):
                 for name, value in found.items():
                     arrays[name][i] = value
         return replace(self, **arrays)

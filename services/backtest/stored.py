@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, RowMapping
 
 from decider import equivalent_demand
@@ -112,7 +112,8 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
 
     Raises:
         NotFound: A workload does not exist.
-        Conflict: One has pools, too little is stored of it, or their steps differ in length.
+        Conflict: One has pools, too little is stored of it, its spec cannot be read, or their
+            steps differ in length.
     """
     rows = repository.load_workloads(connection, params.workloads)
     missing = sorted(set(params.workloads) - {f"{r['namespace']}/{r['name']}" for r in rows})
@@ -121,7 +122,7 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
     steps = sorted({int(row["step_s"]) for row in rows})
     if len(steps) > 1:
         raise Conflict(f"workloads with steps of {steps} s cannot share a backtest; choose some")
-    specs = [known_spec(row["spec"]) for row in rows]
+    specs = [_spec_of(row) for row in rows]
     for row, spec in zip(rows, specs, strict=True):
         if spec.pools:
             raise Conflict(
@@ -152,6 +153,16 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
         has_closed_loop=False,
         notes=_notes(specs),
     )
+
+
+def _spec_of(row: RowMapping) -> WorkloadSpec:
+    try:
+        return known_spec(row["spec"])
+    except ValidationError as error:
+        raise Conflict(
+            f"the stored spec of {row['namespace']}/{row['name']} cannot be read "
+            f"({error.errors()[0]['msg']}): write it anew, or leave it out"
+        ) from error
 
 
 def _notes(specs: list[WorkloadSpec]) -> tuple[str, ...]:

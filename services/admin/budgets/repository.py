@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
-from services.kernel.db.parts import PARTS
+from services.kernel.db.parts import PARTS, count_in
 from services.kernel.domain import WorkloadSpec
 
 # A type without a row of its own goes by the row `*`, where there is one. A workload with variants
@@ -17,12 +17,12 @@ _MEMBERS = f"""
 SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
        COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.part
 FROM workloads w CROSS JOIN LATERAL (
-    SELECT w.spec ->> 'gpu_type' AS gpu_type, (w.spec ->> 'gpus_per_replica')::int AS gpus,
+    SELECT w.spec ->> 'gpu_type' AS gpu_type, {count_in("w.spec", "gpus_per_replica")} AS gpus,
            NULL AS part
     WHERE jsonb_array_length({PARTS}) = 0
     UNION ALL
-    SELECT v ->> 'gpu_type', (v ->> 'gpus_per_replica')::int, v ->> 'name'
-    FROM jsonb_array_elements({PARTS}) v
+    SELECT v ->> 'gpu_type', {count_in("v", "gpus_per_replica")}, v ->> 'name'
+    FROM jsonb_array_elements({PARTS}) v WHERE v ->> 'name' IS NOT NULL
 ) k JOIN gpu_budgets b ON b.gpu_type = COALESCE((
     SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(k.gpu_type, :default_type)
 ), '*')

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
-from services.kernel.db.parts import PARTS
+from services.kernel.db.parts import PARTS, count_in
 from services.kernel.domain import WorkloadSpec
 
 _DECIDED = """
@@ -27,12 +27,12 @@ SELECT k.gpu_type, count(DISTINCT w.id) AS n_workloads,
        )::bigint AS used_gpus
 FROM workloads w CROSS JOIN LATERAL (
     SELECT COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type,
-           COALESCE((w.spec ->> 'gpus_per_replica')::int, :gpus) AS gpus, NULL AS part
+           COALESCE({count_in("w.spec", "gpus_per_replica")}, :gpus) AS gpus, NULL AS part
     WHERE jsonb_array_length({PARTS}) = 0
     UNION ALL
     SELECT COALESCE(v ->> 'gpu_type', :gpu_type),
-           COALESCE((v ->> 'gpus_per_replica')::int, :gpus), v ->> 'name'
-    FROM jsonb_array_elements({PARTS}) v
+           COALESCE({count_in("v", "gpus_per_replica")}, :gpus), v ->> 'name'
+    FROM jsonb_array_elements({PARTS}) v WHERE v ->> 'name' IS NOT NULL
 ) k
 LEFT JOIN LATERAL (
     SELECT spec_replicas, variants FROM replica_states WHERE workload_id = w.id

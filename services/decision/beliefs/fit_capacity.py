@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from decider import (
@@ -35,11 +36,10 @@ from services.decision.beliefs.capacity_data import (
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
 from services.decision.beliefs.miss_steps import load_further_of_steps
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
-from services.kernel.domain import known_spec
 
 SINCE = timedelta(days=14)
 MAX_WORKLOADS = 24
@@ -92,9 +92,10 @@ def fit_capacities(
     """
     now = deps.clock.now()
     with deps.engine.connect() as connection:
-        members, steps = _load(connection, but_types, now)
+        members, unread = _members(connection, but_types)
+        steps = _load_steps(connection, members, now)
     reasons = {m.id: lack(steps.get(m.id), m.spec.capacity.per_replica) for m in members}
-    refused = {f"workload:{key}": reason for key, reason in reasons.items() if reason}
+    refused = {f"workload:{k}": reason for k, reason in (reasons | unread).items() if reason}
     promoted: list[str] = []
     by_type: dict[str, list[ShardMember]] = {}
     for member in members:
@@ -107,22 +108,30 @@ def fit_capacities(
     return CapacityFitReport(tuple(promoted), refused)
 
 
-def _load(
-    connection: Connection, but_types: Collection[str], now: datetime
-) -> tuple[list[ShardMember], dict[int, LatencySteps]]:
-    found = [
-        ShardMember(int(r["id"]), r["namespace"], r["name"], int(r["step_s"]), spec)
-        for r in repository.load_learning_workloads(connection)
-        for spec in (known_spec(r["spec"]),)
-    ]
-    members = [member for member in found if member.spec.gpu_type not in but_types]
+def _members(
+    connection: Connection, but_types: Collection[str]
+) -> tuple[list[ShardMember], dict[int, str]]:
+    """Workloads that learn, and why others cannot: somebody may have spoilt a stored spec."""
+    members: list[ShardMember] = []
+    unread: dict[int, str] = {}
+    for row in repository.load_learning_workloads(connection):
+        try:
+            members.append(to_member(row))
+        except ValidationError as error:
+            unread[int(row["id"])] = f"its stored spec cannot be read: {error.errors()[0]['msg']}"
+    return [member for member in members if member.spec.gpu_type not in but_types], unread
+
+
+def _load_steps(
+    connection: Connection, members: Sequence[ShardMember], now: datetime
+) -> dict[int, LatencySteps]:
     if not members:
-        return [], {}
+        return {}
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
     rows = repository.load_latency_steps(connection, ids, names, now - SINCE, now)
     further = load_further_of_steps(connection, members, dict.fromkeys(ids, now - SINCE), now)
-    return members, latency_steps(rows, members, further)
+    return latency_steps(rows, members, further)
 
 
 def _fit_type(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
 from services.kernel.db.clusters import FIRST
-from services.kernel.db.parts import PARTS
+from services.kernel.db.parts import PARTS, count_in
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
@@ -101,9 +101,7 @@ def load_holdings(
 
 def _count(field: str) -> str:
     """A count in the spec of the row `w`; one that somebody spoilt by hand counts as left out."""
-    value = f"w.spec ->> '{field}'"
-    is_count = f"COALESCE({value}, '') ~ '^[0-9]{{1,9}}$'"
-    return f"CASE WHEN {is_count} THEN ({value})::int ELSE :{field} END AS {field}"
+    return f"COALESCE({count_in('w.spec', field)}, :{field}) AS {field}"
 
 
 def _of(shards: Sequence[int] | None) -> str:

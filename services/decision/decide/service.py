@@ -73,10 +73,11 @@ def decide_shard(
     """Outcomes of finished steps, then a decision for every forecast of the origin without one.
 
     Harmless when run twice: what is decided stays decided, and a second run for an origin that is
-    past costs two queries: steps are measured again by the run of the newest origin. A run that
-    comes late decides at the newest origin instead, and while shards are behind for the urgent
-    workloads only: see `services.kernel.db.turns`. Each workload is decided at its newest forecast:
-    where forecasts are shed, the others of a shard may have an older one than the urgent ones.
+    past, or while forecasts are shed, costs some queries. A run that comes late decides at the
+    newest origin instead, and while shards are behind for the urgent workloads only: see
+    `services.kernel.db.turns`. Each workload is decided at its newest forecast: where forecasts are
+    shed, the others of a shard may have an older one than the urgent ones, or nothing to decide;
+    their steps are measured with their next decision.
 
     Args:
         deps: What the use case needs.
@@ -128,21 +129,21 @@ def _of_turn(
     asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
     turn = take_turn(connection, asked, now)
     done = replace(asked, origin_at=turn.origin_at)
-    is_urgent_only = turn.is_urgent_only and not wanted.is_rest
-    if is_urgent_only and is_shed(connection, replace(done, stage=FORECAST_STAGE)):
-        is_urgent_only = False  # few were forecast, and what is begun is finished
+    are_few_forecast = is_shed(connection, replace(done, stage=FORECAST_STAGE))
+    # where few were forecast, what is begun is finished
+    is_urgent_only = turn.is_urgent_only and not wanted.is_rest and not are_few_forecast
     found = {int(r["id"]): r for r in every if r["is_urgent"] or not is_urgent_only}
     is_waiting = len(found) < len(every)
     if is_waiting:
         work.send_after_commit(shard_job(DECIDE_SHARD, shard, turn.origin_at, is_rest=True))
-    if not (turn.is_late or wanted.is_rest):
+    if not (turn.is_late or wanted.is_rest or are_few_forecast):
         note_done(connection, done, is_waiting=is_waiting, now=now)
         is_past = repository.is_past(connection, list(found), turn.origin_at, policy)
         return {} if is_past or not found else {turn.origin_at: found}
     first = turn.origin_at - LONGEST_WAIT_STEPS * asked.step
     newest = repository.load_newest(connection, list(found), first, turn.origin_at, policy)
     undecided = [row for row in newest if not row["is_decided"]]
-    if wanted.is_rest and not undecided:
+    if not (undecided or turn.is_late):
         return {}  # they are not forecast yet, and wait on
     note_done(connection, done, is_waiting=True, now=now)
     if not is_waiting:

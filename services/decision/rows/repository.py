@@ -178,7 +178,8 @@ def load_pod_starts(
 ) -> Sequence[RowMapping]:
     """Starts of pods requested, ready or gone since a time, and the newest before, oldest first.
 
-    Of a day the newest are read with them: what a start takes is learned from few.
+    Of a day the newest of each GPU type are read with them: what a start takes is learned from few,
+    and of a workload on two types a busy one must not hide those of the other.
     """
     columns = (
         "pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at, bound_at, "
@@ -187,9 +188,10 @@ def load_pod_starts(
     statement = text(
         f"SELECT p.* FROM (SELECT {columns} FROM pod_starts WHERE workload_id = ANY(:ids) "  # noqa: S608
         "AND (requested_at >= :since OR ready_at >= :since) "
-        f"UNION SELECT n.* FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
-        f"  SELECT {columns} FROM pod_starts s WHERE s.workload_id = w.id "
-        "  AND s.requested_at >= :oldest ORDER BY s.requested_at DESC LIMIT :n) n) p "
+        f"UNION SELECT {columns} FROM (SELECT {columns}, row_number() OVER ("
+        "    PARTITION BY workload_id, gpu_type ORDER BY requested_at DESC) AS place "
+        "  FROM pod_starts WHERE workload_id = ANY(:ids) AND requested_at >= :oldest) n "
+        "  WHERE place <= :n) p "
         "ORDER BY workload_id, requested_at, pod_uid"
     )
     given = {"ids": list(ids), "since": since, "oldest": since - STARTS_FOR, "n": N_STARTS}

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 from services.kernel.db.schema import drift_states, models, refit_requests
+from services.kernel.db.session import CopyTarget, copy_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,39 +43,47 @@ class DriftCount:
     worst: str
 
 
+_DRIFT = CopyTarget(
+    drift_states,
+    (
+        *("workload_id", "model_version", "state", "kind", "severity", "drifted_since", "reason"),
+        "updated_at",
+    ),
+    "update",
+    ("workload_id", "model_version"),
+)
+
+
 def load_drift(
     connection: Connection, workload_ids: Sequence[int], model_version: str
 ) -> dict[int, dict[str, Any]]:
     """Drift state per workload id."""
-    query = select(drift_states.c.workload_id, drift_states.c.state).where(
-        drift_states.c.workload_id.in_(workload_ids),
-        drift_states.c.model_version == model_version,
+    statement = text(
+        "SELECT workload_id, state FROM drift_states "
+        "WHERE workload_id = ANY(:ids) AND model_version = :version"
     )
-    return {r.workload_id: r.state for r in connection.execute(query)}
+    rows = connection.execute(statement, {"ids": list(workload_ids), "version": model_version})
+    return {r.workload_id: r.state for r in rows}
 
 
 def save_drift(
     connection: Connection, model_version: str, rows: Sequence[DriftRow], at: datetime
 ) -> None:
     """Overwrite drift states."""
-    if not rows:
-        return
-    statement = upsert(drift_states)
-    names = ("state", "kind", "severity", "drifted_since", "reason")
-    statement = statement.on_conflict_do_update(
-        index_elements=["workload_id", "model_version"],
-        set_={name: statement.excluded[name] for name in (*names, "updated_at")},
-    )
     values = [
-        {
-            "workload_id": row.workload_id,
-            "model_version": model_version,
-            "updated_at": at,
-            **{name: getattr(row, name) for name in names},
-        }
+        (
+            row.workload_id,
+            model_version,
+            orjson.dumps(row.state, option=orjson.OPT_SERIALIZE_NUMPY).decode(),
+            row.kind,
+            row.severity,
+            row.drifted_since,
+            row.reason,
+            at,
+        )
         for row in rows
     ]
-    connection.execute(statement, values)
+    copy_rows(connection, _DRIFT, values)
 
 
 def count_drift(

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, text
-from sqlalchemy.dialects.postgresql import insert
 
 from services.forecasting.rows.translate import (
     ForecastRow,
@@ -134,6 +134,14 @@ def _values(row: ForecastRow) -> tuple[Any, ...]:
     return tuple(getattr(row, column) for column in FORECAST_COLUMNS[1:-1])
 
 
+_CALIBRATION = CopyTarget(
+    calibration_states,
+    ("workload_id", "model_version", "state", "updated_at"),
+    "update",
+    ("workload_id", "model_version"),
+)
+
+
 def load_calibration(
     connection: Connection, workload_ids: Sequence[int], model_version: str
 ) -> dict[int, dict[str, Any]]:
@@ -150,18 +158,8 @@ def save_calibration(
     connection: Connection, model_version: str, states: dict[int, dict[str, Any]], at: datetime
 ) -> None:
     """Overwrite calibration states."""
-    if not states:
-        return
-    statement = insert(calibration_states)
-    statement = statement.on_conflict_do_update(
-        index_elements=["workload_id", "model_version"],
-        set_={"state": statement.excluded.state, "updated_at": statement.excluded.updated_at},
-    )
-    rows = [
-        {"workload_id": i, "model_version": model_version, "state": state, "updated_at": at}
-        for i, state in states.items()
-    ]
-    connection.execute(statement, rows)
+    rows = [(i, model_version, orjson.dumps(state).decode(), at) for i, state in states.items()]
+    copy_rows(connection, _CALIBRATION, rows)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 from sqlalchemy import Connection
 
 from forecaster import (
@@ -161,34 +161,8 @@ def _score_group(
 ) -> dict[int, dict[str, Any]]:
     """Score a group; returns the calibration states after it."""
     rows, forecast = group.rows, group.forecast
-    actual, observed, last = group.outcome.actual, group.outcome.observed, group.last
     levels = forecast.quantile_levels
-    losses = pinball(forecast.quantiles, levels, actual)
-    crps = crps_of_quantiles(forecast.quantiles, levels, actual)
-    below = actual[:, None] <= forecast.quantiles
-    scores = []
-    for i, row in enumerate(rows):
-        seen = observed[i]
-        if not seen.any():
-            # Nothing was observed over the whole horizon: recorded as such, it teaches nothing.
-            scores.append(_score_row(row, 0, 0.0, {}, {}, 0.0, now))
-            continue
-        naive = float(np.abs(actual[i][seen] - last[i]).mean()) if np.isfinite(last[i]) else 0.0
-        keys = [level_key(v) for v in levels]
-        by_level = losses[i][:, seen].mean(axis=1)
-        covered = below[i][:, seen].mean(axis=1)
-        scores.append(
-            _score_row(
-                row,
-                int(seen.sum()),
-                float(crps[i][seen].mean()),
-                {k: round(float(v), 6) for k, v in zip(keys, by_level, strict=True)},
-                {k: round(float(v), 6) for k, v in zip(keys, covered, strict=True)},
-                naive,
-                now,
-            )
-        )
-    repository.insert_scores(connection, scores)
+    repository.insert_scores(connection, _score_rows(group, now))
     calibration = Calibration(levels)
     state = calibration.from_dicts(
         forecast.workloads,
@@ -196,6 +170,43 @@ def _score_group(
     )
     state = calibration.observe(state, forecast, _lessons(group))
     return {row.workload_id: one for row, one in zip(rows, state.to_dicts(), strict=True)}
+
+
+def _score_rows(group: _Group, now: datetime) -> list[tuple[object, ...]]:
+    """Rows of the scores of a group, each over the steps that were observed.
+
+    Where nothing was observed over the whole horizon, it is recorded as such: it teaches nothing.
+    """
+    forecast, outcome = group.forecast, group.outcome
+    actual, seen, levels = outcome.actual, outcome.observed, forecast.quantile_levels
+    n_seen = seen.sum(axis=1)
+    keys = [level_key(level) for level in levels]
+    crps = _mean_seen(crps_of_quantiles(forecast.quantiles, levels, actual), seen)
+    naive = _mean_seen(np.abs(actual - np.nan_to_num(group.last)[:, None]), seen)
+    naive[~np.isfinite(group.last)] = 0.0
+    by_level = _mean_seen(pinball(forecast.quantiles, levels, actual), seen[:, None])
+    covered = _mean_seen(actual[:, None] <= forecast.quantiles, seen[:, None])
+    losses, shares = by_level.round(6).tolist(), covered.round(6).tolist()
+    return [
+        _score_row(
+            row,
+            int(n_seen[i]),
+            float(crps[i]),
+            dict(zip(keys, losses[i], strict=True)),
+            dict(zip(keys, shares[i], strict=True)),
+            float(naive[i]),
+            now,
+        )
+        if n_seen[i]
+        else _score_row(row, 0, 0.0, {}, {}, 0.0, now)
+        for i, row in enumerate(group.rows)
+    ]
+
+
+def _mean_seen(values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Mean over the last axis of what was observed; 0 where nothing was."""
+    total = np.where(seen, values, 0).sum(axis=-1, dtype=np.float64)
+    return np.asarray(total / np.maximum(seen.sum(axis=-1), 1))
 
 
 def _lessons(group: _Group) -> Outcome:
@@ -256,8 +267,8 @@ def _score_row(  # noqa: PLR0913 - the columns of one row
         row.model_version,
         n_steps,
         crps,
-        json.dumps(by_level),
-        json.dumps(covered),
+        orjson.dumps(by_level).decode(),
+        orjson.dumps(covered).decode(),
         naive,
         skill,
         now,

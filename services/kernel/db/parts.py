@@ -1,4 +1,4 @@
-"""Variants or pools of a workload, in SQL."""
+"""What the stored spec of a workload says, in SQL."""
 
 from __future__ import annotations
 
@@ -11,3 +11,14 @@ def _listed(field: str) -> str:
 
 PARTS = f"COALESCE({_listed('variants')}, {_listed('pools')}, '[]'::jsonb)"
 """JSON array of the variants or pools in the spec of the row `w` of `workloads`; empty: none."""
+
+
+def count_in(json: str, field: str) -> str:
+    """A count that a JSON object states; NULL where somebody made it something else by hand.
+
+    Args:
+        json: SQL of the object, such as `w.spec`.
+        field: Its field.
+    """
+    value = f"({json} ->> '{field}')"
+    return f"CASE WHEN {value} ~ '^[0-9]{{1,9}}$' THEN {value}::int END"

@@ -106,13 +106,12 @@ def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
 
 
 def is_shed(connection: Connection, asked: Asked) -> bool:
-    """Whether the others of another shard wait for a stage at these origins."""
+    """Whether the others of any shard wait for a stage at these origins."""
     statement = text(
         "SELECT EXISTS (SELECT FROM shard_turns WHERE stage = :stage AND is_waiting "
-        "AND shard <> :shard "
         "AND asked_at >= CAST(:at AS timestamptz) - 2 * CAST(:step AS interval))"
     )
-    given = {"stage": asked.stage, "shard": asked.shard, "at": asked.origin_at, "step": asked.step}
+    given = {"stage": asked.stage, "at": asked.origin_at, "step": asked.step}
     return bool(connection.execute(statement, given).scalar_one())
 
 

@@ -69,6 +69,14 @@ def test_the_history_begins_where_any_workload_was_measured(database: Engine) ->
     assert fleet.observed[0].all()
 
 
+def test_a_spec_that_was_spoilt_by_hand_is_named(database: Engine) -> None:
+    add_replayable(database)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = jsonb_set(spec, '{sla}', '7')"))
+    with pytest.raises(Conflict, match=f"the stored spec of {KEY} cannot be read"):
+        fleet_of(database, asked(KEY))
+
+
 def test_a_gap_stays_a_gap_and_no_negative_demand_is_taken(database: Engine) -> None:
     values = wave()
     values[50], values[60] = float("nan"), -1.0

@@ -59,3 +59,24 @@ def test_variants_count_towards_the_budget_of_their_own_type(
     assert (l4["n_workloads"], l4["used_gpus"]) == (1, 5)
     assert [item["workload"] for item in h100["gave_up"]] == ["mixed"]
     assert l4["gave_up"] == []
+
+
+def test_a_count_that_was_spoilt_by_hand_counts_as_left_out(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.budget("H100", 10)
+    fleet.add("plain", 2)
+    spoilt = fleet.add("spoilt", 3)
+    parts = fleet.add("parts", 8)
+    change = text("UPDATE workloads SET spec = spec || CAST(:given AS jsonb) WHERE id = :id")
+    kinds = [{"name": "a", "gpu_type": "H100", "gpus_per_replica": {}}, "b"]
+    with fleet.engine.begin() as connection:
+        connection.execute(change, {"id": spoilt, "given": '{"gpus_per_replica": "many"}'})
+        connection.execute(change, {"id": parts, "given": json.dumps({"variants": kinds})})
+        connection.execute(
+            text(
+                "UPDATE replica_states SET variants = CAST(:seen AS jsonb) WHERE workload_id = :id"
+            ),
+            {"id": parts, "seen": '{"a": {"spec": 1}}'},
+        )
+    assert one(viewer)["used_gpus"] == 6

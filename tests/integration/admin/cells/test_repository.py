@@ -44,6 +44,17 @@ def test_pools_and_variants_count_by_the_type_of_each(database: Engine) -> None:
     assert by_type["L4"] == 6
 
 
+@pytest.mark.usefixtures("seeded")
+def test_a_count_that_was_spoilt_by_hand_counts_as_left_out(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = spec - 'gpus_per_replica'"))
+        left_out = repository.load_used(connection)
+        connection.execute(
+            text('UPDATE workloads SET spec = spec || \'{"gpus_per_replica": "many"}\'')
+        )
+        assert repository.load_used(connection) == left_out
+
+
 def test_parts_are_those_of_the_cluster(database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(

@@ -121,3 +121,19 @@ def test_what_lacks_is_told_and_nothing_is_stored(deps: DecisionDeps) -> None:
     assert "must reach 50% of the stated 10" in report.refused[f"workload:{low}"]
     assert report.refused[f"workload:{moving}"].startswith("0 steps with a latency")
     assert posteriors(deps.engine) == []
+
+
+def test_a_spec_that_was_spoilt_by_hand_keeps_no_other_from_being_looked_at(
+    deps: DecisionDeps,
+) -> None:
+    from services.decision.beliefs.fit_capacity import fit_capacities
+
+    spoilt, sound = (add_workload(deps.engine, name) for name in ("spoilt", "sound"))
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = spec || CAST(:given AS jsonb) WHERE id = :id"),
+            {"id": spoilt, "given": '{"min_replicas": "some"}'},
+        )
+    refused = fit_capacities(deps).refused
+    assert "stored spec cannot be read" in refused[f"workload:{spoilt}"]
+    assert "0 steps" in refused[f"workload:{sound}"]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 import pytest
+from sqlalchemy import text
 
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
@@ -124,3 +125,28 @@ def test_others_that_wait_are_decided_on_at_their_own_newest_forecast(deps: Deci
     assert service.decide_shard(late, 0, LATER, is_rest=True).n_decisions == 1
     assert decided_at(late) == {gold: [LATER], bronze: [ORIGIN]}
     assert waiting(late) == {}
+
+
+def measured(deps: DecisionDeps) -> set[int]:
+    with deps.engine.connect() as connection:
+        return set(connection.scalars(text("SELECT DISTINCT workload_id FROM outcomes")))
+
+
+def test_where_forecasts_are_shed_only_what_is_forecast_is_measured(deps: DecisionDeps) -> None:
+    """A run over a whole shard for the sake of a few is what overload is made of."""
+    gold, bronze = add(deps, "gold", "gold"), add(deps, "bronze", "bronze")
+    for workload in (gold, bronze):
+        add_state(deps.engine, workload, 10, at=ORIGIN)
+    add_forecast(deps.engine, gold, 100.0, forecast_id=1)
+    with unit_of_work(deps.engine) as work:
+        note_asked(work.connection, FORECAST, 0, ORIGIN)
+        shed = Asked(FORECAST, 0, ORIGIN, STEP)
+        note_done(work.connection, shed, is_waiting=True, now=deps.clock.now())
+    assert service.decide_shard(deps, 0, ORIGIN).n_decisions == 1
+    assert measured(deps) == {gold}
+    assert service.decide_shard(deps, 0, ORIGIN) == service.ShardReport(0, 0)
+    with unit_of_work(deps.engine) as work:
+        note_done(work.connection, shed, is_waiting=False, now=deps.clock.now())
+    add_forecast(deps.engine, bronze, 100.0, forecast_id=2)
+    assert service.decide_shard(deps, 0, ORIGIN).n_decisions == 1
+    assert measured(deps) == {gold, bronze}

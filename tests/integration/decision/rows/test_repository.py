@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -90,3 +90,23 @@ def test_an_outcome_is_revised_in_what_was_measured_until_it_is_final(deps: Deci
         later = repository.load_outcome_steps(connection, [1], ORIGIN, ORIGIN + STEP)
     assert (step["is_final"], step["violation_ratio"]) == (True, 0.0)
     assert not later
+
+
+def test_the_newest_starts_are_read_of_each_gpu_type(deps: DecisionDeps) -> None:
+    """Of 60 starts on H100 after 60 on L4 both have their newest fifty."""
+    workload = add_workload(deps.engine, "one")
+    rows = [
+        {
+            "pod_uid": f"{gpu_type}-{minute}", "workload_id": workload, "gpu_type": gpu_type,
+            "requested_at": NOW - timedelta(minutes=minute),
+            "ready_at": NOW - timedelta(minutes=minute - 1), "observed_at": NOW,
+        }
+        for gpu_type, oldest in (("H100", 160), ("L4", 220))
+        for minute in range(oldest, oldest - 60, -1)
+    ]  # fmt: skip
+    with deps.engine.begin() as connection:
+        connection.execute(schema.pod_starts.insert(), rows)
+        found = repository.load_pod_starts(connection, [workload], NOW - timedelta(minutes=5))
+    uids = [row["pod_uid"] for row in found]
+    oldest_first = [f"L4-{m}" for m in range(210, 160, -1)]
+    assert uids == [*oldest_first, *(f"H100-{m}" for m in range(150, 100, -1))]
