@@ -1,19 +1,23 @@
-"""SQL of the requests in flight on the pods of a workload."""
+"""SQL of the requests in flight on the pods of workloads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, text
 
 
 def load_in_flight(
-    connection: Connection, workload_id: int, oldest: datetime
-) -> Mapping[str, float]:
-    """Requests in flight by the pod's name; none where they were last read before `oldest`."""
+    connection: Connection, ids: Sequence[int], oldest: datetime
+) -> Mapping[int, Mapping[str, float]]:
+    """Requests in flight by workload and the pod's name.
+
+    Workloads are absent whose pods were last read before `oldest`.
+    """
     statement = text(
-        "SELECT by_pod FROM pod_requests WHERE workload_id = :id AND observed_at >= :oldest"
+        "SELECT workload_id, by_pod FROM pod_requests "
+        "WHERE workload_id = ANY(CAST(:ids AS int[])) AND observed_at >= :oldest"
     )
-    found = connection.execute(statement, {"id": workload_id, "oldest": oldest}).scalar()
-    return found or {}
+    rows = connection.execute(statement, {"ids": list(ids), "oldest": oldest})
+    return {int(row[0]): row[1] for row in rows}

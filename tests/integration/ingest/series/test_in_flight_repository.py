@@ -25,7 +25,7 @@ def store(engine: Engine, found: Mapping[int, Mapping[str, float]], at: datetime
 
 def load(engine: Engine, workload_id: int, oldest: datetime) -> Mapping[str, float]:
     with engine.connect() as connection:
-        return load_in_flight(connection, workload_id, oldest)
+        return load_in_flight(connection, [workload_id], oldest).get(workload_id, {})
 
 
 def test_a_reading_replaces_the_one_before_and_no_newer_one(

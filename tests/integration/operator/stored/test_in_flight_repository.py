@@ -24,6 +24,6 @@ def test_readings_of_lately_are_known(database: Engine) -> None:
         id_ = int(connection.execute(made).scalar_one())
         row = {"workload_id": id_, "by_pod": {"a": 2.5}, "observed_at": NOW}
         connection.execute(insert(schema.metadata.tables["pod_requests"]).values(row))
-        assert load_in_flight(connection, id_, NOW) == {"a": 2.5}
-        assert load_in_flight(connection, id_, NOW + timedelta(seconds=1)) == {}
-        assert load_in_flight(connection, id_ + 1, NOW) == {}
+        assert load_in_flight(connection, [id_, id_ + 1], NOW) == {id_: {"a": 2.5}}
+        assert load_in_flight(connection, [id_], NOW + timedelta(seconds=1)) == {}
+        assert load_in_flight(connection, [id_ + 1], NOW) == {}
