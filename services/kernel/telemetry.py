@@ -124,6 +124,9 @@ gpu_headroom_risk_averted_ratio = _gauge(
 )
 cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
 actions_total = _counter("actions_total", "Actions by result", ("result",))
+killed_pods_total = _counter(
+    "killed_pods_total", "Pods killed at the end of their grace after a scaling in"
+)
 reconcile_duration_seconds = _histogram(
     "reconcile_duration_seconds", "Run time of a reconcile pass", (), _FAST
 )

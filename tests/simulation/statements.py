@@ -338,6 +338,8 @@ HANDLERS: dict[str, Handler] = {
     "SELECT * FROM decisions d WHERE d.workload_id = w.id": load_newest_decisions,
     "SELECT w.id AS workload_id, c.last_sample_at": load_details,
     "SELECT w.id AS workload_id, s.coverage": load_history_figures,
+    "max(latency_ms) / 1000 AS request_s": nothing,
+    "max(grace_s), max(killed_at)": nothing,
     "INSERT INTO intents": store_intents,
     "SELECT * FROM intents": load_intents,
     "UPDATE intents SET": move_intent,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.admin.decisions.schemas import OutcomeView
-from services.admin.rest.formats import number, percent
+from services.admin.decisions.schemas import KilledPodView, OutcomeView
+from services.admin.rest.formats import duration, number, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,25 @@ def means_words(means: ViolationMeans) -> str:
         over = "" if parts else f" out of SLA over {_steps(means.n_believed)}, nothing measured"
         parts.append(f"believed {percent(means.believed)}{over}")
     return ", ".join(parts)
+
+
+def cut_off_words(killed: Sequence[KilledPodView]) -> str:
+    """What a scaling in cut off; empty: nothing that was seen.
+
+    A pod that was seen without requests had none to lose: its server does not end.
+    """
+    killed = [one for one in killed if one.requests != 0]
+    if not killed:
+        return ""
+    pods = "1 pod was" if len(killed) == 1 else f"{len(killed)} pods were"
+    graces = sorted({one.grace_s for one in killed})
+    grace = " and ".join(duration(seconds) for seconds in graces)
+    known = [one.requests for one in killed if one.requests is not None]
+    had = f"{number(sum(known))} seen last" if known else "how many is not known"
+    return (
+        f"the scaling in cut requests off: {pods} killed at the end of the grace of {grace}, with "
+        f"the requests still there ({had}); a longer grace lets them finish"
+    )
 
 
 def _steps(n: int) -> str:

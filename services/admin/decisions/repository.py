@@ -141,6 +141,15 @@ def load_outcomes(
     return _newest(connection, _LIST_OUTCOMES, where, values | {"limit": limit})
 
 
+def load_killed_pods(connection: Connection, decision_id: int) -> Sequence[RowMapping]:
+    """Pods that a decision's scaling in took and that were killed at the end of their grace."""
+    statement = text(
+        "SELECT pod, told_at, killed_at, grace_s, requests FROM killed_pods "
+        "WHERE decision_id = :id ORDER BY killed_at, pod LIMIT 50"
+    )
+    return connection.execute(statement, {"id": decision_id}).mappings().all()
+
+
 def _window(
     time_column: str, id_column: str, filters: Mapping[str, Any]
 ) -> tuple[list[str], dict[str, Any]]:

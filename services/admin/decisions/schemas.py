@@ -112,6 +112,11 @@ class DecisionDetail(DecisionSummary):
         "is; null: it can",
     )
     actions: list[ActionView]
+    killed_pods: list[KilledPodView] = Field(
+        [],
+        description="Pods that were killed at the end of their grace after it scaled in: the "
+        "requests that they still had were cut off. At most 50",
+    )
     outcomes: list[OutcomeView] = Field(description="Steps that passed under it")
 
 
@@ -143,6 +148,21 @@ class ActionView(Out):
         None,
         description="What was made of each variant or pool, those left out being as they were; "
         "also of one target where that is not sure. Null: as the counts of the whole say",
+    )
+
+
+class KilledPodView(Out):
+    """A pod that had not ended when its grace was over."""
+
+    pod: str = Field(examples=["llama-7d9c6b5f4-x2x9k"])
+    told_at: datetime = Field(description="When it was told to end")
+    killed_at: datetime
+    grace_s: float = Field(description="Seconds from the one to the other", examples=[30.0])
+    requests: float | None = Field(
+        None,
+        description="Requests that it had when they were read last; null: they were not read "
+        "after it was told to end",
+        examples=[3.0],
     )
 
 

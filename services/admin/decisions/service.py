@@ -71,7 +71,8 @@ def get_decision(
         }
         actions = repository.load_actions(connection, near | {"to_at": row["origin_at"]}, 20)
         outcomes = repository.load_outcomes(connection, near, 20)
-    return translate.to_decision_detail(row, actions, outcomes)
+        killed = repository.load_killed_pods(connection, decision_id)
+    return translate.to_decision_detail(row, actions, outcomes, killed)
 
 
 def list_actions(

@@ -37,9 +37,12 @@ def decision_values(row: RowMapping) -> dict[str, Any]:
 
 
 def to_decision_detail(
-    row: RowMapping, actions: Sequence[RowMapping], outcomes: Sequence[RowMapping]
+    row: RowMapping,
+    actions: Sequence[RowMapping],
+    outcomes: Sequence[RowMapping],
+    killed: Sequence[RowMapping] = (),
 ) -> schemas.DecisionDetail:
-    """A decision with its forecast, actions (oldest first) and outcomes."""
+    """A decision with its forecast, actions and outcomes (oldest first), and the pods it killed."""
     attempts = [to_action(item) for item in reversed(actions)]
     newest = attempts[-1] if attempts else None
     known = decision_values(row)
@@ -52,6 +55,7 @@ def to_decision_detail(
         "applied_at": newest.applied_at if newest else None,
         "replay_message": None if row["is_replayable"] else not_kept(row["id"]),
         "actions": attempts,
+        "killed_pods": [schemas.KilledPodView.model_validate(dict(item)) for item in killed],
         "outcomes": [to_outcome(item) for item in reversed(outcomes)],
     }
     return schemas.DecisionDetail.model_validate(values)

@@ -15,6 +15,7 @@ from services.admin.decisions.key_wording import key_sentence
 from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import PartWords, explain_parts
+from services.admin.decisions.outcome_wording import cut_off_words
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import DASH, number, percent
 
@@ -161,6 +162,7 @@ class Explanation:
     parts: PartWords = _ONE_TARGET
     misses: str = ""
     loads: str = ""
+    cut_off: str = ""
     key: str = ""
 
     @property
@@ -194,6 +196,7 @@ def explain(detail: DecisionDetail) -> Explanation:
         gpu_budget=explain_budget(record),
         parts=explain_parts(record),
         misses=explain_misses(detail),
+        cut_off=cut_off_words(detail.killed_pods),
         loads=explain_loads(record),
         key=key_sentence(detail),
     )

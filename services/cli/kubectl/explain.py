@@ -102,6 +102,8 @@ def _rows(
     came = means_words(violation_means(detail.outcomes))
     if came:
         yield "came of it", Text(came)
+    if words.cut_off:
+        yield "violation", Text(words.cut_off, "bold red")
 
 
 def _when(detail: DecisionDetail, now: datetime) -> str:

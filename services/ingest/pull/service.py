@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.pull.in_flight import fetch_in_flight
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
@@ -23,6 +24,7 @@ from services.ingest.push.stored import store
 from services.ingest.series import shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
 from services.ingest.series.due import CursorRow
+from services.ingest.series.in_flight_repository import store_in_flight
 from services.ingest.series.known_series import series_columns
 from services.ingest.series.repository import load_own_shards
 from services.ingest.series.resample import StepGrid, resample
@@ -76,6 +78,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     pull.past(stale, is_sli=False)
     pull.recent(rows, is_sli=False)
     pull.recent(rows, is_sli=True)
+    if deps.settings.operator_deletion_cost:
+        pull.in_flight(rows)
     if not pull.is_down.is_set():
         pull.past(stale, is_sli=True)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
@@ -153,6 +157,15 @@ class _Pull:
                 work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, self.shard, at))
         measure(self.source.name, len(accepted), tally.rejections)
         self.n_accepted += len(accepted)
+
+    def in_flight(self, rows: Sequence[CursorRow]) -> None:
+        """Fetch and store which pods have how many requests; nothing else depends on it."""
+        workloads = [row.workload for row in rows]
+        found = fetch_in_flight(self.source, workloads, self.at, self.is_down)
+        readings = {one.workload_id: one.by_pod for one in found}
+        if readings:
+            with unit_of_work(self.deps.engine) as work:
+                store_in_flight(work.connection, readings, self.at)
 
     def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
         """Back-fill workloads that have no recent samples, one transaction each."""

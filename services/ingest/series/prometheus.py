@@ -23,6 +23,7 @@ from services.ingest.series.source import (
     TIMEOUT,
     TOO_LARGE,
     UNREACHABLE,
+    LabelledPoints,
     Points,
     RangeQuery,
     SourceError,
@@ -49,19 +50,6 @@ class FetchLimits:
     max_bytes: int = 16_000_000
     n_retries: int = 2
     backoff_s: float = 0.1
-
-
-@dataclass(frozen=True, slots=True)
-class LabelledPoints:
-    """One series of an answer.
-
-    Attributes:
-        labels: Its labels.
-        points: Its values.
-    """
-
-    labels: dict[str, str]
-    points: Points
 
 
 class PrometheusSource:

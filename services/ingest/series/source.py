@@ -74,6 +74,19 @@ class Points:
     value: F64
 
 
+@dataclass(frozen=True, slots=True)
+class LabelledPoints:
+    """One series of an answer.
+
+    Attributes:
+        labels: Its labels.
+        points: Its values.
+    """
+
+    labels: dict[str, str]
+    points: Points
+
+
 class Source(Protocol):
     """Answers range queries."""
 
@@ -84,6 +97,14 @@ class Source(Protocol):
 
         Raises:
             SourceError: It fails, or gives more than one series.
+        """
+        ...
+
+    def fetch_series(self, query: RangeQuery) -> list[LabelledPoints]:
+        """Evaluate `query`, which may give any number of series.
+
+        Raises:
+            SourceError: It fails.
         """
         ...
 

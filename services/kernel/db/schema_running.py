@@ -22,7 +22,7 @@ from sqlalchemy import (
     Text,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from services.kernel.db.metadata import metadata, partition_by, time_column
 
@@ -34,6 +34,29 @@ workload_errors = Table(
     Column("message", Text, nullable=False),
     time_column("since"),
     time_column("last_at"),
+)
+
+pod_requests = Table(
+    "pod_requests",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    Column("by_pod", JSONB, nullable=False),
+    time_column("observed_at"),
+)
+
+killed_pods = Table(
+    "killed_pods",
+    metadata,
+    Column("pod_uid", Text, primary_key=True),
+    Column("workload_id", Integer, ForeignKey("workloads.id"), nullable=False),
+    Column("pod", Text, nullable=False),
+    Column("decision_id", BigInteger, nullable=False),
+    Column("grace_s", Double, nullable=False),
+    Column("requests", Double, nullable=True),
+    time_column("told_at"),
+    time_column("killed_at"),
+    Index(None, "decision_id"),
+    Index(None, "workload_id", "killed_at"),
 )
 
 coverage_hours = Table(

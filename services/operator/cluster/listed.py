@@ -145,6 +145,8 @@ class ListedKind:
         is_cached: The API server may answer from its memory, a moment behind.
         is_optional: The kind may be absent.
         read: Makes the value that is kept of an object.
+        read_last: Makes a value with a `uid` that outlives an object; None: of this one nothing
+            does. Of kinds without it nothing is.
     """
 
     resource: str
@@ -152,6 +154,7 @@ class ListedKind:
     is_cached: bool = True
     is_optional: bool = False
     read: Reader = read_object
+    read_last: Reader | None = None
 
     @property
     def path(self) -> str:

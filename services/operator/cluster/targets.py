@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from services.operator.cluster.grace import Grace, grace_of
 from services.operator.cluster.placement import Shape, gang_size, to_shape
 from services.operator.cluster.rollout import failure_of, overdue_of, rollout_of
 from services.operator.resource.autoscaler import ScaleTarget
@@ -26,6 +27,7 @@ class TargetState:
         failure: Why its pods cannot be created; empty when they can.
         gang_size: Pods of one replica.
         shape: What they need of a node; empty: not known.
+        grace: Time that they have to end; None: not known.
     """
 
     uid: str
@@ -37,6 +39,7 @@ class TargetState:
     gang_size: int = 1
     shape: Shape = ()
     hung: str = ""
+    grace: Grace | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def to_target_state(
         gang_size(resource),
         to_shape(resource),
         overdue_of(resource),
+        grace_of(resource),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from services.operator.cluster import listed, node_pools
+from services.operator.cluster.kills import read_kill
 from services.operator.cluster.listed import ListedKind
 from services.operator.cluster.node_pools import KARPENTER_VERSION, NODE_CLAIM, NODE_POOL
 from services.operator.cluster.other_autoscalers import (
@@ -18,6 +19,7 @@ from services.operator.cluster.other_autoscalers import (
     OtherAutoscalers,
     to_other_autoscalers,
 )
+from services.operator.kube.last_states import LastStates
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.resource.fields import API_VERSION
 from services.operator.wire.discovery import Discovery, ServedKind
@@ -58,7 +60,7 @@ PATHS: dict[str, ListedKind] = {
     "Deployment": _scalable("deployments", "Deployment"),
     "StatefulSet": _scalable("statefulsets", "StatefulSet"),
     "ReplicaSet": _scalable("replicasets", "ReplicaSet"),
-    "Pod": ListedKind("pods", "/api/v1", read=listed.read_pod),
+    "Pod": ListedKind("pods", "/api/v1", read=listed.read_pod, read_last=read_kill),
     "Node": ListedKind("nodes", "/api/v1", read=listed.read_node),
     "ResourceQuota": ListedKind("resourcequotas", "/api/v1"),
     HPA: ListedKind(
@@ -96,6 +98,7 @@ class KubeClient:
         self._http = http
         self._discovery = Discovery(http)
         self._absent_until: dict[str, float] = {}
+        self._last: dict[str, LastStates] = {}
 
     @property
     def n_calls(self) -> int:
@@ -115,8 +118,15 @@ class KubeClient:
                 raise with_hint(error, kind) from None
             self._absent_until[kind] = time.monotonic() + _ABSENT_FOR_S
             return []
-        kept = map(where.read, answer.get("items") or ())
-        return [value for value in kept if value is not None]
+        items = answer.get("items") or ()
+        last = self._last.setdefault(kind, LastStates(where))
+        for item in items:
+            last.see(item)
+        return [value for value in map(where.read, items) if value is not None]
+
+    def last_states(self, kind: str) -> list[Any]:
+        """What outlives the objects of a kind that were seen, the newest of them."""
+        return self._last[kind].values() if kind in self._last else []
 
     def find_config_map(self, namespace: str, name: str) -> Object | None:
         """A ConfigMap; None: there is none.

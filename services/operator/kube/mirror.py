@@ -18,6 +18,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator.cluster.listed import ListedKind, Object
+from services.operator.kube.last_states import LastStates
 from services.operator.wire.http import Call, KubeError, KubeHttp
 
 log = structlog.get_logger("operator")
@@ -49,6 +50,7 @@ class Mirror:
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._objects: dict[tuple[str, str], _Kept] = {}
+        self._last = LastStates(kind)
         self._version = ""
         self._problem: KubeError | None = None
         self._problem_since_s = 0.0
@@ -81,6 +83,11 @@ class Mirror:
             if problem is not None and (is_final or is_old or not self._is_synced):
                 raise KubeError(problem.status, problem.reason, problem.message)
             return [value for _, value in self._objects.values()]
+
+    def last_states(self) -> list[Any]:
+        """What outlives the objects that were seen, the newest of them."""
+        with self._lock:
+            return self._last.values()
 
     def store(self, found: Mapping[str, Any]) -> None:
         """Store an object from the answer to a write, so that nobody need wait for the watch."""
@@ -173,6 +180,8 @@ class Mirror:
             items.reverse()
             while items:  # each object goes as soon as it has been read
                 item = items.pop()
+                with self._lock:
+                    self._last.see(item)
                 value = self._kind.read(item)
                 if value is not None:
                     found[_key(item)] = (_version(item), value)
@@ -208,6 +217,7 @@ class Mirror:
             raise KubeError(int(found.get("code") or 500), str(found.get("reason")), message)
         with self._lock:
             self._version = str(found["metadata"]["resourceVersion"])
+            self._last.see(found)
             if kind == "DELETED":
                 self._objects.pop(_key(found), None)
             elif kind in ("ADDED", "MODIFIED"):

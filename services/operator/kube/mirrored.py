@@ -59,6 +59,10 @@ class MirroredKube(KubeClient):
         except KubeError as error:
             raise with_hint(error, kind) from None
 
+    def last_states(self, kind: str) -> list[Any]:
+        """What outlives the objects of a kind that were seen, the newest of them."""
+        return self._mirror(PATHS[kind]).last_states()
+
     def list_kind(self, kind: ServedKind) -> list[Object]:
         """All objects of a kind, in every namespace."""
         return self._mirror(ListedKind(kind.resource, kind.root)).objects()

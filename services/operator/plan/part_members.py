@@ -76,6 +76,7 @@ def combine(autoscaler: Autoscaler, parts: Sequence[Situation]) -> Situation:
         rollout=first("rollout"),
         failure=first("failure"),
         limit="",
+        grace=None,
         parts=tuple((p.name, part) for p, part in zip(autoscaler.parts, parts, strict=True)),
     )
 

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at
+from services.operator.cluster.grace import Grace
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 
 MAX_ATTEMPTS = 5
@@ -105,6 +106,7 @@ class Situation:
             name, or empty.
         supply: Where the GPUs of its type come from, in words; empty: nothing is known.
         n_pending: Replicas that wait for a node.
+        grace: Time that the target's pods have to end; None: not known, or stated by part.
         parts: The same of each variant or pool by name, where there are several targets; then
             `replicas` is their sum, of variants in reference replicas.
     """
@@ -125,6 +127,7 @@ class Situation:
     limit: str = ""
     supply: str = ""
     n_pending: int = 0
+    grace: Grace | None = None
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)
     parts: tuple[tuple[str, Situation], ...] = ()

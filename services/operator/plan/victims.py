@@ -2,15 +2,15 @@
 
 A ReplicaSet gives up pods that wait for a node first, then pods that are not ready, then those of
 the lowest `pod-deletion-cost`, then, to spread, one of several on the same node, and only then
-the youngest. On GPUs the spread costs warm caches, so the pods to lose are marked: the ones that
-have served, or been starting, for the shortest time. Costs set by others are kept and
-followed.
+the youngest. That cuts off requests and costs warm caches, so the pods to lose are marked: those of
+the fewest requests in flight, where that is known of all ready pods, and among equals the ones that
+have served, or been starting, for the shortest time. Costs set by others are kept and followed.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,9 @@ from services.operator.cluster.pods import PodState
 
 MAX_MARKS = 32
 """Pods marked for one scale-in at most; the rest is left to the ReplicaSet controller."""
+
+
+_NOT_KNOWN: Mapping[str, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +31,26 @@ class Mark:
     cost: int | None
 
 
-def marks(pods: Sequence[PodState], replicas: int) -> list[Mark]:
+def marks(
+    pods: Sequence[PodState], replicas: int, in_flight: Mapping[str, float] = _NOT_KNOWN
+) -> list[Mark]:
     """Marks to write before a target's pods go down to `replicas`; none when they change nothing.
 
     Args:
         pods: Pods that the target owns.
         replicas: What will be left.
+        in_flight: Requests in flight by the pod's name. Where a ready pod is absent, they are not
+            gone by at all: a pod without a reading may have the most.
     """
     living = [pod for pod in pods if not pod.is_leaving]
     n_lost = len(living) - replicas if replicas > 0 else 0
-    preferred = sorted(living, key=_preference)[: max(0, n_lost)]
+    is_known = all(pod.name in in_flight for pod in living if pod.ready_at is not None)
+
+    def preference(pod: PodState) -> tuple[int, int, float, float, str]:
+        requests = in_flight.get(pod.name, 0.0) if is_known else 0.0
+        return _stage(pod), _own_cost(pod), requests, -_since(pod).timestamp(), pod.name
+
+    preferred = sorted(living, key=preference)[: max(0, n_lost)]
     lost = {pod.uid for pod in preferred}
     stale = [Mark(pod, None) for pod in living if pod.is_marked and pod.uid not in lost]
     if lost == {pod.uid for pod in _expected(living, len(lost))}:
@@ -68,11 +81,6 @@ def _own_cost(pod: PodState) -> int:
 
 def _since(pod: PodState) -> datetime:
     return pod.created_at if pod.ready_at is None else pod.ready_at
-
-
-def _preference(pod: PodState) -> tuple[int, int, float, str]:
-    """The lowest go first."""
-    return _stage(pod), _own_cost(pod), -_since(pod).timestamp(), pod.name
 
 
 def _expected(pods: Sequence[PodState], n_lost: int) -> list[PodState]:

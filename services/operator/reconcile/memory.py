@@ -156,9 +156,12 @@ class Memory:
         states: Step and replicas of the newest stored snapshot of each workload.
         unwritten: Action rows whose transaction failed after the target was patched.
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
+        kills: Uids of killed pods that are stored, or are nobody's.
         patched: The newest patch of each target, until a list shows a later version.
         details: What the status shows, with the monotonic time of reading.
         figures: The same of the figures over the history, which are read less often.
+        request_times: Seconds that 1 % of the requests took at least, by workload, None where
+            unknown, with the monotonic time of reading.
         reported_s: Monotonic time at which each status was written last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
@@ -179,9 +182,11 @@ class Memory:
     states: dict[int, State] = field(default_factory=dict)
     unwritten: list[tuple[Any, ...]] = field(default_factory=list)
     settled: list[tuple[int, int]] = field(default_factory=list)
+    kills: frozenset[str] = frozenset()
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     figures: dict[int, tuple[float, HistoryFigures]] = field(default_factory=dict)
+    request_times: dict[int, tuple[float, float | None]] = field(default_factory=dict)
     reported_s: dict[Key, float] = field(default_factory=dict)
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)

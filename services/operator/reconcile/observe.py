@@ -370,6 +370,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         limit="" if replicas is None else view.gpu_room(autoscaler, replicas).limit,
         supply=describe_supply(view, autoscaler),
         n_pending=0 if replicas is None else replicas.pending,
+        grace=None if target is None else target.grace,
     )
 
 

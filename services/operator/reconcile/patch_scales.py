@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry, tracing
 from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
@@ -20,12 +21,15 @@ from services.operator.reconcile.intents import announce_again
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
+from services.operator.stored.in_flight_repository import load_in_flight
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _ATTEMPTS = 4
 _UNREACHABLE = 0
+_READINGS = 3
+"""Requests in flight that were read more than so many pulls ago are not known any more."""
 _FOLLOWED_BY = ("Deployment", "ReplicaSet")
 """Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
 
@@ -55,10 +59,13 @@ def patch_scalings(
     order.sort(key=lambda pair: pair[1].is_rise)
     n_left = {scaling.key: len(scaling.patches) for scaling in scalings}
     tried: set[tuple[int, int]] = set()
+    in_flight = _in_flight(deps, [change for _, change in order])
     for scaling, change in order:
         if not deps.may_write():
             break
         tried.add(scaling.key)
+        requests = in_flight.get(change.action.decision.workload_id, {})
+        _mark_victims(deps, view, scaling.members[change.name], change.action, requests)
         done = _patch(deps, view, scaling, change, now)
         if done is None:
             break
@@ -91,7 +98,6 @@ def _patch(
     part = {} if change.name == WHOLE else {"part": change.name}
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
-        _mark_victims(deps, view, autoscaler, action)
         done = patch.send(action, target)
         if done is not None:
             log.info(
@@ -107,7 +113,11 @@ def _patch(
 
 
 def _mark_victims(
-    deps: OperatorDeps, view: View, autoscaler: Autoscaler, action: PlannedAction
+    deps: OperatorDeps,
+    view: View,
+    autoscaler: Autoscaler,
+    action: PlannedAction,
+    in_flight: Mapping[str, float],
 ) -> None:
     """Set deletion costs where they change which pods go.
 
@@ -117,7 +127,7 @@ def _mark_victims(
     is_followed = autoscaler.target.kind in _FOLLOWED_BY
     if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
         return
-    for each in marks(view.pods_of(autoscaler), to_replicas):
+    for each in marks(view.pods_of(autoscaler), to_replicas, in_flight):
         value = None if each.cost is None else str(each.cost)
         annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
         try:
@@ -128,6 +138,24 @@ def _mark_victims(
             telemetry.reconcile_errors_total.labels("deletion_cost").inc()
             log.warning("pod_not_marked", pod=each.pod.name, error=error.message)
             return
+
+
+def _in_flight(
+    deps: OperatorDeps, changes: Sequence[PartChange]
+) -> Mapping[int, Mapping[str, float]]:
+    """Requests in flight on each pod by workload, as far as ingest has read them lately."""
+    falls = {each.action.decision.workload_id for each in changes if not each.is_rise}
+    if not falls or not deps.settings.operator_deletion_cost:
+        return {}
+    now = deps.clock.now()
+    oldest = now - timedelta(seconds=_READINGS * deps.settings.pull_interval_s)
+    try:
+        with deps.engine.connect() as connection:
+            return load_in_flight(connection, sorted(falls), oldest)
+    except DBAPIError as error:
+        telemetry.reconcile_errors_total.labels("deletion_cost").inc()
+        log.warning("requests_not_read", error=str(error.orig))
+        return {}
 
 
 def _trace_ids(autoscaler: Autoscaler, action: PlannedAction) -> dict[str, str | int]:

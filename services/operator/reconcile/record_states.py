@@ -1,4 +1,4 @@
-"""Record states: the replicas of each workload now, and how long its pods took to start."""
+"""Record states: the replicas of each workload now, how its pods started and ended."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from services.kernel import telemetry
 from services.kernel.clock import floor_step
 from services.operator.cluster.images import cause_of
+from services.operator.cluster.kills import KilledPod
 from services.operator.cluster.placement import NodeState
 from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
 from services.operator.plan.part_members import members_of
@@ -20,6 +21,7 @@ from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.kills_repository import store_kills
 
 _LONGEST_START_S = 7200.0
 _SHORTEST_START_S = 1.0
@@ -27,13 +29,20 @@ _SHORTEST_START_S = 1.0
 
 @dataclass(slots=True)
 class FleetSnapshot:
-    """Replicas of each workload, and the memory that follows once they are stored."""
+    """Replicas of each workload, and the memory that follows once they are stored.
+
+    Attributes:
+        kills: Uids of the killed pods that were seen.
+        n_killed: How many of them are new, and went by a scaling in.
+    """
 
     replicas: dict[Key, Replicas] = field(default_factory=dict)
     states: dict[int, State] = field(default_factory=dict)
     starts: dict[str, KnownStart] = field(default_factory=dict)
     gone: list[str] = field(default_factory=list)
     lead_times: list[tuple[str, float]] = field(default_factory=list)
+    kills: frozenset[str] = frozenset()
+    n_killed: int = 0
 
 
 def record_states(
@@ -65,6 +74,7 @@ def record_states(
         rows.append(_row(workload_id, now, seen))
     repository.store_states(connection, rows)
     _follow_starts(connection, deps, view, ids, found, now)
+    _follow_kills(connection, deps, found)
     return found
 
 
@@ -139,6 +149,18 @@ def _follow_starts(
         if known[uid].is_stored:
             rows.append(_start_row(uid, known[uid], None, now, now))
     repository.store_starts(connection, rows)
+
+
+def _follow_kills(connection: Connection, deps: OperatorDeps, found: FleetSnapshot) -> None:
+    """Store the pods that were killed after a scaling in.
+
+    They are gone by now: whose they were is known of those that were followed until then.
+    """
+    seen: list[KilledPod] = deps.kube.last_states("Pod")
+    starts, known = deps.memory.starts or {}, deps.memory.kills
+    fresh = [each for each in seen if each.uid in starts and each.uid not in known]
+    new = store_kills(connection, fresh, [starts[each.uid].workload_id for each in fresh])
+    found.kills, found.n_killed = frozenset(each.uid for each in seen), len(new)
 
 
 def _pods_of(view: View, autoscaler: Autoscaler) -> list[tuple[str, PodState]]:
@@ -249,3 +271,5 @@ def remember_states(deps: OperatorDeps, found: FleetSnapshot) -> None:
     memory.starts = starts
     for gpu_type, lead_s in found.lead_times:
         telemetry.cold_start_seconds.labels(gpu_type).observe(lead_s)
+    memory.kills = found.kills
+    telemetry.killed_pods_total.inc(found.n_killed)

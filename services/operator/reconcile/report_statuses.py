@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from hashlib import blake2b
 
 import orjson
@@ -23,11 +23,18 @@ from services.operator.report import events, status
 from services.operator.report.facts import AutoscalerFacts, Details, HistoryFigures
 from services.operator.report.status import AutoscalerReport, Status, TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.kills_repository import load_kills
+from services.operator.stored.request_times_repository import load_request_times
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _N_KEPT = 20
+_KILLS_SINCE = timedelta(days=1)
+_TIMES_EVERY = 20
+"""How long requests take is read so much more seldom than the details: it is of an hour."""
+_TIMES_AT_ONCE = 200
+_NEVER: tuple[float, None] = (0.0, None)
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
 
@@ -56,6 +63,7 @@ def refresh_details(
     """Load the details of the statuses (forecast, risk, lead times), where they are due."""
     known, figures = deps.memory.details, deps.memory.figures
     due = _of_age(ids, known, deps.pace.figures_s)
+    _refresh_request_times(connection, deps, ids.values(), now)
     if not due:
         return
     at_s = time.monotonic()
@@ -63,9 +71,30 @@ def refresh_details(
     if old:
         for row in repository.load_history_figures(connection, sorted(old), now):
             figures[int(row["workload_id"])] = (at_s, to_figures(row))
+    kills = load_kills(connection, due, now - _KILLS_SINCE)
     for row in repository.load_details(connection, due):
         id_ = int(row["workload_id"])
-        known[id_] = (at_s, replace(to_details(row), history=figures[id_][1]))
+        _, request_s = deps.memory.request_times.get(id_, _NEVER)
+        details = replace(
+            to_details(row),
+            request_s=request_s,
+            kills=kills.get(id_),
+            history=figures[id_][1],
+        )
+        known[id_] = (at_s, details)
+
+
+def _refresh_request_times(
+    connection: Connection, deps: OperatorDeps, ids: Iterable[int], now: datetime
+) -> None:
+    """Read anew how long requests take, some workloads in a pass: decisions wait for it."""
+    at_s, known = time.monotonic(), deps.memory.request_times
+    pause_s = _TIMES_EVERY * deps.pace.figures_s
+    due = [id_ for id_ in ids if id_ not in known or at_s - known[id_][0] >= pause_s]
+    due = sorted(due, key=lambda id_: known.get(id_, _NEVER)[0])[:_TIMES_AT_ONCE]
+    if due:
+        found = load_request_times(connection, due, now)
+        known |= {id_: (at_s, found.get(id_)) for id_ in due}
 
 
 def _of_age(
@@ -262,3 +291,4 @@ def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
     memory.figures = {id_: found for id_, found in memory.figures.items() if id_ in ids}
+    memory.request_times = {id_: f for id_, f in memory.request_times.items() if id_ in ids}

@@ -10,6 +10,7 @@ from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
 from services.operator.plan.plan import Result, Situation, StoredDecision
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
+from services.operator.report.grace import grace_too_short
 from services.operator.report.measurement import (
     demand_censored,
     goal_unreachable,
@@ -39,6 +40,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         goal_unreachable(facts),
         not_capacity(facts),
         lead_time_beyond_horizon(facts),
+        grace_too_short(facts),
         _set_apart(facts),
         _conflict(facts),
     ]

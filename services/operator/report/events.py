@@ -70,6 +70,7 @@ _NEEDED = {
 }
 """Conditions that are warnings while they do not hold."""
 _HANGS = "RolloutHangs"
+_KILLED = "PodsKilled"
 _SCARCE = (
     *("QuotaExceeded", "InsufficientGPUs", "FailedCreate"),
     *("SupplyCeiling", "ProvisioningRefused"),
@@ -79,6 +80,8 @@ _SCARCE = (
 def _transition(old: Mapping[str, Any], new: Mapping[str, Any]) -> Notice | None:
     if new["reason"] == _HANGS and old.get("reason") != _HANGS:
         return Notice("Warning", _HANGS, new["message"])
+    if new["reason"] == _KILLED and old.get("reason") != _KILLED:
+        return Notice("Warning", "RequestsCutOff", new["message"])
     if new["type"] in _NEEDED:
         return _needed_transition(old, new)
     if new["type"] == "ScalingLimited":

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from services.operator.cluster.kills import Kills
 from services.operator.plan.plan import Situation, StoredDecision
 from services.operator.resource.autoscaler import Autoscaler
 
@@ -53,6 +54,8 @@ class Details:
             reach.
         wanted_s: What 99 % of the starts take by that decision; of others None.
         history: Figures that are read less often.
+        request_s: Seconds that at least 1 % of the requests of the last hour took; None: unknown.
+        kills: Pods that were killed in the last day at the end of their grace; None: none were.
         errors: Stages that failed for this workload alone when they last ran, `stage: message`.
     """
 
@@ -73,6 +76,8 @@ class Details:
     censored_message: str | None = None
     unreachable_message: str = ""
     not_capacity_message: str | None = None
+    request_s: float | None = None
+    kills: Kills | None = None
     errors: tuple[str, ...] = ()
     measured_low: float | None = None
     budget_left_high: float | None = None

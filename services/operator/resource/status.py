@@ -25,6 +25,7 @@ CONDITION_TYPES = (
     "GoalUnreachable",
     "NotCapacity",
     "LeadTimeBeyondHorizon",
+    "GraceTooShort",
     "SetApart",
     "Conflict",
 )

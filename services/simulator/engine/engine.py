@@ -12,6 +12,8 @@ The rules:
       once: no other event restarts it.
     * Scaling down removes pending pods first, then starting, then ready ones; among equals the
       lowest deletion cost, then the youngest.
+    * A ready pod that scaling down takes serves no more, but holds its GPUs until its requests are
+      done or its grace is over (`DrainSpec`; by default at once).
     * The start-up draw of the n-th pod ever created of a deployment depends on (seed, key, n) only,
       so that rival policies meet the same luck.
 """
@@ -21,14 +23,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
+from services.simulator.engine.deployment import EngineDeployment
 from services.simulator.engine.needs import Needs
 from services.simulator.engine.nodes import Nodes
 from services.simulator.engine.pod import EnginePod, draw_start
 from services.simulator.engine.specs import (
     ANY_GPU_TYPE,
     DeploymentSpec,
+    DrainSpec,
     Interval,
     NodeSpec,
     PodEvent,
@@ -42,6 +46,7 @@ __all__ = [
     "ANY_GPU_TYPE",
     "ClusterEngine",
     "DeploymentSpec",
+    "DrainSpec",
     "EnginePod",
     "Interval",
     "NodeSpec",
@@ -52,16 +57,6 @@ __all__ = [
 ]
 
 DEFAULT_HISTORY_S = 86_400.0
-
-
-@dataclass(slots=True)
-class _Deployment:
-    spec: DeploymentSpec
-    timeline: Timeline
-    pods: dict[int, EnginePod] = field(default_factory=dict)
-    n_created: int = 0
-    n_ready: int = 0
-    n_bound: int = 0
 
 
 class ClusterEngine:
@@ -86,7 +81,7 @@ class ClusterEngine:
         self.now_s = float(now_s)
         self._seed = seed
         self._history_s = history_s
-        self._deployments: dict[str, _Deployment] = {}
+        self._deployments: dict[str, EngineDeployment] = {}
         self._pending: dict[tuple[str, int], EnginePod] = {}
         self._heap: list[tuple[float, int, PodEventKind, EnginePod]] = []
         self._n_scheduled_events = 0
@@ -102,16 +97,16 @@ class ClusterEngine:
         """
         if spec.key in self._deployments:
             raise ValueError(f"deployment {spec.key!r} exists already; keys must be unique")
-        deployment = _Deployment(spec, Timeline(self.now_s, self._history_s))
+        deployment = EngineDeployment(spec, Timeline(self.now_s, self._history_s))
         self._deployments[spec.key] = deployment
         for _ in range(spec.replicas):
             self._create(deployment, is_warm=spec.is_warm)
-        self._record(deployment)
+        deployment.record(self.now_s)
 
     def remove_deployment(self, key: str) -> None:
         """Delete a deployment with its pods and its history; waiting pods take the GPUs."""
         deployment = self._require(key)
-        for pod in list(deployment.pods.values()):
+        for pod in [*deployment.pods.values(), *deployment.ending.values()]:
             self._delete(deployment, pod)
         del self._deployments[key]
         self._place_pending()
@@ -141,8 +136,8 @@ class ClusterEngine:
                 key=lambda pod: (places.get(pod.ordinal, len(places)), pod.victim_rank),
             )
             for pod in victims:
-                self._delete(deployment, pod)
-        self._record(deployment)
+                self._tell(deployment, pod)
+        deployment.record(self.now_s)
         if n_surplus > 0:
             self._place_pending()
 
@@ -152,15 +147,20 @@ class ClusterEngine:
         self.scale(spec.key, spec.replicas)
 
     def delete_pod(self, key: str, ordinal: int) -> None:
-        """Delete one pod; the deployment makes another in its place."""
+        """Delete one pod at once; the deployment makes another in its place."""
         deployment = self._require(key)
-        self._delete(deployment, self.pod(key, ordinal))
+        ending = deployment.ending.get(ordinal)
+        self._delete(deployment, ending or self.pod(key, ordinal))
         self._place_pending()
         self.scale(key, deployment.spec.replicas)
 
     def set_deletion_cost(self, key: str, ordinal: int, cost: int) -> None:
         """Scaling down takes pods of a lower cost first."""
         self.pod(key, ordinal).deletion_cost = cost
+
+    def set_drain(self, key: str, ordinal: int, drain: DrainSpec) -> None:
+        """Say how one pod ends."""
+        self.pod(key, ordinal).drain = drain
 
     # -- nodes -------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class ClusterEngine:
         """Lose a node with its pods; their deployments make others in their place."""
         self.nodes.remove(name)
         for key, deployment in self._deployments.items():
-            lost = [pod for pod in deployment.pods.values() if pod.node == name]
+            lost = [pod for pod in deployment.on_nodes() if pod.node == name]
             for pod in lost:
                 self._delete(deployment, pod)
             if lost:
@@ -236,6 +236,11 @@ class ClusterEngine:
         """The pods of a deployment, oldest first."""
         return list(self._require(key).pods.values())
 
+    def used_nodes(self) -> set[str]:
+        """Nodes with pods, those with pods that are ending too."""
+        every = (d.on_nodes() for d in self._deployments.values())
+        return {pod.node for pods in every for pod in pods if pod.node}
+
     def pod(self, key: str, ordinal: int) -> EnginePod:
         """One pod.
 
@@ -249,21 +254,7 @@ class ClusterEngine:
 
     def counts(self, key: str) -> ReplicaCounts:
         """Replicas of a deployment now."""
-        deployment = self._require(key)
-        n_pods, now_s = len(deployment.pods), self.now_s
-        waiting = (
-            [pod for pod in deployment.pods.values() if pod.ready_s is None]
-            if n_pods > deployment.n_ready
-            else []
-        )
-        return ReplicaCounts(
-            spec=deployment.spec.replicas,
-            ready=deployment.n_ready,
-            starting=deployment.n_bound - deployment.n_ready,
-            pending=n_pods - deployment.n_bound,
-            start_ages_s=tuple(now_s - p.created_s for p in waiting if p.node is not None),
-            pending_ages_s=tuple(now_s - p.created_s for p in waiting if p.node is None),
-        )
+        return self._require(key).counts(self.now_s)
 
     def timeline(self, key: str, from_s: float, to_s: float) -> list[Interval]:
         """Exact history of [from_s, to_s): ready and bound pods, piece by piece.
@@ -279,12 +270,12 @@ class ClusterEngine:
 
     # -- inside ------------------------------------------------------------------------------
 
-    def _require(self, key: str) -> _Deployment:
+    def _require(self, key: str) -> EngineDeployment:
         if key not in self._deployments:
             raise KeyError(f"no deployment {key!r}")
         return self._deployments[key]
 
-    def _create(self, deployment: _Deployment, *, is_warm: bool = False) -> None:
+    def _create(self, deployment: EngineDeployment, *, is_warm: bool = False) -> None:
         spec = deployment.spec
         pod = EnginePod(
             key=spec.key,
@@ -294,6 +285,7 @@ class ClusterEngine:
             startup=spec.startup,
             created_s=self.now_s,
             needs=spec.needs,
+            drain=spec.drain,
         )
         deployment.n_created += 1
         deployment.pods[pod.ordinal] = pod
@@ -302,7 +294,9 @@ class ClusterEngine:
             self._pending[pod.key, pod.ordinal] = pod
             self._emit(PodEventKind.UNSCHEDULABLE, pod)
 
-    def _place(self, deployment: _Deployment, pod: EnginePod, *, is_warm: bool = False) -> bool:
+    def _place(
+        self, deployment: EngineDeployment, pod: EnginePod, *, is_warm: bool = False
+    ) -> bool:
         node = self.nodes.take(pod.gpu_type, pod.gpus, pod.needs)
         if node is None:
             return False
@@ -327,16 +321,41 @@ class ClusterEngine:
 
     def _happen(self, kind: PodEventKind, pod: EnginePod) -> None:
         deployment = self._deployments[pod.key]
+        if kind is PodEventKind.DELETED:
+            self._delete(deployment, pod, is_killed=pod.drain.is_killed)
+            self._place_pending()
+            return
         if kind is PodEventKind.READY:
             pod.ready_s = self.now_s
             deployment.n_ready += 1
-            self._record(deployment)
+            deployment.record(self.now_s)
         elif kind is PodEventKind.CRASHED:
             pod.restarts += 1
         self._emit(kind, pod)
 
-    def _delete(self, deployment: _Deployment, pod: EnginePod) -> None:
+    def _tell(self, deployment: EngineDeployment, pod: EnginePod) -> None:
+        if pod.ready_s is None or not pod.drain.lasts_s:
+            self._delete(deployment, pod)
+            return
+        deployment.ending[pod.ordinal] = deployment.pods.pop(pod.ordinal)
+        deployment.n_bound -= 1
+        deployment.n_ready -= 1
+        deployment.record(self.now_s)
+        self._emit(PodEventKind.TOLD, pod)
+        self._schedule(self.now_s + pod.drain.lasts_s, PodEventKind.DELETED, pod)
+
+    def _delete(
+        self, deployment: EngineDeployment, pod: EnginePod, *, is_killed: bool = False
+    ) -> None:
         pod.is_gone = True
+        if deployment.ending.pop(pod.ordinal, None) is not None:
+            self.nodes.give_back(pod.node or "", pod.gpus)
+        else:
+            self._delete_serving(deployment, pod)
+        deployment.record(self.now_s)
+        self._emit(PodEventKind.DELETED, pod, is_killed=is_killed)
+
+    def _delete_serving(self, deployment: EngineDeployment, pod: EnginePod) -> None:
         del deployment.pods[pod.ordinal]
         if pod.node is None:
             del self._pending[pod.key, pod.ordinal]
@@ -344,8 +363,6 @@ class ClusterEngine:
             self.nodes.give_back(pod.node, pod.gpus)
             deployment.n_bound -= 1
             deployment.n_ready -= pod.ready_s is not None
-        self._record(deployment)
-        self._emit(PodEventKind.DELETED, pod)
 
     def _place_pending(self) -> None:
         too_large: dict[tuple[str, Needs], int] = {}
@@ -356,12 +373,10 @@ class ClusterEngine:
             deployment = self._deployments[pod.key]
             if self._place(deployment, pod):
                 del self._pending[pod.key, pod.ordinal]
-                self._record(deployment)
+                deployment.record(self.now_s)
             else:
                 too_large[kind] = pod.gpus
 
-    def _record(self, deployment: _Deployment) -> None:
-        deployment.timeline.record(self.now_s, deployment.n_ready, deployment.n_bound)
-
-    def _emit(self, kind: PodEventKind, pod: EnginePod) -> None:
-        self._events.append(PodEvent(self.now_s, kind, pod.key, pod.ordinal, pod.node))
+    def _emit(self, kind: PodEventKind, pod: EnginePod, *, is_killed: bool = False) -> None:
+        event = PodEvent(self.now_s, kind, pod.key, pod.ordinal, pod.node, is_killed)
+        self._events.append(event)

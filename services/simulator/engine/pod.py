@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from services.kernel.clock import make_rng
 from services.simulator.engine.needs import NO_NEEDS, Needs
-from services.simulator.engine.specs import StartupSpec
+from services.simulator.engine.specs import AT_ONCE, DrainSpec, StartupSpec
 
 
 @dataclass(slots=True)
@@ -21,6 +21,7 @@ class EnginePod:
     startup: StartupSpec
     created_s: float
     needs: Needs = NO_NEEDS
+    drain: DrainSpec = AT_ONCE
     node: str | None = None
     bound_s: float | None = None
     ready_s: float | None = None

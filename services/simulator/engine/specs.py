@@ -60,6 +60,37 @@ class StartupSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class DrainSpec:
+    """How a ready pod ends that scaling down takes; it holds its GPUs until it has.
+
+    Attributes:
+        busy_s: Seconds until its last request is done.
+        grace_s: Seconds after which it is killed, with the requests that it still has.
+    """
+
+    busy_s: float = 0.0
+    grace_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("busy_s", "grace_s"):
+            value = getattr(self, name)
+            _require(math.isfinite(value) and value >= 0, name, value, "finite and >= 0")
+
+    @property
+    def lasts_s(self) -> float:
+        """Seconds until it is gone."""
+        return min(self.busy_s, self.grace_s)
+
+    @property
+    def is_killed(self) -> bool:
+        """True where its grace ends before its last request."""
+        return self.busy_s > self.grace_s
+
+
+AT_ONCE = DrainSpec()
+
+
+@dataclass(frozen=True, slots=True)
 class DeploymentSpec:
     """A set of identical pods, each a gang of `gpus_per_pod` GPUs on one node.
 
@@ -71,6 +102,7 @@ class DeploymentSpec:
         replicas: Pods at the start.
         is_warm: The pods of the start that find a node are ready at once.
         needs: What the pods need of a node beyond GPUs.
+        drain: How its pods end.
     """
 
     key: str
@@ -80,6 +112,7 @@ class DeploymentSpec:
     replicas: int
     is_warm: bool = True
     needs: Needs = NO_NEEDS
+    drain: DrainSpec = AT_ONCE
 
     def __post_init__(self) -> None:
         _require(bool(self.key), "key", self.key, "namespace/name")
@@ -100,6 +133,7 @@ class PodEventKind(StrEnum):
     CRASHED = "crashed"
     RESTARTED = "restarted"
     READY = "ready"
+    TOLD = "told"
     DELETED = "deleted"
 
 
@@ -107,7 +141,8 @@ class PodEventKind(StrEnum):
 class PodEvent:
     """Something that happened to the pod `ordinal` of the deployment `key` at `at_s`.
 
-    `node` is None while the pod has no node.
+    `node` is None while the pod has no node. One that is deleted `is_killed` where its grace ended
+    before its last request did. A pod is told to end only where that takes time.
     """
 
     at_s: float
@@ -115,6 +150,7 @@ class PodEvent:
     key: str
     ordinal: int
     node: str | None = None
+    is_killed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +181,7 @@ class ReplicaCounts:
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """`ready` and `bound` (ready + starting) pods from `start_s` until `end_s`."""
+    """`ready` and `bound` (ready, starting and ending) pods from `start_s` until `end_s`."""
 
     start_s: float
     end_s: float

@@ -10,8 +10,8 @@ from datetime import datetime, timedelta
 import numpy as np
 import pyarrow as pa
 
-from services.ingest.series.prometheus import FetchLimits, LabelledPoints, PrometheusSource
-from services.ingest.series.source import RangeQuery, SourceError
+from services.ingest.series.prometheus import FetchLimits, PrometheusSource
+from services.ingest.series.source import LabelledPoints, RangeQuery, SourceError
 from services.simulator.fleet.trace_metadata import TraceError
 
 DEFAULT_STEP_S = 60

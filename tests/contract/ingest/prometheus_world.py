@@ -24,6 +24,7 @@ from services.ingest.series.samples import SECOND_US
 from services.ingest.series.source import (
     BAD_QUERY,
     SEVERAL_SERIES,
+    LabelledPoints,
     Points,
     RangeQuery,
     SourceError,
@@ -34,6 +35,7 @@ T0_S = int(T0.timestamp())
 SCRAPE_S = 15
 LOOKBACK_S = 300
 _LISTENING = re.compile(r'msg="Listening on".* address=(127\.0\.0\.1:\d+)\n')
+_BY_POD = re.compile(r"sum by \(pod\) \(last_over_time\((\w+)\[60s\]\)\)")
 SCRAPES = tuple(
     at_s
     for at_s in range(T0_S - 7200 + 5, T0_S + 4 * 3600, SCRAPE_S)
@@ -71,12 +73,17 @@ class FakeSource:
 
     name = "prometheus"
 
-    def __init__(self, expressions: dict[str, Callable[[int], float]] | None = None) -> None:
+    def __init__(
+        self,
+        expressions: dict[str, Callable[[int], float]] | None = None,
+        by_pod: dict[str, dict[str, Callable[[int], float]]] | None = None,
+    ) -> None:
         self.expressions = expressions or {
             "sum(load)": lambda at_s: load_a(at_s) + load_b(at_s),
             "sum(tokens_total)": tokens,
             "broken": lambda at_s: float("nan"),
         }
+        self.by_pod = by_pod or {"load": {"a": load_a, "b": load_b}}
         self.asked: list[RangeQuery] = []
         self.error: SourceError | None = None
 
@@ -88,7 +95,19 @@ class FakeSource:
             raise SourceError(SEVERAL_SERIES, "query 'load' gives 2 series: aggregate, sum(...)")
         if query.expression.count("(") != query.expression.count(")"):
             raise SourceError(BAD_QUERY, "unclosed left parenthesis")
-        evaluate = self.expressions.get(query.expression)
+        return self._evaluated(query, self.expressions.get(query.expression))
+
+    def fetch_series(self, query: RangeQuery) -> list[LabelledPoints]:
+        self.asked.append(query)
+        if self.error is not None:
+            raise self.error
+        matched = _BY_POD.fullmatch(query.expression)
+        series = self.by_pod.get(query.expression if matched is None else matched[1], {})
+        found = {pod: self._evaluated(query, value) for pod, value in series.items()}
+        return [LabelledPoints({"pod": pod}, own) for pod, own in found.items() if len(own.at_us)]
+
+    @staticmethod
+    def _evaluated(query: RangeQuery, evaluate: Callable[[int], float] | None) -> Points:
         found = []
         at_s = int(query.start_at.timestamp())
         scrapes = np.array(SCRAPES)

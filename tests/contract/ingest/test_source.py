@@ -102,8 +102,15 @@ def test_an_empty_range_gives_nothing(source: Source) -> None:
     assert len(source.fetch(query("sum(load)", 60, 0)).at_us) == 0
 
 
-def test_a_real_one_gives_every_series_with_its_labels(real_source: PrometheusSource) -> None:
-    found = real_source.fetch_series(query("load", 0, 60, 15))
+def test_pods_are_told_apart_at_one_time(source: Source) -> None:
+    found = source.fetch_series(query("sum by (pod) (last_over_time(load[60s]))", 60, 60))
+    readings = {one.labels["pod"]: one.points.value.tolist() for one in found}
+    assert readings == {"a": [13.0], "b": [20.0]}
+    assert source.fetch_series(query("no_such_metric", 60, 60)) == []
+
+
+def test_every_series_is_given_with_its_labels(source: Source) -> None:
+    found = source.fetch_series(query("load", 0, 60, 15))
     assert len(found) > 1
     assert len({tuple(sorted(one.labels.items())) for one in found}) == len(found)
     total = sum(one.points.value for one in found)

@@ -115,6 +115,38 @@ def test_26_scaling_down_takes_the_pod_of_the_lowest_deletion_cost(
     cluster.do("DELETE", cluster.apps("deployments", name))
 
 
+def test_26_a_pod_that_is_scaled_in_has_its_grace_to_end(cluster: ClusterUnderTest) -> None:
+    free_gpus(cluster)
+    if int(cluster.do("GET", "/version")["minor"].rstrip("+")) < 30:
+        pytest.skip("the server is older than hooks that sleep (Kubernetes 1.30)")
+    name = cluster.name("p")
+    body = gpu_deployment(cluster, name, 2)
+    template = body["spec"]["template"]
+    template["metadata"].setdefault("annotations", {})["lab.harmony.dev/drain"] = "60s"
+    template["spec"]["terminationGracePeriodSeconds"] = 25
+    template["spec"]["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 20}}}
+    cluster.do("POST", cluster.apps("deployments"), body)
+    cluster.eventually(lambda: len(cluster.ready_pods(name)) == 2)
+    path = cluster.apps("deployments", name)
+    cluster.do("PATCH", f"{path}/scale", {"spec": {"replicas": 1}}, media_type=MERGE)
+
+    def leaving() -> list[Obj]:
+        return [p for p in cluster.pods(name) if p["metadata"].get("deletionTimestamp")]
+
+    (pod,) = cluster.eventually(leaving)
+    meta = pod["metadata"]
+    assert meta["deletionGracePeriodSeconds"] == 25
+    assert meta["deletionTimestamp"] > meta["creationTimestamp"]
+    cluster.eventually(lambda: cluster.do("GET", path)["status"]["replicas"] == 1)
+    forced = {"gracePeriodSeconds": 0}
+    cluster.do("DELETE", cluster.core("pods", meta["name"]), forced)
+    cluster.eventually(
+        lambda: meta["name"] not in {p["metadata"]["name"] for p in cluster.pods(name)}
+    )
+    cluster.do("DELETE", path)
+    cluster.eventually(lambda: not cluster.pods(name))
+
+
 def test_26_a_deleted_pod_is_replaced(cluster: ClusterUnderTest) -> None:
     free_gpus(cluster)
     name = cluster.name("p")

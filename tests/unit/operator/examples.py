@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from services.operator.cluster.grace import Grace
 from services.operator.plan.plan import Situation, StoredDecision
 from services.operator.resource.translate import to_autoscaler
 
@@ -58,6 +59,7 @@ def situation(
         target_problem="Deployment/llama does not exist",
         pause=autoscaler.pause,
         approval=autoscaler.approval,
+        grace=Grace(60.0, "spec.template.spec.terminationGracePeriodSeconds", True),
     )
 
 

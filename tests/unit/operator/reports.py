@@ -25,6 +25,7 @@ DETAILS = Details(
     sli_status="Measured",
     censored_message="",
     not_capacity_message="",
+    request_s=12.5,
     history=HistoryFigures(coverage=0.91, lead_p50_s=61.2, lead_p90_s=95.0, n_starts=12),
     measured_low=0.0015,
     budget_left_high=0.0625,

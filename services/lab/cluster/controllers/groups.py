@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from services.lab.cluster.controllers.manifests import PodLife
-from services.lab.cluster.storage.resources import Obj, ResourceType
-from services.simulator.engine.engine import Interval
+from services.lab.cluster.controllers.manifests import PodLife, deployment_spec
+from services.lab.cluster.storage.resources import REPLICA_SETS, Obj, ResourceType
+from services.simulator.engine.engine import DeploymentSpec, EnginePod, Interval
+from services.simulator.engine.specs import AT_ONCE
 
 
 @dataclass(slots=True)
@@ -32,6 +34,35 @@ class Group:
     revisions: dict[int, str] = field(default_factory=dict)
     lives: dict[int, PodLife] = field(default_factory=dict)
     ordinals: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_replica_set(self) -> bool:
+        """True where a ReplicaSet owns the pods."""
+        return self.owner_type is REPLICA_SETS
+
+    def engine_spec(self, *, is_warm: bool) -> DeploymentSpec:
+        """The engine's specification of pods of its template; those of a StatefulSet end at once.
+
+        The next pod of a StatefulSet has the name of the one that ended, and would wait for it.
+        """
+        spec = deployment_spec(self.engine_key, self.template, is_warm=is_warm)
+        return spec if self.is_replica_set else replace(spec, drain=AT_ONCE)
+
+    def to_lose(self, pods: Sequence[EnginePod]) -> list[int]:
+        """Ordinals of the engine in the order in which the controller gives up pods.
+
+        A ReplicaSet's: those without a node, those that are not ready, those of the lowest deletion
+        cost, those that share their node with most, those that became ready last.
+        """
+        if not self.is_replica_set:
+            return self.from_the_end()
+        on_node = Counter(pod.node for pod in pods)
+
+        def rank(pod: EnginePod) -> tuple[int, int, int, float, int]:
+            since_s = pod.created_s if pod.ready_s is None else pod.ready_s
+            return pod.stage, pod.deletion_cost, -on_node[pod.node], -since_s, -pod.ordinal
+
+        return [pod.ordinal for pod in sorted(pods, key=rank)]
 
     def from_the_end(self) -> list[int]:
         """Ordinals of the engine, that of the highest name first: how StatefulSets give up pods."""

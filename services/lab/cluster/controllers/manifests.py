@@ -20,6 +20,7 @@ from services.lab.cluster.storage.resources import Obj
 from services.simulator.engine.engine import (
     ANY_GPU_TYPE,
     DeploymentSpec,
+    DrainSpec,
     NodeSpec,
     PodEvent,
     PodEventKind,
@@ -33,6 +34,8 @@ MEDIAN_ANNOTATION = "lab.harmony.dev/startup-median"
 SIGMA_ANNOTATION = "lab.harmony.dev/startup-sigma"
 FAIL_ANNOTATION = "lab.harmony.dev/startup-fail-probability"
 RESTART_ANNOTATION = "lab.harmony.dev/startup-restart"
+DRAIN_ANNOTATION = "lab.harmony.dev/drain"
+"""How long a pod is at work once it is told to end, on a template or on one pod."""
 WARM_ANNOTATION = "lab.harmony.dev/start-warm"
 
 _NODE_INFO = {
@@ -48,6 +51,7 @@ _NODE_INFO = {
     "kubeProxyVersion": "",
 }
 _DEFAULT_MEDIAN = "5s"
+GRACE_S = 30
 _DURATION = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+)ms)?")
 _SAFE = "bcdfghjklmnpqrstvwxz2456789"
 
@@ -95,6 +99,19 @@ def startup_spec(annotations: dict[str, str]) -> StartupSpec:
     return StartupSpec(min_s=min(1.0, values["median_s"]), **values)
 
 
+def drain_spec(annotations: dict[str, str], spec: Obj) -> DrainSpec:
+    """How a pod ends.
+
+    Raises:
+        ValueError: Naming the annotation that is wrong.
+    """
+    try:
+        busy_s = parse_duration(annotations.get(DRAIN_ANNOTATION, "0s"))
+    except ValueError as error:
+        raise ValueError(f"annotation {DRAIN_ANNOTATION}: {error}") from error
+    return DrainSpec(busy_s, float(spec.get("terminationGracePeriodSeconds", GRACE_S)))
+
+
 def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec:
     """Convert a pod template to the engine's specification; no replicas yet.
 
@@ -104,6 +121,7 @@ def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec
     spec = template.get("spec") or {}
     resource = resource_asked_by(spec)
     label = product_label(resource)
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
     gpus = 0
     for container in spec.get("containers") or ():
         quantity = str(((container.get("resources") or {}).get("limits") or {}).get(resource, 0))
@@ -114,10 +132,11 @@ def deployment_spec(key: str, template: Obj, *, is_warm: bool) -> DeploymentSpec
         key=key,
         gpu_type=(spec.get("nodeSelector") or {}).get(label, ANY_GPU_TYPE),
         gpus_per_pod=gpus,
-        startup=startup_spec((template.get("metadata") or {}).get("annotations") or {}),
+        startup=startup_spec(annotations),
         replicas=0,
         is_warm=is_warm,
         needs=to_needs(spec, label, resource),
+        drain=drain_spec(annotations, spec),
     )
 
 
@@ -196,6 +215,7 @@ class PodLife:
     changed_s: float = 0.0
     restarts: int = 0
     is_crashed: bool = False
+    told_s: float | None = None
 
     def follow(self, event: PodEvent) -> None:
         """Take in the next event."""
@@ -209,6 +229,8 @@ class PodLife:
             self.is_crashed = True
         elif event.kind is PodEventKind.RESTARTED:
             self.is_crashed = False
+        elif event.kind is PodEventKind.TOLD:
+            self.told_s = event.at_s
 
 
 def _pod_condition(kind: str, is_true: bool, at_s: float, **more: str) -> Obj:
@@ -258,6 +280,27 @@ def placed_status(life: PodLife, containers: list[Obj]) -> Obj:
             _pod_condition("PodScheduled", True, life.bound_s),
         ],
         "containerStatuses": [_container_status(life, each, bound) for each in containers],
+    }
+
+
+def ended_status(before: Obj, at_s: float, *, is_killed: bool) -> Obj:
+    """Status of a pod that has ended, as the kubelet writes it before the pod goes."""
+    code, why = (137, "Error") if is_killed else (0, "Completed")
+    reason = "PodFailed" if is_killed else "PodCompleted"
+    turned = {
+        kind: _pod_condition(kind, False, at_s, reason=reason)
+        for kind in ("Ready", "ContainersReady")
+    }
+    statuses = []
+    for each in before.get("containerStatuses") or ():
+        running = (each.get("state") or {}).get("running") or {}
+        ended = {"exitCode": code, "reason": why, "finishedAt": rfc3339(at_s), **running}
+        statuses.append({**each, "ready": False, "started": False, "state": {"terminated": ended}})
+    return {
+        **before,
+        "phase": "Failed" if is_killed else "Succeeded",
+        "conditions": [turned.get(c["type"], c) for c in before.get("conditions") or ()],
+        "containerStatuses": statuses,
     }
 
 

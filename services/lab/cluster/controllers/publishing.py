@@ -6,8 +6,10 @@ from collections import Counter
 
 from services.lab.cluster.controllers.groups import Group, SimulatedWorkload
 from services.lab.cluster.controllers.manifests import (
+    GRACE_S,
     HASH_LABEL,
     PodLife,
+    ended_status,
     pending_status,
     placed_status,
     rfc3339,
@@ -97,13 +99,19 @@ class Publisher:
         obj = self._store.get(PODS, workload.namespace, life.name)
         if event.kind is PodEventKind.DELETED:
             self.forget(group, event.ordinal)
-            if obj is not None:
+            if obj is not None and life.told_s is not None:
+                status = ended_status(obj["status"], event.at_s, is_killed=event.is_killed)
+                self._objects.remove(PODS, self._objects.write_status(PODS, obj, status))
+            elif obj is not None:
                 write = Write("replicaset-controller", rfc3339(event.at_s))
                 self._objects.delete(PODS, obj, {}, write)
             return
         if obj is None:
             return
         life.follow(event)
+        if event.kind is PodEventKind.TOLD:
+            self._objects.write(PODS, _told(obj, event.at_s))
+            return
         if life.node is None:
             status = pending_status(life, self._why_pending(group))
         else:
@@ -180,6 +188,13 @@ class Publisher:
         )
         self._objects.write(EVENTS, event)
 
+    def end_told(self, workload: SimulatedWorkload, group: Group) -> None:
+        """Pods that are ending go at once."""
+        for life in list(group.lives.values()):
+            obj = self._store.get(PODS, workload.namespace, life.name)
+            if obj is not None and life.told_s is not None:
+                self._objects.remove(PODS, obj)
+
     def forget(self, group: Group, ordinal: int) -> None:
         """A pod that is gone is published no further."""
         group.revisions.pop(ordinal, None)
@@ -226,6 +241,17 @@ class Publisher:
             else:
                 status = with_failure(status, newest, obj, at)
         self._objects.write_status(workload.rtype, obj, status)
+
+
+def _told(obj: Obj, at_s: float) -> Obj:
+    """A pod whose deletion has begun; it is due when its grace is over."""
+    grace_s = int(obj["spec"].get("terminationGracePeriodSeconds", GRACE_S))
+    marked = {
+        **obj["metadata"],
+        "deletionTimestamp": rfc3339(at_s + grace_s),
+        "deletionGracePeriodSeconds": grace_s,
+    }
+    return {**obj, "metadata": marked}
 
 
 def _own_labels(workload: SimulatedWorkload, group: Group, name: str) -> dict[str, str]:

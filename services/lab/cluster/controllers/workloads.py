@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 
 from services.lab.cluster.controllers.groups import Group, SimulatedWorkload, sum_of
 from services.lab.cluster.controllers.manifests import (
     COST_ANNOTATION,
+    DRAIN_ANNOTATION,
     WARM_ANNOTATION,
-    deployment_spec,
+    drain_spec,
     node_spec,
     node_status,
     template_hash,
@@ -140,6 +142,7 @@ class Workloads:
 
     def _drop(self, workload: SimulatedWorkload, group: Group) -> None:
         """Forget a group; the collector deletes its objects, which name their owner."""
+        self._publisher.end_told(workload, group)
         self._publish(self.engine.take_events())
         self.engine.remove_deployment(group.engine_key)
         del self._group_of[group.engine_key]
@@ -160,12 +163,16 @@ class Workloads:
             self.engine.delete_pod(group.engine_key, ordinal)
             self._publish(self.engine.take_events())
             return
-        before, after = (
-            (each["metadata"].get("annotations") or {}).get(COST_ANNOTATION, "0")
-            for each in (old, new)
-        )
-        if before != after and after.lstrip("-").isdigit():
-            self.engine.set_deletion_cost(group.engine_key, ordinal, int(after))
+        if group.lives[ordinal].told_s is not None:
+            return
+        before, after = (each["metadata"].get("annotations") or {} for each in (old, new))
+        cost = after.get(COST_ANNOTATION, "0")
+        if before.get(COST_ANNOTATION, "0") != cost and cost.lstrip("-").isdigit():
+            self.engine.set_deletion_cost(group.engine_key, ordinal, int(cost))
+        if before.get(DRAIN_ANNOTATION) != after.get(DRAIN_ANNOTATION) and group.is_replica_set:
+            with suppress(ValueError):  # one that cannot be read changes nothing
+                drain = drain_spec(after, new["spec"])
+                self.engine.set_drain(group.engine_key, ordinal, drain)
 
     def _follow_node(self, old: Obj | None, new: Obj | None) -> None:
         if new is None and old is not None:
@@ -202,7 +209,7 @@ class Workloads:
                 for ordinal in newest.lives:
                     newest.revisions.setdefault(ordinal, newest.hash)
                 newest.template, newest.hash = template, wanted
-                spec = deployment_spec(newest.engine_key, template, is_warm=False)
+                spec = newest.engine_spec(is_warm=False)
                 n_pods = len(self.engine.pods(newest.engine_key))
                 self.engine.update(spec.with_replicas(n_pods))
         elif newest is None or newest.hash != wanted:
@@ -242,7 +249,7 @@ class Workloads:
         )
         if not is_set:
             self._publisher.write_replica_set(workload, group, obj)
-        spec = deployment_spec(engine_key, template, is_warm=is_warm)
+        spec = group.engine_spec(is_warm=is_warm)
         if is_warm:
             wanted_pods = obj["spec"].get("replicas", 1)
             room = self._quotas.room(workload.namespace, spec)
@@ -270,15 +277,16 @@ class Workloads:
     def _give(self, workload: SimulatedWorkload, group: Group) -> None:
         """As many pods as a group wants, as far as the quotas let it have them."""
         spec = self.engine.spec(group.engine_key)
-        n_pods, size = len(self.engine.pods(group.engine_key)), group.wanted
+        pods = self.engine.pods(group.engine_key)
+        n_pods, size = len(pods), group.wanted
         before, group.refusal = group.refusal, ""
         if size > n_pods:
             room = self._quotas.room(workload.namespace, spec)
             if room is not None and n_pods + room.pods < size:
                 size, group.refusal = n_pods + room.pods, room.refusal
         if spec.replicas != size:
-            is_stateful = workload.rtype is STATEFUL_SETS
-            self.engine.scale(group.engine_key, size, group.from_the_end() if is_stateful else ())
+            first = group.to_lose(pods) if size < n_pods else ()
+            self.engine.scale(group.engine_key, size, first)
         if group.refusal and not before:
             self._publisher.tell_refusal(workload, group)
 

@@ -121,8 +121,7 @@ class NodeAutoscaler:
         return found
 
     def _busy(self) -> set[str]:
-        keys = self._engine.deployment_keys
-        return {pod.node for key in keys for pod in self._engine.pods(key) if pod.node}
+        return self._engine.used_nodes()
 
     def _drop(self, name: str) -> None:
         """A pool that is gone takes its nodes with it."""

@@ -89,9 +89,14 @@ def _bare(obj: Obj) -> Obj:
 
 
 def is_held(obj: Obj) -> bool:
-    """Check whether a deletion has to wait; a namespace has finalizers in its specification too."""
+    """Check whether a deletion has to wait.
+
+    A namespace has finalizers in its specification too, and a pod that was told to end has a grace.
+    """
     if obj["metadata"].get("finalizers"):
         return True
+    if obj["kind"] == "Pod":
+        return bool(obj["metadata"].get("deletionGracePeriodSeconds"))
     return obj["kind"] == "Namespace" and bool((obj.get("spec") or {}).get("finalizers"))
 
 

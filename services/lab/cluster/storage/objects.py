@@ -23,7 +23,14 @@ from services.lab.cluster.storage.patches import (
     merge_patch,
     strategic_merge,
 )
-from services.lab.cluster.storage.resources import EVENTS, NAMESPACES, NODES, Obj, ResourceType
+from services.lab.cluster.storage.resources import (
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    PODS,
+    Obj,
+    ResourceType,
+)
 from services.lab.cluster.storage.scaling import scale_of, with_scale
 from services.lab.cluster.storage.store import Listener, Store, name_of
 
@@ -216,7 +223,8 @@ class Objects:
                 finalizers.append(finalizer)
         if write.is_dry_run:
             return obj
-        if not finalizers and not is_held(obj):
+        is_forced = rtype is PODS and options.get("gracePeriodSeconds") == 0
+        if not finalizers and (is_forced or not is_held(obj)):
             return self.remove(rtype, obj)
         if meta.get("deletionTimestamp"):
             return obj

@@ -140,6 +140,17 @@ def test_pods_that_are_there_stay(
     assert stored(database, schema.pod_starts, "pod_uid") == {"gone lately", "there"}
 
 
+def test_killed_pods_go_when_they_are_old(
+    database: Engine, insert: Insert, workload_ids: tuple[int, int]
+) -> None:
+    table = schema.metadata.tables["killed_pods"]
+    for uid, at in (("old", OLD), ("young", YOUNG)):
+        row = {"pod_uid": uid, "workload_id": workload_ids[0], "pod": uid, "decision_id": 1}
+        insert(table, row | {"grace_s": 30.0, "told_at": at, "killed_at": at})
+    expire(database)
+    assert stored(database, table, "pod_uid") == {"young"}
+
+
 def test_open_operations_stay(database: Engine, insert: Insert) -> None:
     for id_, status, finished_at in (
         (1, "succeeded", OLD),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
+from services.ingest.series.in_flight_repository import store_in_flight
+from services.kernel.db.session import unit_of_work
 from tests.integration.operator.conftest import Bench
 
 pytestmark = pytest.mark.integration
@@ -52,6 +56,44 @@ def test_the_pod_that_served_the_shortest_goes(bench: Bench) -> None:
     requests = bench.lab.http.get("/lab/requests").json()["requests"]
     assert [r["count"] for r in requests if (r["verb"], r["resource"]) == ("patch", "pods")] == [1]
     assert young not in costs(bench)
+
+
+def read_in_flight(bench: Bench, found: dict[str, float], ago_s: float = 10) -> None:
+    """As ingest stores what it read of the pods."""
+    at = bench.clock.now() - timedelta(seconds=ago_s)
+    with unit_of_work(bench.engine) as work:
+        store_in_flight(work.connection, {bench.workload_id("llama"): found}, at)
+
+
+def test_the_pod_of_the_fewest_requests_goes(bench: Bench) -> None:
+    first, second, young = grown(bench)
+    read_in_flight(bench, {first: 5.0, second: 1.0, young: 3.0})
+    bench.decide("llama", 2)
+    bench.reconcile()
+    assert sorted(costs(bench)) == sorted((first, young))
+
+
+@pytest.mark.parametrize("change", ["old", "without one"])
+def test_readings_that_are_old_or_lack_a_pod_are_not_gone_by(bench: Bench, change: str) -> None:
+    first, second, young = grown(bench)
+    known = {first: 5.0, second: 1.0, young: 3.0}
+    if change == "old":
+        read_in_flight(bench, known, ago_s=3 * bench.deps.settings.pull_interval_s + 1)
+    else:
+        read_in_flight(bench, {name: n for name, n in known.items() if name != first})
+    bench.decide("llama", 2)
+    bench.reconcile()
+    assert sorted(costs(bench)) == sorted((first, second))
+
+
+def test_a_database_that_does_not_tell_holds_nothing_up(bench: Bench) -> None:
+    *old, _ = grown(bench)
+    with bench.engine.begin() as connection:
+        connection.execute(text("ALTER TABLE pod_requests RENAME TO away"))
+    decision = bench.decide("llama", 2)
+    bench.reconcile()
+    assert bench.results()[-1] == (decision, 1, "applied")
+    assert sorted(costs(bench)) == sorted(old)
 
 
 def test_nothing_is_marked_when_it_changes_nothing(bench: Bench) -> None:

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from services.admin.decisions.outcome_wording import (
+    cut_off_words,
     means_words,
     miss_interval,
     step_words,
     violation_means,
 )
-from services.admin.decisions.schemas import OutcomeView
+from services.admin.decisions.schemas import KilledPodView, OutcomeView
 
 BELIEVED: dict[str, Any] = {
     "cluster": "default",
@@ -70,6 +71,29 @@ def test_a_step_says_how_many_requests_missed_and_how_sure_that_is() -> None:
         f"measured 1.2 % of 340 requests missed, may still change; {believed}"
     )
     assert step_words(outcome(BELIEVED)) == f"{believed}, nothing measured"
+
+
+def killed(requests: float | None, grace_s: float = 30.0) -> KilledPodView:
+    at = datetime(2026, 1, 6, 12, tzinfo=UTC)
+    return KilledPodView(pod="x", told_at=at, killed_at=at, grace_s=grace_s, requests=requests)
+
+
+@pytest.mark.parametrize(
+    ("pods", "words"),
+    [
+        ([killed(None)], "1 pod was killed at the end of the grace of 30 s, with"),
+        ([killed(None)], "(how many is not known)"),
+        ([killed(3.0), killed(None, 600.0)], "2 pods were killed at the end of the grace of 30 s"),
+        ([killed(3.0), killed(None, 600.0)], " and 10 min, with the requests still there (3 seen"),
+        ([killed(2.0), killed(0.0)], "1 pod was"),
+    ],
+)
+def test_what_a_scaling_in_cut_off_is_said(pods: list[KilledPodView], words: str) -> None:
+    assert words in cut_off_words(pods)
+
+
+def test_pods_that_were_seen_without_requests_lost_none() -> None:
+    assert cut_off_words([]) == cut_off_words([killed(0.0)]) == ""
 
 
 def test_an_interval_is_of_what_was_measured_only() -> None:

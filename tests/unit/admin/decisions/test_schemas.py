@@ -13,6 +13,7 @@ from services.admin.decisions.schemas import (
     DecisionSummary,
     ExpectedMissesView,
     ExpectedShare,
+    KilledPodView,
     OutcomeView,
     VariantView,
 )
@@ -69,6 +70,9 @@ OUTCOME: dict[str, Any] = KEY | {
 }
 VARIANT: dict[str, Any] = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
 SHARE: dict[str, Any] = {"replicas": 20, "share": 0.031}
+KILLED: dict[str, Any] = {
+    "pod": "llama-x", "told_at": AT, "killed_at": AT, "grace_s": 30.0, "requests": 3.0,
+}  # fmt: skip
 MISSES: dict[str, Any] = {"of": "requests", "by_replicas": [SHARE]}
 DETAIL: dict[str, Any] = SUMMARY | {
     "forecast_id": 5,
@@ -86,6 +90,7 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "bound_by": {"request_rate_rps": 0.18, "output_tokens_per_s": 0.82},
     "replay_message": "decision 7 cannot be made again",
     "actions": [ACTION],
+    "killed_pods": [KILLED],
     "outcomes": [OUTCOME],
 }
 UNTIL_APPLIED = {"action_result", "action_reason", "applied_at"}
@@ -110,7 +115,7 @@ def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> No
     may_be_absent |= {"capacity_per_replica", "capacity_source"}
     assert (
         optional(DecisionDetail, DETAIL)
-        == UNTIL_APPLIED | {"binding_constraint", "demand_unit"} | may_be_absent
+        == UNTIL_APPLIED | {"binding_constraint", "demand_unit", "killed_pods"} | may_be_absent
     )
     forecast = {"model_version", "forecast_rung", "forecast_reason"}
     assert nullable(DecisionDetail, DETAIL) == MAY_BE_UNKNOWN | forecast | may_be_absent
@@ -140,6 +145,11 @@ def test_everything_of_an_outcome_may_be_unmeasured_but_none_of_it_left_out() ->
     assert through(OutcomeView, OUTCOME) == OUTCOME
     assert optional(OutcomeView, OUTCOME) == set()
     assert nullable(OutcomeView, OUTCOME) == set(OUTCOME) - {*KEY, "step_at", "is_final"}
+
+
+def test_of_a_killed_pod_only_the_requests_may_be_unknown() -> None:
+    assert through(KilledPodView, KILLED) == KILLED
+    assert optional(KilledPodView, KILLED) == nullable(KilledPodView, KILLED) == {"requests"}
 
 
 def test_a_variant_is_documented_by_one_that_comes_through() -> None:

@@ -49,3 +49,12 @@ def test_explain_tells_which_load_binds() -> None:
     text = "\n".join(shown(render_decision(decision(explanation=record), workload(), NOW)))
     assert "loads       Mostly bound by output_tokens_per_s (90 %)" in text
     assert "loads  " not in "\n".join(shown(render_decision(stored, workload(), NOW)))
+
+
+def test_explain_says_that_a_scaling_in_cut_requests_off() -> None:
+    pod = {"pod": "x", "told_at": NOW, "killed_at": NOW, "grace_s": 30.0, "requests": 3.0}
+    text = " ".join(
+        " ".join(shown(render_decision(decision(killed_pods=[pod]), workload(), NOW))).split()
+    )
+    assert "violation the scaling in cut requests off: 1 pod was killed" in text
+    assert "violation" not in "\n".join(shown(render_decision(decision(), workload(), NOW)))

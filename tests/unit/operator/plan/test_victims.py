@@ -30,9 +30,11 @@ def controller_takes(pods: list[PodState], n_lost: int) -> set[str]:
     return {p.name for p in sorted(pods, key=rank)[:n_lost]}
 
 
-def after(pods: list[PodState], replicas: int) -> set[str]:
+def after(
+    pods: list[PodState], replicas: int, in_flight: dict[str, float] | None = None
+) -> set[str]:
     """Pods that are left when the marks have been written and the target is scaled in."""
-    written = {m.pod.name: m.cost for m in marks(pods, replicas)}
+    written = {m.pod.name: m.cost for m in marks(pods, replicas, in_flight or {})}
     marked = [
         replace(p, deletion_cost=written[p.name], is_marked=written[p.name] is not None)
         if p.name in written
@@ -47,6 +49,22 @@ def test_the_youngest_goes_though_two_others_share_a_node() -> None:
     (mark,) = marks(pods, 2)
     assert (mark.pod.name, mark.cost) == ("c", -1)
     assert after(pods, 2) == {"a", "b"}
+
+
+def test_the_pod_of_the_fewest_requests_goes_though_another_is_younger() -> None:
+    pods = [pod("a", ready_s=-900), pod("b", ready_s=-800), pod("c", ready_s=-10)]
+    assert after(pods, 2, {"a": 3.0, "b": 0.0, "c": 7.0}) == {"a", "c"}
+    assert after(pods, 1, {"a": 3.0, "b": 0.0, "c": 7.0}) == {"c"}
+    assert after(pods, 2, {"a": 2.0, "b": 2.0, "c": 2.0}) == {"a", "b"}, "then the youngest"
+
+
+def test_where_a_ready_pod_has_no_reading_none_is_gone_by() -> None:
+    pods = [pod("a", ready_s=-900), pod("b", ready_s=-800), pod("c", ready_s=-10)]
+    assert after(pods, 2, {"a": 0.0, "b": 1.0}) == {"a", "b"}
+    starting = pod("d", ready_s=None, created_s=-5)
+    known = {"a": 0.0, "b": 1.0, "c": 2.0}
+    assert after([*pods, starting], 3, known) == {"a", "b", "c"}, "a starting one has none"
+    assert after([*pods, starting], 2, known) == {"b", "c"}
 
 
 def test_nothing_is_written_when_the_right_ones_go_anyway() -> None:
@@ -124,6 +142,21 @@ def test_what_is_left_has_never_served_shorter_than_what_went(
         return stage, -(p.ready_at or p.created_at).timestamp()
 
     assert max(map(worth, gone)) <= min(map(worth, kept))
+
+
+@given(fleets, st.integers(1, 9), st.lists(st.integers(0, 4), min_size=9, max_size=9))
+def test_no_ready_pod_that_went_had_more_requests_than_one_that_is_left(
+    found: list[tuple[str, str, int, int | None]], replicas: int, requests: list[int]
+) -> None:
+    pods = fleet([(node, stage, ready, None) for node, stage, ready, _ in found])
+    if replicas >= len(pods):
+        return
+    in_flight = {p.name: float(n) for p, n in zip(pods, requests, strict=False)}
+    left = after(pods, replicas, in_flight)
+    ready = [p.name for p in pods if p.ready_at is not None]
+    gone = [in_flight[name] for name in ready if name not in left]
+    kept = [in_flight[name] for name in ready if name in left]
+    assert not gone or not kept or max(gone) <= min(kept)
 
 
 @given(fleets, st.integers(1, 9))

@@ -40,6 +40,7 @@ def test_a_healthy_one_is_ready() -> None:
         "GoalUnreachable": "False",
         "NotCapacity": "False",
         "LeadTimeBeyondHorizon": "False",
+        "GraceTooShort": "False",
         "SetApart": "False",
         "Conflict": "False",
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from services.operator.cluster.kills import Kills
 from services.operator.report.events import notices, to_event
 from services.operator.report.status import build
 from tests.unit.operator.examples import NOW
-from tests.unit.operator.reports import applied, facts, report
+from tests.unit.operator.reports import DETAILS, applied, facts, report
 
 
 def test_events_tell_rescales_and_transitions_once() -> None:
@@ -22,6 +25,18 @@ def test_events_tell_rescales_and_transitions_once() -> None:
     assert [n.reason for n in notices(pause, paused)] == ["Paused"]
     resumed = report(status=paused)
     assert [n.reason for n in notices(resumed, build(resumed, NOW))] == ["Resumed"]
+
+
+def test_requests_that_were_cut_off_are_an_event_of_their_own_once() -> None:
+    kills = replace(DETAILS, kills=Kills(1, 60.0, NOW))
+    before = build(report(), NOW)
+    cut = report(status=before, details=kills)
+    after = build(cut, NOW)
+    (notice,) = notices(cut, after)
+    assert (notice.kind, notice.reason) == ("Warning", "RequestsCutOff")
+    assert notice.message.startswith("1 pod that scalings in took")
+    again = report(status=after, details=kills)
+    assert notices(again, build(again, NOW)) == []
 
 
 def test_an_event_names_its_autoscaler() -> None:

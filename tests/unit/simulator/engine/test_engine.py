@@ -11,6 +11,7 @@ from hypothesis import given, settings, strategies as st
 from services.simulator.engine.engine import (
     ANY_GPU_TYPE,
     ClusterEngine,
+    DrainSpec,
     Interval,
     NodeSpec,
     PodEventKind,
@@ -203,3 +204,65 @@ def test_looking_more_often_changes_nothing(
                         events += cluster.advance(stop)
             events += cluster.advance(end_s)
     assert seen[0] == seen[1]
+
+
+def drained(busy_s: float, grace_s: float = 30.0) -> ClusterEngine:
+    """One node of four GPUs, and two pods of two, of which the second is told to end."""
+    cluster = engine(n=1, gpus=4)
+    drain = DrainSpec(busy_s, grace_s)
+    cluster.add_deployment(spec(gpus_per_pod=2, replicas=2, drain=drain))
+    cluster.advance(100.0)
+    cluster.scale("ns/a", 1)
+    return cluster
+
+
+@pytest.mark.parametrize(("busy_s", "ends_s", "is_killed"), [(20, 120, False), (40, 130, True)])
+def test_a_pod_that_is_told_to_end_holds_its_gpus_until_it_has(
+    busy_s: float, ends_s: float, is_killed: bool
+) -> None:
+    cluster = drained(busy_s)
+    assert (cluster.counts("ns/a").ready, len(cluster.pods("ns/a"))) == (1, 1)
+    assert cluster.used_nodes() == {"h100-0"}
+    cluster.add_deployment(spec("ns/b", gpus_per_pod=2, replicas=1, is_warm=False))
+    told = [e for e in cluster.advance(ends_s - 1) if e.key == "ns/a"][-1]
+    assert (told.kind, told.at_s) == (PodEventKind.TOLD, 100.0)
+    assert cluster.counts("ns/b").pending == 1
+    gone = [e for e in cluster.advance(ends_s) if e.key == "ns/a"]
+    assert [(e.kind, e.at_s, e.is_killed) for e in gone] == [
+        (PodEventKind.DELETED, ends_s, is_killed)
+    ]
+    assert cluster.counts("ns/b").starting == 1
+    pieces = [(p.ready, p.bound) for p in cluster.timeline("ns/a", 50.0, ends_s)]
+    assert pieces == [(2, 2), (1, 2)]
+
+
+def test_one_that_ends_at_once_is_never_told() -> None:
+    for cluster in (drained(0.0), drained(40.0, grace_s=0.0)):
+        kinds = [event.kind for event in cluster.take_events()]
+        assert PodEventKind.TOLD not in kinds
+        assert kinds[-1] is PodEventKind.DELETED
+
+
+def test_what_is_ending_goes_with_its_node_its_deployment_or_by_hand() -> None:
+    for take in (
+        lambda c: c.delete_pod("ns/a", 1),
+        lambda c: c.remove_deployment("ns/a"),
+        lambda c: c.remove_node("h100-0"),
+    ):
+        cluster = drained(20.0)
+        cluster.take_events()
+        take(cluster)
+        events = [(e.kind, e.ordinal) for e in cluster.advance(500.0)]
+        assert events.count((PodEventKind.DELETED, 1)) == 1
+        if "h100-0" in {node.name for node in cluster.nodes.all()}:
+            held = 2 * len(cluster.deployment_keys)
+            assert cluster.nodes.free_gpus("h100-0") == 4 - held
+
+
+def test_a_pod_may_end_otherwise_than_its_deployment_says() -> None:
+    cluster = engine(n=1, gpus=4)
+    cluster.add_deployment(spec(replicas=2))
+    cluster.set_drain("ns/a", 1, DrainSpec(50.0, 10.0))
+    cluster.scale("ns/a", 1)
+    cluster.take_events()
+    assert [(e.at_s, e.is_killed) for e in cluster.advance(60.0)] == [(10.0, True)]

@@ -10,8 +10,8 @@ import orjson
 import pytest
 from hypothesis import given, strategies as st
 
-from services.ingest.series.prometheus import LabelledPoints, PrometheusSource
-from services.ingest.series.source import Points
+from services.ingest.series.prometheus import PrometheusSource
+from services.ingest.series.source import LabelledPoints, Points
 from services.simulator.fleet import TraceError
 from services.simulator.measurements import PrometheusRange
 from services.simulator.measurements.prometheus import fetch_table, series_names

@@ -1,0 +1,35 @@
+"""What outlives the objects of a kind: of a pod, how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from services.operator.cluster.listed import ListedKind
+
+_MOST = 1000
+
+
+class LastStates:
+    """Values that outlive their objects, the first of each, for as many as there is room."""
+
+    def __init__(self, kind: ListedKind) -> None:
+        """Of objects of `kind`."""
+        self._read = kind.read_last
+        self._values: dict[str, Any] = {}
+
+    def see(self, found: Mapping[str, Any]) -> None:
+        """Keep what outlives an object, if anything does.
+
+        What was seen first stays: it tells of the grace that the object had.
+        """
+        value = None if self._read is None else self._read(dict(found))
+        if value is None or value.uid in self._values:
+            return
+        self._values[value.uid] = value
+        if len(self._values) > _MOST:
+            del self._values[next(iter(self._values))]
+
+    def values(self) -> list[Any]:
+        """All of them, the oldest first."""
+        return list(self._values.values())
