@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 
+from services.forecasting.registry.shipped import shipped_prior
 from services.kernel.db.session import sqlalchemy_url
 from services.platform.embedded_servers import default_home
 from tests.e2e.conftest import N_HOURS, ShortDemo
@@ -65,6 +66,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert found["simulated_hours"] == 2.0
     assert found["workloads"] == 3
     n_origins = 12 + 1  # the replay's steps, and the step before it that starts the pipeline
+    the_shipped_prior_answers_and_nothing_is_trained(short_demo, found["forecasts"])
     rows = found["rows"]
     assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * n_origins
     assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
@@ -92,6 +94,21 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert short_demo.end() == 0, short_demo.output.read_text()
     assert not leftovers(short_demo.home)
+
+
+def the_shipped_prior_answers_and_nothing_is_trained(
+    demo: ShortDemo, sources: list[dict[str, Any]]
+) -> None:
+    """The first forecast too: nobody waits for a fit."""
+    assert sources == [
+        {"rung": "prior", "version": f"prior-{shipped_prior().version}", "n": 3 * (12 + 1)}
+    ]
+    engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
+    with engine.connect() as connection:
+        n_models = connection.execute(sqlalchemy.text("SELECT count(*) FROM models")).scalar()
+    engine.dispose()
+    assert n_models == 0
+    assert "has seen none of these services" in demo.report.read_text()
 
 
 def replicas_are_counted_as_they_were(demo: ShortDemo, gpu_hours: float) -> None:
