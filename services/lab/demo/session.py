@@ -14,9 +14,11 @@ import yaml
 from sqlalchemy import Engine
 
 from services.ingest.pull.history import backfill
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import InvalidInput, Unavailable
+from services.kernel.jobs import CALIBRATE_PRIOR, Job
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
 from services.lab.cluster.start import start_cluster
@@ -136,6 +138,8 @@ def start_session(
     ids = workload_ids(engine)
     order = [ids[workload.key] for workload in fleet.workloads]
     backfill(engine, order, Reporter(fleet, meters).history(), now=clock.now())
+    # one worker forecasts, so that the first forecast is made once this is done
+    CelerySender(make_celery(settings)).send(Job(CALIBRATE_PRIOR))
     supervisor.wait_ready()
     bell = Doorbell(settings.database_url, CHANNELS)
     push = httpx.Client(base_url=platform.push_url, timeout=60.0, headers=_push_headers(settings))
