@@ -156,7 +156,7 @@ def test_every_query_gives_data(path: Path, database: Engine, prometheus: str) -
     with database.connect() as connection:
         # a short demo need not have a large scaling, which is what its annotation shows
         connection.exec_driver_sql("UPDATE decisions SET desired_replicas = 3 * current_replicas")
-        # nor does it fit a model: the shipped prior answers
+        # nor need its fit have ended
         connection.exec_driver_sql(A_SHADOW_MODEL)
         connection.exec_driver_sql("SET ROLE harmony_reader")
         grafana = Grafana(connection, prometheus)

@@ -66,7 +66,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert found["simulated_hours"] == 2.0
     assert found["workloads"] == 3
     n_origins = 12 + 1  # the replay's steps, and the step before it that starts the pipeline
-    the_shipped_prior_answers_and_nothing_is_trained(short_demo, found["forecasts"])
+    the_shipped_prior_answers_at_once(short_demo, found["forecasts"])
     rows = found["rows"]
     assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * n_origins
     assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
@@ -96,18 +96,29 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert not leftovers(short_demo.home)
 
 
-def the_shipped_prior_answers_and_nothing_is_trained(
-    demo: ShortDemo, sources: list[dict[str, Any]]
-) -> None:
-    """The first forecast too: nobody waits for a fit."""
-    assert sources == [
-        {"rung": "prior", "version": f"prior-{shipped_prior().version}", "n": 3 * (12 + 1)}
-    ]
+def the_shipped_prior_answers_at_once(demo: ShortDemo, sources: list[dict[str, Any]]) -> None:
+    """The first decisions are made on the prior, and no fit begins before them."""
+    by_rung = {one["rung"]: one for one in sources}
+    assert by_rung["prior"]["version"] == f"prior-{shipped_prior().version}"
+    assert sum(one["n"] for one in sources) == 3 * (12 + 1)
     engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
+    first = "(SELECT min(origin_at) FROM decisions)"
     with engine.connect() as connection:
-        n_models = connection.execute(sqlalchemy.text("SELECT count(*) FROM models")).scalar()
+        rungs = connection.execute(
+            sqlalchemy.text(f"SELECT DISTINCT rung FROM forecasts WHERE origin_at = {first}")
+        ).scalars()
+        assert list(rungs) == ["prior"]
+        n_early = connection.execute(
+            sqlalchemy.text(f"SELECT count(*) FROM models WHERE created_at <= {first}")
+        ).scalar()
+        n_taught = connection.execute(
+            sqlalchemy.text(
+                "SELECT count(*) FROM calibration_states WHERE model_version = :version"
+            ),
+            {"version": by_rung["prior"]["version"]},
+        ).scalar()
     engine.dispose()
-    assert n_models == 0
+    assert (n_early, n_taught) == (0, 3)
     assert "has seen none of these services" in demo.report.read_text()
 
 

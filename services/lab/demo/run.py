@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_FIT, Job
+from services.kernel.jobs import DECIDE_FIT, FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
@@ -165,6 +165,7 @@ def _replay(
     task = progress.add_task("replaying", total=fleet.n_replay)
     latencies: list[Latency] = []
     kick_off(session.deps, fleet, reporter.last_of_history())
+    sender.send(Job(FORECAST_FIT))  # nobody waits for it: the prior answers until it is promoted
     for step in range(fleet.n_history, fleet.n_steps):
         trace = replay_step(session.deps, scaled, step, reporter)
         latencies.append(trace.latency)
