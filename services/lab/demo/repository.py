@@ -126,7 +126,7 @@ def stage_counts(engine: Engine, origin_at: datetime) -> dict[str, int]:
 
 
 @dataclass(frozen=True, slots=True)
-class ForecastSource:
+class ForecastCount:
     """What made some of the forecasts.
 
     Attributes:
@@ -140,7 +140,7 @@ class ForecastSource:
     n: int
 
 
-def forecast_sources(engine: Engine, first_origin_at: datetime) -> list[ForecastSource]:
+def forecast_sources(engine: Engine, first_origin_at: datetime) -> list[ForecastCount]:
     """What made the forecasts since the replay began, most forecasts first."""
     query = (
         select(forecasts.c.rung, forecasts.c.model_version, func.count().label("n"))
@@ -149,7 +149,7 @@ def forecast_sources(engine: Engine, first_origin_at: datetime) -> list[Forecast
         .order_by(func.count().desc(), forecasts.c.rung, forecasts.c.model_version)
     )
     with engine.connect() as connection:
-        return [ForecastSource(*row) for row in connection.execute(query)]
+        return [ForecastCount(*row) for row in connection.execute(query)]
 
 
 def next_step_forecasts(engine: Engine, workload_id: int, first: datetime) -> list[Any]:

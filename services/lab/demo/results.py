@@ -18,7 +18,7 @@ from services.lab.demo.evidence import calibration_of, start_times
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
-    ForecastSource,
+    ForecastCount,
     believed_violation_ratio,
     chain_counts,
     felt_violation_ratios,
@@ -174,7 +174,7 @@ def report_data(
     scaled: ScaledFleet,
     options: DemoOptions,
     replayed: Replayed,
-    sources: Sequence[ForecastSource],
+    sources: Sequence[ForecastCount],
 ) -> ReportData:
     """The report's input."""
     fleet, engine = scaled.services, session.deps.engine
@@ -204,7 +204,7 @@ def report_data(
     )
 
 
-def forecasts_line(sources: Sequence[ForecastSource]) -> str:
+def forecasts_line(sources: Sequence[ForecastCount]) -> str:
     """Which forecaster answered how often, in words."""
     parts = [f"{one.n:,} by the rung {one.rung} ({one.version})" for one in sources]
     line = f"Forecasts: {', '.join(parts) or 'none'}."

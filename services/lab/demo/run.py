@@ -28,7 +28,8 @@ from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency, kick_off, replay_step
 from services.lab.demo.results import Replayed, shown_time, write_results
-from services.lab.demo.rivals import Race, RivalsAside, by_service
+from services.lab.demo.rivals import SharedDay, by_service
+from services.lab.demo.rivals_process import RivalsAside
 from services.lab.demo.scenario import load_fleet
 from services.lab.demo.session import (
     DemoSession,
@@ -71,7 +72,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     initial = [int(n) for n in history.last_spec]
     served = draw_served_fleet(scaled) if options.truth == "served" else None
     requests = None if served is None else RequestMeters(served)
-    race = Race(scaled, served, options.epsilon)
+    day = SharedDay(scaled, served, options.epsilon)
     filled = demo_settings(settings, options, fleet)
     prepare = empty_database if filled.database_url else empty_own_server
     with (
@@ -79,7 +80,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         MemoryMeter() as memory,
         platform_servers(filled, "demo", prepare) as platform,
         announced(platform),
-        RivalsAside(race, platform) as rivals,
+        RivalsAside(day, platform) as rivals,
         _progress(console) as progress,
     ):
         with _phase(progress, "starting Celery, APIs, operator, cluster; storing the history"):
@@ -95,7 +96,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             run = ledger.run()
             own = score(run, targets, promised=options.epsilon, setting="not tuned")
             replayed = Replayed(
-                (*by_service(race, [own], [run]), *judged.scores),
+                (*by_service(day, [own], [run]), *judged.scores),
                 (own, *judged.by_target),
                 run,
                 latencies,

@@ -15,7 +15,7 @@ from services.kernel.db.migrations import current_revision, head_revision, migra
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from services.lab.demo.repository import (
-    ForecastSource,
+    ForecastCount,
     decisions_held,
     drop_everything,
     forecast_sources,
@@ -84,9 +84,9 @@ def test_forecasts_are_counted_by_what_made_them(database: Engine) -> None:
             origin_at=origin_at,
             version="prior-1",
         )
-    model = ForecastSource("model", "prior-1", 3)
-    assert forecast_sources(database, ORIGIN) == [model, ForecastSource("none", "prior-1", 1)]
-    assert forecast_sources(database, later) == [ForecastSource("model", "prior-1", 2)]
+    model = ForecastCount("model", "prior-1", 3)
+    assert forecast_sources(database, ORIGIN) == [model, ForecastCount("none", "prior-1", 1)]
+    assert forecast_sources(database, later) == [ForecastCount("model", "prior-1", 2)]
 
 
 def test_decisions_of_the_fleets_shards_are_held_back_until_the_block_ends(
