@@ -11,13 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from services.backtest.frontier import PolicyFrontier
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.rivals import HARMONY
+
+if TYPE_CHECKING:  # it loads the forecaster, which a report has no need of
+    from services.backtest.frontier import PolicyFrontier
 
 MIN_RATE = 1e-5
 ROUNDING = 1e-9

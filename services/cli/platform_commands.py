@@ -64,7 +64,7 @@ def demo(  # noqa: PLR0913 - one option each
     ] = 0.01,
     seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 7,
     quick: Annotated[
-        bool, typer.Option("--quick", help="8 workloads, 10-minute steps, a short training.")
+        bool, typer.Option("--quick", help="8 workloads, 10-minute steps, ten days of history.")
     ] = False,
     serve: Annotated[
         bool, typer.Option("--serve/--no-serve", help="Serve API and console until Ctrl-C.")

@@ -51,6 +51,15 @@ def fit_forecaster(request_id: int | None = None, is_scheduled: bool = False) ->
         drift.fit_as_requested(app, request_id)
 
 
+@job_task(jobs.CALIBRATE_PRIOR)
+def calibrate_prior() -> None:
+    """Let the histories of workloads that no model serves calibrate the prior."""
+    from services.forecasting import deps
+    from services.forecasting.training import calibrate_prior as calibration
+
+    calibration.calibrate_prior(deps.get_forecasting())
+
+
 @job_task(jobs.TRAIN_MODEL)
 def train_model(operation_id: int) -> None:
     """Train as somebody asked through the API."""

@@ -178,7 +178,7 @@ async def run(deps: OperatorDeps, election: Election) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ending.set)
     keeper, mirrored = election.keeper, deps.kube if isinstance(deps.kube, MirroredKube) else None
-    reconciler = ReconcileLoop(deps, election.fence, is_quick=mirrored is not None)
+    reconciler = ReconcileLoop(deps, election.fence, is_quick=True)
 
     def wake() -> None:
         loop.call_soon_threadsafe(reconciler.wake)

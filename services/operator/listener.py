@@ -31,9 +31,9 @@ _REASONS = ("kube", "database", "lease", "defect")
 class ReconcileLoop:
     """Runs passes one after the other in a thread, whenever woken and at least every interval.
 
-    Notifications that arrive during a pass are answered by one pass more. Where the API server is
-    mirrored, new decisions are applied without a pass: between two of them, and between the parts
-    of one. An API server or a database that is away costs passes, never the loop. While this
+    Notifications that arrive during a pass are answered by one pass more. Where it is quick, new
+    decisions are applied without a pass: between two of them, and between the parts of one. An API
+    server or a database that is away costs passes, never the loop. While this
     process does not lead there are no passes, and one that is under way when leadership ends is cut
     short by the fence.
     """

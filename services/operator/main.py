@@ -34,15 +34,14 @@ def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     http = KubeHttp(configuration, request=RequestSettings(may_send=election.fence.is_open))
     if settings.clock == "system":
         kube: KubeClient = MirroredKube(http, KubeHttp(configuration))
-        pace = Pace(budget_s=_REPORTS_S)
     else:  # a replay's time leaps, so a pass must read the API server and not a copy
-        kube, pace = KubeClient(http), Pace()
+        kube = KubeClient(http)
     deps = OperatorDeps(
         make_engine(settings.database_url, cluster=settings.cluster),
         kube,
         make_clock(settings.clock, settings.redis_url),
         settings,
-        pace=pace,
+        pace=Pace(budget_s=_REPORTS_S),
         may_write=election.fence.is_open,
     )
     return deps, election

@@ -67,7 +67,16 @@ class Supervisor(AbstractContextManager["Supervisor"]):
         for spec in specs:
             self.start(spec)
         for spec in specs:
-            self._wait_ready(self._children[spec.name])
+            self._wait_for(self._children[spec.name])
+
+    def wait_ready(self) -> None:
+        """Wait until every child is ready.
+
+        Raises:
+            Unavailable: One ended or did not get ready; the message has its last line of output.
+        """
+        for child in list(self._children.values()):
+            self._wait_for(child)
 
     def run(self, spec: ProcessSpec) -> None:
         """Run a process that does one thing and ends.
@@ -151,7 +160,7 @@ class Supervisor(AbstractContextManager["Supervisor"]):
     def _note(self) -> None:
         self._claim.note([child for child in self._children.values() if child.is_alive()])
 
-    def _wait_ready(self, child: Child) -> None:
+    def _wait_for(self, child: Child) -> None:
         deadline = time.monotonic() + child.spec.start_timeout_s
         while not child.is_ready():
             self.check()

@@ -49,6 +49,7 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
     configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
     app = worker_app(settings)
     app.set_default()
+    app.loader.import_default_modules()
     collect_rarely()
     app.worker_main(
         [

@@ -7,7 +7,8 @@ from services.kernel.jobs import QUEUES
 
 TASK_MODULES = {
     "ingest": ("services.ingest.tasks",),
-    "forecast": ("services.forecasting.tasks",),
+    # its first forecast is not to wait for what its tasks load late, which takes seconds
+    "forecast": ("services.forecasting.tasks", "services.forecasting.deps"),
     "decide": ("services.decision.tasks",),
     "fit": (
         "services.forecasting.tasks",

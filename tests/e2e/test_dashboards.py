@@ -34,6 +34,12 @@ OF_SCORES = (
 )
 """What is exported of a workload once its forecasts have been scored."""
 
+A_SHADOW_MODEL = """
+INSERT INTO models (version, kind, status, reason, config, metrics, created_at)
+SELECT 'v1', 'flow', 'shadow', 'back-test skill -0.010', '{}', '{}', max(step_at) FROM outcomes
+"""
+"""The row of a fit, for what shows fits; the demo's transaction is never committed."""
+
 
 @pytest.fixture(scope="module")
 def database(short_demo: ShortDemo) -> Iterator[Engine]:
@@ -150,6 +156,8 @@ def test_every_query_gives_data(path: Path, database: Engine, prometheus: str) -
     with database.connect() as connection:
         # a short demo need not have a large scaling, which is what its annotation shows
         connection.exec_driver_sql("UPDATE decisions SET desired_replicas = 3 * current_replicas")
+        # nor need its fit have ended
+        connection.exec_driver_sql(A_SHADOW_MODEL)
         connection.exec_driver_sql("SET ROLE harmony_reader")
         grafana = Grafana(connection, prometheus)
         grafana.learn(document(path)["templating"]["list"])

@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 
+from services.forecasting.registry.shipped import shipped_prior
 from services.kernel.db.session import sqlalchemy_url
 from services.platform.embedded_servers import default_home
 from tests.e2e.conftest import N_HOURS, ShortDemo
@@ -65,6 +66,7 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert found["simulated_hours"] == 2.0
     assert found["workloads"] == 3
     n_origins = 12 + 1  # the replay's steps, and the step before it that starts the pipeline
+    the_shipped_prior_answers_at_once(short_demo, found["forecasts"])
     rows = found["rows"]
     assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * n_origins
     assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
@@ -92,6 +94,32 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
     assert short_demo.end() == 0, short_demo.output.read_text()
     assert not leftovers(short_demo.home)
+
+
+def the_shipped_prior_answers_at_once(demo: ShortDemo, sources: list[dict[str, Any]]) -> None:
+    """The first decisions are made on the prior, and no fit begins before them."""
+    by_rung = {one["rung"]: one for one in sources}
+    assert by_rung["prior"]["version"] == f"prior-{shipped_prior().version}"
+    assert sum(one["n"] for one in sources) == 3 * (12 + 1)
+    engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
+    first = "(SELECT min(origin_at) FROM decisions)"
+    with engine.connect() as connection:
+        rungs = connection.execute(
+            sqlalchemy.text(f"SELECT DISTINCT rung FROM forecasts WHERE origin_at = {first}")
+        ).scalars()
+        assert list(rungs) == ["prior"]
+        n_early = connection.execute(
+            sqlalchemy.text(f"SELECT count(*) FROM models WHERE created_at <= {first}")
+        ).scalar()
+        n_taught = connection.execute(
+            sqlalchemy.text(
+                "SELECT count(*) FROM calibration_states WHERE model_version = :version"
+            ),
+            {"version": by_rung["prior"]["version"]},
+        ).scalar()
+    engine.dispose()
+    assert (n_early, n_taught) == (0, 3)
+    assert "has seen none of these services" in demo.report.read_text()
 
 
 def replicas_are_counted_as_they_were(demo: ShortDemo, gpu_hours: float) -> None:

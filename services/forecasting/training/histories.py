@@ -21,10 +21,14 @@ LOAD_CHUNK = 64
 
 
 def load_histories(
-    app: Forecasting, connection: Connection, now: datetime, config: ForecasterConfig
+    app: Forecasting,
+    connection: Connection,
+    now: datetime,
+    config: ForecasterConfig,
+    ids: Sequence[int] | None = None,
 ) -> list[Series]:
-    """Histories of the active workloads on the most common step length."""
-    workloads = repository.load_workloads(connection)
+    """Histories of the active workloads, some or all, on the most common step length."""
+    workloads = repository.load_workloads(connection, ids)
     if not workloads:
         return []
     step_s = Counter(w.step_s for w in workloads).most_common(1)[0][0]

@@ -56,9 +56,9 @@ class PullResult:
 def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     """Fetch what is missing of a shard's complete steps.
 
-    A workload without recent samples gets its history first. The newest steps are always asked for
-    again, as far back as a late sample may change them: what the source got late arrives, and what
-    is known already changes nothing.
+    A workload without recent samples gets its history first, and the prior learns from that. The
+    newest steps are always asked for again, as far back as a late sample may change them: what the
+    source got late arrives, and what is known already changes nothing.
 
     A failed query is counted and its steps stay gaps; the others go on. When the server itself does
     not answer, the rest of the queries are not tried. The counts of objectives come last, when all
@@ -80,6 +80,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     pull.recent(rows, is_sli=True)
     if deps.settings.operator_deletion_cost:
         pull.in_flight(rows)
+    if pull.n_history_rows:
+        deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
     if not pull.is_down.is_set():
         pull.past(stale, is_sli=True)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))

@@ -34,7 +34,7 @@ class DemoOptions:
         step_s: Step length in seconds.
         epsilon: Promised largest share of time out of SLA.
         seed: Seed of everything random.
-        is_quick: Shorter history and training.
+        is_quick: Shorter history, fewer services, longer steps.
         serve: Serve until Ctrl-C once the replay is done.
         report: Where the HTML report goes.
         json_file: Where the scoreboard goes as JSON; None: nowhere.
@@ -122,11 +122,6 @@ class DemoOptions:
     def history_days(self) -> float:
         """Days of history before the replay, for a generated fleet."""
         return QUICK_HISTORY_DAYS if self.is_quick else HISTORY_DAYS
-
-    @property
-    def fit_budget_s(self) -> float:
-        """Wall seconds that the training may take."""
-        return 25.0 if self.is_quick else 150.0
 
 
 def _check_files(report: Path, json_file: Path | None) -> None:

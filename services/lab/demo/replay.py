@@ -1,9 +1,10 @@
 """The replay: simulated time moves step by step through the real pipeline, in lockstep.
 
-Per step: the cluster lives until the step's end, the clock is set, the operator takes its snapshot,
-the step's indicators are pushed, and the loop waits until every decision of that origin has an
-action or a named reason for none. Nothing is skipped when the machine is slow, so the simulated
-platform decides at the step boundary with the data of completed steps, as its rivals do.
+Per step: the cluster lives until the step's end, the clock is set, the operator takes its snapshot
+while the step's indicators are pushed and forecasts are made of them, and the loop waits until
+every decision of that origin has an action or a named reason for none. Decisions are held back
+until the snapshot is stored. Nothing is skipped when the machine is slow, so the simulated platform
+decides at the step boundary with the data of completed steps, as its rivals do.
 """
 
 from __future__ import annotations
@@ -20,7 +21,13 @@ from sqlalchemy import Engine
 from services.kernel.clock import ReplayClock
 from services.kernel.errors import Unavailable
 from services.lab.demo.cluster_client import ClusterClient
-from services.lab.demo.repository import Doorbell, n_settled, n_states_at, stage_counts
+from services.lab.demo.repository import (
+    Doorbell,
+    decisions_held,
+    n_settled,
+    n_states_at,
+    stage_counts,
+)
 from services.simulator.engine.specs import Interval
 from services.simulator.fleet import Fleet, ScaledFleet
 
@@ -43,13 +50,19 @@ class Measure(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplayDeps:
-    """Connections of the replay."""
+    """Connections of the replay.
+
+    Attributes:
+        shards: Shards that the fleet's workloads are in.
+        check: Raises when a process has ended.
+    """
 
     engine: Engine
     clock: ReplayClock
     cluster: ClusterClient
     bell: Doorbell
     push: httpx.Client
+    shards: Sequence[int]
     check: Callable[[], None]
 
 
@@ -58,7 +71,7 @@ class Latency:
     """Wall seconds of one step.
 
     Attributes:
-        snapshot_s: From the step's end to stored replica states.
+        snapshot_s: From the step's end to stored replica states; the push is within them.
         push_s: The push request.
         pipeline_s: From the answer to the push to every action applied or explained.
     """
@@ -112,16 +125,19 @@ def _decide(
     origin_at, now = fleet.step_at(step), fleet.step_at(step + 1)
     n = fleet.n_workloads
     started = time.perf_counter()
-    deps.clock.set(now)
-    deps.bell.ring("harmony_tick", now.isoformat())
-    wait_for(deps, lambda: n_states_at(deps.engine, now) >= n, "replica states", origin_at)
-    seen = time.perf_counter()
-    response = deps.push.post("/v1/observations", json={"observations": observations})
-    if response.status_code != 202:
-        raise Unavailable(f"the push API answered {response.status_code}: {response.text[:300]}")
-    pushed = time.perf_counter()
+    with decisions_held(deps.engine, deps.shards):
+        deps.clock.set(now)
+        deps.bell.ring("harmony_tick", now.isoformat())
+        asked = time.perf_counter()
+        response = deps.push.post("/v1/observations", json={"observations": observations})
+        if response.status_code != 202:
+            message = f"the push API answered {response.status_code}: {response.text[:300]}"
+            raise Unavailable(message)
+        pushed = time.perf_counter()
+        wait_for(deps, lambda: n_states_at(deps.engine, now) >= n, "replica states", origin_at)
+        seen = time.perf_counter()
     wait_for(deps, lambda: n_settled(deps.engine, origin_at) >= n, "actions", origin_at)
-    return Latency(seen - started, pushed - seen, time.perf_counter() - pushed)
+    return Latency(seen - started, pushed - asked, time.perf_counter() - pushed)
 
 
 def wait_for(deps: ReplayDeps, is_done: Callable[[], bool], what: str, origin_at: datetime) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import psycopg
 from sqlalchemy import Connection, Engine, func, select, text
 
+from services.decision.rows.repository import lock_shard
 from services.kernel.db.schema import (
     SEQUENCES,
     actions,
     decisions,
     forecasts,
     metadata,
-    models,
     pod_starts,
     replica_states,
     risk_states,
@@ -86,6 +88,22 @@ def workload_ids(engine: Engine) -> dict[str, int]:
         return {f"{row.namespace}/{row.name}": int(row.id) for row in connection.execute(query)}
 
 
+def shards_of(engine: Engine) -> list[int]:
+    """Shards that the active workloads are in."""
+    query = select(workloads.c.shard).where(workloads.c.is_active).distinct()
+    with engine.connect() as connection:
+        return sorted(int(shard) for shard in connection.execute(query).scalars())
+
+
+@contextmanager
+def decisions_held(engine: Engine, shards: Sequence[int]) -> Iterator[None]:
+    """Decisions of `shards` wait until the block ends, as two of one shard wait for each other."""
+    with engine.begin() as connection:
+        for shard in shards:
+            lock_shard(connection, shard)
+        yield
+
+
 def n_states_at(engine: Engine, at: datetime) -> int:
     """Workloads whose replica state at `at` is stored."""
     query = select(func.count()).select_from(replica_states)
@@ -107,13 +125,31 @@ def stage_counts(engine: Engine, origin_at: datetime) -> dict[str, int]:
     return found
 
 
-def newest_models(engine: Engine) -> list[dict[str, Any]]:
-    """Models, newest first, without their bytes."""
-    query = select(
-        models.c.version, models.c.kind, models.c.status, models.c.reason, models.c.metrics
-    ).order_by(models.c.id.desc())
+@dataclass(frozen=True, slots=True)
+class ForecastCount:
+    """What made some of the forecasts.
+
+    Attributes:
+        rung: Rung of the ladder that answered.
+        version: Version of the model that served.
+        n: Forecasts.
+    """
+
+    rung: str
+    version: str
+    n: int
+
+
+def forecast_sources(engine: Engine, first_origin_at: datetime) -> list[ForecastCount]:
+    """What made the forecasts since the replay began, most forecasts first."""
+    query = (
+        select(forecasts.c.rung, forecasts.c.model_version, func.count().label("n"))
+        .where(forecasts.c.origin_at >= first_origin_at)
+        .group_by(forecasts.c.rung, forecasts.c.model_version)
+        .order_by(func.count().desc(), forecasts.c.rung, forecasts.c.model_version)
+    )
     with engine.connect() as connection:
-        return [dict(row._mapping) for row in connection.execute(query)]
+        return [ForecastCount(*row) for row in connection.execute(query)]
 
 
 def next_step_forecasts(engine: Engine, workload_id: int, first: datetime) -> list[Any]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,11 @@ from services.lab.demo.evidence import calibration_of, start_times
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
 from services.lab.demo.repository import (
+    ForecastCount,
     believed_violation_ratio,
     chain_counts,
     felt_violation_ratios,
+    forecast_sources,
     n_decided_for_queues,
     n_measured_starts,
     n_measured_workloads,
@@ -27,7 +30,6 @@ from services.lab.demo.repository import (
     workload_ids,
 )
 from services.lab.demo.session import DemoSession
-from services.lab.demo.training import TrainingResult
 from services.lab.report import (
     FanChart,
     Felt,
@@ -47,6 +49,8 @@ from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
 
 _N_FANS = 4
+_PRIOR = "prior"
+"""The rung of the shipped prior; the forecaster itself would take seconds to load here."""
 MUST_BE_ZERO = (
     "forecasts_without_decision",
     "decisions_without_action",
@@ -78,7 +82,6 @@ class Replayed:
         scores: Harmony's and the rivals', by service.
         by_target: The same by target.
         run: Harmony's run.
-        training: What the training gave.
         latencies: Wall time of each step.
         wall_s: Duration of the whole demo so far.
         peak_gib: Peak memory of all its processes.
@@ -89,7 +92,6 @@ class Replayed:
     scores: tuple[PolicyScore, ...]
     by_target: tuple[PolicyScore, ...]
     run: PolicyRun
-    training: TrainingResult
     latencies: list[Latency]
     wall_s: float
     peak_gib: float
@@ -111,18 +113,14 @@ def write_results(
     """
     engine, fleet = session.deps.engine, scaled.services
     first = fleet.step_at(fleet.n_history)
-    chain = chain_counts(engine, fleet.step_at(fleet.n_history - 1))
-    data = report_data(session, scaled, options, replayed)
+    origin_at = fleet.step_at(fleet.n_history - 1)
+    chain, sources = chain_counts(engine, origin_at), forecast_sources(engine, origin_at)
+    data = report_data(session, scaled, options, replayed, sources)
     document: dict[str, Any] = {
         **summary_json(data),
         "seed": fleet.seed,
         "step_s": fleet.step_s,
-        "model": {
-            "status": replayed.training.status,
-            "version": replayed.training.version,
-            "reason": replayed.training.reason,
-            "train_s": round(replayed.training.wall_s, 1),
-        },
+        "forecasts": [asdict(source) for source in sources],
         "violation_rate_believed_by_platform": believed_violation_ratio(engine, first),
         "lead_times_measured": n_measured_starts(engine),
         "step_wall_s": _latency_summary(replayed.latencies),
@@ -172,13 +170,16 @@ def _rows_line(chain: dict[str, int]) -> str:
 
 
 def report_data(
-    session: DemoSession, scaled: ScaledFleet, options: DemoOptions, replayed: Replayed
+    session: DemoSession,
+    scaled: ScaledFleet,
+    options: DemoOptions,
+    replayed: Replayed,
+    sources: Sequence[ForecastCount],
 ) -> ReportData:
     """The report's input."""
     fleet, engine = scaled.services, session.deps.engine
     memory_gib = psutil.virtual_memory().total / 2**30
-    training, served = replayed.training, replayed.served
-    note = f"Forecaster: {training.status} after {training.wall_s:.0f} s. {training.reason}"
+    served = replayed.served
     return ReportData(
         data=fleet.label,
         seed=fleet.seed,
@@ -190,7 +191,7 @@ def report_data(
         scores=replayed.scores,
         needed_gpus=needed_gpus(scaled.targets),
         fans=fan_charts(session, scaled, replayed.run, served),
-        notes=(*fleet.notes, note, *_notes(scaled, served)),
+        notes=(*fleet.notes, forecasts_line(sources), *_notes(scaled, served)),
         wall_s=replayed.wall_s,
         peak_rss_gib=replayed.peak_gib,
         machine=f"{os.cpu_count()} cores, {memory_gib:.0f} GiB",
@@ -201,6 +202,15 @@ def report_data(
         calibration=calibration_of(engine, fleet),
         starts=start_times(engine, fleet),
     )
+
+
+def forecasts_line(sources: Sequence[ForecastCount]) -> str:
+    """Which forecaster answered how often, in words."""
+    parts = [f"{one.n:,} by the rung {one.rung} ({one.version})" for one in sources]
+    line = f"Forecasts: {', '.join(parts) or 'none'}."
+    if any(one.rung == _PRIOR for one in sources):
+        line += " The prior is shipped with Harmony and has seen none of these services."
+    return line
 
 
 def _notes(scaled: ScaledFleet, served: ServedFleet | None) -> tuple[str, ...]:

@@ -1,12 +1,11 @@
-"""`harmony demo`: bring the platform up, train, replay a day, keep the score, serve."""
+"""`harmony demo`: bring the platform up, replay a day, keep the score, serve."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
@@ -23,13 +22,14 @@ from rich.progress import (
 )
 
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_FIT, Job
+from services.kernel.jobs import DECIDE_FIT, FORECAST_FIT, Job
 from services.kernel.settings import Settings
-from services.lab.demo.evidence import rival_frontiers
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency, kick_off, replay_step
 from services.lab.demo.results import Replayed, shown_time, write_results
+from services.lab.demo.rivals import SharedDay, by_service
+from services.lab.demo.rivals_process import RivalsAside
 from services.lab.demo.scenario import load_fleet
 from services.lab.demo.session import (
     DemoSession,
@@ -39,23 +39,15 @@ from services.lab.demo.session import (
     end_session,
     start_session,
 )
-from services.lab.demo.training import TrainingResult, start_training, wait_for_training
 from services.platform.platform import platform_servers
 from services.platform.processes import resident_gib
 from services.platform.stop_signals import ending_on_signals
 from services.platform.up import announced, wait_until_stopped
 from services.simulator import (
-    PolicyRun,
-    PolicyScore,
     RequestMeters,
-    RivalScores,
     RunLedger,
-    ServedFleet,
     draw_served_fleet,
-    felt_score,
-    run_rivals,
     score,
-    service_score,
     simulate_history,
 )
 from services.simulator.fleet import Fleet, ScaledFleet
@@ -80,6 +72,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     initial = [int(n) for n in history.last_spec]
     served = draw_served_fleet(scaled) if options.truth == "served" else None
     requests = None if served is None else RequestMeters(served)
+    day = SharedDay(scaled, served, options.epsilon)
     filled = demo_settings(settings, options, fleet)
     prepare = empty_database if filled.database_url else empty_own_server
     with (
@@ -87,33 +80,30 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         MemoryMeter() as memory,
         platform_servers(filled, "demo", prepare) as platform,
         announced(platform),
+        RivalsAside(day, platform) as rivals,
         _progress(console) as progress,
     ):
-        with _phase(progress, "starting Postgres, Redis, Celery, APIs, operator, cluster"):
+        with _phase(progress, "starting Celery, APIs, operator, cluster; storing the history"):
             session = start_session(
                 platform, scaled, initial, meters, has_objective=served is not None
             )
         try:
-            training, rivals = _train_and_simulate(session, targets, options, progress)
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
             latencies = _replay(session, scaled, reporter, ledger, progress)
+            with _phase(progress, "tuning and running the rivals"):
+                judged = rivals.result(session.deps.check)
             run = ledger.run()
-            wall_s = time.monotonic() - started
             own = score(run, targets, promised=options.epsilon, setting="not tuned")
-            by_target = (own, *rivals.scores)
-            scores = _by_service(by_target, (run, *rivals.runs), scaled, served, options.epsilon)
-            frontiers = rival_frontiers(scores, rivals.tried, scaled, served, options.epsilon)
             replayed = Replayed(
-                scores,
-                by_target,
+                (*by_service(day, [own], [run]), *judged.scores),
+                (own, *judged.by_target),
                 run,
-                training,
                 latencies,
-                wall_s,
+                time.monotonic() - started,
                 memory.peak_gib,
                 served,
-                frontiers,
+                judged.frontiers,
             )
             progress.stop()
             write_results(session, scaled, options, replayed, console)
@@ -133,24 +123,6 @@ def _tell_where(session: DemoSession, console: Console) -> None:
     if platform.token_file is not None:
         console.print(f"push token in:   {platform.token_file}")
     console.print(f"database:        {platform.settings.database_url}")
-
-
-def _by_service(
-    by_target: Sequence[PolicyScore],
-    runs: Sequence[PolicyRun],
-    scaled: ScaledFleet,
-    served: ServedFleet | None,
-    epsilon: float,
-) -> tuple[PolicyScore, ...]:
-    """Scores of services from those of targets, by what requests felt where that is known."""
-    scores = tuple(
-        service_score(one, run, scaled) for one, run in zip(by_target, runs, strict=True)
-    )
-    if served is None:
-        return scores
-    return tuple(
-        felt_score(one, run, served, epsilon) for one, run in zip(scores, runs, strict=True)
-    )
 
 
 def _describe(fleet: Fleet) -> str:
@@ -182,32 +154,6 @@ def _phase(progress: Progress, what: str) -> Iterator[None]:
     progress.update(task, total=1, completed=1)
 
 
-def _train_and_simulate(
-    session: DemoSession, targets: Fleet, options: DemoOptions, progress: Progress
-) -> tuple[TrainingResult, RivalScores]:
-    """Train in the fit worker while this process tunes and runs the rivals."""
-    start_training(session.platform.settings)
-    task = progress.add_task("training the forecaster; tuning and running the rivals", total=None)
-    with ThreadPoolExecutor(1) as pool:
-        rivals: Future[RivalScores] = pool.submit(
-            run_rivals,
-            targets,
-            epsilon=options.epsilon,
-            seed=targets.seed,
-            with_hindsight=True,
-        )
-        training = wait_for_training(
-            session.deps.engine,
-            options.fit_budget_s,
-            session.deps.check,
-            lambda: progress.update(task, refresh=True),
-        )
-        found = rivals.result()
-    verdict = f"forecaster {training.status} after {training.wall_s:.0f} s; rivals tuned"
-    progress.update(task, description=verdict, total=1, completed=1)
-    return training, found
-
-
 def _replay(
     session: DemoSession,
     scaled: ScaledFleet,
@@ -220,6 +166,7 @@ def _replay(
     task = progress.add_task("replaying", total=fleet.n_replay)
     latencies: list[Latency] = []
     kick_off(session.deps, fleet, reporter.last_of_history())
+    sender.send(Job(FORECAST_FIT))  # nobody waits for it: the prior answers until it is promoted
     for step in range(fleet.n_history, fleet.n_steps):
         trace = replay_step(session.deps, scaled, step, reporter)
         latencies.append(trace.latency)

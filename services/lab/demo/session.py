@@ -14,9 +14,11 @@ import yaml
 from sqlalchemy import Engine
 
 from services.ingest.pull.history import backfill
+from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import make_engine
 from services.kernel.errors import InvalidInput, Unavailable
+from services.kernel.jobs import CALIBRATE_PRIOR, Job
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
 from services.lab.cluster.start import start_cluster
@@ -31,6 +33,7 @@ from services.lab.demo.repository import (
     forgo_durability,
     holds_other_data,
     mark_as_demo,
+    shards_of,
     workload_ids,
 )
 from services.operator.resource import definitions
@@ -67,7 +70,6 @@ def demo_settings(settings: Settings, options: DemoOptions, fleet: Fleet) -> Set
             "port": options.port,
             "ingest_port": 0,
             "fit_max_steps": max(200, fleet.n_history),
-            "fit_budget_s": options.fit_budget_s,
             "score_interval_s": 20.0,
             "operator_deletion_cost": True,  # the demo's own cluster
             "log_level": settings.log_level if is_level_set else "WARNING",
@@ -122,6 +124,8 @@ def start_session(
     clock = ReplayClock(redis.Redis.from_url(settings.redis_url))
     clock.set(fleet.step_at(fleet.n_history) - timedelta(seconds=fleet.step_s))
     admin_key = ensure_first_key(engine, settings.admin_key_file, clock.now())
+    for process in service_processes(settings, platform.token_file):
+        supervisor.start(process)  # they load their code while the fleet is made
     cluster = _start_cluster(platform, scaled.targets)
     for manifest in _definitions():
         cluster.create(manifest)
@@ -129,16 +133,17 @@ def start_session(
         scaled, meters.closed_loop, initial, has_objective=has_objective
     ):
         cluster.create(manifest)
-    kubeconfig = platform.folder / "kubeconfig"
-    services = service_processes(settings, platform.token_file)
-    supervisor.start_all([*services, operator_process(settings, kubeconfig)])
+    supervisor.start(operator_process(settings, platform.folder / "kubeconfig"))
     _wait(lambda: len(workload_ids(engine)) >= fleet.n_workloads, supervisor.check)
     ids = workload_ids(engine)
     order = [ids[workload.key] for workload in fleet.workloads]
     backfill(engine, order, Reporter(fleet, meters).history(), now=clock.now())
+    # one worker forecasts, so that the first forecast is made once this is done
+    CelerySender(make_celery(settings)).send(Job(CALIBRATE_PRIOR))
+    supervisor.wait_ready()
     bell = Doorbell(settings.database_url, CHANNELS)
     push = httpx.Client(base_url=platform.push_url, timeout=60.0, headers=_push_headers(settings))
-    deps = ReplayDeps(engine, clock, cluster, bell, push, supervisor.check)
+    deps = ReplayDeps(engine, clock, cluster, bell, push, shards_of(engine), supervisor.check)
     return DemoSession(deps, platform, admin_key or "")
 
 

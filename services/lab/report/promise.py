@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import binom
+from scipy.special import bdtrc
 
 from services.lab.report.data import Felt, PoolFigures, ReportData, label_of, percent
 from services.simulator import PolicyScore
@@ -136,7 +136,7 @@ def _ratio(first: float, last: float) -> str:
 
 def over_by_luck(n_steps: int, epsilon: float) -> float:
     """Chance that more than `epsilon` of `n_steps` are bad if each is so with that chance alone."""
-    return float(binom.sf(np.floor(epsilon * n_steps + 1e-9), n_steps, epsilon))
+    return float(bdtrc(np.floor(epsilon * n_steps + 1e-9), n_steps, epsilon))
 
 
 def luck_line(data: ReportData) -> str:

@@ -44,6 +44,17 @@ def test_where_a_child_listens_is_known_once_it_is_ready(tmp_path: Path) -> None
         assert supervisor.address("one") == "http://127.0.0.1:4711"
 
 
+def test_children_that_were_started_apart_are_waited_for_together(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        for name in ("one", "two"):
+            supervisor.start(ProcessSpec(name, FOREVER, server="child"))
+        supervisor.wait_ready()
+        assert {supervisor.address(name) for name in ("one", "two")} == {"http://127.0.0.1:4711"}
+        supervisor.start(ProcessSpec("three", [sys.executable, "-c", ""], server="child"))
+        with pytest.raises(Unavailable, match="process three ended with status 0"):
+            supervisor.wait_ready()
+
+
 def test_a_child_that_ends_is_reported_with_its_last_words(tmp_path: Path) -> None:
     argv = [sys.executable, "-c", "import sys; print('first'); sys.exit('the port is taken')"]
     spec = ProcessSpec("short", argv, server="child")

@@ -9,7 +9,7 @@ from services.kernel import jobs
 from services.kernel.errors import ConfigurationError
 from services.kernel.settings import Settings
 from services.worker.__main__ import main
-from services.worker.run import collect_rarely, worker_app
+from services.worker.run import collect_rarely, run_worker, worker_app
 
 
 def settings(queues: str) -> Settings:
@@ -21,6 +21,23 @@ def test_a_worker_knows_the_tasks_of_its_queues() -> None:
     app.loader.import_default_modules()
     assert jobs.DECIDE_SWEEP in app.tasks
     assert app.conf.include == ["services.decision.tasks"]
+
+
+def test_a_worker_loads_what_its_jobs_need_before_it_looks_for_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And before what is imported is kept from the collector."""
+    done: list[str] = []
+    steps = {
+        "celery.loaders.base.BaseLoader.import_default_modules": "load",
+        "services.worker.run.collect_rarely": "freeze",
+        "celery.Celery.worker_main": "work",
+    }
+    for name, step in steps.items():
+        monkeypatch.setattr(name, lambda *_, step=step: done.append(step))
+    monkeypatch.setattr("celery.Celery.set_default", lambda _: None)
+    run_worker(settings("forecast"))
+    assert done == ["load", "freeze", "work"]
 
 
 def test_an_unknown_queue_is_refused_before_anything_starts(

@@ -14,18 +14,22 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 from sqlalchemy import Connection, Engine, text
 
-from forecaster import ForecasterConfig, Series, model_to_bytes
+from forecaster import ForecasterConfig, InputDriftConfig, Series, model_to_bytes
 from forecaster.config import TrainConfig
 from forecaster.training.fit import fit
+from services.forecasting.deps import make_forecasting
+from services.forecasting.online.repository import DriftRow, save_drift
+from services.forecasting.rows.repository import load_workloads
+from services.forecasting.score.drift import DriftWatch, window_steps
 from services.ingest.retention import retention
-from services.kernel.clock import make_rng
+from services.kernel.clock import FixedClock, make_rng
 from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.session import unit_of_work
 from services.kernel.domain import IndicatorSpec
+from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import INDICATORS, StoredHistory, store_history
 from services.lab.bench.fleet.objectives_repository import add_objectives
-from services.lab.bench.fleet.references import store_references
 from services.lab.bench.fleet.repository import begin
 
 END_AT = datetime(2026, 1, 12, tzinfo=UTC)
@@ -153,3 +157,24 @@ def _small_training(seed: int) -> bytes:
         series.append(Series(f"wave{number}", values, is_seen, names, levels, 0, 0, 300))
     config = ForecasterConfig(train=TrainConfig(max_windows=512, epochs=1, flow_epochs=1))
     return model_to_bytes(fit(series, config, seed).model)
+
+
+def store_references(engine: Engine, settings: Settings, version: str, at: datetime) -> None:
+    """Describe what a model has seen of every workload, which is done once for each model.
+
+    Measured cycles are not to pay for it.
+
+    Args:
+        engine: Of the database with the history.
+        settings: Those of the fleet; all its workloads have their step.
+        version: The model that serves.
+        at: When it was registered.
+    """
+    app = make_forecasting(settings, RecordingSender(), FixedClock(at))
+    config = InputDriftConfig(window=window_steps(settings, settings.step_s))
+    with unit_of_work(engine) as work:
+        workloads = load_workloads(work.connection)
+        watch = DriftWatch(app, work.connection, version, {one.id: one for one in workloads})
+        watch.describe(workloads, at, config, len(workloads))
+        rows = [DriftRow(id_, state, None, None, None, "") for id_, state in watch.states.items()]
+        save_drift(work.connection, version, rows, at)

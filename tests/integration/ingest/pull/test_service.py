@@ -66,7 +66,7 @@ def test_history_then_steps_from_a_real_prometheus(
     result = pull(real)
     assert result.n_errors == {"several_series": 2, "bad_query": 2}  # history, and newest steps
     assert result.n_accepted > 0
-    assert [job.name for job in sender.sent] == [jobs.INGEST_RESAMPLE]
+    assert [job.name for job in sender.sent] == [jobs.INGEST_RESAMPLE, jobs.CALIBRATE_PRIOR]
     done = service.resample_shard(real, 0, clock.now())
     assert done.origins == (T0 + 9 * STEP,)
     steps = range(-60, 10)
@@ -147,6 +147,19 @@ def test_a_failing_source_leaves_gaps_and_the_pipeline_goes_on(
     pull(deps)
     service.resample_shard(deps, 0, clock.now())
     assert values(deps, first, INSTANT)[1] == 31.5
+
+
+def test_the_prior_is_told_of_a_history_and_not_of_the_steps_after_it(
+    deps: IngestDeps, clock: FixedClock, sender: RecordingSender, register: Register
+) -> None:
+    deps.source = FakeSource()
+    register(1, (INSTANT,))
+    for expected in (1, 0):
+        clock.advance(60)
+        pull(deps)
+        service.resample_shard(deps, 0, clock.now())
+        assert [job.name for job in sender.sent].count(jobs.CALIBRATE_PRIOR) == expected
+        sender.sent.clear()
 
 
 def test_an_outage_longer_than_late_s_is_filled_from_the_source(

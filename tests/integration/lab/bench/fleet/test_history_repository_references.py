@@ -7,8 +7,7 @@ from sqlalchemy import Engine, text
 
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import StoredHistory, store_history
-from services.lab.bench.fleet.history_repository import END_AT
-from services.lab.bench.fleet.references import store_references
+from services.lab.bench.fleet.history_repository import END_AT, store_references
 
 pytestmark = pytest.mark.integration
 

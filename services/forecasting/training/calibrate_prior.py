@@ -1,0 +1,51 @@
+"""The prior starts with the hedge and calibration that history would have taught it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from services.forecasting.forecast.service import Forecasting
+from services.forecasting.online.warm_start import warm_states
+from services.forecasting.rows import repository
+from services.forecasting.rows.translate import forecaster_config
+from services.forecasting.training.histories import held_out_steps, load_histories
+from services.kernel.clock import make_rng
+from services.kernel.db.session import unit_of_work
+from services.kernel.telemetry import get_logger
+
+MAX_WORKLOADS = 64
+"""Workloads that one call looks at, since forecasts wait meanwhile; the others of a larger fleet
+learn as outcomes come in, or with the first fit."""
+
+
+def calibrate_prior(app: Forecasting) -> int:
+    """Replay the end of each history under the prior, and store what that teaches.
+
+    Nothing is done where a model serves, which starts with its own, and for workloads whose
+    forecasts by the prior have taught something already. No parameter of the prior changes.
+
+    Args:
+        app: The service.
+
+    Returns:
+        Workloads whose calibration was stored.
+    """
+    at, config = app.clock.now(), forecaster_config(app.settings)
+    with app.engine.connect() as connection:
+        serving = app.store.current(connection)
+        if serving.ladder.model is not None or serving.ladder.prior is None:
+            return 0
+        ids = {w.key: w.id for w in repository.load_workloads(connection)}
+        known = repository.load_calibration(connection, list(ids.values()), serving.version)
+        new = [id_ for id_ in ids.values() if id_ not in known][:MAX_WORKLOADS]
+        series = load_histories(app, connection, at, config, new)
+    if not series:
+        return 0
+    ladder = replace(serving.ladder, stale_after_steps=app.settings.stale_after_steps)
+    rng = make_rng(app.settings.seed, "calibration", serving.version)
+    states = warm_states(series, ladder, config, held_out_steps(series, config), rng)
+    stored = {ids[key]: one for key, one in states.items()}
+    with unit_of_work(app.engine) as work:
+        repository.save_calibration(work.connection, serving.version, stored, at)
+    get_logger(__name__).info("prior_calibrated", n_workloads=len(stored), version=serving.version)
+    return len(stored)
