@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -38,6 +39,10 @@ _CLUSTER: dict[str, Any] = {
 """Every route takes it: it is read where the caller's rights are (`auth.Need`)."""
 
 
+_CONVERTER = re.compile(r":\w+}")
+"""What a path says of the kind of a parameter; the document does not: `{gpu_type:path}`."""
+
+
 def needs_by_route(app: FastAPI) -> dict[tuple[str, str], tuple[Need, ...]]:
     """Needs of each route, by method and path; an empty tuple: it declares none."""
     found: dict[tuple[str, str], tuple[Need, ...]] = {}
@@ -45,7 +50,7 @@ def needs_by_route(app: FastAPI) -> dict[tuple[str, str], tuple[Need, ...]]:
         dependant = getattr(route, "dependant", None)
         needs = tuple(_needs(dependant)) if isinstance(dependant, Dependant) else ()
         for method in (route.methods or {"GET"}) - {"HEAD"}:
-            found[method, route.path or ""] = needs
+            found[method, _CONVERTER.sub("}", route.path or "")] = needs
     return found
 
 
