@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -111,8 +111,20 @@ def load_last_seen(tables: Tables, given: Given) -> Found:
         if seen:
             since = max(seen)[0] - timedelta(minutes=2)
             most = max(max(spec, sum(there)) for at, (spec, *there) in seen if at >= since)
+            most = max([most, *_made_since(tables, id_, part, since)])
             found.append({"workload_id": id_, "part": part, "replicas": most})
     return Found(found)
+
+
+def _made_since(tables: Tables, workload_id: int, part: str, since: datetime) -> Iterator[int]:
+    """Counts that a target was patched to."""
+    for row in tables.rows["actions"].values():
+        is_made = row["result"] in ("applied", "unknown") and row["applied_at"] >= since
+        if is_made and row["workload_id"] == workload_id:
+            parts = json.loads(row["parts"]) if isinstance(row["parts"], str) else row["parts"]
+            if not part:
+                yield row["to_replicas"]
+            yield from (each["to"] for each in parts or () if each["name"] == part)
 
 
 def _counts(row: Row, part: str) -> tuple[int, ...] | None:

@@ -138,10 +138,10 @@ def store_states(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
 
 
 _LAST_SEEN = """
-SELECT t.workload_id, t.part, max(CASE WHEN t.part = ''
+SELECT t.workload_id, t.part, GREATEST(max(made.replicas), max(CASE WHEN t.part = ''
   THEN GREATEST(spec_replicas, ready_replicas + starting_replicas + pending_replicas)
   ELSE GREATEST((own ->> 'spec')::int, (own ->> 'ready')::int + (own ->> 'starting')::int
-       + (own ->> 'pending')::int) END) AS replicas
+       + (own ->> 'pending')::int) END)) AS replicas
 FROM unnest(CAST(:ids AS int[]), CAST(:parts AS text[])) AS t(workload_id, part)
 CROSS JOIN LATERAL (
   SELECT s.observed_at FROM replica_states s WHERE s.workload_id = t.workload_id
@@ -152,7 +152,16 @@ CROSS JOIN LATERAL (
   SELECT *, variants -> t.part AS own FROM replica_states s WHERE s.workload_id = t.workload_id
   AND CASE WHEN t.part = '' THEN s.variants IS NULL ELSE s.variants ? t.part END
   AND s.observed_at BETWEEN newest.observed_at - interval '2 minutes' AND newest.observed_at
-) s GROUP BY t.workload_id, t.part
+) s
+CROSS JOIN LATERAL (
+  SELECT max(CASE WHEN t.part = '' THEN a.to_replicas ELSE (
+    SELECT max((p ->> 'to')::int) FROM jsonb_array_elements(
+      CASE jsonb_typeof(a.parts) WHEN 'array' THEN a.parts ELSE '[]' END) p
+    WHERE p ->> 'name' = t.part) END) AS replicas
+  FROM actions a WHERE a.workload_id = t.workload_id AND a.result IN ('applied', 'unknown')
+  AND a.applied_at >= newest.observed_at - interval '2 minutes'
+  AND a.origin_at >= newest.observed_at - interval '1 day'
+) made GROUP BY t.workload_id, t.part
 """
 
 
@@ -161,7 +170,8 @@ def load_last_seen(
 ) -> dict[tuple[int, str], int]:
     """Replicas that targets asked for or had when they were last seen, the larger of both.
 
-    The most of the two minutes until then: pods that were leaving are not in a snapshot.
+    The most of the two minutes until then: pods that were leaving are not in a snapshot. What was
+    patched since is in none either, where the operator that did it has not seen it again.
 
     Args:
         connection: An open transaction.
