@@ -48,3 +48,21 @@ def shape(n_gpus: int, resource: str = NVIDIA_GPU, **given: Any) -> PodShape:
 def room(node: NodeState, n_free: int) -> NodeRoom:
     """A node of one resource, of which so many are free."""
     return NodeRoom(node, {node.accelerators[0].resource: n_free})
+
+
+def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
+    """A node as the API server lists it."""
+    return {
+        "metadata": {
+            "name": name,
+            "labels": {"nvidia.com/gpu.product": given.get("product", "NVIDIA-H100-80GB-HBM3")},
+        },
+        "spec": {
+            "unschedulable": given.get("is_cordoned", False),
+            "taints": given.get("taints", []),
+        },
+        "status": {
+            "allocatable": {"nvidia.com/gpu": str(gpus)},
+            "conditions": [{"type": "Ready", "status": given.get("ready", "True")}],
+        },
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from hypothesis import given, strategies as st
 
@@ -16,28 +15,11 @@ from services.operator.cluster.placement import (
     to_node,
     to_pod_shape,
 )
-from tests.unit.operator.pods import node, pod, room, shape
+from tests.unit.operator.pods import listed, node, pod, room, shape
 
 TAINT = Taint("dedicated", "train", "NoSchedule")
 MIG = "nvidia.com/mig-1g.5gb"
 RESOURCES = ["nvidia.com/gpu", "amd.com/gpu", "habana.ai/gaudi"]
-
-
-def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": name,
-            "labels": {"nvidia.com/gpu.product": given.get("product", "NVIDIA-H100-80GB-HBM3")},
-        },
-        "spec": {
-            "unschedulable": given.get("is_cordoned", False),
-            "taints": given.get("taints", []),
-        },
-        "status": {
-            "allocatable": {"nvidia.com/gpu": str(gpus)},
-            "conditions": [{"type": "Ready", "status": given.get("ready", "True")}],
-        },
-    }
 
 
 def test_free_gpus_are_whole_pods_on_nodes_that_take_pods() -> None:

@@ -16,24 +16,7 @@ from services.operator.cluster.placement import (
     to_pod_shape,
     to_shape,
 )
-from tests.unit.operator.pods import node, shape
-
-
-def listed(name: str, gpus: int, **given: Any) -> dict[str, Any]:
-    return {
-        "metadata": {
-            "name": name,
-            "labels": {"nvidia.com/gpu.product": given.get("product", "NVIDIA-H100-80GB-HBM3")},
-        },
-        "spec": {
-            "unschedulable": given.get("is_cordoned", False),
-            "taints": given.get("taints", []),
-        },
-        "status": {
-            "allocatable": {"nvidia.com/gpu": str(gpus)},
-            "conditions": [{"type": "Ready", "status": given.get("ready", "True")}],
-        },
-    }
+from tests.unit.operator.pods import listed, node, shape
 
 
 def test_taints_that_only_prefer_keep_nobody_away() -> None:
