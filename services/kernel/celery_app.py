@@ -126,7 +126,7 @@ class CelerySender:
                 priority=DEFERRED if job.is_deferred else 0,
                 **options,
             )
-        except Exception:
+        except Exception:  # whatever it is, it is raised again
             if options:  # it does not wait
                 QueuedJobs(self._app).remove(job.name, job.payload)
             raise
