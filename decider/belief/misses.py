@@ -12,7 +12,10 @@ cures: it counts in neither.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
+from scipy.interpolate import CubicSpline
 from scipy.special import betaincc, expit, logit, ndtri
 
 from decider.errors import require
@@ -30,7 +33,11 @@ __all__ = [
 LEAST_CONCENTRATION, MOST_CONCENTRATION = 1e-3, 1e10
 MOST_LOG_ODDS = 60.0
 MOST_QUANTILE = 8.0
+N_CONCENTRATIONS = 768
 N_SECANTS = 6
+_LOG_CONCENTRATIONS = np.linspace(
+    np.log(LEAST_CONCENTRATION), np.log(MOST_CONCENTRATION), N_CONCENTRATIONS
+)
 
 
 def effective_concentration(
@@ -93,10 +100,33 @@ def log_odds_width(concentration: FloatArray, tolerance: float) -> FloatArray:
 def _even_log_odds(concentration: FloatArray, tolerance: float) -> FloatArray:
     """(P,) log odds of the expected share at which a step is as often bad as good.
 
-    Secants on the probability's normal quantile, which is nearly straight, from what a Beta's
-    median says.
+    What a Beta's median says, and from a table how far that is off in widths: a smooth function of
+    the concentration.
     """
-    first = logit((tolerance * concentration + 1.0 / 3.0) / (concentration + 2.0 / 3.0))
+    off = _off_in_widths(tolerance)(np.log(concentration))
+    width = log_odds_width(concentration, tolerance)
+    return np.asarray(_median_log_odds(concentration, tolerance) + off * width)
+
+
+def _median_log_odds(concentration: FloatArray, tolerance: float) -> FloatArray:
+    """(...) log odds of the share whose Beta law has its median near the tolerance."""
+    median = (tolerance * concentration + 1.0 / 3.0) / (concentration + 2.0 / 3.0)
+    return np.asarray(logit(median))
+
+
+@lru_cache(maxsize=64)
+def _off_in_widths(tolerance: float) -> CubicSpline:
+    """How far `_median_log_odds` is off at a log concentration, in `log_odds_width`."""
+    concentration = np.exp(_LOG_CONCENTRATIONS)
+    exact = _searched_log_odds(concentration, tolerance)
+    width = log_odds_width(concentration, tolerance)
+    off = (exact - _median_log_odds(concentration, tolerance)) / width
+    return CubicSpline(_LOG_CONCENTRATIONS, off)
+
+
+def _searched_log_odds(concentration: FloatArray, tolerance: float) -> FloatArray:
+    """`_even_log_odds` by secants on the normal quantile of the probability, nearly straight."""
+    first = _median_log_odds(concentration, tolerance)
 
     def quantile(log_odds: FloatArray) -> FloatArray:
         tail = bad_probability(log_odds, concentration, tolerance)

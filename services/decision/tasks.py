@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from functools import lru_cache, partial
 
-from services.decision.beliefs import due
+from services.decision.beliefs import due, history
 from services.decision.budgets.exchange import exchange_parts
 from services.decision.decide import operations, service
 from services.decision.headroom.advise import advise_headroom
@@ -53,6 +53,12 @@ def sweep() -> None:
 def fit_posteriors(is_scheduled: bool = False) -> None:
     """Refit the posteriors; a scheduled call only those whose last fit is old enough."""
     due.fit_posteriors(worker_deps(), is_scheduled)
+
+
+@job_task(jobs.LEARN_HISTORY)
+def learn_history(shard: int) -> None:
+    """Learn the responses of a shard's workloads from before their first decision."""
+    history.learn_history(worker_deps(), shard)
 
 
 @job_task(jobs.DECIDE_TRUST)

@@ -7,6 +7,7 @@ import numpy as np
 from services.simulator.course import Course
 from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.served_fleet import ServedFleet
 
 INITIAL_UTILISATION = 0.6
 """Utilisation at which the history begins."""
@@ -21,8 +22,18 @@ def measured_demand(fleet: Fleet) -> FloatArray:
     return seen
 
 
-def history_course(fleet: Fleet, first: int = 0) -> Course:
-    """The history of `fleet` from step `first` on; what is before is context."""
+def history_course(fleet: Fleet, first: int = 0, served: ServedFleet | None = None) -> Course:
+    """The history of `fleet` from step `first` on; what is before is context.
+
+    Args:
+        fleet: The fleet.
+        first: The first step.
+        served: How the requests of the whole history were served; None: by the stated capacity.
+    """
+    factor, truth = np.ones((fleet.n_workloads, fleet.n_history - first)), None
+    if served is not None:
+        truth = served.truth.part(slice(first, None))
+        factor = served.true_factor(fleet.capacity)[:, first:]
     part = slice(first, fleet.n_history)
     seen, demand = measured_demand(fleet), fleet.demand[:, part]
     low = np.array([float(w.min_replicas) for w in fleet.workloads])
@@ -33,7 +44,7 @@ def history_course(fleet: Fleet, first: int = 0) -> Course:
         demand=demand,
         is_live=np.ones(demand.shape, dtype=bool),
         capacity=fleet.capacity,
-        capacity_factor=np.ones(demand.shape),
+        capacity_factor=factor,
         min_replicas=low,
         max_replicas=high,
         initial=np.clip(wanted, low, high),
@@ -41,6 +52,7 @@ def history_course(fleet: Fleet, first: int = 0) -> Course:
         start_s=float(fleet.start_s + first * fleet.step_s),
         step_s=float(fleet.step_s),
         seen=seen[:, part],
+        served=truth,
     )
 
 

@@ -9,12 +9,50 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from services.kernel.domain.objective import LOST, WAITING, GoalMetric, good_name, total_name
+from services.kernel.domain.objective import (
+    LOST,
+    READY,
+    WAITING,
+    GoalMetric,
+    good_name,
+    total_name,
+)
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.served_fleet import ServedFleet
 
 GOAL: GoalMetric = "ttft"
 THRESHOLD_S = 0.5
+
+
+def past_requests(served: ServedFleet, ready_mean: FloatArray) -> Mapping[str, FloatArray]:
+    """What a source of metrics kept of a history: (W, T) by the names of an objective's series.
+
+    Args:
+        served: How the history was served.
+        ready_mean: (V, T) time-mean ready replicas of the targets. They are told of services with
+            one target; NaN of the others.
+    """
+    course = served.course(ready_mean)
+    W, total = served.n_services, served.requests
+    missed = np.stack([step.missed for step in course], axis=1)
+    waiting = np.stack([step.waiting for step in course], axis=1)
+    is_one = np.bincount(served.owner, minlength=W) == 1
+    per_s = 1.0 / served.step_s
+    return {
+        total_name(GOAL): total * per_s,
+        good_name(GOAL): (total - missed) * per_s,
+        LOST: np.zeros_like(total),
+        WAITING: _waiting(served, waiting, missed),
+        READY: np.where(is_one[:, None], ready_mean[:W], np.nan),
+    }
+
+
+def _waiting(served: ServedFleet, lasting: FloatArray, missed: FloatArray) -> FloatArray:
+    """Requests that wait, on the mean: in lasting queues, or for the threshold at least.
+
+    Beside the lasting queues it is by Little's law: who misses waits for the threshold at least.
+    """
+    return np.maximum(lasting, missed / served.step_s * THRESHOLD_S)
 
 
 class RequestMeters:
@@ -41,9 +79,7 @@ class RequestMeters:
         self._queue = served.queue
         self._total = self._total + self._served.requests[:, step]
         self._missed = self._missed + served.missed
-        # beside the lasting queues, by Little's law: who misses waits for the threshold at least
-        at_least = served.missed / self._served.step_s * THRESHOLD_S
-        self._waiting = np.maximum(served.waiting, at_least)
+        self._waiting = _waiting(self._served, served.waiting, served.missed)
 
     def counters(self) -> Mapping[str, FloatArray]:
         """(W,) readings at the end of the steps counted so far; nothing is ever lost."""

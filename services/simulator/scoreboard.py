@@ -197,7 +197,12 @@ class RivalScores:
 
 
 def run_rivals(
-    fleet: Fleet, *, epsilon: float, seed: int, with_hindsight: bool = False
+    fleet: Fleet,
+    *,
+    epsilon: float,
+    seed: int,
+    with_hindsight: bool = False,
+    past: ServedFleet | None = None,
 ) -> RivalScores:
     """Tune the rivals on history for `epsilon`, then run each once over the replay.
 
@@ -206,11 +211,13 @@ def run_rivals(
         epsilon: Promised fraction of time out of SLA.
         seed: Seed of the start-up luck.
         with_hindsight: Replay them at other settings too.
+        past: How the requests of the history were served, which they are tuned by; None: they are
+            tuned by the stated capacity.
     """
     initial = simulate_history(fleet).last_spec
     setup = SimulationSetup(fleet, initial, seed)
-    hpa = tune_hpa(fleet, epsilon)
-    trailing = tune_trailing_percentile(fleet, epsilon)
+    hpa = tune_hpa(fleet, epsilon, past)
+    trailing = tune_trailing_percentile(fleet, epsilon, past)
     W = fleet.n_workloads
     runs = (
         simulate("hpa", [Hpa(hpa.config)] * W, setup),

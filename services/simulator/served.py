@@ -12,7 +12,8 @@ Shapes: W workloads, T steps.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 from scipy.special import betainc, betaincinv, logit
@@ -77,14 +78,35 @@ class ServedTruth:
         precision, inner = self.precision()[:, t], np.clip(mean, _LEAST, _MOST)
         return np.asarray(betaincinv(inner * precision, (1 - inner) * precision, self.luck[:, t]))
 
+    def part(self, steps: slice) -> ServedTruth:
+        """The response over some of the steps."""
+        return replace(self, requests=self.requests[:, steps], luck=self.luck[:, steps])
+
     def largest_good_mean(self) -> FloatArray:
         """(W, T) largest mean at which the step, with its luck, is still a good one."""
-        precision = self.precision()
-        low, high = np.full(self.luck.shape, _LEAST), np.full(self.luck.shape, _MOST)
-        for _ in range(_N_HALVINGS):
-            middle = 0.5 * (low + high)
-            is_good = (
-                betainc(middle * precision, (1.0 - middle) * precision, self.tolerated) >= self.luck
-            )
-            low, high = np.where(is_good, middle, low), np.where(is_good, high, middle)
-        return low
+        return _largest_good_mean(self)
+
+    def largest_good_load(self, half: FloatArray) -> FloatArray:
+        """(W, T) largest load at which the step, with its luck, is still a good one; 0: none.
+
+        Args:
+            half: (W, T) load at which half of what can be cured is missed.
+        """
+        floor = self.floor[:, None]
+        curable = np.clip((self.largest_good_mean() - floor) / (1.0 - floor), 0.0, _MOST)
+        return np.asarray(half * (curable / (1.0 - curable)) ** (1.0 / self.slope[:, None]))
+
+
+@lru_cache(maxsize=4)
+def _largest_good_mean(truth: ServedTruth) -> FloatArray:
+    """Kept: a grid of settings is run in batches over the same truth."""
+    precision = truth.precision()
+    low, high = np.full(truth.luck.shape, _LEAST), np.full(truth.luck.shape, _MOST)
+    for _ in range(_N_HALVINGS):
+        middle = 0.5 * (low + high)
+        is_good = (
+            betainc(middle * precision, (1.0 - middle) * precision, truth.tolerated) >= truth.luck
+        )
+        low, high = np.where(is_good, middle, low), np.where(is_good, high, middle)
+    low.flags.writeable = False
+    return low

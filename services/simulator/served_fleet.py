@@ -13,7 +13,7 @@ Shapes: W services, V targets, R replayed steps.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import logit
@@ -53,7 +53,7 @@ class ServedStep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ServedFleet:
-    """The replay of a fleet, served.
+    """A part of a fleet's steps, its replay or its history, served.
 
     Attributes:
         truth: Response of each target; requests and luck are those of its service.
@@ -82,6 +82,11 @@ class ServedFleet:
     def requests(self) -> FloatArray:
         """(W, R) requests of each step."""
         return self.truth.requests[: self.n_services]
+
+    def true_factor(self, capacity: FloatArray) -> FloatArray:
+        """(V, R) `Course.capacity_factor` of this response, over capacities (V,) that are told."""
+        at_tolerated = np.exp(logit(self.truth.tolerated) / self.truth.slope)
+        return np.asarray(self.half * (at_tolerated / capacity)[:, None])
 
     def no_queue(self) -> FloatArray:
         """(V,) queues before the replay."""
@@ -138,33 +143,66 @@ class ServedFleet:
 
 def draw_served_fleet(scaled: ScaledFleet) -> ServedFleet:
     """Draw how the replay of a generated fleet is served; by its seed alone."""
+    return _served(scaled, _draw_laws(scaled), slice(scaled.targets.n_history, None))
+
+
+def draw_served_history(scaled: ScaledFleet) -> ServedFleet:
+    """Draw how its history was served: as the replay begins, with a luck of its own."""
+    fleet, laws = scaled.targets, _draw_laws(scaled)
+    rngs = [make_rng(fleet.seed, "served history", i) for i in range(fleet.n_workloads)]
+    ratio = np.repeat(laws.ratio[:, :1], fleet.n_history, axis=1)
+    luck = np.stack([_luck(rng, fleet.n_history) for rng in rngs])
+    return _served(scaled, replace(laws, ratio=ratio, luck=luck), slice(0, fleet.n_history))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Laws:
+    """What is drawn of each target: arrays (V,), `ratio` and `luck` (V, T)."""
+
+    ratio: FloatArray
+    slope: FloatArray
+    floor: FloatArray
+    concentration: FloatArray
+    luck: FloatArray
+
+
+def _draw_laws(scaled: ScaledFleet) -> _Laws:
     fleet = scaled.targets
     V, R = fleet.n_workloads, fleet.n_replay
-    replayed = slice(fleet.n_history, None)
     rngs = [make_rng(fleet.seed, "served", i) for i in range(V)]
     ratio = np.stack([_ratio(rng, R, _drifts(i)) for i, rng in enumerate(rngs)])
     slope = np.array([_SLOPE * np.exp(_SLOPE_SIGMA * rng.standard_normal()) for rng in rngs])
     floor = np.array([rng.uniform(0.0, _MOST_FLOOR) for rng in rngs])
     spread = np.array([_CONCENTRATION_SIGMA * rng.standard_normal() for rng in rngs])
-    luck = np.stack([rng.uniform(1e-6, 1.0 - 1e-6, R) for rng in rngs])
-    requests = np.rint(request_rates(fleet)[:, replayed] * fleet.step_s)
+    luck = np.stack([_luck(rng, R) for rng in rngs])
+    return _Laws(ratio, slope, floor, _CONCENTRATION * np.exp(spread), luck)
+
+
+def _luck(rng: np.random.Generator, T: int) -> FloatArray:
+    return np.asarray(rng.uniform(1e-6, 1.0 - 1e-6, T))
+
+
+def _served(scaled: ScaledFleet, laws: _Laws, part: slice) -> ServedFleet:
+    """A part of the fleet's steps, served by laws of that part."""
+    fleet = scaled.targets
+    requests = np.rint(request_rates(fleet)[:, part] * fleet.step_s)
     truth = ServedTruth(
-        slope=slope,
-        floor=floor,
-        concentration=(_CONCENTRATION * np.exp(spread))[scaled.owner],
+        slope=laws.slope,
+        floor=laws.floor,
+        concentration=laws.concentration[scaled.owner],
         requests=np.maximum(requests, LEAST_REQUESTS),
         good_share=GOOD_SHARE,
-        luck=luck[scaled.owner],
+        luck=laws.luck[scaled.owner],
     )
     # what the floor leaves of the tolerated share, so that floor and load together miss all of it
-    curable = (truth.tolerated - floor) / (1.0 - floor)
-    bears = fleet.capacity[:, None] * ratio
+    curable = (truth.tolerated - laws.floor) / (1.0 - laws.floor)
+    bears = fleet.capacity[:, None] * laws.ratio
     return ServedFleet(
         truth=truth,
-        ratio=ratio,
-        half=bears * np.exp(-logit(curable) / slope)[:, None],
+        ratio=laws.ratio,
+        half=bears * np.exp(-logit(curable) / laws.slope)[:, None],
         full=bears / SLO_UTILISATION,
-        demand=fleet.demand[:, replayed],
+        demand=fleet.demand[:, part],
         owner=scaled.owner,
         step_s=float(fleet.step_s),
     )

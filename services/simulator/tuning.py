@@ -19,7 +19,9 @@ from services.simulator.fleet_course import history_course
 from services.simulator.grid_run import GridRun, simulate_grid
 from services.simulator.policies import HpaConfig, Solo, TrailingPercentileGrid
 from services.simulator.policies.reactive.hpa import HpaGrid
+from services.simulator.policies.view import RELATIVE_SLACK
 from services.simulator.schedules import trailing_schedules
+from services.simulator.served_fleet import ServedFleet
 
 HPA_TARGETS = (*range(5, 20), *range(20, 50, 2), *range(50, 100))
 WINDOWS_S = (300.0, 900.0, 1800.0, 3600.0, 3 * 3600.0, 6 * 3600.0, 24 * 3600.0)
@@ -66,9 +68,15 @@ class TunedTrailing:
     setting: TunedSetting
 
 
-def tune_hpa(fleet: Fleet, epsilon: float) -> TunedHpa:
-    """Choose the target utilisation; every other setting is the default."""
-    course = history_course(fleet, _first_step(fleet))
+def tune_hpa(fleet: Fleet, epsilon: float, served: ServedFleet | None = None) -> TunedHpa:
+    """Choose the target utilisation; every other setting is the default.
+
+    Args:
+        fleet: The fleet.
+        epsilon: Rate to keep.
+        served: How the history was served; None: it is judged by the stated capacity.
+    """
+    course = history_course(fleet, _first_step(fleet), served)
     run = simulate_grid(HpaGrid(np.array(HPA_TARGETS, dtype=float)), course)
     violation_rate = violation_rates(run, course)
     cost_usd = (run.asked.sum(axis=2, dtype=float) * _usd_per_step(fleet)).sum(axis=1)
@@ -84,9 +92,11 @@ def tune_hpa(fleet: Fleet, epsilon: float) -> TunedHpa:
     return TunedHpa(HpaConfig(target_percent=target), setting)
 
 
-def tune_trailing_percentile(fleet: Fleet, epsilon: float) -> TunedTrailing:
-    """Choose window, percentile and margin together over the whole grid."""
-    course = history_course(fleet, _first_step(fleet))
+def tune_trailing_percentile(
+    fleet: Fleet, epsilon: float, served: ServedFleet | None = None
+) -> TunedTrailing:
+    """Choose window, percentile and margin over the whole grid; arguments as `tune_hpa`."""
+    course = history_course(fleet, _first_step(fleet), served)
     settings = np.array(list(product(WINDOWS_S, PERCENTILES, MARGINS)))
     cost_usd, least = _known_beforehand(course, _usd_per_step(fleet))
 
@@ -121,7 +131,7 @@ def _known_beforehand(course: Course, usd: FloatArray) -> tuple[FloatArray, Floa
     A step whose need is above what is asked for is out of SLA however early starts land.
     """
     known = np.maximum(np.isfinite(course.demand).sum(axis=1), 1)
-    need = course.need()
+    need = _least_need(course)
     n_settings = len(WINDOWS_S) * len(PERCENTILES) * len(MARGINS)
     cost_usd, least = np.zeros(n_settings), np.zeros(n_settings)
     for w in range(course.n_workloads):
@@ -130,6 +140,20 @@ def _known_beforehand(course: Course, usd: FloatArray) -> tuple[FloatArray, Floa
         cost_usd += usd[w] * asked.sum(axis=1)
         least += (need[w] > asked).sum(axis=1) / known[w] / course.n_workloads
     return cost_usd, least
+
+
+def _least_need(course: Course) -> FloatArray:
+    """(W, T) replicas without which a step is out of SLA, whatever starts take.
+
+    Infinite where a step has such bad luck that more of its requests miss with any number.
+    """
+    if course.served is None:
+        return course.need()
+    load = course.served.largest_good_load(course.served.half(course.true_capacity()))
+    demand = np.nan_to_num(course.demand)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        needed = np.where(demand > 0, demand / load, 0.0)
+    return np.ceil(needed * (1.0 - RELATIVE_SLACK))
 
 
 def search_cheapest(

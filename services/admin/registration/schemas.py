@@ -95,14 +95,15 @@ class SeriesBody(In):
     """One series that the objective is counted with."""
 
     name: SeriesName = Field(
-        description="`sli_METRIC_total`, `sli_METRIC_good`, `sli_METRIC_upto`, `sli_lost` or "
-        "`sli_waiting`",
+        description="`sli_METRIC_total`, `sli_METRIC_good`, `sli_METRIC_upto`, `sli_lost`, "
+        "`sli_waiting` or `sli_ready`",
         examples=["sli_ttft_total"],
     )
     query: PromQL = Field(
         "",
         description="PromQL of requests per second over `$step`; empty: a cumulative counter that "
-        "is pushed. Of `sli_waiting` a number of requests",
+        "is pushed. Of `sli_waiting` a number of requests, of `sli_ready` one of replicas, which "
+        "is asked for with the history alone",
         examples=[""],
     )
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from decider import (
@@ -36,7 +35,7 @@ from services.decision.beliefs.capacity_data import (
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
 from services.decision.beliefs.miss_steps import load_further_of_steps
-from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
@@ -92,7 +91,8 @@ def fit_capacities(
     """
     now = deps.clock.now()
     with deps.engine.connect() as connection:
-        members, unread = _members(connection, but_types)
+        found, unread = readable_members(repository.load_learning_workloads(connection))
+        members = [member for member in found if member.spec.gpu_type not in but_types]
         steps = _load_steps(connection, members, now)
     reasons = {m.id: lack(steps.get(m.id), m.spec.capacity.per_replica) for m in members}
     refused = {f"workload:{k}": reason for k, reason in (reasons | unread).items() if reason}
@@ -106,20 +106,6 @@ def fit_capacities(
         promoted += report.promoted
         refused |= report.refused
     return CapacityFitReport(tuple(promoted), refused)
-
-
-def _members(
-    connection: Connection, but_types: Collection[str]
-) -> tuple[list[ShardMember], dict[int, str]]:
-    """Workloads that learn, and why others cannot: somebody may have spoilt a stored spec."""
-    members: list[ShardMember] = []
-    unread: dict[int, str] = {}
-    for row in repository.load_learning_workloads(connection):
-        try:
-            members.append(to_member(row))
-        except ValidationError as error:
-            unread[int(row["id"])] = f"its stored spec cannot be read: {error.errors()[0]['msg']}"
-    return [member for member in members if member.spec.gpu_type not in but_types], unread
 
 
 def _load_steps(

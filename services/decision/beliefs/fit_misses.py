@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -25,6 +25,13 @@ from decider import (
 )
 from services.decision.beliefs import repository
 from services.decision.beliefs.fit_lead_time import FitStamp
+from services.decision.beliefs.history import (
+    MAX_STEPS,
+    SINCE,
+    load_history,
+    tells_by_history,
+    with_history,
+)
 from services.decision.beliefs.miss_data import (
     MissSteps,
     group_of,
@@ -35,16 +42,13 @@ from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import MISSES, N_STORED
 from services.decision.beliefs.ready_mix import n_worths
-from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 
-SINCE = timedelta(days=14)
-MAX_STEPS = 2880
-"""Newest steps of a workload that are read, before the choice across loads."""
 MAX_WORKLOADS = 24
 """Workloads that are fitted together: about half a minute."""
 
@@ -75,8 +79,8 @@ def fit_responses(deps: DecisionDeps, sampler: SamplerConfig = MISS_SAMPLER) -> 
     """
     now = deps.clock.now()
     with deps.engine.connect() as connection:
-        found = [to_member(r) for r in repository.load_measured_workloads(connection)]
-    refused: dict[str, str] = {}
+        found, unread = readable_members(repository.load_measured_workloads(connection))
+    refused = {f"workload:{key}": reason for key, reason in unread.items()}
     rows: list[dict[str, Any]] = []
     for number, batch in enumerate(_batches(found)):
         steps = _load(deps, batch, now)
@@ -124,9 +128,13 @@ def _key(member: ShardMember) -> str:
 def _load(
     deps: DecisionDeps, members: Sequence[ShardMember], now: datetime
 ) -> dict[int, MissSteps]:
+    """Newest steps of each, before the choice across loads; those of its history among them."""
     first = {m.id: now - SINCE for m in members}
     with deps.engine.connect() as connection:
-        return load_steps(connection, members, StepSpan(first, now, MAX_STEPS))
+        since = load_steps(connection, members, StepSpan(first, now, MAX_STEPS))
+        past = load_history(connection, [m for m in members if tells_by_history(m)], now)
+    found = {m.id: with_history(since.get(m.id), past.get(m.id)) for m in members}
+    return {key: steps for key, steps in found.items() if steps is not None}
 
 
 def _fit(

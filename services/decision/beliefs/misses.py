@@ -118,7 +118,7 @@ def _views(
         try:
             view.reweight()
         except (ValueError, ArithmeticError) as error:
-            _tell(view.member, error)
+            tell_refused(view.member, error)
             view.stored = None
     return views
 
@@ -160,10 +160,10 @@ def _learn(
         try:
             update = learned_alone(member, seen)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
-            _tell(member, error)
+            tell_refused(member, error)
             continue
         view.needs_refit = update.needs_refit or (view.needs_refit and not view.is_own())
-        row = _row(member, update, seen, origin_at + timedelta(seconds=member.step_s))
+        row = learned_row(member, update, seen, origin_at + timedelta(seconds=member.step_s))
         repository.replace_particles(work.connection, row)
         learned[member.id] = draws_of(row)
     return learned
@@ -182,9 +182,17 @@ def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
     return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED, steps.mix)
 
 
-def _row(
+def learned_row(
     member: ShardMember, update: MissUpdate, steps: MissSteps, learned_at: datetime
 ) -> dict[str, Any]:
+    """The row of `posteriors` of a response that a workload's own steps have taught.
+
+    Args:
+        member: The workload.
+        update: The response.
+        steps: What it was learned from.
+        learned_at: When.
+    """
     return {
         "kind": MISSES,
         "scope": f"workload:{member.id}",
@@ -202,10 +210,10 @@ def _to_response(view: MissView, draws: MissDraws) -> LearnedResponse | None:
     try:
         return LearnedResponse.of(draws, view.member.spec, view.requests_per_step(), view.mix)
     except (ValueError, ArithmeticError) as error:
-        _tell(view.member, error)
+        tell_refused(view.member, error)
         return None
 
 
-def _tell(member: ShardMember, error: Exception) -> None:
+def tell_refused(member: ShardMember, error: Exception) -> None:
     """One workload's bad draws or counts harm no other."""
     get_logger(__name__).warning("response_refused", workload=member.key, error=str(error))

@@ -21,7 +21,7 @@ from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
 from services.decision.rows.responses import unreachable_message
 from services.decision.rows.translate import EndLedgers
-from services.kernel.domain.objective import series_names
+from services.kernel.domain.objective import counted_names
 
 
 def measure_steps(run: ShardRun, rows: ShardRows) -> dict[int, MeasuredSli]:
@@ -42,7 +42,7 @@ def measure_steps(run: ShardRun, rows: ShardRows) -> dict[int, MeasuredSli]:
 def _load_sampled(run: ShardRun) -> dict[int, dict[str, tuple[FloatArray, FloatArray]]]:
     """Series of the objectives of those that have one."""
     names = {
-        key: series_names(objective.goals)
+        key: counted_names(objective.goals)
         for key, member in run.members.items()
         if (objective := member.spec.sla.objective) is not None
     }

@@ -9,6 +9,7 @@ import numpy as np
 
 from decider import EdgeCounts, EdgeGap, FloatArray, SliCounts, met_between
 from services.kernel.domain.objective import (
+    GAUGES,
     LOST,
     WAITING,
     GoalSpec,
@@ -40,7 +41,7 @@ class SliSeries:
 
     Attributes:
         grid: The steps.
-        values: By name, (T,) counts of each step; of `sli_waiting` its mean. NaN: unknown.
+        values: By name, (T,) counts of each step; of gauges their mean. NaN: unknown.
         expected: Names of the series that must have values.
     """
 
@@ -92,7 +93,7 @@ def to_series(
         found = np.full(grid.n_steps, np.nan)
         at = np.round((at_s - grid.starts_s[0]) / grid.step_s).astype(np.int64)
         inside = (at >= 0) & (at < grid.n_steps)
-        found[at[inside]] = rates[inside] * (1.0 if name == WAITING else grid.step_s)
+        found[at[inside]] = rates[inside] * (1.0 if name in GAUGES else grid.step_s)
         values[name] = np.where(np.isfinite(found), found, np.nan)
     expected = frozenset(one.name for one in objective.series if one.query or was_measured)
     return SliSeries(grid, values, expected)

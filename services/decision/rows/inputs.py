@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import numpy as np
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from decider import (
@@ -76,6 +77,18 @@ def to_member(row: RowMapping) -> ShardMember:
         int(row.get("cluster_id", FIRST)),
         row.get("cluster", ""),
     )
+
+
+def readable_members(rows: Iterable[RowMapping]) -> tuple[list[ShardMember], dict[int, str]]:
+    """Workloads by their rows, and why others cannot be read: somebody may have spoilt a spec."""
+    members: list[ShardMember] = []
+    unread: dict[int, str] = {}
+    for row in rows:
+        try:
+            members.append(to_member(row))
+        except ValidationError as error:
+            unread[int(row["id"])] = f"its stored spec cannot be read: {error.errors()[0]['msg']}"
+    return members, unread
 
 
 @dataclass(frozen=True, slots=True)

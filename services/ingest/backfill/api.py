@@ -25,9 +25,11 @@ token, or an API key with the role operator in the namespace.
 
 A value is in its indicator's unit; of a counter it is the rate per second. A step's value is the
 mean of the samples in it; a step without one stays as it is, so send one sample a step at least.
-Only steps that have ended are taken, and none older than `HARMONY_RETAIN_INDICATORS_DAYS`; counts
-of an objective (`sli_…`) are not. At most `HARMONY_PUSH_MAX_SAMPLES` samples and
-`HARMONY_PUSH_MAX_BYTES` bytes in one request.
+Only steps that have ended are taken, and none older than `HARMONY_RETAIN_INDICATORS_DAYS`. Counts
+of an objective (`sli_…`) may be among them, but of the newest steps, which are still judged: with
+`sli_ready`, the replicas that were ready, what load does to requests is learned before the first
+decision. At most `HARMONY_PUSH_MAX_SAMPLES` samples and `HARMONY_PUSH_MAX_BYTES` bytes in one
+request.
 
 What is stored is never replaced unasked: where another value is there already it stays, `kept`
 counts those, and `?replace=true` replaces them. So the same request may be sent again. Samples that

@@ -19,7 +19,7 @@ from services.kernel.errors import InvalidInput, PayloadTooLarge
 
 JSON_SHAPE = '{"indicators": {"NAME": [[time, value], ...]}}'
 CSV_SHAPE = "a header `time,NAME,...` and a line for each time"
-_MOST_COLUMNS = 65  # the time, and as many indicators as a workload may have
+_MOST_COLUMNS = 92  # the time, 64 indicators, and 27 series of an objective of six goals
 
 
 def parse_json(body: bytes, workload: WorkloadName, max_samples: int) -> ParsedPush:

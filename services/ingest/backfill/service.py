@@ -44,8 +44,10 @@ from services.kernel.db.steps.blocks import SEEN, StepBlock
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.steps.writing import write_steps
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.jobs import LEARN_HISTORY, Job
 
 SOURCE = "history"
+_MINUTE_S, _OPEN_STEPS = 60.0, 3
 
 
 @dataclass(slots=True)
@@ -66,7 +68,7 @@ def fill(
     Args:
         deps: Dependencies.
         name: The workload.
-        parsed: Samples of its indicators, of counters their rates.
+        parsed: Samples of its indicators and of its objective's counts, of counters their rates.
         replaces: What is stored already gives way to what is sent.
 
     Raises:
@@ -76,7 +78,7 @@ def fill(
     rejections = parsed.rejections.copy()
     with unit_of_work(deps.engine, deps.sender) as work:
         ref = _workload(work.connection, deps, name)
-        _check_names(ref, parsed)
+        is_counted = _check_names(ref, parsed)
         samples = _screened(deps, ref, parsed, rejections)
         if not len(samples) and rejections.n_rejected:
             first = rejections.as_tuple()[0]
@@ -87,6 +89,8 @@ def fill(
         block = _to_block(ref, parsed, samples)
         counts = _compared(work.connection, ref, block) if len(block.at_us) else _Counts()
         write_steps(work.connection, [block], replaces=replaces)
+        if is_counted:
+            work.send_after_commit(Job(LEARN_HISTORY, {"shard": ref.shard}))
     measure(SOURCE, len(samples), rejections)
     return _answer(len(samples), block, counts, rejections, replaces=replaces)
 
@@ -98,14 +102,17 @@ def _workload(connection: Connection, deps: IngestDeps, name: WorkloadName) -> W
     return found
 
 
-def _check_names(ref: WorkloadRef, parsed: ParsedPush) -> None:
-    allowed = ref.names(is_sli=False)
+def _check_names(ref: WorkloadRef, parsed: ParsedPush) -> bool:
+    """Whether counts of its objective are among them."""
+    counts = ref.names(is_sli=True)
+    allowed = [*ref.names(is_sli=False), *counts]
     unknown = [name.indicator for name in parsed.names if name.indicator not in allowed]
     if unknown:
         raise InvalidInput(
             f"indicator {unknown[0]!r} is none of {ref.namespace}/{ref.name}; it must be one of "
             f"{', '.join(allowed)}"
         )
+    return any(name.indicator in counts for name in parsed.names)
 
 
 def _screened(
@@ -116,9 +123,12 @@ def _screened(
     of = [ref.indicators[name.indicator] for name in parsed.names]
     oldest_at = now - timedelta(days=settings.retain_indicators_days)
     ends_us = to_us(floor_step(now, ref.step_s))
+    # a promise is judged by what was measured at the time: no step that may still be judged is sent
+    open_s = settings.late_s + _MINUTE_S + _OPEN_STEPS * ref.step_s
+    is_sli = np.array([one.is_sli for one in of], dtype=bool)
     bounds = Bounds(
         oldest_us=np.full(len(of), to_us(oldest_at), dtype=np.int64),
-        newest_us=np.full(len(of), ends_us - 1, dtype=np.int64),
+        newest_us=np.where(is_sli, ends_us - round(open_s * SECOND_US), ends_us) - 1,
         is_signed=np.array([one.is_signed for one in of], dtype=bool),
         largest=np.array([one.largest_step for one in of], dtype=np.float64),
     )
@@ -131,14 +141,22 @@ def _screened(
             OUT_OF_RANGE: "is larger than anything measured",
             NEGATIVE: "is negative, and its unit cannot be; leave the sample out",
             IMPLAUSIBLE: plausible_rule(of[number].largest_step),
-            FUTURE: "lies in a step that has not ended: push it to /v1/observations"
-            + describe_time(at_us),
+            FUTURE: _too_new(open_s, is_sli=of[number].is_sli) + describe_time(at_us),
             ANCIENT: f"is older than what is kept, "
             f"retain_indicators_days={settings.retain_indicators_days:g}{_before(at_us)}",
         }
         shown = f"{parsed.names[number]} at {show_us(at_us)}: {found.value[0]:g}"
         rejections.add(reason, len(found), f"{shown} {rules[reason]}")
     return usable
+
+
+def _too_new(open_s: float, *, is_sli: bool) -> str:
+    if is_sli:
+        return (
+            "lies in a step that may still be judged: counts of an objective are taken of steps "
+            f"that ended {open_s:g} s ago or earlier, newer ones are pushed as they are measured"
+        )
+    return "lies in a step that has not ended: push it to /v1/observations"
 
 
 def _before(at_us: int) -> str:

@@ -16,6 +16,7 @@ from services.ingest.series.known_series import SeriesRef
 from services.ingest.series.samples import SECOND_US, Samples, join_samples
 from services.ingest.series.source import SERVER_REASONS, Points, RangeQuery, Source, SourceError
 from services.kernel import telemetry
+from services.kernel.domain.objective import READY
 from services.kernel.telemetry import get_logger
 
 _N_CONNECTIONS = 8
@@ -76,11 +77,21 @@ def to_samples(points: Points, indicator: IndicatorRef, query: RangeQuery) -> Sa
 
 
 def queries_of(
-    workload: WorkloadRef, start_at: datetime, end_at: datetime, *, is_sli: bool, first: int = 0
+    workload: WorkloadRef,
+    start_at: datetime,
+    end_at: datetime,
+    *,
+    is_sli: bool,
+    first: int = 0,
+    is_past: bool = False,
 ) -> list[SeriesQuery]:
-    """Queries of a workload, numbered from `first`: its indicators', or its objective's counts'."""
+    """Queries of a workload, numbered from `first`: its indicators', or its objective's counts'.
+
+    Ready replicas are asked for of the past alone: the operator sees the others.
+    """
     found = sorted(workload.indicators.items())
     pulled = [one for _, one in found if one.query and one.is_sli == is_sli]
+    pulled = [one for one in pulled if is_past or one.name != READY]
     return [
         SeriesQuery(
             number,

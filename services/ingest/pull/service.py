@@ -56,9 +56,10 @@ class PullResult:
 def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     """Fetch what is missing of a shard's complete steps.
 
-    A workload without recent samples gets its history first, and the prior learns from that. The
-    newest steps are always asked for again, as far back as a late sample may change them: what the
-    source got late arrives, and what is known already changes nothing.
+    A workload without recent samples gets its history first. The prior learns from that, and its
+    response from what its objective counted then. The newest steps are always asked for again, as
+    far back as a late sample may change them: what the source got late arrives, and what is known
+    already changes nothing.
 
     A failed query is counted and its steps stay gaps; the others go on. When the server itself does
     not answer, the rest of the queries are not tried. The counts of objectives come last, when all
@@ -83,7 +84,10 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     if pull.n_history_rows:
         deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
     if not pull.is_down.is_set():
+        n_before = pull.n_history_rows
         pull.past(stale, is_sli=True)
+        if pull.n_history_rows > n_before:
+            deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -180,7 +184,7 @@ class _Pull:
             start_at = floor_step(max(end_at - span, row.last_sample_at or end_at - span), step_s)
             if start_at >= end_at:
                 continue
-            queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli)
+            queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
             answers = fetch_all(self.source, queries, Event())
             self.errors.update(answer.error for answer in answers if answer.error)
             frame = _to_frame(row.workload, answers, start_at, end_at)

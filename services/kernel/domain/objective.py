@@ -15,6 +15,10 @@ LOST = "sli_lost"
 """Requests that got no answer: failed, refused, aborted, timed out."""
 WAITING = "sli_waiting"
 """Requests in the queue."""
+READY = "sli_ready"
+"""Ready replicas that served a step; of history alone, later the operator sees them."""
+GAUGES = frozenset({WAITING, READY})
+"""Series that are means of a step, not counts."""
 
 
 class _Promised(BaseModel):
@@ -47,8 +51,9 @@ class SliSeriesSpec(_Promised):
 
     Attributes:
         name: One of `series_names`.
-        query: PromQL that gives it per second (`sli_waiting`: as a number), over exactly one step;
-            empty when it is pushed, as a cumulative counter (`sli_waiting`: as a gauge).
+        query: PromQL that gives it per second (`sli_waiting` and `sli_ready`: as a number), over
+            exactly one step; empty when it is pushed, as a cumulative counter (these two: as a
+            gauge).
         edge_s: Bucket edge up to which it counts, in seconds; None: not told, or it is no such
             count. With the edges on both sides of a threshold, and the sum, what met the goal
             between them is estimated.
@@ -61,7 +66,7 @@ class SliSeriesSpec(_Promised):
     @property
     def is_counter(self) -> bool:
         """A cumulative count, differenced to a rate."""
-        return not self.query and self.name != WAITING
+        return not self.query and self.name not in GAUGES
 
 
 class ObjectiveSpec(_Promised):
@@ -118,6 +123,11 @@ def sum_name(metric: GoalMetric) -> str:
 
 
 def series_names(goals: tuple[GoalSpec, ...]) -> list[str]:
+    """Names of the series that an objective of these goals may have: counts, and `READY`."""
+    return [*counted_names(goals), READY]
+
+
+def counted_names(goals: tuple[GoalSpec, ...]) -> list[str]:
     """Names of the series that an objective of these goals may be counted with."""
     names = []
     for goal in goals:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,26 +24,39 @@ class Reporter:
         fleet: W services.
         meters: Their indicators, which follow the first target of each.
         requests: Counts of their requests; None: they are not counted.
+        past: (W, T) series of their requests in the history by name; empty: none were kept.
     """
 
     def __init__(
-        self, fleet: Fleet, meters: ServiceMeters, requests: RequestMeters | None = None
+        self,
+        fleet: Fleet,
+        meters: ServiceMeters,
+        requests: RequestMeters | None = None,
+        past: Mapping[str, FloatArray] = MappingProxyType({}),
     ) -> None:
         self._fleet = fleet
         self._meters = meters
         self._requests = requests
+        self._past = past
 
     def history(self) -> HistoryFrame:
         """The history but for its last step, which goes through the pipeline to start it."""
-        n = self._fleet.n_history - 1
-        values, observed = self._meters.history_values, self._meters.history_observed
         return HistoryFrame(
             start_at=self._fleet.step_at(0),
             step_s=self._fleet.step_s,
-            workloads=tuple(
-                WorkloadHistory(self._names(i), values[i, :n], observed[i, :n])
-                for i in range(self._fleet.n_workloads)
-            ),
+            workloads=tuple(self._history(i) for i in range(self._fleet.n_workloads)),
+        )
+
+    def _history(self, workload: int) -> WorkloadHistory:
+        n = self._fleet.n_history - 1
+        past = np.zeros((n, 0))
+        if self._past:
+            past = np.stack([series[workload, :n] for series in self._past.values()], axis=1)
+        values, observed = self._meters.history_values, self._meters.history_observed
+        return WorkloadHistory(
+            (*self._names(workload), *self._past),
+            np.concatenate([values[workload, :n], past], axis=1),
+            np.concatenate([observed[workload, :n], np.isfinite(past)], axis=1),
         )
 
     def last_of_history(self) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from services.kernel.db.schema import (
     forecasts,
     metadata,
     pod_starts,
+    posteriors,
     replica_states,
     risk_states,
     workloads,
@@ -93,6 +94,13 @@ def shards_of(engine: Engine) -> list[int]:
     query = select(workloads.c.shard).where(workloads.c.is_active).distinct()
     with engine.connect() as connection:
         return sorted(int(shard) for shard in connection.execute(query).scalars())
+
+
+def n_responses(engine: Engine) -> int:
+    """How many workloads have a response."""
+    query = select(func.count(posteriors.c.scope.distinct())).where(posteriors.c.kind == "misses")
+    with engine.connect() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 @contextmanager

@@ -26,11 +26,13 @@ class SharedDay:
         scaled: The fleet.
         served: How requests are served; None: by the stated capacity.
         epsilon: Promised largest fraction of time out of SLA.
+        past: How those of the history were served.
     """
 
     scaled: ScaledFleet
     served: ServedFleet | None
     epsilon: float
+    past: ServedFleet | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,9 @@ def by_service(
 def judge_rivals(day: SharedDay) -> JudgedRivals:
     """Tune the rivals on history, run them over the replay, judge them by what requests felt."""
     targets = day.scaled.targets
-    found = run_rivals(targets, epsilon=day.epsilon, seed=targets.seed, with_hindsight=True)
+    found = run_rivals(
+        targets, epsilon=day.epsilon, seed=targets.seed, with_hindsight=True, past=day.past
+    )
     scores = by_service(day, found.scores, found.runs)
     frontiers = rival_frontiers(scores, found.tried, day.scaled, day.served, day.epsilon)
     return JudgedRivals(scores, found.scores, frontiers)

@@ -22,7 +22,7 @@ from rich.progress import (
 )
 
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_FIT, FORECAST_FIT, Job
+from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.lab.demo.measure import Reporter
 from services.lab.demo.options import DemoOptions
@@ -47,6 +47,8 @@ from services.simulator import (
     RequestMeters,
     RunLedger,
     draw_served_fleet,
+    draw_served_history,
+    past_requests,
     score,
     simulate_history,
 )
@@ -70,9 +72,12 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     history = simulate_history(targets)
     meters = ServiceMeters(fleet, history.ready_mean[: fleet.n_workloads])
     initial = [int(n) for n in history.last_spec]
-    served = draw_served_fleet(scaled) if options.truth == "served" else None
+    is_served = options.truth == "served"
+    served = draw_served_fleet(scaled) if is_served else None
     requests = None if served is None else RequestMeters(served)
-    day = SharedDay(scaled, served, options.epsilon)
+    before = draw_served_history(scaled) if is_served else None
+    past = {} if before is None else past_requests(before, history.ready_mean)
+    day = SharedDay(scaled, served, options.epsilon, before)
     filled = demo_settings(settings, options, fleet)
     prepare = empty_database if filled.database_url else empty_own_server
     with (
@@ -84,9 +89,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         _progress(console) as progress,
     ):
         with _phase(progress, "starting Celery, APIs, operator, cluster; storing the history"):
-            session = start_session(
-                platform, scaled, initial, meters, has_objective=served is not None
-            )
+            session = start_session(platform, scaled, initial, meters, past)
         try:
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
@@ -172,8 +175,6 @@ def _replay(
         latencies.append(trace.latency)
         for i, (spec, intervals) in enumerate(zip(trace.spec, trace.intervals, strict=True)):
             ledger.record(i, step - fleet.n_history, spec, intervals)
-        if step == fleet.n_history + fleet.n_replay // 4:
-            sender.send(Job(DECIDE_FIT))  # lead times have been measured by now
         gpus = sum(
             pieces[-1].bound * target.gpus_per_replica
             for pieces, target in zip(trace.intervals, scaled.targets.workloads, strict=True)

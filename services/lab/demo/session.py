@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from types import MappingProxyType
 from typing import Any
 
 import httpx
+import numpy as np
 import redis
 import yaml
 from sqlalchemy import Engine
@@ -17,8 +19,9 @@ from services.ingest.pull.history import backfill
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import ReplayClock
 from services.kernel.db.session import make_engine
+from services.kernel.domain.objective import READY
 from services.kernel.errors import InvalidInput, Unavailable
-from services.kernel.jobs import CALIBRATE_PRIOR, Job
+from services.kernel.jobs import CALIBRATE_PRIOR, LEARN_HISTORY, Job
 from services.kernel.security.keys import ensure_first_key
 from services.kernel.settings import Settings
 from services.lab.cluster.start import start_cluster
@@ -33,15 +36,19 @@ from services.lab.demo.repository import (
     forgo_durability,
     holds_other_data,
     mark_as_demo,
+    n_responses,
     shards_of,
     workload_ids,
 )
 from services.operator.resource import definitions
 from services.platform.platform import Platform, operator_process, service_processes
 from services.simulator.fleet import Fleet, ScaledFleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.meters import ServiceMeters
 
 REGISTER_TIMEOUT_S = 60.0
+LEARN_TIMEOUT_S = 30.0
+"""A response that cannot be learned is not waited for longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +110,7 @@ def start_session(
     scaled: ScaledFleet,
     initial: Sequence[int],
     meters: ServiceMeters,
-    *,
-    has_objective: bool = False,
+    past: Mapping[str, FloatArray] = MappingProxyType({}),
 ) -> DemoSession:
     """Start the cluster and all services, register the fleet, store its history.
 
@@ -113,7 +119,8 @@ def start_session(
         scaled: The fleet.
         initial: (V,) replicas at the start of the replay.
         meters: The services' indicators.
-        has_objective: Whether each workload says what its requests are to feel.
+        past: (W, T) series of the requests of the history by name. Where there are some, each
+            workload says what its requests are to feel.
 
     Raises:
         Unavailable: Something does not start.
@@ -129,17 +136,18 @@ def start_session(
     cluster = _start_cluster(platform, scaled.targets)
     for manifest in _definitions():
         cluster.create(manifest)
-    for manifest in fleet_manifests(
-        scaled, meters.closed_loop, initial, has_objective=has_objective
-    ):
+    for manifest in fleet_manifests(scaled, meters.closed_loop, initial, has_objective=bool(past)):
         cluster.create(manifest)
     supervisor.start(operator_process(settings, platform.folder / "kubeconfig"))
     _wait(lambda: len(workload_ids(engine)) >= fleet.n_workloads, supervisor.check)
     ids = workload_ids(engine)
     order = [ids[workload.key] for workload in fleet.workloads]
-    backfill(engine, order, Reporter(fleet, meters).history(), now=clock.now())
+    backfill(engine, order, Reporter(fleet, meters, past=past).history(), now=clock.now())
     # one worker forecasts, so that the first forecast is made once this is done
     CelerySender(make_celery(settings)).send(Job(CALIBRATE_PRIOR))
+    if past:
+        n_told = int(np.isfinite(past[READY]).any(axis=1).sum())
+        _learn_history(engine, settings, n_told, supervisor.check)
     supervisor.wait_ready()
     bell = Doorbell(settings.database_url, CHANNELS)
     push = httpx.Client(base_url=platform.push_url, timeout=60.0, headers=_push_headers(settings))
@@ -170,6 +178,22 @@ def _push_headers(settings: Settings) -> dict[str, str]:
     if settings.push_token is None:
         return {}
     return {"Authorization": f"Bearer {settings.push_token.get_secret_value()}"}
+
+
+def _learn_history(
+    engine: Engine, settings: Settings, n_told: int, check: Callable[[], None]
+) -> None:
+    """Let responses be learned of what requests felt in the history, and wait for it.
+
+    Nobody would wait in a fleet. Here the first decisions would depend on the machine.
+    """
+    sender = CelerySender(make_celery(settings))
+    for shard in shards_of(engine):
+        sender.send(Job(LEARN_HISTORY, {"shard": shard}))
+    deadline = time.monotonic() + LEARN_TIMEOUT_S
+    while n_responses(engine) < n_told and time.monotonic() < deadline:
+        check()
+        time.sleep(0.1)
 
 
 def _wait(is_done: Callable[[], bool], check: Callable[[], None]) -> None:

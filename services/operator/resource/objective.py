@@ -7,11 +7,11 @@ says stays valid, and what cannot be measured of it is told by a condition.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.kernel.domain import GoalSpec, ObjectiveSpec
-from services.kernel.domain.objective import LOST, WAITING, good_name, total_name
+from services.kernel.domain import GoalSpec, ObjectiveSpec, SliSeriesSpec
+from services.kernel.domain.objective import LOST, READY, WAITING, good_name, total_name
 from services.kernel.domain.presets import objective_series
 from services.operator.resource import spec as schemas
 from services.operator.resource.autoscaler import Unmeasured
@@ -23,6 +23,11 @@ _DEFAULT_SHARE = 0.95
 _MOST_S = 86400.0
 _SINGLE = re.compile(rf"({'|'.join(KNOWN_METRICS)})(?:_p([0-9]+))?")
 _SHOWN = 60
+_READY_METRICS = {
+    "Deployment": ("kube_deployment_status_replicas_ready", "deployment"),
+    "StatefulSet": ("kube_statefulset_status_replicas_ready", "statefulset"),
+}
+"""Of kube-state-metrics, by kind of the target: metric, and the label with its name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,27 @@ def _of_goals(
     note = "; ".join(found.notes)
     if note:
         note += ": misses between them are estimated from the sum; an edge would be exact"
-    return FoundObjective(plain.model_copy(update={"series": found.series}), None, note)
+    series = (*found.series, *_ready(written, namespace, found.series))
+    return FoundObjective(plain.model_copy(update={"series": series}), None, note)
+
+
+def _ready(
+    written: schemas.GPUAutoscalerSpec, namespace: str, counted: Sequence[SliSeriesSpec]
+) -> tuple[SliSeriesSpec, ...]:
+    """How many replicas were ready before Harmony came; asked for where the counts are asked for.
+
+    With the counts of that time it tells what load does to requests. Of variants and pools nothing
+    tells which of them served, and other kinds have no such metric.
+    """
+    target = written.scale_target_ref
+    if target is None or not any(one.query for one in counted):
+        return ()
+    found = _READY_METRICS.get(target.kind)
+    if found is None:
+        return ()
+    metric, label = found
+    query = f'sum({metric}{{namespace="{namespace}",{label}="{target.name}"}})'
+    return (SliSeriesSpec(name=READY, query=query),)
 
 
 def _given(objective: schemas.Objective | schemas.ClassObjective) -> dict[str, str]:

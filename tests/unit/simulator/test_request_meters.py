@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from services.kernel.domain.objective import LOST, WAITING
-from services.simulator.fleet import FleetOptions, generate_fleet, unsplit
-from services.simulator.request_meters import RequestMeters
+from services.kernel.domain.objective import LOST, READY, WAITING
+from services.simulator.fleet import FleetOptions, generate_fleet, unsplit, with_pools
+from services.simulator.request_meters import RequestMeters, past_requests
 from services.simulator.served_fleet import ServedFleet, draw_served_fleet
 
 W, R = 3, 24
@@ -59,6 +59,27 @@ def test_who_waits_from_step_to_step_is_in_the_gauge() -> None:
     assert queues.any()
     calm = course(200.0)[WAITING]
     assert (calm <= 0.5 * rates).all()
+
+
+def test_what_was_kept_of_a_history_is_what_the_meters_count() -> None:
+    fleet, ready = served(), np.full((W, R), 3.0)
+    past, counted = past_requests(fleet, ready), course(3.0)
+    assert set(past) == {TOTAL, GOOD, LOST, WAITING, READY}
+    for name in (TOTAL, GOOD, LOST):
+        per_step = np.diff(counted[name], axis=0, prepend=0.0)
+        np.testing.assert_allclose(past[name], per_step.T / fleet.step_s, atol=1e-9)
+    np.testing.assert_allclose(past[WAITING], counted[WAITING].T)
+    np.testing.assert_array_equal(past[READY], ready)
+
+
+def test_of_a_service_with_two_targets_nobody_knows_which_were_ready() -> None:
+    options = FleetOptions(seed=5, n_workloads=W, step_s=600, n_history=12, n_replay=R)
+    fleet = draw_served_fleet(with_pools(generate_fleet(options)))
+    ready = past_requests(fleet, np.full((W + 1, R), 3.0))[READY]
+    is_split = np.bincount(fleet.owner) == 2
+    assert is_split.sum() == 1
+    assert np.isnan(ready[is_split]).all()
+    assert (ready[~is_split] == 3.0).all()
 
 
 def test_the_same_seed_counts_the_same() -> None:

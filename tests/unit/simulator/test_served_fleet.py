@@ -17,6 +17,7 @@ from services.simulator.served_fleet import (
     LOWEST_RATIO,
     ServedFleet,
     draw_served_fleet,
+    draw_served_history,
 )
 
 W, R = 8, 48
@@ -57,6 +58,26 @@ def test_the_tolerated_share_misses_at_the_ratio_of_the_stated_load(
         load = fleet.capacity * served.ratio[:, step]
         mean = served.truth.mean(load, served.half[:, step], np.arange(W))
         assert mean == pytest.approx(1.0 - GOOD_SHARE)
+
+
+def test_the_history_is_served_as_the_replay_begins_with_a_luck_of_its_own(
+    fleet: Fleet, served: ServedFleet
+) -> None:
+    past = draw_served_history(unsplit(fleet))
+    assert past.demand.shape == (W, fleet.n_history)
+    np.testing.assert_array_equal(past.demand, fleet.demand[:, : fleet.n_history])
+    np.testing.assert_array_equal(past.ratio, np.repeat(served.ratio[:, :1], fleet.n_history, 1))
+    np.testing.assert_array_equal(past.half[:, 0], served.half[:, 0])
+    for name in ("slope", "floor", "concentration"):
+        np.testing.assert_array_equal(getattr(past.truth, name), getattr(served.truth, name))
+    n = min(R, fleet.n_history)
+    assert not np.isclose(past.truth.luck[:, :n], served.truth.luck[:, :n]).any()
+
+
+def test_a_course_by_its_factor_has_the_same_response(fleet: Fleet, served: ServedFleet) -> None:
+    told = 1.3 * fleet.capacity
+    factor = served.true_factor(told)
+    np.testing.assert_allclose(served.truth.half(told[:, None] * factor), served.half)
 
 
 def test_a_step_has_requests_at_the_fleets_rates_and_never_too_few(

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from services.simulator.fleet import Fleet, FleetOptions, generate_fleet, unsplit
 from services.simulator.fleet_course import history_course
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies.reactive.hpa import HpaGrid
 from services.simulator.policies.trailing_percentile import TrailingPercentileGrid
+from services.simulator.served_fleet import ServedFleet, draw_served_history
 from services.simulator.tuning import (
     BATCH,
     MARGINS,
     PERCENTILES,
     WINDOWS_S,
     search_cheapest,
+    tune_hpa,
     tune_trailing_percentile,
     violation_rates,
 )
@@ -95,6 +99,38 @@ def test_what_no_setting_keeps_is_missed_with_the_least_violation():
     assert not setting.is_met
     assert setting.violation_rate == violation.min() > 1e-4
     assert "missed" in setting.label
+
+
+@pytest.fixture(scope="module")
+def served_history() -> tuple[Fleet, ServedFleet]:
+    """Services whose replicas bear less than is stated."""
+    options = FleetOptions(seed=4, n_workloads=2, step_s=600, n_history=288, n_replay=6)
+    scaled = unsplit(replace(generate_fleet(options), has_closed_loop=False))
+    past = draw_served_history(scaled)
+    return scaled.targets, replace(past, half=0.8 * past.half)
+
+
+def test_by_what_requests_felt_the_same_promise_asks_for_more(
+    served_history: tuple[Fleet, ServedFleet],
+) -> None:
+    fleet, past = served_history
+    for tune in (tune_hpa, tune_trailing_percentile):
+        stated, felt = tune(fleet, 0.05), tune(fleet, 0.05, past)
+        assert felt.setting.cost_usd > stated.setting.cost_usd
+
+
+def test_the_bounds_hold_by_what_requests_felt_too(
+    served_history: tuple[Fleet, ServedFleet],
+) -> None:
+    fleet, past = served_history
+    setting = tune_trailing_percentile(fleet, 0.05, past).setting
+    course = history_course(fleet, fleet.n_history // 3, past)
+    grid = np.array(list(product(WINDOWS_S, PERCENTILES, MARGINS)))
+    run = simulate_grid(TrailingPercentileGrid(*grid.T), course)
+    violation = violation_rates(run, course)
+    usd = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
+    cost = (run.asked.sum(axis=2, dtype=float) * usd).sum(axis=1)
+    assert setting.cost_usd == pytest.approx(cost[violation <= 0.05].min())
 
 
 def test_a_lower_target_costs_more_and_violates_less():

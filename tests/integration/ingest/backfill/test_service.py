@@ -12,7 +12,9 @@ from services.ingest.backfill.service import fill
 from services.ingest.deps import IngestDeps
 from services.ingest.series.catalog import WorkloadName
 from services.kernel.clock import FixedClock
+from services.kernel.domain import GoalSpec, ObjectiveSpec
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.jobs import LEARN_HISTORY, RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, stored_steps
 from tests.integration.ingest.pushes import HEAT, RATE, T0, TOKENS, push_rate, resample
@@ -61,6 +63,25 @@ def test_steps_hold_the_mean_of_their_samples_and_no_step_is_made_up(
 def test_a_counter_is_given_as_its_rate(deps: IngestDeps, w0: int) -> None:
     assert send(deps, table(line(0, 2000), names=TOKENS)).written == 1
     assert stored_steps(deps.engine, w0, TOKENS) == [(T0, 2000.0)]
+
+
+def test_counts_of_an_objective_are_taken_and_learned_from(
+    deps: IngestDeps, sender: RecordingSender, register: Register, clock: FixedClock
+) -> None:
+    goal = GoalSpec(metric="ttft", threshold_s=0.5)
+    register(objective=ObjectiveSpec(goals=(goal,)))
+    clock.advance(1800)
+    send(deps, table(line(0, 1)))
+    assert LEARN_HISTORY not in [job.name for job in sender.sent]
+    names = "sli_ttft_total,sli_ttft_good,sli_ready"
+    assert send(deps, table(line(0, 20, 19, 3), names=names)).written == 3
+    (job,) = (job for job in sender.sent if job.name == LEARN_HISTORY)
+    assert job.payload == {"shard": 0}
+    found = send(deps, table(line(0, 20, 19, 3), line(25, 20, 0, 3), names=names))
+    assert (found.accepted, found.unchanged) == (3, 3), "what is still judged is measured, not sent"
+    (refused,) = found.rejected
+    assert (refused.reason, refused.count) == ("future", 3)
+    assert "that ended 840 s ago or earlier" in refused.example
 
 
 def test_the_same_again_changes_nothing(deps: IngestDeps, w0: int) -> None:

@@ -15,7 +15,7 @@ from services.ingest.series.prometheus import PrometheusSource
 from services.ingest.series.source import SourceError
 from services.kernel import jobs, telemetry
 from services.kernel.clock import FixedClock
-from services.kernel.domain import IndicatorSpec
+from services.kernel.domain import GoalSpec, IndicatorSpec, ObjectiveSpec, SliSeriesSpec
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.contract.ingest.prometheus_world import T0, FakeSource, prometheus_server
@@ -160,6 +160,32 @@ def test_the_prior_is_told_of_a_history_and_not_of_the_steps_after_it(
         service.resample_shard(deps, 0, clock.now())
         assert [job.name for job in sender.sent].count(jobs.CALIBRATE_PRIOR) == expected
         sender.sent.clear()
+
+
+def test_what_requests_felt_in_the_past_is_asked_for_once_and_learned_from(
+    deps: IngestDeps, clock: FixedClock, sender: RecordingSender, register: Register
+) -> None:
+    counts = {"total": 60.0, "good": 57.0, "ready": 4.0}
+    constant = {name: lambda at_s, value=value: value for name, value in counts.items()}
+    source = FakeSource({"sum(load)": lambda at_s: 30.0, **constant})
+    deps.source = source
+    queries = {"sli_ttft_total": "total", "sli_ttft_good": "good", "sli_ready": "ready"}
+    series = tuple(SliSeriesSpec(name=name, query=query) for name, query in queries.items())
+    goal = GoalSpec(metric="ttft", threshold_s=0.5)
+    (workload_id,) = register(1, (INSTANT,), objective=ObjectiveSpec(goals=(goal,), series=series))
+    clock.advance(60)
+    pull(deps)
+    (job,) = (job for job in sender.sent if job.name == jobs.LEARN_HISTORY)
+    assert job.payload == {"shard": 0}
+    assert stored_steps(deps.engine, workload_id, "sli_ready")
+    assert [query.expression for query in source.asked].count("ready") == 1
+    service.resample_shard(deps, 0, clock.now())
+    source.asked.clear()
+    sender.sent.clear()
+    clock.advance(60)
+    pull(deps)
+    assert {query.expression for query in source.asked} == {"sum(load)", "total", "good"}
+    assert jobs.LEARN_HISTORY not in [job.name for job in sender.sent]
 
 
 def test_an_outage_longer_than_late_s_is_filled_from_the_source(

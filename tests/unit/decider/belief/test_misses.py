@@ -13,6 +13,7 @@ from decider.belief.misses import (
     equivalent_capacity,
 )
 from decider.errors import InvalidRequest
+from decider.miss_draws import MissDraws
 from decider.types import RISK_KINDS, Sla
 from tests.unit.decider.tables.soft_cases import response, sla
 
@@ -70,6 +71,16 @@ def test_at_the_equivalent_capacity_a_step_is_as_often_bad_as_good(
     log_odds = draws.slope * np.log(load / draws.capacity)
     total = effective_concentration(draws.concentration, n)
     assert bad_probability(log_odds, total, 1.0 - good_share) == pytest.approx(0.5, abs=1e-6)
+
+
+@given(log_total=st.floats(-6.0, 22.0), tolerance=st.floats(0.001, 0.999))
+@settings(max_examples=60, deadline=None)
+def test_the_table_says_what_a_search_finds(log_total: float, tolerance: float) -> None:
+    total = np.exp(np.array([log_total]))
+    draws = MissDraws(np.ones(1), np.ones(1), np.full(1, 0.01), total)
+    load = equivalent_capacity(draws, Sla(0.01, "TimeFraction", good_share=1.0 - tolerance))
+    found = bad_probability(np.log(load), total, 1.0 - (1.0 - tolerance))
+    assert found[0] == pytest.approx(0.5, abs=1e-6)
 
 
 def test_at_the_equivalent_capacity_epsilon_of_the_requests_miss() -> None:

@@ -62,6 +62,7 @@ def test_the_counts_of_an_objective_are_series_but_pace_nothing() -> None:
         "sli_errors_total",
         "sli_lost",
         "sli_waiting",
+        "sli_ready",
     ]
     assert found.names(is_sli=True) == counts
     assert found.names(is_sli=False) == ["campaign_ratio", "tokens", "load_rps"]

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from services.kernel.domain import GoalSpec, ObjectiveSpec, SlaSpec, SliSeriesSpec
-from services.kernel.domain.objective import series_names
+from services.kernel.domain.objective import counted_names, series_names
 
 TTFT = GoalSpec(metric="ttft", threshold_s=0.5)
 ERRORS = GoalSpec(metric="errors")
@@ -19,7 +19,9 @@ def refused(message: str, **given: object) -> None:
 
 def test_a_goal_names_its_series() -> None:
     names = [f"sli_ttft_{part}" for part in ("total", "good", "upto", "sum")]
-    assert series_names((TTFT, ERRORS)) == [*names, "sli_errors_total", "sli_lost", "sli_waiting"]
+    counted = [*names, "sli_errors_total", "sli_lost", "sli_waiting"]
+    assert counted_names((TTFT, ERRORS)) == counted
+    assert series_names((TTFT, ERRORS)) == [*counted, "sli_ready"]
 
 
 def test_a_pushed_count_is_a_counter_and_a_queue_is_not() -> None:

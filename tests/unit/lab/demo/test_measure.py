@@ -43,6 +43,19 @@ def test_the_history_leaves_out_its_last_step_which_is_pushed() -> None:
     )
 
 
+def test_the_history_has_what_was_kept_of_its_requests() -> None:
+    fleet = small()
+    kept = {"sli_ready": np.full((2, 12), 4.0), "sli_lost": np.zeros((2, 12))}
+    kept["sli_ready"][1] = np.nan
+    ready = np.full((2, 12), 4.0)
+    history = Reporter(fleet, ServiceMeters(fleet, ready), past=kept).history()
+    first, second = history.workloads
+    assert first.indicators[-2:] == ("sli_ready", "sli_lost")
+    assert first.values[:, -2].tolist() == [4.0] * 11
+    assert first.observed[:, -2:].all()
+    assert not second.observed[:, -2].any()
+
+
 def test_what_was_not_observed_is_not_reported() -> None:
     fleet = small()
     observed = fleet.observed.copy()

@@ -17,6 +17,7 @@ from tests.unit.operator.examples import resource
 RISK = {"epsilon": "0.01"}
 TTFT = {"metric": "ttft", "threshold": "500ms"}
 TPOT = {"metric": "tpot", "threshold": "50ms"}
+READY = 'sum(kube_deployment_status_replicas_ready{namespace="serving",deployment="llama"})'
 PRESET: dict[str, Any] = {"indicators": None, "indicatorsFrom": ["vllm"]}
 
 
@@ -58,8 +59,9 @@ def test_goals_arrive_with_the_series_of_the_presets() -> None:
     queries = queries_of(found)
     assert list(queries) == [
         "sli_ttft_total", "sli_ttft_good", "sli_tpot_total", "sli_tpot_good", "sli_errors_total",
-        "sli_lost", "sli_waiting",
+        "sli_lost", "sli_waiting", "sli_ready",
     ]  # fmt: skip
+    assert queries.pop("sli_ready") == READY
     assert all('namespace="serving",pod=~"llama-.*"' in query for query in queries.values())
     assert (found.unmeasured, found.objective_note) == (None, "")
 
@@ -92,7 +94,19 @@ def test_own_queries_win() -> None:
         "sli_errors_total": "tried",
         "sli_lost": "lost",
         "sli_waiting": "waiting",
+        "sli_ready": READY,
     }
+
+
+def test_who_was_ready_in_the_past_is_asked_by_the_kind_of_the_target() -> None:
+    asked = {"goals": [TTFT]}
+    target = {"kind": "StatefulSet", "name": "llama"}
+    queries = queries_of(read(asked, **PRESET, scaleTargetRef=target))
+    assert queries["sli_ready"] == (
+        'sum(kube_statefulset_status_replicas_ready{namespace="serving",statefulset="llama"})'
+    )
+    other = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "l"}
+    assert "sli_ready" not in queries_of(read(asked, **PRESET, scaleTargetRef=other))
 
 
 def test_all_variants_are_counted_together() -> None:
@@ -107,6 +121,7 @@ def test_all_variants_are_counted_together() -> None:
     changes = PRESET | {"scaleTargetRef": None, "gpuType": None, "gpusPerReplica": 1}
     queries = queries_of(read({"goals": [TTFT]}, variants=variants, **changes))
     assert 'pod=~"(llama-h100|llama-a100)-.*"' in queries["sli_ttft_good"]
+    assert "sli_ready" not in queries, "nothing tells which of them served"
 
 
 @pytest.mark.parametrize(
