@@ -22,10 +22,10 @@ from decider import (
     count_measured,
     teach_level,
 )
-from services.decision.decide.measured import MeasuredSli, StepSli
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows import translate
 from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.measured import MeasuredSli, StepSli
 
 _N_BELIEVED = 9
 """Columns of an outcome between its key and `computed_at`: they stay as they are."""

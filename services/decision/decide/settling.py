@@ -11,15 +11,15 @@ from sqlalchemy import RowMapping
 
 from decider import Decision, FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
-from services.decision.decide.measured import MeasuredSli, measure
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
 from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.shard_run import ShardRun
-from services.decision.decide.sli_status import SliStanding
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.measured import MeasuredSli, measure
 from services.decision.rows.responses import unreachable_message
+from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import EndLedgers
 from services.kernel.domain.objective import counted_names
 

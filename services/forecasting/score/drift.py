@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -41,8 +42,12 @@ from services.kernel.telemetry import get_logger
 MAX_NEW_REFERENCES = 256
 """Histories described in one run."""
 WINDOWS_PER_HISTORY = 7
+COMPARISONS_PER_WINDOW = 24
+"""Inputs are compared so often while a window passes: a comparison reads all of it."""
 SEVERITIES = "severities"
 """Where a state has the severity of each test, as it is exported."""
+COMPARED, INPUTS = "compared", "inputs"
+"""Where it has the turn of the last comparison of inputs, and what that found."""
 
 
 class DriftWatch:
@@ -79,7 +84,11 @@ class DriftWatch:
             self.verdicts[i] = [verdict]
 
     def compare_inputs(self, now: datetime) -> None:
-        """Compare the newest demand of the workloads tested with what the model was trained on."""
+        """Compare the newest demand of the workloads tested with what the model was trained on.
+
+        A workload's turn comes round `COMPARISONS_PER_WINDOW` times a window, each at another step;
+        in between what its last comparison found holds.
+        """
         registered_at = drift_rows.load_registered_at(self.connection, self.version)
         if registered_at is None:
             return
@@ -89,12 +98,26 @@ class DriftWatch:
             config = InputDriftConfig(window=window_steps(self.app.settings, step_s))
             self.describe(group, registered_at, config)
             known = [w for w in group if self.states[w.id].get("reference")]
-            for one, workload in zip(self._series(known, now, config.window), known, strict=True):
+            due = [w for w in known if self._turn(w, now, config) != self._compared(w)]
+            for one, workload in zip(self._series(due, now, config.window), due, strict=True):
                 state = self.states[workload.id]
                 found = input_verdicts(
                     one, InputReference.from_dict(state["reference"]), state.get("since", {})
                 )
-                self.verdicts[workload.id] += found
+                state[COMPARED] = self._turn(workload, now, config)
+                state[INPUTS] = [asdict(verdict) for verdict in found]
+            for workload in known:
+                stored = self.states[workload.id][INPUTS]
+                self.verdicts[workload.id] += [DriftVerdict(**one) for one in stored]
+
+    def _compared(self, workload: WorkloadRow) -> int | None:
+        turn: int | None = self.states[workload.id].get(COMPARED)
+        return turn
+
+    @staticmethod
+    def _turn(workload: WorkloadRow, now: datetime, config: InputDriftConfig) -> int:
+        n_between = max(1, config.window // COMPARISONS_PER_WINDOW)
+        return (int(now.timestamp()) // workload.step_s + workload.id) // n_between
 
     def describe(
         self,

@@ -20,8 +20,8 @@ from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
 from services.decision.decide.range_ends import RangeEnds, range_ends
 from services.decision.decide.settling import _to_stored
-from services.decision.decide.sli_status import SliStanding
 from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import EndLedgers, to_sla
 from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details

@@ -212,6 +212,36 @@ def test_a_stuck_or_silent_sensor_is_shown_but_not_learned(
     assert all(r.n_drifted <= 1 for r in counted)
 
 
+def test_inputs_are_read_again_when_their_turn_comes_and_hold_in_between(
+    app: Forecasting,
+    trained: tuple[bytes, str, ForecasterConfig],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    promote(app, trained)
+    monkeypatch.setattr(service_drift, "COMPARISONS_PER_WINDOW", 6)  # each four steps
+    values = [demand(0)]
+    values[0][N_TRAINED:] *= 3
+    serve(app, values, N_AFTER - 9)
+    level = shown_of(app, 0, "level")
+    assert level is not None
+    assert level >= 1
+    read: list[int] = []
+    series = service_drift.DriftWatch._series
+
+    def counted(watch: service_drift.DriftWatch, workloads: list, *given: object) -> list:
+        read.append(len(workloads))
+        return series(watch, workloads, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(service_drift.DriftWatch, "_series", counted)
+    assert isinstance(app.clock, FixedClock)
+    for t in range(N_AFTER - 9, N_AFTER - 1):
+        service.forecast_shard(app, 0, FITTED_AT + (t - 1) * STEP)
+        app.clock.advance(STEP_S)
+        assert service_score.score_forecasts(app) > 0
+        assert shown_of(app, 0, "level") is not None, "what was found last holds"
+    assert sum(read) == 2, "eight steps are two turns"
+
+
 def test_before_the_first_model_forecasts_are_tested_but_no_fit_is_asked(
     app: Forecasting, sender: RecordingSender
 ) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from decider import FloatArray
-from services.decision.decide.sli_series import SliGrid
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.sli_series import SliGrid
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 300

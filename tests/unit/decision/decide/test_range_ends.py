@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from tests.unit.decision.rows.measured_workloads import GRID, measured_member, sampled
 
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import SettledStep, learn
-from services.decision.decide.measured import StepSli, measure
 from services.decision.decide.range_ends import RangeEnds, count_ends, range_ends
 from services.decision.rows import translate
 from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.measured import StepSli, measure
 from services.decision.rows.translate import EndLedgers
 from services.kernel.domain.presets.catalog import PRESETS
 from services.kernel.domain.presets.fit import bracket
 from services.kernel.domain.presets.shape import Goal
 from services.kernel.domain.promise import is_range
-from tests.unit.decision.decide.measured_workloads import GRID, measured_member, sampled
 from tests.unit.decision.decide.test_ledgers import CONFIG
 
 EDGES_S = {histogram.goal: histogram.edges_s for histogram in PRESETS["vllm"].goals}

@@ -6,10 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-from services.decision.decide.sli_series import GoalCounts, SliSeries, goal_counts, to_series
-from services.kernel.domain.objective import ObjectiveSpec
-from tests.unit.decision.decide.measured_workloads import (
+from tests.unit.decision.rows.measured_workloads import (
     GRID,
     ORIGIN_S,
     STEP_S,
@@ -17,6 +14,9 @@ from tests.unit.decision.decide.measured_workloads import (
     measured_member,
     sampled,
 )
+
+from services.decision.rows.sli_series import GoalCounts, SliSeries, goal_counts, to_series
+from services.kernel.domain.objective import ObjectiveSpec
 
 NAN = float("nan")
 

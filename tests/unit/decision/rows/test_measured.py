@@ -7,11 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
-
-from decider import SliSteps
-from services.decision.decide.measured import StepSli, measure, open_steps, without_floor
-from services.decision.rows.inputs import ShardMember
-from tests.unit.decision.decide.measured_workloads import (
+from tests.unit.decision.rows.measured_workloads import (
     GRID,
     ORIGIN_S,
     STEP_S,
@@ -19,6 +15,10 @@ from tests.unit.decision.decide.measured_workloads import (
     member,
     sampled,
 )
+
+from decider import SliSteps
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.measured import StepSli, measure, open_steps, without_floor
 
 NAN = float("nan")
 

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from decider import FloatArray, SliSteps, contradictions
-from services.decision.decide.sli_series import GoalCounts, SliSeries, needed_names
+from services.decision.rows.sli_series import GoalCounts, SliSeries, needed_names
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import (
     LOST,
