@@ -6,7 +6,7 @@ The fits import PyMC, which is loaded when one of them is due.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from services.decision.beliefs import repository
 from services.decision.wiring import DecisionDeps
@@ -21,26 +21,31 @@ class DueFits:
         lead_times: Lead times are due.
         fresh_types: GPU types whose capacities are not.
         responses: Responses are due.
+        after: Who has a response that was fitted after it needs none; None: all do.
     """
 
     lead_times: bool = True
     fresh_types: frozenset[str] = frozenset()
     responses: bool = True
+    after: datetime | None = None
 
 
 def due_fits(deps: DecisionDeps) -> DueFits:
     """Find what has not been fitted for the interval.
 
-    Lead times are stored in one transaction, capacities in one for each GPU type, responses in one:
-    a fit that was killed between two of them is due for the rest. A fit that was rejected was made
-    nevertheless; one that lacked data was not, and is tried again at the next check.
+    Lead times are stored in one transaction, capacities in one for each GPU type, responses in one
+    for each batch: a fit that was killed between two of them is due for the rest. A fit that was
+    rejected was made nevertheless; one that lacked data was not, and is tried again at the next
+    check.
     """
     after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
     with deps.engine.connect() as connection:
         return DueFits(
             not repository.has_lead_time_fit(connection, after),
             frozenset(repository.load_fitted_types(connection, after)),
-            not repository.has_miss_fit(connection, after),
+            not repository.has_miss_fit(connection, after)
+            or repository.has_outdated_response(connection, after),
+            after,
         )
 
 
@@ -73,7 +78,7 @@ def fit_posteriors(deps: DecisionDeps, is_scheduled: bool) -> bool:
         if due.responses and has_objectives(deps):
             from services.decision.beliefs.fit_misses import fit_responses
 
-            made = fit_responses(deps)
+            made = fit_responses(deps, after=due.after)
             log.info("responses_fitted", scopes=made.promoted, refused=dict(made.refused))
     return True
 

@@ -66,35 +66,60 @@ class MissFitReport:
     refused: Mapping[str, str]
 
 
-def fit_responses(deps: DecisionDeps, sampler: SamplerConfig = MISS_SAMPLER) -> MissFitReport:
+def fit_responses(
+    deps: DecisionDeps, sampler: SamplerConfig = MISS_SAMPLER, after: datetime | None = None
+) -> MissFitReport:
     """Refit the response of every workload whose objective is measured.
 
     A workload with too few steps is not fitted; a posterior that has not mixed is stored as
-    rejected. In each case the reason is reported and what was in use stays. All is stored at once:
-    a fit that was killed is due again.
+    rejected. In each case the reason is reported and what was in use stays. Those that are fitted
+    together are stored together: a fit that was killed goes on with the others.
 
     Args:
         deps: What the use case needs.
         sampler: How the posterior is sampled.
+        after: Who was fitted after it, together with all that could be, is left as it is; None: all
+            are fitted.
     """
     now = deps.clock.now()
     with deps.engine.connect() as connection:
         found, unread = readable_members(repository.load_measured_workloads(connection))
+        fresh = set() if after is None else repository.load_fitted_scopes(connection, after)
     refused = {f"workload:{key}": reason for key, reason in unread.items()}
-    rows: list[dict[str, Any]] = []
+    promoted: list[str] = []
     for number, batch in enumerate(_batches(found)):
-        steps = _load(deps, batch, now)
-        reasons = {m.id: lack_of_steps(m, steps.get(m.id)) for m in batch}
-        refused |= {f"workload:{key}": reason for key, reason in reasons.items() if reason}
-        usable = [m for m in batch if not reasons[m.id]]
-        if usable:
-            rng = make_rng(deps.settings.seed, f"misses/{number}", now.isoformat())
-            rows += _fit(usable, steps, sampler, FitMoment(now, int(rng.integers(2**31))))
+        due = [m for m in batch if _scope(m) not in fresh]
+        reasons = _reasons(due, _load(deps, due, now)) if due else {}
+        refused |= {_scope(m): reasons[m.id] for m in due if reasons[m.id]}
+        if all(reasons[m.id] for m in due):
+            continue
+        rng = make_rng(deps.settings.seed, f"misses/{number}", now.isoformat())
+        rows = _fit_batch(deps, batch, sampler, FitMoment(now, int(rng.integers(2**31))))
+        refused |= {row["scope"]: row["reason"] for row in rows if row["reason"]}
+        promoted += [row["scope"] for row in rows if not row["reason"]]
+    return MissFitReport(tuple(promoted), refused)
+
+
+def _scope(member: ShardMember) -> str:
+    return f"workload:{member.id}"
+
+
+def _reasons(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) -> dict[int, str]:
+    """Why a workload cannot be fitted, by id; empty: it can."""
+    return {m.id: lack_of_steps(m, steps.get(m.id)) for m in members}
+
+
+def _fit_batch(
+    deps: DecisionDeps, batch: Sequence[ShardMember], sampler: SamplerConfig, moment: FitMoment
+) -> list[dict[str, Any]]:
+    """Fit those of a batch that can be, and store what came of it."""
+    steps = _load(deps, batch, moment.now)
+    reasons = _reasons(batch, steps)
+    rows = _fit([m for m in batch if not reasons[m.id]], steps, sampler, moment)
     with unit_of_work(deps.engine) as work:
         for row in rows:
             repository.store_posterior(work.connection, row)
-    refused |= {row["scope"]: row["reason"] for row in rows if row["reason"]}
-    return MissFitReport(tuple(r["scope"] for r in rows if not r["reason"]), refused)
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,4 +219,4 @@ def _row(
     except (ValueError, ArithmeticError) as error:
         fault = fault or str(error)
     about = summary | {"method": SAMPLED}
-    return stamp.row(MISSES, f"workload:{member.id}", draws.ravel(), about, fault)
+    return stamp.row(MISSES, _scope(member), draws.ravel(), about, fault)

@@ -81,6 +81,29 @@ def has_miss_fit(connection: Connection, after: datetime) -> bool:
     return bool(connection.execute(statement, {"after": after}).scalar_one())
 
 
+def has_outdated_response(connection: Connection, after: datetime) -> bool:
+    """Some active workload with an objective has learned a response, and had no fit since."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM workloads w WHERE w.is_active "
+        "AND w.spec -> 'sla' -> 'objective' ->> 'goals' IS NOT NULL "
+        "AND EXISTS (SELECT FROM posteriors p WHERE p.kind = 'misses' "
+        "AND p.scope = 'workload:' || w.id) "
+        "AND NOT EXISTS (SELECT FROM posteriors p WHERE p.kind = 'misses' "
+        "AND p.scope = 'workload:' || w.id AND p.fitted_at > :after "
+        "AND p.summary ->> 'method' = 'pymc'))"
+    )
+    return bool(connection.execute(statement, {"after": after}).scalar_one())
+
+
+def load_fitted_scopes(connection: Connection, after: datetime) -> set[str]:
+    """Scopes whose responses were fitted after a time, promoted or not."""
+    statement = text(
+        "SELECT DISTINCT scope FROM posteriors WHERE kind = 'misses' AND fitted_at > :after "
+        "AND summary ->> 'method' = 'pymc'"
+    )
+    return set(connection.execute(statement, {"after": after}).scalars())
+
+
 def load_latency_steps(
     connection: Connection,
     ids: Sequence[int],

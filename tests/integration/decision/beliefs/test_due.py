@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -149,9 +149,10 @@ def test_a_fit_that_was_killed_goes_on_with_what_is_not_stored(bench: Bench) -> 
 
 def test_a_rejected_fit_was_made_and_each_kind_has_its_own_age(bench: Bench) -> None:
     bench.store("response", "rejected", gpu_type="H100")
-    assert due_fits(bench.deps) == DueFits(True, frozenset({"H100"}))
+    after = NOW - timedelta(seconds=INTERVAL_S)
+    assert due_fits(bench.deps) == DueFits(True, frozenset({"H100"}), after=after)
     bench.store("lead_time", "rejected")
-    assert due_fits(bench.deps) == DueFits(False, frozenset({"H100"}))
+    assert due_fits(bench.deps) == DueFits(False, frozenset({"H100"}), after=after)
     assert bench.run() == ["L4"]
 
 
@@ -212,7 +213,8 @@ def test_responses_are_fitted_once_per_interval_where_there_is_an_objective(
 ) -> None:
     from services.decision.beliefs import fit_misses
 
-    def fit(deps: DecisionDeps) -> fit_misses.MissFitReport:
+    def fit(deps: DecisionDeps, after: datetime | None) -> fit_misses.MissFitReport:
+        assert after == bench.clock.now() - timedelta(seconds=INTERVAL_S)
         bench.made.append("misses")
         with deps.engine.begin() as connection:
             connection.execute(

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import pytest
 
 from decider import SamplerConfig
 from services.decision.beliefs import due, misses
+from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.learned_capacity import posteriors
@@ -105,3 +109,38 @@ def test_who_has_several_loads_is_fitted_beside_those_with_one(deps: DecisionDep
         members = members_of(work.connection)
         believed = misses.believed_responses(work, deps.settings, members, ORIGIN)
     assert [believed[key].draws.n_further for key in (alone, bound)] == [0, 1]
+
+
+@pytest.mark.slow
+def test_a_fit_that_was_killed_goes_on_with_those_that_have_none(
+    deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from services.decision.beliefs import fit_misses
+
+    monkeypatch.setattr(fit_misses, "MAX_WORKLOADS", 1)
+    quick = SamplerConfig(50, 50, 2, 0.85, is_low_rank=True)  # not mixed: a row all the same
+    ids = [add_workload(deps.engine, f"w{i}", sla=SLA) for i in range(3)]
+    for workload in ids:
+        add_measured_steps(deps.engine, workload, 9.0, np.linspace(5.0, 10.0, 30))
+    fit = fit_misses._fit
+    fitted: list[int] = []
+
+    def die_at_the_second(members: Sequence[ShardMember], *given: Any) -> list[dict[str, Any]]:
+        if len(fitted) == 1:
+            raise KeyboardInterrupt
+        fitted.extend(m.id for m in members)
+        return fit(members, *given)
+
+    monkeypatch.setattr(fit_misses, "_fit", die_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        fit_misses.fit_responses(deps, quick)
+    monkeypatch.setattr(fit_misses, "_fit", fit)
+    with unit_of_work(deps.engine, deps.sender) as work:
+        misses.believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
+    known = due.due_fits(deps)
+    assert known.responses, "two have learned and were not fitted"
+    report = fit_misses.fit_responses(deps, quick, after=known.after)
+    touched = {*report.promoted, *report.refused}
+    assert touched == {f"workload:{key}" for key in ids} - {f"workload:{fitted[0]}"}
+    assert not due.due_fits(deps).responses
+    assert fit_misses.fit_responses(deps, quick, after=known.after).refused == {}
