@@ -29,6 +29,7 @@ Object = Mapping[str, Any]
 
 NVIDIA_GPU = "nvidia.com/gpu"
 _MIG = re.compile(r"nvidia\.com/mig-(?P<profile>[\w.+-]+?)(?:\.shared)?")
+_WHOLE = re.compile(r"(?P<count>[0-9]{1,19})(?P<kilo>k?)")
 _SHARED = ".shared"
 _AWS = "karpenter.k8s.aws"
 
@@ -181,7 +182,5 @@ def total(asked: Iterable[Accelerators]) -> int:
 
 def whole(amount: object) -> int | None:
     """A whole quantity such as `8` or `1k`; None: there is none, or it is not one."""
-    text = "" if amount is None else str(amount)
-    if text.endswith("k") and text[:-1].isdigit():
-        return int(text[:-1]) * 1000
-    return int(text) if text.isdigit() else None
+    found = _WHOLE.fullmatch("" if amount is None else str(amount))
+    return None if found is None else int(found["count"]) * (1000 if found["kilo"] else 1)
