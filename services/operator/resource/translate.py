@@ -40,12 +40,15 @@ def parse_time(text: str) -> datetime:
     """An aware RFC 3339 time.
 
     Raises:
-        ValueError: It is none, or has no offset.
+        ValueError: It is none, has no offset, or is in no year from 1 to 9999 of UTC.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write e.g. 2026-01-05T18:00:00Z")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} must be in a year from 1 to 9999 of UTC") from None
 
 
 def to_classes(resources: Iterable[Mapping[str, Any]]) -> dict[str, schemas.SLAClassSpec]:
