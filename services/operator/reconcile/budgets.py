@@ -137,7 +137,9 @@ def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("budget_status_not_written", budget=budget.name, error=error.message)
-            break
+            if not error.is_of_object:
+                break
+            continue
         n_written += 1
     return n_written
 

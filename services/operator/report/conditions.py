@@ -22,6 +22,8 @@ from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
 """Rungs on which a forecast answers; every other rung is a fallback."""
+_LONGEST_MESSAGE = 4096
+"""Characters of a message: the API server refuses a status with one of more than 32768."""
 
 
 def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
@@ -348,7 +350,7 @@ def to_conditions(
                 "type": finding.type,
                 "status": finding.status,
                 "reason": finding.reason,
-                "message": finding.message,
+                "message": finding.message[:_LONGEST_MESSAGE],
                 "lastTransitionTime": old.get("lastTransitionTime", stamp) if is_same else stamp,
                 "observedGeneration": generation,
             }

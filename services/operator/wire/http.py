@@ -19,6 +19,7 @@ _PAUSES_S = (0.05, 0.2, 0.8)
 _MAX_RETRY_AFTER_S = 5.0
 _CHUNK = 2**16
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
+_OF_OBJECT = {400, 404, 409, 413, 422}
 
 
 class KubeError(Exception):
@@ -44,6 +45,11 @@ class KubeError(Exception):
     def is_missing(self) -> bool:
         """There is no such object, or no such kind."""
         return self.status == 404
+
+    @property
+    def is_of_object(self) -> bool:
+        """It is about the one object and what was written to it: another may do."""
+        return self.status in _OF_OBJECT
 
     @property
     def is_ambiguous(self) -> bool:
