@@ -107,6 +107,8 @@ class PodShape:
 
 Shape = tuple[PodShape, ...]
 """The pods of one replica; empty: not known."""
+_MOST_PODS = 1024
+"""Pods of one replica that are looked at: a mistaken size must not cost the memory of all."""
 
 
 def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
@@ -160,7 +162,8 @@ def to_shape(resource: Object) -> Shape:
         leader = group.get("leaderTemplate") or worker
         rest = to_pod_shape(worker.get("spec") or {}, is_template=True)
         first = to_pod_shape(leader.get("spec") or {}, is_template=True)
-        return (first, *[rest] * (gang_size(resource) - 1))
+        size = gang_size(resource)
+        return (first, *[rest] * (size - 1)) if size <= _MOST_PODS else ()
     template = spec.get("template")
     if isinstance(template, Mapping) and (template.get("spec") or {}).get("containers"):
         return (to_pod_shape(template["spec"], is_template=True),)

@@ -93,6 +93,7 @@ def test_shapes_come_from_the_targets_templates() -> None:
     wide = {"spec": {"leaderWorkerTemplate": group}}
     assert [p.gpus for p in to_shape(wide)] == [1, 8, 8]
     assert gang_size(wide) == 3
+    assert to_shape({"spec": {"leaderWorkerTemplate": group | {"size": 2**31 - 1}}}) == ()
     assert to_shape({"spec": {"servers": 4}}) == ()
     assert gang_size({"spec": {"servers": 4}}) == 1
 
