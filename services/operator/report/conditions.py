@@ -277,6 +277,10 @@ _PAUSED_BY = {
     "annotation": ("PausedByAnnotation", "`kubectl harmony resume {name} -n {namespace}`"),
     "the API": ("PausedByApi", "DELETE /v1/workloads/{namespace}/{name}/pause"),
     "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
+    "unreadable controls": (
+        "UnreadableControls",
+        "an operator as new as the API, or setting what the API stored for it once more,",
+    ),
 }
 """By the source of a pause: the reason, and how it is ended."""
 
