@@ -35,6 +35,7 @@ from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
 from services.operator.stored import budgets_repository
 from services.operator.stored.budgets_repository import BudgetRow
+from services.operator.stored.columns import to_text
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -65,7 +66,7 @@ def to_budget(resource: Object) -> Budget:
     try:
         written = GPUBudgetSpec.model_validate(spec)
     except ValidationError as error:
-        gpu_type = str(spec.get("gpuType") or ANY_TYPE)
+        gpu_type = to_text(str(spec.get("gpuType") or ANY_TYPE))
         problem = f"GPUBudget/{name}: {first_problem(error)}"
         return Budget(name, gpu_type, None, problem, StatedSupply(problem=problem))
     annotations = resource["metadata"].get("annotations") or {}

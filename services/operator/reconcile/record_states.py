@@ -21,6 +21,7 @@ from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.columns import to_count
 from services.operator.stored.kills_repository import store_kills
 
 _LONGEST_START_S = 7200.0
@@ -100,15 +101,15 @@ def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, .
     return (
         workload_id,
         now,
-        seen.spec_replicas,
+        to_count(seen.spec_replicas),
         replicas.ready,
         replicas.starting,
         replicas.pending,
         list(replicas.start_ages_s),
-        seen.room,
+        to_count(seen.room),
         seen.column,
-        seen.on_new_nodes,
-        seen.warm,
+        to_count(seen.on_new_nodes),
+        to_count(seen.warm),
     )
 
 
