@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,9 @@ Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
 
 _REPELLING = ("NoSchedule", "NoExecute")
+COMPARING = ("Gt", "Lt")
+"""Operators that compare whole numbers."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,21 @@ class Requirement:
     def holds(self, labels: Mapping[str, str]) -> bool:
         """True where a node with `labels` satisfies it; an unknown operator never holds."""
         has, value = self.key in labels, labels.get(self.key)
+        if self.operator in COMPARING:
+            found, bound = (_number(each) for each in (value, next(iter(self.values), None)))
+            if found is None or bound is None:
+                return False
+            return found > bound if self.operator == "Gt" else found < bound
         return {
             "In": value in self.values,
             "NotIn": value not in self.values,
             "Exists": has,
             "DoesNotExist": not has,
         }.get(self.operator, False)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
