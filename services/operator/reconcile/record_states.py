@@ -145,7 +145,8 @@ def _follow_starts(
                 if ready_at is not None:
                     lead_s = (ready_at - pod.created_at).total_seconds()
                     found.lead_times.append((after.gpu_type, lead_s))
-    for uid in known.keys() - view.pod_uids:
+    # without an autoscaler no pods are listed, and none is known to be gone
+    for uid in known.keys() - view.pod_uids if view.autoscalers else ():
         found.gone.append(uid)
         if known[uid].is_stored:
             rows.append(_start_row(uid, known[uid], None, now, now))
