@@ -292,6 +292,8 @@ def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None
     memory = deps.memory
     memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
+    memory.specs = {id_: spec for id_, spec in memory.specs.items() if id_ in ids}
+    memory.states = {id_: state for id_, state in memory.states.items() if id_ in ids}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
     memory.figures = {id_: found for id_, found in memory.figures.items() if id_ in ids}
     memory.request_times = {id_: f for id_, f in memory.request_times.items() if id_ in ids}
