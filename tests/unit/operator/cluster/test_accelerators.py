@@ -107,6 +107,8 @@ def test_nothing_that_is_asked_for_is_lost_or_counted_twice(asked: list[dict[str
         ("", None),
         (None, None),
         ("8.5", None),
+        ("9223372036854775807", 10**9),
+        ("9999999999k", 10**9),
         ("-1", None),
         ("²", None),
         ("²k", None),
