@@ -113,7 +113,7 @@ def test_a_spec_that_no_column_holds_harms_no_other(bench: Bench) -> None:
     """The API server takes NUL in a text, and Postgres keeps it in none."""
     for name in ("llama", "qwen"):
         bench.lab.deploy(name)
-    demand = {"name": "request_rate_rps", "query": "sum(rate(a_total[1m]))\0"}
+    demand = {"name": "request_rate_rps", "level": 1, "query": "sum(rate(a[1m]))\0"}
     bench.lab.autoscale("llama", indicators=[demand])
     bench.lab.autoscale("qwen")
     bench.lab.post(f"{GROUP_PATH}/gpubudgets", {
