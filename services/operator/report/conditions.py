@@ -279,7 +279,7 @@ _PAUSED_BY = {
     "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
     "unreadable controls": (
         "UnreadableControls",
-        "an operator as new as the API, or setting what the API stored for it once more,",
+        "an operator as new as the API, or deleting its row of workload_controls,",
     ),
 }
 """By the source of a pause: the reason, and how it is ended."""
