@@ -101,15 +101,15 @@ def without_numbers(row: RowMapping, reason: str) -> RowMapping:
 
 
 def to_replica_state(row: RowMapping) -> ReplicaState:
-    """Replicas from a snapshot; the youngest starts are the ones without a node."""
-    ages = sorted((max(0.0, float(age)) for age in row["start_ages_s"]), reverse=True)
+    """Replicas from a snapshot, whose starts are those on nodes first, then those without one."""
+    ages = [max(0.0, float(age)) for age in row["start_ages_s"]]
     n_pending = min(int(row["pending_replicas"]), len(ages))
     bound = len(ages) - n_pending
     return ReplicaState(
         spec=int(row["spec_replicas"]),
         ready=int(row["ready_replicas"]),
-        starting_age_s=tuple(ages[:bound]),
-        pending_age_s=tuple(ages[bound:]),
+        starting_age_s=tuple(sorted(ages[:bound], reverse=True)),
+        pending_age_s=tuple(sorted(ages[bound:], reverse=True)),
         schedulable_gpus=row["schedulable_gpus"],
     )
 

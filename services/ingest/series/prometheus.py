@@ -142,6 +142,10 @@ class PrometheusSource:
                 ) from error
             except SourceForbidden as error:
                 raise SourceError(FORBIDDEN, f"{self._url}: {error}") from error
+            except httpx.DecodingError as error:
+                raise SourceError(
+                    MALFORMED, f"{self._url}: the answer cannot be decompressed: {error}"
+                ) from error
             except httpx.TransportError as error:
                 if is_last:
                     raise SourceError(

@@ -29,6 +29,8 @@ Object = Mapping[str, Any]
 
 NVIDIA_GPU = "nvidia.com/gpu"
 _MIG = re.compile(r"nvidia\.com/mig-(?P<profile>[\w.+-]+?)(?:\.shared)?")
+_WHOLE = re.compile(r"(?P<count>[0-9]{1,19})(?P<kilo>k?)")
+_MOST = 10**9
 _SHARED = ".shared"
 _AWS = "karpenter.k8s.aws"
 
@@ -180,8 +182,11 @@ def total(asked: Iterable[Accelerators]) -> int:
 
 
 def whole(amount: object) -> int | None:
-    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one."""
-    text = "" if amount is None else str(amount)
-    if text.endswith("k") and text[:-1].isdigit():
-        return int(text[:-1]) * 1000
-    return int(text) if text.isdigit() else None
+    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one.
+
+    Anybody may ask for any number: more than a billion count as so many, and sums stay small.
+    """
+    found = _WHOLE.fullmatch("" if amount is None else str(amount))
+    if found is None:
+        return None
+    return min(int(found["count"]) * (1000 if found["kilo"] else 1), _MOST)

@@ -65,10 +65,13 @@ def read_kill(resource: Object) -> KilledPod | None:
     if not stamp:
         return None
     left_s = float(metadata.get("deletionGracePeriodSeconds") or 0.0)
-    told_at = parse_kube_time(stamp) - timedelta(seconds=left_s)
     # the last deletion, which the kubelet sends when all has ended, leaves no grace
     grace_s = left_s or float(spec.get("terminationGracePeriodSeconds", DEFAULT_GRACE_S))
-    ends_at = told_at + timedelta(seconds=grace_s) - _WHOLE_SECOND
+    try:
+        told_at = parse_kube_time(stamp) - timedelta(seconds=left_s)
+        ends_at = told_at + timedelta(seconds=grace_s) - _WHOLE_SECOND
+    except (ValueError, OverflowError):  # who deletes a pod may give it a million years
+        return None
     killed = [at for at in _killed_at(resource) if at >= ends_at]
     if not killed:
         return None

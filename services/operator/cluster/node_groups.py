@@ -78,13 +78,15 @@ def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
         UnreadableStatus: It is in neither of the forms that are known.
     """
     status = str((config_map.get("data") or {}).get("status") or "")
-    if status.startswith("Cluster-autoscaler status"):
-        return {group.name: group for group in _of_text(status)}
     try:
+        if status.startswith("Cluster-autoscaler status"):
+            return {group.name: group for group in _of_text(status)}
         written = yaml.safe_load(status)
         if not isinstance(written, Mapping) or not _OWN_KEYS & written.keys():
             raise UnreadableStatus("its key `status` holds no status of the Cluster Autoscaler")
         found = [_of_yaml(each) for each in written.get("nodeGroups") or ()]
+    except UnreadableStatus:
+        raise
     except (yaml.YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise UnreadableStatus(f"its key `status` cannot be read: {error}") from error
     return {group.name: group for group in found}

@@ -17,7 +17,7 @@ from services.operator.cluster.accelerators import (
     whole,
 )
 from services.operator.cluster.gpu_types import is_of_type, is_slice
-from services.operator.cluster.placement import NodeState, PodShape, Requirement, Taint
+from services.operator.cluster.placement import COMPARING, NodeState, PodShape, Requirement, Taint
 from services.operator.cluster.pods import parse_kube_time
 
 Object = Mapping[str, Any]
@@ -78,15 +78,17 @@ class GpuNodePool:
     def _may_hold(self, wanted: Requirement) -> bool:
         if wanted.operator == "In":
             return self._may_have(wanted.key, wanted.values)
+        given = _values(wanted.key, self.labels, self.requirements)
+        if wanted.operator in ("NotIn", *COMPARING) and given:
+            return any(wanted.holds({wanted.key: value}) for value in given)
         if wanted.operator == "NotIn":
-            only = next((r for r in self.requirements if r.key == wanted.key), None)
-            own = self.labels.get(wanted.key)
-            values = only.values if only is not None and only.operator == "In" else ()
-            given = (own,) if own is not None else values
-            return not given or any(value not in wanted.values for value in given)
+            return True
         has = wanted.key in self.labels or any(r.key == wanted.key for r in self.requirements)
         provided = wanted.key.partition("/")[0].endswith(_PROVIDED)
-        return {"Exists": has or provided, "DoesNotExist": not has}.get(wanted.operator, False)
+        may_have = has or provided
+        if wanted.operator in ("Exists", *COMPARING):
+            return may_have
+        return wanted.operator == "DoesNotExist" and not has
 
 
 @dataclass(frozen=True, slots=True)

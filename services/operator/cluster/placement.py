@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -22,6 +23,9 @@ Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
 
 _REPELLING = ("NoSchedule", "NoExecute")
+COMPARING = ("Gt", "Lt")
+"""Operators that compare whole numbers."""
+_NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +66,21 @@ class Requirement:
     def holds(self, labels: Mapping[str, str]) -> bool:
         """True where a node with `labels` satisfies it; an unknown operator never holds."""
         has, value = self.key in labels, labels.get(self.key)
+        if self.operator in COMPARING:
+            found, bound = (_number(each) for each in (value, next(iter(self.values), None)))
+            if found is None or bound is None:
+                return False
+            return found > bound if self.operator == "Gt" else found < bound
         return {
             "In": value in self.values,
             "NotIn": value not in self.values,
             "Exists": has,
             "DoesNotExist": not has,
         }.get(self.operator, False)
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +120,8 @@ class PodShape:
 
 Shape = tuple[PodShape, ...]
 """The pods of one replica; empty: not known."""
+_MOST_PODS = 1024
+"""Pods of one replica that are looked at: a mistaken size must not cost the memory of all."""
 
 
 def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
@@ -160,7 +175,8 @@ def to_shape(resource: Object) -> Shape:
         leader = group.get("leaderTemplate") or worker
         rest = to_pod_shape(worker.get("spec") or {}, is_template=True)
         first = to_pod_shape(leader.get("spec") or {}, is_template=True)
-        return (first, *[rest] * (gang_size(resource) - 1))
+        size = gang_size(resource)
+        return (first, *[rest] * (size - 1)) if size <= _MOST_PODS else ()
     template = spec.get("template")
     if isinstance(template, Mapping) and (template.get("spec") or {}).get("containers"):
         return (to_pod_shape(template["spec"], is_template=True),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,6 +21,7 @@ SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
 _REACHED = ("Ready", "PodScheduled")
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +145,7 @@ def to_pod(resource: Object) -> PodState:
         ready_at=reached.get("Ready"),
         is_leaving="deletionTimestamp" in metadata,
         labels=metadata.get("labels") or {},
-        gang_size=_whole(annotations.get(SIZE_ANNOTATION)) or 0,
+        gang_size=max(0, _whole(annotations.get(SIZE_ANNOTATION)) or 0),
         deletion_cost=_whole(cost),
         is_marked=cost is not None and cost == mark,
         bound_at=reached.get("PodScheduled"),
@@ -153,7 +155,8 @@ def to_pod(resource: Object) -> PodState:
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.lstrip("-").isdigit() else None
+    """The whole number of an annotation, which anyone may write; None: it is none."""
+    return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
 def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:

@@ -173,15 +173,19 @@ class _Keeper:
     def _write(self, gpu_type: str, seen: SeenBuffer | None, template: Object, chunks: int) -> None:
         name, namespace = str(template["metadata"]["name"]), self.place.namespace
         spec = {"podTemplateRef": {"name": name}, "replicas": chunks}
-        if seen is not None and (seen.template, seen.replicas) == (name, chunks):
+        is_same = seen is not None and (seen.template, seen.replicas) == (name, chunks)
+        is_refused = seen is not None and bool(seen.problem)  # its template may be gone
+        if is_same and not is_refused:
             return
-        if seen is None or seen.template != name:
+        if seen is None or seen.template != name or is_refused:
             self._create_template(template)
         if seen is None:
             owner = template["metadata"]["ownerReferences"][0]
             buffer = buffer_of(gpu_type, spec, self.kind.api_version, owner)
             self.kube.create_in(self.kind, namespace, buffer)
             log.info("headroom_held", gpu_type=gpu_type, chunks=chunks)
+            return
+        if is_same:
             return
         self.kube.patch_in(self.kind, namespace, seen.name, {"spec": spec})
         log.info("headroom_resized", gpu_type=gpu_type, chunks=chunks, was=seen.replicas)

@@ -32,8 +32,11 @@ _FIRST_S = 60.0
 _GRACE_S = 10.0
 _ABSENT_FOR_S = 120.0
 _BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_STEADY_S = 5.0
+"""A watch that lasts so long was not in vain, even if it told nothing."""
 _FORBIDDEN_FOR_S = 10.0
 """Where it may list and not watch, it lists so often; where it may not list, it asks so often."""
+_EXPIRED, _TOO_MANY = 410, 429
 _Kept = tuple[str, Any]
 """Version of an object, and the value that is kept of it."""
 
@@ -55,6 +58,7 @@ class Mirror:
         self._problem: KubeError | None = None
         self._problem_since_s = 0.0
         self._is_synced = False
+        self._n_in_vain = 0
         self._tried = threading.Event()
         self._is_ending = threading.Event()
         name = f"mirror-{kind.resource}"
@@ -90,9 +94,13 @@ class Mirror:
             return self._last.values()
 
     def store(self, found: Mapping[str, Any]) -> None:
-        """Store an object from the answer to a write, so that nobody need wait for the watch."""
+        """Store an object from the answer to a write, so that nobody need wait for the watch.
+
+        One that is not there may have been deleted since: the watch would not tell it again.
+        """
         with self._lock:
-            self._put(dict(found))
+            if _key(found) in self._objects:
+                self._put(dict(found))
 
     def _put(self, found: Object) -> None:
         key, version = _key(found), _version(found)
@@ -106,38 +114,39 @@ class Mirror:
             self._objects[key] = (version, value)
 
     def _run(self) -> None:
-        n_failures = 0
         while not self._is_ending.is_set():
+            self._n_in_vain += 1
             try:
                 if not self._version:
                     self._list()
-                n_failures = 0
-                if not self._follow_changes():
-                    self._is_ending.wait(_FORBIDDEN_FOR_S)
+                is_allowed = self._follow_changes()
+                pause_s = self._backoff_s() if is_allowed else _FORBIDDEN_FOR_S
             except KubeError as error:
-                pause_s = self._fail(error, n_failures)
-                n_failures += 1
-                self._is_ending.wait(pause_s)
+                pause_s = self._fail(error)
             except Exception as error:  # a defect here must not end the copy in silence
                 log.error("mirror_defect", resource=self._kind.resource, exc_info=error)
                 self._version = ""
-                pause_s = self._fail(KubeError(0, "Defect", repr(error)), n_failures)
-                n_failures += 1
+                pause_s = self._fail(KubeError(0, "Defect", repr(error)))
+            if pause_s:
                 self._is_ending.wait(pause_s)
 
-    def _fail(self, error: KubeError, n_failures: int) -> float:
+    def _backoff_s(self) -> float:
+        """Seconds to wait, the longer the more rounds were in vain; none after one that was not."""
+        return _BACKOFF_S[min(self._n_in_vain, len(_BACKOFF_S)) - 1] if self._n_in_vain else 0.0
+
+    def _fail(self, error: KubeError) -> float:
         """Note what went wrong; seconds to wait."""
-        if error.status == 410:
+        if error.status == _EXPIRED:
             self._version = ""
-            return 0.0
+            return self._backoff_s() if self._n_in_vain > 1 else 0.0
         if error.is_missing and self._kind.is_optional:
             with self._lock:
                 self._objects, self._version, self._problem = {}, "", None
                 self._is_synced = True
             self._tried.set()
             return _ABSENT_FOR_S
-        if error.status:
-            self._version = ""  # after any refusal a fresh LIST gives the present objects
+        if error.status and error.status != _TOO_MANY:
+            self._version = ""  # after another refusal a fresh LIST gives the present objects
         with self._lock:
             if self._problem is None:
                 self._problem_since_s = self._monotonic()
@@ -146,7 +155,7 @@ class Mirror:
         self._report(error)
         if error.status == 403:
             return _FORBIDDEN_FOR_S
-        return _BACKOFF_S[min(n_failures, len(_BACKOFF_S) - 1)]
+        return self._backoff_s() or _BACKOFF_S[0]
 
     def _report(self, error: KubeError) -> None:
         telemetry.reconcile_errors_total.labels("mirror").inc()
@@ -195,20 +204,29 @@ class Mirror:
         self._tried.set()
 
     def _watch(self) -> None:
-        """Follow changes until the server ends the watch."""
+        """Follow changes until the server ends the watch.
+
+        It was not in vain if it told something, or lasted for a while.
+        """
         query = (
             f"watch=true&allowWatchBookmarks=true&timeoutSeconds={_WATCH_S}"
             f"&resourceVersion={quote(self._version)}"
         )
         call = Call("watch", self._kind.resource, f"{self._kind.path}?{query}")
-        for line in self._http.stream(call, _SILENCE_S):
-            if self._is_ending.is_set():
-                return
-            if not line:
-                with self._lock:
-                    self._problem = None
-                continue
-            self._follow(orjson.loads(line))
+        began_s = self._monotonic()
+        try:
+            for line in self._http.stream(call, _SILENCE_S):
+                if self._is_ending.is_set():
+                    return
+                if line:
+                    self._follow(orjson.loads(line))
+                    self._n_in_vain = 0
+                else:
+                    with self._lock:
+                        self._problem = None
+        finally:
+            if self._monotonic() - began_s >= _STEADY_S:
+                self._n_in_vain = 0
 
     def _follow(self, event: Mapping[str, Any]) -> None:
         kind, found = event["type"], event["object"]

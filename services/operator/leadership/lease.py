@@ -222,6 +222,10 @@ class LeaseKeeper:
             if not error.is_conflict:
                 telemetry.reconcile_errors_total.labels("lease").inc()
                 log.warning("lease", error=error.message)
+        except Exception as error:  # a defect here must not end the election in silence
+            self._elector = self._elector.failed()
+            telemetry.reconcile_errors_total.labels("lease").inc()
+            log.error("lease_defect", exc_info=error)
         self._elector = self._elector.resigned(self._monotonic())
         self._report_change()
 

@@ -2,7 +2,8 @@
 
 The GPUAutoscaler stays the source. The controls are loaded at each pass, so removing one brings the
 object's own value back. An override that no longer fits the object, because its bounds moved since,
-is left out and logged, and the object's own spec holds.
+is left out and logged, and the object's own spec holds. What cannot be read, by an operator older
+than the API or because somebody changed it by hand, holds its own workload alone.
 """
 
 from __future__ import annotations
@@ -15,11 +16,13 @@ import structlog
 from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
+from services.kernel import telemetry
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
     Freeze,
     Hold,
+    PauseControl,
     held_until,
     pause_changes,
     problem_of,
@@ -38,6 +41,8 @@ log = structlog.get_logger("operator")
 
 Held = Sequence[Hold]
 _NO_CONTROLS = Controls()
+_UNREADABLE = Controls(pause=PauseControl())
+"""In the place of controls that cannot be read: everything is held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +94,35 @@ def _load(deps: OperatorDeps, now: datetime) -> ApiControls:
         freezes = load_freezes(connection, now)
         verdicts = load_verdicts(connection)
     return ApiControls(
-        {(r["namespace"], r["name"]): Controls.model_validate(r["body"]) for r in controls},
-        [Freeze.model_validate({k: v for k, v in r.items() if k != "id"}) for r in freezes],
+        {(r["namespace"], r["name"]): _read_controls(r) for r in controls},
+        [_read_freeze(r) for r in freezes],
         {(r["namespace"], r["name"]): r for r in verdicts},
+    )
+
+
+def _read_controls(row: RowMapping) -> Controls:
+    """What is set of a workload; what cannot be read holds it, for it may be a pause."""
+    try:
+        return Controls.model_validate(row["body"])
+    except ValidationError as error:
+        _note_unreadable(row, problem_of(error))
+        return _UNREADABLE
+
+
+def _read_freeze(row: RowMapping) -> Freeze:
+    """A freeze; one of a direction that is not known holds both."""
+    values = {name: value for name, value in row.items() if name != "id"}
+    try:
+        return Freeze.model_validate(values)
+    except ValidationError as error:
+        _note_unreadable(row, problem_of(error))
+        return Freeze.model_validate(values | {"direction": "Both"})
+
+
+def _note_unreadable(row: RowMapping, problem: str) -> None:
+    telemetry.reconcile_errors_total.labels("controls_unreadable").inc()
+    log.warning(
+        "controls_unreadable", namespace=row["namespace"], workload=row["name"], problem=problem
     )
 
 
@@ -102,12 +133,18 @@ def _apply(subject: _Controlled, api: ApiControls, now: datetime) -> _Controlled
     held = held_until(controls.pause, freezes, now)
     subject = _with_policy(subject, controls)
     if held:
-        subject = _with_pause(subject, held, "the API" if controls.pause else "a freeze")
+        subject = _with_pause(subject, held, _source(controls))
     verdict = api.verdicts.get(key)
     if verdict is None:
         return subject
     approval = _with_verdict(subject.autoscaler.approval, verdict)
     return replace(subject, autoscaler=replace(subject.autoscaler, approval=approval))
+
+
+def _source(controls: Controls) -> str:
+    if controls is _UNREADABLE:
+        return "unreadable controls"
+    return "the API" if controls.pause else "a freeze"
 
 
 def _with_spec(subject: _Controlled, spec: WorkloadSpec) -> _Controlled:

@@ -38,6 +38,7 @@ from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.reconcile.patch_scales import patch_scalings
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.columns import to_count, to_text
 
 _EXTERNAL = "made over REST: its decisions are advice, and nothing in the cluster is touched"
 _GONE = Situation(None, None, target_problem="its GPUAutoscaler was deleted")
@@ -227,10 +228,10 @@ def to_rows(actions: Sequence[PlannedAction], applied_at: datetime) -> list[tupl
             action.decision.id,
             action.decision.workload_id,
             action.attempt,
-            action.from_replicas,
-            action.to_replicas,
+            to_count(action.from_replicas),
+            to_count(action.to_replicas),
             str(action.result),
-            action.reason[:1000],
+            to_text(action.reason),
             applied_at,
             parts_column(action.parts),
         )

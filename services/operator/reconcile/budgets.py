@@ -35,6 +35,7 @@ from services.operator.resource.supply import Supply
 from services.operator.resource.translate import first_problem
 from services.operator.stored import budgets_repository
 from services.operator.stored.budgets_repository import BudgetRow
+from services.operator.stored.columns import to_text
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -65,7 +66,7 @@ def to_budget(resource: Object) -> Budget:
     try:
         written = GPUBudgetSpec.model_validate(spec)
     except ValidationError as error:
-        gpu_type = str(spec.get("gpuType") or ANY_TYPE)
+        gpu_type = to_text(str(spec.get("gpuType") or ANY_TYPE))
         problem = f"GPUBudget/{name}: {first_problem(error)}"
         return Budget(name, gpu_type, None, problem, StatedSupply(problem=problem))
     annotations = resource["metadata"].get("annotations") or {}
@@ -137,7 +138,9 @@ def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("budget_status_not_written", budget=budget.name, error=error.message)
-            break
+            if not error.is_of_object:
+                break
+            continue
         n_written += 1
     return n_written
 

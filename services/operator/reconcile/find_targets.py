@@ -24,6 +24,8 @@ Names = dict[tuple[str, str], ScaleTarget]
 """Targets by namespace and name."""
 _UNREACHABLE = 0
 _OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
+_ODD = (AttributeError, KeyError, TypeError, ValueError)
+"""What reading an object of a custom kind may end in: nothing says what its fields hold."""
 
 
 @dataclass(slots=True)
@@ -174,9 +176,16 @@ def _read_scale(
             return
         known = KnownScale(version, scale)
         deps.memory.scales[uid] = known
-    found.states[target.key] = targets.to_target_state(
-        resource, known.scale.replicas, known.scale.selector
-    )
+    try:
+        state = targets.to_target_state(resource, known.scale.replicas, known.scale.selector)
+    except _ODD as error:
+        telemetry.reconcile_errors_total.labels("target_unreadable").inc()
+        log.warning("target_unreadable", what=served.resource, uid=uid, error=repr(error))
+        found.problems[target.key] = targets.unreadable(
+            f"{target.label} has fields of other types ({error!r:.200})"
+        )
+        return
+    found.states[target.key] = state
 
 
 def _unreadable(error: KubeError, what: str, served: ServedKind | None = None) -> TargetProblem:

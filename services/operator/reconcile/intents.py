@@ -25,6 +25,7 @@ from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
+from services.operator.stored.columns import to_count, to_text
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -62,9 +63,9 @@ class ResolvedIntent:
             one["workload_id"],
             one["attempt"],
             one["from_replicas"],
-            self.to_replicas,
+            to_count(self.to_replicas),
             str(self.result),
-            self.reason[:1000],
+            to_text(self.reason),
             applied_at,
             parts_column(self.parts),
         )
@@ -139,8 +140,8 @@ def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:
         "attempt": attempt,
         "origin_at": scaling.decision.origin_at.isoformat(),
         "workload_id": scaling.decision.workload_id,
-        "from_replicas": action.from_replicas or 0,
-        "to_replicas": action.to_replicas or 0,
+        "from_replicas": to_count(action.from_replicas or 0),
+        "to_replicas": to_count(action.to_replicas or 0),
         "targets": targets,
         "created_at": now.isoformat(),
     }

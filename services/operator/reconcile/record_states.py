@@ -21,6 +21,7 @@ from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key
+from services.operator.stored.columns import to_count
 from services.operator.stored.kills_repository import store_kills
 
 _LONGEST_START_S = 7200.0
@@ -100,15 +101,15 @@ def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, .
     return (
         workload_id,
         now,
-        seen.spec_replicas,
+        to_count(seen.spec_replicas),
         replicas.ready,
         replicas.starting,
         replicas.pending,
         list(replicas.start_ages_s),
-        seen.room,
+        to_count(seen.room),
         seen.column,
-        seen.on_new_nodes,
-        seen.warm,
+        to_count(seen.on_new_nodes),
+        to_count(seen.warm),
     )
 
 
@@ -144,7 +145,8 @@ def _follow_starts(
                 if ready_at is not None:
                     lead_s = (ready_at - pod.created_at).total_seconds()
                     found.lead_times.append((after.gpu_type, lead_s))
-    for uid in known.keys() - view.pod_uids:
+    # without an autoscaler no pods are listed, and none is known to be gone
+    for uid in known.keys() - view.pod_uids if view.autoscalers else ():
         found.gone.append(uid)
         if known[uid].is_stored:
             rows.append(_start_row(uid, known[uid], None, now, now))

@@ -149,7 +149,8 @@ def report_statuses(
 ) -> tuple[int, int]:
     """Write the statuses and Events that are due, those that waited longest first.
 
-    A status that cannot be written is logged and comes later; scaling does not depend on it.
+    A status that cannot be written is logged and comes later; scaling does not depend on it. One
+    that the API server refuses for what it is keeps no other from being written.
 
     Returns:
         Statuses written, and changed statuses that wait for the next pass.
@@ -167,9 +168,11 @@ def report_statuses(
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
-            if error.is_missing:  # it was deleted since it was listed; the others are there
-                continue
-            break
+            if not error.is_of_object:
+                break
+            if not error.is_missing:  # it comes after those that wait, and not before them
+                deps.memory.reported_s[autoscaler.key] = time.monotonic()
+            continue
         _drop_reported(deps, findings.ids.get(autoscaler.key, -1), report.done)
         n_written += 1
     _keep_unreported(deps, findings)
@@ -289,6 +292,8 @@ def _forget_gone(deps: OperatorDeps, view: View, findings: PassFindings) -> None
     memory = deps.memory
     memory.written = {key: digest for key, digest in memory.written.items() if key in keys}
     memory.reported_s = {key: at_s for key, at_s in memory.reported_s.items() if key in keys}
+    memory.specs = {id_: spec for id_, spec in memory.specs.items() if id_ in ids}
+    memory.states = {id_: state for id_, state in memory.states.items() if id_ in ids}
     memory.details = {id_: found for id_, found in memory.details.items() if id_ in ids}
     memory.figures = {id_: found for id_, found in memory.figures.items() if id_ in ids}
     memory.request_times = {id_: f for id_, f in memory.request_times.items() if id_ in ids}

@@ -22,6 +22,8 @@ from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
 """Rungs on which a forecast answers; every other rung is a fallback."""
+_LONGEST_MESSAGE = 4096
+"""Characters of a message: the API server refuses a status with one of more than 32768."""
 
 
 def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
@@ -275,6 +277,10 @@ _PAUSED_BY = {
     "annotation": ("PausedByAnnotation", "`kubectl harmony resume {name} -n {namespace}`"),
     "the API": ("PausedByApi", "DELETE /v1/workloads/{namespace}/{name}/pause"),
     "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
+    "unreadable controls": (
+        "UnreadableControls",
+        "an operator as new as the API, or deleting its row of workload_controls,",
+    ),
 }
 """By the source of a pause: the reason, and how it is ended."""
 
@@ -348,7 +354,7 @@ def to_conditions(
                 "type": finding.type,
                 "status": finding.status,
                 "reason": finding.reason,
-                "message": finding.message,
+                "message": finding.message[:_LONGEST_MESSAGE],
                 "lastTransitionTime": old.get("lastTransitionTime", stamp) if is_same else stamp,
                 "observedGeneration": generation,
             }

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, WithJsonSchema
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    WithJsonSchema,
+    field_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from services.operator.resource.quantities import (
@@ -46,6 +54,15 @@ class ResourceModel(BaseModel):
     """A piece of a custom resource; unknown fields are pruned, as the API server does."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True, frozen=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _has_no_nul(cls, value: Any) -> Any:
+        """Refuse NUL in texts: the API server takes it, and Postgres keeps it in none."""
+        parts = value if isinstance(value, list) else (value,)
+        if any(isinstance(part, str) and "\0" in part for part in parts):
+            raise ValueError("must not contain the character NUL (\\u0000)")
+        return value
 
     def to_manifest(self) -> dict[str, Any]:
         """The fields as they are written in YAML, without what was left out."""

@@ -10,6 +10,7 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
+_LONGEST_D = 3650
 
 
 def parse_duration_s(text: object) -> float:
@@ -17,11 +18,15 @@ def parse_duration_s(text: object) -> float:
 
     Raises:
         ValueError: It has no unit, or is not a duration at all; a bare number is refused because
-            readers disagree about its unit.
+            readers disagree about its unit. It is longer than ten years, so that a time and it
+            always make another time.
     """
     if not isinstance(text, str) or not re.match(DURATION_PATTERN, text):
         raise ValueError(f"{text!r} must be a duration with its unit, e.g. 90s, 5m, 1h30m or 28d")
-    return sum(float(value) * _UNITS_S[unit] for value, unit in _PART.findall(text))
+    seconds = sum(float(value) * _UNITS_S[unit] for value, unit in _PART.findall(text))
+    if seconds > _LONGEST_D * _UNITS_S["d"]:
+        raise ValueError(f"{text[:32]!r} must be at most {_LONGEST_D}d")
+    return seconds
 
 
 def format_duration(seconds: float) -> str:

@@ -32,6 +32,7 @@ from services.operator.resource.parts import (
 Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
 _LARGEST_ID = 2**63 - 1
+_LONGEST_TIME = 64
 _N_SHARED = 4096
 _Part = TypeVar("_Part", bound=BaseModel)
 
@@ -40,12 +41,15 @@ def parse_time(text: str) -> datetime:
     """An aware RFC 3339 time.
 
     Raises:
-        ValueError: It is none, or has no offset.
+        ValueError: It is none, has no offset, or is in no year from 1 to 9999 of UTC.
     """
     at = datetime.fromisoformat(text)
     if at.tzinfo is None:
         raise ValueError(f"{text!r} has no time zone; write e.g. 2026-01-05T18:00:00Z")
-    return at.astimezone(UTC)
+    try:
+        return at.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{text!r} must be in a year from 1 to 9999 of UTC") from None
 
 
 def to_classes(resources: Iterable[Mapping[str, Any]]) -> dict[str, schemas.SLAClassSpec]:
@@ -125,7 +129,7 @@ def to_pause(annotations: Mapping[str, str]) -> Pause:
     """
     until_text = annotations.get(autoscaler.PAUSED_UNTIL, "")
     try:
-        until = parse_time(until_text) if until_text else None
+        until = parse_time(until_text[:_LONGEST_TIME]) if until_text else None
     except ValueError as error:
         raise ValueError(f"annotation {autoscaler.PAUSED_UNTIL}: {error}") from None
     return Pause(
@@ -141,7 +145,7 @@ def _flag(annotations: Mapping[str, str], name: str) -> bool:
     try:
         return _TRUE[text.lower()]
     except KeyError:
-        raise ValueError(f'annotation {name}={text!r} must be "true" or "false"') from None
+        raise ValueError(f'annotation {name}={text[:60]!r} must be "true" or "false"') from None
 
 
 def _decision_id(annotations: Mapping[str, str], name: str) -> int | None:

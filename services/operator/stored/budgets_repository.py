@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
+
+from services.operator.stored.columns import to_count
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +43,12 @@ def store_budgets(
         "IS DISTINCT FROM (EXCLUDED.gpus, EXCLUDED.source, EXCLUDED.reason)"
     )
     connection.execute(
-        statement, [{**asdict(row), "confirm_before": confirm_before, "now": now} for row in rows]
+        statement, [_values(row) | {"confirm_before": confirm_before, "now": now} for row in rows]
     )
+
+
+def _values(row: BudgetRow) -> dict[str, Any]:
+    return asdict(row) | {"gpus": to_count(row.gpus)}
 
 
 def drop_budgets(connection: Connection, kept: Sequence[str], oldest: datetime) -> None:

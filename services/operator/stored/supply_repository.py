@@ -11,9 +11,11 @@ from sqlalchemy import Connection, text
 
 from services.operator.plan.provisioning import Provisioning
 from services.operator.plan.supply import TypeSupply
+from services.operator.stored.columns import to_count, to_text
 
 _LEARNED_FROM = timedelta(days=30)
 _MOST_STARTS = 200
+_LONGEST = 4000
 _STATE = ("n_refused", "refused_at", "retry_at", "attempted_at", "settled_at", "refusal")
 
 
@@ -78,15 +80,15 @@ def _row(supply: TypeSupply) -> dict[str, object]:
     state, startup, headroom = supply.state, supply.startup, supply.headroom.stated
     return {
         "gpu_type": supply.gpu_type,
-        "ceiling": supply.resolved.ceiling,
+        "ceiling": to_count(supply.resolved.ceiling),
         "reason": supply.resolved.reason,
-        "message": supply.resolved.message,
-        "node_gpus": supply.use.nodes,
-        "asked_gpus": supply.use.asked + supply.use.others,
+        "message": to_text(supply.resolved.message, _LONGEST),
+        "node_gpus": to_count(supply.use.nodes),
+        "asked_gpus": to_count(supply.use.asked + supply.use.others),
         "startup_median_s": startup.median_s,
         "startup_sigma": startup.sigma,
         "n_startups": startup.n_seen,
-        "gpus_per_node": supply.use.of_one_node or None,
+        "gpus_per_node": to_count(supply.use.of_one_node or None),
         "headroom_risk": None if headroom is None else headroom.risk,
         "headroom_mode": None if headroom is None else headroom.mode,
         "n_refused": state.n_refused,
@@ -94,7 +96,7 @@ def _row(supply: TypeSupply) -> dict[str, object]:
         "retry_at": state.retry_at,
         "attempted_at": state.attempted_at,
         "settled_at": state.settled_at,
-        "refusal": state.why,
+        "refusal": to_text(state.why, _LONGEST),
     }
 
 

@@ -19,6 +19,9 @@ _PAUSES_S = (0.05, 0.2, 0.8)
 _MAX_RETRY_AFTER_S = 5.0
 _CHUNK = 2**16
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
+_OF_OBJECT = {400, 404, 409, 413, 422}
+_BROKEN = (urllib3.exceptions.HTTPError, ApiException, OSError, config.ConfigException)
+"""No answer; or no credentials, while the file that holds them is being written."""
 
 
 class KubeError(Exception):
@@ -44,6 +47,11 @@ class KubeError(Exception):
     def is_missing(self) -> bool:
         """There is no such object, or no such kind."""
         return self.status == 404
+
+    @property
+    def is_of_object(self) -> bool:
+        """It is about the one object and what was written to it: another may do."""
+        return self.status in _OF_OBJECT
 
     @property
     def is_ambiguous(self) -> bool:
@@ -161,13 +169,12 @@ class KubeHttp:
                 raise KubeError(0, "NotLeading", f"{call.path}: {reason}")
             try:
                 status, headers, content = self._once(call)
-            except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
-                failure = KubeError(0, type(error).__name__, f"{call.path}: {error}")
-                headers = {}
-            else:
                 if status < 300:
                     return orjson.loads(content) if content else {}
                 failure = _refusal(status, content, call)
+            except (*_BROKEN, orjson.JSONDecodeError) as error:
+                failure = KubeError(0, type(error).__name__, f"{call.path}: {error}")
+                headers = {}
             may_repeat = failure.status == 429 or (
                 call.is_repeatable and (failure.status in _RETRIED_STATUS or failure.status == 0)
             )
@@ -210,7 +217,7 @@ class KubeHttp:
                     yield from lines
             finally:
                 response.close()
-        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+        except _BROKEN as error:
             raise KubeError(0, type(error).__name__, f"{call.path}: {error}") from error
         finally:
             telemetry.kube_requests_total.labels(f"{call.verb} {call.resource}", code).inc()

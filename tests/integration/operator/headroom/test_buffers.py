@@ -191,6 +191,26 @@ def test_other_nodes_get_another_template(held: Bench) -> None:
     assert ref == {"name": after["metadata"]["name"]}
 
 
+def test_a_template_that_somebody_deleted_is_made_again(held: Bench) -> None:
+    """One that went with a GPUBudget that was made again, too."""
+    serve(held)
+    add_pool(held)
+    ask(held)
+    advise(held, 16)
+    held.step()
+    (template,) = templates(held)
+    name = template["metadata"]["name"]
+    path = f"/api/v1/namespaces/{held.lab.namespace}/podtemplates/{name}"
+    assert held.lab.http.delete(path).status_code == 200
+    for _ in range(3):
+        advise(held, 16)
+        held.step()
+    (after,) = templates(held)
+    assert after["metadata"]["name"] == name
+    assert ready(held)["reason"] != "BufferRefused"
+    assert nodes(held) == 2
+
+
 def test_a_buffer_that_nothing_reads_is_said_and_holds_nothing(held: Bench) -> None:
     """Without a pool the simulated cluster has no autoscaler."""
     serve(held)

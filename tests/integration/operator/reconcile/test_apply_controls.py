@@ -173,3 +173,48 @@ def test_an_override_that_no_longer_fits_leaves_the_object_in_charge(
     with bench.deps.engine.connect() as connection:
         spec = connection.execute(text("SELECT spec FROM workloads")).scalar_one()
     assert (spec["min_replicas"], spec["max_replicas"]) == (5, 12)
+
+
+@pytest.mark.parametrize(
+    "body", ["""{"quota": 3}""", """{"policy": {"min_replicas": "few"}}""", """{"pause": "yes"}"""]
+)
+def test_controls_that_cannot_be_read_hold_their_own_workload_alone(
+    bench: Bench, body: str
+) -> None:
+    """They may be a pause of an API that is newer than the operator."""
+    for name in ("llama", "qwen"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+    statement = text(
+        "INSERT INTO workload_controls (workload_id, body, version, updated_by, updated_at) "
+        "VALUES (:id, CAST(:body AS jsonb), 1, 'ada', :now)"
+    )
+    values = {"id": bench.workload_id("llama"), "body": body, "now": bench.clock.now()}
+    with bench.deps.engine.begin() as connection:
+        connection.execute(statement, values)
+    for name in ("llama", "qwen"):
+        bench.decide(name, 5)
+    bench.reconcile()
+    assert (bench.lab.replicas("llama"), bench.lab.replicas("qwen")) == (2, 5)
+    paused = bench.lab.condition("llama", "Paused")
+    assert (paused["status"], paused["reason"]) == ("True", "UnreadableControls")
+    assert "an operator as new as the API" in paused["message"]
+
+
+def test_a_freeze_of_an_unknown_direction_holds_both(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    now = bench.clock.now()
+    statement = text(
+        "INSERT INTO freezes (namespace, direction, from_at, until_at, reason, created_by, "
+        "created_at) VALUES (:namespace, 'Sideways', :now, :end, '', 'ada', :now)"
+    )
+    values = {"namespace": bench.lab.namespace, "now": now, "end": now + timedelta(hours=1)}
+    with bench.deps.engine.begin() as connection:
+        connection.execute(statement, values)
+    bench.decide("llama", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 2
+    assert bench.lab.condition("llama", "Paused")["reason"] == "PausedByFreeze"

@@ -137,6 +137,36 @@ def test_the_scale_of_an_idle_custom_target_is_not_read_again(bench: Bench) -> N
     bench.lab.http.delete(f"{root}/pool")
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"template": {"spec": {"containers": ["server"]}}},
+        {"template": {"spec": {"containers": [{}], "tolerations": "all"}}},
+        {"leaderWorkerTemplate": {"size": "many"}},
+    ],
+)
+def test_an_object_of_a_custom_kind_that_is_odd_harms_no_other(
+    bench: Bench, odd: dict[str, Any]
+) -> None:
+    """Nothing says what the fields of a custom kind hold."""
+    kind = definition("Riddle", "riddles")
+    del kind["metadata"]["annotations"]
+    bench.lab.define(kind)
+    root = f"/apis/{POOL}/namespaces/{bench.lab.namespace}/riddles"
+    bench.lab.post(root, {"metadata": {"name": "odd"}, "spec": {"servers": 1} | odd})
+    bench.lab.autoscale("odd", scaleTargetRef=reference(POOL, "Riddle", "odd"))
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 4)
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 4
+    resolved = bench.lab.condition("odd", "TargetResolved")
+    assert (resolved["status"], resolved["reason"]) == ("Unknown", "TargetUnreadable")
+    assert "Riddle/odd has fields of other types" in resolved["message"]
+    bench.lab.http.delete(f"{root}/odd")
+
+
 def test_a_replica_set_is_scaled(bench: Bench) -> None:
     bench.lab.deploy("bare", replicas=2, kind="ReplicaSet")
     bench.lab.autoscale("bare", scaleTargetRef=reference("apps/v1", "ReplicaSet", "bare"))

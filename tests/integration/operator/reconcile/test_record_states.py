@@ -96,3 +96,20 @@ def test_a_restored_start_says_so(bench: Bench) -> None:
     bench.step()
     bench.step()
     assert {row["cause"] for row in bench.rows("pod_starts")} == {"restored"}
+
+
+def test_a_start_is_not_gone_because_nothing_asks_for_pods(bench: Bench) -> None:
+    """The last GPUAutoscaler goes and comes back, as where its definition is made again."""
+    bench.lab.deploy("llama", median_s=100)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 3)
+    bench.reconcile()
+    bench.reconcile()
+    bench.lab.delete_autoscaler("llama")
+    bench.step()
+    bench.lab.autoscale("llama")
+    bench.step()
+    bench.step()
+    (start,) = bench.rows("pod_starts")
+    assert (start["gone_at"], start["ready_at"] is not None) == (None, True)

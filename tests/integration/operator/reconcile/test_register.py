@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import text
 
-from tests.integration.operator.conftest import Bench
+from tests.integration.operator.conftest import GROUP_PATH, Bench
 
 pytestmark = pytest.mark.integration
 
@@ -107,3 +107,44 @@ def test_its_decisions_are_advice_and_it_lacks_no_target(bench: Bench) -> None:
     reasons = {row["result"]: row["reason"] for row in bench.rows("actions")}
     assert "made over REST" in reasons["advisory"]
     assert "was deleted" in reasons["target_missing"]
+
+
+def test_a_spec_that_no_column_holds_harms_no_other(bench: Bench) -> None:
+    """The API server takes NUL in a text, and Postgres keeps it in none."""
+    for name in ("llama", "qwen"):
+        bench.lab.deploy(name)
+    demand = {"name": "request_rate_rps", "level": 1, "query": "sum(rate(a[1m]))\0"}
+    bench.lab.autoscale("llama", indicators=[demand])
+    bench.lab.autoscale("qwen")
+    bench.lab.post(f"{GROUP_PATH}/gpubudgets", {
+        "metadata": {"name": "odd"}, "spec": {"gpuType": "L4\0", "gpus": 8},
+    })  # fmt: skip
+    bench.reconcile()
+    bench.decide("qwen", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("qwen") == 5
+    ready = bench.lab.condition("llama", "Ready")
+    assert (ready["status"], "must not contain the character NUL" in ready["message"]) == (
+        "False",
+        True,
+    )
+    assert [row["gpu_type"] for row in bench.rows("gpu_budgets")] == ["L4"]
+    bench.lab.http.delete(f"{GROUP_PATH}/gpubudgets/odd")
+
+
+def test_a_name_under_a_verdict_that_no_column_holds_harms_no_other(bench: Bench) -> None:
+    for name in ("llama", "qwen"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name, mode="Approval" if name == "llama" else "Auto")
+    bench.reconcile()
+    refused = bench.decide("llama", 5)
+    prefix = "scaling.harmony.dev"
+    bench.lab.annotate(
+        "llama", {f"{prefix}/rejected-decision": str(refused), f"{prefix}/rejected-by": "a\0da"}
+    )
+    bench.reconcile()
+    bench.decide("qwen", 5)
+    bench.reconcile()
+    assert bench.lab.replicas("qwen") == 5
+    (action,) = [row for row in bench.rows("actions") if row["result"] == "rejected"]
+    assert "rejected by ada" in action["reason"]

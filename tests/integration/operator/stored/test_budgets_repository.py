@@ -64,3 +64,9 @@ def test_types_that_are_named_no_longer_hold_for_a_while(database: Engine) -> No
 def test_without_a_total_there_is_no_part(database: Engine) -> None:
     with unit_of_work(database) as work:
         assert repository.load_cell_parts(work.connection) == {}
+
+
+def test_a_budget_of_more_than_a_column_holds_is_the_most_that_it_does(database: Engine) -> None:
+    store(database, BudgetRow("H100", 10**12, "a"), at=NOW, confirm_before=NOW)
+    with unit_of_work(database) as work:
+        assert repository.load_gpu_budgets(work.connection, NOW) == {"H100": 2**31 - 1}

@@ -83,3 +83,12 @@ def test_start_ups_are_those_of_new_nodes(database: Engine) -> None:
         found = repository.load_startups(connection, NOW + timedelta(hours=1))
         assert dict(found) == {"H100": [90.0]}
         assert dict(repository.load_startups(connection, NOW + timedelta(days=31))) == {}
+
+
+def test_counts_and_texts_that_no_column_holds_fail_nothing(database: Engine) -> None:
+    """Pods may ask for any number, and pools have a limit that is meant as none."""
+    resolved = Resolved(10**12, "Detected", "a\0b")
+    huge = TypeSupply("H100", resolved, GpusInUse(2**31, 2**40, 16), Provisioning(why="\0"), LAW)
+    row = store(database, huge, supply("L4", 64))["H100"]
+    assert (row["ceiling"], row["asked_gpus"], row["node_gpus"]) == (2**31 - 1, 2**31 - 1, 16)
+    assert (row["message"], row["refusal"]) == ("ab", "")

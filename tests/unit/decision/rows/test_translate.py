@@ -13,6 +13,7 @@ from services.decision.rows import translate
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.path_bytes import pack_halves
 from services.kernel.domain.schedules import is_in_force
+from services.operator.cluster.pods import PodState, count_replicas
 
 NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)  # a Tuesday
 
@@ -89,11 +90,25 @@ def state_row(**changes: Any) -> Any:
     return row | changes
 
 
-def test_the_youngest_starts_are_the_ones_without_a_node() -> None:
+def test_the_last_starts_are_the_ones_without_a_node() -> None:
+    """As the operator writes them; one that waits for a node may have waited longest."""
     state = translate.to_replica_state(state_row())
-    assert state.starting_age_s == (40.0, 12.0)
-    assert state.pending_age_s == (5.0,)
-    assert translate.aged(state, 7.0).starting_age_s == (47.0, 19.0)
+    assert state.starting_age_s == (40.0, 5.0)
+    assert state.pending_age_s == (12.0,)
+    assert translate.aged(state, 7.0).starting_age_s == (47.0, 12.0)
+    seen = count_replicas([_pod("a", 20, "n1"), _pod("b", 900, ""), _pod("c", 30, "n2")], NOW)
+    row = state_row(
+        starting_replicas=seen.starting,
+        pending_replicas=seen.pending,
+        start_ages_s=list(seen.start_ages_s),
+    )
+    state = translate.to_replica_state(row)
+    assert (state.starting_age_s, state.pending_age_s) == ((30.0, 20.0), (900.0,))
+
+
+def _pod(name: str, age_s: float, node: str) -> PodState:
+    created_at = NOW - timedelta(seconds=age_s)
+    return PodState(name, "serving", name, node, (), created_at, None, is_leaving=False)
 
 
 def test_risk_state_round_trip_and_unknown_fields() -> None:

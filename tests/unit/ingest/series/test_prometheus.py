@@ -107,6 +107,15 @@ def test_a_timeout_is_not_tried_again() -> None:
     assert waits == []
 
 
+def test_an_answer_in_an_encoding_that_it_is_not_in_is_malformed() -> None:
+    def pack(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=iter([GOOD]))
+
+    with pytest.raises(SourceError, match="cannot be decompressed") as caught:
+        fetch(pack)
+    assert caught.value.reason == "malformed"
+
+
 def test_the_expression_cannot_change_the_host_or_the_path() -> None:
     seen: list[httpx.Request] = []
 

@@ -99,7 +99,21 @@ def test_nothing_that_is_asked_for_is_lost_or_counted_twice(asked: list[dict[str
 
 
 @pytest.mark.parametrize(
-    ("amount", "found"), [("8", 8), (8, 8), ("2k", 2000), ("", None), (None, None), ("8.5", None)]
+    ("amount", "found"),
+    [
+        ("8", 8),
+        (8, 8),
+        ("2k", 2000),
+        ("", None),
+        (None, None),
+        ("8.5", None),
+        ("9223372036854775807", 10**9),
+        ("9999999999k", 10**9),
+        ("-1", None),
+        ("²", None),
+        ("²k", None),
+        ("9" * 5000, None),
+    ],
 )
 def test_whole_quantities(amount: object, found: int | None) -> None:
     assert whole(amount) == found

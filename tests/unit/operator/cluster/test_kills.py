@@ -77,3 +77,16 @@ def test_a_pod_that_nobody_deleted_was_not_killed_for_its_grace() -> None:
     del alive["metadata"]["deletionTimestamp"]
     assert read_kill(alive) is None
     assert read_kill({"metadata": {"resourceVersion": "7"}}) is None
+
+
+@pytest.mark.parametrize("grace_s", [10**14, 2**63 - 1])
+def test_a_grace_that_ends_in_no_year_that_can_be_told_has_not_ended(grace_s: int) -> None:
+    """Whoever may delete a pod may give it any grace: its copy must be kept all the same."""
+    found = pod(ended(30.0))
+    found["spec"]["terminationGracePeriodSeconds"] = grace_s
+    found["metadata"]["deletionGracePeriodSeconds"] = 0
+    assert read_kill(found) is None
+    found["metadata"]["deletionGracePeriodSeconds"] = grace_s
+    assert read_kill(found) is None
+    found["metadata"]["deletionTimestamp"] = "3170979-01-05T12:00:00Z"
+    assert read_kill(found) is None

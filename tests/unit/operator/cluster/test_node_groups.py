@@ -92,6 +92,7 @@ def test_the_newer_form_says_why_too() -> None:
         "nodeGroups: [{name: a}]",
         TEXT.replace("maxSize=6", "most=6"),
         TEXT.replace("LastTransitionTime: 2026-01-05 00:08:00.123456789 +0000 UTC m=+480.0", ""),
+        TEXT.replace("2026-01-05 00:08:00.123456789", "yesterday noon"),
     ],
 )
 def test_a_form_that_is_not_known_is_not_taken_for_no_groups(text: str) -> None:

@@ -118,6 +118,13 @@ def test_a_selector_must_be_one_that_a_node_of_the_pool_may_have(
     assert found.takes(selecting) is fits
 
 
+def test_a_selected_number_must_be_within_what_the_pool_states() -> None:
+    found = pool(wants("generation", "5", operator="Gt"))
+    for value, fits in (("6", True), ("5", False), ("new", False)):
+        selecting = to_pod_shape({"nodeSelector": {"generation": value}}, is_template=True)
+        assert found.takes(selecting) is fits
+
+
 @pytest.mark.parametrize(
     ("requirement", "fits"),
     [
@@ -132,11 +139,20 @@ def test_a_selector_must_be_one_that_a_node_of_the_pool_may_have(
         (wants("team", operator="DoesNotExist"), True),
         (wants("tier", operator="DoesNotExist"), False),
         (wants("tier", "1", operator="Gt"), False),
+        (wants("karpenter.k8s.aws/instance-gpu-count", "4", operator="Gt"), True),
+        (wants("karpenter.k8s.aws/instance-gpu-count", "8", operator="Gt"), False),
+        (wants("karpenter.k8s.aws/instance-gpu-count", "8", operator="Lt"), True),
+        (wants("karpenter.k8s.aws/instance-gpu-count", "4", operator="Lt"), False),
+        (wants("karpenter.k8s.aws/instance-gpu-memory", "70000", operator="Gt"), True),
+        (wants("team-size", "3", operator="Gt"), False),
+        (wants("generation", "6", operator="Gt"), True),
     ],
 )
 def test_required_affinity_likewise(requirement: dict[str, Any], fits: bool) -> None:
     zones = wants("topology.kubernetes.io/zone", "a", "b")
-    found = pool(zones, labels={"tier": "gold"})
+    counts = wants("karpenter.k8s.aws/instance-gpu-count", "4", "8")
+    generation = wants("generation", "5", operator="Gt")
+    found = pool(zones, counts, generation, labels={"tier": "gold"})
     term = {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
     affinity = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": term}}
     assert found.takes(to_pod_shape({"affinity": affinity}, is_template=True)) is fits

@@ -70,13 +70,20 @@ def test_the_taint_is_that_of_the_resource_that_the_pod_asks_for() -> None:
         ({"key": "zone", "operator": "Exists"}, True),
         ({"key": "pool", "operator": "DoesNotExist"}, True),
         ({"key": "zone", "operator": "Gt", "values": ["1"]}, False),
+        ({"key": "generation", "operator": "Gt", "values": ["4"]}, True),
+        ({"key": "generation", "operator": "Gt", "values": ["5"]}, False),
+        ({"key": "generation", "operator": "Lt", "values": ["10"]}, True),
+        ({"key": "generation", "operator": "Lt", "values": ["5"]}, False),
+        ({"key": "generation", "operator": "Lt", "values": ["many"]}, False),
+        ({"key": "pool", "operator": "Lt", "values": ["5"]}, False),
     ],
 )
 def test_selectors_and_required_affinity(requirement: dict[str, Any], fits: bool) -> None:
     term = {"nodeSelectorTerms": [{"matchExpressions": [requirement]}]}
     required = {"requiredDuringSchedulingIgnoredDuringExecution": term}
     shape = to_pod_shape({"affinity": {"nodeAffinity": required}}, is_template=False)
-    assert shape.fits(node("n", 8, labels={"zone": "a"})) is fits
+    labels = {"zone": "a", "generation": "5"}
+    assert shape.fits(node("n", 8, labels=labels)) is fits
     by_selector = to_pod_shape({"nodeSelector": {"zone": "a"}}, is_template=False)
     assert by_selector.fits(node("n", 8, labels={"zone": "a"}))
     assert not by_selector.fits(node("n", 8, labels={"zone": "b"}))
@@ -93,6 +100,7 @@ def test_shapes_come_from_the_targets_templates() -> None:
     wide = {"spec": {"leaderWorkerTemplate": group}}
     assert [p.gpus for p in to_shape(wide)] == [1, 8, 8]
     assert gang_size(wide) == 3
+    assert to_shape({"spec": {"leaderWorkerTemplate": group | {"size": 2**31 - 1}}}) == ()
     assert to_shape({"spec": {"servers": 4}}) == ()
     assert gang_size({"spec": {"servers": 4}}) == 1
 

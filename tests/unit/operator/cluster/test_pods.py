@@ -5,6 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.ownership import (
     Links,
     OwnedPod,
@@ -13,7 +16,14 @@ from services.operator.cluster.ownership import (
     controller_of,
     index,
 )
-from services.operator.cluster.pods import PodState, count_replicas, is_living, to_pod
+from services.operator.cluster.pods import (
+    COST_ANNOTATION,
+    SIZE_ANNOTATION,
+    PodState,
+    count_replicas,
+    is_living,
+    to_pod,
+)
 from tests.unit.operator.examples import NOW
 
 
@@ -90,3 +100,21 @@ def test_what_happened_after_now_has_not_happened_yet() -> None:
     later = [pod("a", ready_s=40), pod("b", created_s=30, ready_s=None), pod("c", ready_s=3)]
     replicas = count_replicas(states(later), NOW)
     assert (replicas.ready, replicas.starting, replicas.pending) == (1, 1, 0)
+
+
+@pytest.mark.parametrize("text", ["", "many", "--5", "5-", "²", "1.5", " 2", "9" * 5000])
+def test_an_annotation_that_is_no_number_is_none(text: str) -> None:
+    """Whoever may write to a pod writes its annotations: one that is odd harms nobody."""
+    odd = pod("a")
+    odd["metadata"]["annotations"] = {SIZE_ANNOTATION: text, COST_ANNOTATION: text}
+    found = to_pod(odd)
+    assert (found.gang_size, found.deletion_cost) == (0, None)
+
+
+def test_a_group_has_no_negative_size() -> None:
+    odd = pod("a", ready_s=None)
+    odd["metadata"]["annotations"] = {SIZE_ANNOTATION: "-5", COST_ANNOTATION: "-5"}
+    found = to_pod(odd)
+    assert (found.gang_size, found.deletion_cost) == (0, -5)
+    (gang,) = to_gangs([found], 2)
+    assert gang.ready_at is None

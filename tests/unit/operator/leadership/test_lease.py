@@ -1,8 +1,9 @@
-"""The fence is open in the term of its pass only."""
+"""The fence is open in the term of its pass only; an election goes on whatever happens."""
 
 from __future__ import annotations
 
-from services.operator.leadership.lease import Fence
+from services.operator.leadership.leader import Elector, Record, Timing
+from services.operator.leadership.lease import Fence, LeaseKeeper
 
 
 class Terms:
@@ -29,3 +30,28 @@ def test_a_fence_is_open_in_the_term_that_was_entered_only() -> None:
     fence.close()
     assert not fence.is_open()
     assert fence.enter() is None
+
+
+class OddThenGood:
+    """A Lease that cannot be told once: somebody wrote a word where a number belongs."""
+
+    def __init__(self) -> None:
+        self.odd = 1
+
+    def read(self) -> tuple[Record | None, str]:
+        if self.odd:
+            self.odd -= 1
+            raise ValueError("invalid literal for int() with base 10: 'many'")
+        return None, ""
+
+    def write(self, record: Record) -> tuple[Record | None, str]:
+        return record, "1"
+
+
+def test_a_defect_does_not_end_the_election() -> None:
+    elector = Elector("a", Timing(15, 10.0, 2.0))
+    keeper = LeaseKeeper(OddThenGood(), elector, monotonic=lambda: 100.0)  # type: ignore[arg-type]
+    keeper.turn()
+    assert keeper.term() is None
+    keeper.turn()
+    assert keeper.term() == 1

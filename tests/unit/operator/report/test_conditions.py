@@ -171,3 +171,10 @@ def test_transition_times_move_only_when_the_status_changes() -> None:
     other = conditions.to_conditions([Finding("Ready", "False", "C")], same, 2, NOW + 2 * STEP)
     assert [c[0]["lastTransitionTime"][14:16] for c in (first, same, other)] == ["00", "00", "02"]
     assert same[0]["reason"] == "B"
+
+
+def test_a_message_is_no_longer_than_the_api_server_takes() -> None:
+    (written,) = conditions.to_conditions(
+        [Finding("Paused", "True", "A", "x" * 40_000)], [], 1, NOW
+    )
+    assert (len(written["message"]), written["message"][:3]) == (4096, "xxx")

@@ -25,6 +25,14 @@ def test_a_duration_needs_its_unit(text: object) -> None:
         parse_duration_s(text)
 
 
+@pytest.mark.parametrize("text", ["3651d", "9999999d", "9" * 31 + "d", "9" * 400 + "s"])
+def test_a_duration_is_of_some_years_at_most(text: str) -> None:
+    """Beyond them a time plus the duration is none that can be told."""
+    with pytest.raises(ValueError, match="must be at most 3650d"):
+        parse_duration_s(text)
+    assert parse_duration_s("3650d") == 3650 * 86400
+
+
 @given(st.integers(0, 10**10))
 def test_durations_read_back(milliseconds: int) -> None:
     assert parse_duration_s(format_duration(milliseconds / 1000)) == pytest.approx(

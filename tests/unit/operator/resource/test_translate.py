@@ -120,6 +120,10 @@ def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
         ({"sla": {}}, "set sla.class or sla.risk.epsilon"),
         ({"sla": {"risk": {"epsilon": "1.5"}}}, "epsilon"),
         ({"leadTime": {"median": "90"}}, "must be a duration with its unit"),
+        (
+            {"approval": {"expireAfter": "9999999d"}},
+            "expireAfter: '9999999d' must be at most 3650d",
+        ),
         ({"capacity": {}}, "capacity.perReplica: Field required"),
         ({"mode": "Yolo"}, "mode"),
     ],
@@ -174,6 +178,8 @@ def test_what_a_gap_means_arrives() -> None:
         ({"paused-scale-in": "1"}, 'must be "true" or "false"'),
         ({"paused-until": "tomorrow"}, "annotation scaling.harmony.dev/paused-until"),
         ({"paused-until": "2026-01-05T18:00:00"}, "has no time zone"),
+        ({"paused-until": "9999-12-31T23:59:59-05:00"}, "must be in a year from 1 to 9999"),
+        ({"paused-until": "0001-01-01T00:00:00+14:00"}, "must be in a year from 1 to 9999"),
     ],
 )
 def test_a_pause_that_cannot_be_read_holds_everything(

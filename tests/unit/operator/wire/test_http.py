@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import urllib3
 from kubernetes import client
+from kubernetes.config import ConfigException
 
 from services.kernel import telemetry
 from services.kernel.errors import ConfigurationError
@@ -87,3 +88,17 @@ def test_no_cluster_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     )
     with pytest.raises(ConfigurationError, match="set KUBECONFIG or HARMONY_KUBE_URL"):
         load_configuration("")
+
+
+def test_an_answer_cut_short_is_no_answer() -> None:
+    """It was done, and it is not known what came of it: as where the connection broke."""
+    assert Scripted([(200, {}, b'{"items": ['), ok({"items": []})]).send(LIST) == {"items": []}
+    call = Call("patch", "deployments/scale", "/x", {}, MERGE_PATCH, is_repeatable=False)
+    with pytest.raises(KubeError, match="/x: ") as caught:
+        Scripted([(200, {}, b"<html>")]).send(call)
+    assert caught.value.is_ambiguous
+
+
+def test_credentials_that_are_being_written_are_read_again() -> None:
+    http = Scripted([ConfigException("Token file exists but empty."), ok({"items": [1]})])
+    assert http.send(LIST) == {"items": [1]}

@@ -1,0 +1,69 @@
+"""A status that is refused, or an autoscaler that is gone, costs the others nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.operator.wire.http import KubeError
+from tests.integration.operator.conftest import GROUP_PATH, Bench
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("status", [400, 409, 413, 422])
+def test_a_status_that_is_refused_holds_up_no_other(bench: Bench, status: int) -> None:
+    """Its spec may be one that newer CRDs refuse: then they refuse its status too."""
+    for name in ("a", "b", "c"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    asked: list[str] = []
+    patch = bench.deps.kube.patch_status
+
+    def refuse(namespace: str, name: str, changed: dict[str, Any]) -> None:
+        asked.append(name)
+        if name == "a":
+            raise KubeError(status, "Invalid", "spec.minReplicas: must be at most 1000")
+        patch(namespace, name, changed)
+
+    bench.deps.kube.patch_status = refuse  # type: ignore[method-assign]
+    assert bench.reconcile().n_statuses == 2
+    for name in ("b", "c"):
+        assert bench.lab.condition(name, "TargetResolved")["status"] == "True"
+    asked.clear()
+    for name in ("b", "c"):
+        bench.decide(name, 4)
+    bench.reconcile()
+    assert asked == ["b", "c", "a"], "it is tried again, after those that wait longer"
+
+
+def test_a_budget_whose_status_is_refused_holds_up_no_other(bench: Bench) -> None:
+    path = f"{GROUP_PATH}/gpubudgets"
+    for name in ("few", "many"):
+        bench.lab.post(path, {"metadata": {"name": name}, "spec": {"gpuType": name, "gpus": 1}})
+    patch = bench.deps.kube.patch_budget_status
+
+    def refuse(name: str, changed: dict[str, Any]) -> None:
+        if name == "few":
+            raise KubeError(422, "Invalid", "spec.gpus: must be at most 1000")
+        patch(name, changed)
+
+    bench.deps.kube.patch_budget_status = refuse  # type: ignore[method-assign]
+    bench.reconcile()
+    found = bench.lab.http.get(f"{path}/many").json()
+    assert found["status"]["conditions"][0]["type"] == "Ready"
+    assert bench.lab.http.delete(path).status_code == 200
+
+
+def test_nothing_is_remembered_of_an_autoscaler_that_is_gone(bench: Bench) -> None:
+    for name in ("llama", "qwen"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+    gone, left = bench.workload_id("llama"), bench.workload_id("qwen")
+    memory = bench.deps.memory
+    assert memory.specs.keys() == memory.states.keys() == memory.details.keys() == {gone, left}
+    bench.lab.delete_autoscaler("llama")
+    bench.reconcile()
+    assert memory.specs.keys() == memory.states.keys() == memory.details.keys() == {left}
