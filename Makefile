@@ -43,6 +43,7 @@ install-locked: ## The same by hashes: what is not the very file that was tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $(STAMP)
 
 arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (1.4 GB, docs/arena.md)

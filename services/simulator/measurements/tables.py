@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +18,10 @@ import pyarrow.parquet as pq
 from services.simulator.fleet.trace_metadata import TraceError
 
 DELIMITERS = ",;\t|"
+DECIMAL_COMMA = b"decimal_comma"
+"""Metadata of a table whose numbers were read with a comma for the point."""
 _SNIFFED_BYTES = 64_000
+_WITH_COMMA = re.compile(r"\s*[-+]?\d+(?:,\d+)?\s*")
 
 
 def read_table(path: Path) -> pa.Table:
@@ -58,7 +62,20 @@ def _read_csv(path: Path) -> pa.Table:
     if names and all(_is_number(name) for name in names):
         raise ValueError(f"the first line must name the columns, found {header[:60]!r}")
     options = pa_csv.ParseOptions(delimiter=delimiter)
-    return pa_csv.read_csv(io.BytesIO(content), parse_options=options)
+    table = pa_csv.read_csv(io.BytesIO(content), parse_options=options)
+    if delimiter == "," or not any(_has_decimal_commas(column) for column in table.columns):
+        return table
+    commas = pa_csv.ConvertOptions(decimal_point=",")
+    table = pa_csv.read_csv(io.BytesIO(content), parse_options=options, convert_options=commas)
+    return table.replace_schema_metadata({DECIMAL_COMMA: "yes"})
+
+
+def _has_decimal_commas(column: pa.ChunkedArray) -> bool:
+    """A column of text that would be numbers with a comma for the point, as spreadsheets write."""
+    if not pa.types.is_string(column.type):
+        return False
+    known = [text for text in column.to_pylist() if text]
+    return bool(known) and all(_WITH_COMMA.fullmatch(text) for text in known)
 
 
 def _is_number(text: str) -> bool:
