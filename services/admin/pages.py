@@ -34,7 +34,7 @@ from services.admin.decisions import outcome_wording, wording
 from services.admin.fleet import page as fleet_page, workload_page
 from services.admin.freezes import page as freezes_page
 from services.admin.models import page as models_page
-from services.admin.operations import backtests_page
+from services.admin.operations import advice_page, backtests_page
 from services.admin.operations.wording import policy_name
 from services.admin.workloads import wording as promise_wording
 from services.kernel.errors import HarmonyError
@@ -50,6 +50,7 @@ _PAGES = (
     keys_page,
     approvals_page,
     backtests_page,
+    advice_page,
     models_page,
     budgets_page,
     cells_page,
