@@ -47,6 +47,21 @@ def test_a_platform_that_was_killed_is_named(
         connected_settings()
 
 
+def test_a_running_demo_is_read_in_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data are of another year: to a wall clock every decision of it is long over."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    urls = {"database_url": "postgresql://127.0.0.1:1/none", "redis_url": "redis://127.0.0.1:1"}
+    running = urls | {"clock": "replay", "step_s": 600}
+    (folder / RUNNING_FILE).write_text(json.dumps(running))
+    monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(connection, "check_reachable", lambda _engine: None)
+    found = connected_settings()
+    assert (found.clock, found.step_s, found.redis_url) == ("replay", 600, urls["redis_url"])
+
+
 @pytest.mark.parametrize(
     ("name", "meant"),
     [("HARMONY_STEPS_S", "HARMONY_STEP_S"), ("HARMONY_DATABSE_URL", "HARMONY_DATABASE_URL")],
