@@ -23,6 +23,7 @@ from services.admin.approvals import page as approvals_page
 from services.admin.budgets import page as budgets_page
 from services.admin.cells import page as cells_page
 from services.admin.console import reference_page
+from services.admin.console.forms import words_for
 from services.admin.console.in_cluster import KeepCluster
 from services.admin.console.page import LoginNeeded, templates
 from services.admin.console.paths import local_path
@@ -103,7 +104,10 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         if _wants_page(request):
             first = error.errors()[0]
-            return _error_page(request, 422, f"{first['loc'][-1]}: {first['msg']}")
+            rule = str(first["msg"]).removeprefix("Value error, ")
+            return _error_page(
+                request, 422, f"{first['loc'][-1]}: {words_for(first.get('input'), rule)}"
+            )
         answer: Response = await answer_programs(request, error)
         return answer
 
