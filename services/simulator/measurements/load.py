@@ -141,7 +141,7 @@ class _Rows:
     ) -> _Rows:
         times = epoch_ms(table[found.time], found.time, label)
         values = np.stack([_numbers(table[column]) for column in columns], axis=1)
-        owners = _owners(table, found.workload, name)
+        owners = _owners(table, found.workload, name, label)
         names, where = _by_appearance(owners)
         order = np.lexsort((times, where))
         ends = np.cumsum(np.bincount(where))[:-1]
@@ -207,8 +207,12 @@ def _numbers(column: pa.ChunkedArray) -> FloatArray:
     return values
 
 
-def _owners(table: pa.Table, column: str | None, name: str) -> np.ndarray:
+def _owners(table: pa.Table, column: str | None, name: str, label: str) -> np.ndarray:
     if column is None:
         return np.full(table.num_rows, name)
-    texts = table[column].cast(pa.string()).to_pylist()
+    try:
+        texts = table[column].cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        kind = table.schema.field(column).type
+        raise TraceError(f"{label}: column {column!r} is {kind}, must name the workload") from error
     return np.array(["(none)" if text is None else text for text in texts])

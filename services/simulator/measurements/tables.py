@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,11 +41,15 @@ def read_table(path: Path) -> pa.Table:
         raise TraceError(f"{path.name}: its name must end in one of {', '.join(READERS)}")
     try:
         table = READERS[kind](path)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise TraceError(f"{path.name} is not a readable {kind[1:]} file: {reason}") from error
     if table.num_rows == 0:
         raise TraceError(f"{path.name} has no rows")
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TraceError(f"{path.name} has several columns named {twice[0]!r}; name each once")
     return table
 
 

@@ -22,6 +22,16 @@ def test_a_folder_holds_no_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
 
 
+def test_an_anchor_that_cannot_be_read_or_kept_is_named(tmp_path: Path) -> None:
+    spoilt = tmp_path / "anchor"
+    spoilt.write_bytes(b"\xff\xfe\x00")
+    for path, words in ((spoilt, "cannot be read"), (spoilt / "below", "cannot be written")):
+        with pytest.raises(InvalidInput, match=rf"^--anchor-file=.*: {words}"):
+            CliRunner().invoke(
+                app, ["audit", "check", "--anchor-file", str(path)], catch_exceptions=False
+            )
+
+
 def test_a_pool_is_one_of_two() -> None:
     result = CliRunner().invoke(app, ["worker", "--pool", "magic"])
     assert result.exit_code == 2
