@@ -106,7 +106,7 @@ class AdviceRequest(In):
     """Of which time, and of which services, to say what Harmony would have cost and broken."""
 
     since_hours: float = Field(
-        168.0, gt=0, le=2232, examples=[168], description="Length of the time up to now"
+        gt=0, le=2232, examples=[168], description="Length of the time up to now"
     )
     namespace: ObjectName | None = Field(
         None, max_length=63, examples=["prod"], description="Only this one; null: all"

@@ -77,9 +77,13 @@ def test_a_report_that_waits_is_cancelled(deps: AdminDeps) -> None:
     [
         ({"since_hours": 0}, 422, "since_hours=0"),
         ({"since_hours": 9999}, 422, "since_hours=9999"),
-        ({"namespace": "No Such"}, 422, "namespace='No Such'"),
-        ({"namespace": "nowhere"}, 404, "namespace nowhere has no active workload"),
-        ({"since": "7d"}, 422, "since"),
+        ({"since_hours": 1, "namespace": "No Such"}, 422, "namespace='No Such'"),
+        (
+            {"since_hours": 1, "namespace": "nowhere"},
+            404,
+            "namespace nowhere has no active workload",
+        ),
+        ({"since": "7d"}, 422, "since_hours: is missing"),
     ],
 )
 def test_what_cannot_be_asked_names_its_field(
@@ -91,7 +95,7 @@ def test_what_cannot_be_asked_names_its_field(
 
 
 def test_over_rest_it_is_an_operation_of_the_fleet(admin: AppClient) -> None:
-    asked = admin.post("/v1/advice", json={})
+    asked = admin.post("/v1/advice", json={"since_hours": 168})
     assert asked.status_code == 202
     made = asked.json()
     assert (made["kind"], made["params"]) == ("advise", {"since_hours": 168.0, "namespace": None})
