@@ -43,6 +43,7 @@ install-locked: ## The same by hashes: what is not the very file that was tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $(STAMP)
 
 arena: $(ARENA)/.installed ## Create .venv-arena: the engine that no one here wrote (1.4 GB, docs/arena.md)
@@ -117,8 +118,8 @@ bench-llm: install arena ## Policies on request traces, DATA (a folder), LLM_SEE
 	$(LLM) --trace $(subst $(SPACE),$(COMMA),$(LLM_TRACES)) --startup $(subst $(SPACE),$(COMMA),$(LLM_STARTUPS)) \
 	  --seeds $(LLM_SEEDS) --json build/llm/llm.json --plot build/llm/llm.png --detail $(ARGS)
 
-release: install ## Build, describe and sign a release of HEAD into build/release; KEY=private.pem (docs/release.md)
-	$(BIN)/python -m deploy.release release build/release --key $(or $(KEY),$(error give the signing key: make release KEY=private.pem))
+release: install ## Build, describe and sign a release of HEAD into build/release; KEY=private.pem, IMAGE=where/ours (docs/release.md)
+	$(BIN)/python -m deploy.release release build/release --key $(or $(KEY),$(error give the signing key: make release KEY=private.pem)) $(if $(IMAGE),--image $(IMAGE))
 
 lint: install ## Ruff, format check
 	$(BIN)/ruff check .

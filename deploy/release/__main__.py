@@ -32,7 +32,8 @@ def release(given: argparse.Namespace) -> int:
     if folder.exists() and any(folder.iterdir()):
         raise ValueError(f"{folder}: not empty; give another folder, or remove it")
     with artifacts.unpack(given.revision) as source:
-        digests = images.resolve(images.references(source.folder))
+        own = [images.own_reference(source.folder, given.image)] if given.image else []
+        digests = images.resolve([*images.references(source.folder), *own])
         write_release(folder, source, digests, key)
     print(f"{folder}: {len(list(folder.iterdir()))} files of {given.revision}")
     return 0
@@ -45,7 +46,7 @@ def write_release(
     key: signing.ec.EllipticCurvePrivateKey,
 ) -> None:
     """Artifacts, bills, digests and provenance, each with its signature."""
-    made = artifacts.build(source, folder)
+    made = artifacts.build(source, folder, images.find_own(source.folder, digests))
     for artifact in made:
         place = folder / f"{artifact.name}.cdx.json"
         place.write_text(bill.make_bill(artifact, source))
@@ -96,6 +97,8 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
         command.add_argument("folder", type=Path)
         if name != "verify":
             command.add_argument("--revision", default="HEAD", help="what to build (HEAD)")
+        if name == "release":
+            command.add_argument("--image", help="where ours is published, without a tag")
         if name != "build":
             command.add_argument("--key", type=Path, required=True, help="a file in PEM")
     command = commands.add_parser("lock", help=write_lock.__doc__)

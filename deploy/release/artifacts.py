@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 import stat
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from pathlib import Path
 import yaml
 
 from deploy.release import hub
+from deploy.release.images import PublishedImage
 
 REPOSITORY = Path(__file__).parents[2]
 MIXIN = "harmony-mixin"
@@ -58,8 +60,13 @@ def unpack(revision: str) -> Iterator[Source]:
         yield Source(Path(folder), name, epoch_s)
 
 
-def build(source: Source, target: Path) -> list[Path]:
+def build(source: Source, target: Path, image: PublishedImage | None = None) -> list[Path]:
     """Write wheel, source distribution, chart and mixin into `target`, which must be empty.
+
+    Args:
+        source: What is built.
+        target: Where to.
+        image: Our image, which the chart then starts by default; None: its user builds one.
 
     Returns:
         The artifacts, by name.
@@ -80,13 +87,13 @@ def build(source: Source, target: Path) -> list[Path]:
         os.umask(before)
     (packed,) = target.glob("*.tar.gz")
     packed.write_bytes(_pack(_members(packed), source.epoch_s))
-    version = _pack_chart(source, target)
+    version = _pack_chart(source, target, image)
     _pack_mixin(source, target / f"{MIXIN}-{version}.tgz")
     return sorted(target.iterdir())
 
 
-def _pack_chart(source: Source, target: Path) -> str:
-    """Pack the chart with its annotations for Artifact Hub; its version."""
+def _pack_chart(source: Source, target: Path, image: PublishedImage | None) -> str:
+    """Pack the chart with its annotations for Artifact Hub and our image; its version."""
     chart = source.folder / "helm" / "harmony"
     meta = yaml.safe_load((chart / "Chart.yaml").read_text())
     files = {
@@ -94,11 +101,29 @@ def _pack_chart(source: Source, target: Path) -> str:
         for path in chart.rglob("*")
         if path.is_file()
     }
-    meta["annotations"] |= hub.annotations(source.folder)
+    meta["annotations"] |= hub.annotations(source.folder, image)
+    if image is not None:
+        place = f"{meta['name']}/values.yaml"
+        files[place] = with_image(files[place].decode(), image).encode()
     files[f"{meta['name']}/Chart.yaml"] = yaml.safe_dump(meta, sort_keys=False).encode()
     place = target / f"{meta['name']}-{meta['version']}.tgz"
     place.write_bytes(_pack(files, source.epoch_s))
     return str(meta["version"])
+
+
+def with_image(values: str, image: PublishedImage) -> str:
+    """The chart's values with our image in place of the one that its user has to build.
+
+    Raises:
+        ValueError: They have no such lines any more.
+    """
+    written = {"repository": image.repository, "digest": f"sha256:{image.digest}"}
+    for name, value in written.items():
+        line = re.compile(rf"(?<=\n)(image:\n(?:  .*\n)*?  {name}: ).*")
+        values, n = line.subn(lambda found, value=value: f"{found[1]}{value}", values, count=1)
+        if n != 1:
+            raise ValueError(f"helm/harmony/values.yaml: no line for image.{name}")
+    return re.sub(r"^# No image is published.*\n", "", values, flags=re.M)
 
 
 def _pack_mixin(source: Source, place: Path) -> None:

@@ -11,16 +11,19 @@ from typing import Any
 
 import yaml
 
+from deploy.release.images import PublishedImage
+
 _PREFIX = "artifacthub.io/"
 _ENTRY = re.compile(r"^\* (.*(?:\n(?!\* |#|$).*)*)", re.M)
 _LINK = re.compile(r"\[([^\]]+)\]\([^)]*\)")
 
 
-def annotations(folder: Path) -> dict[str, str]:
+def annotations(folder: Path, image: PublishedImage | None = None) -> dict[str, str]:
     """What Artifact Hub shows of the chart, by annotation; YAML in each.
 
     Args:
         folder: The repository of the release.
+        image: Our image, where it is published.
 
     Raises:
         ValueError: There is no entry in the changelog, or no definition.
@@ -30,7 +33,7 @@ def annotations(folder: Path) -> dict[str, str]:
         "changes": _changes((folder / "CHANGELOG.md").read_text()),
         "crds": [_described(crd) for crd in crds],
         "crdsExamples": _examples(folder / "deploy" / "examples", crds),
-        "images": _images(folder / "helm" / "harmony" / "values.yaml"),
+        "images": _images(folder / "helm" / "harmony" / "values.yaml", image),
     }
     for name, entries in found.items():
         if not entries:
@@ -77,7 +80,8 @@ def _examples(folder: Path, crds: list[dict[str, Any]]) -> list[Any]:
     return [one for one in found if one["apiVersion"].partition("/")[0] in groups]
 
 
-def _images(values: Path) -> list[dict[str, str]]:
-    """Images that the chart starts where nothing else is said; ours is built by its user."""
+def _images(values: Path, image: PublishedImage | None) -> list[dict[str, str]]:
+    """Images that the chart starts where nothing else is said; ours once it is published."""
     content = yaml.safe_load(values.read_text())
-    return [{"name": name, "image": content[name]["image"]} for name in ("postgres", "redis")]
+    own = [] if image is None else [{"name": "harmony", "image": f"{image.repository}:{image.tag}"}]
+    return own + [{"name": name, "image": content[name]["image"]} for name in ("postgres", "redis")]

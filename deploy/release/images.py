@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
@@ -25,11 +26,41 @@ _ASKERS: tuple[tuple[str, Callable[[str], list[str]]], ...] = (
 Run = Callable[[Sequence[str]], str]
 
 
+@dataclass(frozen=True, slots=True)
+class PublishedImage:
+    """Our image where it is published.
+
+    Attributes:
+        repository: Its name without a tag.
+        tag: Its tag.
+        digest: SHA-256 of its manifest, in hexadecimal.
+    """
+
+    repository: str
+    tag: str
+    digest: str
+
+
 def references(folder: Path) -> list[str]:
     """Images by tag: the base of ours, and those of the chart's own servers."""
     (base,) = _BASE.findall((folder / "deploy" / "docker" / "Dockerfile").read_text())
     values = yaml.safe_load((folder / "helm" / "harmony" / "values.yaml").read_text())
     return sorted({base, values["postgres"]["image"], values["redis"]["image"]})
+
+
+def own_reference(folder: Path, repository: str) -> str:
+    """Our image by tag, where it is published under the chart's own version."""
+    chart = yaml.safe_load((folder / "helm" / "harmony" / "Chart.yaml").read_text())
+    return f"{repository}:{chart['appVersion']}"
+
+
+def find_own(folder: Path, digests: Mapping[str, str]) -> PublishedImage | None:
+    """Our image among those whose digests are known; None: it is not published."""
+    own = sorted(set(digests) - set(references(folder)))
+    if not own:
+        return None
+    repository, _, tag = own[0].rpartition(":")
+    return PublishedImage(repository, tag, digests[own[0]])
 
 
 def resolve(names: Sequence[str], run: Run | None = None) -> dict[str, str]:

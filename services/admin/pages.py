@@ -23,6 +23,7 @@ from services.admin.approvals import page as approvals_page
 from services.admin.budgets import page as budgets_page
 from services.admin.cells import page as cells_page
 from services.admin.console import reference_page
+from services.admin.console.forms import words_for
 from services.admin.console.in_cluster import KeepCluster
 from services.admin.console.page import LoginNeeded, templates
 from services.admin.console.paths import local_path
@@ -34,7 +35,7 @@ from services.admin.decisions import outcome_wording, wording
 from services.admin.fleet import page as fleet_page, workload_page
 from services.admin.freezes import page as freezes_page
 from services.admin.models import page as models_page
-from services.admin.operations import backtests_page
+from services.admin.operations import advice_page, backtests_page
 from services.admin.operations.wording import policy_name
 from services.admin.workloads import wording as promise_wording
 from services.kernel.errors import HarmonyError
@@ -50,6 +51,7 @@ _PAGES = (
     keys_page,
     approvals_page,
     backtests_page,
+    advice_page,
     models_page,
     budgets_page,
     cells_page,
@@ -102,7 +104,10 @@ def install(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: RequestValidationError) -> Response:
         if _wants_page(request):
             first = error.errors()[0]
-            return _error_page(request, 422, f"{first['loc'][-1]}: {first['msg']}")
+            rule = str(first["msg"]).removeprefix("Value error, ")
+            return _error_page(
+                request, 422, f"{first['loc'][-1]}: {words_for(first.get('input'), rule)}"
+            )
         answer: Response = await answer_programs(request, error)
         return answer
 

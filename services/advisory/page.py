@@ -7,7 +7,7 @@ from typing import Any
 
 from services.advisory.comparison import Estimate, Ran, SideBySide
 from services.advisory.counterfactual import HOUR_S
-from services.advisory.report import AdvisoryReport, ServiceReport
+from services.advisory.report import AdvisoryReport, ServiceReport, to_json
 from services.backtest.page import page_templates
 
 DASH = "unknown"
@@ -37,6 +37,16 @@ def render_report(report: AdvisoryReport) -> str:
             notes=notes(report),
         )
     )
+
+
+def to_result(report: AdvisoryReport) -> dict[str, Any]:
+    """The report for whoever asked through the API: its figures, and the same in words."""
+    return {
+        **to_json(report),
+        "verdict": fleet_verdict(report),
+        "rows": [_service(one) for one in report.services],
+        "notes": notes(report),
+    }
 
 
 def fleet_verdict(report: AdvisoryReport) -> str:

@@ -16,7 +16,7 @@ RUNNING_FILE = "running.json"
 
 
 def connected_settings() -> Settings:
-    """The settings, with the URLs of a running `harmony up` or `harmony demo` filled in.
+    """The settings, with URLs and clock of a running `harmony up` or `harmony demo` filled in.
 
     Raises:
         ConfigurationError: No URL is set and none of them runs.

@@ -97,7 +97,7 @@ def explain(
     if as_json:
         print_json(found.detail.model_dump(mode="json"))
     else:
-        console.print(render_decision(found.detail, found.workload, SystemClock().now()))
+        console.print(render_decision(found.detail, found.workload, found.now))
 
 
 def replay(decision: DecisionId, as_json: AsJson = False) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connection import database_engine
-from services.cli.output import console, print_json, print_table
+from services.cli.output import console, print_json, print_table, writable
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
@@ -133,7 +133,9 @@ def check(
     ] = None,
     anchor_file: Annotated[
         Path | None,
-        typer.Option(help="Read the anchor from this file, and keep the new head there."),
+        typer.Option(
+            callback=writable, help="Read the anchor from this file, and keep the new head there."
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -147,9 +149,10 @@ def check(
     if anchor_file is not None and anchor is not None:
         raise InvalidInput("--anchor and --anchor-file: give one of them")
     if anchor_file is not None and anchor_file.exists():
-        if anchor_file.is_dir():
-            raise InvalidInput(f"--anchor-file={anchor_file}: is a folder; name a file in it")
-        anchor = anchor_file.read_text(encoding="utf-8")
+        try:
+            anchor = anchor_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidInput(f"--anchor-file={anchor_file}: cannot be read: {error}") from error
     found = access.check_audit(_deps(), anchor)
     if anchor_file is not None and found.is_intact and found.head is not None:
         anchor_file.write_text(found.head + "\n", encoding="utf-8")

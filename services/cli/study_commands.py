@@ -49,7 +49,7 @@ PrometheusUrl = Annotated[
 Query = Annotated[
     str | None, typer.Option(help="With --prometheus: PromQL; each series is a service.")
 ]
-Since = Annotated[str, typer.Option(help="With --prometheus: how far back.")]
+Since = Annotated[str | None, typer.Option(help="With --prometheus: how far back; default: 14d.")]
 Hours = Annotated[
     float | None,
     typer.Option(min=1, help="Hours at the end to replay; default: 24, or a quarter."),
@@ -66,6 +66,7 @@ ReportFile = Annotated[
     Path | None, typer.Option(callback=writable, help="Write a page of HTML to this file.")
 ]
 
+DEFAULT_SINCE = "14d"
 LONGEST_REPLAY_H = 24.0
 REPLAYED_SHARE = 0.25
 """A replay is a day, or this share of data that are shorter than four."""
@@ -83,7 +84,7 @@ def backtest(  # noqa: PLR0913 - one option each
     demand: Demand = None,
     prometheus: PrometheusUrl = None,
     query: Query = None,
-    since: Since = "14d",
+    since: Since = None,
     step: Step = None,
     hours: Hours = None,
     risk: Risk = "0.01,0.05",
@@ -112,10 +113,11 @@ def backtest(  # noqa: PLR0913 - one option each
     from services.simulator.measurements import ColumnChoice
 
     asked = promises(risk)
-    source = _source(file, prometheus, query)
+    source, choice = _source(file, prometheus, query), ColumnChoice(time, workload, demand)
+    _refuse_unread(source, choice, since)
     with progress() as tell:
         tell("reading")
-        found = _measured(source, ColumnChoice(time, workload, demand), since, step)
+        found = _measured(source, choice, since or DEFAULT_SINCE, step)
         loaded = _replayed(found, step, hours, seed)
         said = [*found.said, *(f"left out: {d.workload}: {d.reason}" for d in loaded.dropped)]
         for line in said:
@@ -153,6 +155,22 @@ def _source(file: Path | None, prometheus: str | None, query: str | None) -> Pat
     raise InvalidInput(
         "give a file, e.g. `harmony backtest mine.csv`, or both --prometheus URL and --query PROMQL"
     )
+
+
+def _refuse_unread(source: Path | tuple[str, str], choice: ColumnChoice, since: str | None) -> None:
+    """Refuse options that this source does not read; passed over they would seem to have worked.
+
+    Raises:
+        InvalidInput: One is given.
+    """
+    if isinstance(source, Path):
+        if since is not None:
+            raise InvalidInput(f"--since={since}: is for --prometheus; of a file all rows are read")
+        return
+    columns = {"--time": choice.time, "--id": choice.workload, "--demand": choice.demand}
+    for option, name in columns.items():
+        if name is not None:
+            raise InvalidInput(f"{option}={name}: names a column of a file; --prometheus has none")
 
 
 def _measured(

@@ -15,6 +15,8 @@ import numpy as np
 import redis
 
 REPLAY_KEY = "harmony:clock:now"
+REPLAY_HEADER = "Harmony-Time"
+"""Header in which a server that replays another time says what now is there."""
 
 
 class Clock(Protocol):

@@ -29,12 +29,14 @@ DECIDE_TRUST = "fit.judge_models"
 RETENTION = "ingest.drop_expired"
 MOVE_INDICATORS = "ingest.move_indicators"
 BACKTEST = "fit.run_backtest"
+ADVISE = "fit.advise"
 TRAIN_MODEL = "fit.train_model"
 REPLAY_DECISION = "decide.replay_decision"
 OPERATIONS_SWEEP = "decide.sweep_operations"
 
 OPERATION_JOBS = {
     "backtest": BACKTEST,
+    "advise": ADVISE,
     "train_model": TRAIN_MODEL,
     "replay_decision": REPLAY_DECISION,
 }

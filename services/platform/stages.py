@@ -118,10 +118,11 @@ def decide_now(settings: Settings, origin_at: datetime) -> list[dict[str, Any]]:
 
 @dataclass(frozen=True, slots=True)
 class ExplainedDecision:
-    """A decision with what led to it, and its workload."""
+    """A decision with what led to it, its workload, and the time of the data when it was read."""
 
     detail: DecisionDetail
     workload: WorkloadView
+    now: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,8 @@ def explain_decision(settings: Settings, what: str) -> ExplainedDecision:
     reads = StoredReads(engine, make_clock(settings.clock, settings.redis_url))
     if what.isascii() and what.isdigit() and 0 < int(what) < 2**63:
         detail = get_decision(reads, int(what))
-        return ExplainedDecision(detail, get_workload(reads, detail.namespace, detail.workload))
+        owner = get_workload(reads, detail.namespace, detail.workload)
+        return ExplainedDecision(detail, owner, reads.clock.now())
     namespace, slash, name = what.partition("/")
     if not slash or not namespace or not name:
         raise InvalidInput(
@@ -157,7 +159,8 @@ def explain_decision(settings: Settings, what: str) -> ExplainedDecision:
     workload = get_workload(reads, namespace, name)
     if workload.last_decision is None:
         raise NotFound(f"workload {what} has no decision yet; see `harmony status`")
-    return ExplainedDecision(get_decision(reads, workload.last_decision.id), workload)
+    detail = get_decision(reads, workload.last_decision.id)
+    return ExplainedDecision(detail, workload, reads.clock.now())
 
 
 def replay_decision(settings: Settings, decision_id: int) -> dict[str, Any]:

@@ -125,11 +125,13 @@ def print_token(platform: Platform, console: Console) -> None:
 
 @contextmanager
 def announced(platform: Platform) -> Iterator[None]:
-    """While it runs, other commands on this machine find the platform by this file."""
+    """While it runs, other commands find the platform and its time by this file."""
     file = platform.folder / RUNNING_FILE
     urls = {
         "database_url": platform.settings.database_url,
         "redis_url": platform.settings.redis_url,
+        "clock": platform.settings.clock,
+        "step_s": platform.settings.step_s,
     }
     file.write_text(json.dumps(urls))
     try:

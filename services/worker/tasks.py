@@ -14,6 +14,7 @@ TASK_MODULES = {
         "services.forecasting.tasks",
         "services.decision.tasks",
         "services.backtest.tasks",
+        "services.advisory.tasks",
     ),
 }
 

@@ -33,6 +33,7 @@ SECTIONS = (
     ("/approvals", "Approvals", ()),
     ("/backtests", "Backtests", ("/backtests/",)),
     ("/frontier", "Frontier", ()),
+    ("/advice", "Advice", ("/advice/",)),
     ("/models", "Models", ()),
     ("/limits", "Budgets", ()),
     ("/freezes", "Freezes", ()),

@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from services.admin.identity.auth import AsReader, Deps
 from services.admin.operations import service
 from services.admin.operations.schemas import (
+    AdviceRequest,
     BacktestRequest,
     FrontierView,
     Kind,
@@ -104,6 +105,21 @@ def get_backtest(deps: Deps, principal: AsReader, operation_id: Id) -> Operation
 def cancel_backtest(deps: Deps, caller: OwnOperatorWrites, operation_id: Id) -> Response:
     """Ask a backtest to end."""
     return respond(service.cancel(deps, caller, operation_id, "backtest"))
+
+
+@router.post(
+    "/advice",
+    tags=["advice"],
+    status_code=202,
+    response_model=OperationDetail,
+    responses=WRITE_PROBLEMS,
+)
+def submit_advice(deps: Deps, caller: OwnOperatorWrites, body: AdviceRequest) -> Response:
+    """Say what services cost and broke that somebody else scales, and what Harmony would have.
+
+    Needs the role operator in the namespace, or of the fleet where none is named.
+    """
+    return respond(service.submit_advice(deps, caller, body))
 
 
 @router.get("/frontier", tags=["backtests"])

@@ -31,7 +31,6 @@ _PAGE_SIZE = 20
 EPSILONS = ("0.001", "0.005", "0.01", "0.02", "0.05")
 POLICIES: tuple[str, ...] = get_args(Policy)
 DEFAULT_POLICIES = ("hpa", "trailing_percentile", "static_peak")
-_ENDED = {"succeeded", "failed", "cancelled"}
 
 
 @router.get("/backtests")
@@ -152,7 +151,7 @@ def _one(
         "backtest.html",
         principal,
         found=found,
-        is_ended=found.status in _ENDED,
+        is_ended=found.status in wording.ENDED,
         runs=wording.runs(found.result or {}),
         may_cancel=all(principal.may(Role.OPERATOR, space) for space in spaces),
         problem=problem,
@@ -174,7 +173,7 @@ def progress(request: Request, deps: Deps, principal: Visitor, operation_id: Id)
     """How far a backtest is; once it has ended the whole page is asked for."""
     found = service.get_operation(deps, principal, operation_id, "backtest")
     response = render(request, "_progress.html", principal, found=found)
-    if found.status in _ENDED:
+    if found.status in wording.ENDED:
         response.headers["HX-Refresh"] = "true"
     return response
 

@@ -86,6 +86,14 @@ def count_open(connection: Connection, kind: str, namespace: str | None = None) 
     return int(connection.execute(statement, given).scalar_one())
 
 
+def has_workloads(connection: Connection, namespace: str) -> bool:
+    """Check whether a namespace has an active workload."""
+    statement = text(
+        "SELECT EXISTS (SELECT FROM workloads WHERE namespace = :namespace AND is_active)"
+    )
+    return bool(connection.execute(statement, {"namespace": namespace}).scalar_one())
+
+
 def load_newest_frontier(
     connection: Connection, workload: str | None, namespaces: frozenset[str] | None
 ) -> RowMapping | None:

@@ -7,10 +7,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
-from services.admin.rest.schemas import In, Out
+from services.admin.rest.schemas import In, ObjectName, Out
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
-Kind = Literal["backtest", "train_model", "replay_decision"]
+Kind = Literal["backtest", "advise", "train_model", "replay_decision"]
 Policy = Literal[
     "static_peak",
     "trailing_percentile",
@@ -100,6 +100,17 @@ class BacktestRequest(In):
         if twice:
             raise ValueError(f"{twice[0]!r} is given twice")
         return values
+
+
+class AdviceRequest(In):
+    """Of which time, and of which services, to say what Harmony would have cost and broken."""
+
+    since_hours: float = Field(
+        gt=0, le=2232, examples=[168], description="Length of the time up to now"
+    )
+    namespace: ObjectName | None = Field(
+        None, max_length=63, examples=["prod"], description="Only this one; null: all"
+    )
 
 
 class FrontierPoint(Out):

@@ -17,6 +17,7 @@ from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.operations import repository
 from services.admin.operations.schemas import (
+    AdviceRequest,
     BacktestRequest,
     FrontierView,
     OperationDetail,
@@ -30,11 +31,11 @@ from services.admin.rest.repository import load_workload_id
 from services.admin.rest.schemas import Page
 from services.kernel.db.operations import insert_operation
 from services.kernel.db.retention import not_kept
-from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
 from services.kernel.security.keys import FLEET, Principal, Role
 
-MAX_OPEN = {"backtest": 8, "train_model": 1, "replay_decision": 100}
+MAX_OPEN = {"backtest": 8, "advise": 4, "train_model": 1, "replay_decision": 100}
 """Operations of a kind that may be queued or running at once."""
 
 
@@ -107,6 +108,31 @@ def submit_backtest(deps: AdminDeps, caller: Caller, body: BacktestRequest) -> A
             if load_workload_id(one.connection, namespace, name) is None:
                 raise InvalidInput(f"workloads[{i}]={key!r}: {missing}", f"/workloads/{i}")
         return submit(one, "backtest", body.model_dump(mode="json"))
+
+    return perform(deps, caller, change)
+
+
+def submit_advice(deps: AdminDeps, caller: Caller, body: AdviceRequest) -> Answer:
+    """Queue a report of the services that somebody else scales, beside what Harmony decided.
+
+    Raises:
+        Forbidden: The caller is no operator of the namespace, or of the fleet where none is named.
+        NotFound: No workload of the namespace can be seen.
+        Conflict: Too many wait already.
+    """
+
+    def change(one: Change) -> Answer:
+        params = body.model_dump(mode="json")
+        if body.namespace is None:
+            if not caller.principal.may(Role.OPERATOR, FLEET):
+                raise Forbidden("all namespaces need an operator of the fleet; name one: namespace")
+            return submit(one, "advise", params)
+        missing = f"namespace {body.namespace} has no active workload"
+        one.require(Role.OPERATOR, body.namespace, missing)
+        if not repository.has_workloads(one.connection, body.namespace):
+            raise NotFound(missing)
+        # who may see it is told by its workloads: here all of one namespace
+        return submit(one, "advise", params | {"workloads": [f"{body.namespace}/*"]})
 
     return perform(deps, caller, change)
 

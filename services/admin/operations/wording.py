@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from services.admin.decisions.wording import plain
 from services.admin.operations.schemas import FrontierCurve, FrontierPoint, FrontierView
+from services.admin.rest.formats import clock_time
 
+ENDED = frozenset({"succeeded", "failed", "cancelled"})
+"""Statuses of an operation of which nothing more will come."""
 LIMITS = (0.001, 0.005, 0.01, 0.02, 0.05)
 """Shares of time out of SLA at which policies are compared."""
 MAX_RATE = 0.15
@@ -150,3 +154,40 @@ def _least(curve: FrontierCurve, limit: float) -> float | None:
         and point.violation_rate <= limit
     ]
     return min(costs, default=None)
+
+
+MOST_SERVICES = 100
+"""Rows of a report that a page shows; the operation has all of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """An advisory report for its page.
+
+    Attributes:
+        window: The time that it is about.
+        verdict: All services together, in a sentence.
+        rows: The dearest services, in words and figures.
+        n_more: Services that are left out of them.
+        notes: How the figures came about.
+    """
+
+    window: str
+    verdict: str
+    rows: list[Mapping[str, str]]
+    n_more: int
+    notes: list[str]
+
+
+def advice_of(result: Mapping[str, Any]) -> Advice:
+    """The result of an operation of kind `advise` for its page, the dearest services first."""
+    ends = (datetime.fromisoformat(result[name]) for name in ("from_at", "to_at"))
+    costs = [one["today"]["cost_usd"] or 0.0 for one in result["services"]]
+    order = sorted(range(len(costs)), key=lambda place: -costs[place])[:MOST_SERVICES]
+    return Advice(
+        window=" to ".join(clock_time(at) for at in ends) + " UTC",
+        verdict=result["verdict"],
+        rows=[result["rows"][place] for place in order],
+        n_more=len(costs) - len(order),
+        notes=result["notes"],
+    )

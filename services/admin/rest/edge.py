@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
+import redis
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders, QueryParams
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.admin.deps import AdminDeps
+from services.kernel.clock import REPLAY_HEADER, Clock
 from services.kernel.http.busy import Busy
 from services.kernel.security.http import AddressLimits, TrustedProxies, parse_networks
 from services.kernel.security.limits import address_limit
@@ -66,7 +71,7 @@ def install(app: FastAPI, deps: AdminDeps) -> None:
             expose_headers=_READ_BY_PAGES,
         )
     app.add_middleware(Heads)
-    app.add_middleware(AddHeaders)
+    app.add_middleware(AddHeaders, replay=deps.clock if settings.clock == "replay" else None)
     app.add_middleware(TrustedProxies, trusted=trusted)
 
 
@@ -92,10 +97,14 @@ class Heads:
 
 
 class AddHeaders:
-    """Gives every answer the headers of security, where it has none of its own."""
+    """Gives every answer the headers of security, where it has none of its own.
 
-    def __init__(self, app: ASGIApp) -> None:
+    One of `/v1` says what the time is where another one than now is replayed.
+    """
+
+    def __init__(self, app: ASGIApp, replay: Clock | None = None) -> None:
         self._app = app
+        self._replay = replay
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -106,6 +115,10 @@ class AddHeaders:
         async def headed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 _add_headers(scope, message)
+                if self._replay is not None and scope["path"].startswith("/v1/"):
+                    with suppress(redis.RedisError):
+                        now = await run_in_threadpool(self._replay.now)
+                        MutableHeaders(scope=message)[REPLAY_HEADER] = now.isoformat()
             await send(message)
 
         await self._app(scope, receive, headed)

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.admin.decisions.schemas import DecisionDetail, DecisionSummary, OutcomeView
 from services.admin.workloads.schemas import WorkloadView
+from services.kernel.clock import REPLAY_HEADER
 from services.kernel.errors import (
     ConfigurationError,
     Conflict,
@@ -87,11 +88,16 @@ def read_key(key_file: Path | None, environment: Mapping[str, str]) -> str:
 
 
 class AdminApi:
-    """Reads from the admin API; close it after use."""
+    """Reads from the admin API; close it after use.
+
+    Attributes:
+        replayed_at: Time of the data where the server replays one, by its last answer.
+    """
 
     def __init__(self, server: str, key: str, cluster: str = "") -> None:
         """Call `server` with the API key `key` about a cluster; empty: the key's own."""
         self.server = server
+        self.replayed_at: datetime | None = None
         self._client = httpx.Client(
             base_url=server,
             headers={"Authorization": f"Bearer {key}", "User-Agent": "kubectl-harmony"},
@@ -172,6 +178,7 @@ class AdminApi:
                 f"{self.server} answered {answer.status_code} without a JSON object; it must be "
                 "the address of Harmony's admin API"
             )
+        self.replayed_at = _time_of(answer.headers.get(REPLAY_HEADER))
         if answer.status_code >= 400:
             kind = _ERRORS.get(answer.status_code, HarmonyError)
             raise kind(str(body.get("detail") or f"{path}: HTTP {answer.status_code}"))
@@ -186,6 +193,15 @@ class AdminApi:
                 f"{self.server} answered a {kind.__name__} without a readable {place}; the plugin "
                 "and the server must be of the same version"
             ) from error
+
+
+def _time_of(told: str | None) -> datetime | None:
+    """A time with an offset, else None."""
+    try:
+        at = datetime.fromisoformat(told or "")
+    except ValueError:
+        return None
+    return None if at.tzinfo is None else at
 
 
 def _cursor(cursor: str | None) -> dict[str, str]:

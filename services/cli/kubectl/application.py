@@ -89,7 +89,7 @@ def explain(  # noqa: PLR0913 - one option each
         only_one(names, "--decision")
     with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
         found, is_complete = each(names, lambda name: _explained(asked, name, decision))
-        now = asked.clock.now()
+        now = asked.now()
     if as_json:
         print_json({"items": [detail.model_dump() for detail, _ in found]})
     for detail, workload in () if as_json else found:
@@ -137,11 +137,11 @@ def diff(  # noqa: PLR0913 - one option each
     with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
         if is_all and (names or namespace):
             raise InvalidInput("--all-namespaces goes without NAME and --namespace")
-        now = asked.clock.now()
         if names:
             found, is_complete = each(names, lambda n: asked.api.workload(asked.namespace, n))
         else:
             found, is_complete = asked.api.workloads(None if is_all else asked.namespace), True
+        now = asked.now()
     rows = [to_diff_row(workload, now) for workload in found]
     if as_json:
         print_json({"items": [row.to_json() for row in rows]})

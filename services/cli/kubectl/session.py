@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -54,7 +55,7 @@ class Session:
     """Clients that are made when they are first needed.
 
     Attributes:
-        clock: Time that expiries and ages are measured against.
+        clock: Time where the server does not replay another one.
     """
 
     server: str | None
@@ -86,6 +87,12 @@ class Session:
         from services.cli.kubectl.cluster import namespace_of_context
 
         return namespace_of_context(self.context)
+
+    def now(self) -> datetime:
+        """What ages and ends are measured against: the server's time where it replays one."""
+        api: AdminApi | None = self.__dict__.get("api")
+        told = None if api is None else api.replayed_at
+        return told or self.clock.now()
 
     def close(self) -> None:
         """Close what was opened."""

@@ -191,7 +191,7 @@ def _case(asked: Session, name: str, decision_id: int | None) -> Case:
 
 
 def _approve(asked: Session, case: Case, dry_run: DryRun) -> Changed:
-    changes = approve_changes(case, asked.clock.now())
+    changes = approve_changes(case, asked.now())
     decision = case.decision
     money = usd(decision.cost_delta_usd_per_h, is_signed=True)
     did = (

@@ -18,7 +18,10 @@ from services.simulator.measurements.columns import ColumnChoice, FoundColumns, 
 from services.simulator.measurements.grid import averaged, interval_of, likely_interval
 from services.simulator.measurements.prometheus import LIMITS, PrometheusRange, fetch_table
 from services.simulator.measurements.stamps import epoch_ms
-from services.simulator.measurements.tables import read_table
+from services.simulator.measurements.tables import DECIMAL_COMMA, read_table
+
+MOST_STEPS_PER_ROW = 100
+"""A workload that has a row in fewer steps than this could not be replayed anyhow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +100,13 @@ def _measurements(
         series=tuple(series),
         own_demand={} if choice.demand else metadata.own_demand(found.demand, columns),
     )
-    return Measurements(trace, name, (_what_was_read(table, found, len(series)), *regularity))
+    commas = ("numbers are read with a comma for the point",) if _has_commas(table) else ()
+    said = (_what_was_read(table, found, len(series)), *commas, *regularity)
+    return Measurements(trace, name, said)
+
+
+def _has_commas(table: pa.Table) -> bool:
+    return DECIMAL_COMMA in (table.schema.metadata or {})
 
 
 def _what_was_read(table: pa.Table, found: FoundColumns, n_workloads: int) -> str:
@@ -132,7 +141,7 @@ class _Rows:
     ) -> _Rows:
         times = epoch_ms(table[found.time], found.time, label)
         values = np.stack([_numbers(table[column]) for column in columns], axis=1)
-        owners = _owners(table, found.workload, name)
+        owners = _owners(table, found.workload, name, label)
         names, where = _by_appearance(owners)
         order = np.lexsort((times, where))
         ends = np.cumsum(np.bincount(where))[:-1]
@@ -156,8 +165,26 @@ class _Rows:
                     "that tells them apart with --id, or add them up first"
                 )
 
+    def refuse_gap(self, step_s: int) -> None:
+        """Refuse rows so far apart that next to nothing between them is known.
+
+        One wrong time, a 0 or another century, would else make a grid that no memory holds.
+        """
+        first_ms = min(int(times[0]) for times in self.times_ms)
+        last_ms = max(int(times[-1]) for times in self.times_ms)
+        n_steps = (last_ms - first_ms) // (1000 * step_s) + 1
+        n_rows = max(times.size for times in self.times_ms)
+        if n_steps <= MOST_STEPS_PER_ROW * n_rows + MOST_STEPS_PER_ROW:
+            return
+        first, last = (np.datetime64(at // 1000, "s") for at in (first_ms, last_ms))
+        raise TraceError(
+            f"{self.label}: from {first}Z to {last}Z are {n_steps:,} steps of {step_s} s, and "
+            f"no workload has more than {n_rows:,} rows; is one of these times wrong?"
+        )
+
     def on_a_grid(self, stated_s: int | None) -> tuple[list[TraceSeries], int, tuple[str, ...]]:
         interval_s = interval_of(self.times_ms)
+        self.refuse_gap(stated_s or interval_s or likely_interval(self.times_ms))
         rows = zip(self.names, self.times_ms, self.values, strict=True)
         if interval_s is not None and (stated_s is None or interval_s % stated_s == 0):
             series = [TraceSeries(name, times // 1000, values) for name, times, values in rows]
@@ -180,8 +207,12 @@ def _numbers(column: pa.ChunkedArray) -> FloatArray:
     return values
 
 
-def _owners(table: pa.Table, column: str | None, name: str) -> np.ndarray:
+def _owners(table: pa.Table, column: str | None, name: str, label: str) -> np.ndarray:
     if column is None:
         return np.full(table.num_rows, name)
-    texts = table[column].cast(pa.string()).to_pylist()
+    try:
+        texts = table[column].cast(pa.string()).to_pylist()
+    except pa.ArrowException as error:
+        kind = table.schema.field(column).type
+        raise TraceError(f"{label}: column {column!r} is {kind}, must name the workload") from error
     return np.array(["(none)" if text is None else text for text in texts])

@@ -14,6 +14,10 @@ _UNITS = ((1e17, 1e-6), (1e14, 1e-3), (1e11, 1.0), (0.0, 1e3))
 """Smallest number that is taken for ns, µs, ms and s since the epoch, and its factor to ms."""
 
 
+_FARTHEST = 1e19
+"""No number of nanoseconds since the epoch that a date has is so large."""
+
+
 def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
     """(N,) milliseconds since the epoch; times without a zone are UTC.
 
@@ -45,7 +49,7 @@ def _of_timestamps(column: pa.ChunkedArray) -> IntArray:
 
 
 def _of_numbers(values: np.ndarray, name: str, label: str) -> IntArray:
-    if not np.all(np.isfinite(values) & (values >= 0)):
+    if not np.all(np.isfinite(values) & (values >= 0) & (values < _FARTHEST)):
         raise TraceError(f"{label}: column {name!r} has numbers that are no times since the epoch")
     factor = next(factor for least, factor in _UNITS if float(np.median(values)) >= least)
     return np.asarray(np.rint(values * factor), dtype=np.int64)

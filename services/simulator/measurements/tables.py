@@ -6,6 +6,8 @@ import csv
 import gzip
 import io
 import json
+import re
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,7 +19,10 @@ import pyarrow.parquet as pq
 from services.simulator.fleet.trace_metadata import TraceError
 
 DELIMITERS = ",;\t|"
+DECIMAL_COMMA = b"decimal_comma"
+"""Metadata of a table whose numbers were read with a comma for the point."""
 _SNIFFED_BYTES = 64_000
+_WITH_COMMA = re.compile(r"\s*[-+]?\d+(?:,\d+)?\s*")
 
 
 def read_table(path: Path) -> pa.Table:
@@ -36,11 +41,15 @@ def read_table(path: Path) -> pa.Table:
         raise TraceError(f"{path.name}: its name must end in one of {', '.join(READERS)}")
     try:
         table = READERS[kind](path)
-    except (pa.ArrowException, OSError, ValueError) as error:
+    except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
         reason = str(error).splitlines()[0]
         raise TraceError(f"{path.name} is not a readable {kind[1:]} file: {reason}") from error
     if table.num_rows == 0:
         raise TraceError(f"{path.name} has no rows")
+    names = table.column_names
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise TraceError(f"{path.name} has several columns named {twice[0]!r}; name each once")
     return table
 
 
@@ -58,7 +67,20 @@ def _read_csv(path: Path) -> pa.Table:
     if names and all(_is_number(name) for name in names):
         raise ValueError(f"the first line must name the columns, found {header[:60]!r}")
     options = pa_csv.ParseOptions(delimiter=delimiter)
-    return pa_csv.read_csv(io.BytesIO(content), parse_options=options)
+    table = pa_csv.read_csv(io.BytesIO(content), parse_options=options)
+    if delimiter == "," or not any(_has_decimal_commas(column) for column in table.columns):
+        return table
+    commas = pa_csv.ConvertOptions(decimal_point=",")
+    table = pa_csv.read_csv(io.BytesIO(content), parse_options=options, convert_options=commas)
+    return table.replace_schema_metadata({DECIMAL_COMMA: "yes"})
+
+
+def _has_decimal_commas(column: pa.ChunkedArray) -> bool:
+    """A column of text that would be numbers with a comma for the point, as spreadsheets write."""
+    if not pa.types.is_string(column.type):
+        return False
+    known = [text for text in column.to_pylist() if text]
+    return bool(known) and all(_WITH_COMMA.fullmatch(text) for text in known)
 
 
 def _is_number(text: str) -> bool:

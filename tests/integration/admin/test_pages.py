@@ -176,6 +176,22 @@ def test_people_get_a_page_for_an_error(console) -> None:
         assert "Back to the fleet" in answer.text
 
 
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("/decisions/abc", "decision_id: abc: must be a whole number"),
+        ("/decisions/0", "decision_id: 0: must be at least 1"),
+        ("/backtests?cursor=" + "x" * 600, "cursor"),
+    ],
+)
+def test_a_wrong_address_is_told_in_the_words_of_people(console, path: str, words: str) -> None:
+    answer = console.get(path, headers={"Accept": "text/html"})
+    assert answer.status_code == 422
+    assert words in answer.text
+    assert "Input should" not in answer.text
+    assert "String should" not in answer.text
+
+
 def test_a_page_weighs_little(console, seeded) -> None:
     page = console.get("/workloads/llm-prod/llama-70b-chat").text
     assets = set(re.findall(r'(?:src|href)="(/static/[^"]+)"', page))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
 
-from services.advisory.page import notes, render_report, table_rows, write_report
+from services.advisory.page import notes, render_report, table_rows, to_result, write_report
 from tests.unit.advisory.reported import report, service
 
 KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
@@ -83,3 +84,16 @@ def test_it_loads_nothing_and_escapes_names(tmp_path: Path) -> None:
     assert "<script" not in page
     assert not re.search(r"(src|href)=[\"'](?!#)", page)
     assert "url(http" not in page
+
+
+def test_who_asked_through_the_api_gets_figures_and_words_of_the_same_services() -> None:
+    found = to_result(report(KNOWN, UNKNOWN))
+    assert [one["workload"] for one in found["services"]] == ["prod/chat", "prod/quiet"]
+    assert [row["workload"] for row in found["rows"]] == ["prod/chat", "prod/quiet"]
+    assert [row["harmony_usd"] for row in found["rows"]] == [
+        "800.00 (800.00 to 800.00)",
+        "unknown",
+    ]
+    assert "Harmony would have cost 20.0% less" in found["verdict"]
+    assert found["notes"][-1] == "Left out: prod/ours: Harmony scales it."
+    assert json.loads(json.dumps(found)) == found

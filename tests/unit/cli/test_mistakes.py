@@ -22,6 +22,16 @@ def test_a_folder_holds_no_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         )
 
 
+def test_an_anchor_that_cannot_be_read_or_kept_is_named(tmp_path: Path) -> None:
+    spoilt = tmp_path / "anchor"
+    spoilt.write_bytes(b"\xff\xfe\x00")
+    for path, words in ((spoilt, "cannot be read"), (spoilt / "below", "cannot be written")):
+        with pytest.raises(InvalidInput, match=rf"^--anchor-file=.*: {words}"):
+            CliRunner().invoke(
+                app, ["audit", "check", "--anchor-file", str(path)], catch_exceptions=False
+            )
+
+
 def test_a_pool_is_one_of_two() -> None:
     result = CliRunner().invoke(app, ["worker", "--pool", "magic"])
     assert result.exit_code == 2
@@ -45,6 +55,21 @@ def test_a_platform_that_was_killed_is_named(
     monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
     with pytest.raises(Unavailable, match=rf"`harmony up` in {folder} does not answer; start that"):
         connected_settings()
+
+
+def test_a_running_demo_is_read_in_its_own_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its data are of another year: to a wall clock every decision of it is long over."""
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    urls = {"database_url": "postgresql://127.0.0.1:1/none", "redis_url": "redis://127.0.0.1:1"}
+    running = urls | {"clock": "replay", "step_s": 600}
+    (folder / RUNNING_FILE).write_text(json.dumps(running))
+    monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(connection, "check_reachable", lambda _engine: None)
+    found = connected_settings()
+    assert (found.clock, found.step_s, found.redis_url) == ("replay", 600, urls["redis_url"])
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,6 +16,8 @@ from services.platform.stages import ExplainedDecision
 from tests.unit.cli.kubectl.views import decision, workload
 
 AT = datetime(2026, 1, 6, tzinfo=UTC)
+NOW = decision().decided_at + timedelta(minutes=3)
+"""Time of the data, as of a demo that replays another year."""
 
 
 @pytest.fixture
@@ -25,7 +27,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def explained(_settings: Any, what: str) -> ExplainedDecision:
         found.append(what)
-        return ExplainedDecision(decision(), workload())
+        return ExplainedDecision(decision(), workload(), NOW)
 
     rows = [{"workload": "a/x", "desired": 3}, {"workload": "b/y", "desired": 4}]
     monkeypatch.setattr(pipeline_commands, "connected_settings", lambda: None)
@@ -49,6 +51,7 @@ def test_a_decision_is_explained_as_the_plugin_does(asked: list[str], what: str)
     assert "serving/llama: 8 → 10 replicas, +8 GPUs, +$20.00 per hour" in shown
     assert "1 other guard changed nothing" in shown
     assert "Estimated if kept at 8: 8.3 %" in shown
+    assert "(3 min ago)" in shown
 
 
 @pytest.mark.usefixtures("asked")

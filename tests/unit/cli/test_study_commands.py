@@ -140,6 +140,8 @@ def test_a_prometheus_is_asked_instead_of_a_file(asked: Asked) -> None:
     invoke("--prometheus", "http://p:9090", "--query", "sum(rps)", "--since", "3d", file=None)
     assert asked.wanted == PrometheusRange("http://p:9090", "sum(rps)", "3d", 60)
     assert asked.file is None
+    invoke("--prometheus", "http://p:9090", "--query", "sum(rps)", file=None)
+    assert asked.wanted.since == "14d"
 
 
 @pytest.mark.parametrize(("hours", "replayed"), [(1000.0, 24.0), (40.0, 10.0)])
@@ -164,6 +166,26 @@ def test_either_a_file_or_a_query_is_needed(arguments: list[str]) -> None:
     result = CliRunner().invoke(app, ["backtest", *arguments])
     assert result.exit_code != 0
     assert "give a file" in str(result.exception)
+
+
+PROMETHEUS = ("--prometheus", "http://p:9090", "--query", "up")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ([*PROMETHEUS, "--time", "ts"], "--time=ts"),
+        ([*PROMETHEUS, "--id", "who"], "--id=who"),
+        ([*PROMETHEUS, "--demand", "rps"], "--demand=rps"),
+        (["mine.csv", "--since", "3d"], "--since=3d"),
+    ],
+)
+def test_an_option_that_is_not_read_is_refused(
+    asked: Asked, arguments: list[str], option: str
+) -> None:
+    with pytest.raises(InvalidInput, match=f"^{option}: "):
+        CliRunner().invoke(app, ["backtest", *arguments], catch_exceptions=False)
+    assert (asked.file, asked.wanted) == (None, None)
 
 
 def test_a_prometheus_is_named_by_its_url() -> None:

@@ -251,7 +251,7 @@ def test_every_build_target_is_in_the_dockerfile(services: dict[str, Any]) -> No
     targets = set(re.findall(r"^FROM \S+ AS (\S+)$", dockerfile, re.MULTILINE))
     used = {s["build"]["target"] for s in services.values() if "build" in s}
     assert used <= targets
-    assert targets - used == {"build", "runtime", "harmony"}
+    assert targets - used == {"build", "ours", "layer", "runtime", "harmony"}
     runtime = dockerfile.split(" AS runtime\n")[1]
     assert "USER 10001:10001" in runtime.split("\nFROM ")[0]
     assert dockerfile.rstrip().split("\nFROM ")[-1].startswith("runtime AS harmony\n")

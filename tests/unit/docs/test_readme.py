@@ -11,6 +11,7 @@ import pytest
 REPO = Path(__file__).parents[3]
 MAX_WORDS = 900
 MAX_MEDIAN_SENTENCE_WORDS = 16
+PAGES = sorted([*REPO.glob("*.md"), *REPO.glob("docs/*.md"), *REPO.glob("docs/benchmarks/*.md")])
 
 
 def prose(text: str) -> str:
@@ -35,6 +36,12 @@ def links(page: Path) -> list[str]:
     return [link for link in found if "://" not in link]
 
 
+def is_there(file: str, test: str) -> bool:
+    """A file or folder of tests, and a test in it where one is named."""
+    path = REPO / file
+    return path.exists() and (not test or f"def {test}" in path.read_text())
+
+
 def test_it_is_short() -> None:
     assert len(words(prose((REPO / "README.md").read_text()))) <= MAX_WORDS
 
@@ -57,3 +64,10 @@ def test_every_page_is_listed() -> None:
     listed = {(index.parent / link).resolve() for link in links(index)}
     pages = {*REPO.glob("docs/*.md"), *REPO.glob("docs/benchmarks/*.md")} - {index}
     assert sorted(page.name for page in pages - listed) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPO).as_posix())
+def test_a_test_that_a_page_names_exists(page: Path) -> None:
+    found = re.finditer(r"\b(tests/[\w/]*\w(?:\.py)?)(?:::(\w+))?", page.read_text())
+    missing = [match[0] for match in found if not is_there(match[1], match[2] or "")]
+    assert missing == []

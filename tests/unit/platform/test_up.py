@@ -46,9 +46,12 @@ def test_once_it_says_so_a_stop_is_taken_in_order(word: signal.Signals) -> None:
 
 
 def test_it_is_found_while_it_runs(tmp_path: Path) -> None:
-    settings = Settings(database_url="postgresql://one/two", redis_url="redis://three/0")
+    settings = Settings(
+        database_url="postgresql://one/two", redis_url="redis://three/0", clock="replay", step_s=600
+    )
     with Supervisor(tmp_path) as supervisor:
         with announced(Platform(settings, supervisor, tmp_path)):
             found = json.loads((tmp_path / RUNNING_FILE).read_text())
-        assert found == {"database_url": "postgresql://one/two", "redis_url": "redis://three/0"}
+        urls = {"database_url": "postgresql://one/two", "redis_url": "redis://three/0"}
+        assert found == urls | {"clock": "replay", "step_s": 600}
         assert not (tmp_path / RUNNING_FILE).exists()

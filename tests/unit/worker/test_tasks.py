@@ -10,6 +10,7 @@ def test_a_worker_loads_the_tasks_of_its_queues_only() -> None:
     assert task_modules("ingest, decide") == ["services.decision.tasks", "services.ingest.tasks"]
     assert task_modules("forecast") == ["services.forecasting.deps", "services.forecasting.tasks"]
     assert task_modules("fit") == [
+        "services.advisory.tasks",
         "services.backtest.tasks",
         "services.decision.tasks",
         "services.forecasting.tasks",

@@ -119,6 +119,7 @@ def pages_of(client: httpx.Client, key: str) -> list[tuple[str, str]]:
         ("Backtests", "/backtests"),
         *done,
         ("Frontier", "/frontier"),
+        ("Advice", "/advice"),
         ("Models", "/models"),
         ("Budgets", "/limits"),
         ("Freezes", "/freezes"),

@@ -64,6 +64,8 @@ def test_a_role_elsewhere_lifts_nothing_here(mixed: AppClient, database: Engine)
         ("PUT", f"{key}/schedules", {"schedules": []}),
         ("POST", "/v1/freezes", FREEZE),
         ("POST", "/v1/freezes", {"until_at": UNTIL}),  # of the fleet
+        ("POST", "/v1/advice", {"since_hours": 24, "namespace": OWN}),
+        ("POST", "/v1/advice", {"since_hours": 24}),  # of the fleet
         ("POST", "/v1/backtests", BACKTEST),
         ("POST", "/v1/keys", {"name": "x", "role": "viewer", "namespaces": [OWN]}),
         ("POST", "/v1/models/train", {}),

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
 
 import httpx
 import pytest
 
+from services.admin.deps import AdminDeps
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.keys import Role
 from services.kernel.security.origins import parse_origins
@@ -157,3 +159,12 @@ def test_the_cookie_is_shut_to_scripts_and_other_sites(make: Make, keys: dict[Ro
     refused = client.request("DELETE", "/v1/keys/1")
     assert refused.status_code == 403
     assert client.post("/login", headers={"Origin": "https://evil.example"}).status_code == 403
+
+
+def test_a_replay_says_what_its_time_is(make: Make, deps: AdminDeps, keys: dict[Role, str]) -> None:
+    client, other = make(clock="replay"), make()
+    client.headers = other.headers = bearer(keys[Role.VIEWER])
+    told = client.get("/v1/workloads").headers["harmony-time"]
+    assert datetime.fromisoformat(told) == deps.clock.now()
+    assert "harmony-time" not in client.get("/healthz").headers
+    assert "harmony-time" not in other.get("/v1/workloads").headers

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any, get_args
 
 from hypothesis import given, strategies as st
 
@@ -50,3 +50,29 @@ def test_a_verdict_names_policies_as_people_do() -> None:
         wording.in_words("9 % cheaper than trailing_percentile, not than hpa.")
         == "9 % cheaper than trailing percentile, not than HPA."
     )
+
+
+def advisory(costs: list[float | None]) -> dict[str, Any]:
+    """The result of a report over services of these costs."""
+    return {
+        "from_at": "2026-01-01T00:00:00+00:00",
+        "to_at": "2026-01-08T12:30:00+00:00",
+        "services": [{"today": {"cost_usd": cost}} for cost in costs],
+        "rows": [{"workload": f"prod/s{k}"} for k in range(len(costs))],
+        "verdict": "Nothing can be compared yet.",
+        "notes": ["a note"],
+    }
+
+
+def test_a_report_shows_the_dearest_services_first() -> None:
+    found = wording.advice_of(advisory([3.0, None, 7.0]))
+    assert [row["workload"] for row in found.rows] == ["prod/s2", "prod/s0", "prod/s1"]
+    assert found.window == "1 Jan 00:00 to 8 Jan 12:30 UTC"
+    assert (found.n_more, found.notes) == (0, ["a note"])
+
+
+def test_a_page_has_no_more_services_than_it_can_bear() -> None:
+    n = wording.MOST_SERVICES
+    found = wording.advice_of(advisory([float(k) for k in range(n + 3)]))
+    assert (len(found.rows), found.n_more) == (n, 3)
+    assert found.rows[-1]["workload"] == "prod/s3"

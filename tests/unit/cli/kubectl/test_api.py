@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,8 @@ class Stranger(BaseHTTPRequestHandler):
         self.server.seen.append((self.path, self.headers["Authorization"]))  # type: ignore[attr-defined]
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
+        if self.server.told:  # type: ignore[attr-defined]
+            self.send_header("Harmony-Time", self.server.told)  # type: ignore[attr-defined]
         self.end_headers()
         self.wfile.write(body)
 
@@ -35,7 +38,7 @@ class Stranger(BaseHTTPRequestHandler):
 @pytest.fixture
 def stranger() -> Iterator[HTTPServer]:
     server = HTTPServer(("127.0.0.1", 0), Stranger)
-    server.answer, server.seen = (200, b"{}"), []  # type: ignore[attr-defined]
+    server.answer, server.seen, server.told = (200, b"{}"), [], None  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield server
@@ -108,3 +111,24 @@ def test_what_is_no_key_is_refused_without_being_shown(tmp_path: Path, content: 
     with pytest.raises(ConfigurationError) as caught:
         read_key(file, {})
     assert "hk_a" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("told", "at"),
+    [
+        ("2026-01-06T12:00:00+00:00", datetime(2026, 1, 6, 12, tzinfo=UTC)),
+        ("2026-01-06T12:00:00", None),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_the_time_of_a_replay_is_read_where_it_is_one(
+    stranger: HTTPServer, told: str | None, at: datetime | None
+) -> None:
+    stranger.told = told  # type: ignore[attr-defined]
+    api = AdminApi(f"http://127.0.0.1:{stranger.server_port}", KEY)
+    try:
+        assert api.workloads("serving") == []
+    finally:
+        api.close()
+    assert api.replayed_at == at

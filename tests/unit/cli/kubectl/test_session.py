@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 
 from services.cli.kubectl.session import Session, each, only_one, session
-from services.kernel.clock import SystemClock
+from services.kernel.clock import FixedClock, SystemClock
 from services.kernel.errors import ConfigurationError, InvalidInput, NotFound
 
 
@@ -42,3 +44,18 @@ def test_what_was_opened_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
         client = asked.api._client
         assert not client.is_closed
     assert client.is_closed
+
+
+def test_a_server_that_replays_another_time_says_what_now_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARMONY_KEY", "hk_a_b")
+    wall = FixedClock(datetime(2027, 1, 1, tzinfo=UTC))
+    asked = Session("http://localhost:1", None, "serving", None, wall)
+    assert asked.now() == wall.now(), "nothing was asked yet"
+    replayed_at = datetime(2026, 1, 6, 12, tzinfo=UTC)
+    asked.api.replayed_at = replayed_at
+    assert asked.now() == replayed_at
+    asked.api.replayed_at = None
+    assert asked.now() == wall.now()
+    asked.close()

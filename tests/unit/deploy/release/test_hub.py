@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from deploy.release.hub import annotations
+from deploy.release.images import PublishedImage
 from services.operator.resource.definitions import DEFINITIONS
 from tests.unit.deploy.chart import REPO
 
@@ -52,3 +53,10 @@ def test_a_changelog_without_an_entry_is_refused(tmp_path: Path) -> None:
     (folder / "CHANGELOG.md").write_text("# Changelog\n\n## 2\n")
     with pytest.raises(ValueError, match="changes: nothing found"):
         annotations(folder)
+
+
+def test_our_image_is_told_once_it_is_published() -> None:
+    image = PublishedImage("registry.example.com/harmony", "0.1.0", "ab" * 32)
+    first, *others = read(annotations(REPO, image), "images")
+    assert first == {"name": "harmony", "image": "registry.example.com/harmony:0.1.0"}
+    assert others == read(annotations(REPO), "images")

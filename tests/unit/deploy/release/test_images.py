@@ -42,3 +42,14 @@ def test_without_a_program_that_asks_there_is_no_release(monkeypatch: pytest.Mon
     monkeypatch.setattr(images.shutil, "which", lambda _: None)
     with pytest.raises(ValueError, match="a release without them is refused"):
         images.resolve(["postgres:17"])
+
+
+def test_ours_is_asked_for_under_the_charts_version_and_found_again() -> None:
+    own = images.own_reference(REPOSITORY, "registry.example.com:5000/team/harmony")
+    assert own.startswith("registry.example.com:5000/team/harmony:")
+    digests = dict.fromkeys(images.references(REPOSITORY), DIGEST)
+    assert images.find_own(REPOSITORY, digests) is None
+    found = images.find_own(REPOSITORY, digests | {own: "cd" * 32})
+    assert found is not None
+    assert (found.repository, found.digest) == ("registry.example.com:5000/team/harmony", "cd" * 32)
+    assert own == f"{found.repository}:{found.tag}"

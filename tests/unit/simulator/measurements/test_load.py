@@ -13,8 +13,8 @@ import pytest
 from services.simulator.fleet import TraceError, TraceOptions
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.measurements import load_trace, read_file
-from tests.unit.simulator.fleet.traces import SHORT, write
-from tests.unit.simulator.measurements.texts import csv
+from tests.unit.simulator.fleet.traces import SHORT, START, write
+from tests.unit.simulator.measurements.texts import csv, lines, stamps
 
 Series = dict[str, FloatArray]
 
@@ -45,6 +45,21 @@ def test_what_cannot_be_used_is_said_in_a_line(tmp_path: Path, text: str, words:
         read_file(csv(tmp_path, text))
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_one_time_of_another_century_is_named(tmp_path: Path) -> None:
+    """It would else make a grid of thirty million steps."""
+    text = "ts,rps\n1970-01-01T00:00:00Z,1\n" + lines(stamps(300), [5.0] * 300)
+    with pytest.raises(TraceError, match=r"from 1970-01-01T00:00:00Z to 2.* is one of"):
+        read_file(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize("days", [1, 20])
+def test_a_gap_that_a_study_can_bear_is_none_of_its_business(tmp_path: Path, days: int) -> None:
+    later = [(START + timedelta(days=days, minutes=k)).isoformat() for k in range(300)]
+    text = "ts,rps\n" + lines([*stamps(300), *later], [5.0] * 600)
+    (series,) = read_file(csv(tmp_path, text)).trace.series
+    assert series.time_s.size == 600
 
 
 class TestBadFiles:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
-from services.simulator.measurements import read_file
+import pytest
+
+from services.simulator.fleet import TraceError
+from services.simulator.measurements import ColumnChoice, read_file
 from tests.unit.simulator.fleet.traces import START
 from tests.unit.simulator.measurements.texts import csv, stamps
 
@@ -18,3 +22,62 @@ def test_json_lines_and_an_array_are_the_same(tmp_path: Path) -> None:
         (series,) = read_file(path).trace.series
         assert series.values[:, 0].tolist() == [0, 1, 2, 3]
         assert series.time_s[0] == int(START.timestamp())
+
+
+SPREADSHEET = "ts;service;rps\n{};chat;1,5\n{};chat;2\n{};chat;-0,25\n"
+
+
+def test_commas_for_points_are_read_where_columns_are_parted_otherwise(tmp_path: Path) -> None:
+    found = read_file(csv(tmp_path, SPREADSHEET.format(*stamps(3))))
+    (series,) = found.trace.series
+    assert series.values[:, 0].tolist() == [1.5, 2.0, -0.25]
+    assert "numbers are read with a comma for the point" in found.said
+
+
+def test_points_stay_points_whatever_parts_the_columns(tmp_path: Path) -> None:
+    points = SPREADSHEET.format(*stamps(3)).replace(",", ".")
+    found = read_file(csv(tmp_path, points))
+    (series,) = found.trace.series
+    assert series.values[:, 0].tolist() == [1.5, 2.0, -0.25]
+    assert len(found.said) == 1
+
+
+def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
+    text = "ts;service;rps\n{};a,b;1.5\n{};a,b;2.5\n{};a,b;3.5\n".format(*stamps(3))
+    (series,) = read_file(csv(tmp_path, text)).trace.series
+    assert series.workload == "a,b"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("twice.csv", b"ts,rps,rps\n2026-01-05,1,2\n", "several columns named 'rps'"),
+        ("cut.csv.gz", gzip.compress(b"ts,rps\n2026-01-05,1\n")[:-9], "not a readable csv file"),
+        ("text.csv.gz", b"ts,rps\n", "not a readable csv file"),
+        ("half.jsonl", b'{"ts": 1, "rps": 2}\n{"ts":', "not a readable jsonl file"),
+        ("number.json", b"42", "not a readable json file"),
+        ("list.json", b"[1, 2]", "an array must hold objects"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_a_line(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(TraceError, match=words) as caught:
+        read_file(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
+    rows = [{"ts": at, "who": {"a": k}, "rps": float(k)} for k, at in enumerate(stamps(3))]
+    path = csv(tmp_path, "\n".join(map(json.dumps, rows)), "mine.jsonl")
+    with pytest.raises(TraceError, match=r"'who' is struct.* must name the workload"):
+        read_file(path, ColumnChoice(workload="who"))
+
+
+def test_text_of_another_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "latin.csv"
+    path.write_bytes("ts,id,rps\n2026-01-05,\xe9,1\n2026-01-06,\xe9,2\n".encode("latin-1"))
+    with pytest.raises(TraceError, match=r"latin\.csv: column 'id' is binary"):
+        read_file(path)
