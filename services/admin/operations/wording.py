@@ -161,7 +161,7 @@ MOST_SERVICES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
+class AdviceTable:
     """An advisory report for its page.
 
     Attributes:
@@ -179,12 +179,12 @@ class Advice:
     notes: list[str]
 
 
-def advice_of(result: Mapping[str, Any]) -> Advice:
+def advice_of(result: Mapping[str, Any]) -> AdviceTable:
     """The result of an operation of kind `advise` for its page, the dearest services first."""
     ends = (datetime.fromisoformat(result[name]) for name in ("from_at", "to_at"))
     costs = [one["today"]["cost_usd"] or 0.0 for one in result["services"]]
     order = sorted(range(len(costs)), key=lambda place: -costs[place])[:MOST_SERVICES]
-    return Advice(
+    return AdviceTable(
         window=" to ".join(clock_time(at) for at in ends) + " UTC",
         verdict=result["verdict"],
         rows=[result["rows"][place] for place in order],
