@@ -17,6 +17,8 @@ from decider.errors import InvalidRequest
 from decider.types import FloatArray
 
 MIN_SIGMA = 0.02
+_MOST_LOG_S = 69.0
+"""Largest logarithm of a draw, either way: of next to nothing seen a law has tails without end."""
 _TAIL = 1e-12
 _STUCK_Z = 4.0
 _LEAST_OF_KIND = 3
@@ -107,10 +109,11 @@ def update_belief(
 
 
 def predictive_draws(belief: LeadTimeBelief, n_draws: int) -> FloatArray:
-    """(P,) stratified draws of the posterior predictive (a log Student t), ascending."""
+    """(P,) stratified draws of the posterior predictive (a log Student t), ascending, finite."""
     levels = (np.arange(n_draws) + 0.5) / n_draws
     scale = belief.sigma * math.sqrt(1.0 + 1.0 / belief.n_mean)
-    draws: FloatArray = np.exp(belief.mu + scale * stdtrit(belief.n_scale, levels))
+    logs = belief.mu + scale * stdtrit(belief.n_scale, levels)
+    draws: FloatArray = np.exp(np.clip(logs, -_MOST_LOG_S, _MOST_LOG_S))
     return draws
 
 

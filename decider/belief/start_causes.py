@@ -297,7 +297,8 @@ def _updated(
     mu = (prior.n_mean * prior.mu + total) / (prior.n_mean + n)
     spread = float((shares * square).sum()) - 2 * mu * total + n * mu**2
     spread += prior.n_mean * (mu - prior.mu) ** 2
-    n_scale = prior.n_scale + n - n / (prior.n_mean + n)  # the location takes one, where it is open
+    # the location takes one, where it is open; of less than one start no more than that
+    n_scale = prior.n_scale + max(0.0, n - n / (prior.n_mean + n))
     sigma = math.sqrt(max((prior.n_scale * prior.sigma**2 + spread) / n_scale, 0.0))
     return LeadTimeBelief(mu, max(sigma, MIN_SIGMA), prior.n_mean + n, n_scale)
 

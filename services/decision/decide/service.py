@@ -235,7 +235,8 @@ def _decide_part(at: _Moment, found: Sequence[RowMapping]) -> _DecidedPart:
 def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPart:
     """Decide for a workload that failed alone, without a forecast or anything learned.
 
-    Its demand so far, its replicas and its spec are left, so a lower rung of the ladder answers.
+    Its demand so far, its replicas and its spec are left, so a lower rung of the ladder answers,
+    with the lead time that is stated.
     """
     run = at.run([found])
     full = _load_rows(run)
@@ -243,7 +244,6 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
         demand=full.demand,
         states=full.states,
         changes=full.changes,
-        starts=full.starts,
         recommendations=full.recommendations,
     )
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]

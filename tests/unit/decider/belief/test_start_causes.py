@@ -22,7 +22,7 @@ from decider import (
     update_belief,
 )
 from decider.belief.lead_time import residual_draws
-from decider.belief.start_causes import CauseLaw
+from decider.belief.start_causes import CauseLaw, _updated
 from decider.errors import InvalidRequest
 
 PRIOR = LeadTimeBelief.from_median(90.0, 0.5, 20.0)
@@ -215,3 +215,34 @@ def test_the_only_start_of_a_cause_is_on_its_way() -> None:
     )
     draws = mixed_draws(learn_causes(PRIOR, starts), 64)
     assert draws.max() < 20.0 * PRIOR.median_s
+
+
+BELIEFS = st.builds(
+    LeadTimeBelief,
+    mu=st.floats(-3.0, 9.0),
+    sigma=st.floats(0.02, 8.0),
+    n_mean=st.floats(1e-3, 50.0),
+    n_scale=st.floats(1e-3, 50.0),
+)
+
+
+@given(BELIEFS, BELIEFS, st.floats(0.01, 0.99))
+@settings(max_examples=200)
+def test_whatever_is_believed_a_lead_time_is_finite(one, other, share: float) -> None:
+    laws = (CauseLaw("warm", one, share), CauseLaw("cold", other, 1.0 - share))
+    for draws in (predictive_draws(one, 64), mixed_draws(laws, 64)):
+        assert np.isfinite(draws).all()
+        assert (draws > 0.0).all()
+        assert (np.diff(draws) >= 0.0).all()
+
+
+@given(
+    shares=st.lists(st.floats(0.0, 1.0), min_size=1, max_size=8),
+    seconds=st.lists(st.floats(0.5, 3600.0), min_size=8, max_size=8),
+)
+def test_of_a_part_of_a_start_no_less_is_believed_than_before(shares, seconds) -> None:
+    n = len(shares)
+    logs, none_open = np.log(np.array(seconds[:n])), np.zeros(n, dtype=bool)
+    prior = LeadTimeBelief(4.0, 0.3, 1e-3, 1.0)
+    found = _updated(prior, prior, none_open, logs, np.array(shares))
+    assert found.n_scale >= prior.n_scale
