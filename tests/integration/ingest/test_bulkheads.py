@@ -54,18 +54,3 @@ def test_the_samples_of_the_others_are_taken_from_the_same_push(
     assert [(one.reason, one.count) for one in result.rejected] == [("unknown_workload", 1)]
     with deps.engine.connect() as connection:
         assert connection.scalars(text("SELECT workload_id FROM observations")).all() == [good]
-
-
-@pytest.mark.parametrize("name", ["w0\0", "\0", "Ω" * 300])
-def test_a_name_that_no_workload_can_have_costs_its_own_samples_alone(
-    deps: IngestDeps, register: Register, name: str
-) -> None:
-    """A label of a remote write is any text: one that is refused whole would be sent for ever."""
-    (good,) = register(n=1)
-
-    result = push(deps, body((name, RATE, [[at_s(10), 1.0]]), ("w0", RATE, [[at_s(10), 1.0]])))
-
-    assert result.n_accepted == 1
-    assert [(one.reason, one.count) for one in result.rejected] == [("unknown_workload", 1)]
-    with deps.engine.connect() as connection:
-        assert connection.scalars(text("SELECT workload_id FROM observations")).all() == [good]

@@ -140,15 +140,6 @@ def test_what_is_wrong_is_told_and_the_rest_is_kept(app: FastAPI, database: Engi
     assert observations(database) == [(RATE, 10, 1.0)]
 
 
-def test_a_name_with_nul_is_nobodys_and_the_rest_is_kept(app: FastAPI, database: Engine) -> None:
-    """Any UTF-8 is a label: what is answered with 5xx would be sent again for ever."""
-    odd = indicator(RATE, workload="lla\0ma"), indicator("sli_ttft", workload="\0")
-    answer = post(app, *[(one, [(at(10), 1.0)]) for one in odd], (indicator(RATE), [(at(10), 1.0)]))
-    assert (answer.status_code, answer.headers[WRITTEN]) == (400, "1")
-    assert {found["field"] for found in answer.json()["errors"]} == {"unknown_workload"}
-    assert observations(database) == [(RATE, 10, 1.0)]
-
-
 def test_a_backlog_of_an_outage_fills_its_steps(
     app: FastAPI, deps: IngestDeps, clock: FixedClock
 ) -> None:

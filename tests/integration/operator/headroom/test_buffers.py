@@ -194,21 +194,28 @@ def test_other_nodes_get_another_template(held: Bench) -> None:
 def test_a_template_that_somebody_deleted_is_made_again(held: Bench) -> None:
     """One that went with a GPUBudget that was made again, too."""
     serve(held)
-    add_pool(held)
     ask(held)
     advise(held, 16)
-    held.step()
-    (template,) = templates(held)
+    held.reconcile()
+    (template,), (buffer,) = templates(held), buffers(held)
     name = template["metadata"]["name"]
     path = f"/api/v1/namespaces/{held.lab.namespace}/podtemplates/{name}"
     assert held.lab.http.delete(path).status_code == 200
-    for _ in range(3):
-        advise(held, 16)
-        held.step()
+    said = {
+        "type": "ReadyForProvisioning",
+        "status": "False",
+        "reason": "PodTemplateNotFound",
+        "message": f"PodTemplate/{name} was not found",
+        "lastTransitionTime": template["metadata"]["creationTimestamp"],
+    }
+    root = f"/apis/{BUFFER_GROUP}/v1beta1/namespaces/{held.lab.namespace}/{BUFFERS}"
+    where = f"{root}/{buffer['metadata']['name']}/status"
+    answer = held.lab.http.patch(where, json={"status": {"conditions": [said]}}, headers=MERGE)
+    assert answer.status_code == 200, answer.text
+    held.reconcile()
     (after,) = templates(held)
     assert after["metadata"]["name"] == name
-    assert ready(held)["reason"] != "BufferRefused"
-    assert nodes(held) == 2
+    assert ready(held)["reason"] == "BufferRefused", "as long as it is said"
 
 
 def test_a_buffer_that_nothing_reads_is_said_and_holds_nothing(held: Bench) -> None:
