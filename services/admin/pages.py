@@ -115,7 +115,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: HTTPException) -> Response:
         if _wants_page(request):
             return _error_page(request, error.status_code, str(error.detail))
-        return http.from_http_error(error)
+        return http.from_http_error(http.with_route(request, error))
 
 
 def _login_address(path: str, query: str) -> str:

@@ -22,12 +22,15 @@ from services.cli import (
 from services.cli.bench import commands as bench_commands
 from services.cli.models import commands as model_commands
 from services.cli.output import HELP, Version
+from services.cli.usage import USAGE_ERROR, is_help, usage_line
 from services.kernel.errors import HarmonyError
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 
+PROGRAM = "harmony"
+
 app = typer.Typer(
-    name="harmony",
+    name=PROGRAM,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -83,10 +86,15 @@ def main() -> None:
         configure_logging(settings.log_level if is_set else "WARNING", settings.log_format)
         for line in misspelt(os.environ):
             print(f"harmony: {line}", file=sys.stderr)
-        app(standalone_mode=True)
+        status = app(prog_name=PROGRAM, standalone_mode=False)
     except HarmonyError as error:
         print(f"harmony: {error.message}", file=sys.stderr)
         sys.exit(2)
-    except KeyboardInterrupt:
+    except USAGE_ERROR as error:
+        said = str(error) if is_help(error) else usage_line(error, sys.argv[1:], PROGRAM)
+        print(said if is_help(error) else f"{PROGRAM}: {said}", file=sys.stderr)
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
         print("harmony: stopped", file=sys.stderr)
         sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from importlib import metadata
@@ -21,6 +23,7 @@ PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
 DISTRIBUTION = "harmony-gpu"
 HELP_WIDTH = 110
+PICTURES = (".png", ".svg", ".pdf")
 HELP: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
     "max_content_width": HELP_WIDTH,
@@ -71,9 +74,43 @@ def writable(param: typer.CallbackParam, path: Path | None) -> Path | None:
         raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
     there = next(parent for parent in path.absolute().parents if parent.exists())
     place = path if path.exists() else there
-    if not there.is_dir() or not os.access(place, os.W_OK):
-        raise InvalidInput(f"{flag}={path}: cannot be written, {place} does not allow it")
+    try:
+        _try_to_write(place, is_there=path.exists())
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise InvalidInput(
+            f"{flag}={path}: cannot be written, {place} does not allow it: {why}"
+        ) from error
     return path
+
+
+def picture(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option that draws, seen to be one of a kind that can be drawn.
+
+    Raises:
+        InvalidInput: Its name tells of no such kind, or it cannot be written.
+    """
+    path = writable(param, path)
+    if path is not None and path.suffix.lower() not in PICTURES:
+        kinds = ", ".join(PICTURES)
+        raise InvalidInput(f"{param.opts[0]}={path}: its name must end in one of {kinds}")
+    return path
+
+
+def _try_to_write(place: Path, *, is_there: bool) -> None:
+    """Open a file that is there, or make one in its folder that nobody sees.
+
+    Rights alone do not tell: root has them all, and a folder of the kernel takes no file.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    if not is_there:
+        tempfile.TemporaryFile(dir=place).close()
+    elif place.is_file():
+        os.close(os.open(place, os.O_WRONLY))
+    elif not os.access(place, os.W_OK):  # a pipe or a terminal, which is not to be opened twice
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.output import console, print_table, writable, write_json
+from services.cli.output import console, picture, print_table, writable, write_json
 from services.cli.progress import one_thread, progress
-from services.kernel.errors import InvalidInput
+from services.kernel.errors import ConfigurationError, InvalidInput
 
 if TYPE_CHECKING:
     from services.backtest.study import Study
@@ -60,7 +60,7 @@ ShortageUsd = Annotated[
     typer.Option(help="Price of a workload's hour out of SLA, for the recommended promise."),
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+    Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
 ]
 ReportFile = Annotated[
     Path | None, typer.Option(callback=writable, help="Write a page of HTML to this file.")
@@ -112,7 +112,7 @@ def backtest(  # noqa: PLR0913 - one option each
     from services.backtest.study import run_study
     from services.simulator.measurements import ColumnChoice
 
-    asked = promises(risk)
+    asked, rivals = promises(risk), _names(policies)
     source, choice = _source(file, prometheus, query), ColumnChoice(time, workload, demand)
     _refuse_unread(source, choice, since)
     with progress() as tell:
@@ -127,7 +127,7 @@ def backtest(  # noqa: PLR0913 - one option each
             loaded.fleet,
             asked,
             tell,
-            policies=[name.strip() for name in policies.split(",") if name.strip()],
+            policies=rivals,
             shortage_usd=shortage_usd,
         )
     _print_study(study)
@@ -188,7 +188,11 @@ def _measured(
         return read_file(source, choice)
     url, query = source
     wanted = PrometheusRange(url, query, since, step or DEFAULT_STEP_S)
-    return read_prometheus(wanted, SystemClock().now())
+    try:
+        return read_prometheus(wanted, SystemClock().now())
+    except ConfigurationError as error:  # which names the setting that it is elsewhere
+        said = error.message.replace("HARMONY_PROMETHEUS_URL", "--prometheus")
+        raise InvalidInput(said) from error
 
 
 def _replayed(found: Measurements, step: int | None, hours: float | None, seed: int) -> LoadedTrace:
@@ -220,6 +224,18 @@ def _print_study(study: Study) -> None:
         console.print(f"As deployed: {result.verdict()}")
         console.print(matched.sentence())
     console.print(study.advice())
+
+
+def _names(policies: str) -> list[str]:
+    """The rivals of `--policies`, one at least: without any there is nobody to be cheaper than.
+
+    Raises:
+        InvalidInput: None is named.
+    """
+    found = [name.strip() for name in policies.split(",") if name.strip()]
+    if not found:
+        raise InvalidInput(f"--policies={policies}: name one rival at least, e.g. hpa")
+    return found
 
 
 def promises(risk: str) -> list[float]:

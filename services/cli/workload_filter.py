@@ -28,7 +28,8 @@ def chosen(rows: Sequence[dict[str, Any]], namespace: str, name: str) -> list[di
     namespace = asked if slash else namespace
     kept = [row for row in rows if _is_of(row["workload"], namespace, own)]
     if rows and not kept:
-        wanted = "/".join(part for part in (namespace, own) if part)
+        of_one = f"named {own}" if own else f"of namespace {namespace}"
+        wanted = f"{namespace}/{own}" if namespace and own else of_one
         raise NotFound(f"no workload {wanted} among the {len(rows)} here; see `harmony status`")
     return kept
 

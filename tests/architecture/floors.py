@@ -376,7 +376,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "capacity_commands cell_commands cost_commands models pipeline_commands "
         "platform_commands preset_commands security_commands study_commands",
         "engine_options kubectl preset_report",
-        "connection preset_page preset_rows progress workload_filter",
+        "connection preset_page preset_rows progress usage workload_filter",
         "output",
     ),
     "services.cli.bench": ROOM,

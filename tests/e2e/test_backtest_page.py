@@ -45,7 +45,7 @@ def backtest(folder: Path, *arguments: str) -> tuple[str, dict[str, Any], str]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "training the forecaster" in done.stderr, "progress is told where there is no terminal"
+    assert "s  reading" in done.stderr, "progress is told where there is no terminal"
     return done.stdout, json.loads(out.read_text()), page.read_text()
 
 
@@ -54,7 +54,7 @@ def assert_verdict(printed: str, figures: dict[str, Any], page: str) -> None:
     (run,) = figures["runs"]
     assert (run["epsilon"], figures["workloads"]) == (0.05, len(SERVICES))
     assert {"harmony", "hpa", "oracle"} <= run["policies"].keys()
-    assert set(figures["frontiers"]) == {"harmony", "hpa"}
+    assert {"harmony", "hpa"} <= figures["frontiers"].keys()
     told = re.sub(r"\s+", " ", printed)
     for sentence in (run["verdict"], run["at_equal_violation"]["verdict"]):
         assert sentence in told
@@ -106,5 +106,6 @@ def test_a_prometheus_of_ones_own_gives_a_verdict_and_a_page(
     asked = ("--prometheus", prometheus, "--query", "sum by (service) (load)")
     printed, figures, page = backtest(tmp_path, *asked, "--since", "60h", "--step", str(STEP_S))
     assert "workloads 'workload' (2), demand 'demand'" in printed
+    assert "irregular" not in printed, "its values are on a grid"
     assert "sum by (service) (load)" in page
     assert_verdict(printed, figures, page)

@@ -27,7 +27,7 @@ from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
 from services.cli.bench.race import bench_race
 from services.cli.bench.response import bench_response, bench_response_table
-from services.cli.output import console, print_rows, print_table, writable, write_json
+from services.cli.output import console, picture, print_rows, print_table, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -44,7 +44,7 @@ Models = Annotated[
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds to train with, from 7 on.")]
 ReliabilityFile = Annotated[
-    Path | None, typer.Option(callback=writable, help="Write the reliability diagram to this PNG.")
+    Path | None, typer.Option(callback=picture, help="Write the reliability diagram to this PNG.")
 ]
 FIRST_SEED = 7
 

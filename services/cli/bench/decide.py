@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecaster import ForecasterError
-from services.cli.output import console, print_rows, print_table, writable, write_json
+from services.cli.output import console, picture, print_rows, print_table, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -51,7 +51,7 @@ def bench_decide(  # noqa: PLR0913 - one option each
     truth_ratio: TruthRatio = None,
     json_file: JsonFile = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+        Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
     ] = None,
 ) -> None:
     """Compare scaling policies at equal risk and as deployed, on any trace.
@@ -124,7 +124,7 @@ def bench_decide_summary(
     ] = False,
     json_file: JsonFile = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+        Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
     ] = None,
 ) -> None:
     """Put the documents of several data sets together: geometric means, worst case, interval."""

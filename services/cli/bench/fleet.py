@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_rows, writable, write_json
+from services.cli.output import console, picture, print_rows, write_json
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
@@ -58,7 +58,7 @@ def bench_fleet(  # noqa: PLR0913 - one option each
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write the curves to this PNG.")
+        Path | None, typer.Option(callback=picture, help="Write the curves to this PNG.")
     ] = None,
 ) -> None:
     """Run whole cycles over a stored history through real workers, and measure what they cost.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.engine_options import Model, read_ms
-from services.cli.output import console, print_rows, writable, write_json
+from services.cli.output import console, picture, print_rows, write_json
 from services.cli.platform_commands import DemoPort
 from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
@@ -78,7 +78,7 @@ Serve = Annotated[
     ),
 ]
 Plot = Annotated[
-    Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+    Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
 ]
 
 

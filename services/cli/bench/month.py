@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from services.cli.output import console, print_table, writable, write_json
+from services.cli.output import console, picture, print_table, write_json
 from services.cli.study_commands import JsonFile, Seed
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def bench_month(  # noqa: PLR0913 - one option each
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,
     plot: Annotated[
-        Path | None, typer.Option(callback=writable, help="Write costs and rates to this PNG.")
+        Path | None, typer.Option(callback=picture, help="Write costs and rates to this PNG.")
     ] = None,
 ) -> None:
     """Replay a month: GPU-hours and dollars saved against static peak, tuned HPA and percentile.

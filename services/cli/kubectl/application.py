@@ -34,13 +34,9 @@ from services.cli.kubectl.session import (
 )
 from services.cli.kubectl.write import register_writes
 from services.cli.output import HELP, Version, console, print_json
+from services.cli.usage import USAGE_ERROR, usage_line
 from services.kernel.clock import Clock
 from services.kernel.errors import HarmonyError, InvalidInput
-
-# typer's own errors derive from click's, which newer versions of it carry inside.
-_USAGE_ERROR: type[Exception] = next(
-    kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException"
-)
 
 app = typer.Typer(
     name=PROGRAM,
@@ -202,10 +198,6 @@ def _end(is_complete: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def _words(error: Any) -> str:
-    return f"{error.format_message()} (see `{PROGRAM} --help`)"
-
-
 register_writes(app)
 
 
@@ -225,8 +217,8 @@ def main(arguments: Sequence[str] | None = None, clock: Clock | None = None) -> 
     except HarmonyError as error:
         print_error(error.message)
         return FAILED
-    except _USAGE_ERROR as error:
-        print_error(_words(error))
+    except USAGE_ERROR as error:
+        print_error(usage_line(error, given, PROGRAM))
         return FAILED
     except (KeyboardInterrupt, typer.Abort):
         print_error("stopped")

@@ -251,7 +251,7 @@ def _install_errors(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        return from_http_error(_with_route(request, error))
+        return from_http_error(with_route(request, error))
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:
@@ -269,7 +269,7 @@ def _install_errors(app: FastAPI) -> None:
         return unavailable("all database connections are in use; try again")
 
 
-def _with_route(request: Request, error: HTTPException) -> HTTPException:
+def with_route(request: Request, error: HTTPException) -> HTTPException:
     """An error of the framework's own, with the request that it is about."""
     asked = f"{request.method} {request.url.path[:200]}"
     if (error.status_code, error.detail) == (404, "Not Found"):

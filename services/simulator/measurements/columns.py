@@ -82,6 +82,9 @@ def find_columns(
         if field.name not in (time, workload) and _is_number(field.type)
     ]
     demand = choice.demand or marked or _demand(numeric, label)
+    for taken, what in ((time, "time"), (workload, "workload")):
+        if demand == taken and _is_number(table.schema.field(demand).type):
+            raise TraceError(f"--demand={demand}: is the {what} of {label}; name another column")
     if demand not in numeric:
         kind = table.schema.field(demand).type
         raise TraceError(f"{label}: the demand {demand!r} is {kind}, must be numbers")

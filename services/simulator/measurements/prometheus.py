@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from services.ingest.series.prometheus import FetchLimits, PrometheusSource
 from services.ingest.series.source import LabelledPoints, RangeQuery, SourceError
+from services.kernel.clock import floor_step
 from services.simulator.fleet.trace_metadata import TraceError
 
 DEFAULT_STEP_S = 60
@@ -70,7 +71,8 @@ def fetch_table(wanted: PrometheusRange, source: PrometheusSource, now: datetime
     Raises:
         TraceError: The server cannot be asked, or the answer holds nothing that can be used.
     """
-    query = RangeQuery(wanted.query, now - wanted.length(), now, wanted.step_s)
+    end_at = floor_step(now, wanted.step_s)  # a server answers at the range's own times
+    query = RangeQuery(wanted.query, end_at - wanted.length(), end_at, wanted.step_s)
     try:
         series = source.fetch_series(query)
     except SourceError as error:

@@ -168,6 +168,24 @@ def test_names_from_users_are_escaped(console, database) -> None:
         assert "&lt;script&gt;" in page
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status", "words"),
+    [
+        ("GET", "/v1/workload", 404, "GET /v1/workload: no such route here; /openapi.json lists"),
+        ("PATCH", "/v1/workloads", 405, "PATCH /v1/workloads: this route takes "),
+    ],
+)
+def test_a_program_is_told_which_route_there_is_not(
+    admin, method: str, path: str, status: int, words: str
+) -> None:
+    answer = admin.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (
+        status,
+        "application/problem+json",
+    )
+    assert answer.json()["detail"].startswith(words)
+
+
 def test_people_get_a_page_for_an_error(console) -> None:
     for path in ("/workloads/a/none", "/decisions/5", "/nothing/here"):
         answer = console.get(path)

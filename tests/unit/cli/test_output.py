@@ -12,7 +12,14 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.application import app
-from services.cli.output import console, print_json, print_table, writable, write_json
+from services.cli.output import (
+    console,
+    picture,
+    print_json,
+    print_table,
+    writable,
+    write_json,
+)
 from services.kernel.errors import InvalidInput
 
 
@@ -74,3 +81,29 @@ def test_stdout_and_new_folders_are_fine(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--json"])
     for path in (None, Path("-"), tmp_path / "new" / "folder" / "x.json"):
         assert writable(param, path) == path
+
+
+def test_where_nothing_can_be_written_is_seen_also_by_root() -> None:
+    param: Any = SimpleNamespace(opts=["--json"])
+    with pytest.raises(InvalidInput, match=r"^--json=/proc/x.json: cannot be written, /proc does"):
+        writable(param, Path("/proc/x.json"))
+
+
+def test_to_try_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--json"])
+    there = tmp_path / "there.json"
+    there.write_text("{}")
+    before = there.stat().st_mtime_ns
+    assert writable(param, there) == there
+    assert writable(param, tmp_path / "new.json") == tmp_path / "new.json"
+    assert writable(param, Path("/dev/null")) == Path("/dev/null")
+    assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
+    assert (there.read_text(), there.stat().st_mtime_ns) == ("{}", before)
+
+
+def test_a_picture_is_of_a_kind_that_can_be_drawn(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--plot"])
+    with pytest.raises(InvalidInput, match=r"^--plot=.*x\.nope: its name must end in one of \.png"):
+        picture(param, tmp_path / "x.nope")
+    for path in (None, tmp_path / "x.png", tmp_path / "x.SVG"):
+        assert picture(param, path) == path

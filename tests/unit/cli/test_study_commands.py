@@ -168,6 +168,12 @@ def test_either_a_file_or_a_query_is_needed(arguments: list[str]) -> None:
     assert "give a file" in str(result.exception)
 
 
+def test_without_a_rival_there_is_nothing_to_say(asked: Asked) -> None:
+    with pytest.raises(InvalidInput, match=r"^--policies= ,: name one rival"):
+        invoke("--policies", " ,")
+    assert asked.file is None
+
+
 PROMETHEUS = ("--prometheus", "http://p:9090", "--query", "up")
 
 
@@ -223,3 +229,10 @@ def test_promises_are_read_in_order(values: list[float]) -> None:
 def test_what_is_no_promise_is_refused(risk: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         promises(risk)
+
+
+def test_a_prometheus_is_asked_without_a_user() -> None:
+    arguments = ["backtest", "--prometheus", "http://u:secret@127.0.0.1:1", "--query", "up"]
+    with pytest.raises(InvalidInput, match=r"^--prometheus=.* of a server without user") as caught:
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert "secret" not in str(caught.value)

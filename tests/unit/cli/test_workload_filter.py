@@ -28,3 +28,10 @@ def test_none_of_them_is_named() -> None:
     with pytest.raises(NotFound, match="no workload b/y among the 3 here"):
         chosen(ROWS, "b", "y")
     assert chosen([], "b", "y") == []
+
+
+def test_a_namespace_and_a_name_alone_are_called_what_they_are() -> None:
+    with pytest.raises(NotFound, match="no workload of namespace nowhere among the 3 here"):
+        chosen(ROWS, "nowhere", "")
+    with pytest.raises(NotFound, match="no workload named none among the 3 here"):
+        chosen(ROWS, "", "none")

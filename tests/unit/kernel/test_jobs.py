@@ -19,6 +19,6 @@ def test_a_job_of_a_shard_carries_its_number_and_a_time_in_utc() -> None:
 
 def test_every_name_belongs_to_a_queue() -> None:
     names = [value for name, value in vars(jobs).items() if name.isupper() and type(value) is str]
-    assert len(names) == 19
+    assert len(names) == 20
     assert {jobs.Job(name).queue for name in names} == set(jobs.QUEUES)
     assert set(jobs.OPERATION_JOBS.values()) < set(names)

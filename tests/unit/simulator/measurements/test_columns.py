@@ -49,3 +49,14 @@ def test_a_named_column_must_be_there(tmp_path: Path, choice: ColumnChoice, word
     path = csv(tmp_path, "ts,id,rps\n2026-01-05,a,1\n")
     with pytest.raises(TraceError, match=words):
         read_file(path, choice)
+
+
+@pytest.mark.parametrize(
+    ("demand", "workload", "what"), [("ts", None, "time"), ("rps", "rps", "workload")]
+)
+def test_a_column_is_not_two_things(
+    tmp_path: Path, demand: str, workload: str | None, what: str
+) -> None:
+    path = csv(tmp_path, "ts,rps\n1767571200,1\n1767571260,2\n")
+    with pytest.raises(TraceError, match=f"^--demand={demand}: is the {what} of mine.csv"):
+        read_file(path, ColumnChoice(demand=demand, workload=workload))

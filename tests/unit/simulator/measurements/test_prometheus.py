@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import numpy as np
@@ -110,3 +110,14 @@ def test_what_the_server_refuses_is_said_in_its_words() -> None:
 def test_what_is_no_length_is_refused(since: str) -> None:
     with pytest.raises(TraceError, match="must be hours, days or weeks"):
         PrometheusRange("", "up", since).length()
+
+
+def test_values_lie_on_the_grid_of_steps_whenever_it_is_asked() -> None:
+    """Else they would be called irregular, and averaged into other steps."""
+    server = Server({"service": "chat"})
+    wanted = PrometheusRange("", "rps", since="2h", step_s=600)
+    now = NOW + timedelta(seconds=431, microseconds=123_456)
+    times = fetch_table(wanted, server.source(), now)["timestamp"].to_pylist()
+    assert {at % 600_000 for at in times} == {0}
+    assert times[-1] == int(NOW.timestamp()) * 1000
+    assert len(times) == 13
