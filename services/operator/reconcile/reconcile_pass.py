@@ -26,6 +26,7 @@ from services.operator.reconcile.decision_pass import KnownFleet, store_actions
 from services.operator.reconcile.find_targets import add_patched
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import resolve_intents, store_results, with_results
+from services.operator.reconcile.interruptions import with_leaving, with_spot
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
@@ -141,6 +142,8 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         late_actions = with_results(decisions.newest, resolved)
         view = learned_view(view, ids, decisions.newest)
         view = with_supplies(connection, deps, view, now)
+        view = with_spot(connection, deps, view, now)
+        decisions = with_leaving(connection, deps, view, ids, decisions, now)
         snapshot = record_states(connection, deps, view, ids, now)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:

@@ -160,6 +160,7 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
         tuple(dict.fromkeys((*one.groups, *other.groups))),
         one.problem or other.problem,
         most_careful(one.headroom, other.headroom),
+        one.is_spot or other.is_spot,
     )
 
 
