@@ -15,10 +15,10 @@ from scipy.special import gammaincinv
 from decider.errors import require
 from decider.types import FloatArray
 
-PRIOR_INTERRUPTIONS, PRIOR_NODE_HOURS = 0.5, 50.0
-"""What is believed before anything was seen: one in 100 node-hours, as if half a one was seen.
+PRIOR_INTERRUPTIONS, PRIOR_NODE_HOURS = 0.5, 10.0
+"""What is believed before anything was seen: one in 20 node-hours, as if half a one was seen.
 
-Half a one is the weight at which intervals hold a rate of any size about as often as they say.
+So little weight makes intervals hold rates of any size about as often as they say.
 """
 
 

@@ -105,6 +105,35 @@ def load_open_decisions(
     return OpenDecisions(decisions, newest, max(seen, default=0))
 
 
+def with_leaving(
+    connection: Connection,
+    deps: OperatorDeps,
+    view: View,
+    ids: Mapping[Key, int],
+    found: OpenDecisions,
+    now: datetime,
+) -> OpenDecisions:
+    """The decisions with those under which replicas on nodes about to go are to be replaced.
+
+    They are read again: what was made of them is not in the operator's memory. An open decision is
+    carried out with what it replaces, so it needs none of this.
+    """
+    wanted = [
+        id_
+        for autoscaler in view.autoscalers
+        if (id_ := ids.get(autoscaler.key)) is not None
+        and id_ not in found.decisions
+        and view.leaving(autoscaler).replicas
+    ]
+    if not wanted:
+        return found
+    version = deps.settings.policy_version
+    rows = repository.load_newest_decisions(connection, wanted, version, now + AHEAD)
+    newest: list[StoredDecision] = [to_decision(row) for row in rows]
+    carried_out = {each.workload_id: each for each in newest if not each.is_ahead(now)}
+    return replace(found, carried_out=carried_out)
+
+
 def learned_view(view: View, ids: Mapping[Key, int], newest: Mapping[int, StoredDecision]) -> View:
     """The cluster with variants worth what each one's newest decision counts them as."""
     autoscalers = [

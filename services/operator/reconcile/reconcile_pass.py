@@ -21,12 +21,12 @@ from services.operator.reconcile.apply_decisions import (
     learned_view,
     load_open_decisions,
     remember_decisions,
+    with_leaving,
 )
 from services.operator.reconcile.decision_pass import KnownFleet, store_actions
 from services.operator.reconcile.find_targets import add_patched
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import resolve_intents, store_results, with_results
-from services.operator.reconcile.interruptions import with_leaving, with_spot
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
@@ -37,7 +37,7 @@ from services.operator.reconcile.report_statuses import (
     refresh_details,
     report_statuses,
 )
-from services.operator.reconcile.supply import hold_headroom, with_supplies
+from services.operator.reconcile.supply import hold_headroom, with_spot, with_supplies
 from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
 

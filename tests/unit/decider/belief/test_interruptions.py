@@ -16,7 +16,7 @@ counts, hours = st.floats(0, 500), st.floats(0, 1e5)
 def test_before_anything_was_seen_the_prior_holds() -> None:
     belief = learn_interruptions(0, 0.0)
     assert belief == InterruptionBelief(PRIOR_INTERRUPTIONS, PRIOR_NODE_HOURS)
-    assert belief.per_node_hour == pytest.approx(0.01)
+    assert belief.per_node_hour == pytest.approx(0.05)
 
 
 @given(one=counts, other=counts, early=hours, late=hours)

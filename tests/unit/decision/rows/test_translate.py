@@ -122,12 +122,12 @@ def test_replicas_that_are_about_to_go_are_neither_asked_for_nor_there() -> None
 def test_replicas_on_spot_nodes_come_with_what_is_believed_of_these() -> None:
     row = state_row(spot_replicas=2, spot_nodes=1, leaving_replicas=None)
     state = translate.to_replica_state(row, learn_interruptions(3.0, 150.0))
-    assert state.spot == SpotReplicas(2, 1, 3.5, 200.0)
+    assert state.spot == SpotReplicas(2, 1, 3.5, 160.0)
     assert translate.aged(state, 7.0).spot == state.spot
     prior = translate.to_replica_state(row).spot
-    assert prior == SpotReplicas(2, 1, 0.5, 50.0)
+    assert prior == SpotReplicas(2, 1, 0.5, 10.0)
     fewer = translate.to_replica_state(row | {"leaving_replicas": 2, "spot_nodes": 2}).spot
-    assert fewer == SpotReplicas(1, 1, 0.5, 50.0)
+    assert fewer == SpotReplicas(1, 1, 0.5, 10.0)
 
 
 def test_risk_state_round_trip_and_unknown_fields() -> None:
