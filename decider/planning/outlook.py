@@ -281,7 +281,7 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
 
 def survival_laws(request: ShardRequest) -> dict[int, SurvivalLaw]:
     """By row, what interruptions leave; not of variants and pools, which stand beside others."""
-    found = {}
+    found: dict[int, SurvivalLaw] = {}
     for row, one in enumerate(request.workloads):
         if one.variants is None and one.pool is None and one.replicas.spot is not None:
             law = SurvivalLaw.of(one.replicas, request.lead_time_draws_s[row])

@@ -294,7 +294,7 @@ def _notice(spec: Object, status: Object) -> str:
     told = next((key for key in NOTICE_TAINTS if key in keys), "")
     if told:
         return told
-    ready = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    ready: Object = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
     is_down = ready.get("status") == "False" and _SHUTTING_DOWN in str(ready.get("message") or "")
     return _SHUTTING_DOWN if is_down else ""
 
