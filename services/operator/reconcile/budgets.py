@@ -90,7 +90,7 @@ def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
         written.node_startup_s,
         groups,
         headroom=headroom,
-        is_spot=written.spot,
+        is_spot=bool(written.spot),
     )
 
 

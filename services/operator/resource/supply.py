@@ -45,10 +45,10 @@ class Supply(ResourceModel):
         description="Usual time from a pod's request to its place on a new node; learned from "
         "there on. Default: 5m",
     )
-    spot: bool = Field(
-        False,
+    spot: bool | None = Field(
+        None,
         description="All nodes of the type are spot nodes, where their labels do not tell; how "
-        "often they are interrupted is learned",
+        "often they are interrupted is learned. Default: false",
     )
     headroom: SupplyHeadroom | None = Field(
         None,
