@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from services.decision.decide.replay import replay
 from services.kernel.db.session import unit_of_work
 from services.lab.cluster.nodes.definitions import definitions
 from services.operator.plan.interruptions import SpotCount
@@ -214,6 +215,12 @@ def without_the_feature(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("services.operator.cluster.spot.SPOT_LABELS", {})
 
 
+def replays(chain: Chain) -> bool:
+    """Whether the newest decision is made again to the same bytes."""
+    newest = max(chain.bench.rows("decisions"), key=lambda row: row["id"])
+    return replay(chain.deps, newest["id"]).is_identical
+
+
 def short_steps(bench: Bench) -> tuple[int, float]:
     """Replicas short, and replicas asked for on the mean, where a node lives for an hour."""
     bench.deps.settings.operator_supply = True
@@ -227,6 +234,7 @@ def short_steps(bench: Bench) -> tuple[int, float]:
         if n >= 10:
             short += max(0, math.ceil(0.97 * level / 10.0) - chain.served[-1])
             asked += bench.lab.replicas("llama")
+    assert replays(chain)
     bench.lab.http.delete(POOLS)
     bench.lab.advance(bench.lab.now() + timedelta(seconds=20))
     return short, asked / (N_STEPS - 10)
