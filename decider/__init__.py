@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
+from decider.belief.interruptions import InterruptionBelief, learn_interruptions
 from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
 from decider.belief.miss_learning import learn_misses
 from decider.belief.miss_model import MissData, MissPosterior, NewMember
@@ -103,6 +104,7 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
+    SpotReplicas,
     WorkloadInput,
 )
 from decider.use import MAX_FURTHER, equivalent_demand
@@ -166,6 +168,7 @@ __all__ = [
     "HeadroomRoom",
     "History",
     "IntArray",
+    "InterruptionBelief",
     "InvalidRequest",
     "KnownBudgets",
     "LeadTimeBelief",
@@ -201,6 +204,7 @@ __all__ = [
     "Sla",
     "SliCounts",
     "SliSteps",
+    "SpotReplicas",
     "StartData",
     "StepOutcome",
     "StepPrice",
@@ -241,6 +245,7 @@ __all__ = [
     "latency_log_likelihood",
     "learn_causes",
     "learn_dependence",
+    "learn_interruptions",
     "learn_misses",
     "met_between",
     "miss_log_likelihood",

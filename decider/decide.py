@@ -32,6 +32,7 @@ from decider.planning.fallback import (
     stand_together,
 )
 from decider.planning.guards import GuardInput, apply_guards
+from decider.planning.interruptions import counts_through_losses
 from decider.planning.outlook import look_ahead
 from decider.planning.quiet import quiet_counts
 from decider.planning.risk import reactive_floor
@@ -90,10 +91,13 @@ class FirstCounts:
     Attributes:
         planned: Its count.
         quiet: The same were nothing waiting; None: nothing is.
+        held: The count that keeps the promise though spot nodes are interrupted; None: no replica
+            is on one.
     """
 
     planned: int
     quiet: int | None
+    held: int | None = None
 
     @property
     def wanted(self) -> int:
@@ -132,13 +136,16 @@ def plan_shard(
     time = DecisionTime(now_s, request.step_s)
     standings = _standings(request, time, config)
     outlook = look_ahead(request, standings, config)
-    first, quiet = outlook.first(), quiet_counts(request, standings, config)
+    planned, quiet = outlook.first(), quiet_counts(request, standings, config)
+    first = [FirstCounts(int(n), quiet.get(row)) for row, n in enumerate(planned)]
+    wanted = np.array([one.wanted for one in first], dtype=np.int64)
+    held = counts_through_losses(request, outlook, wanted)
     drafts = [
         replace(
             _draft(
                 w,
                 standings[row],
-                FirstCounts(int(first[row]), quiet.get(row)),
+                replace(first[row], held=held.get(row)),
                 ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
                 time,
                 config,
@@ -228,17 +235,22 @@ def _draft(
     """Raw count and guards of one workload."""
     last = last_known_demand(workload, time, config.fallback)
     raw, cause = first.wanted, "price" if workload.sla.epsilon is None else "risk"
-    quiet = first.quiet
+    quiet, unlost = first.quiet, None
+    if first.held is not None:
+        unlost, raw = raw, first.held
+        quiet = None if quiet is None else quiet + raw - unlost
     if last is not None:
         if quiet is not None:
             quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
             last += counted_waiting(workload.waiting_load or 0.0, last, config.max_backlog_steps)
         floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
+        if unlost is not None:
+            unlost = max(unlost, floor)
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
     if standing.replicas is not None:
-        raw, cause, quiet = standing.replicas, standing.rung, None
+        raw, cause, quiet, unlost = standing.replicas, standing.rung, None, None
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet)
+    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet, unlost=unlost)

@@ -188,8 +188,8 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
     there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
-    where starts may take longer than its forecast reaches: every other record is what it was before
-    there were these.
+    where starts may take longer than its forecast reaches, `spot` only where replicas are on spot
+    nodes: every other record is what it was before there were these.
     """
     return _where_there_is(decision) | {
         "workload": decision.workload,
@@ -246,6 +246,15 @@ def _where_there_is(decision: Decision) -> dict[str, object]:
     if decision.queue is not None:
         queue = decision.queue
         shadow["queue"] = {"requests": _rounded(queue.requests), "load": _rounded(queue.load)}
+    if decision.spot is not None:
+        spot = decision.spot
+        shadow["spot"] = {
+            "replicas": spot.replicas,
+            "ready": spot.ready,
+            "nodes": spot.nodes,
+            "hours_between": _rounded(spot.hours_between),
+            "held": spot.held,
+        }
     if decision.reach is not None:
         reach = decision.reach
         shadow["reach"] = {
@@ -288,6 +297,8 @@ def decision_summary(decision: Decision) -> str:
         parts.append(f"{decision.queue.words()} ({quiet} replicas without)")
     if decision.reach is not None:
         parts.append(decision.reach.words())
+    if decision.spot is not None:
+        parts.append(decision.spot.words())
     if decision.mix is not None:
         parts.append(changes(decision.mix))
     if decision.cost_delta_usd_per_hour:

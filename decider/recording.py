@@ -27,6 +27,7 @@ from decider.result import (
     PoolRecord,
     QueueNote,
     ReachNote,
+    SpotNote,
 )
 from decider.tables.candidates import effective_bounds
 from decider.tables.reach import wanted_steps
@@ -158,6 +159,7 @@ def _recorded(
         bound_by=bound_by(request, outlook, row, final) if is_planned else (),
         reach=_reach(request, row) if is_planned else None,
         pools=_pools(shard, grants, row),
+        spot=_spot(w, draft),
     )
     return _with_queue(made, request, row, draft)
 
@@ -175,6 +177,16 @@ def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draf
         others["nothing_waiting"] = quiet if quiet < raw else decision.raw
     queue = QueueNote(w.waiting_requests, w.waiting_load)
     return replace(decision, queue=queue, counterfactuals=others)
+
+
+def _spot(workload: WorkloadInput, draft: Draft) -> SpotNote | None:
+    """Replicas on spot nodes, where the count was planned with their interruptions."""
+    spot, ready = workload.replicas.spot, workload.replicas.ready
+    if spot is None or draft.unlost is None:
+        return None
+    low, high = effective_bounds(workload)
+    asked, unlost = (max(low, min(high, count)) for count in (draft.raw, draft.unlost))
+    return SpotNote(spot.replicas, ready, spot.nodes, spot.hours_between, asked - unlost)
 
 
 def _reach(request: ShardRequest, row: int) -> ReachNote | None:

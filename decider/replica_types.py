@@ -10,6 +10,37 @@ from decider.errors import require
 
 
 @dataclass(frozen=True, slots=True)
+class SpotReplicas:
+    """Replicas that serve on spot nodes, and how often such a node is interrupted.
+
+    Attributes:
+        replicas: How many they are.
+        nodes: On how many nodes: one that is interrupted takes all of its replicas with it.
+        interruptions: Shape of the gamma belief about the rate, in interruptions.
+        node_hours: Its rate parameter: node-hours in which these are expected.
+    """
+
+    replicas: int
+    nodes: int
+    interruptions: float
+    node_hours: float
+
+    def __post_init__(self) -> None:
+        """Refuse impossible counts and beliefs."""
+        n, nodes = self.replicas, self.nodes
+        require(min(1, n) <= nodes <= n, f"{n} spot replicas cannot be on {nodes} nodes")
+        require(0 <= self.interruptions < math.inf, f"interruptions={self.interruptions} < 0")
+        hours = self.node_hours
+        require(0 < hours < math.inf, f"node_hours={hours} must be finite and > 0")
+
+    @property
+    def hours_between(self) -> float:
+        """Hours from one interruption of any of these nodes to the next, by what is believed."""
+        rate = self.nodes * self.interruptions / self.node_hours
+        return 1.0 / rate if rate > 0 else math.inf
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaState:
     """Replicas of one workload now.
 
@@ -19,6 +50,7 @@ class ReplicaState:
         starting_age_s: Seconds since each start on its way that is bound to a node.
         pending_age_s: Seconds since each start that has no node yet.
         schedulable_gpus: Free GPUs of its type that it could use; None: unknown.
+        spot: Those of the ready ones that are on spot nodes; None: none is, as far as is known.
     """
 
     spec: int
@@ -26,6 +58,7 @@ class ReplicaState:
     starting_age_s: tuple[float, ...] = ()
     pending_age_s: tuple[float, ...] = ()
     schedulable_gpus: int | None = None
+    spot: SpotReplicas | None = None
 
     def __post_init__(self) -> None:
         """Refuse negative counts and ages."""
@@ -35,6 +68,8 @@ class ReplicaState:
         require(all(a >= 0 and math.isfinite(a) for a in ages), f"ages {ages} must be >= 0")
         free = self.schedulable_gpus
         require(free is None or free >= 0, f"schedulable_gpus={free} must be >= 0")
+        spot = 0 if self.spot is None else self.spot.replicas
+        require(spot <= self.ready, f"spot.replicas={spot} must be <= ready={self.ready}")
 
     @property
     def on_the_way(self) -> int:

@@ -111,6 +111,37 @@ class QueueNote:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotNote:
+    """Replicas on spot nodes when the decision was made, and what is held for them.
+
+    Attributes:
+        replicas: Replicas that serve on spot nodes.
+        ready: All that serve.
+        nodes: Spot nodes that they are on.
+        hours_between: Hours from one interruption of these nodes to the next, as believed.
+        held: Replicas that are asked for because nodes may be interrupted.
+    """
+
+    replicas: int
+    ready: int
+    nodes: int
+    hours_between: float
+    held: int
+
+    def words(self) -> str:
+        """Where they run and what that costs, in words."""
+        hours = self.hours_between
+        figure = f"{hours:.0f}" if hours >= 10.0 else f"{hours:.2g}"
+        each = f"{figure} h" if hours >= 1.0 else f"{60.0 * hours:.0f} min"
+        verb = "is" if self.held == 1 else "are"
+        more = f"{self.held or 'no'} more {verb} held"
+        return (
+            f"of {self.ready} replicas {self.replicas} run on spot nodes, of which one goes about "
+            f"each {each}: {more}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ReachNote:
     """How far a decision looked, where starts may take longer than its forecast reaches.
 
@@ -218,6 +249,7 @@ class Decision:
         queue: What waits; None: nothing, or no response is known.
         reach: How far it looked; None: its forecast reaches as far as starts take, or it was not
             planned.
+        spot: Replicas on spot nodes; None: there are none, or it was not planned.
         pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
             what binds are then those of the service. None: it has none.
     """
@@ -254,3 +286,4 @@ class Decision:
     queue: QueueNote | None = None
     reach: ReachNote | None = None
     pools: PoolRecord | None = None
+    spot: SpotNote | None = None

@@ -25,6 +25,7 @@ from decider.replica_types import (
     Limits,
     RatePolicy,
     ReplicaState,
+    SpotReplicas,
 )
 from decider.step_quantiles import StepQuantiles
 from decider.use import MAX_FURTHER
@@ -47,6 +48,7 @@ __all__ = [
     "RiskState",
     "ShardRequest",
     "Sla",
+    "SpotReplicas",
     "StepQuantiles",
     "TrailingRule",
     "WorkloadInput",

@@ -24,6 +24,7 @@ class Draft:
         is_feasible: Some allowed count keeps the risk level.
         model: Count that a forecast asked for that is not trusted; None elsewhere.
         quiet: Count before the guards, were nothing waiting; None where nothing is.
+        unlost: The same, were no spot node interrupted; None where no replica is on one.
     """
 
     raw: int
@@ -33,6 +34,7 @@ class Draft:
     is_feasible: bool = True
     model: int | None = None
     quiet: int | None = None
+    unlost: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

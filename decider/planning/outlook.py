@@ -6,7 +6,8 @@ Shapes: W workloads, S paths, H horizon, K candidates.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -25,7 +26,7 @@ from decider.planning.utility import (
     step_risk,
 )
 from decider.tables.backlog import with_backlog
-from decider.tables.candidates import CandidateGrid, make_grid
+from decider.tables.candidates import CandidateGrid, effective_bounds, make_grid
 from decider.tables.landing import LandingWeights, landing_weights
 from decider.tables.scenarios import (
     Scenarios,
@@ -35,6 +36,7 @@ from decider.tables.scenarios import (
 )
 from decider.tables.soft_response import Soft, floor_loads, soft_responses, top_need
 from decider.tables.soft_tables import soften
+from decider.tables.survivors import SurvivalLaw
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 
@@ -60,6 +62,8 @@ class Outlook:
         floor_load: (W,) load of one replica that the reactive floor counts on.
         owned_step: (W,) step that the decision made now mostly answers for.
         services: Joint risks of the services that have pools.
+        survival: By row, what interruptions of spot nodes leave of any count; of those that have
+            replicas there.
     """
 
     scenarios: Scenarios
@@ -78,6 +82,7 @@ class Outlook:
     floor_load: FloatArray
     owned_step: IntArray
     services: tuple[PoolRisk, ...] = ()
+    survival: Mapping[int, SurvivalLaw] = field(default_factory=dict)
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -86,7 +91,24 @@ class Outlook:
 
     def risk_at(self, replicas: IntArray) -> FloatArray:
         """(W,) risk that choosing `replicas` now answers for; of pools their joint one."""
-        return _charged(self.grid, self.charge, self.services, replicas)
+        risk = _charged(self.grid, self.charge, self.services, replicas)
+        for row in self.survival:
+            count = int(replicas[row])
+            risk[row] += self.risk_with_losses(row, count) - self.own_risk(row, count)
+        return risk
+
+    def own_risk(self, row: int, count: int) -> float:
+        """Risk in the time that the decision owns, if none of a count is lost."""
+        return float(self._owned(row, np.array([count]))[0])
+
+    def risk_with_losses(self, row: int, count: int) -> float:
+        """The same with interruptions of spot nodes, of a row of `survival`."""
+        return self.survival[row].expected(partial(self._owned, row), count)
+
+    def _owned(self, row: int, counts: IntArray) -> FloatArray:
+        """Risk in the time that the decision owns at counts, in their shape."""
+        owned = self.program.stages.own_risk[row, 0]
+        return np.asarray(owned[self.grid.row_index(row, counts)])
 
     def risk_held(self) -> FloatArray:
         """(W,) risk before anything decided now can land; of pools their joint one."""
@@ -225,7 +247,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         safest = np.where(program.grid.is_allowed, charge, np.inf).argmin(axis=1)
         counts = np.take_along_axis(program.grid.counts, safest[:, None], axis=1)[:, 0]
         least = _charged(program.grid, charge, services, counts)
-    return Outlook(
+    made = Outlook(
         scenarios,
         program.grid,
         weights,
@@ -242,7 +264,29 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
         weights.owned_step,
         services,
+        survival_laws(request),
     )
+    return _with_losses(request, made) if made.survival else made
+
+
+def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
+    """The outlook where a level is kept only if it is so with interruptions, too."""
+    is_feasible = outlook.is_feasible.copy()
+    for row in outlook.survival:
+        most = effective_bounds(request.workloads[row])[1]
+        risk = outlook.risk_with_losses(row, most)
+        is_feasible[row] &= risk <= outlook.level[row] + 1e-12
+    return replace(outlook, is_feasible=is_feasible)
+
+
+def survival_laws(request: ShardRequest) -> dict[int, SurvivalLaw]:
+    """By row, what interruptions leave; not of variants and pools, which stand beside others."""
+    found: dict[int, SurvivalLaw] = {}
+    for row, one in enumerate(request.workloads):
+        if one.variants is None and one.pool is None and one.replicas.spot is not None:
+            law = SurvivalLaw.of(one.replicas, request.lead_time_draws_s[row])
+            found |= {} if law is None else {row: law}
+    return found
 
 
 def _prices(

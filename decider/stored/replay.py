@@ -36,6 +36,7 @@ from decider.types import (
     RiskState,
     ShardRequest,
     Sla,
+    SpotReplicas,
     WorkloadInput,
 )
 from decider.variant_types import MixVerdict, VariantSet, VariantState
@@ -198,6 +199,8 @@ def _workload(fields: Mapping[str, Any], demand: FloatArray) -> WorkloadInput:
     replicas = dict(plain["replicas"])
     replicas["starting_age_s"] = tuple(replicas["starting_age_s"])
     replicas["pending_age_s"] = tuple(replicas["pending_age_s"])
+    spot = replicas.get("spot")
+    replicas["spot"] = SpotReplicas(**spot) if spot else None
     limits = dict(plain["limits"])
     limits["scale_up"], limits["scale_down"] = (
         _rules(limits[name]) for name in ("scale_up", "scale_down")

@@ -127,6 +127,12 @@ actions_total = _counter("actions_total", "Actions by result", ("result",))
 killed_pods_total = _counter(
     "killed_pods_total", "Pods killed at the end of their grace after a scaling in"
 )
+spot_interruptions_total = _counter(
+    "spot_interruptions_total", "Interruptions of spot nodes", ("gpu_type",)
+)
+spot_node_hours_total = _counter(
+    "spot_node_hours_total", "Hours that spot nodes were watched for interruptions", ("gpu_type",)
+)
 reconcile_duration_seconds = _histogram(
     "reconcile_duration_seconds", "Run time of a reconcile pass", (), _FAST
 )

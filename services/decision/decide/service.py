@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import RowMapping
 
+from decider import InterruptionBelief, learn_interruptions
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
@@ -299,6 +300,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),
         supply=_supply(run, replica_states),
+        interruptions=_interruptions(run, replica_states),
     )
 
 
@@ -310,6 +312,20 @@ def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mappin
     cluster_id = next(iter(run.members.values())).cluster_id
     stale = run.longest_step * run.deps.settings.stale_after_steps
     return repository.load_supplies(run.connection, cluster_id, run.now - stale)
+
+
+def _interruptions(
+    run: ShardRun, states: Mapping[int, Sequence[RowMapping]]
+) -> Mapping[str, InterruptionBelief]:
+    """How often spot nodes are interrupted; nothing is asked where no service is on one."""
+    if not any(of_one[-1]["spot_replicas"] for of_one in states.values()):
+        return {}
+    cluster_id = next(iter(run.members.values())).cluster_id
+    rows = repository.load_interruptions(run.connection, cluster_id)
+    return {
+        row["gpu_type"]: learn_interruptions(row["interruptions"], row["node_hours"])
+        for row in rows
+    }
 
 
 def _trust(run: ShardRun) -> dict[int, TrustInForce]:

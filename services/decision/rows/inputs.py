@@ -14,6 +14,7 @@ from sqlalchemy import RowMapping
 from decider import (
     FloatArray,
     History,
+    InterruptionBelief,
     LeadTimeBelief,
     MissDraws,
     ReplicaState,
@@ -114,6 +115,8 @@ class ShardRows:
         faulty: Workloads of which more requests miss than their load explains: what they miss does
             not teach the risk level.
         queues: Requests that wait.
+        interruptions: How often a spot node is interrupted, by GPU type; of those of which it was
+            counted.
     """
 
     demand: Mapping[int, Sampled] = field(default_factory=dict)
@@ -131,6 +134,7 @@ class ShardRows:
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
     supply: Mapping[str, RowMapping] = field(default_factory=dict)
+    interruptions: Mapping[str, InterruptionBelief] = field(default_factory=dict)
 
 
 def scopes_of(members: Sequence[ShardMember]) -> list[str]:
@@ -341,7 +345,8 @@ def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[Re
     if states:
         newest = states[-1]
         age_s = (now - newest["observed_at"]).total_seconds()
-        return translate.aged(translate.to_replica_state(newest), age_s), True
+        rate = rows.interruptions.get(member.spec.gpu_type)
+        return translate.aged(translate.to_replica_state(newest, rate), age_s), True
     earlier = rows.recommendations.get(member.id, ())
     count = int(earlier[-1]["desired_replicas"]) if earlier else member.spec.min_replicas
     return ReplicaState(count, count), member.spec.is_external

@@ -219,6 +219,15 @@ def load_supplies(
     return {row["gpu_type"]: row for row in rows}
 
 
+def load_interruptions(connection: Connection, cluster_id: int) -> Sequence[RowMapping]:
+    """What was counted of the spot nodes of each GPU type of a cluster."""
+    statement = text(
+        "SELECT gpu_type, interruptions, node_hours FROM gpu_interruptions "
+        "WHERE cluster_id = :cluster_id"
+    )
+    return connection.execute(statement, {"cluster_id": cluster_id}).mappings().all()
+
+
 def load_risk_states(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapping]:
     """Memory of the risk control."""
     statement = text("SELECT workload_id, state FROM risk_states WHERE workload_id = ANY(:ids)")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, cast
 
@@ -16,14 +16,17 @@ from decider import (
     DirectionRules,
     FloatArray,
     Hardware,
+    InterruptionBelief,
     Limits,
     RatePolicy,
     ReplicaState,
     RiskState,
     Sla,
+    SpotReplicas,
     StepQuantiles,
     TrailingRule,
     TrustState,
+    learn_interruptions,
 )
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.path_bytes import HALF, unpack_halves
@@ -100,29 +103,48 @@ def without_numbers(row: RowMapping, reason: str) -> RowMapping:
     return cast(RowMapping, {**row, **emptied, **empty, "reason": reason})
 
 
-def to_replica_state(row: RowMapping) -> ReplicaState:
-    """Replicas from a snapshot, whose starts are those on nodes first, then those without one."""
+def to_replica_state(row: RowMapping, rate: InterruptionBelief | None = None) -> ReplicaState:
+    """Replicas from a snapshot, whose starts are those on nodes first, then those without one.
+
+    Those on nodes that are about to go are neither asked for nor there any longer: the operator
+    asks for as many more until they are gone.
+
+    Args:
+        row: The snapshot.
+        rate: How often a spot node of the type is interrupted; None: nothing was counted.
+    """
+    leaving = int(row.get("leaving_replicas") or 0)
+    ready = max(0, int(row["ready_replicas"]) - leaving)
     ages = [max(0.0, float(age)) for age in row["start_ages_s"]]
     n_pending = min(int(row["pending_replicas"]), len(ages))
     bound = len(ages) - n_pending
     return ReplicaState(
-        spec=int(row["spec_replicas"]),
-        ready=int(row["ready_replicas"]),
+        spec=max(0, int(row["spec_replicas"]) - leaving),
+        ready=ready,
         starting_age_s=tuple(sorted(ages[:bound], reverse=True)),
         pending_age_s=tuple(sorted(ages[bound:], reverse=True)),
         schedulable_gpus=row["schedulable_gpus"],
+        spot=_to_spot(row, ready, rate),
     )
+
+
+def _to_spot(row: RowMapping, ready: int, rate: InterruptionBelief | None) -> SpotReplicas | None:
+    """Replicas on spot nodes; None: there are none."""
+    replicas = min(ready, int(row.get("spot_replicas") or 0))
+    if not replicas:
+        return None
+    nodes = max(1, min(replicas, int(row["spot_nodes"] or 0)))
+    belief = rate or learn_interruptions(0.0, 0.0)
+    return SpotReplicas(replicas, nodes, belief.interruptions, belief.node_hours)
 
 
 def aged(state: ReplicaState, by_s: float) -> ReplicaState:
     """The same starts, older: their clocks run on after the snapshot."""
     grown = max(0.0, by_s)
-    return ReplicaState(
-        state.spec,
-        state.ready,
-        tuple(age + grown for age in state.starting_age_s),
-        tuple(age + grown for age in state.pending_age_s),
-        state.schedulable_gpus,
+    return replace(
+        state,
+        starting_age_s=tuple(age + grown for age in state.starting_age_s),
+        pending_age_s=tuple(age + grown for age in state.pending_age_s),
     )
 
 

@@ -107,6 +107,9 @@ replica_states = Table(
     Column("variants", JSONB, nullable=True),
     Column("new_node_gpus", Integer, nullable=True),
     Column("warm_gpus", Integer, nullable=True),
+    Column("spot_replicas", Integer, nullable=True),
+    Column("spot_nodes", Integer, nullable=True),
+    Column("leaving_replicas", Integer, nullable=True),
     postgresql_partition_by=partition_by("replica_states"),
 )
 

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Text,
     text,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from services.kernel.db.metadata import metadata, time_column
 
@@ -89,4 +90,15 @@ gpu_headroom = Table(
     Column("n_dependence_steps", Integer, nullable=False),
     time_column("dependence_at"),
     time_column("advised_at"),
+)
+
+gpu_interruptions = Table(
+    "gpu_interruptions",
+    metadata,
+    cluster_column(primary_key=True),
+    Column("gpu_type", Text, primary_key=True),
+    Column("interruptions", Double, nullable=False),
+    Column("node_hours", Double, nullable=False),
+    Column("noticed_nodes", ARRAY(Text), nullable=False),
+    time_column("observed_at"),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from services.operator.cluster.accelerators import (
@@ -19,6 +19,7 @@ from services.operator.cluster.accelerators import (
 from services.operator.cluster.gpu_types import is_of_type, is_slice
 from services.operator.cluster.placement import COMPARING, NodeState, PodShape, Requirement, Taint
 from services.operator.cluster.pods import parse_kube_time
+from services.operator.resource.quantities import parse_duration_s
 
 Object = Mapping[str, Any]
 
@@ -106,12 +107,18 @@ class NodeClaim:
     Attributes:
         gpus: Of the node; 0: not known yet.
         refused: Why there is no node; None: there is one, or it is on its way.
+        node: Name of its node; empty: there is none yet.
+        is_ending: It is being deleted, and its node with it.
+        is_meant: Karpenter ends it of its own will: to consolidate, for drift, or by its age.
     """
 
     name: str
     pool: str
     gpus: int
     refused: NodeRefusal | None = None
+    node: str = ""
+    is_ending: bool = False
+    is_meant: bool = False
 
 
 def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
@@ -207,7 +214,31 @@ def to_node_claim(resource: Object) -> NodeClaim | None:
     if not pool:
         return None
     gpus = sum(count for _, count in counts_of(status.get("capacity") or {}))
-    return NodeClaim(str(metadata["name"]), str(pool), gpus, _refused(metadata, status))
+    return NodeClaim(
+        str(metadata["name"]),
+        str(pool),
+        gpus,
+        _refused(metadata, status),
+        str(status.get("nodeName") or ""),
+        "deletionTimestamp" in metadata,
+        _is_meant(resource),
+    )
+
+
+def _is_meant(resource: Object) -> bool:
+    """True where Karpenter itself wants the node of a claim to go."""
+    conditions = (resource.get("status") or {}).get("conditions") or ()
+    reason = next((c for c in conditions if c["type"] == "DisruptionReason"), None)
+    if reason is not None and reason["status"] == "True":
+        return True
+    metadata, spec = resource["metadata"], resource.get("spec") or {}
+    try:
+        lives = timedelta(seconds=parse_duration_s(spec.get("expireAfter")))
+    except ValueError:  # Never, or not stated
+        return False
+    ended = metadata.get("deletionTimestamp")
+    born = parse_kube_time(metadata["creationTimestamp"])
+    return ended is not None and parse_kube_time(ended) >= born + lives
 
 
 def _refused(metadata: Object, status: Object) -> NodeRefusal | None:

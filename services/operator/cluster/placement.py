@@ -26,6 +26,19 @@ _REPELLING = ("NoSchedule", "NoExecute")
 COMPARING = ("Gt", "Lt")
 """Operators that compare whole numbers."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
+NOTICE_TAINTS = (
+    # https://github.com/aws/aws-node-termination-handler, TAINT_NODE
+    "aws-node-termination-handler/spot-itn",
+    # https://github.com/GoogleCloudPlatform/k8s-node-termination-handler, --taint
+    "cloud.google.com/impending-node-termination",
+    # https://learn.microsoft.com/azure/aks/node-auto-drain
+    "remediator.kubernetes.azure.com/unschedulable",
+)
+"""Taints of a node that is about to be interrupted."""
+_SHUTTING_DOWN = "node is shutting down"
+"""What a kubelet says of its node in a graceful shutdown, as on GKE at a preemption."""
+_SCALED_DOWN = "ToBeDeletedByClusterAutoscaler"
+"""Taint of a node that the Cluster Autoscaler takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +211,9 @@ class NodeState:
         takes_pods: It is ready and not cordoned.
         created_at: When it came; None: not stated.
         images: Images that it has; empty: it does not say.
+        uid: Tells it from another one that had its name.
+        notice: What tells that it is about to be interrupted; empty: nothing does.
+        is_meant: It goes because who manages nodes wants fewer of them, or others.
     """
 
     name: str
@@ -207,6 +223,9 @@ class NodeState:
     takes_pods: bool = True
     created_at: datetime | None = None
     images: frozenset[str] = frozenset()
+    uid: str = ""
+    notice: str = ""
+    is_meant: bool = False
 
     @property
     def gpus(self) -> int:
@@ -263,7 +282,21 @@ def to_node(resource: Object) -> NodeState | None:
         takes_pods,
         parse_kube_time(stamp) if stamp else None,
         images_on(status),
+        str(metadata.get("uid", "")),
+        _notice(spec, status),
+        any(str(t["key"]) == _SCALED_DOWN for t in spec.get("taints") or ()),
     )
+
+
+def _notice(spec: Object, status: Object) -> str:
+    """What tells that a node is about to be interrupted; empty: nothing does."""
+    keys = {str(taint["key"]) for taint in spec.get("taints") or ()}
+    told = next((key for key in NOTICE_TAINTS if key in keys), "")
+    if told:
+        return told
+    ready: Object = next((c for c in status.get("conditions") or () if c["type"] == "Ready"), {})
+    is_down = ready.get("status") == "False" and _SHUTTING_DOWN in str(ready.get("message") or "")
+    return _SHUTTING_DOWN if is_down else ""
 
 
 def _is_ready(status: Object) -> bool:

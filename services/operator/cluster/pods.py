@@ -80,6 +80,21 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotUse:
+    """Replicas of a target on spot nodes.
+
+    Attributes:
+        replicas: Those that serve there and are not about to go.
+        nodes: On how many nodes.
+        leaving: Those that serve on nodes which are about to be interrupted, spot or not.
+    """
+
+    replicas: int = 0
+    nodes: int = 0
+    leaving: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class ReplicaSnapshot:
     """A snapshot of one autoscaler.
 
@@ -91,6 +106,7 @@ class ReplicaSnapshot:
         variants: Each variant's own figures by name; None: there is one kind of replicas.
         warm: How many free GPUs are on nodes that have the replicas' images; None: nobody knows, or
             stated by variant.
+        spot: Those on spot nodes; None: there are none, or it is not known.
     """
 
     spec_replicas: int
@@ -99,6 +115,7 @@ class ReplicaSnapshot:
     variants: Mapping[str, Mapping[str, Any]] | None = None
     on_new_nodes: int | None = None
     warm: int | None = None
+    spot: SpotUse | None = None
 
     @property
     def column(self) -> str | None:
@@ -112,7 +129,8 @@ class ReplicaSnapshot:
         own = {
             name: [seen.get(part) for part in names] for name, seen in (self.variants or {}).items()
         }
-        return f"{self.spec_replicas} {json.dumps(own)}"
+        spot = "" if self.spot is None else f" {self.spot}"
+        return f"{self.spec_replicas} {json.dumps(own)}{spot}"
 
 
 def parse_kube_time(text: str) -> datetime:

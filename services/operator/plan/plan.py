@@ -53,6 +53,7 @@ class StoredDecision:
         capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
             learned; without one it counts as stated.
         is_external: Its workload was made over REST and never had a GPUAutoscaler.
+        note: What is asked for beside what was decided, for the reason of its action.
     """
 
     id: int
@@ -79,6 +80,7 @@ class StoredDecision:
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
     is_external: bool = False
+    note: str = ""
 
     def is_ahead(self, now: datetime) -> bool:
         """True where it is for a time to come: a worker's clock was wrong, or this one is."""
@@ -303,7 +305,7 @@ def decide_action(decision: StoredDecision, situation: Situation, now: datetime)
     if situation.follower:
         reason = f"left to {situation.follower}, which follows this autoscaler{note}"
         return action.with_result(Result.DELEGATED, reason)
-    return replace(action, reason=f"{decision.reason}{note}")
+    return replace(action, reason=f"{decision.reason}{decision.note}{note}")
 
 
 def _within_bounds(decision: StoredDecision, spec: WorkloadSpec, now: datetime) -> tuple[int, str]:

@@ -25,6 +25,7 @@ class StatedSupply:
         groups: Node groups of the type.
         problem: What of it cannot be read.
         headroom: What it says of headroom; None: nothing.
+        is_spot: All nodes of the type are spot nodes, whatever their labels say.
     """
 
     mode: str = AUTO
@@ -33,6 +34,7 @@ class StatedSupply:
     groups: tuple[GroupOfType, ...] = ()
     problem: str = ""
     headroom: StatedHeadroom | None = None
+    is_spot: bool = False
 
 
 @dataclass(slots=True)

@@ -18,6 +18,8 @@ from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
+from services.operator.cluster.spot import Leaving
+from services.operator.plan.leaving import beside_leaving, replace_leaving
 from services.operator.plan.part_members import with_learned_ratios
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import (
@@ -62,11 +64,16 @@ class AppliedDecisions:
 
 @dataclass(frozen=True, slots=True)
 class OpenDecisions:
-    """Decisions that need an action, and the newest decision of each workload."""
+    """Decisions that need an action, and the newest decision of each workload.
+
+    Attributes:
+        carried_out: Those of workloads of which replicas are about to go.
+    """
 
     decisions: dict[int, list[StoredDecision]]
     newest: dict[int, StoredDecision]
     max_id: int
+    carried_out: Mapping[int, StoredDecision] = field(default_factory=dict)
 
 
 def load_open_decisions(
@@ -96,6 +103,35 @@ def load_open_decisions(
             newest[decision.workload_id] = decision
     seen = [decision.id for decision in (*found, *newest.values())]
     return OpenDecisions(decisions, newest, max(seen, default=0))
+
+
+def with_leaving(
+    connection: Connection,
+    deps: OperatorDeps,
+    view: View,
+    ids: Mapping[Key, int],
+    found: OpenDecisions,
+    now: datetime,
+) -> OpenDecisions:
+    """The decisions with those under which replicas on nodes about to go are to be replaced.
+
+    They are read again: what was made of them is not in the operator's memory. An open decision is
+    carried out with what it replaces, so it needs none of this.
+    """
+    wanted = [
+        id_
+        for autoscaler in view.autoscalers
+        if (id_ := ids.get(autoscaler.key)) is not None
+        and id_ not in found.decisions
+        and view.leaving(autoscaler).replicas
+    ]
+    if not wanted:
+        return found
+    version = deps.settings.policy_version
+    rows = repository.load_newest_decisions(connection, wanted, version, now + AHEAD)
+    newest: list[StoredDecision] = [to_decision(row) for row in rows]
+    carried_out = {each.workload_id: each for each in newest if not each.is_ahead(now)}
+    return replace(found, carried_out=carried_out)
 
 
 def learned_view(view: View, ids: Mapping[Key, int], newest: Mapping[int, StoredDecision]) -> View:
@@ -189,8 +225,10 @@ def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> P
             scalings = parts.scalings
         else:
             situation = _GONE if autoscaler is None else situation_of(fleet.view, autoscaler)
+            leaving = Leaving() if autoscaler is None else fleet.view.leaving(autoscaler)
+            asked = [beside_leaving(each, leaving) for each in decisions]
             scalings = []
-            for action in plan(decisions, newest, situation, now):
+            for action in plan(asked, newest, situation, now):
                 if autoscaler is None:
                     planned.actions.append(_gone(action))
                 elif action.is_patch:
@@ -203,6 +241,12 @@ def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> P
                 for each in decisions
             )
         planned.scalings += scalings
+    for workload_id, decision in found.carried_out.items():
+        autoscaler = by_id.get(workload_id)
+        if autoscaler is not None:
+            situation = situation_of(fleet.view, autoscaler)
+            rise = replace_leaving(decision, fleet.view.leaving(autoscaler), situation, now)
+            planned.scalings += [] if rise is None else [_scaling(fleet.view, autoscaler, rise)]
     return planned
 
 

@@ -85,7 +85,12 @@ def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
     asked = written.headroom
     headroom = None if asked is None else StatedHeadroom(asked.mode, asked.risk)
     return StatedSupply(
-        written.mode, written.ceiling, written.node_startup_s, groups, headroom=headroom
+        written.mode,
+        written.ceiling,
+        written.node_startup_s,
+        groups,
+        headroom=headroom,
+        is_spot=bool(written.spot),
     )
 
 

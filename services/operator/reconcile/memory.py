@@ -21,6 +21,7 @@ from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.plan.buffers import Advised
+from services.operator.plan.interruptions import SpotCount, SpotNode
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.provisioning import Provisioning
 from services.operator.report.facts import Details, HistoryFigures
@@ -118,6 +119,21 @@ class PatchedScale:
         return replace(state, replicas=self.replicas, resource_version=self.version)
 
 
+@dataclass(frozen=True, slots=True)
+class SeenSpot:
+    """What is known of spot nodes.
+
+    Attributes:
+        counts: Interruptions by GPU type.
+        nodes: The nodes of each as they were seen last, by uid.
+        stored_at: When the counts were stored last; None: not by this process.
+    """
+
+    counts: Mapping[str, SpotCount] = field(default_factory=dict)
+    nodes: Mapping[str, Mapping[str, SpotNode]] = field(default_factory=dict)
+    stored_at: datetime | None = None
+
+
 State = tuple[datetime, Replicas, str]
 """Step, replicas, and the identity of a stored snapshot beyond these."""
 
@@ -170,6 +186,7 @@ class Memory:
             database.
         startups: Node start-ups seen by GPU type, with the time they were read at.
         advised: Chunks of headroom that were advised lately, by GPU type.
+        spot: Spot nodes and their interruptions; None: to be read from the database.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -195,6 +212,7 @@ class Memory:
     supply: dict[str, Provisioning] | None = None
     startups: tuple[datetime, Mapping[str, Sequence[float]]] | None = None
     advised: dict[str, Advised] = field(default_factory=dict)
+    spot: SeenSpot | None = None
 
     def forget(self) -> None:
         """Read everything again at the next pass.

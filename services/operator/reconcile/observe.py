@@ -21,6 +21,7 @@ from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, Pod
 from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
+from services.operator.cluster.spot import Leaving, leaving_of, with_claims
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.kube.node_sources import read_sources
@@ -75,6 +76,8 @@ class View:
         nodes: Nodes with GPUs by name, those that take no pods too.
         sources: What adds nodes.
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
+        spot: Names of the spot nodes.
+        notices: What tells that a node is about to go, by its name.
     """
 
     autoscalers: list[Autoscaler]
@@ -91,6 +94,8 @@ class View:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     sources: SeenSources = field(default_factory=SeenSources)
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
+    spot: frozenset[str] = frozenset()
+    notices: Mapping[str, str] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
@@ -122,6 +127,12 @@ class View:
         if owned or not target.selector:
             return owned
         return self.pods.selected(autoscaler.namespace, target.selector)
+
+    def leaving(self, autoscaler: Autoscaler) -> Leaving:
+        """Replicas on nodes that are about to go; of one with variants or pools none is known."""
+        if autoscaler.parts or not self.notices:
+            return Leaving()
+        return leaving_of(self.replicas_of(autoscaler), self.notices)
 
     def gpu_room(self, autoscaler: Autoscaler, replicas: Replicas) -> GpusToGrow:
         """GPUs that more replicas could have, and what holds back the rest."""
@@ -183,7 +194,8 @@ def observe(deps: OperatorDeps) -> View:
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()
-    nodes = _nodes(deps) if autoscalers else []
+    sources = _sources(deps) if autoscalers else SeenSources()
+    nodes = with_claims(_nodes(deps), sources.claims) if autoscalers else []
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
@@ -204,7 +216,8 @@ def observe(deps: OperatorDeps) -> View:
         _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
-        _sources(deps) if autoscalers else SeenSources(),
+        sources,
+        notices={node.name: node.notice for node in nodes if node.notice},
     )
 
 

@@ -21,6 +21,7 @@ from services.operator.reconcile.apply_decisions import (
     learned_view,
     load_open_decisions,
     remember_decisions,
+    with_leaving,
 )
 from services.operator.reconcile.decision_pass import KnownFleet, store_actions
 from services.operator.reconcile.find_targets import add_patched
@@ -36,7 +37,7 @@ from services.operator.reconcile.report_statuses import (
     refresh_details,
     report_statuses,
 )
-from services.operator.reconcile.supply import hold_headroom, with_supplies
+from services.operator.reconcile.supply import hold_headroom, with_spot, with_supplies
 from services.operator.resource.autoscaler import Key
 from services.operator.wire.http import KubeError
 
@@ -141,6 +142,8 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         late_actions = with_results(decisions.newest, resolved)
         view = learned_view(view, ids, decisions.newest)
         view = with_supplies(connection, deps, view, now)
+        view = with_spot(connection, deps, view, now)
+        decisions = with_leaving(connection, deps, view, ids, decisions, now)
         snapshot = record_states(connection, deps, view, ids, now)
         refresh_details(connection, deps, ids, now)
         if snapshot.states:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +14,14 @@ from services.kernel.clock import floor_step
 from services.operator.cluster.images import cause_of
 from services.operator.cluster.kills import KilledPod
 from services.operator.cluster.placement import NodeState
-from services.operator.cluster.pods import PodState, Replicas, ReplicaSnapshot, count_replicas
+from services.operator.cluster.pods import (
+    PodState,
+    Replicas,
+    ReplicaSnapshot,
+    SpotUse,
+    count_replicas,
+)
+from services.operator.cluster.spot import spot_use
 from services.operator.plan.part_members import members_of
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import count_parts
@@ -84,10 +91,16 @@ def _count(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot
     target = view.target_of(autoscaler)
     if target is None:
         return None
-    replicas = count_replicas(view.replicas_of(autoscaler), now)
+    pods = view.replicas_of(autoscaler)
+    replicas, spot = count_replicas(pods, now), spot_use(pods, view.spot, view.notices)
     room = view.gpu_room(autoscaler, replicas)
     return ReplicaSnapshot(
-        target.replicas, replicas, room.gpus, on_new_nodes=room.on_new_nodes, warm=room.warm
+        target.replicas,
+        replicas,
+        room.gpus,
+        on_new_nodes=room.on_new_nodes,
+        warm=room.warm,
+        spot=None if spot == SpotUse() else spot,
     )
 
 
@@ -110,6 +123,7 @@ def _row(workload_id: int, now: datetime, seen: ReplicaSnapshot) -> tuple[Any, .
         seen.column,
         to_count(seen.on_new_nodes),
         to_count(seen.warm),
+        *((None,) * 3 if seen.spot is None else astuple(seen.spot)),
     )
 
 

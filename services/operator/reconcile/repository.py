@@ -21,7 +21,7 @@ _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
     "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
     "new_node_gpus",
-    "warm_gpus",
+    "warm_gpus", "spot_replicas", "spot_nodes", "leaving_replicas",
 )  # fmt: skip
 _ACTION_COLUMNS = (
     "id", "origin_at", "decision_id", "workload_id", "attempt", "from_replicas", "to_replicas",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from services.kernel import telemetry
 from services.operator.cluster.gpu_types import is_product
 from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.cluster.pods import PodState
+from services.operator.cluster.spot import spot_names
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
@@ -20,6 +22,13 @@ from services.operator.kube.client import Object
 from services.operator.leadership.process import pod_namespace
 from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
+from services.operator.plan.interruptions import (
+    SpotCount,
+    SpotNode,
+    follow as follow_spot,
+    serving_nodes,
+    spot_nodes,
+)
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
     Provisioning,
@@ -38,10 +47,10 @@ from services.operator.plan.supply_sources import (
 )
 from services.operator.reconcile import budgets
 from services.operator.reconcile.gpu_use import asked_for
-from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.memory import OperatorDeps, SeenSpot
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler
-from services.operator.stored import supply_repository
+from services.operator.stored import interruptions_repository, supply_repository
 from services.operator.stored.supply_repository import Confirming
 
 
@@ -76,6 +85,44 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     supplies = with_headroom(connection, supplies, now - budgets.stale_after(deps))
     publish_headroom(deps.settings.cluster, supplies)
     return replace(view, supplies=supplies)
+
+
+def with_spot(connection: Connection, deps: OperatorDeps, view: View, now: datetime) -> View:
+    """The view with its spot nodes; what became of them since the last pass is counted.
+
+    Where there never was one, nothing is read or written.
+    """
+    stated = [name for name, each in stated_supplies(view).items() if each.is_spot]
+    spot = spot_names(view.nodes.values(), stated)
+    memory = deps.memory
+    if not spot and not (memory.spot and memory.spot.nodes):
+        return view
+    seen = memory.spot or SeenSpot(interruptions_repository.load_counts(connection))
+    members = [m.spec for each in view.autoscalers for m in members_of(each) if m.spec is not None]
+    types = {spec.gpu_type for spec in members} | seen.nodes.keys()
+    serving = serving_nodes(view.pods.every)
+    nodes: dict[str, Mapping[str, SpotNode]] = {}
+    counts: dict[str, SpotCount] = {}
+    is_news = False
+    for gpu_type in sorted(types):
+        of_type = spot_nodes(nodes_of_type(view.nodes.values(), gpu_type), serving, spot)
+        before = seen.nodes.get(gpu_type)
+        if not of_type and not before:
+            continue
+        known = seen.counts.get(gpu_type, SpotCount())
+        change = follow_spot(known, before, of_type, now)
+        nodes[gpu_type], counts[gpu_type] = of_type, change.count
+        is_news |= change.interruptions > 0 or change.count.noticed != known.noticed
+        telemetry.spot_interruptions_total.labels(gpu_type).inc(change.interruptions)
+        telemetry.spot_node_hours_total.labels(gpu_type).inc(change.node_hours)
+    half_step = timedelta(seconds=deps.settings.step_s) / 2
+    is_due = seen.stored_at is None or now - seen.stored_at >= half_step
+    if is_news or is_due:
+        interruptions_repository.store_counts(connection, counts)
+    stored_at = now if is_news or is_due else seen.stored_at
+    # a transaction that fails makes the operator forget all of its memory
+    memory.spot = SeenSpot({**seen.counts, **counts}, nodes, stored_at)
+    return replace(view, spot=spot)
 
 
 def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
@@ -160,6 +207,7 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
         tuple(dict.fromkeys((*one.groups, *other.groups))),
         one.problem or other.problem,
         most_careful(one.headroom, other.headroom),
+        one.is_spot or other.is_spot,
     )
 
 

@@ -45,6 +45,11 @@ class Supply(ResourceModel):
         description="Usual time from a pod's request to its place on a new node; learned from "
         "there on. Default: 5m",
     )
+    spot: bool | None = Field(
+        None,
+        description="All nodes of the type are spot nodes, where their labels do not tell; how "
+        "often they are interrupted is learned. Default: false",
+    )
     headroom: SupplyHeadroom | None = Field(
         None,
         description="Of a supply that is provisioned. Default: mode advise at risk 0.01",

@@ -100,3 +100,26 @@ def test_a_claim_without_capacity_says_so(karpenter: ClusterUnderTest) -> None:
     assert not karpenter.ready_pods(name)
     karpenter.do("DELETE", karpenter.apps("deployments", name))
     karpenter.do("DELETE", f"{POOLS}/{pool}")
+
+
+def test_a_spot_node_is_told_that_it_will_go_and_goes(karpenter: ClusterUnderTest) -> None:
+    pool = karpenter.name("pool")
+    add_pool(karpenter, pool, **{"node-interruptions": "30"})
+    name = deploy(karpenter, pool, 1)
+    karpenter.eventually(lambda: len(karpenter.ready_pods(name)) == 1)
+    (pod,) = karpenter.ready_pods(name)
+    own = [n for n in nodes_of(karpenter, pool) if n["metadata"]["name"] == pod["spec"]["nodeName"]]
+    uid = own[0]["metadata"]["uid"]
+
+    def taints() -> set[str]:
+        own = [each for each in nodes_of(karpenter, pool) if each["metadata"]["uid"] == uid]
+        return {taint["key"] for each in own for taint in each["spec"].get("taints") or ()}
+
+    karpenter.eventually(lambda: "aws-node-termination-handler/spot-itn" in taints(), 1500.0)
+    assert len(karpenter.ready_pods(name)) == 1
+    karpenter.eventually(
+        lambda: uid not in {each["metadata"]["uid"] for each in nodes_of(karpenter, pool)}
+    )
+    karpenter.do("DELETE", karpenter.apps("deployments", name))
+    karpenter.do("DELETE", f"{POOLS}/{pool}")
+    karpenter.eventually(lambda: not nodes_of(karpenter, pool))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decider import Direction, ExpectedMisses, Reason
+from decider.result import SpotNote
 
 
 def test_a_reason_is_its_name_in_lower_case() -> None:
@@ -22,3 +23,10 @@ def test_expected_misses_are_told_in_the_words_of_the_goal() -> None:
     assert (
         ExpectedMisses("minutes", {2: 0.5}).words(2) == "2 replicas: 50 % of minutes would be bad"
     )
+
+
+def test_spot_nodes_are_told_with_what_is_held_for_them() -> None:
+    words = "of 12 replicas 8 run on spot nodes, of which one goes about each "
+    assert SpotNote(8, 12, 2, 5.0, 1).words() == f"{words}5 h: 1 more is held"
+    assert SpotNote(8, 12, 2, 31.4, 2).words() == f"{words}31 h: 2 more are held"
+    assert SpotNote(8, 12, 2, 0.5, 0).words() == f"{words}30 min: no more are held"

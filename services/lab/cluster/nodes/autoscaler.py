@@ -34,7 +34,7 @@ _FORM = "form"
 
 
 class NodeAutoscaler:
-    """Adds nodes for pods that wait, and takes away those that are empty."""
+    """Adds nodes for pods that wait, and takes away those that are empty or interrupted."""
 
     def __init__(
         self, objects: Objects, registry: Registry, engine: ClusterEngine, seed: int
@@ -52,8 +52,7 @@ class NodeAutoscaler:
             return None
         now_s = self._engine.now_s
         look_s = (math.floor(now_s / LOOK_S) + 1) * LOOK_S
-        due = (m.due_s for pool in self._machines.values() for m in pool.all if not m.is_there)
-        return min([look_s, *(each for each in due if each > now_s)])
+        return min([look_s, *(pool.next_s(now_s) for pool in self._machines.values())])
 
     def act(self) -> None:
         """Let machines come and go, and ask for those that are needed."""
@@ -66,6 +65,7 @@ class NodeAutoscaler:
             for machine in machines.due(now_s):
                 machine.is_there = True
                 publishing.add_node(self._objects, machines, machine)
+            self._interrupt(machines, now_s)
         waiting, busy = self._waiting(), self._busy()
         buffers = list(read_buffers(self._objects, self._registry))
         rooms = self._rooms() if buffers else []
@@ -80,6 +80,15 @@ class NodeAutoscaler:
         for buffer, left in zip(buffers, lacking, strict=True):
             publish_buffer(self._objects, buffer, len(left))
         self._publish()
+
+    def _interrupt(self, machines: Machines, now_s: float) -> None:
+        """Tell what is about to go, and take away what goes."""
+        for machine in machines.told(now_s):
+            machine.is_told = True
+            publishing.tell_interruption(self._objects, machine.name)
+        for machine in machines.interrupted(now_s):
+            machines.all.remove(machine)
+            publishing.remove_node(self._objects, machine.name)
 
     def _rooms(self) -> list[BufferRoom]:
         taken: Counter[str] = Counter()

@@ -17,6 +17,8 @@ from services.simulator.engine.engine import ANY_GPU_TYPE
 from services.simulator.engine.needs import Needs
 
 RETRY_S = 180.0
+NOTICE_S = 120.0
+"""An interruption is told so long before the machine goes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +43,25 @@ class WaitingPod:
 
 @dataclass(slots=True)
 class Machine:
-    """One machine that was asked for. Times in engine seconds."""
+    """One machine that was asked for. Times in engine seconds.
+
+    Attributes:
+        goes_s: When it is interrupted; infinite: never.
+        is_told: That has been told.
+    """
 
     name: str
     asked_s: float
     due_s: float
     is_there: bool = False
     idle_since_s: float | None = None
+    goes_s: float = math.inf
+    is_told: bool = False
+
+    @property
+    def told_s(self) -> float:
+        """When its interruption is told: not before it has come."""
+        return max(self.due_s, self.goes_s - NOTICE_S)
 
 
 @dataclass(slots=True)
@@ -93,6 +107,19 @@ class Machines:
         """Machines that have come by now."""
         return [each for each in self.all if not each.is_there and each.due_s <= now_s]
 
+    def next_s(self, now_s: float) -> float:
+        """When a machine comes, is told to go, or goes; infinite: none does."""
+        times = [t for m in self.all for t in (m.due_s, m.told_s, m.goes_s) if t > now_s]
+        return min(times, default=math.inf)
+
+    def told(self, now_s: float) -> list[Machine]:
+        """Machines of which it is to be told by now that they will be interrupted."""
+        return [m for m in self.all if m.is_there and not m.is_told and m.told_s <= now_s]
+
+    def interrupted(self, now_s: float) -> list[Machine]:
+        """Machines that are taken away by now."""
+        return [each for each in self.all if each.is_there and each.goes_s <= now_s]
+
     def idle(self, busy: Iterable[str], now_s: float) -> list[Machine]:
         """Machines that have had no pods for long enough to go."""
         if self.pool.empty_after_s is None:
@@ -124,6 +151,14 @@ class Machines:
         law = pool.startup
         takes_s = max(law.min_s, law.median_s * math.exp(law.sigma * z))
         name = f"{pool.name}-{self.n_asked:04d}"
+        due_s = now_s + takes_s
+        self.all.append(Machine(name, now_s, due_s, goes_s=due_s + self._life_s()))
         self.n_asked += 1
-        self.all.append(Machine(name, now_s, now_s + takes_s))
         return True
+
+    def _life_s(self) -> float:
+        """How long the machine that is asked for next lives; infinite: until it is idle."""
+        if self.pool.interruptions <= 0:
+            return math.inf
+        rng = make_rng(self.seed, self.pool.name, self.n_asked, "life")
+        return float(rng.standard_exponential()) * 3600.0 / self.pool.interruptions

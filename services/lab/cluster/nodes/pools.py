@@ -23,6 +23,8 @@ GPUS_ANNOTATION = "lab.harmony.dev/node-gpus"
 MEDIAN_ANNOTATION = "lab.harmony.dev/node-startup-median"
 SIGMA_ANNOTATION = "lab.harmony.dev/node-startup-sigma"
 CAPACITY_ANNOTATION = "lab.harmony.dev/node-capacity"
+INTERRUPTIONS_ANNOTATION = "lab.harmony.dev/node-interruptions"
+"""Interruptions of a node in an hour: it has an exponential life, told two minutes ahead."""
 _DEFAULT_GPUS = 8
 _DEFAULT_MEDIAN = "2m"
 _NEVER = "Never"
@@ -39,6 +41,7 @@ class NodePoolSpec:
         capacity: Nodes that its provider has; None: as many as are asked for.
         empty_after_s: A node without pods goes after so long; None: never.
         least_nodes: Nodes that stay all the same.
+        interruptions: Interruptions of a node in an hour; 0: none.
     """
 
     name: str
@@ -48,6 +51,7 @@ class NodePoolSpec:
     capacity: int | None = None
     empty_after_s: float | None = 0.0
     least_nodes: int = 0
+    interruptions: float = 0.0
 
 
 def of_node_pool(obj: Obj) -> NodePoolSpec:
@@ -77,6 +81,7 @@ def of_node_pool(obj: Obj) -> NodePoolSpec:
         _startup(annotations.get(MEDIAN_ANNOTATION), annotations.get(SIGMA_ANNOTATION)),
         None if capacity is None else int(capacity),
         None if after == _NEVER else parse_duration(after),
+        interruptions=float(annotations.get(INTERRUPTIONS_ANNOTATION, 0)),
     )
 
 
@@ -97,6 +102,7 @@ def of_node_group(name: str, text: str) -> NodePoolSpec:
         None if capacity is None else int(capacity),
         parse_duration(given.get("emptyAfter", "10m")),
         int(given.get("min", 0)),
+        float(given.get("interruptions", 0)),
     )
 
 

@@ -15,6 +15,7 @@ from services.lab.cluster.storage.resources import NODES, Obj, ResourceType
 
 STATUS_NAMESPACE, STATUS_NAME = "kube-system", "cluster-autoscaler-status"
 TEXT_FORM, YAML_FORM = "text", "yaml"
+INTERRUPTION_TAINT = "aws-node-termination-handler/spot-itn"
 
 
 def add_node(objects: Objects, machines: Machines, machine: Machine) -> None:
@@ -28,6 +29,16 @@ def add_node(objects: Objects, machines: Machines, machine: Machine) -> None:
     spec = {"taints": taints} if taints else {}
     write = Write("kubelet", objects.now())
     objects.create(NODES, "", {**body, "metadata": meta, "spec": spec}, write)
+
+
+def tell_interruption(objects: Objects, name: str) -> None:
+    """A machine will go: its node takes no more pods, and those that it has stay until then."""
+    node = objects.store.get(NODES, "", name)
+    if node is not None:
+        taint = {"key": INTERRUPTION_TAINT, "value": "", "effect": "NoSchedule"}
+        taints = [*(node["spec"].get("taints") or ()), taint]
+        body = {**node, "spec": {**node["spec"], "taints": taints}}
+        objects.replace(NODES, node, body, Write("termination-handler", objects.now()))
 
 
 def remove_node(objects: Objects, name: str) -> None:

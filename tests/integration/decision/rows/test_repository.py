@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import pytest
+from sqlalchemy import Engine, text
 
 from services.decision.decide import service
 from services.decision.rows import repository
@@ -110,3 +111,17 @@ def test_the_newest_starts_are_read_of_each_gpu_type(deps: DecisionDeps) -> None
     uids = [row["pod_uid"] for row in found]
     oldest_first = [f"L4-{m}" for m in range(210, 160, -1)]
     assert uids == [*oldest_first, *(f"H100-{m}" for m in range(150, 100, -1))]
+
+
+def test_interruptions_are_those_of_the_cluster(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("INSERT INTO clusters VALUES (2, 'other', now(), NULL)"))
+        connection.execute(
+            text(
+                "INSERT INTO gpu_interruptions VALUES (1, 'H100', 2.5, 40, '{}', now()), "
+                "(2, 'H100', 9, 10, '{}', now()), (1, 'L4', 0, 3, '{}', now())"
+            )
+        )
+        rows = repository.load_interruptions(connection, 1)
+    found = {row["gpu_type"]: (row["interruptions"], row["node_hours"]) for row in rows}
+    assert found == {"H100": (2.5, 40.0), "L4": (0.0, 3.0)}

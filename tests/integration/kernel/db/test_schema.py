@@ -118,3 +118,31 @@ def test_supplies_of_before_headroom_keep_their_rows(database: Engine) -> None:
         rows = connection.execute(text(f"SELECT {columns} FROM gpu_supply")).all()
         assert connection.execute(text("SELECT * FROM gpu_headroom")).all() == []
     assert rows == [("H100", 64, None, None, None)]
+
+
+def test_snapshots_of_before_spot_nodes_keep_their_rows(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0030")
+        connection.commit()
+    add = (
+        "INSERT INTO replica_states (workload_id, observed_at, spec_replicas, ready_replicas, "
+        "starting_replicas, pending_replicas, start_ages_s) VALUES (1, :at, 4, 3, 1, 0, '{5}')"
+    )
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "replica_states", AT, AT)
+        work.connection.execute(text(add), {"at": AT})
+        before = work.connection.execute(text("SELECT * FROM replica_states")).mappings().one()
+    assert migrate(database) == head_revision()
+    with database.connect() as connection:
+        after = connection.execute(text("SELECT * FROM replica_states")).mappings().one()
+        connection.execute(text("SET LOCAL search_path = cell, public"))
+        connection.execute(text("SET LOCAL harmony.cluster = 'default'"))
+        assert connection.execute(text("SELECT * FROM gpu_interruptions")).all() == []
+    added = dict.fromkeys(("spot_replicas", "spot_nodes", "leaving_replicas"))
+    assert dict(after) == {**before, **added}

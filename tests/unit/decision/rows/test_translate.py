@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import RiskState
+from decider import RiskState, SpotReplicas, learn_interruptions
 from services.decision.rows import translate
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
 from services.kernel.domain.path_bytes import pack_halves
@@ -109,6 +109,25 @@ def test_the_last_starts_are_the_ones_without_a_node() -> None:
 def _pod(name: str, age_s: float, node: str) -> PodState:
     created_at = NOW - timedelta(seconds=age_s)
     return PodState(name, "serving", name, node, (), created_at, None, is_leaving=False)
+
+
+def test_replicas_that_are_about_to_go_are_neither_asked_for_nor_there() -> None:
+    state = translate.to_replica_state(state_row(leaving_replicas=2))
+    assert (state.spec, state.ready) == (4, 1)
+    assert state.spot is None
+    lost = translate.to_replica_state(state_row(leaving_replicas=9))
+    assert (lost.spec, lost.ready) == (0, 0)
+
+
+def test_replicas_on_spot_nodes_come_with_what_is_believed_of_these() -> None:
+    row = state_row(spot_replicas=2, spot_nodes=1, leaving_replicas=None)
+    state = translate.to_replica_state(row, learn_interruptions(3.0, 150.0))
+    assert state.spot == SpotReplicas(2, 1, 3.5, 160.0)
+    assert translate.aged(state, 7.0).spot == state.spot
+    prior = translate.to_replica_state(row).spot
+    assert prior == SpotReplicas(2, 1, 0.5, 10.0)
+    fewer = translate.to_replica_state(row | {"leaving_replicas": 2, "spot_nodes": 2}).spot
+    assert fewer == SpotReplicas(1, 1, 0.5, 10.0)
 
 
 def test_risk_state_round_trip_and_unknown_fields() -> None:

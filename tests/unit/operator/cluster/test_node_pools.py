@@ -260,3 +260,36 @@ def test_accelerators_that_are_no_gpus_are_counted_by_a_label_of_their_own() -> 
     count = wants("karpenter.k8s.aws/instance-accelerator-count", "16")
     found = pool(name, count, limits={"aws.amazon.com/neuron": "64"})
     assert (found.products, found.gpus_per_node) == (("trainium",), 16)
+
+
+def ending(born: str = "2026-01-05T00:00:00Z", **given: Any) -> dict[str, Any]:
+    """A claim of node `n1` that is being deleted at noon."""
+    found = claim(*given.get("conditions", ()))
+    found["metadata"] |= {"creationTimestamp": born, "deletionTimestamp": "2026-01-05T12:00:00Z"}
+    found["status"]["nodeName"] = "n1"
+    return {**found, "spec": {"expireAfter": given.get("expire_after", "720h")}}
+
+
+@pytest.mark.parametrize(
+    ("given", "is_meant"),
+    [
+        ({}, False),
+        ({"expire_after": "Never"}, False),
+        ({"expire_after": "12h"}, True),
+        ({"born": "2025-12-01T00:00:00Z"}, True),
+        ({"conditions": [{"type": "DisruptionReason", "status": "True"}]}, True),
+        ({"conditions": [{"type": "DisruptionReason", "status": "False"}]}, False),
+    ],
+)
+def test_a_claim_that_ends_is_meant_to_or_interrupted(
+    given: dict[str, Any], is_meant: bool
+) -> None:
+    found = to_node_claim(ending(**given))
+    assert found is not None
+    assert (found.node, found.is_ending, found.is_meant) == ("n1", True, is_meant)
+
+
+def test_a_claim_that_stays_is_not_ending() -> None:
+    found = to_node_claim(claim(launched("True")))
+    assert found is not None
+    assert (found.node, found.is_ending, found.is_meant) == ("", False, False)

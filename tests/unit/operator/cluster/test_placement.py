@@ -8,6 +8,7 @@ import pytest
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.placement import (
+    NOTICE_TAINTS,
     Taint,
     gang_size,
     nodes_of_type,
@@ -143,3 +144,29 @@ def test_replicas_ask_for_what_their_pods_do_or_else_for_what_their_type_is() ->
 def test_a_node_without_accelerators_is_none() -> None:
     assert to_node({"metadata": {"name": "n"}, "status": {"allocatable": {"cpu": "8"}}}) is None
     assert to_node({"metadata": {"name": "n"}}) is None
+
+
+@pytest.mark.parametrize("key", NOTICE_TAINTS)
+def test_a_taint_tells_that_a_node_is_about_to_go(key: str) -> None:
+    taints = [{"key": "other", "effect": "NoSchedule"}, {"key": key, "effect": "NoSchedule"}]
+    found = to_node(listed("n", 8, taints=taints))
+    assert found is not None
+    assert (found.notice, found.is_meant) == (key, False)
+
+
+def test_so_does_a_kubelet_that_shuts_its_node_down() -> None:
+    resource = listed("n", 8, ready="False")
+    resource["status"]["conditions"][0]["message"] = "node is shutting down"
+    found = to_node(resource)
+    assert found is not None
+    assert found.notice == "node is shutting down"
+    still = to_node(listed("n", 8, ready="False"))
+    assert still is not None
+    assert still.notice == ""
+
+
+def test_a_node_that_the_cluster_autoscaler_takes_away_is_meant_to_go() -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+    found = to_node(listed("n", 8, taints=[taint]))
+    assert found is not None
+    assert (found.notice, found.is_meant) == ("", True)

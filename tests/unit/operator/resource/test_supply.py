@@ -60,3 +60,8 @@ def test_the_status_is_written_in_the_names_of_the_definition() -> None:
         "nodeGpus": 32,
         "nodeStartups": 4,
     }
+
+
+def test_spot_nodes_are_stated_or_left_to_their_labels() -> None:
+    assert written(spot=True).to_manifest()["spot"] is True
+    assert written().spot is None

@@ -192,3 +192,23 @@ def test_node_groups_and_their_status(lab: Lab, form: str) -> None:
         assert "Name:        gpu-a" in status
         assert "cloudProviderTarget=2 (minSize=1, maxSize=4)" in status
         assert "ScaleUp:     Backoff" in status
+
+
+def test_a_node_is_tainted_before_it_is_interrupted_and_its_pods_are_replaced(lab: Lab) -> None:
+    lab.add_pool(**{"node-startup-median": "30s", "node-interruptions": "6"})
+    lab.deploy(1)
+    lab.after(120)
+    (node,) = lab.each(NODES)
+    (machines,) = lab.cluster.nodes._machines.values()
+    goes_s = machines.all[0].goes_s
+    lab.after(goes_s - 120.0 - lab.cluster.engine.now_s)
+    (told,) = lab.each(NODES)
+    assert told["spec"]["taints"] == [
+        {"key": "aws-node-termination-handler/spot-itn", "value": "", "effect": "NoSchedule"}
+    ]
+    assert lab.counts() == (1, 0)
+    lab.after(120.0)
+    assert node["metadata"]["uid"] not in {each["metadata"]["uid"] for each in lab.each(NODES)}
+    assert lab.counts() == (0, 1)
+    lab.after(60.0)
+    assert lab.counts() == (1, 0)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from hypothesis import given, strategies as st
 
-from services.lab.cluster.nodes.machines import RETRY_S, Machines, WaitingPod
+from services.lab.cluster.nodes.machines import NOTICE_S, RETRY_S, Machines, WaitingPod
 from services.lab.cluster.nodes.pools import NodePoolSpec
 from services.simulator.engine.engine import NodeSpec, StartupSpec
 from services.simulator.engine.needs import NO_NEEDS
@@ -103,3 +103,40 @@ def test_neither_limit_nor_capacity_is_ever_exceeded(
     for at, n in enumerate(waiting):
         machines.plan(pods(n), 100.0 * at)
         assert len(machines.all) <= min(most, capacity)
+
+
+def test_machines_are_interrupted_two_minutes_after_it_is_told() -> None:
+    machines = Machines(replace(POOL, interruptions=2.0), 7)
+    machines.plan(pods(1), 0.0)
+    (machine,) = machines.due(60.0)
+    machine.is_there = True
+    assert 60.0 < machine.goes_s < 60.0 + 12 * 3600.0
+    told_s = machine.goes_s - NOTICE_S
+    assert machines.next_s(60.0) == told_s
+    assert machines.told(told_s - 1.0) == []
+    assert machines.told(told_s) == [machine]
+    machine.is_told = True
+    assert machines.told(told_s) == []
+    assert machines.next_s(told_s) == machine.goes_s
+    assert machines.interrupted(machine.goes_s - 1.0) == []
+    assert machines.interrupted(machine.goes_s) == [machine]
+
+
+def test_lives_follow_the_rate_and_the_seed() -> None:
+    def lives(seed: int) -> list[float]:
+        machines = Machines(replace(POOL, most_nodes=400, interruptions=2.0), seed)
+        machines.plan(pods(400, gpus=8), 0.0)
+        return [machine.goes_s - machine.due_s for machine in machines.all]
+
+    assert lives(7) == lives(7)
+    assert lives(7) != lives(8)
+    assert 0.8 * 1800.0 < sum(lives(7)) / 400 < 1.2 * 1800.0
+
+
+def test_machines_on_demand_are_never_interrupted() -> None:
+    machines = Machines(POOL, 7)
+    machines.plan(pods(1), 0.0)
+    (machine,) = machines.due(60.0)
+    machine.is_there = True
+    assert machines.told(1e9) == machines.interrupted(1e9) == []
+    assert machines.next_s(60.0) == float("inf")

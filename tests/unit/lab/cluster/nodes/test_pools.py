@@ -29,12 +29,14 @@ def test_a_node_pool_states_its_nodes_and_how_many_they_may_be() -> None:
         "node-startup-median": "3m",
         "node-startup-sigma": "0.5",
         "node-capacity": "2",
+        "node-interruptions": "0.25",
     }
     spec = {"limits": {"nvidia.com/gpu": "18"}, "disruption": {"consolidateAfter": "30s"}}
     found = of_node_pool(node_pool(annotations=annotations, spec=spec))
     assert (found.node.gpu_type, found.node.gpus, found.most_nodes) == ("H100", 4, 4)
     assert (found.startup.median_s, found.startup.sigma) == (180.0, 0.5)
     assert (found.capacity, found.empty_after_s) == (2, 30.0)
+    assert found.interruptions == 0.25
     labels = dict(found.node.labels)
     assert labels["karpenter.sh/nodepool"] == "hopper"
     assert NodeLabel("tier", "gold") in found.node.labels
@@ -51,11 +53,15 @@ def test_what_is_left_out_has_a_usual_value() -> None:
 
 
 def test_a_node_group_states_the_same_in_json() -> None:
-    text = '{"product": "L4", "gpus": 4, "min": 1, "max": 5, "startupMedian": "1m", "capacity": 3}'
+    text = (
+        '{"product": "L4", "gpus": 4, "min": 1, "max": 5, "startupMedian": "1m", "capacity": 3, '
+        '"interruptions": 0.5}'
+    )
     found = of_node_group("group", text)
     assert (found.name, found.node.gpu_type, found.node.gpus) == ("group", "L4", 4)
     assert (found.least_nodes, found.most_nodes, found.capacity) == (1, 5, 3)
     assert (found.startup.median_s, found.empty_after_s) == (60.0, 600.0)
+    assert found.interruptions == 0.5
 
 
 def test_what_cannot_be_read_is_refused() -> None:

@@ -1,0 +1,44 @@
+"""Counts that keep a promise though some of their replicas are on spot nodes."""
+
+from __future__ import annotations
+
+from decider.planning.outlook import Outlook
+from decider.tables.candidates import effective_bounds
+from decider.types import IntArray, ShardRequest
+
+_TOLERANCE = 1e-12
+
+
+def counts_through_losses(
+    request: ShardRequest, outlook: Outlook, counts: IntArray
+) -> dict[int, int]:
+    """By row, the least count that is at most as risky with interruptions as promised.
+
+    What is promised is the risk level in use; where a count was worth more risk without any
+    interruption, it is that risk. The count never falls below the given one. Where none up to the
+    bounds is good enough it is the bound: so more interruptions never ask for fewer. Nothing is
+    held where prices alone decide, or for variants and pools.
+
+    Args:
+        request: The shard.
+        outlook: Its plan.
+        counts: (W,) counts that are wanted without interruptions.
+
+    Returns:
+        Counts of the rows that have replicas on spot nodes.
+    """
+    found = {}
+    for row in outlook.survival:
+        level, count = float(outlook.level[row]), int(counts[row])
+        if request.workloads[row].sla.kind == "AnyInWindow":
+            level /= request.horizon  # it is for all steps together
+        allowed = max(outlook.own_risk(row, count), level) + _TOLERANCE
+        low, high = count, max(count, effective_bounds(request.workloads[row])[1])
+        while low < high:
+            middle = (low + high) // 2
+            if outlook.risk_with_losses(row, middle) <= allowed:
+                high = middle
+            else:
+                low = middle + 1
+        found[row] = low
+    return found

@@ -1,0 +1,93 @@
+"""How many replicas are left when spot nodes are interrupted, until others have taken their place.
+
+A node that is interrupted takes all of its replicas with it; each of them is replaced by a start.
+At a moment a node is gone if it was interrupted within the last lead time L, which is likely by
+
+    q = 1 - exp(-rate * L)
+
+for a known rate and L. Nodes are interrupted independently of each other given these, so the nodes
+that are gone are binomial, and over draws of both a mixture of such. That a bad day for one node is
+one for others comes by the rate alone, which they share.
+
+Shapes: P draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import gammaln, xlog1py, xlogy
+
+from decider.belief.interruptions import InterruptionBelief
+from decider.types import FloatArray, IntArray, ReplicaState
+
+RiskOf = Callable[[IntArray], FloatArray]
+"""Risk at counts of replicas, both in one shape."""
+N_DRAWS = 64
+_STRIDE = 37
+"""Pairs draws of a rate with draws of a lead time, out of step with each other."""
+_HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SurvivalLaw:
+    """The law of what is left of any count of replicas.
+
+    Attributes:
+        gone: (P,) probability that a node is gone at a moment, in equally likely draws.
+        spot: Replicas on spot nodes, of `ready`: the share that any count is taken to have there.
+        ready: Replicas that serve.
+        per_node: Replicas that go with a spot node.
+    """
+
+    gone: FloatArray
+    spot: int
+    ready: int
+    per_node: int
+
+    @classmethod
+    def of(cls, replicas: ReplicaState, lead_time_draws_s: FloatArray) -> SurvivalLaw | None:
+        """The law of a workload's replicas; None: none of them can be lost so.
+
+        Args:
+            replicas: Replicas now.
+            lead_time_draws_s: (P,) draws of the time until a lost one is replaced.
+        """
+        spot = replicas.spot
+        if spot is None or spot.replicas == 0 or spot.interruptions == 0:
+            return None
+        levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+        lead_s = np.quantile(lead_time_draws_s, levels)
+        belief = InterruptionBelief(spot.interruptions, spot.node_hours)
+        rate = belief.draws(N_DRAWS)[(_STRIDE * np.arange(N_DRAWS)) % N_DRAWS]
+        gone = -np.expm1(-rate * lead_s / _HOUR_S)
+        return cls(gone, spot.replicas, replicas.ready, -(-spot.replicas // spot.nodes))
+
+    def expected(self, risk_of: RiskOf, replicas: int) -> float:
+        """Risk of a count when some of it may be gone: the mean over what is left.
+
+        Never less than the risk of the count itself, where fewer replicas are never less risky.
+        It falls in the count then, and rises in the rate.
+        """
+        on_spot = -(-replicas * self.spot // self.ready)
+        n_full, rest = divmod(on_spot, self.per_node)
+        chance = _binomial(n_full, self.gone)
+        left = replicas - self.per_node * np.arange(n_full + 1)
+        risk = risk_of(left)
+        if not rest:
+            return float(chance.mean(axis=0) @ risk)
+        # the node that is not full goes as the others do, and takes less with it
+        stays = ((1.0 - self.gone)[:, None] * chance).mean(axis=0) @ risk
+        goes = (self.gone[:, None] * chance).mean(axis=0) @ risk_of(left - rest)
+        return float(stays + goes)
+
+
+def _binomial(n: int, probability: FloatArray) -> FloatArray:
+    """(P, N+1) chances of 0 to N of N nodes that go with each probability (P,)."""
+    k = np.arange(n + 1)
+    ways = gammaln(n + 1.0) - gammaln(k + 1.0) - gammaln(n - k + 1.0)
+    each = probability[:, None]
+    chance = np.exp(ways + xlogy(k, each) + xlog1py(n - k, -each))
+    return np.asarray(chance / chance.sum(axis=1, keepdims=True))

@@ -1,0 +1,262 @@
+"""A fleet on spot nodes: what is learned, what is replaced at once, and what is held."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from services.decision.decide.replay import replay
+from services.kernel.db.session import unit_of_work
+from services.lab.cluster.nodes.definitions import definitions
+from services.operator.plan.interruptions import SpotCount
+from services.operator.stored.interruptions_repository import store_counts
+from tests.integration.operator.conftest import GROUP_PATH, Bench
+from tests.integration.operator.reconcile.chain import Chain
+
+pytestmark = pytest.mark.integration
+
+POOLS = "/apis/karpenter.sh/v1/nodepools"
+BUDGETS = f"{GROUP_PATH}/gpubudgets"
+NODES = "/api/v1/nodes"
+NOTICE = "aws-node-termination-handler/spot-itn"
+SPOT = {"karpenter.sh/capacity-type": "spot"}
+
+
+def patch_node(bench: Bench, name: str, body: dict[str, Any]) -> None:
+    headers = {"Content-Type": "application/merge-patch+json"}
+    assert bench.lab.http.patch(f"{NODES}/{name}", json=body, headers=headers).status_code == 200
+
+
+def nodes(bench: Bench, product: str = "H100") -> list[dict[str, Any]]:
+    items = bench.lab.http.get(NODES).json()["items"]
+    found = [n for n in items if n["metadata"]["labels"].get("nvidia.com/gpu.product") == product]
+    return sorted(found, key=lambda each: each["metadata"]["name"])
+
+
+@pytest.fixture
+def spot(bench: Bench) -> Iterator[Bench]:
+    """Two spot nodes of eight H100; `llama` has a replica of four GPUs on one of them."""
+    for each in nodes(bench):
+        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": SPOT}})
+    bench.lab.deploy("llama", replicas=2, gpus=4, median_s=20)
+    bench.lab.autoscale("llama", gpusPerReplica=4)
+    bench.reconcile()
+    yield bench
+    bench.lab.http.delete(BUDGETS)
+    for each in nodes(bench):
+        labels = dict.fromkeys(SPOT)
+        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": labels}})
+        patch_node(bench, each["metadata"]["name"], {"spec": {"taints": None}})
+
+
+def tell(bench: Bench, name: str) -> None:
+    patch_node(bench, name, {"spec": {"taints": [{"key": NOTICE, "effect": "NoSchedule"}]}})
+
+
+def node_of(bench: Bench) -> str:
+    """A node with replicas."""
+    return str(bench.lab.pods("llama")[0]["spec"]["nodeName"])
+
+
+def n_on(bench: Bench, name: str) -> int:
+    return sum(pod["spec"].get("nodeName") == name for pod in bench.lab.pods("llama"))
+
+
+def last_state(bench: Bench) -> dict[str, Any]:
+    return max(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+
+
+def count(bench: Bench) -> dict[str, Any]:
+    (row,) = bench.rows("gpu_interruptions")
+    return row
+
+
+def test_replicas_on_spot_nodes_are_recorded(spot: Bench) -> None:
+    state = last_state(spot)
+    names = {pod["spec"]["nodeName"] for pod in spot.lab.pods("llama")}
+    figures = (state["spot_replicas"], state["spot_nodes"], state["leaving_replicas"])
+    assert figures == (2, len(names), 0)
+
+
+def test_without_spot_nodes_nothing_is_written(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=2, gpus=4)
+    bench.lab.autoscale("llama", gpusPerReplica=4)
+    bench.step()
+    state = last_state(bench)
+    assert (state["spot_replicas"], state["leaving_replicas"]) == (None, None)
+    assert bench.rows("gpu_interruptions") == []
+
+
+def test_a_budget_states_it_where_labels_do_not_tell(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=2, gpus=4)
+    bench.lab.autoscale("llama", gpusPerReplica=4)
+    spec = {"gpuType": "H100", "gpus": 64, "supply": {"spot": True}}
+    bench.lab.post(BUDGETS, {"metadata": {"name": "hopper"}, "spec": spec})
+    bench.reconcile()
+    assert last_state(bench)["spot_replicas"] == 2
+    bench.lab.http.delete(BUDGETS)
+
+
+def test_an_interruption_is_counted_once_and_outlives_the_operator(spot: Bench) -> None:
+    spot.step()
+    hours = count(spot)["node_hours"]
+    assert hours == pytest.approx(2 * spot.step_s / 3600, rel=0.01)
+    tell(spot, node_of(spot))
+    spot.step()
+    assert count(spot)["interruptions"] == 1.0
+    spot.step()
+    spot.fresh_operator()
+    spot.reconcile()
+    spot.step()
+    assert count(spot)["interruptions"] == pytest.approx(1.0, abs=0.01)
+    assert count(spot)["node_hours"] > hours
+
+
+def test_replicas_on_a_node_under_notice_are_replaced_in_the_next_pass(spot: Bench) -> None:
+    spot.decide("llama", 2)
+    spot.reconcile()
+    assert spot.results()[-1][2] == "unchanged"
+    name = node_of(spot)
+    n_leaving = n_on(spot, name)
+    tell(spot, name)
+    spot.reconcile()
+    assert spot.lab.replicas("llama") == 2 + n_leaving
+    action = max(spot.rows("actions"), key=lambda row: row["id"])
+    assert (action["attempt"], action["result"]) == (2, "applied")
+    assert action["reason"].startswith(f"interruption: {n_leaving} replica")
+    assert f"{name} ({NOTICE})" in action["reason"]
+    spot.step()
+    assert last_state(spot)["leaving_replicas"] == n_leaving
+    assert spot.lab.replicas("llama") == 2 + n_leaving  # once
+    assert len(spot.rows("actions")) == 2
+
+
+def test_the_next_decision_does_not_count_them_twice(spot: Bench) -> None:
+    spot.decide("llama", 2)
+    spot.reconcile()
+    name = node_of(spot)
+    n_leaving = n_on(spot, name)
+    tell(spot, name)
+    spot.reconcile()
+    spot.clock.advance(spot.step_s)
+    spot.lab.advance(spot.clock.now())
+    spot.decide("llama", 2, direction="hold")
+    spot.reconcile()
+    assert spot.lab.replicas("llama") == 2 + n_leaving
+    assert spot.results()[-1][2] == "unchanged"
+
+
+def test_a_decision_after_they_are_gone_brings_the_target_down(spot: Bench) -> None:
+    spot.decide("llama", 2)
+    spot.reconcile()
+    name = node_of(spot)
+    tell(spot, name)
+    spot.reconcile()
+    for pod in spot.lab.pods("llama"):
+        if pod["spec"].get("nodeName") == name:
+            path = f"/api/v1/namespaces/{spot.lab.namespace}/pods/{pod['metadata']['name']}"
+            spot.lab.http.delete(path)
+    spot.step()
+    assert last_state(spot)["leaving_replicas"] in (None, 0)
+    spot.decide("llama", 2, direction="down")
+    spot.reconcile()
+    assert spot.lab.replicas("llama") == 2
+
+
+def test_nothing_is_replaced_beyond_the_bounds_or_in_advice(spot: Bench) -> None:
+    spot.lab.change("llama", {"maxReplicas": 2})
+    spot.decide("llama", 2)
+    spot.reconcile()
+    tell(spot, node_of(spot))
+    spot.reconcile()
+    assert spot.lab.replicas("llama") == 2
+    spot.lab.change("llama", {"maxReplicas": 12, "mode": "Advisory"})
+    spot.reconcile()
+    assert spot.lab.replicas("llama") == 2
+
+
+# -- the whole chain ------------------------------------------------------------------------------
+
+N_STEPS = 60
+
+
+def add_spot_pool(bench: Bench, interruptions: str) -> None:
+    for definition in definitions():
+        bench.lab.define(definition)
+    requirements = [
+        {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A100"]},
+        {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]},
+    ]
+    given = {
+        "node-gpus": "4",
+        "node-startup-median": "60s",
+        "node-interruptions": interruptions,
+    }
+    metadata = {
+        "name": "spot",
+        "annotations": {f"lab.harmony.dev/{name}": value for name, value in given.items()},
+    }
+    spec = {
+        "template": {"spec": {"requirements": requirements}},
+        "limits": {"nvidia.com/gpu": "200"},
+        "disruption": {"consolidateAfter": "120s"},
+    }
+    bench.lab.post(POOLS, {"metadata": metadata, "spec": spec})
+
+
+def without_the_feature(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No node is known to be a spot node, and no notice is read."""
+    monkeypatch.setattr("services.operator.cluster.placement.NOTICE_TAINTS", ())
+    monkeypatch.setattr("services.operator.cluster.spot.SPOT_LABELS", {})
+
+
+def replays(chain: Chain) -> bool:
+    """Whether the newest decision is made again to the same bytes."""
+    newest = max(chain.bench.rows("decisions"), key=lambda row: row["id"])
+    return replay(chain.deps, newest["id"]).is_identical
+
+
+def short_steps(bench: Bench) -> tuple[int, float]:
+    """Replicas short, and replicas asked for on the mean, where a node lives for an hour."""
+    bench.deps.settings.operator_supply = True
+    bench.lab.deploy("llama", replicas=8, gpus=1, median_s=20, product="A100")
+    bench.lab.autoscale("llama", gpuType="A100", gpusPerReplica=1, maxReplicas=60)
+    add_spot_pool(bench, "1")
+    chain = Chain(bench)
+    level, short, asked = 95.0, 0, 0
+    for n in range(N_STEPS):
+        chain.step(level)
+        if n >= 10:
+            short += max(0, math.ceil(0.97 * level / 10.0) - chain.served[-1])
+            asked += bench.lab.replicas("llama")
+    assert replays(chain)
+    bench.lab.http.delete(POOLS)
+    bench.lab.advance(bench.lab.now() + timedelta(seconds=20))
+    return short, asked / (N_STEPS - 10)
+
+
+def test_few_replicas_are_short_after_interruptions(bench: Bench) -> None:
+    learned = SpotCount(60.0, 60.0)  # what the days before have shown
+    with unit_of_work(bench.engine) as work:
+        store_counts(work.connection, {"A100": replace(learned, seen_at=bench.clock.now())})
+    short, asked = short_steps(bench)
+    assert count(bench)["interruptions"] > 62.0
+    rows = bench.rows("decisions")
+    assert any("run on spot nodes" in row["explanation"]["summary"] for row in rows)
+    print(f"with: {short} replicas short over {N_STEPS - 10} steps, {asked:.1f} asked for")
+    assert short <= 4
+
+
+def test_more_are_short_where_nobody_knows_of_spot_nodes(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_the_feature(monkeypatch)
+    short, asked = short_steps(bench)
+    assert bench.rows("gpu_interruptions") == []
+    print(f"without: {short} replicas short over {N_STEPS - 10} steps, {asked:.1f} asked for")
+    assert short >= 8
