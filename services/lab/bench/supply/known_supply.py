@@ -25,7 +25,7 @@ from services.operator.plan.provisioning import (
     follow,
     learn_startup,
 )
-from services.operator.plan.supply import GpusInUse, ReplicaNeed, TypeSupply
+from services.operator.plan.supply import GpusInUse, ReplicaNeed, RoomToGrow, TypeSupply
 from services.operator.plan.supply_sources import PROVISIONED, StatedSupply, resolve
 
 _PRODUCT = "NVIDIA-H100-80GB-HBM3"
@@ -49,10 +49,12 @@ class KnownSupply:
     cluster: SupplyCluster
     clock: RunClock
     state: Provisioning = field(default_factory=Provisioning)
+    _rooms: dict[tuple[int, ReplicaNeed], RoomToGrow] = field(default_factory=dict)
 
     def look(self, starts: KnownStarts) -> TypeSupply:
         """The supply now."""
         cluster, now = self.cluster, self.clock.at(self.cluster.now_s)
+        self._rooms.clear()
         ceiling = cluster.pool.rules.most_nodes * GPUS_PER_NODE
         nodes = [
             NodeState(str(node.ordinal), _accelerators(GPUS_PER_NODE))
@@ -91,8 +93,9 @@ class KnownSupply:
         cluster, gpus = self.cluster, self.cluster.services[service].gpus
         n_waiting = sum(replica.node is None for replica in cluster.replicas[service])
         here = cluster.free_gpus(gpus)
-        shape = (PodShape(_accelerators(gpus)),)
-        room = supply.room(here, ReplicaNeed(gpus, shape, n_waiting))
+        need = ReplicaNeed(gpus, (PodShape(_accelerators(gpus)),), n_waiting)
+        room = self._rooms.get((here, need)) or supply.room(here, need)
+        self._rooms[here, need] = room
         return {
             "schedulable_gpus": room.gpus,
             "new_node_gpus": room.on_new_nodes,

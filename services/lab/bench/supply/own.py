@@ -24,7 +24,7 @@ from services.lab.bench.supply.run_figures import SettingFigures
 from services.lab.bench.supply.said import SupplyForecasts
 from services.lab.bench.supply.starts import RunClock
 
-PROMISES = (0.003, 0.01, 0.03)
+PROMISES = (0.003, 0.01, 0.02, 0.03)
 HISTORY_STEPS = 144
 N_DRAWS = 64
 

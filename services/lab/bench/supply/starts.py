@@ -27,8 +27,8 @@ N_STARTS = 50
 """Newest starts of a service that the decision service reads."""
 N_STARTUPS = 200
 """Newest start-ups of nodes that the operator reads."""
-RENEWED_S = 300.0
-"""Lead times are learned anew when a start has ended or needs another law, else so often."""
+RENEWED_S = 120.0
+"""Lead times are learned anew so often, and at once where the next start needs another law."""
 INTERVAL = (0.05, 0.95)
 
 
@@ -55,14 +55,12 @@ class _ServiceStarts:
         n_read: Replicas of the cluster's list that were taken up.
         under_way: Those that are not ready and not gone.
         ended: Rows of the newest of the others.
-        n_ended: How many have ended in all.
         bound: Replicas under way whose node is known.
     """
 
     n_read: int = 0
     under_way: list[Replica] = field(default_factory=list)
     ended: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_STARTS))
-    n_ended: int = 0
     bound: set[int] = field(default_factory=set)
 
 
@@ -70,7 +68,7 @@ class _ServiceStarts:
 class _Learned:
     """Draws of a lead time, and what they were learned from."""
 
-    key: tuple[object, ...]
+    key: tuple[bool, int]
     at_s: float
     draws: FloatArray
 
@@ -88,7 +86,6 @@ class KnownStarts:
 
     def __init__(self, n_services: int, clock: RunClock) -> None:
         self.startups_s: deque[float] = deque(maxlen=N_STARTUPS)
-        self._n_startups = 0
         self._clock = clock
         self._of = [_ServiceStarts() for _ in range(n_services)]
         self._learned: dict[int, _Learned] = {}
@@ -103,7 +100,6 @@ class KnownStarts:
                 self._note_node(own, replica)
                 if replica.is_ready or replica.is_gone:
                     own.ended.append(self.row(replica))
-                    own.n_ended += 1
                     own.bound.discard(id(replica))
                 else:
                     still.append(replica)
@@ -115,7 +111,6 @@ class KnownStarts:
         own.bound.add(id(replica))
         if replica.is_new_node:
             self.startups_s.append(replica.bound_s - replica.asked_s)
-            self._n_startups += 1
 
     def rows(self, service: int) -> list[RowMapping]:
         """A service's newest starts, those that ended first."""
@@ -156,11 +151,11 @@ class KnownStarts:
             supply: The row of `gpu_supply` of its type.
             now_s: Time of the run.
         """
-        own, rooms = self._of[service], lead_times.rooms_of(cast(RowMapping, state), spec)
+        rooms = lead_times.rooms_of(cast(RowMapping, state), spec)
         starts = self.rows(service)
         needs_node = any(r.needs_new_node(starts) for each in rooms.values() for r in each)
         warm = lead_times.warm_of(rooms)
-        key = (own.n_ended, needs_node, round(warm.get(GPU_TYPE, -1.0), 1), self._n_startups)
+        key = (needs_node, round(4.0 * warm.get(GPU_TYPE, -1.0)))
         before = self._learned.get(service)
         if before is not None and before.key == key and now_s - before.at_s < RENEWED_S:
             return before.draws

@@ -76,14 +76,16 @@ def test_a_start_without_a_free_gpu_is_expected_to_take_the_node_too() -> None:
     assert np.median(there) > np.median(here) + 60.0
 
 
-def test_lead_times_are_kept_until_something_has_happened() -> None:
+def test_lead_times_are_learned_anew_every_two_minutes_and_where_another_law_holds() -> None:
     found, starts = cluster(), KnownStarts(2, CLOCK)
     before = lead_time(found, starts)
     found.advance(60.0)
     assert lead_time(found, starts) is before
-    found.scale([3, 1])
-    found.advance(120.0)
-    assert lead_time(found, starts) is not before
+    found.scale([6, 1])  # the node is full
+    now = lead_time(found, starts)
+    assert now is not before
+    found.advance(190.0)
+    assert lead_time(found, starts) is not now
 
 
 def test_the_interval_leaves_five_per_cent_on_either_side() -> None:
