@@ -112,7 +112,7 @@ def cron_floors(task: SupplyTask, level: float, margin: float) -> FloatArray:
             if known.size:
                 load = margin * float(np.quantile(known, level))
                 found[h, w] = replicas_for(load, fleet.capacity[w])
-    return np.minimum(found, most)
+    return np.asarray(np.minimum(found, most))
 
 
 def run_rival(
