@@ -17,7 +17,7 @@ import numpy as np
 
 from services.lab.bench.supply.ledger import SupplyLedger
 from services.lab.bench.supply.luck import NOTICE_S, SupplyLuck
-from services.lab.bench.supply.node_pool import NodePool
+from services.lab.bench.supply.node_pool import SupplyPool
 from services.lab.bench.supply.nodes import NO_TIME, Node, PoolRules, Replica, Reserve, tightest
 
 LOOK_S = 10.0
@@ -70,7 +70,7 @@ class SupplyCluster:
         self.now_s = 0.0
         self.services = services
         self.ledger = ledger
-        self.pool = NodePool(rules, luck)
+        self.pool = SupplyPool(rules, luck)
         self.spec = np.zeros(len(services))
         self.ready = np.zeros(len(services))
         self.replicas: list[list[Replica]] = [[] for _ in services]

@@ -13,7 +13,7 @@ from services.lab.bench.supply.luck import SupplyLuck
 from services.lab.bench.supply.nodes import NO_TIME, Node, PoolRules, Replica, Reserve, held_by
 
 
-class NodePool:
+class SupplyPool:
     """Nodes of one kind.
 
     Args:

@@ -19,7 +19,7 @@ from decider import (
 )
 from services.decision.headroom.advice import Dependence
 from services.lab.bench.supply.demand import STEP_S, SupplyTask
-from services.lab.bench.supply.own_side import CONFIG, Asked, HarmonySide, StepInputs
+from services.lab.bench.supply.own_side import CONFIG, AskedService, HarmonySide, StepInputs
 from services.lab.bench.supply.run_figures import SettingFigures
 from services.lab.bench.supply.said import SupplyForecasts
 from services.lab.bench.supply.starts import RunClock
@@ -67,7 +67,7 @@ def step_inputs(
 
 
 def decide_step(
-    inputs: StepInputs, capacity: Sequence[FloatArray], asked: Sequence[Sequence[Asked]]
+    inputs: StepInputs, capacity: Sequence[FloatArray], asked: Sequence[Sequence[AskedService]]
 ) -> list[list[Decision]]:
     """Decisions of all promises and services: one shard for all that look equally far."""
     cells = [(e, w) for e, of_one in enumerate(asked) for w in range(len(of_one))]

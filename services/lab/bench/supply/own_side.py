@@ -72,7 +72,7 @@ class StepInputs:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
+class AskedService:
     """One service's part of a request, and how far it has to look."""
 
     given: WorkloadInput
@@ -104,7 +104,7 @@ class HarmonySide:
         self._supply: TypeSupply | None = None
         self._lead_time_s: list[FloatArray] = []
 
-    def ask(self, inputs: StepInputs) -> list[Asked]:
+    def ask(self, inputs: StepInputs) -> list[AskedService]:
         """Look at the cluster, and ask about each service."""
         if inputs.step > 0:
             share = self.cluster.ledger.violation(inputs.step - 1)
@@ -116,7 +116,7 @@ class HarmonySide:
         self._lead_time_s = [each.lead_time_s for each in found]
         return found
 
-    def _ask(self, service: int, inputs: StepInputs, supply: dict[str, Any]) -> Asked:
+    def _ask(self, service: int, inputs: StepInputs, supply: dict[str, Any]) -> AskedService:
         assert self._supply is not None
         cluster, spec = self.cluster, self._specs[service]
         state = self._known.state_row(service, self._supply)
@@ -143,7 +143,7 @@ class HarmonySide:
             forecast_origin_s=now_s - STEP_S,
         )
         horizon = inputs.paths.shape[2]
-        return Asked(given, lead_time_s, reach_steps(history, lead_time_s, STEP_S, horizon))
+        return AskedService(given, lead_time_s, reach_steps(history, lead_time_s, STEP_S, horizon))
 
     def apply(self, decisions: Sequence[Decision], inputs: StepInputs) -> None:
         """Patch what was decided as far as the supply lets it, and hold the headroom."""

@@ -65,7 +65,7 @@ class _ServiceStarts:
 
 
 @dataclass(frozen=True, slots=True)
-class _Learned:
+class _LeadTimeDraws:
     """Draws of a lead time, and what they were learned from."""
 
     key: tuple[bool, int]
@@ -88,7 +88,7 @@ class KnownStarts:
         self.startups_s: deque[float] = deque(maxlen=N_STARTUPS)
         self._clock = clock
         self._of = [_ServiceStarts() for _ in range(n_services)]
-        self._learned: dict[int, _Learned] = {}
+        self._learned: dict[int, _LeadTimeDraws] = {}
 
     def look(self, cluster: SupplyCluster) -> None:
         """Take up what has happened since the last look."""
@@ -163,7 +163,7 @@ class KnownStarts:
         new_nodes = {GPU_TYPE: node} if needs_node else {}
         known = lead_times.Known({}, starts, self._clock.at(now_s), new_nodes, warm)
         draws = lead_times.of_workload(service, spec, known)
-        self._learned[service] = _Learned(key, now_s, draws)
+        self._learned[service] = _LeadTimeDraws(key, now_s, draws)
         return draws
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.lab.bench.supply.node_pool import NodePool
+from services.lab.bench.supply.node_pool import SupplyPool
 from services.lab.bench.supply.nodes import NO_TIME, Replica, Reserve
 from tests.unit.lab.bench.supply.small import RULES, luck
 
@@ -14,20 +14,20 @@ def waiting(*gpus: int) -> list[Replica]:
 
 
 def test_nodes_are_asked_for_as_replicas_fit_on_them() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     asked = pool.ask(waiting(4, 4, 4), 0.0)
     assert [node.there_s for node in asked] == [120.0, 120.0]
     assert pool.ask(waiting(4, 4, 4), 10.0) == []  # they are on their way
 
 
 def test_a_pool_never_has_more_nodes_than_its_limit() -> None:
-    pool = NodePool(replace(RULES, most_nodes=2), luck())
+    pool = SupplyPool(replace(RULES, most_nodes=2), luck())
     assert len(pool.ask(waiting(*[8] * 5), 0.0)) == 2
     assert len(pool.nodes) == 2
 
 
 def test_after_a_refusal_nothing_is_asked_for_three_minutes() -> None:
-    pool = NodePool(RULES, luck(outages=((0.0, 60.0),)))
+    pool = SupplyPool(RULES, luck(outages=((0.0, 60.0),)))
     assert pool.ask(waiting(1), 10.0) == []
     assert (pool.n_refused, pool.refused_s) == (1, 10.0)
     assert pool.ask(waiting(1), 100.0) == []
@@ -36,7 +36,7 @@ def test_after_a_refusal_nothing_is_asked_for_three_minutes() -> None:
 
 
 def test_an_empty_node_goes_after_a_while() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     node = pool.add_ready(0.0)
     assert pool.let_go(100.0) == 160.0
     assert pool.nodes == [node]
@@ -45,7 +45,7 @@ def test_an_empty_node_goes_after_a_while() -> None:
 
 
 def test_a_node_that_is_needed_in_between_stays_as_long_again() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     node = pool.add_ready(0.0)
     pool.let_go(100.0)
     node.n_replicas = 1
@@ -55,7 +55,7 @@ def test_a_node_that_is_needed_in_between_stays_as_long_again() -> None:
 
 
 def test_a_reserve_asks_for_nodes_and_keeps_them() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     pool.reserve = Reserve(2, 8)
     asked = pool.ask([], 0.0)
     assert len(asked) == 2
@@ -71,7 +71,7 @@ def test_a_reserve_asks_for_nodes_and_keeps_them() -> None:
 
 
 def test_a_reserve_of_single_gpus_is_on_nodes_that_are_in_use() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     node = pool.add_ready(0.0)
     node.free_gpus, node.n_replicas = 5, 1
     pool.reserve = Reserve(5, 1)
@@ -81,7 +81,7 @@ def test_a_reserve_of_single_gpus_is_on_nodes_that_are_in_use() -> None:
 
 
 def test_an_interruption_is_of_a_node_that_is_there() -> None:
-    pool = NodePool(RULES, luck())
+    pool = SupplyPool(RULES, luck())
     assert pool.interrupt(0.5, 100.0) is None
     first, second = pool.add_ready(0.0), pool.add_ready(0.0)
     assert pool.interrupt(0.99, 100.0) is second
