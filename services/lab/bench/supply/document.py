@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,7 +125,7 @@ def _best(settings: Sequence[SettingFigures]) -> Row:
     }
 
 
-def summary_rows(document: Json) -> list[Row]:
+def summary_rows(document: Mapping[str, Any]) -> list[Row]:
     """The summary, a figure a row."""
     return [{"figure": name, "value": value} for name, value in document["summary"].items()]
 
