@@ -302,7 +302,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench": (
         "month",
         "console",
-        "llm loads",
+        "llm loads supply",
         "ablate race",
         "decide fleet",
         "api faults forecast ingest llm_product operator",
@@ -352,6 +352,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.month": ROOM,
     "services.lab.bench.operator": ROOM,
     "services.lab.bench.race": ROOM,
+    "services.lab.bench.supply": ROOM,
     "services.lab.cluster": (
         "__main__",
         "start wire",

@@ -27,6 +27,7 @@ from services.cli.bench.noise import bench_decide_noise
 from services.cli.bench.operator import bench_operator
 from services.cli.bench.race import bench_race
 from services.cli.bench.response import bench_response, bench_response_table
+from services.cli.bench.supply import bench_supply
 from services.cli.output import console, picture, print_rows, print_table, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
@@ -79,6 +80,7 @@ def register(app: typer.Typer) -> None:
     bench.command("race")(bench_race)
     bench.command("response")(bench_response)
     bench.command("response-table")(bench_response_table)
+    bench.command("supply")(bench_supply)
     app.add_typer(bench, name="bench")
 
 
