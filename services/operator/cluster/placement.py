@@ -133,7 +133,7 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
             that it asks for (ExtendedResourceToleration).
     """
     asked = asked_by(spec)
-    tolerations = [_toleration(each) for each in spec.get("tolerations") or ()]
+    tolerations = [to_toleration(each) for each in spec.get("tolerations") or ()]
     if is_template:
         tolerations += [Toleration(each.resource, "", "", True) for each in asked]
     affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
@@ -150,12 +150,22 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
     )
 
 
-def _toleration(written: Object) -> Toleration:
+def to_toleration(written: Object) -> Toleration:
+    """A toleration of a pod."""
     return Toleration(
         str(written.get("key") or ""),
         str(written.get("value") or ""),
         str(written.get("effect") or ""),
         written.get("operator") == "Exists",
+    )
+
+
+def to_taints(written: Iterable[Object] | None) -> tuple[Taint, ...]:
+    """The taints among these that keep pods away."""
+    return tuple(
+        Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
+        for t in written or ()
+        if t.get("effect") in _REPELLING
     )
 
 
@@ -248,18 +258,13 @@ def to_node(resource: Object) -> NodeState | None:
     accelerators = offered(status.get("allocatable") or {}, labels)
     if not accelerators:
         return None
-    taints = tuple(
-        Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
-        for t in spec.get("taints") or ()
-        if t["effect"] in _REPELLING
-    )
     takes_pods = not spec.get("unschedulable") and _is_ready(status)
     stamp = metadata.get("creationTimestamp")
     return NodeState(
         str(metadata["name"]),
         accelerators,
         labels,
-        taints,
+        to_taints(spec.get("taints")),
         takes_pods,
         parse_kube_time(stamp) if stamp else None,
         images_on(status),

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.operator.cluster.grace import Grace, grace_of
 from services.operator.cluster.placement import Shape, gang_size, to_shape
+from services.operator.cluster.queue_labels import queue_of
 from services.operator.cluster.rollout import failure_of, overdue_of, rollout_of
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.discovery import ServedKind
@@ -28,6 +29,7 @@ class TargetState:
         gang_size: Pods of one replica.
         shape: What they need of a node; empty: not known.
         grace: Time that they have to end; None: not known.
+        queue: LocalQueue of Kueue that its pods are sent to; empty: none.
     """
 
     uid: str
@@ -40,6 +42,7 @@ class TargetState:
     shape: Shape = ()
     hung: str = ""
     grace: Grace | None = None
+    queue: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ def to_target_state(
         to_shape(resource),
         overdue_of(resource),
         grace_of(resource),
+        queue_of(resource),
     )
 
 

@@ -24,6 +24,11 @@ from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.kube.node_sources import read_sources
+from services.operator.kube.queues import read_queues
+from services.operator.kueue.gates import follow_gates
+from services.operator.kueue.queue_room import QueuedPods, QueueRoom, queue_room
+from services.operator.kueue.queues import SeenQueues
+from services.operator.plan.gpus_to_grow import CEILING, NODES, REFUSED, GpusToGrow
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
@@ -37,26 +42,6 @@ from services.operator.wire.http import KubeError
 log = structlog.get_logger("operator")
 
 _Listed = TypeVar("_Listed")
-NODES, CEILING, REFUSED = "nodes", "ceiling", "refused"
-"""What may hold back GPUs, besides a quota: nodes that exist; the most that may be asked for; a
-refusal of nodes, until it may be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpusToGrow:
-    """GPUs that more replicas could have.
-
-    Attributes:
-        gpus: None: neither nodes nor a quota are known.
-        limit: What holds back the rest: one of the above, or `ResourceQuota/NAME`.
-        on_new_nodes: How many are on nodes still to come; None: the supply is fixed.
-        warm: How many free ones are on nodes that have the images; None: nobody knows.
-    """
-
-    gpus: int | None
-    limit: str = ""
-    on_new_nodes: int | None = None
-    warm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +59,7 @@ class View:
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
         nodes: Nodes with GPUs by name, those that take no pods too.
         sources: What adds nodes.
+        queues: Queues of Kueue that pods are sent to.
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
     """
 
@@ -90,6 +76,7 @@ class View:
     statuses: Mapping[str, bytes] = field(default_factory=dict)
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     sources: SeenSources = field(default_factory=SeenSources)
+    queues: SeenQueues = field(default_factory=SeenQueues)
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
@@ -130,15 +117,30 @@ class View:
             return GpusToGrow(None)
         shape = () if target is None else target.shape
         room = self._by_supply(spec, shape, replicas.pending)
-        quota = self.quota_of(autoscaler)
-        if quota is None:
-            return room
+        quota, queue = self.quota_of(autoscaler), self.queue_room(autoscaler)
         # pods that wait for a node count as used; they are served first all the same
-        by_quota = quota.free + replicas.pending * spec.gpus_per_replica
-        if room.gpus is None or by_quota < room.gpus:
-            new = None if room.on_new_nodes is None else min(room.on_new_nodes, by_quota)
-            return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new, room.warm)
+        if quota is not None:
+            waiting = replicas.pending * spec.gpus_per_replica
+            room = room.within(quota.free + waiting, f"ResourceQuota/{quota.name}")
+        if queue is not None and queue.gpus is not None:
+            admitted = (replicas.pending - replicas.gated) * spec.gpus_per_replica
+            room = room.within(queue.gpus + admitted, queue.name)
         return room
+
+    def queue_room(self, autoscaler: Autoscaler) -> QueueRoom | None:
+        """What the queue leaves that the replicas are sent to; None: they are sent to none."""
+        spec, target = autoscaler.spec, self.target_of(autoscaler)
+        if spec is None or target is None or not target.queue:
+            return None
+        pods = QueuedPods(
+            autoscaler.namespace,
+            target.queue,
+            spec.gpu_type,
+            spec.gpus_per_replica,
+            target.shape,
+            self.nodes.values(),
+        )
+        return queue_room(self.queues, pods)
 
     def quota_of(self, autoscaler: Autoscaler) -> GpuQuota | None:
         """The quota that leaves least of what the replicas ask for; None: there is none."""
@@ -205,6 +207,7 @@ def observe(deps: OperatorDeps) -> View:
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
         _sources(deps) if autoscalers else SeenSources(),
+        _queues(deps, found),
     )
 
 
@@ -252,6 +255,13 @@ def _sources(deps: OperatorDeps) -> SeenSources:
     return read_sources(deps.kube) if deps.settings.operator_supply else SeenSources()
 
 
+def _queues(deps: OperatorDeps, found: Targets) -> SeenQueues:
+    """Queues, where a target sends its pods to one."""
+    is_queued = any(state.queue for state in found.states.values())
+    is_on = deps.settings.operator_kueue
+    return read_queues(deps.kube) if is_on and is_queued else SeenQueues(is_on)
+
+
 def _translate(
     deps: OperatorDeps, listed: Sequence[ListedAutoscaler], classes: Mapping[str, SLAClassSpec]
 ) -> list[Translated]:
@@ -282,7 +292,8 @@ def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
     without their pods they would seem to have no replicas.
     """
-    pods: list[OwnedPod] = deps.kube.list_objects("Pod")
+    listed: list[OwnedPod] = deps.kube.list_objects("Pod")
+    pods, deps.memory.gates = follow_gates(listed, deps.memory.gates, deps.clock.now())
     known = deps.memory.links
     for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
         if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
@@ -345,10 +356,13 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
     if autoscaler.parts:
-        parts = [situation_of(view, member) for member in members_of(autoscaler)]
+        # whether a limit is known at all does not depend on how many wait
+        none = None if replicas is None else Replicas()
+        parts = [situation_of(view, member, none) for member in members_of(autoscaler)]
         return combine(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key
     others = view.others or OtherAutoscalers()
+    room = None if replicas is None else view.gpu_room(autoscaler, replicas)
     problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
@@ -367,9 +381,12 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         rollout="" if target is None else target.rollout,
         hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
-        limit="" if replicas is None else view.gpu_room(autoscaler, replicas).limit,
+        limit="" if room is None else room.limit,
+        is_room_known=room is None or room.gpus is not None,
+        queue=None if replicas is None else view.queue_room(autoscaler),
         supply=describe_supply(view, autoscaler),
-        n_pending=0 if replicas is None else replicas.pending,
+        n_pending=0 if replicas is None else replicas.pending - replicas.gated,
+        n_gated=0 if replicas is None else replicas.gated,
         grace=None if target is None else target.grace,
     )
 

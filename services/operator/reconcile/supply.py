@@ -225,7 +225,12 @@ class _OfPods:
     resources: set[str]
 
     def asked(self, pod: PodState) -> int:
-        """What a pod holds of them; of one that waits: what may come to be, as far as it says."""
+        """What a pod holds of them; of one that waits: what may come to be, as far as it says.
+
+        One that a scheduling gate holds asks for no node until it is let go.
+        """
+        if pod.is_gated:
+            return 0
         if pod.node:
             node = self.nodes.get(pod.node)
             offered = {each.resource for each in node.accelerators} if node is not None else set()
@@ -242,10 +247,10 @@ def _signs(
     view: View, gpu_type: str, stated: StatedSupply, members: Iterable[Autoscaler]
 ) -> ProvisioningSigns:
     waiting = [
-        pod.created_at
+        pod.requested_at
         for member in members
         for pod in view.pods_of(member)
-        if not pod.node and pod.gpus and not pod.is_leaving
+        if not pod.node and pod.gpus and not pod.is_leaving and not pod.is_gated
     ]
     nodes = nodes_of_type(view.nodes.values(), gpu_type)
     came = [node.created_at for node in nodes if node.created_at is not None]

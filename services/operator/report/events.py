@@ -74,6 +74,7 @@ _KILLED = "PodsKilled"
 _SCARCE = (
     *("QuotaExceeded", "InsufficientGPUs", "FailedCreate"),
     *("SupplyCeiling", "ProvisioningRefused"),
+    *("AwaitingAdmission", "QueueNotFound", "QueueStopped"),
 )
 
 

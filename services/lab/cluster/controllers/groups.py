@@ -21,6 +21,7 @@ class Group:
         wanted: Pods that it is to have; the engine has fewer where a quota refuses some.
         refusal: Message about the first pod that was refused.
         revisions: Of a StatefulSet: the template's hash of each pod that is of an earlier one.
+        queue: LocalQueue that its pods are held for; empty: none.
     """
 
     engine_key: str
@@ -33,6 +34,7 @@ class Group:
     refusal: str = ""
     revisions: dict[int, str] = field(default_factory=dict)
     lives: dict[int, PodLife] = field(default_factory=dict)
+    queue: str = ""
     ordinals: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -46,6 +48,7 @@ class Group:
         The next pod of a StatefulSet has the name of the one that ended, and would wait for it.
         """
         spec = deployment_spec(self.engine_key, self.template, is_warm=is_warm)
+        spec = replace(spec, is_gated=bool(self.queue))
         return spec if self.is_replica_set else replace(spec, drain=AT_ONCE)
 
     def to_lose(self, pods: Sequence[EnginePod]) -> list[int]:

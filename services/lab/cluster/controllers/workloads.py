@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from services.lab.cluster.controllers.groups import Group, SimulatedWorkload, sum_of
+from services.lab.cluster.controllers.kueue import Kueue, Queued
 from services.lab.cluster.controllers.manifests import (
     COST_ANNOTATION,
     DRAIN_ANNOTATION,
@@ -36,10 +37,11 @@ from services.simulator.engine.engine import ClusterEngine, Interval, PodEvent, 
 class Workloads:
     """Keeps the engine and the API objects in step."""
 
-    def __init__(self, objects: Objects, engine: ClusterEngine) -> None:
+    def __init__(self, objects: Objects, engine: ClusterEngine, queues: Kueue) -> None:
         self._objects = objects
         self._store = objects.store
         self.engine = engine
+        self._queues = queues
         self._publisher = Publisher(objects, engine)
         self._workloads: dict[tuple[ResourceType, str, str], SimulatedWorkload] = {}
         self._group_of: dict[str, tuple[SimulatedWorkload, Group]] = {}
@@ -108,6 +110,8 @@ class Workloads:
             self._follow_node(old, new)
         elif rtype is RESOURCE_QUOTAS:
             self._follow_quota(old, new)
+        elif self._queues.is_own(rtype) and (new or {}).get("spec") != (old or {}).get("spec"):
+            self._publish([])
 
     def _follow(self, rtype: ResourceType, obj: Obj, *, is_gone: bool) -> None:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
@@ -145,6 +149,7 @@ class Workloads:
         self._publisher.end_told(workload, group)
         self._publish(self.engine.take_events())
         self.engine.remove_deployment(group.engine_key)
+        self._queues.forget(group.engine_key)
         del self._group_of[group.engine_key]
         del self._by_owner[group.owner_type.kind, workload.namespace, group.owner_name]
 
@@ -240,7 +245,10 @@ class Workloads:
             hash=wanted,
             template=template,
             revision=revision,
+            queue=self._queues.queue_of(obj),
         )
+        if group.queue:
+            self._queues.enqueue(engine_key, Queued(workload.namespace, group.queue))
         workload.groups.append(group)
         self._group_of[engine_key] = (workload, group)
         self._by_owner[group.owner_type.kind, workload.namespace, group.owner_name] = (
@@ -331,6 +339,7 @@ class Workloads:
                 self._move_on(workload)
             if self._refused:
                 self._try_refused()
+            self._queues.admit()
             events = self.engine.take_events()
             if not events:
                 break
@@ -338,6 +347,7 @@ class Workloads:
             self._publisher.publish_status(workload)
         for namespace in {workload.namespace for workload in touched.values()}:
             self._quotas.publish(namespace)
+        self._queues.publish()
 
     def _move_on(self, workload: SimulatedWorkload) -> None:
         """A roll-out goes on when pods have come or gone."""

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from services.operator.kueue.queue_room import QueueRoom
+from services.operator.plan.plan import Situation
 from services.operator.report import conditions
 from services.operator.report.facts import AutoscalerFacts, Details, Finding
 from services.operator.resource.autoscaler import Pause
@@ -41,6 +43,7 @@ def test_a_healthy_one_is_ready() -> None:
         "NotCapacity": "False",
         "LeadTimeBeyondHorizon": "False",
         "GraceTooShort": "False",
+        "RoomUnknown": "False",
         "SetApart": "False",
         "Conflict": "False",
     }
@@ -132,6 +135,39 @@ def test_conditions(
 ) -> None:
     found = finding(given_facts, kind)
     assert (found.status, found.reason) == (status, reason)
+    assert words in found.message
+
+
+LEFT = "ClusterQueue/a leaves 0 of 8 nvidia.com/gpu"
+QUEUE = QueueRoom("ClusterQueue/a", 0, "QuotaExceeded", LEFT)
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "words"),
+    [
+        (
+            replace(situation(4), limit=QUEUE.name, queue=QUEUE),
+            "QuotaExceeded",
+            "GPUs are there for 6: ClusterQueue/a leaves 0 of 8",
+        ),
+        (
+            replace(situation(4), limit=QUEUE.name, queue=replace(QUEUE, reason="QueueStopped")),
+            "QueueStopped",
+            "ClusterQueue/a",
+        ),
+        (replace(situation(4), limit="nodes", queue=QUEUE), "InsufficientGPUs", "add nodes"),
+        (
+            replace(situation(4), n_gated=3, queue=QUEUE),
+            "AwaitingAdmission",
+            "3 replicas are held by a scheduling gate until Kueue admits them: ClusterQueue/a",
+        ),
+        (replace(situation(4), n_gated=1), "AwaitingAdmission", "spec.schedulingGates of the pods"),
+    ],
+)
+def test_what_a_queue_holds_back_is_named(where: Situation, reason: str, words: str) -> None:
+    held = decision(desired=6, raw=8, binding_constraint="schedulable")
+    found = finding(facts(held, where=where), "ScalingLimited")
+    assert (found.status, found.reason) == ("True", reason)
     assert words in found.message
 
 
