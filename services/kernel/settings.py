@@ -122,6 +122,9 @@ class Settings(BaseSettings):
     operator_kueue: bool = Field(
         False, description="Read the quotas of Kueue's queues that pods are sent to"
     )
+    operator_dra: bool = Field(
+        False, description="Read the devices that pods claim: dynamic resource allocation"
+    )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
     )

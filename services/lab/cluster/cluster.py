@@ -17,6 +17,7 @@ from services.lab.cluster.admission.admissions import (
 )
 from services.lab.cluster.admission.collection import Collector
 from services.lab.cluster.admission.definitions import Definitions
+from services.lab.cluster.controllers.claims import DeviceClaims
 from services.lab.cluster.controllers.custom_workloads import CustomWorkloads
 from services.lab.cluster.controllers.disruption import check_budgets
 from services.lab.cluster.controllers.kueue import Kueue
@@ -72,7 +73,8 @@ class SimulatedCluster:
         self.definitions = Definitions(self.objects, self.registry)
         # Before the collector: a deleted Deployment must not replace the pods that it loses.
         queues = Kueue(self.objects, self.registry, self.engine)
-        self.workloads = Workloads(self.objects, self.engine, queues)
+        claims = DeviceClaims(self.objects, self.registry, self.engine)
+        self.workloads = Workloads(self.objects, self.engine, queues, claims)
         for rtype in BUILT_IN:
             self.objects.admissions.setdefault(rtype.storage_key, BuiltInAdmission())
         self.objects.admissions[NODES.storage_key] = NodeAdmission()

@@ -17,7 +17,7 @@ from services.operator.cluster.accelerators import (
 )
 from services.operator.cluster.gpu_types import is_of_type
 from services.operator.cluster.images import images_of, images_on
-from services.operator.cluster.pods import parse_kube_time
+from services.operator.cluster.pods import ClaimRef, claims_of, parse_kube_time
 
 Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -91,6 +91,7 @@ class PodShape:
         asked: Accelerators, each resource apart.
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
         images: Images that it starts with.
+        claims: Claims of devices; what they ask for is not in `asked` until it was looked up.
     """
 
     asked: tuple[Accelerators, ...]
@@ -98,6 +99,7 @@ class PodShape:
     tolerations: tuple[Toleration, ...] = ()
     affinity: tuple[tuple[Requirement, ...], ...] = ()
     images: tuple[str, ...] = ()
+    claims: tuple[ClaimRef, ...] = ()
 
     @property
     def gpus(self) -> int:
@@ -147,6 +149,7 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
         tuple(tolerations),
         tuple(terms),
         images_of(spec),
+        claims_of(spec),
     )
 
 
@@ -208,6 +211,8 @@ class NodeState:
         takes_pods: It is ready and not cordoned.
         created_at: When it came; None: not stated.
         images: Images that it has; empty: it does not say.
+        taken: How many of each resource claims hold; of resources that pods ask for by name it is
+            known from the pods.
     """
 
     name: str
@@ -217,6 +222,7 @@ class NodeState:
     takes_pods: bool = True
     created_at: datetime | None = None
     images: frozenset[str] = frozenset()
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def gpus(self) -> int:
@@ -252,12 +258,16 @@ def resources_asked(shape: Shape, gpu_type: str, nodes: Iterable[NodeState]) -> 
 
 def to_node(resource: Object) -> NodeState | None:
     """A node with accelerators; None: it has none."""
+    found = to_any_node(resource)
+    return found if found.accelerators else None
+
+
+def to_any_node(resource: Object) -> NodeState:
+    """A node, with those accelerators that device plugins offer."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     metadata = resource["metadata"]
     labels = metadata.get("labels") or {}
     accelerators = offered(status.get("allocatable") or {}, labels)
-    if not accelerators:
-        return None
     takes_pods = not spec.get("unschedulable") and _is_ready(status)
     stamp = metadata.get("creationTimestamp")
     return NodeState(

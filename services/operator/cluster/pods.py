@@ -26,6 +26,24 @@ _WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 
 @dataclass(frozen=True, slots=True)
+class ClaimRef:
+    """A claim of devices that a pod makes.
+
+    Attributes:
+        name: Of the template, of which each pod gets a claim of its own, or of a claim.
+        is_template: False of a claim that all pods share.
+    """
+
+    name: str
+    is_template: bool = True
+
+    @property
+    def label(self) -> str:
+        """As messages name it."""
+        return f"{'ResourceClaimTemplate' if self.is_template else 'ResourceClaim'}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
 class PodState:
     """One living pod, or a group of pods that is one replica.
 
@@ -44,6 +62,7 @@ class PodState:
         is_gated: A scheduling gate holds it back, so it waits for no node.
         released_at: When it was let go; None: it still is held, or never was as far as was seen.
         is_release_seen: False where it may have been let go long before that.
+        claims: Claims of devices.
     """
 
     uid: str
@@ -64,6 +83,7 @@ class PodState:
     is_gated: bool = False
     released_at: datetime | None = None
     is_release_seen: bool = True
+    claims: tuple[ClaimRef, ...] = ()
 
     @property
     def requested_at(self) -> datetime:
@@ -130,6 +150,16 @@ class ReplicaSnapshot:
         return f"{self.spec_replicas} {json.dumps(own)}"
 
 
+def claims_of(spec: Object) -> tuple[ClaimRef, ...]:
+    """Claims of a pod, or of a pod template, from its specification."""
+    found = []
+    for each in spec.get("resourceClaims") or ():
+        template, claim = each.get("resourceClaimTemplateName"), each.get("resourceClaimName")
+        if template or claim:
+            found.append(ClaimRef(str(template or claim), is_template=bool(template)))
+    return tuple(found)
+
+
 def parse_kube_time(text: str) -> datetime:
     """A Kubernetes time stamp, aware UTC."""
     return datetime.fromisoformat(text)
@@ -167,6 +197,7 @@ def to_pod(resource: Object) -> PodState:
         images=() if "Ready" in reached else images.images_of(spec),
         is_restored=images.is_restored(metadata),
         is_gated=is_gated(spec),
+        claims=claims_of(spec),
     )
 
 

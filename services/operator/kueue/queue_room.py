@@ -18,7 +18,9 @@ from services.operator.cluster.placement import (
     Shape,
     resources_asked,
 )
+from services.operator.cluster.targets import TargetState
 from services.operator.kueue.queues import ClusterQueue, Flavor, FlavorQuota, SeenQueues
+from services.operator.resource.autoscaler import Autoscaler
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,18 @@ class QueueRoom:
     reason: str
     message: str
     flavors: frozenset[str] = frozenset()
+
+
+def queued_pods(
+    autoscaler: Autoscaler, target: TargetState | None, nodes: Collection[NodeState]
+) -> QueuedPods | None:
+    """Pods of an autoscaler's target that are queued; None: they are not."""
+    spec = autoscaler.spec
+    if spec is None or target is None or not target.queue:
+        return None
+    size = spec.gpus_per_replica
+    shape = target.shape
+    return QueuedPods(autoscaler.namespace, target.queue, spec.gpu_type, size, shape, nodes)
 
 
 def queue_room(seen: SeenQueues, pods: QueuedPods) -> QueueRoom | None:

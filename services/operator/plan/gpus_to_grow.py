@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-NODES, CEILING, REFUSED = "nodes", "ceiling", "refused"
+NODES, CEILING, REFUSED, CLAIMS = "nodes", "ceiling", "refused", "claims"
 """What may hold back GPUs, besides a quota: nodes that exist; the most that may be asked for; a
-refusal of nodes, until it may be tried again."""
+refusal of nodes, until it may be tried again; claims that cannot be allocated."""
 
 
 @dataclass(frozen=True, slots=True)

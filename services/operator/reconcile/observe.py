@@ -16,26 +16,30 @@ from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
 from services.operator.cluster.node_sources import SeenSources
-from services.operator.cluster.other_autoscalers import OtherAutoscalers
+from services.operator.cluster.other_autoscalers import OtherAutoscalers, older_autoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
 from services.operator.cluster.targets import TargetState, missing
+from services.operator.devices.claim_room import PATIENCE_S, ClaimRoom
+from services.operator.devices.claimed_targets import look_up_claims, room_of_claims
+from services.operator.devices.seen_devices import AskedDevices, SeenDevices, with_devices
 from services.operator.kube.client import Object, list_other_autoscalers
+from services.operator.kube.devices import read_devices
 from services.operator.kube.node_sources import read_sources
 from services.operator.kube.queues import read_queues
 from services.operator.kueue.gates import follow_gates
-from services.operator.kueue.queue_room import QueuedPods, QueueRoom, queue_room
+from services.operator.kueue.queue_room import QueueRoom, queue_room, queued_pods
 from services.operator.kueue.queues import SeenQueues
-from services.operator.plan.gpus_to_grow import CEILING, NODES, REFUSED, GpusToGrow
+from services.operator.plan.gpus_to_grow import CEILING, CLAIMS, NODES, REFUSED, GpusToGrow
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
-from services.operator.resource.autoscaler import Autoscaler, TargetKey
+from services.operator.resource.autoscaler import Autoscaler
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
@@ -60,6 +64,7 @@ class View:
         nodes: Nodes with GPUs by name, those that take no pods too.
         sources: What adds nodes.
         queues: Queues of Kueue that pods are sent to.
+        devices: Devices and claims of dynamic resource allocation.
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
     """
 
@@ -77,6 +82,7 @@ class View:
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     sources: SeenSources = field(default_factory=SeenSources)
     queues: SeenQueues = field(default_factory=SeenQueues)
+    devices: SeenDevices = field(default_factory=SeenDevices)
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
@@ -116,7 +122,12 @@ class View:
         if spec is None:
             return GpusToGrow(None)
         shape = () if target is None else target.shape
+        claims = self.claim_room(autoscaler, replicas)
         room = self._by_supply(spec, shape, replicas.pending)
+        if claims is not None and claims.is_known:
+            room = GpusToGrow(0, CLAIMS)
+        elif claims is not None and not any(pod.asked for pod in shape):
+            room = GpusToGrow(None)  # what is asked for by name is known all the same
         quota, queue = self.quota_of(autoscaler), self.queue_room(autoscaler)
         # pods that wait for a node count as used; they are served first all the same
         if quota is not None:
@@ -129,18 +140,18 @@ class View:
 
     def queue_room(self, autoscaler: Autoscaler) -> QueueRoom | None:
         """What the queue leaves that the replicas are sent to; None: they are sent to none."""
+        pods = queued_pods(autoscaler, self.target_of(autoscaler), self.nodes.values())
+        return None if pods is None else queue_room(self.queues, pods)
+
+    def claim_room(self, autoscaler: Autoscaler, replicas: Replicas) -> ClaimRoom | None:
+        """What claims of devices hold back, or leave unknown; None: nothing."""
         spec, target = autoscaler.spec, self.target_of(autoscaler)
-        if spec is None or target is None or not target.queue:
+        if spec is None or target is None:
             return None
-        pods = QueuedPods(
-            autoscaler.namespace,
-            target.queue,
-            spec.gpu_type,
-            spec.gpus_per_replica,
-            target.shape,
-            self.nodes.values(),
-        )
-        return queue_room(self.queues, pods)
+        supply, patience_s = self.supplies.get(spec.gpu_type), PATIENCE_S
+        if supply is not None and supply.is_provisioned:
+            patience_s = supply.startup.patience_s
+        return room_of_claims(self.devices, target, replicas, patience_s)
 
     def quota_of(self, autoscaler: Autoscaler) -> GpuQuota | None:
         """The quota that leaves least of what the replicas ask for; None: there is none."""
@@ -175,6 +186,8 @@ def observe(deps: OperatorDeps) -> View:
     translated = _translate(deps, listed, load_classes(deps, listed))
     autoscalers = [entry.autoscaler for entry in translated]
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    devices = _devices(deps, found)
+    asked = look_up_claims(found.states, devices)
     uids = {state.uid for state in found.states.values()}
     # those of a spec that went bad, or is gone, are looked up where a budget asks for them only
     now = deps.clock.now()
@@ -185,7 +198,8 @@ def observe(deps: OperatorDeps) -> View:
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()
-    nodes = _nodes(deps) if autoscalers else []
+    nodes = _nodes(deps, devices, asked) if autoscalers else []
+    is_looked_for = bool(autoscalers) and deps.settings.operator_supply
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
@@ -206,8 +220,9 @@ def observe(deps: OperatorDeps) -> View:
         _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
-        _sources(deps) if autoscalers else SeenSources(),
+        read_sources(kube) if is_looked_for else SeenSources(),
         _queues(deps, found),
+        devices,
     )
 
 
@@ -241,18 +256,23 @@ def _allow_forbidden(error: KubeError, reason: str) -> None:
     _note(error, reason)
 
 
-def _nodes(deps: OperatorDeps) -> list[NodeState]:
-    """Nodes; without the right to list them room for more replicas is not known."""
+def _nodes(
+    deps: OperatorDeps, devices: SeenDevices, asked: Sequence[AskedDevices]
+) -> list[NodeState]:
+    """Nodes with accelerators; without the right to list them room for more is not known."""
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
     except KubeError as error:
         _allow_forbidden(error, "nodes_unreadable")
         return []
-    return found
+    return [node for node in with_devices(found, devices, asked) if node.accelerators]
 
 
-def _sources(deps: OperatorDeps) -> SeenSources:
-    return read_sources(deps.kube) if deps.settings.operator_supply else SeenSources()
+def _devices(deps: OperatorDeps, found: Targets) -> SeenDevices:
+    """Devices and claims, where the pods of a target claim some."""
+    is_claimed = any(state.claims for state in found.states.values())
+    is_on = deps.settings.operator_dra
+    return read_devices(deps.kube) if is_on and is_claimed else SeenDevices(is_on)
 
 
 def _queues(deps: OperatorDeps, found: Targets) -> SeenQueues:
@@ -328,25 +348,6 @@ def _note(error: KubeError, reason: str) -> None:
     telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
-    """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
-
-    Of two that are equally old, the one whose name comes first is the older; the mode does not
-    matter.
-    """
-    oldest: dict[TargetKey, Autoscaler] = {}
-    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
-        for target in autoscaler.targets:
-            oldest.setdefault(target.key, autoscaler)
-    found = {}
-    for autoscaler in autoscalers:
-        for target in reversed(autoscaler.targets):
-            first = oldest[target.key]
-            if first.uid != autoscaler.uid:
-                found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
-    return found
-
-
 def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None = None) -> Situation:
     """Everything that decides what may be done for an autoscaler.
 
@@ -384,6 +385,7 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         limit="" if room is None else room.limit,
         is_room_known=room is None or room.gpus is not None,
         queue=None if replicas is None else view.queue_room(autoscaler),
+        claims=None if replicas is None else view.claim_room(autoscaler, replicas),
         supply=describe_supply(view, autoscaler),
         n_pending=0 if replicas is None else replicas.pending - replicas.gated,
         n_gated=0 if replicas is None else replicas.gated,

@@ -192,6 +192,9 @@ def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
     if situation.limit == "refused" and situation.n_pending:
         message = f"{situation.n_pending} replicas wait for a node: {situation.supply}"
         return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
+    claims = situation.claims
+    if claims is not None and claims.is_known:
+        return Finding("ScalingLimited", TRUE, claims.reason, claims.message)
     if situation.n_gated:
         message = _gated(situation)
         return Finding("ScalingLimited", TRUE, "AwaitingAdmission", message)

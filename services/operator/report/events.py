@@ -75,6 +75,7 @@ _SCARCE = (
     *("QuotaExceeded", "InsufficientGPUs", "FailedCreate"),
     *("SupplyCeiling", "ProvisioningRefused"),
     *("AwaitingAdmission", "QueueNotFound", "QueueStopped"),
+    *("ClaimNotFound", "ClaimsUnbound"),
 )
 
 

@@ -20,7 +20,9 @@ def room_unknown(facts: AutoscalerFacts) -> Finding:
 
 
 def _obstacle(situation: Situation) -> Finding | None:
-    queue, spec = situation.queue, situation.spec
+    queue, spec, claims = situation.queue, situation.spec, situation.claims
+    if claims is not None and not claims.is_known:
+        return Finding(_NAME, TRUE, claims.reason, claims.message)
     if queue is not None and queue.gpus is None:
         return Finding(_NAME, TRUE, queue.reason, queue.message)
     if spec is None or situation.replicas is None or situation.is_room_known:

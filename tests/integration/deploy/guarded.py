@@ -20,6 +20,7 @@ ALL_ON = {
     "operator_supply": True,
     "operator_headroom": True,
     "operator_kueue": True,
+    "operator_dra": True,
 }
 """Settings of features that have rights of their own."""
 CLUSTER_ROLE = f"{NAMESPACE}-{OPERATOR}"

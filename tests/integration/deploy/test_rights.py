@@ -37,6 +37,7 @@ from tests.integration.deploy.guarded import (
     without,
 )
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
+from tests.integration.operator.devices.claimed import add_devices, add_template
 from tests.integration.operator.reconcile.queued import LABEL, add_flavor, add_queue
 from tests.integration.operator.test_main import eventually, notify
 from tests.unit.deploy.chart import render
@@ -102,7 +103,11 @@ def furnish(bench: Bench) -> None:
     lab.patch("apps/v1/statefulsets/shards", {"metadata": {"labels": {LABEL: "serving"}}})
     add_flavor(lab)
     add_queue(lab, 8)
-    template = {"size": 1, "workerTemplate": pod_template("wide")}
+    add_devices(lab)
+    add_template(lab, "one")
+    pods = pod_template("wide")
+    pods["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "one"}]
+    template = {"size": 1, "workerTemplate": pods}
     lab.post(
         f"/apis/{LWS}/namespaces/{lab.namespace}/leaderworkersets",
         {"metadata": {"name": "wide"}, "spec": {"replicas": 1, "leaderWorkerTemplate": template}},
@@ -139,6 +144,8 @@ def watch(bench: Bench, until: Callable[[], bool]) -> None:
     kube.warm(tuple(PATHS))
     found = [(LWS, "LeaderWorkerSet")]
     found += [(f"{GROUP}/{VERSIONS[0]}", kind) for kind in (LOCAL_QUEUE, CLUSTER_QUEUE, FLAVOR)]
+    claims = ("ResourceClaim", "ResourceClaimTemplate", "ResourceSlice", "DeviceClass")
+    found += [("resource.k8s.io/v1", kind) for kind in claims]
     for version, kind in found:
         served = kube.find_kind(version, kind)
         assert served is not None
@@ -230,6 +237,7 @@ class Process:
             "HARMONY_OPERATOR_SUPPLY": "true",
             "HARMONY_OPERATOR_HEADROOM": "true",
             "HARMONY_OPERATOR_KUEUE": "true",
+            "HARMONY_OPERATOR_DRA": "true",
             "HARMONY_LEASE_NAME": OPERATOR,
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
         }

@@ -134,6 +134,16 @@ def test_queues_may_be_read_where_that_is_on() -> None:
     assert queues["verbs"] == ["list", "watch"]
 
 
+def test_devices_may_be_read_where_that_is_on() -> None:
+    name = "harmony-system-harmony-operator"
+    off = named(render(), "ClusterRole", name)["rules"]
+    assert not any(r["apiGroups"] == ["resource.k8s.io"] for r in off)
+    on = named(render({"settings": {"operator_dra": True}}), "ClusterRole", name)["rules"]
+    (devices,) = (r for r in on if r["apiGroups"] == ["resource.k8s.io"])
+    kinds = ["deviceclasses", "resourceslices", "resourceclaims", "resourceclaimtemplates"]
+    assert (devices["resources"], devices["verbs"]) == (kinds, ["list", "watch"])
+
+
 def test_headroom_may_be_held_in_the_own_namespace_where_that_is_on() -> None:
     def rules(**settings: bool) -> list[dict[str, list[str]]]:
         role = named(render({"settings": settings}), "Role", "harmony-operator")

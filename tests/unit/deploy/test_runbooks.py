@@ -13,6 +13,7 @@ import yaml
 from decider.planning import fallback
 from services.admin.decisions.wording import GUARDS
 from services.operator.cluster import targets
+from services.operator.devices import claim_room
 from services.operator.kueue import queue_room
 from services.operator.plan import supply_sources
 from services.operator.reconcile import budgets
@@ -74,7 +75,8 @@ def test_every_condition_has_a_row(condition: str) -> None:
     assert re.search(rf"^\| `{condition}` ", TEXT, re.M), condition
 
 
-MODULES = (conditions, targets, events, budgets, supply, supply_sources, room, queue_room)
+ROOM = (room, queue_room, claim_room)
+MODULES = (conditions, targets, events, budgets, supply, supply_sources, *ROOM)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from services.operator.devices.claim_room import ClaimRoom
 from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.plan import Situation
 from services.operator.report import conditions
@@ -169,6 +170,13 @@ def test_what_a_queue_holds_back_is_named(where: Situation, reason: str, words: 
     found = finding(facts(held, where=where), "ScalingLimited")
     assert (found.status, found.reason) == ("True", reason)
     assert words in found.message
+
+
+@pytest.mark.parametrize("reason", ["ClaimNotFound", "ClaimsUnbound"])
+def test_a_claim_that_cannot_be_allocated_limits(reason: str) -> None:
+    gone = ClaimRoom(reason, "create the class", is_known=True)
+    found = finding(facts(decision(), where=replace(situation(4), claims=gone)), "ScalingLimited")
+    assert (found.status, found.reason, found.message) == ("True", reason, "create the class")
 
 
 def test_an_hpa_is_a_conflict_but_no_fault_of_an_advisory_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from services.operator.devices.claim_room import ClaimRoom
 from services.operator.kueue.queue_room import QueueRoom
 from services.operator.report.room import room_unknown
 from tests.unit.operator.examples import situation
@@ -36,6 +37,14 @@ def test_no_node_has_the_type() -> None:
     assert "correct gpuType" in found.message
     missing = replace(situation(), is_room_known=False, replicas=None)
     assert room_unknown(facts(where=missing)).status == "False"
+
+
+def test_claims_that_cannot_be_told() -> None:
+    odd = ClaimRoom("ClaimsUnknown", "free devices are not known")
+    found = room_unknown(facts(where=replace(situation(), claims=odd)))
+    assert (found.status, found.reason, found.message) == ("True", odd.reason, odd.message)
+    gone = replace(odd, is_known=True)
+    assert room_unknown(facts(where=replace(situation(), claims=gone))).status == "False"
 
 
 def test_one_part_that_cannot_be_read_is_enough() -> None:

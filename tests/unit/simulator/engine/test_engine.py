@@ -284,3 +284,15 @@ def test_a_pod_that_is_held_takes_no_gpu_and_starts_once_it_is_let_go() -> None:
     assert cluster.counts("ns/a").starting == 1
     cluster.advance(130.0)
     assert cluster.counts("ns/a").ready == 1
+
+
+def test_a_node_that_gets_more_gpus_takes_pods_that_wait() -> None:
+    cluster = engine(n=1, gpus=1)
+    cluster.add_deployment(spec(replicas=3))
+    (node,) = cluster.nodes.all()
+    cluster.nodes.resize(replace(node, gpus=3))
+    cluster.update_node(node)
+    assert cluster.counts("ns/a").bound == 3
+    assert cluster.nodes.free_gpus(node.name) == 0
+    cluster.nodes.resize(node)
+    assert cluster.nodes.free_gpus(node.name) == -2
