@@ -119,6 +119,12 @@ class Settings(BaseSettings):
     operator_headroom: bool = Field(
         False, description="Hold headroom where a GPUBudget says so: writes CapacityBuffers"
     )
+    operator_kueue: bool = Field(
+        False, description="Read the quotas of Kueue's queues that pods are sent to"
+    )
+    operator_dra: bool = Field(
+        False, description="Read the devices that pods claim: dynamic resource allocation"
+    )
     operator_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its probes and metrics; empty: none"
     )

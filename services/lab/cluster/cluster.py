@@ -17,8 +17,10 @@ from services.lab.cluster.admission.admissions import (
 )
 from services.lab.cluster.admission.collection import Collector
 from services.lab.cluster.admission.definitions import Definitions
+from services.lab.cluster.controllers.claims import DeviceClaims
 from services.lab.cluster.controllers.custom_workloads import CustomWorkloads
 from services.lab.cluster.controllers.disruption import check_budgets
+from services.lab.cluster.controllers.kueue import Kueue
 from services.lab.cluster.controllers.leader_worker_sets import LeaderWorkerSets
 from services.lab.cluster.controllers.manifests import node_body, rfc3339
 from services.lab.cluster.controllers.workloads import Workloads
@@ -70,7 +72,9 @@ class SimulatedCluster:
         self.objects = Objects(self.store, self.now, self._new_uid)
         self.definitions = Definitions(self.objects, self.registry)
         # Before the collector: a deleted Deployment must not replace the pods that it loses.
-        self.workloads = Workloads(self.objects, self.engine)
+        queues = Kueue(self.objects, self.registry, self.engine)
+        claims = DeviceClaims(self.objects, self.registry, self.engine)
+        self.workloads = Workloads(self.objects, self.engine, queues, claims)
         for rtype in BUILT_IN:
             self.objects.admissions.setdefault(rtype.storage_key, BuiltInAdmission())
         self.objects.admissions[NODES.storage_key] = NodeAdmission()

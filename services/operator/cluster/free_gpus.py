@@ -129,7 +129,9 @@ def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
             NodeRoom(
                 node,
                 {
-                    a.resource: max(0, a.count - held[node.name, a.resource])
+                    a.resource: max(
+                        0, a.count - node.taken.get(a.resource, held[node.name, a.resource])
+                    )
                     for a in node.accelerators
                 },
             )

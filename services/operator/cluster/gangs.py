@@ -44,6 +44,9 @@ def _gang(pods: Sequence[PodState], size: int) -> PodState:
         ready_at=max(ready) if len(ready) >= wanted else None,
         is_leaving=any(pod.is_leaving for pod in pods),
         bound_at=None if is_waiting else max(bound, default=None),
+        is_gated=any(pod.is_gated for pod in pods),
+        released_at=max((p.released_at for p in pods if p.released_at is not None), default=None),
+        is_release_seen=all(pod.is_release_seen for pod in pods),
     )
 
 

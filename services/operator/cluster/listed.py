@@ -95,10 +95,9 @@ def read_target(resource: Object, kind: str) -> ListedTarget:
     )
 
 
-def read_node(resource: Object) -> NodeState | None:
-    """A node; None: it has no GPUs."""
-    found = placement.to_node(resource)
-    return None if found is None else replace(found, labels=_labels(resource))
+def read_node(resource: Object) -> NodeState:
+    """A node, one without GPUs too: its devices may be published apart from it."""
+    return replace(placement.to_any_node(resource), labels=_labels(resource))
 
 
 def read_autoscaler(resource: Object) -> ListedAutoscaler:

@@ -17,7 +17,14 @@ from services.operator.cluster.accelerators import (
     whole,
 )
 from services.operator.cluster.gpu_types import is_of_type, is_slice
-from services.operator.cluster.placement import COMPARING, NodeState, PodShape, Requirement, Taint
+from services.operator.cluster.placement import (
+    COMPARING,
+    NodeState,
+    PodShape,
+    Requirement,
+    Taint,
+    to_taints,
+)
 from services.operator.cluster.pods import parse_kube_time
 from services.operator.resource.quantities import parse_duration_s
 
@@ -28,7 +35,6 @@ NODE_POOL, NODE_CLAIM = "NodePool", "NodeClaim"
 POOL_LABEL = "karpenter.sh/nodepool"
 _PROVIDED = ("kubernetes.io", "k8s.io", "karpenter.sh", "karpenter.k8s.aws", "cloud.google.com")
 """Domains of labels that a node has from its provider, whatever the pool states."""
-_REPELLING = ("NoSchedule", "NoExecute")
 _AWAITED = ("", "AwaitingReconciliation", "ReconcilingDependents")
 
 
@@ -147,11 +153,7 @@ def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
             products=_products(each, labels, requirements),
             labels={**labels, POOL_LABEL: name},
             requirements=requirements,
-            taints=tuple(
-                Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
-                for t in node.get("taints") or ()
-                if t.get("effect") in _REPELLING
-            ),
+            taints=to_taints(node.get("taints")),
             problem=_not_ready(status),
             resource=each,
         )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from services.operator.resource.autoscaler import Key, ScaleTarget, TargetKey
+from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
 from services.operator.resource.fields import GROUP
 
 Object = Mapping[str, Any]
@@ -136,3 +136,22 @@ def _from_metrics(namespace: str, spec: Object) -> Iterator[Key]:
 def _of_series(workload: str) -> str:
     """The autoscaler of a series; one of a variant or pool is named `AUTOSCALER_PART`."""
     return workload.partition("_")[0]
+
+
+def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
+    """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
+
+    Of two that are equally old, the one whose name comes first is the older; the mode does not
+    matter.
+    """
+    oldest: dict[TargetKey, Autoscaler] = {}
+    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
+        for target in autoscaler.targets:
+            oldest.setdefault(target.key, autoscaler)
+    found = {}
+    for autoscaler in autoscalers:
+        for target in reversed(autoscaler.targets):
+            first = oldest[target.key]
+            if first.uid != autoscaler.uid:
+                found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
+    return found

@@ -17,7 +17,7 @@ from services.operator.cluster.accelerators import (
 )
 from services.operator.cluster.gpu_types import is_of_type
 from services.operator.cluster.images import images_of, images_on
-from services.operator.cluster.pods import parse_kube_time
+from services.operator.cluster.pods import ClaimRef, claims_of, parse_kube_time
 
 Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -104,6 +104,7 @@ class PodShape:
         asked: Accelerators, each resource apart.
         affinity: Required node affinity: one of the terms must hold as a whole; empty: none.
         images: Images that it starts with.
+        claims: Claims of devices; what they ask for is not in `asked` until it was looked up.
     """
 
     asked: tuple[Accelerators, ...]
@@ -111,6 +112,7 @@ class PodShape:
     tolerations: tuple[Toleration, ...] = ()
     affinity: tuple[tuple[Requirement, ...], ...] = ()
     images: tuple[str, ...] = ()
+    claims: tuple[ClaimRef, ...] = ()
 
     @property
     def gpus(self) -> int:
@@ -146,7 +148,7 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
             that it asks for (ExtendedResourceToleration).
     """
     asked = asked_by(spec)
-    tolerations = [_toleration(each) for each in spec.get("tolerations") or ()]
+    tolerations = [to_toleration(each) for each in spec.get("tolerations") or ()]
     if is_template:
         tolerations += [Toleration(each.resource, "", "", True) for each in asked]
     affinity = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
@@ -160,15 +162,26 @@ def to_pod_shape(spec: Object, *, is_template: bool) -> PodShape:
         tuple(tolerations),
         tuple(terms),
         images_of(spec),
+        claims_of(spec),
     )
 
 
-def _toleration(written: Object) -> Toleration:
+def to_toleration(written: Object) -> Toleration:
+    """A toleration of a pod."""
     return Toleration(
         str(written.get("key") or ""),
         str(written.get("value") or ""),
         str(written.get("effect") or ""),
         written.get("operator") == "Exists",
+    )
+
+
+def to_taints(written: Iterable[Object] | None) -> tuple[Taint, ...]:
+    """The taints among these that keep pods away."""
+    return tuple(
+        Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
+        for t in written or ()
+        if t.get("effect") in _REPELLING
     )
 
 
@@ -214,6 +227,8 @@ class NodeState:
         uid: Tells it from another one that had its name.
         notice: What tells that it is about to be interrupted; empty: nothing does.
         is_meant: It goes because who manages nodes wants fewer of them, or others.
+        taken: How many of each resource claims hold; of resources that pods ask for by name it is
+            known from the pods.
     """
 
     name: str
@@ -226,6 +241,7 @@ class NodeState:
     uid: str = ""
     notice: str = ""
     is_meant: bool = False
+    taken: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def gpus(self) -> int:
@@ -261,24 +277,23 @@ def resources_asked(shape: Shape, gpu_type: str, nodes: Iterable[NodeState]) -> 
 
 def to_node(resource: Object) -> NodeState | None:
     """A node with accelerators; None: it has none."""
+    found = to_any_node(resource)
+    return found if found.accelerators else None
+
+
+def to_any_node(resource: Object) -> NodeState:
+    """A node, with those accelerators that device plugins offer."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     metadata = resource["metadata"]
     labels = metadata.get("labels") or {}
     accelerators = offered(status.get("allocatable") or {}, labels)
-    if not accelerators:
-        return None
-    taints = tuple(
-        Taint(str(t["key"]), str(t.get("value") or ""), str(t["effect"]))
-        for t in spec.get("taints") or ()
-        if t["effect"] in _REPELLING
-    )
     takes_pods = not spec.get("unschedulable") and _is_ready(status)
     stamp = metadata.get("creationTimestamp")
     return NodeState(
         str(metadata["name"]),
         accelerators,
         labels,
-        taints,
+        to_taints(spec.get("taints")),
         takes_pods,
         parse_kube_time(stamp) if stamp else None,
         images_on(status),

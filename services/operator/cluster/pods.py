@@ -11,6 +11,7 @@ from typing import Any
 
 from services.operator.cluster import images
 from services.operator.cluster.accelerators import Accelerators, asked_by, total
+from services.operator.cluster.queue_labels import is_gated
 
 Object = Mapping[str, Any]
 
@@ -22,6 +23,24 @@ _REACHED = ("Ready", "PodScheduled")
 _CLOCK_SKEW = timedelta(seconds=5)
 _FINISHED = {"Succeeded", "Failed"}
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRef:
+    """A claim of devices that a pod makes.
+
+    Attributes:
+        name: Of the template, of which each pod gets a claim of its own, or of a claim.
+        is_template: False of a claim that all pods share.
+    """
+
+    name: str
+    is_template: bool = True
+
+    @property
+    def label(self) -> str:
+        """As messages name it."""
+        return f"{'ResourceClaimTemplate' if self.is_template else 'ResourceClaim'}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +59,10 @@ class PodState:
         bound_at: When it was given a node, as far as it has one.
         images: Images that it starts with, as far as it is not ready yet.
         is_restored: It is restored from a snapshot.
+        is_gated: A scheduling gate holds it back, so it waits for no node.
+        released_at: When it was let go; None: it still is held, or never was as far as was seen.
+        is_release_seen: False where it may have been let go long before that.
+        claims: Claims of devices.
     """
 
     uid: str
@@ -57,6 +80,15 @@ class PodState:
     bound_at: datetime | None = None
     images: tuple[str, ...] = ()
     is_restored: bool = False
+    is_gated: bool = False
+    released_at: datetime | None = None
+    is_release_seen: bool = True
+    claims: tuple[ClaimRef, ...] = ()
+
+    @property
+    def requested_at(self) -> datetime:
+        """When its start began: once no gate held it any longer."""
+        return self.released_at or self.created_at
 
     @property
     def gpus(self) -> int:
@@ -71,12 +103,15 @@ class Replicas:
     Attributes:
         start_ages_s: Seconds since creation: first of the starting pods, then of the pending ones,
             each oldest first, so it has `starting + pending` entries.
+        gated: How many of the pending ones a scheduling gate holds. Their starts have not begun, so
+            their ages are zero.
     """
 
     ready: int = 0
     starting: int = 0
     pending: int = 0
     start_ages_s: tuple[float, ...] = ()
+    gated: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +168,16 @@ class ReplicaSnapshot:
         return f"{self.spec_replicas} {json.dumps(own)}{spot}"
 
 
+def claims_of(spec: Object) -> tuple[ClaimRef, ...]:
+    """Claims of a pod, or of a pod template, from its specification."""
+    found = []
+    for each in spec.get("resourceClaims") or ():
+        template, claim = each.get("resourceClaimTemplateName"), each.get("resourceClaimName")
+        if template or claim:
+            found.append(ClaimRef(str(template or claim), is_template=bool(template)))
+    return tuple(found)
+
+
 def parse_kube_time(text: str) -> datetime:
     """A Kubernetes time stamp, aware UTC."""
     return datetime.fromisoformat(text)
@@ -169,6 +214,8 @@ def to_pod(resource: Object) -> PodState:
         bound_at=reached.get("PodScheduled"),
         images=() if "Ready" in reached else images.images_of(spec),
         is_restored=images.is_restored(metadata),
+        is_gated=is_gated(spec),
+        claims=claims_of(spec),
     )
 
 
@@ -185,7 +232,7 @@ def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:
     as starting. The API server's clock may run a few seconds ahead without being taken for that.
     """
     horizon = now + _CLOCK_SKEW
-    ready = 0
+    ready = gated = 0
     starting: list[float] = []
     pending: list[float] = []
     for pod in pods:
@@ -194,7 +241,8 @@ def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:
         if pod.ready_at is not None and pod.ready_at <= horizon:
             ready += 1
             continue
-        age_s = max(0.0, (now - pod.created_at).total_seconds())
+        age_s = 0.0 if pod.is_gated else max(0.0, (now - pod.requested_at).total_seconds())
+        gated += pod.is_gated
         (starting if pod.node else pending).append(age_s)
     ages = (*sorted(starting, reverse=True), *sorted(pending, reverse=True))
-    return Replicas(ready, len(starting), len(pending), ages)
+    return Replicas(ready, len(starting), len(pending), ages, gated)

@@ -9,11 +9,26 @@ from typing import Any
 
 from services.operator.cluster.grace import Grace, grace_of
 from services.operator.cluster.placement import Shape, gang_size, to_shape
+from services.operator.cluster.pods import ClaimRef
+from services.operator.cluster.queue_labels import queue_of
 from services.operator.cluster.rollout import failure_of, overdue_of, rollout_of
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.discovery import ServedKind
 
 Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimProblem:
+    """Why it cannot be told what the claims of a target take.
+
+    Attributes:
+        message: With what would change it.
+        is_hopeless: It is known that the claim cannot be allocated.
+    """
+
+    message: str
+    is_hopeless: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +43,8 @@ class TargetState:
         gang_size: Pods of one replica.
         shape: What they need of a node; empty: not known.
         grace: Time that they have to end; None: not known.
+        queue: LocalQueue of Kueue that its pods are sent to; empty: none.
+        claim_problem: Why it cannot be told what the claims of its pods take; None: it can.
     """
 
     uid: str
@@ -40,6 +57,13 @@ class TargetState:
     shape: Shape = ()
     hung: str = ""
     grace: Grace | None = None
+    queue: str = ""
+    claim_problem: ClaimProblem | None = None
+
+    @property
+    def claims(self) -> tuple[ClaimRef, ...]:
+        """Claims of devices of the pods of one replica."""
+        return tuple(dict.fromkeys(ref for pod in self.shape for ref in pod.claims))
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +97,7 @@ def to_target_state(
         to_shape(resource),
         overdue_of(resource),
         grace_of(resource),
+        queue_of(resource),
     )
 
 

@@ -10,6 +10,8 @@ from enum import StrEnum
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.grace import Grace
+from services.operator.devices.claim_room import ClaimRoom
+from services.operator.kueue.queue_room import QueueRoom
 from services.operator.resource.autoscaler import ApprovalRule, Pause
 
 MAX_ATTEMPTS = 5
@@ -104,10 +106,14 @@ class Situation:
         rollout: How far a roll-out of the target is; empty when none is under way, or it hangs.
         hung: How far a roll-out of the target that hangs came; empty when none does.
         failure: Why the target's pods cannot be created; empty when they can.
-        limit: What holds back GPUs for more replicas: `nodes`, `ceiling`, `refused`, a quota's
-            name, or empty.
+        limit: What holds back GPUs for more replicas: `nodes`, `ceiling`, `refused`, `claims`, the
+            name of a quota or a queue, or empty.
+        is_room_known: False where nothing tells how many more replicas could have GPUs.
+        queue: What the queue leaves that its pods are sent to; None: none queues them.
+        claims: What the claims of its pods hold back or leave unknown; None: nothing.
         supply: Where the GPUs of its type come from, in words; empty: nothing is known.
         n_pending: Replicas that wait for a node.
+        n_gated: Replicas that a scheduling gate holds back.
         grace: Time that the target's pods have to end; None: not known, or stated by part.
         parts: The same of each variant or pool by name, where there are several targets; then
             `replicas` is their sum, of variants in reference replicas.
@@ -127,8 +133,12 @@ class Situation:
     hung: str = ""
     failure: str = ""
     limit: str = ""
+    is_room_known: bool = True
+    queue: QueueRoom | None = None
+    claims: ClaimRoom | None = None
     supply: str = ""
     n_pending: int = 0
+    n_gated: int = 0
     grace: Grace | None = None
     pause: Pause = field(default_factory=Pause)
     approval: ApprovalRule = field(default_factory=ApprovalRule)

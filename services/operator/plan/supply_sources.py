@@ -62,7 +62,12 @@ class _Sources:
 
 
 def resolve(
-    gpu_type: str, stated: StatedSupply, sources: SeenSources, nodes: Sequence[NodeState]
+    gpu_type: str,
+    stated: StatedSupply,
+    sources: SeenSources,
+    nodes: Sequence[NodeState],
+    *,
+    is_claimed: bool = False,
 ) -> Resolved:
     """Mode and ceiling of a type.
 
@@ -71,14 +76,17 @@ def resolve(
         stated: What its GPUBudgets say.
         sources: What adds nodes.
         nodes: All nodes with GPUs.
+        is_claimed: Pods of the type claim devices.
     """
     if stated.problem:
         return Resolved(None, "InvalidSupply", stated.problem)
     if stated.mode == FIXED:
         return Resolved(None, "SetFixed", "spec.supply.mode is fixed")
     own = nodes_of_type(nodes, gpu_type)
-    found = _detected(gpu_type, stated, sources, own)
-    if stated.ceiling is not None and (stated.mode == PROVISIONED or found.reason != "NoSource"):
+    found = _ignored(gpu_type) if is_claimed else _detected(gpu_type, stated, sources, own)
+    if stated.ceiling is not None and (
+        stated.mode == PROVISIONED or found.reason not in ("NoSource", "ClaimsIgnored")
+    ):
         return _up_to(stated.ceiling, found, own)
     if found.ceiling is None and stated.mode == PROVISIONED:
         message = (
@@ -87,6 +95,23 @@ def resolve(
         )
         return Resolved(None, "CeilingUnknown", message)
     return found
+
+
+def _ignored(gpu_type: str) -> Resolved:
+    """What adds nodes may not look at claims, and does not say whether it does.
+
+    Karpenter ignores pods with claims unless its support of them is on (`settings.enableDRA`,
+    alpha; karpenter.sh/docs/tasks/dra; kubernetes-sigs/karpenter, pull request 2384).
+    The Cluster Autoscaler has `--enable-dynamic-resource-allocation` from 1.32, off until 1.35
+    (kubernetes/autoscaler, releases).
+    """
+    message = (
+        f"pods of {gpu_type} claim devices, and what adds nodes does not tell whether it looks at "
+        "claims: Karpenter does with settings.enableDRA, the Cluster Autoscaler from 1.35 or with "
+        "--enable-dynamic-resource-allocation; where it does, set spec.supply.mode to provisioned "
+        "with a ceiling"
+    )
+    return Resolved(None, "ClaimsIgnored", message)
 
 
 def _up_to(ceiling: int, found: Resolved, own: Sequence[NodeState]) -> Resolved:

@@ -1,14 +1,17 @@
-"""Rate limits and GPU budgets, checked once more just before scalings are patched.
+"""Rate limits, queues and GPU budgets, checked once more just before scalings are patched.
 
 A decision is made on a snapshot, and a shard grants at once the GPUs that its own scalings-in will
 free. So what goes up goes up as far as GPUs are free now, the workloads of the highest priority
 first; the rest waits.
+
+Several targets may be of one ClusterQueue of Kueue, and what was asked for since it was read is not
+reserved there yet: both are taken off what it left.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -16,7 +19,9 @@ from sqlalchemy import Connection, RowMapping
 
 from services.kernel.domain import WorkloadSpec
 from services.kernel.server_clock import ahead_by
+from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
+from services.operator.plan.part_members import members_of
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
@@ -24,6 +29,7 @@ from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository
 from services.operator.reconcile.gpu_use import (
     FleetAtHand,
+    asked_for,
     load_gpu_budgets,
     target_uses,
 )
@@ -43,7 +49,7 @@ def limit_scalings(
     newest: Mapping[int, StoredDecision],
     now: datetime,
 ) -> timedelta:
-    """Cap each scaling at what rate limits and budgets allow now.
+    """Cap each scaling at what rate limits, queues and budgets allow now.
 
     Returns:
         By how much this process's clock is ahead of the database's, which rates are counted by: of
@@ -51,6 +57,7 @@ def limit_scalings(
     """
     ahead = ahead_by(connection, deps.clock)
     _limit_rates(connection, scalings, now - ahead)
+    _limit_queues(deps, fleet, scalings)
     _limit_gpus(connection, deps, fleet, scalings, newest, now)
     return ahead
 
@@ -192,3 +199,79 @@ def _use_of(
     assert spec is not None, "what is patched has a spec"
     known = (uses or {}).get(member.target.key)
     return known or TargetUse(spec.gpu_type, spec.gpus_per_replica, change.current)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rise:
+    """A target that is to have more replicas, and what its queue left when it was read.
+
+    Attributes:
+        left: GPUs.
+        size: GPUs of one replica.
+    """
+
+    scaling: Scaling
+    change: PartChange
+    room: QueueRoom
+    left: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class _NotReserved:
+    """GPUs that were asked for in a queue and are not reserved there."""
+
+    room: QueueRoom
+    gpus: int
+
+    def is_beside(self, room: QueueRoom) -> bool:
+        """True where they are of the same quota."""
+        return self.room.name == room.name and bool(self.room.flavors & room.flavors)
+
+
+def _limit_queues(deps: OperatorDeps, fleet: FleetAtHand, scalings: Sequence[Scaling]) -> None:
+    """Cap each rise at what its queue would admit, the most important workload first."""
+    rises = sorted(_rises(fleet, scalings), key=_rank)
+    if not rises:
+        return
+    asked = list(_not_reserved(deps, fleet))
+    for rise in rises:
+        change, room = rise.change, rise.room
+        taken = sum(each.gpus for each in asked if each.is_beside(room))
+        more = max(0, rise.left - taken) // rise.size
+        count = min(change.wanted, change.current + more)
+        asked.append(_NotReserved(room, (count - change.current) * rise.size))
+        if count < change.wanted:
+            beside = f"; {taken} GPUs are asked for there already" if taken else ""
+            rise.scaling.cap(change.name, count, f"{room.message}{beside}")
+
+
+def _rank(rise: _Rise) -> tuple[int, int]:
+    spec = rise.scaling.autoscaler.spec
+    assert spec is not None, "what is patched has a spec"
+    return -spec.sla.priority_in_force, rise.scaling.decision.id
+
+
+def _rises(fleet: FleetAtHand, scalings: Iterable[Scaling]) -> Iterator[_Rise]:
+    for scaling in scalings:
+        for change in scaling.patches:
+            member = scaling.members[change.name]
+            room = fleet.view.queue_room(member) if change.is_rise else None
+            if member.spec is not None and room is not None and room.gpus is not None:
+                yield _Rise(scaling, change, room, room.gpus, member.spec.gpus_per_replica)
+
+
+def _not_reserved(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[_NotReserved]:
+    """What targets ask for beyond the pods that were admitted when the queues were read."""
+    whole = fleet.whole()
+    as_read = replace(whole, pods=fleet.view.pods)
+    seen: set[TargetKey] = set()
+    for member in (m for autoscaler in whole.autoscalers for m in members_of(autoscaler)):
+        key, target, room = member.target.key, whole.target_of(member), whole.queue_room(member)
+        if target is None or room is None or member.spec is None or key in seen:
+            continue
+        seen.add(key)
+        replicas = as_read.replicas_of(member)
+        n_admitted = sum(not pod.is_gated and not pod.is_leaving for pod in replicas)
+        n_more = max(0, asked_for(deps, key, target) - n_admitted)
+        yield _NotReserved(room, n_more * member.spec.gpus_per_replica)

@@ -20,6 +20,7 @@ from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import KubeClient, Scale
+from services.operator.kueue.gates import Gate
 from services.operator.plan.buffers import Advised
 from services.operator.plan.interruptions import SpotCount, SpotNode
 from services.operator.plan.plan import StoredDecision
@@ -187,6 +188,7 @@ class Memory:
         startups: Node start-ups seen by GPU type, with the time they were read at.
         advised: Chunks of headroom that were advised lately, by GPU type.
         spot: Spot nodes and their interruptions; None: to be read from the database.
+        gates: Scheduling gates of pods that are or were held, by uid.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -213,14 +215,15 @@ class Memory:
     startups: tuple[datetime, Mapping[str, Sequence[float]]] | None = None
     advised: dict[str, Advised] = field(default_factory=dict)
     spot: SeenSpot | None = None
+    gates: dict[str, Gate] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        Kept are actions that are not stored or not reported yet, what was patched, roll-outs (how
-        long one has hung cannot be read again).
+        Kept are actions that are not stored or not reported yet, what was patched, roll-outs and
+        gates (how long one has hung, or held, cannot be read again).
         """
-        names = ("unwritten", "settled", "patched", "unreported", "rollouts")
+        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "gates")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

@@ -16,48 +16,36 @@ from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
 from services.operator.cluster.node_sources import SeenSources
-from services.operator.cluster.other_autoscalers import OtherAutoscalers
+from services.operator.cluster.other_autoscalers import OtherAutoscalers, older_autoscalers
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
 from services.operator.cluster.spot import Leaving, leaving_of, with_claims
 from services.operator.cluster.targets import TargetState, missing
+from services.operator.devices.claim_room import PATIENCE_S, ClaimRoom
+from services.operator.devices.claimed_targets import look_up_claims, room_of_claims
+from services.operator.devices.seen_devices import AskedDevices, SeenDevices, with_devices
 from services.operator.kube.client import Object, list_other_autoscalers
-from services.operator.kube.node_sources import read_sources
+from services.operator.kube.devices import devices_of_targets
+from services.operator.kube.queues import queues_of_targets
+from services.operator.kueue.gates import follow_gates
+from services.operator.kueue.queue_room import QueueRoom, queue_room, queued_pods
+from services.operator.kueue.queues import SeenQueues
+from services.operator.plan.gpus_to_grow import CEILING, CLAIMS, NODES, REFUSED, GpusToGrow
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
-from services.operator.resource.autoscaler import Autoscaler, TargetKey
+from services.operator.resource.autoscaler import Autoscaler
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
 
 _Listed = TypeVar("_Listed")
-NODES, CEILING, REFUSED = "nodes", "ceiling", "refused"
-"""What may hold back GPUs, besides a quota: nodes that exist; the most that may be asked for; a
-refusal of nodes, until it may be tried again."""
-
-
-@dataclass(frozen=True, slots=True)
-class GpusToGrow:
-    """GPUs that more replicas could have.
-
-    Attributes:
-        gpus: None: neither nodes nor a quota are known.
-        limit: What holds back the rest: one of the above, or `ResourceQuota/NAME`.
-        on_new_nodes: How many are on nodes still to come; None: the supply is fixed.
-        warm: How many free ones are on nodes that have the images; None: nobody knows.
-    """
-
-    gpus: int | None
-    limit: str = ""
-    on_new_nodes: int | None = None
-    warm: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +63,8 @@ class View:
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
         nodes: Nodes with GPUs by name, those that take no pods too.
         sources: What adds nodes.
+        queues: Queues of Kueue that pods are sent to.
+        devices: Devices and claims of dynamic resource allocation.
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
         spot: Names of the spot nodes.
         notices: What tells that a node is about to go, by its name.
@@ -93,6 +83,8 @@ class View:
     statuses: Mapping[str, bytes] = field(default_factory=dict)
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
     sources: SeenSources = field(default_factory=SeenSources)
+    queues: SeenQueues = field(default_factory=SeenQueues)
+    devices: SeenDevices = field(default_factory=SeenDevices)
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
     spot: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
@@ -140,16 +132,36 @@ class View:
         if spec is None:
             return GpusToGrow(None)
         shape = () if target is None else target.shape
+        claims = self.claim_room(autoscaler, replicas)
         room = self._by_supply(spec, shape, replicas.pending)
-        quota = self.quota_of(autoscaler)
-        if quota is None:
-            return room
+        if claims is not None and claims.is_known:
+            room = GpusToGrow(0, CLAIMS)
+        elif claims is not None and not any(pod.asked for pod in shape):
+            room = GpusToGrow(None)  # what is asked for by name is known all the same
+        quota, queue = self.quota_of(autoscaler), self.queue_room(autoscaler)
         # pods that wait for a node count as used; they are served first all the same
-        by_quota = quota.free + replicas.pending * spec.gpus_per_replica
-        if room.gpus is None or by_quota < room.gpus:
-            new = None if room.on_new_nodes is None else min(room.on_new_nodes, by_quota)
-            return GpusToGrow(by_quota, f"ResourceQuota/{quota.name}", new, room.warm)
+        if quota is not None:
+            waiting = replicas.pending * spec.gpus_per_replica
+            room = room.within(quota.free + waiting, f"ResourceQuota/{quota.name}")
+        if queue is not None and queue.gpus is not None:
+            admitted = (replicas.pending - replicas.gated) * spec.gpus_per_replica
+            room = room.within(queue.gpus + admitted, queue.name)
         return room
+
+    def queue_room(self, autoscaler: Autoscaler) -> QueueRoom | None:
+        """What the queue leaves that the replicas are sent to; None: they are sent to none."""
+        pods = queued_pods(autoscaler, self.target_of(autoscaler), self.nodes.values())
+        return None if pods is None else queue_room(self.queues, pods)
+
+    def claim_room(self, autoscaler: Autoscaler, replicas: Replicas) -> ClaimRoom | None:
+        """What claims of devices hold back, or leave unknown; None: nothing."""
+        spec, target = autoscaler.spec, self.target_of(autoscaler)
+        if spec is None or target is None:
+            return None
+        supply, patience_s = self.supplies.get(spec.gpu_type), PATIENCE_S
+        if supply is not None and supply.is_provisioned:
+            patience_s = supply.startup.patience_s
+        return room_of_claims(self.devices, target, replicas, patience_s)
 
     def quota_of(self, autoscaler: Autoscaler) -> GpuQuota | None:
         """The quota that leaves least of what the replicas ask for; None: there is none."""
@@ -184,6 +196,8 @@ def observe(deps: OperatorDeps) -> View:
     translated = _translate(deps, listed, load_classes(deps, listed))
     autoscalers = [entry.autoscaler for entry in translated]
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    devices = devices_of_targets(kube, found.states.values(), is_on=deps.settings.operator_dra)
+    asked = look_up_claims(found.states, devices)
     uids = {state.uid for state in found.states.values()}
     # those of a spec that went bad, or is gone, are looked up where a budget asks for them only
     now = deps.clock.now()
@@ -194,8 +208,9 @@ def observe(deps: OperatorDeps) -> View:
     }
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()
-    sources = _sources(deps) if autoscalers else SeenSources()
-    nodes = with_claims(_nodes(deps), sources.claims) if autoscalers else []
+    is_looked_for = bool(autoscalers) and deps.settings.operator_supply
+    sources = read_sources(kube) if is_looked_for else SeenSources()
+    nodes = with_claims(_nodes(deps, devices, asked), sources.claims) if autoscalers else []
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
@@ -217,6 +232,8 @@ def observe(deps: OperatorDeps) -> View:
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
         sources,
+        queues_of_targets(kube, found.states.values(), is_on=deps.settings.operator_kueue),
+        devices,
         notices={node.name: node.notice for node in nodes if node.notice},
     )
 
@@ -251,18 +268,16 @@ def _allow_forbidden(error: KubeError, reason: str) -> None:
     _note(error, reason)
 
 
-def _nodes(deps: OperatorDeps) -> list[NodeState]:
-    """Nodes; without the right to list them room for more replicas is not known."""
+def _nodes(
+    deps: OperatorDeps, devices: SeenDevices, asked: Sequence[AskedDevices]
+) -> list[NodeState]:
+    """Nodes with accelerators; without the right to list them room for more is not known."""
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
     except KubeError as error:
         _allow_forbidden(error, "nodes_unreadable")
         return []
-    return found
-
-
-def _sources(deps: OperatorDeps) -> SeenSources:
-    return read_sources(deps.kube) if deps.settings.operator_supply else SeenSources()
+    return [node for node in with_devices(found, devices, asked) if node.accelerators]
 
 
 def _translate(
@@ -295,7 +310,8 @@ def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
     without their pods they would seem to have no replicas.
     """
-    pods: list[OwnedPod] = deps.kube.list_objects("Pod")
+    listed: list[OwnedPod] = deps.kube.list_objects("Pod")
+    pods, deps.memory.gates = follow_gates(listed, deps.memory.gates, deps.clock.now())
     known = deps.memory.links
     for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
         if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
@@ -330,25 +346,6 @@ def _note(error: KubeError, reason: str) -> None:
     telemetry.reconcile_errors_total.labels(reason).inc()
 
 
-def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
-    """For each autoscaler but the oldest of a target: the oldest, which keeps the target.
-
-    Of two that are equally old, the one whose name comes first is the older; the mode does not
-    matter.
-    """
-    oldest: dict[TargetKey, Autoscaler] = {}
-    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
-        for target in autoscaler.targets:
-            oldest.setdefault(target.key, autoscaler)
-    found = {}
-    for autoscaler in autoscalers:
-        for target in reversed(autoscaler.targets):
-            first = oldest[target.key]
-            if first.uid != autoscaler.uid:
-                found[autoscaler.uid] = f"GPUAutoscaler/{first.name}"
-    return found
-
-
 def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None = None) -> Situation:
     """Everything that decides what may be done for an autoscaler.
 
@@ -358,10 +355,13 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
     if autoscaler.parts:
-        parts = [situation_of(view, member) for member in members_of(autoscaler)]
+        # whether a limit is known at all does not depend on how many wait
+        none = None if replicas is None else Replicas()
+        parts = [situation_of(view, member, none) for member in members_of(autoscaler)]
         return combine(autoscaler, parts)
     target, key = view.target_of(autoscaler), autoscaler.target.key
     others = view.others or OtherAutoscalers()
+    room = None if replicas is None else view.gpu_room(autoscaler, replicas)
     problem = view.targets.problems.get(key, missing(autoscaler.target))
     return Situation(
         spec=autoscaler.spec,
@@ -380,9 +380,13 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         rollout="" if target is None else target.rollout,
         hung="" if target is None else target.hung,
         failure="" if target is None else target.failure,
-        limit="" if replicas is None else view.gpu_room(autoscaler, replicas).limit,
+        limit="" if room is None else room.limit,
+        is_room_known=room is None or room.gpus is not None,
+        queue=None if replicas is None else view.queue_room(autoscaler),
+        claims=None if replicas is None else view.claim_room(autoscaler, replicas),
         supply=describe_supply(view, autoscaler),
-        n_pending=0 if replicas is None else replicas.pending,
+        n_pending=0 if replicas is None else replicas.pending - replicas.gated,
+        n_gated=0 if replicas is None else replicas.gated,
         grace=None if target is None else target.grace,
     )
 

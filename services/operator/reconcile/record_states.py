@@ -21,6 +21,7 @@ from services.operator.cluster.pods import (
     SpotUse,
     count_replicas,
 )
+from services.operator.cluster.queue_labels import is_managed
 from services.operator.cluster.spot import spot_use
 from services.operator.plan.part_members import members_of
 from services.operator.reconcile import repository
@@ -157,7 +158,7 @@ def _follow_starts(
                 ready_at = pod.ready_at if after.is_ready else None
                 rows.append(_start_row(pod.uid, after, ready_at, None, now))
                 if ready_at is not None:
-                    lead_s = (ready_at - pod.created_at).total_seconds()
+                    lead_s = (ready_at - after.requested_at).total_seconds()
                     found.lead_times.append((after.gpu_type, lead_s))
     # without an autoscaler no pods are listed, and none is known to be gone
     for uid in known.keys() - view.pod_uids if view.autoscalers else ():
@@ -212,18 +213,21 @@ def _follow(
 
     A pod that is ready when it is first seen counts as a measured start only when its times are
     those of a start: a readiness probe that failed once since moves the transition time, and a pod
-    that was ready within a second was never seen to start.
+    that was ready within a second was never seen to start. A pod that a gate holds has not begun to
+    start; of one that may have been let go unseen it is not known when it did.
     """
     if before is not None:
         became_ready = not before.is_ready and pod.ready_at is not None
         return replace(before, is_ready=True) if became_ready else before
-    if pod.is_leaving:
+    if pod.is_leaving or pod.is_gated:
         return None
-    start = KnownStart(workload_id, gpu_type, pod.created_at, pod.ready_at is not None)
+    start = KnownStart(workload_id, gpu_type, pod.requested_at, pod.ready_at is not None)
     if pod.ready_at is None:
-        return start
-    lead_s = (pod.ready_at - pod.created_at).total_seconds()
-    return replace(start, is_stored=_SHORTEST_START_S <= lead_s <= _LONGEST_START_S)
+        return replace(start, is_stored=pod.is_release_seen)
+    lead_s = (pod.ready_at - pod.requested_at).total_seconds()
+    is_told = pod.is_release_seen and (pod.released_at is not None or not is_managed(pod.labels))
+    is_start = _SHORTEST_START_S <= lead_s <= _LONGEST_START_S
+    return replace(start, is_stored=is_told and is_start)
 
 
 def _with_node(
@@ -238,7 +242,7 @@ def _with_node(
     node = nodes.get(pod.node)
     if node is None or node.created_at is None:
         return start
-    is_new = node.created_at >= pod.created_at
+    is_new = node.created_at >= start.requested_at
     if not is_new and not start.is_ready:
         return start
     return replace(start, bound_at=pod.bound_at, is_new_node=is_new)

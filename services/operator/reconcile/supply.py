@@ -12,9 +12,10 @@ from services.kernel import telemetry
 from services.operator.cluster.gpu_types import is_product
 from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
-from services.operator.cluster.placement import NodeState, nodes_of_type
+from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
 from services.operator.cluster.spot import spot_names
+from services.operator.devices.seen_devices import is_claimed
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
@@ -223,7 +224,7 @@ def _supply(
     gpu_type, stated = wanted.gpu_type, wanted.stated or StatedSupply()
     members = [m for m in every if m.spec is not None and m.spec.gpu_type == gpu_type]
     nodes = nodes_of_type(view.nodes.values(), gpu_type)
-    resolved = resolve(gpu_type, stated, view.sources, nodes)
+    resolved = resolve(gpu_type, stated, view.sources, nodes, is_claimed=_is_claimed(view, members))
     memory = deps.memory
     seen_s = memory.startups[1].get(gpu_type, ()) if memory.startups else ()
     startup = learn_startup(stated.startup_s, seen_s)
@@ -242,6 +243,7 @@ def _in_use(
 ) -> GpusInUse:
     """GPUs that the targets of autoscalers and all other pods ask for."""
     asked, own, resources = 0, set(), set[str]()
+    own_devices = 0
     for member in members:
         target = view.target_of(member)
         if target is None or member.spec is None:
@@ -250,13 +252,31 @@ def _in_use(
         own |= {pod.uid for pod in view.pods_of(member)}
         replicas = view.replicas_of(member)
         leaving = sum(each.is_leaving for each in replicas)
+        bound = sum(bool(each.node) for each in replicas)
+        own_devices += bound * _devices_of(target.shape)
         wanted = asked_for(deps, member.target.key, target)
         asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
     nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
     resources |= {each.resource for node in nodes.values() for each in node.accelerators}
     of_type = _OfPods(gpu_type, nodes, resources)
     others = sum(of_type.asked(pod) for pod in view.pods.every if pod.uid not in own)
+    held = sum(
+        max(node.taken.get(each.resource, 0) for each in node.accelerators)
+        for node in nodes.values()
+    )
+    others += max(0, held - own_devices)
     return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
+
+
+def _is_claimed(view: View, members: Iterable[Autoscaler]) -> bool:
+    """True where pods of a type claim devices."""
+    targets = (view.target_of(member) for member in members)
+    return any(target is not None and target.claims for target in targets)
+
+
+def _devices_of(shape: Shape) -> int:
+    """Devices that one replica claims."""
+    return sum(each.count for pod in shape for each in pod.asked if is_claimed(each.resource))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +293,12 @@ class _OfPods:
     resources: set[str]
 
     def asked(self, pod: PodState) -> int:
-        """What a pod holds of them; of one that waits: what may come to be, as far as it says."""
+        """What a pod holds of them; of one that waits: what may come to be, as far as it says.
+
+        One that a scheduling gate holds asks for no node until it is let go.
+        """
+        if pod.is_gated:
+            return 0
         if pod.node:
             node = self.nodes.get(pod.node)
             offered = {each.resource for each in node.accelerators} if node is not None else set()
@@ -290,10 +315,10 @@ def _signs(
     view: View, gpu_type: str, stated: StatedSupply, members: Iterable[Autoscaler]
 ) -> ProvisioningSigns:
     waiting = [
-        pod.created_at
+        pod.requested_at
         for member in members
         for pod in view.pods_of(member)
-        if not pod.node and pod.gpus and not pod.is_leaving
+        if not pod.node and (pod.gpus or pod.claims) and not pod.is_leaving and not pod.is_gated
     ]
     nodes = nodes_of_type(view.nodes.values(), gpu_type)
     came = [node.created_at for node in nodes if node.created_at is not None]

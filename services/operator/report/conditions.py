@@ -18,6 +18,7 @@ from services.operator.report.measurement import (
     not_capacity,
     sli_measured,
 )
+from services.operator.report.room import room_unknown
 from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -43,6 +44,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         not_capacity(facts),
         lead_time_beyond_horizon(facts),
         grace_too_short(facts),
+        room_unknown(facts),
         _set_apart(facts),
         _conflict(facts),
     ]
@@ -190,6 +192,12 @@ def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
     if situation.limit == "refused" and situation.n_pending:
         message = f"{situation.n_pending} replicas wait for a node: {situation.supply}"
         return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
+    claims = situation.claims
+    if claims is not None and claims.is_known:
+        return Finding("ScalingLimited", TRUE, claims.reason, claims.message)
+    if situation.n_gated:
+        message = _gated(situation)
+        return Finding("ScalingLimited", TRUE, "AwaitingAdmission", message)
     if newest is None or spec is None:
         return Finding("ScalingLimited", UNKNOWN, "NoDecision")
     is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
@@ -222,11 +230,23 @@ def _bounded(newest: StoredDecision, situation: Situation, low: int, high: int) 
     return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
 
 
+def _gated(situation: Situation) -> str:
+    """Why replicas are held, and what lets them go."""
+    held = f"{situation.n_gated} replicas are held by a scheduling gate"
+    queue = situation.queue
+    if queue is None:
+        return f"{held} until whoever set it takes it away; see spec.schedulingGates of the pods"
+    return f"{held} until Kueue admits them: {queue.message}"
+
+
 def _short_of_gpus(newest: StoredDecision, situation: Situation) -> Finding:
     wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
     if situation.limit.startswith("ResourceQuota/"):
         message = f"{wanted}: raise {situation.limit} to allow more"
         return Finding("ScalingLimited", TRUE, "QuotaExceeded", message)
+    queue = situation.queue
+    if queue is not None and situation.limit == queue.name:
+        return Finding("ScalingLimited", TRUE, queue.reason, f"{wanted}: {queue.message}")
     if situation.limit == "refused":
         message = f"{wanted}: {situation.supply}"
         return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)

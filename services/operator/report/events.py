@@ -74,6 +74,8 @@ _KILLED = "PodsKilled"
 _SCARCE = (
     *("QuotaExceeded", "InsufficientGPUs", "FailedCreate"),
     *("SupplyCeiling", "ProvisioningRefused"),
+    *("AwaitingAdmission", "QueueNotFound", "QueueStopped"),
+    *("ClaimNotFound", "ClaimsUnbound"),
 )
 
 

@@ -48,6 +48,14 @@ FURTHER_RIGHTS = (
     # name of the Cluster Autoscaler's status
     Right("karpenter.sh", ("nodepools", "nodeclaims"), ("list", "watch")),
     Right("", ("configmaps",), ("get",)),
+    # quotas of the queues that pods are sent to; on with HARMONY_OPERATOR_KUEUE=true
+    Right("kueue.x-k8s.io", ("localqueues", "clusterqueues", "resourceflavors"), ("list", "watch")),
+    # devices that pods claim; on with HARMONY_OPERATOR_DRA=true
+    Right(
+        "resource.k8s.io",
+        ("deviceclasses", "resourceslices", "resourceclaims", "resourceclaimtemplates"),
+        ("list", "watch"),
+    ),
     # buffers that hold headroom, in the namespace that the operator runs in; on with
     # HARMONY_OPERATOR_HEADROOM=true
     Right("autoscaling.x-k8s.io", ("capacitybuffers",), ("list", "create", "patch", "delete")),

@@ -26,6 +26,7 @@ CONDITION_TYPES = (
     "NotCapacity",
     "LeadTimeBeyondHorizon",
     "GraceTooShort",
+    "RoomUnknown",
     "SetApart",
     "Conflict",
 )

@@ -8,6 +8,7 @@ The rules:
     * Scaling up creates pods. A pod is placed first-fit as a whole gang of GPUs on one node of the
       right type; while none fits it is pending, and it is tried again, oldest first, whenever GPUs
       become free. A pod that does not fit holds up none that would.
+    * A pod that is held (`is_gated`) waits for no node; it is placed once it is let go.
     * A placed pod is starting, and becomes ready after its own start-up draw. That clock runs
       once: no other event restarts it.
     * Scaling down removes pending pods first, then starting, then ready ones; among equals the
@@ -162,6 +163,16 @@ class ClusterEngine:
         """Say how one pod ends."""
         self.pod(key, ordinal).drain = drain
 
+    def gated(self) -> list[EnginePod]:
+        """Pods that are held, oldest first."""
+        return [pod for pod in self._pending.values() if pod.is_gated]
+
+    def release(self, pod: EnginePod) -> None:
+        """Let a pod go that was held; it is placed, or waits for a node from now on."""
+        pod.is_gated = False
+        if not self._place_waiting(pod):
+            self._emit(PodEventKind.UNSCHEDULABLE, pod)
+
     # -- nodes -------------------------------------------------------------------------------
 
     def add_node(self, node: NodeSpec) -> None:
@@ -286,13 +297,14 @@ class ClusterEngine:
             created_s=self.now_s,
             needs=spec.needs,
             drain=spec.drain,
+            is_gated=spec.is_gated,
         )
         deployment.n_created += 1
         deployment.pods[pod.ordinal] = pod
         self._emit(PodEventKind.CREATED, pod)
-        if not self._place(deployment, pod, is_warm=is_warm):
+        if pod.is_gated or not self._place(deployment, pod, is_warm=is_warm):
             self._pending[pod.key, pod.ordinal] = pod
-            self._emit(PodEventKind.UNSCHEDULABLE, pod)
+            self._emit(PodEventKind.GATED if pod.is_gated else PodEventKind.UNSCHEDULABLE, pod)
 
     def _place(
         self, deployment: EngineDeployment, pod: EnginePod, *, is_warm: bool = False
@@ -368,14 +380,18 @@ class ClusterEngine:
         too_large: dict[tuple[str, Needs], int] = {}
         for pod in list(self._pending.values()):
             kind = pod.gpu_type, pod.needs
-            if pod.gpus >= too_large.get(kind, math.inf):
+            if pod.is_gated or pod.gpus >= too_large.get(kind, math.inf):
                 continue
-            deployment = self._deployments[pod.key]
-            if self._place(deployment, pod):
-                del self._pending[pod.key, pod.ordinal]
-                deployment.record(self.now_s)
-            else:
+            if not self._place_waiting(pod):
                 too_large[kind] = pod.gpus
+
+    def _place_waiting(self, pod: EnginePod) -> bool:
+        deployment = self._deployments[pod.key]
+        is_placed = self._place(deployment, pod)
+        if is_placed:
+            del self._pending[pod.key, pod.ordinal]
+            deployment.record(self.now_s)
+        return is_placed
 
     def _emit(self, kind: PodEventKind, pod: EnginePod, *, is_killed: bool = False) -> None:
         event = PodEvent(self.now_s, kind, pod.key, pod.ordinal, pod.node, is_killed)

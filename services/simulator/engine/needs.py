@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -84,16 +85,21 @@ def to_needs(pod_spec: dict[str, Any], but: str, resource: str = GPU) -> Needs:
     selector = pod_spec.get("nodeSelector") or {}
     return Needs(
         tuple(sorted(NodeLabel(k, str(v)) for k, v in selector.items() if k != but)),
-        tuple(
-            PodToleration(
-                each.get("key") or "",
-                each.get("value") or "",
-                each.get("effect") or "",
-                each.get("operator") == "Exists",
-            )
-            for each in pod_spec.get("tolerations") or ()
-        ),
+        to_tolerations(pod_spec.get("tolerations") or ()),
         resource,
+    )
+
+
+def to_tolerations(written: Iterable[dict[str, Any]]) -> tuple[PodToleration, ...]:
+    """Tolerations as they are written in a pod specification."""
+    return tuple(
+        PodToleration(
+            each.get("key") or "",
+            each.get("value") or "",
+            each.get("effect") or "",
+            each.get("operator") == "Exists",
+        )
+        for each in written
     )
 
 

@@ -60,6 +60,12 @@ class Nodes:
         known = self.require(node.name)
         self._specs[node.name] = replace(known, labels=node.labels, taints=node.taints)
 
+    def resize(self, node: NodeSpec) -> None:
+        """Take the GPUs of a node and their resource; the pods on it stay."""
+        known = self.require(node.name)
+        self._specs[node.name] = replace(known, gpus=node.gpus, resource=node.resource)
+        self._free[node.name] += node.gpus - known.gpus
+
     def take(self, gpu_type: str, gpus: int, needs: Needs = NO_NEEDS) -> str | None:
         """Reserve `gpus` on the first node that fits; None when no node does."""
         for name, node in self._specs.items():

@@ -28,6 +28,7 @@ class EnginePod:
     deletion_cost: int = 0
     restarts: int = 0
     is_gone: bool = False
+    is_gated: bool = False
 
     @property
     def stage(self) -> int:

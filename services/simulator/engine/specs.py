@@ -103,6 +103,7 @@ class DeploymentSpec:
         is_warm: The pods of the start that find a node are ready at once.
         needs: What the pods need of a node beyond GPUs.
         drain: How its pods end.
+        is_gated: Its pods are held, and placed once they are let go (`ClusterEngine.release`).
     """
 
     key: str
@@ -113,6 +114,7 @@ class DeploymentSpec:
     is_warm: bool = True
     needs: Needs = NO_NEEDS
     drain: DrainSpec = AT_ONCE
+    is_gated: bool = False
 
     def __post_init__(self) -> None:
         _require(bool(self.key), "key", self.key, "namespace/name")
@@ -128,6 +130,7 @@ class PodEventKind(StrEnum):
     """Kinds of events of a pod."""
 
     CREATED = "created"
+    GATED = "gated"
     UNSCHEDULABLE = "unschedulable"
     SCHEDULED = "scheduled"
     CRASHED = "crashed"

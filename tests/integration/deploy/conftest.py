@@ -16,6 +16,8 @@ from sqlalchemy import Engine
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from services.lab.cluster.cluster import ClusterSettings
+from services.lab.cluster.controllers.claim_definitions import definitions as claim_definitions
+from services.lab.cluster.controllers.kueue_definitions import definitions as kueue_definitions
 from services.lab.cluster.controllers.leader_worker_sets import (
     definition as leader_worker_set_definition,
 )
@@ -31,6 +33,8 @@ from services.operator.wire.http import KubeHttp
 from services.simulator.engine.specs import NodeSpec
 from tests.integration.deploy.guarded import ALL_ON, NAMESPACE, Guard
 from tests.integration.operator.conftest import EAGER, Bench, Lab
+from tests.integration.operator.devices.claimed import drop_devices
+from tests.integration.operator.reconcile.queued import drop_kueue
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -64,7 +68,7 @@ def admin() -> Iterator[httpx.Client]:
     ):
         definitions = [to_crd(definition) for definition in DEFINITIONS]
         definitions += [leader_worker_set_definition(), scaled_objects(), *node_definitions()]
-        definitions.append(buffer_definition())
+        definitions += [buffer_definition(), *kueue_definitions(), *claim_definitions()]
         for body in definitions:
             assert http.post(CRDS, json=body).status_code == 201
         yield http
@@ -99,6 +103,8 @@ def lab(admin: httpx.Client) -> Iterator[Lab]:
     lab = Lab(str(admin.base_url).rstrip("/"), admin, namespace)
     lab.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
     yield lab
+    drop_kueue(lab)
+    drop_devices(lab)
     ours = "/apis/scaling.harmony.dev/v1alpha1"
     for collection in (
         f"{ours}/namespaces/{namespace}/gpuautoscalers",

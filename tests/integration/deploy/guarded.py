@@ -15,7 +15,13 @@ from tests.unit.deploy.chart import Manifest, named, of_kind, render
 
 NAMESPACE = "harmony-system"
 OPERATOR = "harmony-operator"
-ALL_ON = {"operator_deletion_cost": True, "operator_supply": True, "operator_headroom": True}
+ALL_ON = {
+    "operator_deletion_cost": True,
+    "operator_supply": True,
+    "operator_headroom": True,
+    "operator_kueue": True,
+    "operator_dra": True,
+}
 """Settings of features that have rights of their own."""
 CLUSTER_ROLE = f"{NAMESPACE}-{OPERATOR}"
 RBAC = "/apis/rbac.authorization.k8s.io/v1"

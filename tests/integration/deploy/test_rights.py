@@ -20,6 +20,7 @@ from services.kernel.clock import ReplayClock
 from services.operator.handlers import Watcher
 from services.operator.kube.client import PATHS
 from services.operator.kube.mirrored import MirroredKube
+from services.operator.kueue.queues import CLUSTER_QUEUE, FLAVOR, GROUP, LOCAL_QUEUE, VERSIONS
 from services.operator.leadership.leader import Record
 from services.operator.leadership.lease import LeaseStore
 from services.operator.resource.definitions import DEFINITIONS as CRDS, to_crd
@@ -36,6 +37,8 @@ from tests.integration.deploy.guarded import (
     without,
 )
 from tests.integration.operator.conftest import GROUP_PATH, Bench, pod_template
+from tests.integration.operator.devices.claimed import add_devices, add_template
+from tests.integration.operator.reconcile.queued import LABEL, add_flavor, add_queue
 from tests.integration.operator.test_main import eventually, notify
 from tests.unit.deploy.chart import render
 
@@ -97,7 +100,14 @@ def furnish(bench: Bench) -> None:
     lab.autoscale("llama", gpusPerReplica=4, sla={"class": "gold"})
     lab.deploy("shards", replicas=1, kind="StatefulSet")
     lab.autoscale("shards", scaleTargetRef={"kind": "StatefulSet", "name": "shards"})
-    template = {"size": 1, "workerTemplate": pod_template("wide")}
+    lab.patch("apps/v1/statefulsets/shards", {"metadata": {"labels": {LABEL: "serving"}}})
+    add_flavor(lab)
+    add_queue(lab, 8)
+    add_devices(lab)
+    add_template(lab, "one")
+    pods = pod_template("wide")
+    pods["spec"]["resourceClaims"] = [{"name": "gpu", "resourceClaimTemplateName": "one"}]
+    template = {"size": 1, "workerTemplate": pods}
     lab.post(
         f"/apis/{LWS}/namespaces/{lab.namespace}/leaderworkersets",
         {"metadata": {"name": "wide"}, "spec": {"replicas": 1, "leaderWorkerTemplate": template}},
@@ -132,10 +142,15 @@ def watch(bench: Bench, until: Callable[[], bool]) -> None:
     """Keep a copy of each kind, as the process does, until `until`."""
     kube = MirroredKube(bench.http, bench.http)
     kube.warm(tuple(PATHS))
-    sets = kube.find_kind(LWS, "LeaderWorkerSet")
-    assert sets is not None
-    with suppress(KubeError):  # its right may be the one that is taken away
-        kube.list_kind(sets)
+    found = [(LWS, "LeaderWorkerSet")]
+    found += [(f"{GROUP}/{VERSIONS[0]}", kind) for kind in (LOCAL_QUEUE, CLUSTER_QUEUE, FLAVOR)]
+    claims = ("ResourceClaim", "ResourceClaimTemplate", "ResourceSlice", "DeviceClass")
+    found += [("resource.k8s.io/v1", kind) for kind in claims]
+    for version, kind in found:
+        served = kube.find_kind(version, kind)
+        assert served is not None
+        with suppress(KubeError):  # its right may be the one that is taken away
+            kube.list_kind(served)
     try:
         eventually(until, "the copies")
     finally:
@@ -221,6 +236,8 @@ class Process:
             "HARMONY_OPERATOR_DELETION_COST": "true",
             "HARMONY_OPERATOR_SUPPLY": "true",
             "HARMONY_OPERATOR_HEADROOM": "true",
+            "HARMONY_OPERATOR_KUEUE": "true",
+            "HARMONY_OPERATOR_DRA": "true",
             "HARMONY_LEASE_NAME": OPERATOR,
             "HARMONY_LEASE_NAMESPACE": NAMESPACE,
         }

@@ -124,6 +124,26 @@ def test_what_adds_nodes_may_be_read_where_that_is_on() -> None:
     assert (pools["resources"], pools["verbs"]) == (["nodepools", "nodeclaims"], ["list", "watch"])
 
 
+def test_queues_may_be_read_where_that_is_on() -> None:
+    name = "harmony-system-harmony-operator"
+    off = named(render(), "ClusterRole", name)["rules"]
+    assert not any(r["apiGroups"] == ["kueue.x-k8s.io"] for r in off)
+    on = named(render({"settings": {"operator_kueue": True}}), "ClusterRole", name)["rules"]
+    (queues,) = (r for r in on if r["apiGroups"] == ["kueue.x-k8s.io"])
+    assert queues["resources"] == ["localqueues", "clusterqueues", "resourceflavors"]
+    assert queues["verbs"] == ["list", "watch"]
+
+
+def test_devices_may_be_read_where_that_is_on() -> None:
+    name = "harmony-system-harmony-operator"
+    off = named(render(), "ClusterRole", name)["rules"]
+    assert not any(r["apiGroups"] == ["resource.k8s.io"] for r in off)
+    on = named(render({"settings": {"operator_dra": True}}), "ClusterRole", name)["rules"]
+    (devices,) = (r for r in on if r["apiGroups"] == ["resource.k8s.io"])
+    kinds = ["deviceclasses", "resourceslices", "resourceclaims", "resourceclaimtemplates"]
+    assert (devices["resources"], devices["verbs"]) == (kinds, ["list", "watch"])
+
+
 def test_headroom_may_be_held_in_the_own_namespace_where_that_is_on() -> None:
     def rules(**settings: bool) -> list[dict[str, list[str]]]:
         role = named(render({"settings": settings}), "Role", "harmony-operator")

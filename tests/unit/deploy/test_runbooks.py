@@ -13,9 +13,11 @@ import yaml
 from decider.planning import fallback
 from services.admin.decisions.wording import GUARDS
 from services.operator.cluster import targets
+from services.operator.devices import claim_room
+from services.operator.kueue import queue_room
 from services.operator.plan import supply_sources
 from services.operator.reconcile import budgets
-from services.operator.report import conditions, events, supply
+from services.operator.report import conditions, events, room, supply
 from services.operator.resource.status import CONDITION_TYPES
 
 REPO = Path(__file__).parents[3]
@@ -73,7 +75,11 @@ def test_every_condition_has_a_row(condition: str) -> None:
     assert re.search(rf"^\| `{condition}` ", TEXT, re.M), condition
 
 
-@pytest.mark.parametrize("module", [conditions, targets, events, budgets, supply, supply_sources])
+ROOM = (room, queue_room, claim_room)
+MODULES = (conditions, targets, events, budgets, supply, supply_sources, *ROOM)
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_every_reason_is_explained(module: Any) -> None:
     known = {"True", "False", "Unknown", "Normal", "Warning", "Advisory", "Event", "Args"}
     missing = constants(module) - WORDS - known

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from services.lab.cluster.controllers.claims import ClaimedDevices
 from services.lab.cluster.controllers.manifests import PodLife, deployment_spec
 from services.lab.cluster.storage.resources import REPLICA_SETS, Obj, ResourceType
 from services.simulator.engine.engine import DeploymentSpec, EnginePod, Interval
@@ -21,6 +22,8 @@ class Group:
         wanted: Pods that it is to have; the engine has fewer where a quota refuses some.
         refusal: Message about the first pod that was refused.
         revisions: Of a StatefulSet: the template's hash of each pod that is of an earlier one.
+        queue: LocalQueue that its pods are held for; empty: none.
+        claimed: Devices that its pods claim; None: none.
     """
 
     engine_key: str
@@ -33,6 +36,8 @@ class Group:
     refusal: str = ""
     revisions: dict[int, str] = field(default_factory=dict)
     lives: dict[int, PodLife] = field(default_factory=dict)
+    queue: str = ""
+    claimed: ClaimedDevices | None = None
     ordinals: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -46,6 +51,10 @@ class Group:
         The next pod of a StatefulSet has the name of the one that ended, and would wait for it.
         """
         spec = deployment_spec(self.engine_key, self.template, is_warm=is_warm)
+        spec = replace(spec, is_gated=bool(self.queue))
+        if self.claimed is not None:
+            needs = replace(spec.needs, resource=self.claimed.driver)
+            spec = replace(spec, gpus_per_pod=self.claimed.count, needs=needs)
         return spec if self.is_replica_set else replace(spec, drain=AT_ONCE)
 
     def to_lose(self, pods: Sequence[EnginePod]) -> list[int]:

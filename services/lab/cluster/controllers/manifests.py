@@ -216,10 +216,13 @@ class PodLife:
     restarts: int = 0
     is_crashed: bool = False
     told_s: float | None = None
+    is_gated: bool = False
 
     def follow(self, event: PodEvent) -> None:
         """Take in the next event."""
         self.changed_s = event.at_s
+        if event.kind in (PodEventKind.GATED, PodEventKind.UNSCHEDULABLE, PodEventKind.SCHEDULED):
+            self.is_gated = event.kind is PodEventKind.GATED
         if event.kind is PodEventKind.SCHEDULED:
             self.node, self.bound_s = event.node, event.at_s
         elif event.kind is PodEventKind.READY:
@@ -253,6 +256,15 @@ def pending_status(life: PodLife, why: str) -> Obj:
             )
         ]
     return status
+
+
+def gated_status(life: PodLife) -> Obj:
+    """Status of a pod that its scheduling gates hold."""
+    why = "Scheduling is blocked due to non-empty scheduling gates"
+    blocked = _pod_condition(
+        "PodScheduled", False, life.created_s, reason="SchedulingGated", message=why
+    )
+    return {"phase": "Pending", "qosClass": "Burstable", "conditions": [blocked]}
 
 
 def placed_status(life: PodLife, containers: list[Obj]) -> Obj:

@@ -10,6 +10,7 @@ from services.lab.cluster.controllers.manifests import (
     HASH_LABEL,
     PodLife,
     ended_status,
+    gated_status,
     pending_status,
     placed_status,
     rfc3339,
@@ -32,6 +33,11 @@ from services.lab.cluster.storage.resources import (
     REPLICA_SETS,
     STATEFUL_SETS,
     Obj,
+)
+from services.operator.cluster.queue_labels import (
+    ADMISSION_GATE,
+    MANAGED_LABEL,
+    QUEUE_LABEL,
 )
 from services.simulator.engine.engine import (
     ANY_GPU_TYPE,
@@ -112,7 +118,10 @@ class Publisher:
         if event.kind is PodEventKind.TOLD:
             self._objects.write(PODS, _told(obj, event.at_s))
             return
-        if life.node is None:
+        obj = _gated(obj, group.queue) if life.is_gated else _let_go(obj)
+        if life.is_gated:
+            status = gated_status(life)
+        elif life.node is None:
             status = pending_status(life, self._why_pending(group))
         else:
             if "nodeName" not in obj["spec"]:
@@ -252,6 +261,21 @@ def _told(obj: Obj, at_s: float) -> Obj:
         "deletionGracePeriodSeconds": grace_s,
     }
     return {**obj, "metadata": marked}
+
+
+def _gated(obj: Obj, queue: str) -> Obj:
+    """A pod as Kueue holds it."""
+    labels = {**(obj["metadata"].get("labels") or {}), QUEUE_LABEL: queue, MANAGED_LABEL: "true"}
+    spec = {**obj["spec"], "schedulingGates": [{"name": ADMISSION_GATE}]}
+    return {**obj, "metadata": {**obj["metadata"], "labels": labels}, "spec": spec}
+
+
+def _let_go(obj: Obj) -> Obj:
+    """A pod without its gates."""
+    if "schedulingGates" not in obj["spec"]:
+        return obj
+    spec = {name: value for name, value in obj["spec"].items() if name != "schedulingGates"}
+    return {**obj, "spec": spec}
 
 
 def _own_labels(workload: SimulatedWorkload, group: Group, name: str) -> dict[str, str]:

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 
+from services.lab.cluster.controllers.claims import DeviceClaims, PodName
 from services.lab.cluster.controllers.groups import Group, SimulatedWorkload, sum_of
+from services.lab.cluster.controllers.kueue import Kueue, Queued
 from services.lab.cluster.controllers.manifests import (
     COST_ANNOTATION,
     DRAIN_ANNOTATION,
@@ -30,16 +32,26 @@ from services.lab.cluster.storage.resources import (
     Obj,
     ResourceType,
 )
-from services.simulator.engine.engine import ClusterEngine, Interval, PodEvent, ReplicaCounts
+from services.simulator.engine.engine import (
+    ClusterEngine,
+    Interval,
+    PodEvent,
+    PodEventKind,
+    ReplicaCounts,
+)
 
 
 class Workloads:
     """Keeps the engine and the API objects in step."""
 
-    def __init__(self, objects: Objects, engine: ClusterEngine) -> None:
+    def __init__(
+        self, objects: Objects, engine: ClusterEngine, queues: Kueue, claims: DeviceClaims
+    ) -> None:
         self._objects = objects
         self._store = objects.store
         self.engine = engine
+        self._queues = queues
+        self._claims = claims
         self._publisher = Publisher(objects, engine)
         self._workloads: dict[tuple[ResourceType, str, str], SimulatedWorkload] = {}
         self._group_of: dict[str, tuple[SimulatedWorkload, Group]] = {}
@@ -108,6 +120,10 @@ class Workloads:
             self._follow_node(old, new)
         elif rtype is RESOURCE_QUOTAS:
             self._follow_quota(old, new)
+        elif self._queues.is_own(rtype) and (new or {}).get("spec") != (old or {}).get("spec"):
+            self._publish([])
+        elif self._claims.is_slice(rtype):
+            self._follow_slice(new or old or {})
 
     def _follow(self, rtype: ResourceType, obj: Obj, *, is_gone: bool) -> None:
         namespace, name = obj["metadata"]["namespace"], obj["metadata"]["name"]
@@ -145,6 +161,7 @@ class Workloads:
         self._publisher.end_told(workload, group)
         self._publish(self.engine.take_events())
         self.engine.remove_deployment(group.engine_key)
+        self._queues.forget(group.engine_key)
         del self._group_of[group.engine_key]
         del self._by_owner[group.owner_type.kind, workload.namespace, group.owner_name]
 
@@ -180,12 +197,17 @@ class Workloads:
         elif new is not None and old is None:
             self._objects.write_status(NODES, new, node_status(new, self._objects.now()))
             self.engine.add_node(node_spec(new))
+            self._claims.update(new["metadata"]["name"])
         elif new is not None and old is not None:
             before, after = (bool(each["spec"].get("unschedulable")) for each in (old, new))
             if before != after:
                 self.engine.cordon(new["metadata"]["name"], after)
             if node_spec(old) != node_spec(new):
-                self.engine.update_node(node_spec(new))
+                self._claims.update(new["metadata"]["name"])
+        self._publish(self.engine.take_events())
+
+    def _follow_slice(self, resource_slice: Obj) -> None:
+        self._claims.update(resource_slice["spec"].get("nodeName", ""))
         self._publish(self.engine.take_events())
 
     def _follow_quota(self, old: Obj | None, new: Obj | None) -> None:
@@ -240,7 +262,11 @@ class Workloads:
             hash=wanted,
             template=template,
             revision=revision,
+            queue=self._queues.queue_of(obj),
+            claimed=self._claims.claimed(workload.namespace, template),
         )
+        if group.queue:
+            self._queues.enqueue(engine_key, Queued(workload.namespace, group.queue))
         workload.groups.append(group)
         self._group_of[engine_key] = (workload, group)
         self._by_owner[group.owner_type.kind, workload.namespace, group.owner_name] = (
@@ -326,11 +352,12 @@ class Workloads:
                 found = self._group_of.get(event.key)
                 if found is not None:
                     touched[id(found[0])] = found[0]
-                    self._publisher.publish_pod(*found, event)
+                    self._publish_pod(*found, event)
             for workload in touched.values():
                 self._move_on(workload)
             if self._refused:
                 self._try_refused()
+            self._queues.admit()
             events = self.engine.take_events()
             if not events:
                 break
@@ -338,6 +365,16 @@ class Workloads:
             self._publisher.publish_status(workload)
         for namespace in {workload.namespace for workload in touched.values()}:
             self._quotas.publish(namespace)
+        self._queues.publish()
+
+    def _publish_pod(self, workload: SimulatedWorkload, group: Group, event: PodEvent) -> None:
+        if event.kind is PodEventKind.DELETED:
+            self._claims.forget(event)
+        self._publisher.publish_pod(workload, group, event)
+        life = group.lives.get(event.ordinal)
+        if group.claimed is not None and life is not None:
+            name = PodName(workload.namespace, life.name)
+            self._claims.follow(name, event, group.claimed)
 
     def _move_on(self, workload: SimulatedWorkload) -> None:
         """A roll-out goes on when pods have come or gone."""

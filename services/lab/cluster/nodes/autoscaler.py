@@ -123,7 +123,8 @@ class NodeAutoscaler:
         found = []
         for key in self._engine.deployment_keys:
             spec = self._engine.spec(key)
-            n_waiting = sum(pod.node is None for pod in self._engine.pods(key))
+            pods = self._engine.pods(key)
+            n_waiting = sum(pod.node is None and not pod.is_gated for pod in pods)
             if spec.gpus_per_pod:
                 pod = WaitingPod(spec.gpu_type, spec.gpus_per_pod, spec.needs)
                 found += [pod] * n_waiting

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from services.operator.cluster.gangs import GROUP_LABEL, WORKER_LABEL, to_gangs
@@ -48,3 +49,12 @@ def test_the_pods_know_their_size_better_than_the_target() -> None:
     """While the size of the groups is changed, groups of both sizes are there."""
     pods = [member(0, 0, gang_size=1), member(1, 0, gang_size=2)]
     assert counts(pods, size=2) == (1, 1, 0)
+
+
+def test_a_group_is_held_while_one_of_its_pods_is_and_begins_with_the_last() -> None:
+    held = member(0, 1, ready_s=None, node="", is_gated=True)
+    (gang,) = to_gangs([member(0, 0, released_at=NOW), held], 2)
+    assert gang.is_gated
+    later = NOW + timedelta(seconds=5)
+    (gang,) = to_gangs([member(0, 0, released_at=NOW), member(0, 1, released_at=later)], 2)
+    assert (gang.is_gated, gang.requested_at) == (False, later)

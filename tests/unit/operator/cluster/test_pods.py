@@ -118,3 +118,11 @@ def test_a_group_has_no_negative_size() -> None:
     assert (found.gang_size, found.deletion_cost) == (0, -5)
     (gang,) = to_gangs([found], 2)
     assert gang.ready_at is None
+
+
+def test_a_pod_that_a_gate_holds_waits_without_growing_older() -> None:
+    held = pod("a", ready_s=None, created_s=-900, node="")
+    held["spec"]["schedulingGates"] = [{"name": "kueue.x-k8s.io/admission"}]
+    replicas = count_replicas(states([held, pod("b", ready_s=None, created_s=-20)]), NOW)
+    assert (replicas.starting, replicas.pending, replicas.gated) == (1, 1, 1)
+    assert replicas.start_ages_s == (20.0, 0.0)

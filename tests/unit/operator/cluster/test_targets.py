@@ -27,6 +27,9 @@ def test_the_count_is_that_of_the_spec_unless_the_scale_gives_it() -> None:
     scaled = targets.to_target_state(resource, 5, "app=x")
     assert (scaled.replicas, scaled.selector) == (5, "app=x")
     assert targets.to_target_state({"metadata": resource["metadata"]}).replicas == 1
+    labels = {"kueue.x-k8s.io/queue-name": "team-a"}
+    queued = {"metadata": {**resource["metadata"], "labels": labels}}
+    assert (state.queue, targets.to_target_state(queued).queue) == ("", "team-a")
 
 
 def test_a_roll_out_that_hangs_is_one_no_longer() -> None:

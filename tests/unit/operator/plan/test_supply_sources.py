@@ -136,3 +136,19 @@ def test_a_pool_of_another_resource_has_its_own_limit_and_nodes() -> None:
     assert found.new[0].schedulable("MI300X", 8, (shape(8),)) == 0, "its pods ask for another"
     no_limit = resolve("MI300X", StatedSupply(), on(replace(own, limit=None)), nodes)
     assert 'set its spec.limits["amd.com/gpu"]' in no_limit.message
+
+
+def test_pools_and_groups_do_not_count_for_pods_with_claims() -> None:
+    """What adds nodes may not look at claims; only a person can say that it does."""
+    nodes = [node("n", 8)]
+    found = resolve("H100", StatedSupply(), SeenSources(True), nodes, is_claimed=True)
+    assert (found.ceiling, found.reason) == (None, "ClaimsIgnored")
+    assert "--enable-dynamic-resource-allocation" in found.message
+    auto = StatedSupply("auto", 40)
+    assert resolve("H100", auto, SeenSources(True), nodes, is_claimed=True).ceiling is None
+    stated = StatedSupply("provisioned", 40)
+    found = resolve("H100", stated, SeenSources(True), nodes, is_claimed=True)
+    assert (found.ceiling, found.reason) == (40, "CeilingSet")
+    unknown = resolve("H100", StatedSupply("provisioned"), SeenSources(), nodes, is_claimed=True)
+    assert unknown.reason == "CeilingUnknown"
+    assert "settings.enableDRA" in unknown.message

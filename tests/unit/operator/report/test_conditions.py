@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 
+from services.operator.devices.claim_room import ClaimRoom
+from services.operator.kueue.queue_room import QueueRoom
+from services.operator.plan.plan import Situation
 from services.operator.report import conditions
 from services.operator.report.facts import AutoscalerFacts, Details, Finding
 from services.operator.resource.autoscaler import Pause
@@ -41,6 +44,7 @@ def test_a_healthy_one_is_ready() -> None:
         "NotCapacity": "False",
         "LeadTimeBeyondHorizon": "False",
         "GraceTooShort": "False",
+        "RoomUnknown": "False",
         "SetApart": "False",
         "Conflict": "False",
     }
@@ -133,6 +137,46 @@ def test_conditions(
     found = finding(given_facts, kind)
     assert (found.status, found.reason) == (status, reason)
     assert words in found.message
+
+
+LEFT = "ClusterQueue/a leaves 0 of 8 nvidia.com/gpu"
+QUEUE = QueueRoom("ClusterQueue/a", 0, "QuotaExceeded", LEFT)
+
+
+@pytest.mark.parametrize(
+    ("where", "reason", "words"),
+    [
+        (
+            replace(situation(4), limit=QUEUE.name, queue=QUEUE),
+            "QuotaExceeded",
+            "GPUs are there for 6: ClusterQueue/a leaves 0 of 8",
+        ),
+        (
+            replace(situation(4), limit=QUEUE.name, queue=replace(QUEUE, reason="QueueStopped")),
+            "QueueStopped",
+            "ClusterQueue/a",
+        ),
+        (replace(situation(4), limit="nodes", queue=QUEUE), "InsufficientGPUs", "add nodes"),
+        (
+            replace(situation(4), n_gated=3, queue=QUEUE),
+            "AwaitingAdmission",
+            "3 replicas are held by a scheduling gate until Kueue admits them: ClusterQueue/a",
+        ),
+        (replace(situation(4), n_gated=1), "AwaitingAdmission", "spec.schedulingGates of the pods"),
+    ],
+)
+def test_what_a_queue_holds_back_is_named(where: Situation, reason: str, words: str) -> None:
+    held = decision(desired=6, raw=8, binding_constraint="schedulable")
+    found = finding(facts(held, where=where), "ScalingLimited")
+    assert (found.status, found.reason) == ("True", reason)
+    assert words in found.message
+
+
+@pytest.mark.parametrize("reason", ["ClaimNotFound", "ClaimsUnbound"])
+def test_a_claim_that_cannot_be_allocated_limits(reason: str) -> None:
+    gone = ClaimRoom(reason, "create the class", is_known=True)
+    found = finding(facts(decision(), where=replace(situation(4), claims=gone)), "ScalingLimited")
+    assert (found.status, found.reason, found.message) == ("True", reason, "create the class")
 
 
 def test_an_hpa_is_a_conflict_but_no_fault_of_an_advisory_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -266,3 +267,32 @@ def test_a_pod_may_end_otherwise_than_its_deployment_says() -> None:
     cluster.scale("ns/a", 1)
     cluster.take_events()
     assert [(e.at_s, e.is_killed) for e in cluster.advance(60.0)] == [(10.0, True)]
+
+
+def test_a_pod_that_is_held_takes_no_gpu_and_starts_once_it_is_let_go() -> None:
+    cluster = engine(n=1, gpus=1)
+    cluster.add_deployment(replace(spec(replicas=1), is_gated=True))
+    assert [event.kind for event in cluster.take_events()] == ["created", "gated"]
+    cluster.add_deployment(spec("ns/b", replicas=1))
+    assert cluster.counts("ns/b").ready == 1
+    (held,) = cluster.gated()
+    cluster.advance(100.0)
+    cluster.release(held)
+    assert [event.kind for event in cluster.take_events()][-1] == "unschedulable"
+    assert cluster.gated() == []
+    cluster.remove_deployment("ns/b")
+    assert cluster.counts("ns/a").starting == 1
+    cluster.advance(130.0)
+    assert cluster.counts("ns/a").ready == 1
+
+
+def test_a_node_that_gets_more_gpus_takes_pods_that_wait() -> None:
+    cluster = engine(n=1, gpus=1)
+    cluster.add_deployment(spec(replicas=3))
+    (node,) = cluster.nodes.all()
+    cluster.nodes.resize(replace(node, gpus=3))
+    cluster.update_node(node)
+    assert cluster.counts("ns/a").bound == 3
+    assert cluster.nodes.free_gpus(node.name) == 0
+    cluster.nodes.resize(node)
+    assert cluster.nodes.free_gpus(node.name) == -2

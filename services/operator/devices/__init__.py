@@ -1,0 +1,1 @@
+"""Dynamic resource allocation: devices as drivers publish them, and as pods claim them."""
