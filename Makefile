@@ -41,7 +41,7 @@ $(STAMP): pyproject.toml constraints.txt
 install-locked: ## The same by hashes: what is not the very file that was tested is refused (docs/release.md)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch' constraints.txt)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep '^torch[<>=]' constraints.txt)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	$(BIN)/python -m pip check --disable-pip-version-check
 	@touch $(STAMP)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 
 from deploy.release.artifacts import REPOSITORY
@@ -22,7 +23,11 @@ def planned(target: str) -> list[str]:
 def test_by_hashes_first_then_pytorch_then_the_project() -> None:
     by_hashes, pytorch, project, checked = planned("install-locked")
     assert "--require-hashes --no-deps -r requirements.lock" in by_hashes
-    assert "grep '^torch' constraints.txt" in pytorch
+    found = re.search(r"\$\((grep [^)]*)\)", pytorch)
+    assert found is not None
+    asked = ["sh", "-c", found[1]]
+    named = subprocess.run(asked, cwd=REPOSITORY, capture_output=True, text=True, check=True)
+    assert re.fullmatch(r"torch[<>=]\S+\n", named.stdout), "one line, and of no other package"
     assert "--no-deps --no-build-isolation -e ." in project
     assert "pip check" in checked, "a package that the lock lacks is named"
 
