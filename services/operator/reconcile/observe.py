@@ -28,6 +28,7 @@ from services.operator.devices.claimed_targets import look_up_claims, room_of_cl
 from services.operator.devices.seen_devices import AskedDevices, SeenDevices, with_devices
 from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.kube.devices import devices_of_targets
+from services.operator.kube.node_sources import read_sources
 from services.operator.kube.queues import queues_of_targets
 from services.operator.kueue.gates import follow_gates
 from services.operator.kueue.queue_room import QueueRoom, queue_room, queued_pods
