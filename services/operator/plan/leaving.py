@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from services.operator.cluster.spot import Leaving
 from services.operator.plan.plan import (
     PlannedAction,
     Result,
@@ -18,6 +17,7 @@ from services.operator.plan.plan import (
     StoredDecision,
     decide_action,
 )
+from services.operator.plan.spot import Leaving
 
 _IN_FORCE = (Result.APPLIED, Result.UNCHANGED)
 

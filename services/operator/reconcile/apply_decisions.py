@@ -18,7 +18,6 @@ from sqlalchemy import Connection, RowMapping
 
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
-from services.operator.cluster.spot import Leaving
 from services.operator.plan.leaving import beside_leaving, replace_leaving
 from services.operator.plan.part_members import with_learned_ratios
 from services.operator.plan.part_plan import PartChange
@@ -31,6 +30,7 @@ from services.operator.plan.plan import (
     plan,
 )
 from services.operator.plan.scaling import WHOLE, Scaling
+from services.operator.plan.spot import Leaving
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import plan_parts
 from services.operator.reconcile.gpu_use import FleetAtHand

@@ -21,7 +21,6 @@ from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, Pod
 from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
-from services.operator.cluster.spot import Leaving, leaving_of, with_claims
 from services.operator.cluster.targets import TargetState, missing
 from services.operator.devices.claim_room import PATIENCE_S, ClaimRoom
 from services.operator.devices.claimed_targets import look_up_claims, room_of_claims
@@ -36,6 +35,7 @@ from services.operator.kueue.queues import SeenQueues
 from services.operator.plan.gpus_to_grow import CEILING, CLAIMS, NODES, REFUSED, GpusToGrow
 from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
+from services.operator.plan.spot import Leaving, leaving_of, with_claims
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
 from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
 from services.operator.reconcile.memory import OperatorDeps, Translated

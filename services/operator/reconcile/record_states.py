@@ -22,8 +22,8 @@ from services.operator.cluster.pods import (
     count_replicas,
 )
 from services.operator.cluster.queue_labels import is_managed
-from services.operator.cluster.spot import spot_use
 from services.operator.plan.part_members import members_of
+from services.operator.plan.spot import spot_use
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State

@@ -14,7 +14,6 @@ from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
-from services.operator.cluster.spot import spot_names
 from services.operator.devices.seen_devices import is_claimed
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
@@ -38,6 +37,7 @@ from services.operator.plan.provisioning import (
     follow,
     learn_startup,
 )
+from services.operator.plan.spot import spot_names
 from services.operator.plan.supply import GpusInUse, TypeSupply
 from services.operator.plan.supply_sources import (
     AUTO,

@@ -212,7 +212,7 @@ def add_spot_pool(bench: Bench, interruptions: str) -> None:
 def without_the_feature(monkeypatch: pytest.MonkeyPatch) -> None:
     """No node is known to be a spot node, and no notice is read."""
     monkeypatch.setattr("services.operator.cluster.placement.NOTICE_TAINTS", ())
-    monkeypatch.setattr("services.operator.cluster.spot.SPOT_LABELS", {})
+    monkeypatch.setattr("services.operator.plan.spot.SPOT_LABELS", {})
 
 
 def replays(chain: Chain) -> bool:

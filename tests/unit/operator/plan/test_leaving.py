@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from services.operator.cluster.spot import Leaving
 from services.operator.plan.leaving import beside_leaving, replace_leaving
 from services.operator.plan.plan import Result, plan
+from services.operator.plan.spot import Leaving
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 
 TWO = Leaving(2, ("n1 (told)",))

@@ -6,7 +6,7 @@ import pytest
 
 from services.operator.cluster.node_pools import NodeClaim
 from services.operator.cluster.pods import SpotUse
-from services.operator.cluster.spot import (
+from services.operator.plan.spot import (
     SPOT_LABELS,
     Leaving,
     is_spot,
