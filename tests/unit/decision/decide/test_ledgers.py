@@ -9,12 +9,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
-from tests.unit.decision.rows.measured_workloads import (
-    ORIGIN_S,
-    STEP_S,
-    measured_member,
-    member,
-)
 
 from decider import RiskControlConfig, RiskState, StepOutcome
 from services.decision.decide.ledgers import Finality, SettledStep, learn, settle
@@ -23,6 +17,12 @@ from services.decision.rows.inputs import ShardMember, ShardRows
 from services.decision.rows.measured import MeasuredSli, StepSli, open_steps
 from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import TrustInForce
+from tests.unit.decision.rows.measured_workloads import (
+    ORIGIN_S,
+    STEP_S,
+    measured_member,
+    member,
+)
 
 NOW = datetime.fromtimestamp(ORIGIN_S + STEP_S, UTC)
 LATE_S = 600.0

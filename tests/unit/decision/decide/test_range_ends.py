@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
-from tests.unit.decision.rows.measured_workloads import GRID, measured_member, sampled
 
 from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import SettledStep, learn
@@ -21,6 +20,7 @@ from services.kernel.domain.presets.fit import bracket
 from services.kernel.domain.presets.shape import Goal
 from services.kernel.domain.promise import is_range
 from tests.unit.decision.decide.test_ledgers import CONFIG
+from tests.unit.decision.rows.measured_workloads import GRID, measured_member, sampled
 
 EDGES_S = {histogram.goal: histogram.edges_s for histogram in PRESETS["vllm"].goals}
 GOALS: tuple[Goal, ...] = ("ttft", "e2e")

@@ -6,13 +6,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from tests.unit.decision.rows.measured_workloads import ORIGIN_S, member
-
 from services.decision.decide.outcomes import LOOKBACK_STEPS
 from services.decision.decide.shard_run import ShardRun
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
+from tests.unit.decision.rows.measured_workloads import ORIGIN_S, member
 
 ORIGIN = datetime.fromtimestamp(ORIGIN_S, UTC)
 

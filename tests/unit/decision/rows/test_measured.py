@@ -7,6 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
+
+from decider import SliSteps
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.measured import StepSli, measure, open_steps, without_floor
 from tests.unit.decision.rows.measured_workloads import (
     GRID,
     ORIGIN_S,
@@ -15,10 +19,6 @@ from tests.unit.decision.rows.measured_workloads import (
     member,
     sampled,
 )
-
-from decider import SliSteps
-from services.decision.rows.inputs import ShardMember
-from services.decision.rows.measured import StepSli, measure, open_steps, without_floor
 
 NAN = float("nan")
 

@@ -6,6 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from services.decision.rows.sli_series import GoalCounts, SliSeries, goal_counts, to_series
+from services.kernel.domain.objective import ObjectiveSpec
 from tests.unit.decision.rows.measured_workloads import (
     GRID,
     ORIGIN_S,
@@ -14,9 +17,6 @@ from tests.unit.decision.rows.measured_workloads import (
     measured_member,
     sampled,
 )
-
-from services.decision.rows.sli_series import GoalCounts, SliSeries, goal_counts, to_series
-from services.kernel.domain.objective import ObjectiveSpec
 
 NAN = float("nan")
 

@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from services.decision.rows.inputs import ShardMember
+from services.decision.rows.measured import measure
+from services.decision.rows.sli_status import SliStanding, demand_censored
+from services.kernel.domain import CapacitySpec, FurtherLoadSpec
 from tests.unit.decision.rows.measured_workloads import (
     GRID,
     TTFT,
@@ -13,11 +18,6 @@ from tests.unit.decision.rows.measured_workloads import (
     member,
     sampled,
 )
-
-from services.decision.rows.inputs import ShardMember
-from services.decision.rows.measured import measure
-from services.decision.rows.sli_status import SliStanding, demand_censored
-from services.kernel.domain import CapacitySpec, FurtherLoadSpec
 
 NAN = float("nan")
 FINE: dict[str, Any] = {"ttft_total": [100.0] * 12, "ttft_good": [99.0] * 12, "lost": [0.0] * 12}
