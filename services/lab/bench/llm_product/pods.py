@@ -9,6 +9,9 @@ from typing import Any
 
 from services.lab.arena.loop import PoolCounts
 
+UNTOLD = (None,) * 5
+"""What the loop tells nothing of, of a row of `replica_states`: new nodes, images, spot nodes."""
+
 
 @dataclass(slots=True)
 class Pod:
@@ -78,7 +81,7 @@ class PodBook:
         starting = [pod for pod in self.pods if pod.ready_at is None]
         ages = [(now - pod.requested_at).total_seconds() for pod in starting]
         n_ready = len(self.pods) - len(starting)
-        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None, None, None)
+        return (workload_id, now, spec, n_ready, len(starting), 0, ages, room, None, *UNTOLD)
 
     def take_starts(
         self, workload_id: int, gpu_type: str, now: datetime

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from services.lab.arena.loop import PoolCounts
-from services.lab.bench.llm_product.pods import PodBook
+from services.lab.bench.llm_product.pods import UNTOLD, PodBook
 from services.lab.bench.llm_product.setup import POOL, HarmonySetup
 
 
@@ -79,7 +79,7 @@ class ServiceReplicas:
         figures = {name: _figures(row) for name, row in rows.items()}
         sums = (sum(spec), sum(ready), sum(starting), sum(pending))
         all_ages, column = [age for one in ages for age in one], json.dumps(figures)
-        return (workload_id, now, *sums, all_ages, None, column, None, None)
+        return (workload_id, now, *sums, all_ages, None, column, *UNTOLD)
 
     def take_starts(self, workload_id: int, now: datetime) -> Sequence[dict[str, Any]]:
         """Rows of `pod_starts` that are new or changed."""

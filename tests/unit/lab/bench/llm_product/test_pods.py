@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from services.lab.arena.loop import PoolCounts
-from services.lab.bench.llm_product.pods import PodBook
+from services.lab.bench.llm_product.pods import UNTOLD, PodBook
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 
@@ -23,7 +23,7 @@ def started() -> PodBook:
 def test_those_that_were_there_tell_of_no_start() -> None:
     book = started()
     assert book.take_starts(1, "H200", T0) == []
-    assert book.state_row(1, 2, 6, T0) == (1, T0, 2, 2, 0, 0, [], 6, None, None, None)
+    assert book.state_row(1, 2, 6, T0) == (1, T0, 2, 2, 0, 0, [], 6, None, *UNTOLD)
 
 
 def test_a_start_is_followed_until_it_is_ready() -> None:

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from services.lab.arena.goals import RequestGoals
 from services.lab.arena.loop import PoolCounts
+from services.lab.bench.llm_product.pods import UNTOLD
 from services.lab.bench.llm_product.replicas import ServiceReplicas
 from services.lab.bench.llm_product.setup import (
     INPUT,
@@ -43,8 +44,9 @@ def test_a_snapshot_has_the_sums_and_every_pool() -> None:
     replicas.take(cast("Any", decision), later(15))
     assert replicas.counts == {"prefill": 4, "decode": 2}
     replicas.see({"prefill": PoolCounts(3, 1), "decode": PoolCounts(2)}, later(30))
-    _, _, *sums, ages, room, column, _, _ = replicas.state_row(1, later(30))
+    _, _, *sums, ages, room, column, *untold = replicas.state_row(1, later(30))
     assert sums == [6, 5, 1, 0]
+    assert tuple(untold) == UNTOLD
     assert (ages, room) == ([15.0], None)
     prefill, decode = json.loads(column)["prefill"], json.loads(column)["decode"]
     assert (prefill["spec"], prefill["ready"], prefill["starting"]) == (4, 3, 1)
