@@ -52,7 +52,11 @@ def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
     ("name", "content", "words"),
     [
         ("twice.csv", b"ts,rps,rps\n2026-01-05,1,2\n", "several columns named 'rps'"),
-        ("cut.csv.gz", gzip.compress(b"ts,rps\n2026-01-05,1\n")[:-9], "not a readable csv file"),
+        (
+            "cut.csv.gz",
+            gzip.compress(b"ts,rps\n2026-01-05,1\n", mtime=0)[:-9],
+            "not a readable csv file",
+        ),
         ("text.csv.gz", b"ts,rps\n", "not a readable csv file"),
         ("half.jsonl", b'{"ts": 1, "rps": 2}\n{"ts":', "not a readable jsonl file"),
         ("number.json", b"42", "not a readable json file"),
