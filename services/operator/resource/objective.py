@@ -146,7 +146,8 @@ def _ready(
     if found is None:
         return ()
     metric, label = found
-    query = f'sum({metric}{{namespace="{namespace}",{label}="{target.name}"}})'
+    own = f'{metric}{{namespace="{namespace}",{label}="{target.name}"}}'
+    query = f"sum(avg_over_time({own}[$step]))"
     return (SliSeriesSpec(name=READY, query=query),)
 
 

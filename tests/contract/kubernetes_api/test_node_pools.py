@@ -117,8 +117,8 @@ def test_a_spot_node_is_told_that_it_will_go_and_goes(karpenter: ClusterUnderTes
 
     karpenter.eventually(lambda: "aws-node-termination-handler/spot-itn" in taints(), 1500.0)
     assert len(karpenter.ready_pods(name)) == 1
-    karpenter.eventually(
-        lambda: uid not in {each["metadata"]["uid"] for each in nodes_of(karpenter, pool)}
+    karpenter.eventually(  # two minutes after its notice
+        lambda: uid not in {each["metadata"]["uid"] for each in nodes_of(karpenter, pool)}, 180.0
     )
     karpenter.do("DELETE", karpenter.apps("deployments", name))
     karpenter.do("DELETE", f"{POOLS}/{pool}")
