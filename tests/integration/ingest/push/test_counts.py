@@ -93,7 +93,7 @@ def test_a_wrong_name_is_told_the_right_ones(
     (refused,) = push_count(deps, "sli_ttft_god", (10, 1.0)).rejected
     assert refused.reason == "unknown_indicator"
     counts = ("sli_ttft_total", "sli_ttft_good", "sli_ttft_upto", "sli_ttft_sum")
-    names = ", ".join((*counts, "sli_lost", "sli_waiting"))
+    names = ", ".join((*counts, "sli_lost", "sli_waiting", "sli_ready"))
     assert refused.example == f"shop/w0 sli_ttft_god: must be one of {names}"
     (refused,) = push_count(deps, "request_rate", (10, 1.0)).rejected
     assert "sli_" not in refused.example

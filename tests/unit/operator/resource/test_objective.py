@@ -17,7 +17,10 @@ from tests.unit.operator.examples import resource
 RISK = {"epsilon": "0.01"}
 TTFT = {"metric": "ttft", "threshold": "500ms"}
 TPOT = {"metric": "tpot", "threshold": "50ms"}
-READY = 'sum(kube_deployment_status_replicas_ready{namespace="serving",deployment="llama"})'
+READY = (
+    'sum(avg_over_time(kube_deployment_status_replicas_ready{namespace="serving",'
+    'deployment="llama"}[$step]))'
+)
 PRESET: dict[str, Any] = {"indicators": None, "indicatorsFrom": ["vllm"]}
 
 
@@ -103,7 +106,8 @@ def test_who_was_ready_in_the_past_is_asked_by_the_kind_of_the_target() -> None:
     target = {"kind": "StatefulSet", "name": "llama"}
     queries = queries_of(read(asked, **PRESET, scaleTargetRef=target))
     assert queries["sli_ready"] == (
-        'sum(kube_statefulset_status_replicas_ready{namespace="serving",statefulset="llama"})'
+        'sum(avg_over_time(kube_statefulset_status_replicas_ready{namespace="serving",'
+        'statefulset="llama"}[$step]))'
     )
     other = {"apiVersion": "leaderworkerset.x-k8s.io/v1", "kind": "LeaderWorkerSet", "name": "l"}
     assert "sli_ready" not in queries_of(read(asked, **PRESET, scaleTargetRef=other))
