@@ -45,11 +45,14 @@ def load_page_controlled(
     where = Conditions()
     if filters["what"] == "pause":
         where.add(
-            "(c.body -> 'pause' <> 'null'::jsonb OR (w.spec ->> 'paused')::bool "
-            "OR (w.spec ->> 'scale_in_only')::bool OR (w.spec ->> 'scale_out_only')::bool)"
+            # compared, not cast: of a row that somebody changed by hand any may be anything
+            "(c.body -> 'pause' <> 'null'::jsonb OR w.spec -> 'paused' = 'true'::jsonb OR "
+            "'true'::jsonb IN (w.spec -> 'scale_in_only', w.spec -> 'scale_out_only'))"
         )
     elif filters["what"] == "schedules":
-        where.add("jsonb_array_length(COALESCE(w.spec -> 'schedules', '[]'::jsonb)) > 0")
+        where.add(
+            "COALESCE(w.spec -> 'schedules', '[]'::jsonb) NOT IN ('[]'::jsonb, 'null'::jsonb)"
+        )
     where.add("w.is_active")
     where.of_workloads(filters)
     where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))

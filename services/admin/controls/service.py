@@ -37,6 +37,7 @@ from services.kernel.domain.controls import (
     with_policy,
 )
 from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.telemetry import get_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,15 @@ def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
 
     Raises:
         NotFound: There is none.
+        Conflict: What is stored of it cannot be read.
     """
     if row is None:
         raise NotFound(f"workload {key} does not exist")
-    spec = spec_of(row["spec_text"])
-    return Controlled(row, spec, Controls.model_validate(row["body"]))
+    try:
+        return Controlled(row, spec_of(row["spec_text"]), Controls.model_validate(row["body"]))
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        raise Conflict(f"what is stored of workload {key} cannot be read: {why}") from error
 
 
 def _read(deps: AdminDeps, key: WorkloadKey) -> Controlled:
@@ -245,11 +250,17 @@ def list_schedules(
 def _page(
     deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, view: _View
 ) -> Page[Item]:
+    """A page of workloads; one whose spec or controls cannot be read is left out, and logged."""
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
 
-    def shown(row: RowMapping) -> Item:
-        found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+    def shown(row: RowMapping) -> Item | None:
+        key = WorkloadKey(row["namespace"], row["name"])
+        try:
+            found = find_controlled(row, key)
+        except Conflict as error:
+            get_logger("admin").warning("controls_unreadable", workload=str(key), error=str(error))
+            return None
         item: Item = view(found.row, found.spec, found.controls)
         return item
 

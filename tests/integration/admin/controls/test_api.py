@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.llama_api import LLAMA, SHIFT, count, patch
@@ -64,3 +64,34 @@ def test_schedules_are_replaced_and_reset(admin: AppClient) -> None:
     assert "'day' is given twice" in refused.json()["detail"]
     reset = admin.request("DELETE", path, headers={"If-Match": '"1"'}).json()
     assert (reset["source"], reset["schedules"], reset["is_in_force"]) == ("kubernetes", [], True)
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "read"),
+    [
+        ("UPDATE workload_controls SET body = '{\"pause\": 3}' WHERE workload_id = :id", "pause"),
+        ('UPDATE workloads SET spec = \'{"paused": "x", "schedules": 3}\' WHERE id = :id', "pause"),
+        ("UPDATE workloads SET spec = '\"word\"' WHERE id = :id", "schedules"),
+    ],
+)
+def test_a_row_that_cannot_be_read_hides_no_other(
+    admin: AppClient, database: Engine, spoilt: str, read: str
+) -> None:
+    for path in (LLAMA, "/v1/workloads/llm-prod/mixtral-agents"):
+        held = admin.request("PUT", f"{path}/pause", json={}, headers={"If-Match": "*"})
+        shift = {"schedules": [SHIFT]}
+        planned = admin.request("PUT", f"{path}/schedules", json=shift, headers={"If-Match": "*"})
+        assert (held.status_code, planned.status_code) == (200, 200)
+    with database.begin() as connection:
+        found = text("SELECT id FROM workloads WHERE name = 'llama-70b-chat'")
+        connection.execute(text(spoilt), {"id": connection.scalar(found)})
+    for what in ("pauses", "policies", "schedules"):
+        listed = admin.get(f"/v1/{what}")
+        assert listed.status_code == 200, listed.text
+        assert "llama-70b-chat" not in {item["workload"] for item in listed.json()["items"]}
+    assert [item["workload"] for item in admin.get("/v1/pauses").json()["items"]] == [
+        "mixtral-agents"
+    ]
+    one = admin.get(f"{LLAMA}/{read}")
+    assert (one.status_code, one.json()["code"]) == (409, "conflict")
+    assert "cannot be read" in one.json()["detail"]
