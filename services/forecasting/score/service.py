@@ -31,11 +31,19 @@ from services.forecasting.score.drift import DriftWatch, request_refit
 from services.forecasting.score.outcomes import load_outcomes
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.steps.reading import Span
+from services.kernel.db.turns import (
+    DECIDE as DECIDE_STAGE,
+    FORECAST as FORECAST_STAGE,
+    load_waiting,
+)
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
 from services.kernel.jobs import FORECAST_SCORE, Job
 
 MAX_DUE = 4096
 """Forecasts that one job scores: what it holds in memory and in one transaction is bounded."""
+MAX_DUE_SHED = 256
+"""The same while the others of a shard wait: a job holds its worker for less than a step, so that
+gold that comes meanwhile is not passed over."""
 SHOWN_LEVELS = (0.5, 0.9, 0.95, 0.99)
 
 
@@ -44,13 +52,14 @@ def score_forecasts(app: Forecasting) -> int:
 
     Only one scorer runs at a time; another returns 0 at once. Where more is due than one job
     takes, another job follows at once, behind the jobs of shards: a fleet whose cycle has more
-    forecasts than that would never be scored to the end.
+    forecasts than that would never be scored to the end. A job takes less while shards shed.
     """
     now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
         if not repository.try_lock_scoring(work.connection):
             return 0
-        due = repository.load_due(work.connection, now, MAX_DUE)
+        n_most = _n_most(work.connection)
+        due = repository.load_due(work.connection, now, n_most)
         ids = sorted({row.workload_id for row in due})
         if not due:
             return 0
@@ -66,9 +75,15 @@ def score_forecasts(app: Forecasting) -> int:
         ]
         repository.insert_scores(work.connection, unscored)
         request_refit(app, work, now)
-        if len(due) == MAX_DUE:
+        if len(due) == n_most:
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     return sum(parts.results)
+
+
+def _n_most(connection: Connection) -> int:
+    """Forecasts that a job scores now."""
+    is_shed = any(load_waiting(connection, stage) for stage in (FORECAST_STAGE, DECIDE_STAGE))
+    return MAX_DUE_SHED if is_shed else MAX_DUE
 
 
 def _score_some(

@@ -14,6 +14,7 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
 from services.forecasting.score import service as service_score
 from services.kernel.clock import FixedClock
+from services.kernel.db.turns import DECIDE, Asked, note_done, note_rest_done
 from services.kernel.jobs import FORECAST_SCORE, Job, RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
@@ -50,6 +51,23 @@ def test_what_one_job_cannot_score_is_scored_by_the_next_at_once(
     assert sender.sent == [Job(FORECAST_SCORE, is_deferred=True)]
     assert service_score.score_forecasts(app) == 1
     assert len(sender.sent) == 1
+
+
+def test_a_job_scores_less_while_the_others_of_a_shard_wait(
+    app: Forecasting, sender: RecordingSender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service_score, "MAX_DUE_SHED", 1)
+    fill(app.engine, 3)
+    service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+    waits = Asked(DECIDE, 7, ORIGIN, STEP)
+    with app.engine.begin() as connection:
+        note_done(connection, waits, is_waiting=True, now=app.clock.now())
+    sender.sent.clear()
+    assert service_score.score_forecasts(app) == 1
+    assert sender.sent == [Job(FORECAST_SCORE, is_deferred=True)]
+    with app.engine.begin() as connection:
+        note_rest_done(connection, waits, ORIGIN, app.clock.now())
+    assert service_score.score_forecasts(app) == 2, "the others at once, now that nobody waits"
 
 
 def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
