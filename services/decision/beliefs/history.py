@@ -84,7 +84,7 @@ def _learn_some(deps: DecisionDeps, members: Sequence[ShardMember], now: datetim
     rows = []
     for member in members:
         steps = with_history(since.get(member.id), past.get(member.id))
-        if steps is None or member.id not in past:
+        if steps is None:
             continue
         is_more = steps.size > known.get(member.id, MIN_STEPS - 1)
         row = _learned(member, steps, now) if is_more else None

@@ -19,6 +19,7 @@ from services.ingest.push.schemas import RejectedSamples
 from services.ingest.push.service import measure
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
+from services.ingest.series.due import judged_within_s
 from services.ingest.series.plausible import plausible_rule
 from services.ingest.series.samples import (
     ANCIENT,
@@ -47,7 +48,6 @@ from services.kernel.errors import InvalidInput, NotFound
 from services.kernel.jobs import LEARN_HISTORY, Job
 
 SOURCE = "history"
-_MINUTE_S, _OPEN_STEPS = 60.0, 3
 
 
 @dataclass(slots=True)
@@ -123,8 +123,7 @@ def _screened(
     of = [ref.indicators[name.indicator] for name in parsed.names]
     oldest_at = now - timedelta(days=settings.retain_indicators_days)
     ends_us = to_us(floor_step(now, ref.step_s))
-    # a promise is judged by what was measured at the time: no step that may still be judged is sent
-    open_s = settings.late_s + _MINUTE_S + _OPEN_STEPS * ref.step_s
+    open_s = judged_within_s(settings.late_s, ref.step_s)
     is_sli = np.array([one.is_sli for one in of], dtype=bool)
     bounds = Bounds(
         oldest_us=np.full(len(of), to_us(oldest_at), dtype=np.int64),

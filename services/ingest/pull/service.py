@@ -16,6 +16,7 @@ from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
+from services.ingest.pull.past_counts import MOST_AT_ONCE, counts_of, is_unasked
 from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
@@ -23,7 +24,7 @@ from services.ingest.push.service import measure
 from services.ingest.push.stored import store
 from services.ingest.series import shard_repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
-from services.ingest.series.due import CursorRow
+from services.ingest.series.due import CursorRow, judged_within_s
 from services.ingest.series.in_flight_repository import store_in_flight
 from services.ingest.series.known_series import series_columns
 from services.ingest.series.repository import load_own_shards
@@ -57,7 +58,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     """Fetch what is missing of a shard's complete steps.
 
     A workload without recent samples gets its history first. The prior learns from that, and its
-    response from what its objective counted then. The newest steps are always asked for again, as
+    response from what its objective counted then; so it does where an objective is new or another,
+    of a few workloads in each pull. The newest steps are always asked for again, as
     far back as a late sample may change them: what the source got late arrives, and what is known
     already changes nothing.
 
@@ -83,11 +85,8 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
         pull.in_flight(rows)
     if pull.n_history_rows:
         deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
-    if not pull.is_down.is_set():
-        n_before = pull.n_history_rows
-        pull.past(stale, is_sli=True)
-        if pull.n_history_rows > n_before:
-            deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
+    if not pull.is_down.is_set() and pull.counts_of_past(rows, stale):
+        deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -173,26 +172,59 @@ class _Pull:
             with unit_of_work(self.deps.engine) as work:
                 store_in_flight(work.connection, readings, self.at)
 
-    def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
-        """Back-fill workloads that have no recent samples, one transaction each."""
-        deps, at = self.deps, self.at
+    def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> Sequence[CursorRow]:
+        """Back-fill workloads that have no recent samples, one transaction each.
+
+        Returns:
+            Those that the server has answered.
+        """
+        asked = []
         for row in rows:
-            step_s = row.workload.step_s
-            late = timedelta(seconds=deps.settings.late_s)
-            end_at = floor_step(at - late, step_s)
-            span = min(timedelta(seconds=step_s * deps.settings.fit_max_steps), _MOST_HISTORY)
-            start_at = floor_step(max(end_at - span, row.last_sample_at or end_at - span), step_s)
-            if start_at >= end_at:
-                continue
-            queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
-            answers = fetch_all(self.source, queries, Event())
-            self.errors.update(answer.error for answer in answers if answer.error)
-            frame = _to_frame(row.workload, answers, start_at, end_at)
-            if frame is not None:
-                ids, name = [row.workload.id], self.source.name
-                self.n_history_rows += backfill(deps.engine, ids, frame, now=at, source=name).n_rows
-            if any(answer.error in SERVER_REASONS for answer in answers):
+            late_s = self.deps.settings.late_s
+            is_whole = is_sli and is_unasked(row)
+            if is_whole and row.last_sample_at is not None:
+                late_s = judged_within_s(late_s, row.workload.step_s)
+            end_at = floor_step(self.at - timedelta(seconds=late_s), row.workload.step_s)
+            since_at = None if is_whole else row.last_sample_at
+            if not self._fill(row.workload, since_at, end_at, is_sli=is_sli):
                 break
+            asked.append(row)
+        return asked
+
+    def _fill(
+        self, workload: WorkloadRef, since_at: datetime | None, end_at: datetime, *, is_sli: bool
+    ) -> bool:
+        """Back-fill one workload; returns whether the server answered."""
+        deps, step_s = self.deps, workload.step_s
+        span = min(timedelta(seconds=step_s * deps.settings.fit_max_steps), _MOST_HISTORY)
+        start_at = floor_step(max(end_at - span, since_at or end_at - span), step_s)
+        if start_at >= end_at:
+            return True
+        queries = queries_of(workload, start_at, end_at, is_sli=is_sli, is_past=True)
+        answers = fetch_all(self.source, queries, Event())
+        self.errors.update(answer.error for answer in answers if answer.error)
+        frame = _to_frame(workload, answers, start_at, end_at)
+        if frame is not None:
+            name = self.source.name
+            filled = backfill(deps.engine, [workload.id], frame, now=self.at, source=name)
+            self.n_history_rows += filled.n_rows
+        return not any(answer.error in SERVER_REASONS for answer in answers)
+
+    def counts_of_past(self, rows: Sequence[CursorRow], stale: Sequence[CursorRow]) -> bool:
+        """Back-fill counts of those without recent samples, and where an objective is new.
+
+        Returns:
+            Whether any were found.
+        """
+        n_before = self.n_history_rows
+        are_stale = {row.workload.id for row in stale}
+        unasked = [row for row in rows if is_unasked(row) and row.workload.id not in are_stale]
+        asked = self.past([*stale, *unasked[:MOST_AT_ONCE]], is_sli=True)
+        found = {row.workload.id: counts_of(row.workload) for row in asked if is_unasked(row)}
+        if found:
+            with unit_of_work(self.deps.engine) as work:
+                shard_repository.store_counts_asked(work.connection, found)
+        return self.n_history_rows > n_before
 
 
 def _to_frame(

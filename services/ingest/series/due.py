@@ -9,6 +9,17 @@ from datetime import datetime
 from services.ingest.series.catalog import WorkloadRef
 from services.ingest.series.samples import SECOND_US, to_us
 
+_SPARE_S, _OPEN_STEPS = 60.0, 3
+
+
+def judged_within_s(late_s: float, step_s: int) -> float:
+    """For how long after its end a step may still be judged by what was measured.
+
+    Counts of an objective from elsewhere are taken of earlier steps only: a promise is judged by
+    what was measured at the time.
+    """
+    return late_s + _SPARE_S + _OPEN_STEPS * step_s
+
 
 @dataclass(frozen=True, slots=True)
 class CursorRow:
@@ -18,11 +29,13 @@ class CursorRow:
         workload: The workload.
         resampled_until: End of the last step that is done; None before the first.
         last_sample_at: Time of its newest sample; None before the first.
+        counts_asked: Of which counts of its objective the past was asked for; None: of none.
     """
 
     workload: WorkloadRef
     resampled_until: datetime | None
     last_sample_at: datetime | None
+    counts_asked: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

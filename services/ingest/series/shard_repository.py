@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ class ShardRow:
     columns: WorkloadColumns
     resampled_until: datetime | None
     last_sample_at: datetime | None
+    counts_asked: str | None
 
 
 def to_cursors(
@@ -33,7 +34,8 @@ def to_cursors(
     """
     refs = to_refs(connection, [row.columns for row in rows], catalog)
     return [
-        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at) for row in rows
+        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at, row.counts_asked)
+        for row in rows
     ]
 
 
@@ -44,7 +46,8 @@ def _to_shard_rows(rows: Iterable[Any]) -> list[ShardRow]:
 def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
     """The active workloads of a shard with their cursors."""
     statement = text(
-        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at, c.counts_asked "  # noqa: S608 - our columns
+        "FROM workloads w "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
@@ -67,8 +70,20 @@ def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardR
         {"shard": shard, "now": now},
     )
     statement = text(
-        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at FROM workloads w "  # noqa: S608 - our columns
+        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at, c.counts_asked "  # noqa: S608 - our columns
+        "FROM workloads w "
         "JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id FOR UPDATE OF c"
     )
     return _to_shard_rows(connection.execute(statement, {"shard": shard}))
+
+
+def store_counts_asked(connection: Connection, asked: Mapping[int, str | None]) -> None:
+    """Note of which counts of their objectives the past was asked for, by workload id."""
+    statement = text(
+        "UPDATE ingest_cursors c SET counts_asked = s.counts FROM "
+        "(SELECT * FROM unnest(CAST(:ids AS int[]), CAST(:counts AS text[])) AS s(id, counts) "
+        " ORDER BY s.id) s WHERE c.workload_id = s.id"
+    )
+    ids = sorted(asked)
+    connection.execute(statement, {"ids": ids, "counts": [asked[id_] for id_ in ids]})

@@ -91,6 +91,7 @@ ingest_cursors = Table(
     time_column("last_sample_at", nullable=True),
     Column("n_rejected", JSONB, nullable=False, server_default=text("'{}'::jsonb")),
     time_column("updated_at"),
+    Column("counts_asked", Text),
 )
 
 replica_states = Table(

@@ -97,6 +97,16 @@ def test_steps_that_were_decided_on_count_beside_the_history(deps: DecisionDeps)
     assert row["n_observations"] == 60
 
 
+def test_steps_that_were_watched_teach_though_nobody_else_saw_who_was_ready(
+    deps: DecisionDeps,
+) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 7.0, np.full(40, 6.0), last=ORIGIN - STEP)
+    assert learn_history(deps, 0) == 1
+    (row,) = posteriors(deps.engine, kind=MISSES)
+    assert row["n_observations"] == 40
+
+
 def test_one_workloads_impossible_history_harms_no_other(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:

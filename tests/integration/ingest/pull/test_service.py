@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
+from services.ingest.pull.past_counts import MOST_AT_ONCE
 from services.ingest.pull.service import PullResult, pull_shard
 from services.ingest.series.prometheus import PrometheusSource
 from services.ingest.series.source import SourceError
@@ -186,6 +187,51 @@ def test_what_requests_felt_in_the_past_is_asked_for_once_and_learned_from(
     pull(deps)
     assert {query.expression for query in source.asked} == {"sum(load)", "total", "good"}
     assert jobs.LEARN_HISTORY not in [job.name for job in sender.sent]
+
+
+def test_an_objective_that_comes_later_is_asked_for_in_the_past_too(
+    deps: IngestDeps, clock: FixedClock, sender: RecordingSender, register: Register
+) -> None:
+    counts = {"total": 60.0, "good": 57.0, "better": 59.0, "ready": 4.0}
+    constant = {name: lambda at_s, value=value: value for name, value in counts.items()}
+    source = FakeSource({"sum(load)": lambda at_s: 30.0, **constant})
+    deps.source = source
+    ids = register(MOST_AT_ONCE + 1, (INSTANT,))
+
+    def asked_of_the_past() -> int:
+        source.asked.clear()
+        sender.sent.clear()
+        clock.advance(60)
+        pull(deps)
+        service.resample_shard(deps, 0, clock.now())
+        n_learning = [job.name for job in sender.sent].count(jobs.LEARN_HISTORY)
+        n_asked = [query.expression for query in source.asked].count("ready")
+        assert n_learning == min(1, n_asked)
+        return n_asked
+
+    assert asked_of_the_past() == 0
+    for good, n_most in (("good", MOST_AT_ONCE), ("better", MOST_AT_ONCE)):
+        _set_objective(deps, ids, {"sli_ttft_total": "total", "sli_ttft_good": good})
+        source.error = SourceError("timeout", "no answer in time")
+        assert asked_of_the_past() <= 1, "a server that is away is asked once, and again later"
+        source.error = None
+        assert [asked_of_the_past() for _ in range(3)] == [n_most, 1, 0]
+    newest = max(step_at for step_at, _ in stored_steps(deps.engine, ids[0], "sli_ready"))
+    assert clock.now() - newest > timedelta(seconds=deps.settings.late_s) + 3 * STEP
+    assert stored_steps(deps.engine, ids[0], "sli_ttft_good")[0][1] == 59.0
+
+
+def _set_objective(deps: IngestDeps, ids: list[int], queries: dict[str, str]) -> None:
+    series = [{"name": name, "query": query} for name, query in queries.items()]
+    series.append({"name": "sli_ready", "query": "ready"})
+    goal = GoalSpec(metric="ttft", threshold_s=0.5)
+    objective = ObjectiveSpec.model_validate({"goals": (goal,), "series": series})
+    statement = text(
+        "UPDATE workloads SET spec_version = spec_version + 1, "
+        "spec = jsonb_set(spec, '{sla,objective}', CAST(:objective AS jsonb)) WHERE id = ANY(:ids)"
+    )
+    with deps.engine.begin() as connection:
+        connection.execute(statement, {"objective": objective.model_dump_json(), "ids": ids})
 
 
 def test_an_outage_longer_than_late_s_is_filled_from_the_source(
