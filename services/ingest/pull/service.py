@@ -16,7 +16,13 @@ from services.ingest.deps import IngestDeps
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
-from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
+from services.ingest.pull.queries import (
+    NOT_TRIED,
+    QueryAnswer,
+    fetch_all,
+    join_answers,
+    queries_of,
+)
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
 from services.ingest.push.service import measure
@@ -30,12 +36,27 @@ from services.ingest.series.repository import load_own_shards
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
 from services.ingest.series.shard_repository import ShardRow
-from services.ingest.series.source import SERVER_REASONS, Source
+from services.ingest.series.source import (
+    BAD_STATUS,
+    FORBIDDEN,
+    TIMEOUT,
+    UNREACHABLE,
+    Source,
+)
 from services.kernel import jobs
-from services.kernel.clock import floor_step
+from services.kernel.clock import floor_step, make_rng
+from services.kernel.db.bulkhead import SetApart
 from services.kernel.db.session import unit_of_work
+from services.kernel.db.session_lock import session_lock
+from services.kernel.db.workload_errors import HISTORY, note_errors
+from services.kernel.errors import Unavailable
+from services.kernel.server_clock import not_ahead
 
 _MOST_HISTORY = timedelta(days=30)
+_MOST_TIMEOUTS = 3
+"""Workloads of a pull whose histories take too long, until the others are left for the next."""
+_MAY_PASS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, NOT_TRIED})
+"""Reasons for which a source gives no history now, and may give one later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +86,29 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     not answer, the rest of the queries are not tried. The counts of objectives come last, when all
     else is stored: neither a slow query of theirs nor one that fails keeps a step from its
     forecast.
+
+    A shard is pulled by one worker at a time: where the source is slow, more jobs of it come than
+    are done, and each would ask for the same. A clock that is ahead of the database's counts as it:
+    of steps to come a source has nothing, which an indicator may take for zero.
     """
     if deps.source is None:
         return PullResult(0, 0, {})
+    with session_lock(deps.engine, f"harmony.ingest.pull.{shard}") as is_mine:
+        return _pulled(deps, deps.source, shard, at) if is_mine else PullResult(0, 0, {})
+
+
+def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullResult:
+    """Pull a shard that nobody else pulls."""
     with unit_of_work(deps.engine) as work:
         if shard not in load_own_shards(work.connection, deps.settings.cluster):
             return PullResult(0, 0, {})  # a job of another cluster's, which its own workers pull
+        at = not_ahead(work.connection, at, deps.clock)
         found = shard_repository.load_shard(work.connection, shard)
         rows = _readable(work.connection, found, deps.catalog)
     rows = [row for row in rows if row.workload.has_query]
     stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
-    pull = _Pull(deps, deps.source, shard, at)
+    stale = _in_turn(stale, make_rng(deps.settings.seed, "history", shard, at.isoformat()))
+    pull = _Pull(deps, source, shard, at)
     pull.past(stale, is_sli=False)
     pull.recent(rows, is_sli=False)
     pull.recent(rows, is_sli=True)
@@ -83,11 +116,14 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
         pull.in_flight(rows)
     if pull.n_history_rows:
         deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
-    if not pull.is_down.is_set():
+    if pull.is_down.is_set():
+        pull.skip([row for row in stale if queries_of(row.workload, at, at, is_sli=True)])
+    else:
         n_before = pull.n_history_rows
         pull.past(stale, is_sli=True)
         if pull.n_history_rows > n_before:
             deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
+    pull.note_missing(stale)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -108,17 +144,32 @@ def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:
     """Check whether samples older than those that are asked for anyway are missing."""
     step_s = row.workload.step_s
     if row.last_sample_at is not None:
-        return row.last_sample_at <= at - timedelta(seconds=late_s + step_s)
-    if row.resampled_until is None:
+        if row.last_sample_at <= at - timedelta(seconds=late_s + step_s):
+            return True
+        if not row.is_history_missing:
+            return False
+    elif row.resampled_until is None:
         return True
-    # Steps were closed without a sample: the source had none, or was away. Ask now and then.
+    # Steps were closed without a sample: the source had none, or was away. Or it could not be asked
+    # for more than the newest steps. Ask now and then.
     n_steps_between = max(1, int(late_s) // step_s)
     return int(at.timestamp()) // step_s % n_steps_between == 0
 
 
+def _in_turn(rows: Sequence[CursorRow], rng: np.random.Generator) -> list[CursorRow]:
+    """New workloads first; those that could not be asked for follow in any order, each at times."""
+    again = [row for row in rows if row.is_history_missing]
+    order = rng.permutation(len(again)).tolist()
+    return [row for row in rows if not row.is_history_missing] + [again[at] for at in order]
+
+
 @dataclass(slots=True)
 class _Pull:
-    """One pull of a shard, and what has come of it so far."""
+    """One pull of a shard, and what has come of it so far.
+
+    Attributes:
+        missing: Workloads whose history is to be asked for again, and why it is missing.
+    """
 
     deps: IngestDeps
     source: Source
@@ -128,6 +179,7 @@ class _Pull:
     n_accepted: int = 0
     n_history_rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    missing: dict[int, str] = field(default_factory=dict)
 
     def recent(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
         """Fetch and store the newest steps."""
@@ -174,14 +226,20 @@ class _Pull:
                 store_in_flight(work.connection, readings, self.at)
 
     def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
-        """Back-fill workloads that have no recent samples, one transaction each."""
+        """Back-fill workloads that have no recent samples, one transaction each.
+
+        What could not be asked for is noted: the newest steps, which are asked for next, would hide
+        that it is missing. One slow query is no server that is away.
+        """
         deps, at = self.deps, self.at
-        for row in rows:
+        n_timeouts = 0
+        for number, row in enumerate(rows):
             step_s = row.workload.step_s
             late = timedelta(seconds=deps.settings.late_s)
             end_at = floor_step(at - late, step_s)
             span = min(timedelta(seconds=step_s * deps.settings.fit_max_steps), _MOST_HISTORY)
-            start_at = floor_step(max(end_at - span, row.last_sample_at or end_at - span), step_s)
+            known_at = None if row.is_history_missing else row.last_sample_at
+            start_at = floor_step(max(end_at - span, known_at or end_at - span), step_s)
             if start_at >= end_at:
                 continue
             queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
@@ -191,8 +249,32 @@ class _Pull:
             if frame is not None:
                 ids, name = [row.workload.id], self.source.name
                 self.n_history_rows += backfill(deps.engine, ids, frame, now=at, source=name).n_rows
-            if any(answer.error in SERVER_REASONS for answer in answers):
+            errors = {answer.error for answer in answers}
+            passing = sorted(errors & _MAY_PASS)
+            if passing:
+                self.missing[row.workload.id] = passing[0]
+            n_timeouts += TIMEOUT in errors
+            if errors & {UNREACHABLE, FORBIDDEN} or n_timeouts >= _MOST_TIMEOUTS:
+                self.skip(rows[number + 1 :])
                 break
+
+    def skip(self, rows: Sequence[CursorRow]) -> None:
+        """Ask for the histories of these workloads another time."""
+        self.missing |= {row.workload.id: NOT_TRIED for row in rows}
+
+    def note_missing(self, rows: Sequence[CursorRow]) -> None:
+        """Note which of these workloads lack a history, and which no longer do."""
+        if not self.missing and not any(row.is_history_missing for row in rows):
+            return
+        apart = {
+            id_: SetApart(
+                id_, Unavailable(f"the source did not give it ({why}); it is asked again")
+            )
+            for id_, why in sorted(self.missing.items())
+        }
+        with unit_of_work(self.deps.engine) as work:
+            handled = sorted(row.workload.id for row in rows)
+            note_errors(work.connection, HISTORY, handled, apart, self.at)
 
 
 def _to_frame(

@@ -18,11 +18,13 @@ class CursorRow:
         workload: The workload.
         resampled_until: End of the last step that is done; None before the first.
         last_sample_at: Time of its newest sample; None before the first.
+        is_history_missing: The source could not be asked for its history.
     """
 
     workload: WorkloadRef
     resampled_until: datetime | None
     last_sample_at: datetime | None
+    is_history_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
