@@ -117,7 +117,7 @@ def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullR
     if pull.n_history_rows:
         deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
     if pull.is_down.is_set():
-        pull.skip([row for row in stale if queries_of(row.workload, at, at, is_sli=True)])
+        pull.skip(stale, is_sli=True)
     else:
         n_before = pull.n_history_rows
         pull.past(stale, is_sli=True)
@@ -255,12 +255,14 @@ class _Pull:
                 self.missing[row.workload.id] = passing[0]
             n_timeouts += TIMEOUT in errors
             if errors & {UNREACHABLE, FORBIDDEN} or n_timeouts >= _MOST_TIMEOUTS:
-                self.skip(rows[number + 1 :])
+                self.skip(rows[number + 1 :], is_sli=is_sli)
                 break
 
-    def skip(self, rows: Sequence[CursorRow]) -> None:
-        """Ask for the histories of these workloads another time."""
-        self.missing |= {row.workload.id: NOT_TRIED for row in rows}
+    def skip(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
+        """Ask for the histories of these workloads another time, where there is what to ask for."""
+        for row in rows:
+            if queries_of(row.workload, self.at, self.at, is_sli=is_sli, is_past=True):
+                self.missing.setdefault(row.workload.id, NOT_TRIED)
 
     def note_missing(self, rows: Sequence[CursorRow]) -> None:
         """Note which of these workloads lack a history, and which no longer do."""
