@@ -161,8 +161,9 @@ class Series:
         return self.start_s + (self.n_steps - 1) * self.step_s
 
     def head(self, n_steps: int) -> Series:
-        """The first `n_steps` steps."""
-        return replace(self, values=self.values[:n_steps], observed=self.observed[:n_steps])
+        """The first `n_steps` steps; none where the number is below zero."""
+        n_kept = max(n_steps, 0)  # a negative end would keep the beginning of what is held out
+        return replace(self, values=self.values[:n_kept], observed=self.observed[:n_kept])
 
 
 def series_from_rows(

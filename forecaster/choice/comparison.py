@@ -14,7 +14,7 @@ from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
 from forecaster.metrics import crps_of_quantiles, pinball
-from forecaster.scaling import series_scale
+from forecaster.scaling import ABSOLUTE_FLOOR, series_scale
 from forecaster.types import F32, F64, Bool, Forecast, Series, Windows
 
 MODEL = "model"
@@ -120,7 +120,7 @@ def score_table(
         windows = gather_windows(series, own.which, own.position, config.window)
         actual, observed = actuals(series, own, windows.demand_index[:, None], horizon)
         one = series[i]
-        unit = float(series_scale(one.values, one.observed)[one.demand_index])
+        unit = _unit(one)
         row: dict[str, Score] = {}
         for name, predictor in predictors.items():
             forecast = predictor.predict(windows, horizon, 1, rng)
@@ -129,6 +129,16 @@ def score_table(
             )
         table[one.workload] = row
     return table
+
+
+def _unit(one: Series) -> float:
+    """What errors of a series' demand are counted in: its mean absolute deviation.
+
+    A demand of nothing but zeros has none. Errors of it count in its own unit: what a model is off
+    by there is no more than rounding, and must not outweigh the workloads that do have a demand.
+    """
+    scale = float(series_scale(one.values, one.observed)[one.demand_index])
+    return scale if scale > ABSOLUTE_FLOOR else 1.0
 
 
 def _score(quantiles: F32, levels: F64, actual: F32, observed: Bool, unit: float) -> Score:

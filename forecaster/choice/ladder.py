@@ -16,7 +16,7 @@ import numpy as np
 from forecaster.choice.baselines import BestSimple
 from forecaster.errors import ShapeError
 from forecaster.predict import TrainedModel
-from forecaster.types import F32, F64, I64, Forecast, Windows
+from forecaster.types import F32, F64, I64, Bool, Forecast, Windows
 
 MODEL_RUNG = "model"
 STALE_RUNG = "trailing_percentile"
@@ -84,13 +84,12 @@ class Ladder:
             at_rung = np.flatnonzero(rungs == rung)
             if at_rung.size == 0:
                 continue
-            forecast = self._try(rung, rows.rows(at_rung), horizon, n_paths, rng)
-            if forecast is None:
-                for i in at_rung:
-                    rungs[i] = self.pick(rows.workloads[i])
-                    reasons[i] = _joined(reasons[i], f"the {rung}'s output was not finite")
-            else:
-                parts.append(_Part(at_rung, forecast))
+            part = self._try(rung, rows.rows(at_rung), horizon, n_paths, rng)
+            if part is not None:
+                parts.append(_Part(at_rung[part.rows], part.forecast))
+            for i in at_rung if part is None else np.delete(at_rung, part.rows):
+                rungs[i] = self.pick(rows.workloads[i])
+                reasons[i] = _joined(reasons[i], f"the {rung}'s output was not finite")
         at_simple = np.flatnonzero(~np.isin(rungs, TRAINED_RUNGS))
         if at_simple.size:
             picks = {rows.workloads[i]: str(rungs[i]) for i in at_simple}
@@ -112,10 +111,17 @@ class Ladder:
         horizon: int,
         n_paths: int,
         rng: np.random.Generator,
-    ) -> Forecast | None:
-        """The forecast of a trained rung; None when it cannot be used."""
+    ) -> _Part | None:
+        """The forecast of a trained rung for the rows that it has numbers for; None: for none."""
+        model, every = self.trained(rung), np.arange(len(windows))
         try:
-            return self.trained(rung).predict(windows, horizon, n_paths, rng)
+            return _Part(every, model.predict(windows, horizon, n_paths, rng))
+        except ShapeError:
+            usable = np.flatnonzero(_has_numbers(model, windows))
+        if usable.size == 0:
+            return None
+        try:  # the others do not pay for a row that is odd
+            return _Part(usable, model.predict(windows.rows(usable), horizon, n_paths, rng))
         except ShapeError:
             return None
 
@@ -148,6 +154,14 @@ class Ladder:
 def fewest_steps(model: TrainedModel) -> int:
     """Observed steps of demand below which a trained model is not asked."""
     return model.config.train.shortest
+
+
+def _has_numbers(model: TrainedModel, windows: Windows) -> Bool:
+    """Rows whose quantiles are finite and in order, `(B,)`."""
+    quantiles = model.quantiles_of(windows, windows.demand_index[:, None])[:, 0]
+    with np.errstate(invalid="ignore"):
+        is_ordered = (np.diff(quantiles, axis=1) >= 0).all(axis=(1, 2))
+    return np.asarray(np.isfinite(quantiles).all(axis=(1, 2)) & is_ordered)
 
 
 def _too_short(n_seen: int, name: str, model: TrainedModel) -> str:

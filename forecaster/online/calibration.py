@@ -215,7 +215,8 @@ class Calibration:
             k: raw
             for k, raw in stored.items()
             # mostly the very same numbers, which are quickly compared
-            if (levels := raw.get("levels", ())) == own or _is_same(levels, self.levels)
+            if isinstance(raw, Mapping)
+            and ((levels := raw.get("levels", ())) == own or _is_same(levels, self.levels))
         }
         return self.empty_state(workloads).with_stored(usable)
 
@@ -353,7 +354,11 @@ def _corrected(state: CalibrationState, quantiles: F32) -> F32:
 
 
 def _is_same(levels: npt.ArrayLike, others: F64) -> bool:
-    return np.shape(levels) == others.shape and np.allclose(levels, others, atol=1e-6)
+    try:
+        given = np.asarray(levels, dtype=np.float64)
+    except (TypeError, ValueError):
+        return False
+    return given.shape == others.shape and np.allclose(given, others, atol=1e-6)
 
 
 def _check_match(state: CalibrationState, forecast: Forecast) -> None:

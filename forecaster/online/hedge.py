@@ -145,12 +145,14 @@ class Hedge:
 
         Regrets are taken against the mixture of today's weights, not of those at the origin: the
         experts' forecasts are all that has to be known of the past. Origins less than a stride
-        after the newest one learned from teach nothing, nor do unobserved steps.
+        after the newest one learned from teach nothing, nor do unobserved steps. One that is
+        further ahead than the memory reaches was counted in steps of another length.
         """
         state.check_workloads(given.forecast)
         step = given.forecast.origin_s // given.forecast.step_s
         gap = step - state.learned_step
-        is_due = (state.learned_step < 0) | (gap >= self.stride)
+        is_unknown = (state.learned_step < 0) | (gap < -self.memory_steps)
+        is_due = is_unknown | (gap >= self.stride)
         is_due &= outcome.observed.any(axis=1)
         # Not what was issued: a tail that the body holds up would be judged as too high.
         term = _regrets(given, self._average(state, given), outcome)

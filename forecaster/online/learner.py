@@ -87,18 +87,17 @@ class LearnerState:
         ]
 
     def with_stored(self, stored: Mapping[str, Mapping[str, Any]]) -> Self:
-        """The state with what is stored; a workload whose object has other shapes stays as it is.
+        """The state with what is stored; a workload whose object is no such state stays as it is.
+
+        That is one with other shapes, with words for numbers, or with numbers that are not finite.
 
         Args:
             stored: Workload to its object of `to_dicts`; fields may be missing.
         """
         arrays: dict[str, Any] = {name: array.copy() for name, array in self.arrays().items()}
         for i, workload in enumerate(self.workloads):
-            given = stored.get(workload, {})
-            found = {name: np.asarray(v) for name, v in given.items() if name in arrays}
-            if all(value.shape == arrays[name].shape[1:] for name, value in found.items()):
-                for name, value in found.items():
-                    arrays[name][i] = value
+            for name, value in _numbers(stored.get(workload, {}), arrays).items():
+                arrays[name][i] = value
         return replace(self, **arrays)
 
     def check_workloads(self, forecast: Forecast) -> None:
@@ -109,6 +108,22 @@ class LearnerState:
         """
         if forecast.workloads != self.workloads:
             raise ShapeError("state and forecast must have the same workloads in order")
+
+
+def _numbers(given: object, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The fields of a stored object by name; none where any of them does not fit."""
+    if not isinstance(given, Mapping):
+        return {}
+    wanted = {name: value for name, value in given.items() if name in arrays}
+    try:
+        found = {n: np.asarray(v, dtype=arrays[n].dtype) for n, v in wanted.items()}
+    except (TypeError, ValueError, OverflowError):
+        return {}
+    is_fit = all(
+        value.shape == arrays[name].shape[1:] and bool(np.isfinite(value).all())
+        for name, value in found.items()
+    )
+    return found if is_fit else {}
 
 
 StateT = TypeVar("StateT", bound=LearnerState)

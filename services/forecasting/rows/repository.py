@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +17,7 @@ from services.forecasting.rows.translate import (
     WorkloadRow,
     pack_samples,
 )
+from services.kernel.db.clusters import cluster_of
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
@@ -89,11 +90,11 @@ def load_shard(connection: Connection, shard: int, origin_at: datetime) -> list[
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
     """Active workloads, some or all."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec::text AS spec FROM workloads "
+        "SELECT id, namespace, name, step_s, shard, spec::text AS spec FROM workloads "
         "WHERE is_active AND (CAST(:ids AS integer[]) IS NULL OR id = ANY(:ids)) ORDER BY id"
     )
     return [
-        WorkloadRow(r.id, r.namespace, r.name, r.step_s, read_spec(r.spec))
+        WorkloadRow(r.id, r.namespace, r.name, r.step_s, read_spec(r.spec), cluster_of(r.shard))
         for r in connection.execute(statement, {"ids": None if ids is None else list(ids)})
     ]
 
@@ -142,29 +143,56 @@ _CALIBRATION = CopyTarget(
 )
 
 
+DEMAND = "demand"
+"""Where a calibration state has the indicator that it is of; those of before there was any."""
+_IS_OF_ANOTHER_DEMAND = f"(COALESCE(c.state->>'{DEMAND}', w.spec->>'demand') <> w.spec->>'demand')"
+"""Condition on the rows `c` of `calibration_states` and `w` of `workloads`."""
+
+
 def load_calibration(
     connection: Connection, workload_ids: Sequence[int], model_version: str
 ) -> dict[int, dict[str, Any]]:
-    """Calibration state per workload id; what is no state is learned anew."""
+    """Calibration state per workload id; what is no state is learned anew.
+
+    So is one of another demand than the workload has now: its errors are in another unit.
+    """
     statement = text(
-        "SELECT workload_id, state FROM calibration_states "
-        "WHERE workload_id = ANY(:ids) AND model_version = :version"
+        "SELECT c.workload_id, c.state FROM calibration_states c JOIN workloads w "  # noqa: S608 - our condition
+        "ON w.id = c.workload_id WHERE c.workload_id = ANY(:ids) "
+        f"AND c.model_version = :version AND NOT {_IS_OF_ANOTHER_DEMAND}"
     )
     rows = connection.execute(statement, {"ids": list(workload_ids), "version": model_version})
     return {r.workload_id: r.state for r in rows if isinstance(r.state, dict)}
 
 
 def save_calibration(
-    connection: Connection, model_version: str, states: dict[int, dict[str, Any]], at: datetime
+    connection: Connection,
+    model_version: str,
+    states: Mapping[int, Mapping[str, Any]],
+    demands: Mapping[int, str],
+    at: datetime,
 ) -> None:
-    """Overwrite calibration states."""
-    rows = [(i, model_version, orjson.dumps(state).decode(), at) for i, state in states.items()]
+    """Overwrite calibration states.
+
+    Args:
+        connection: An open transaction.
+        model_version: The model that made the forecasts.
+        states: By workload; one without a demand is not stored.
+        demands: The indicator that each was learned from.
+        at: Now.
+    """
+    found = {i: {**state, DEMAND: demands[i]} for i, state in states.items() if i in demands}
+    rows = [(i, model_version, orjson.dumps(state).decode(), at) for i, state in found.items()]
     copy_rows(connection, _CALIBRATION, rows)
 
 
 @dataclass(frozen=True, slots=True)
 class DueForecast:
-    """A stored forecast whose horizon has passed."""
+    """A stored forecast whose horizon has passed.
+
+    Attributes:
+        is_of_another_demand: It was made before its workload was given another demand.
+    """
 
     id: int
     workload_id: int
@@ -178,6 +206,10 @@ class DueForecast:
     further_paths: bytes | None = None
     further_scales: list[float] | None = None
     rung: str = ""
+    is_of_another_demand: bool = False
+
+
+_SCORING = "hashtext('harmony.forecast.score')"
 
 
 def try_lock_scoring(connection: Connection) -> bool:
@@ -185,8 +217,12 @@ def try_lock_scoring(connection: Connection) -> bool:
 
     Two scorers at once would let calibration learn the same outcome twice.
     """
-    statement = text("SELECT pg_try_advisory_xact_lock(hashtext('harmony.forecast.score'))")
-    return bool(connection.execute(statement).scalar_one())
+    return bool(connection.execute(text(f"SELECT pg_try_advisory_xact_lock({_SCORING})")).scalar())
+
+
+def lock_scoring(connection: Connection) -> None:
+    """The same, but wait for whoever scores now."""
+    connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCORING})"))
 
 
 def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueForecast]:
@@ -196,7 +232,7 @@ def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueFore
     their ids, so the cost does not grow with what has been scored.
     """
     statement = text(
-        "SELECT f.* FROM workloads w "
+        "SELECT f.* FROM workloads w "  # noqa: S608 - our condition
         "LEFT JOIN LATERAL (SELECT origin_at FROM forecast_scores WHERE workload_id = w.id "
         "  ORDER BY origin_at DESC LIMIT 1) s ON true "
         # by the workload's key, not by all ids in order: OFFSET 0 keeps the planner from that
@@ -206,7 +242,11 @@ def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueFore
         "  ON true "
         "CROSS JOIN LATERAL (SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, "
         "  f.quantile_levels, f.quantiles, f.n_paths, f.further_names, f.further_paths, "
-        "  f.further_scales, f.rung FROM forecasts f WHERE f.workload_id = w.id AND f.n_paths > 0 "
+        # the first lesson of the new demand makes the state one of it; forecasts come oldest first
+        "  f.further_scales, f.rung, f.created_at < w.updated_at AND EXISTS (SELECT FROM "
+        "    calibration_states c WHERE c.workload_id = w.id AND c.model_version = f.model_version "
+        f"    AND {_IS_OF_ANOTHER_DEMAND}) "
+        "  FROM forecasts f WHERE f.workload_id = w.id AND f.n_paths > 0 "
         "  AND f.id >= COALESCE(m.id, 0) AND f.origin_at > :oldest AND f.origin_at <= :now "
         "  AND f.origin_at + make_interval(secs => (f.n_horizon + 1) * f.step_s) <= :now "
         "  AND NOT EXISTS (SELECT FROM forecast_scores done "

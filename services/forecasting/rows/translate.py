@@ -20,6 +20,7 @@ from forecaster import (
     window_offsets,
     windows_from_offsets,
 )
+from services.kernel.db.clusters import FIRST
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
 from services.kernel.domain.path_bytes import HALF, pack_halves, to_halves
@@ -40,11 +41,17 @@ class WorkloadRow:
     name: str
     step_s: int
     spec: WorkloadSpec
+    cluster_id: int = FIRST
 
     @property
     def key(self) -> str:
-        """Name of the workload in models and forecasts."""
-        return f"{self.namespace}/{self.name}"
+        """Name of the workload in models and forecasts, unlike any other's.
+
+        Several clusters may have a namespace and a name; those of the first are called as they were
+        when it was the only one.
+        """
+        own = f"{self.namespace}/{self.name}"
+        return own if self.cluster_id == FIRST else f"{self.cluster_id}:{own}"
 
 
 @dataclass(frozen=True, slots=True)

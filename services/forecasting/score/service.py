@@ -60,18 +60,21 @@ def score_forecasts(app: Forecasting) -> int:
             return 0
         n_most = _n_most(work.connection)
         due = repository.load_due(work.connection, now, n_most)
-        ids = sorted({row.workload_id for row in due})
         if not due:
             return 0
+        judged = [row for row in due if not row.is_of_another_demand]
+        ids = sorted({row.workload_id for row in judged})
 
         def score_some(some: Sequence[int]) -> int:
             chosen = frozenset(some)
-            return _score_some(app, work, [row for row in due if row.workload_id in chosen], now)
+            return _score_some(app, work, [row for row in judged if row.workload_id in chosen], now)
 
         parts = in_bulkheads(work, SCORE, ids, score_some, now)
         failed = {one.item for one in parts.apart}
         unscored = [
-            _score_row(row, 0, 0.0, {}, {}, 0.0, now) for row in due if row.workload_id in failed
+            _score_row(row, 0, 0.0, {}, {}, 0.0, now)
+            for row in due
+            if row.is_of_another_demand or row.workload_id in failed
         ]
         repository.insert_scores(work.connection, unscored)
         request_refit(app, work, now)
@@ -113,7 +116,8 @@ def _score_some(
             [row.workload_id for row in group.rows], group.forecast, group.outcome
         )
     for version, by_id in states.items():
-        repository.save_calibration(work.connection, version, by_id, now)
+        demands = {i: workloads[i].spec.demand for i in by_id if i in workloads}
+        repository.save_calibration(work.connection, version, by_id, demands, now)
     _save_drift(app, work, watches, now)
     return len(due)
 
@@ -244,8 +248,12 @@ def _hedges(
     serving, first = app.store.current(connection), group.rows[0]
     if first.model_version != serving.version:
         return {}
-    rows = [workloads[row.workload_id] for row in group.rows]
-    issued = Issued(rows, first.origin_at, group.outcome)
+    # one whose steps have another length by now is not read on the grid of the others
+    at = [i for i, one in enumerate(group.rows) if workloads[one.workload_id].step_s == one.step_s]
+    if not at:
+        return {}
+    rows = [workloads[group.rows[i].workload_id] for i in at]
+    issued = Issued(rows, first.origin_at, group.outcome.rows(np.array(at, dtype=np.int64)))
     return learned_hedges(connection, serving, before, issued, app.settings.seed)
 
 

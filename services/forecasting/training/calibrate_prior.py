@@ -35,17 +35,23 @@ def calibrate_prior(app: Forecasting) -> int:
         serving = app.store.current(connection)
         if serving.ladder.model is not None or serving.ladder.prior is None:
             return 0
-        ids = {w.key: w.id for w in repository.load_workloads(connection)}
-        known = repository.load_calibration(connection, list(ids.values()), serving.version)
-        new = [id_ for id_ in ids.values() if id_ not in known][:MAX_WORKLOADS]
+        found = {w.key: w for w in repository.load_workloads(connection)}
+        all_ids = [w.id for w in found.values()]
+        known = repository.load_calibration(connection, all_ids, serving.version)
+        new = [id_ for id_ in all_ids if id_ not in known][:MAX_WORKLOADS]
         series = load_histories(app, connection, at, config, new)
     if not series:
         return 0
     ladder = replace(serving.ladder, stale_after_steps=app.settings.stale_after_steps)
     rng = make_rng(app.settings.seed, "calibration", serving.version)
     states = warm_states(series, ladder, config, held_out_steps(series, config), rng)
-    stored = {ids[key]: one for key, one in states.items()}
+    stored = {found[key].id: one for key, one in states.items()}
+    demands = {w.id: w.spec.demand for w in found.values()}
     with unit_of_work(app.engine) as work:
-        repository.save_calibration(work.connection, serving.version, stored, at)
+        # outcomes may have taught something meanwhile, which the replay knows nothing of
+        repository.lock_scoring(work.connection)
+        taught = repository.load_calibration(work.connection, list(stored), serving.version)
+        stored = {id_: one for id_, one in stored.items() if id_ not in taught}
+        repository.save_calibration(work.connection, serving.version, stored, demands, at)
     get_logger(__name__).info("prior_calibrated", n_workloads=len(stored), version=serving.version)
     return len(stored)

@@ -239,9 +239,10 @@ def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> No
         model_id = registry.insert_model(work.connection, model, at)
         if model_id is None:
             return
-        ids = {w.key: w.id for w in repository.load_workloads(work.connection)}
-        states = {ids[key]: one for key, one in fitted.calibration.items() if key in ids}
-        repository.save_calibration(work.connection, outcome.version, states, at)
+        found = {w.key: w for w in repository.load_workloads(work.connection)}
+        states = {found[key].id: one for key, one in fitted.calibration.items() if key in found}
+        demands = {w.id: w.spec.demand for w in found.values()}
+        repository.save_calibration(work.connection, outcome.version, states, demands, at)
         if outcome.status == registry.PROMOTED:
             registry.set_promoted(work.connection, model_id, outcome.reason, at)
 

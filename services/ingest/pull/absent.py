@@ -2,7 +2,8 @@
 
 An empty answer alone never does: it may come from a misspelt query, or from a Prometheus that has
 just lost its data. So a zero is read only after the indicator has been seen once, and never takes
-the place of what is known.
+the place of what is known. Each zero is a sample of its own, so that one look at the samples before
+tells; after an outage longer than these are kept the next value begins anew.
 """
 
 from __future__ import annotations
@@ -47,15 +48,14 @@ def find_zeros(connection: Connection, asked: Iterable[SeriesQuery], found: Samp
     if not series:
         return make_samples([], [], [])
     ranges = [_range(each) for each in series]
-    first_at = repository.first_observed(connection, [each.ref.key for each in series])
+    seen = repository.seen_before(connection, ranges)
     stored = repository.load_samples(connection, ranges)
     numbers: list[int] = []
     times_us: list[int] = []
     for position, each in enumerate(series):
         own = found.at_us[found.series == each.number]
         known = np.concatenate([own, stored.at_us[stored.series == position]])
-        seen_at = first_at.get(each.ref.key)
-        since_us = _first_us(own) if seen_at is None else to_us(seen_at)
+        since_us = ranges[position].since_us if position in seen else _first_us(known)
         absent = absent_steps(each.query, known.tolist(), since_us)
         numbers += [each.number] * len(absent)
         times_us += absent

@@ -19,6 +19,8 @@ from services.kernel import telemetry
 from services.kernel.domain.objective import READY
 from services.kernel.telemetry import get_logger
 
+NOT_TRIED = "not_tried"
+"""Reason of a query that was not sent, since the server did not answer others."""
 _N_CONNECTIONS = 8
 _FINER_STEPS = 4
 _FINEST_S = 5
@@ -124,7 +126,7 @@ def fetch_all(source: Source, queries: Sequence[SeriesQuery], is_down: Event) ->
 
     def fetch(asked: SeriesQuery) -> QueryAnswer:
         if is_down.is_set():
-            return _failed(source, asked, "not_tried")
+            return _failed(source, asked, NOT_TRIED)
         try:
             return QueryAnswer(asked, source.fetch(asked.query))
         except SourceError as error:

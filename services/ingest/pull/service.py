@@ -17,7 +17,13 @@ from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
 from services.ingest.pull.past_counts import MOST_AT_ONCE, counts_of, is_unasked
-from services.ingest.pull.queries import QueryAnswer, fetch_all, join_answers, queries_of
+from services.ingest.pull.queries import (
+    NOT_TRIED,
+    QueryAnswer,
+    fetch_all,
+    join_answers,
+    queries_of,
+)
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
 from services.ingest.push.service import measure
@@ -31,12 +37,27 @@ from services.ingest.series.repository import load_own_shards
 from services.ingest.series.resample import StepGrid, resample
 from services.ingest.series.samples import SECOND_US, Rejections, join_samples, sort_unique, to_us
 from services.ingest.series.shard_repository import ShardRow
-from services.ingest.series.source import SERVER_REASONS, Source
+from services.ingest.series.source import (
+    BAD_STATUS,
+    FORBIDDEN,
+    TIMEOUT,
+    UNREACHABLE,
+    Source,
+)
 from services.kernel import jobs
-from services.kernel.clock import floor_step
+from services.kernel.clock import floor_step, make_rng
+from services.kernel.db.bulkhead import SetApart
 from services.kernel.db.session import unit_of_work
+from services.kernel.db.session_lock import session_lock
+from services.kernel.db.workload_errors import HISTORY, note_errors
+from services.kernel.errors import Unavailable
+from services.kernel.server_clock import not_ahead
 
 _MOST_HISTORY = timedelta(days=30)
+_MOST_TIMEOUTS = 3
+"""Workloads of a pull whose histories take too long, until the others are left for the next."""
+_MAY_PASS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, NOT_TRIED})
+"""Reasons for which a source gives no history now, and may give one later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +88,29 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     not answer, the rest of the queries are not tried. The counts of objectives come last, when all
     else is stored: neither a slow query of theirs nor one that fails keeps a step from its
     forecast.
+
+    A shard is pulled by one worker at a time: where the source is slow, more jobs of it come than
+    are done, and each would ask for the same. A clock that is ahead of the database's counts as it:
+    of steps to come a source has nothing, which an indicator may take for zero.
     """
     if deps.source is None:
         return PullResult(0, 0, {})
+    with session_lock(deps.engine, f"harmony.ingest.pull.{shard}") as is_mine:
+        return _pulled(deps, deps.source, shard, at) if is_mine else PullResult(0, 0, {})
+
+
+def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullResult:
+    """Pull a shard that nobody else pulls."""
     with unit_of_work(deps.engine) as work:
         if shard not in load_own_shards(work.connection, deps.settings.cluster):
             return PullResult(0, 0, {})  # a job of another cluster's, which its own workers pull
+        at = not_ahead(work.connection, at, deps.clock)
         found = shard_repository.load_shard(work.connection, shard)
         rows = _readable(work.connection, found, deps.catalog)
     rows = [row for row in rows if row.workload.has_query]
     stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
-    pull = _Pull(deps, deps.source, shard, at)
+    stale = _in_turn(stale, make_rng(deps.settings.seed, "history", shard, at.isoformat()))
+    pull = _Pull(deps, source, shard, at)
     pull.past(stale, is_sli=False)
     pull.recent(rows, is_sli=False)
     pull.recent(rows, is_sli=True)
@@ -85,8 +118,12 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
         pull.in_flight(rows)
     if pull.n_history_rows:
         deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
-    if not pull.is_down.is_set() and pull.counts_of_past(rows, stale):
+    unasked = _unasked(rows, stale)
+    if pull.is_down.is_set():
+        pull.skip(stale, is_sli=True)
+    elif pull.counts_of_past([*stale, *unasked]):
         deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
+    pull.note_missing([*stale, *unasked])
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -107,17 +144,42 @@ def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:
     """Check whether samples older than those that are asked for anyway are missing."""
     step_s = row.workload.step_s
     if row.last_sample_at is not None:
-        return row.last_sample_at <= at - timedelta(seconds=late_s + step_s)
-    if row.resampled_until is None:
+        if row.last_sample_at <= at - timedelta(seconds=late_s + step_s):
+            return True
+        if not row.is_history_missing:
+            return False
+    elif row.resampled_until is None:
         return True
-    # Steps were closed without a sample: the source had none, or was away. Ask now and then.
+    # Steps were closed without a sample: the source had none, or was away. Or it could not be asked
+    # for more than the newest steps. Ask now and then.
     n_steps_between = max(1, int(late_s) // step_s)
     return int(at.timestamp()) // step_s % n_steps_between == 0
 
 
+def _unasked(rows: Sequence[CursorRow], stale: Sequence[CursorRow]) -> list[CursorRow]:
+    """A few workloads that have samples, and an objective of which the past was never asked for.
+
+    Where the source did not give it, they are asked for with those whose history is missing.
+    """
+    are_stale = {row.workload.id for row in stale}
+    found = [row for row in rows if row.workload.id not in are_stale and is_unasked(row)]
+    return [row for row in found if not row.is_history_missing][:MOST_AT_ONCE]
+
+
+def _in_turn(rows: Sequence[CursorRow], rng: np.random.Generator) -> list[CursorRow]:
+    """New workloads first; those that could not be asked for follow in any order, each at times."""
+    again = [row for row in rows if row.is_history_missing]
+    order = rng.permutation(len(again)).tolist()
+    return [row for row in rows if not row.is_history_missing] + [again[at] for at in order]
+
+
 @dataclass(slots=True)
 class _Pull:
-    """One pull of a shard, and what has come of it so far."""
+    """One pull of a shard, and what has come of it so far.
+
+    Attributes:
+        missing: Workloads whose history is to be asked for again, and why it is missing.
+    """
 
     deps: IngestDeps
     source: Source
@@ -127,6 +189,7 @@ class _Pull:
     n_accepted: int = 0
     n_history_rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
+    missing: dict[int, str] = field(default_factory=dict)
 
     def recent(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
         """Fetch and store the newest steps."""
@@ -172,59 +235,83 @@ class _Pull:
             with unit_of_work(self.deps.engine) as work:
                 store_in_flight(work.connection, readings, self.at)
 
-    def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> Sequence[CursorRow]:
+    def past(self, rows: Sequence[CursorRow], *, is_sli: bool) -> list[CursorRow]:
         """Back-fill workloads that have no recent samples, one transaction each.
 
+        What could not be asked for is noted: the newest steps, which are asked for next, would hide
+        that it is missing. One slow query is no server that is away.
+
         Returns:
-            Those that the server has answered.
+            Those that the source has answered.
         """
+        n_timeouts = 0
         asked = []
-        for row in rows:
-            late_s = self.deps.settings.late_s
-            is_whole = is_sli and is_unasked(row)
-            if is_whole and row.last_sample_at is not None:
-                late_s = judged_within_s(late_s, row.workload.step_s)
-            end_at = floor_step(self.at - timedelta(seconds=late_s), row.workload.step_s)
-            since_at = None if is_whole else row.last_sample_at
-            if not self._fill(row.workload, since_at, end_at, is_sli=is_sli):
+        for number, row in enumerate(rows):
+            errors = self._fill(row, is_sli=is_sli)
+            passing = sorted(errors & _MAY_PASS)
+            if passing:
+                self.missing[row.workload.id] = passing[0]
+            else:
+                asked.append(row)
+            n_timeouts += TIMEOUT in errors
+            if errors & {UNREACHABLE, FORBIDDEN} or n_timeouts >= _MOST_TIMEOUTS:
+                self.skip(rows[number + 1 :], is_sli=is_sli)
                 break
-            asked.append(row)
         return asked
 
-    def _fill(
-        self, workload: WorkloadRef, since_at: datetime | None, end_at: datetime, *, is_sli: bool
-    ) -> bool:
-        """Back-fill one workload; returns whether the server answered."""
-        deps, step_s = self.deps, workload.step_s
+    def _fill(self, row: CursorRow, *, is_sli: bool) -> set[str]:
+        """Back-fill one workload; returns why any query failed."""
+        deps, at, step_s = self.deps, self.at, row.workload.step_s
+        late_s, known_at = deps.settings.late_s, row.last_sample_at
+        if row.is_history_missing or (is_sli and is_unasked(row)):
+            known_at = None
+            # of what was there before, a promise is judged by what was measured at the time
+            if is_sli and row.last_sample_at is not None:
+                late_s = judged_within_s(late_s, step_s)
+        end_at = floor_step(at - timedelta(seconds=late_s), step_s)
         span = min(timedelta(seconds=step_s * deps.settings.fit_max_steps), _MOST_HISTORY)
-        start_at = floor_step(max(end_at - span, since_at or end_at - span), step_s)
+        start_at = floor_step(max(end_at - span, known_at or end_at - span), step_s)
         if start_at >= end_at:
-            return True
-        queries = queries_of(workload, start_at, end_at, is_sli=is_sli, is_past=True)
+            return set()
+        queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
         answers = fetch_all(self.source, queries, Event())
-        self.errors.update(answer.error for answer in answers if answer.error)
-        frame = _to_frame(workload, answers, start_at, end_at)
+        errors = [answer.error for answer in answers if answer.error]
+        self.errors.update(errors)
+        frame = _to_frame(row.workload, answers, start_at, end_at)
         if frame is not None:
-            name = self.source.name
-            filled = backfill(deps.engine, [workload.id], frame, now=self.at, source=name)
-            self.n_history_rows += filled.n_rows
-        return not any(answer.error in SERVER_REASONS for answer in answers)
+            ids, name = [row.workload.id], self.source.name
+            self.n_history_rows += backfill(deps.engine, ids, frame, now=at, source=name).n_rows
+        return set(errors)
 
-    def counts_of_past(self, rows: Sequence[CursorRow], stale: Sequence[CursorRow]) -> bool:
-        """Back-fill counts of those without recent samples, and where an objective is new.
-
-        Returns:
-            Whether any were found.
-        """
+    def counts_of_past(self, rows: Sequence[CursorRow]) -> bool:
+        """Back-fill what the objectives of these workloads count; returns whether any is new."""
         n_before = self.n_history_rows
-        are_stale = {row.workload.id for row in stale}
-        unasked = [row for row in rows if is_unasked(row) and row.workload.id not in are_stale]
-        asked = self.past([*stale, *unasked[:MOST_AT_ONCE]], is_sli=True)
+        asked = self.past(rows, is_sli=True)
         found = {row.workload.id: counts_of(row.workload) for row in asked if is_unasked(row)}
         if found:
             with unit_of_work(self.deps.engine) as work:
                 shard_repository.store_counts_asked(work.connection, found)
         return self.n_history_rows > n_before
+
+    def skip(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
+        """Ask for the histories of these workloads another time, where there is what to ask for."""
+        for row in rows:
+            if queries_of(row.workload, self.at, self.at, is_sli=is_sli, is_past=True):
+                self.missing.setdefault(row.workload.id, NOT_TRIED)
+
+    def note_missing(self, rows: Sequence[CursorRow]) -> None:
+        """Note which of these workloads lack a history, and which no longer do."""
+        if not self.missing and not any(row.is_history_missing for row in rows):
+            return
+        apart = {
+            id_: SetApart(
+                id_, Unavailable(f"the source did not give it ({why}); it is asked again")
+            )
+            for id_, why in sorted(self.missing.items())
+        }
+        with unit_of_work(self.deps.engine) as work:
+            handled = sorted(row.workload.id for row in rows)
+            note_errors(work.connection, HISTORY, handled, apart, self.at)
 
 
 def _to_frame(

@@ -30,11 +30,14 @@ class Mapping:
         rules: Rules of label matchers.
         owners: Which series an indicator is made of.
         namespaces: Those that may be written to; None: all of them.
+        ahead_us: How far ahead of the clock a sample may be. A series that begins later claims
+            nothing: its sender's clock is wrong, and what it sends is refused.
     """
 
     rules: RemoteRules
     owners: SeriesOwners
     namespaces: frozenset[str] | None = None
+    ahead_us: int = 0
 
     def is_permitted(self, name: PushedSeriesName) -> bool:
         """Check whether the sender may write this indicator."""
@@ -107,7 +110,9 @@ def claim(
         identity = mapping.rules.pod_of(one.labels)
         place = name._replace(indicator=f"{name.indicator} {identity.series}")
     found = Claim.OTHER_SERIES
-    if n_values:
+    if n_values and min(one.at_us) > now_us + mapping.ahead_us:
+        found = Claim.OWNER
+    elif n_values:
         span = TimeSpan(min(one.at_us), min(max(one.at_us), now_us))
         found = mapping.owners.claim(place, identity, span)
         if found is not Claim.OWNER:
@@ -159,13 +164,19 @@ def claim_all(
                 faults.add(number, FORBIDDEN_NAMESPACE)
             else:
                 kept.append(place)
+    latest_us = now_us + mapping.ahead_us
+    claiming = places
+    if max(first_us) > latest_us:
+        claiming = [place for place in places if first_us[place] <= latest_us]
     claims = [
         SeriesClaim(name, one.identity, first_us[place], last_us[place])
-        for place, one in zip(places, map(own.__getitem__, places), strict=True)
+        for place, one in zip(claiming, map(own.__getitem__, claiming), strict=True)
         if (name := one.name) is not None
     ]
+    relations = dict(zip(claiming, mapping.owners.claim_all(claims), strict=True))
     owners = []
-    for place, found in zip(places, mapping.owners.claim_all(claims), strict=True):
+    for place in places:
+        found = relations.get(place, Claim.OWNER)
         if found is Claim.OWNER:
             owners.append(numbers[place])
         else:

@@ -29,7 +29,7 @@ from services.ingest.remote_write.wire import RequestLimits
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
 from services.ingest.series.rules import SenderSeries
-from services.ingest.series.samples import Rejection
+from services.ingest.series.samples import SECOND_US, Rejection
 from services.ingest.series.translate import ParsedPush
 from services.kernel.db.session import unit_of_work
 
@@ -77,7 +77,8 @@ def remote_write(
     """
     settings = deps.settings
     limits = RequestLimits(settings.remote_write_max_bytes, settings.push_max_samples)
-    mapping = Mapping(deps.remote_rules, deps.owners, namespaces)
+    ahead_us = round(settings.future_s * SECOND_US)
+    mapping = Mapping(deps.remote_rules, deps.owners, namespaces, ahead_us)
     with deps.decoding:
         read = _read(deps, decode(body, version, limits, mapping.rules), mapping)
     late_s = max(settings.late_s, settings.remote_write_late_s)

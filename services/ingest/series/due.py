@@ -30,12 +30,14 @@ class CursorRow:
         resampled_until: End of the last step that is done; None before the first.
         last_sample_at: Time of its newest sample; None before the first.
         counts_asked: Of which counts of its objective the past was asked for; None: of none.
+        is_history_missing: The source could not be asked for its history.
     """
 
     workload: WorkloadRef
     resampled_until: datetime | None
     last_sample_at: datetime | None
     counts_asked: str | None = None
+    is_history_missing: bool = False
 
 
 @dataclass(frozen=True, slots=True)

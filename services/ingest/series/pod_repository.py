@@ -47,17 +47,18 @@ def write_readings(connection: Connection, series: Sequence[PodSeries], samples:
 
     Args:
         connection: An open transaction.
-        series: Counters, each once.
-        samples: Their readings, each time once per series; the series is a position in `series`.
+        series: Counters; of one that stands there twice the last reading of a time counts.
+        samples: Their readings; the series is a position in `series`.
     """
     times = [from_us(at_us) for at_us in samples.at_us.tolist()]
     numbers, values = samples.series.tolist(), samples.value.tolist()
-    rows = [
-        (one.workload_id, one.indicator, at, one.pod, one.edge_s, value)
+    # a statement may not touch a row twice, and senders do repeat themselves
+    by_key = {
+        (one.workload_id, one.indicator, at, one.pod, one.edge_s): value
         for one, at, value in zip((series[n] for n in numbers), times, values, strict=True)
-    ]
+    }
     target = CopyTarget(schema.series_observations, _COLUMNS, "update", _KEY)
-    copy_rows(connection, target, rows)
+    copy_rows(connection, target, [(*key, value) for key, value in by_key.items()])
 
 
 def load_readings(

@@ -31,6 +31,7 @@ from services.kernel.telemetry import get_logger
 
 WORKLOAD = "w.id, w.namespace, w.name, w.shard, w.step_s, w.spec_version"
 PARTITIONED_TABLES = tuple(PARTITIONED)
+_NEAR = timedelta(hours=1)
 OBSERVATION_COLUMNS = ("workload_id", "indicator", "observed_at", "value")
 
 _STANDING = text(
@@ -262,19 +263,34 @@ def load_samples(connection: Connection, ranges: Sequence[SeriesRange]) -> Sampl
     return make_samples(*zip(*rows, strict=True)) if rows else make_samples([], [], [])
 
 
-def first_observed(connection: Connection, keys: Sequence[SeriesKey]) -> dict[SeriesKey, datetime]:
-    """First step at which each series was observed, if any."""
+def seen_before(connection: Connection, ranges: Sequence[SeriesRange]) -> frozenset[int]:
+    """Positions of the ranges whose series has a value before they begin.
+
+    That is a raw sample, for as long as these are kept, or a step of the last hour, as a history
+    leaves that ends where the range begins. A series that never had a value costs no more for what
+    else its workload has stored.
+    """
     statement = text(
-        "SELECT k.id, k.name, i.step_at FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[])) "
-        "AS k(id, name) CROSS JOIN LATERAL (SELECT min(step_at) AS step_at FROM ("
-        "(SELECT step_at FROM indicator_steps s WHERE workload_id = k.id AND get_byte(states, "
-        "  array_position((SELECT names FROM indicator_layouts WHERE id = s.layout_id), k.name) - 1"
-        ") & 2 = 2 ORDER BY step_at LIMIT 1) UNION ALL (SELECT step_at FROM indicator_values "
-        "  WHERE workload_id = k.id AND indicator = k.name AND is_observed ORDER BY step_at LIMIT 1"
-        ")) firsts) i WHERE i.step_at IS NOT NULL"
+        "SELECT k.n - 1 FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), "
+        "CAST(:since AS timestamptz[])) WITH ORDINALITY AS k(id, name, since, n) "
+        "WHERE EXISTS (SELECT FROM observations o WHERE o.workload_id = k.id "
+        "  AND o.indicator = k.name AND o.observed_at < k.since AND o.observed_at < :last) "
+        "OR EXISTS (SELECT FROM indicator_steps s JOIN indicator_layouts l ON l.id = s.layout_id "
+        "  WHERE s.workload_id = k.id AND s.step_at < k.since AND s.step_at >= k.since - :near "
+        "  AND s.step_at < :last AND s.step_at >= :first "
+        "  AND get_byte(s.states, array_position(l.names, k.name) - 1) & 2 = 2)"
     )
-    values = {"ids": [key.workload_id for key in keys], "names": [key.indicator for key in keys]}
-    return {SeriesKey(row[0], row[1]): row[2] for row in connection.execute(statement, values)}
+    since = [from_us(one.since_us) for one in ranges]
+    values = {
+        "ids": [one.workload_id for one in ranges],
+        "names": [one.indicator for one in ranges],
+        "since": since,
+        "near": _NEAR,
+        # the same bounds as constants, so that partitions outside are not even planned
+        "first": min(since) - _NEAR,
+        "last": max(since),
+    }
+    return frozenset(connection.execute(statement, values).scalars())
 
 
 def has_indicators(connection: Connection, ids: Sequence[int], span: TimeSpan) -> bool:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
 from services.ingest.series.due import CursorRow
 from services.ingest.series.repository import WORKLOAD, to_refs
+from services.kernel.db.workload_errors import HISTORY
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class ShardRow:
     resampled_until: datetime | None
     last_sample_at: datetime | None
     counts_asked: str | None
+    is_history_missing: bool = False
 
 
 def to_cursors(
@@ -34,7 +36,13 @@ def to_cursors(
     """
     refs = to_refs(connection, [row.columns for row in rows], catalog)
     return [
-        CursorRow(refs[row.columns.id], row.resampled_until, row.last_sample_at, row.counts_asked)
+        CursorRow(
+            refs[row.columns.id],
+            row.resampled_until,
+            row.last_sample_at,
+            row.counts_asked,
+            row.is_history_missing,
+        )
         for row in rows
     ]
 
@@ -44,14 +52,15 @@ def _to_shard_rows(rows: Iterable[Any]) -> list[ShardRow]:
 
 
 def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
-    """The active workloads of a shard with their cursors."""
+    """The active workloads of a shard with their cursors, and whose history is missing."""
     statement = text(
-        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at, c.counts_asked "  # noqa: S608 - our columns
+        f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at, c.counts_asked, "  # noqa: S608 - our columns
+        "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :stage) "
         "FROM workloads w "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
-    return _to_shard_rows(connection.execute(statement, {"shard": shard}))
+    return _to_shard_rows(connection.execute(statement, {"shard": shard, "stage": HISTORY}))
 
 
 def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardRow]:

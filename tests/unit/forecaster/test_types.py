@@ -89,3 +89,8 @@ def test_head_keeps_the_first_steps() -> None:
     one = make_series(0)
     assert one.head(100).n_steps == 100
     assert np.array_equal(one.head(100).values, one.values[:100])
+
+
+def test_of_a_history_shorter_than_what_is_held_out_nothing_is_left_to_train_on() -> None:
+    one = make_series(0, n_steps=100)
+    assert one.head(one.n_steps - 120).n_steps == 0

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast.service import Forecasting
@@ -55,6 +56,30 @@ def test_a_large_fleet_holds_forecasts_up_for_a_while_only(
     assert list(states(app, [first, second])) == [first]
     assert calibrate_prior(app) == 1
     assert list(states(app, [first, second])) == [first, second]
+
+
+def test_what_outcomes_teach_while_it_runs_stays(
+    app: Forecasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = fill(app.engine, 2)
+    replayed = calibration.warm_states
+
+    def taught_meanwhile(*given: Any) -> dict[str, dict[str, Any]]:
+        with app.engine.begin() as connection:
+            connection.execute(
+                text(
+                    "INSERT INTO calibration_states (workload_id, model_version, state, updated_at)"
+                    " VALUES (:id, :version, '{\"n_seen\": 99}', now())"
+                ),
+                {"id": first, "version": VERSION},
+            )
+        return replayed(*given)
+
+    monkeypatch.setattr(calibration, "warm_states", taught_meanwhile)
+    assert calibrate_prior(app) == 1
+    found = states(app, [first, second])
+    assert found[first] == {"n_seen": 99}
+    assert learn.HEDGE in found[second]
 
 
 def test_without_a_prior_or_a_history_there_is_nothing_to_do(app: Forecasting) -> None:

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.service import pull_shard
+from services.ingest.series import repository
+from services.ingest.series.copy_encoding import SeriesKey, encode_observations, key_columns
+from services.ingest.series.repository import SeriesRange
+from services.ingest.series.samples import SECOND_US, TimeSpan, make_samples, to_us
 from services.ingest.series.source import SourceError
 from services.kernel.clock import FixedClock
 from services.kernel.domain import IndicatorSpec
@@ -84,3 +90,35 @@ def test_a_zero_never_takes_the_place_of_a_value_but_gives_way_to_one(
     source.busy = {2}  # a Prometheus that lost its data, and had the last minute late
     step(deps, clock, 4)
     assert [values(deps, workload_id, ZERO)[m] for m in range(4)] == [4.0, 4.0, 4.0, 0.0]
+
+
+def test_whether_a_series_was_seen_is_told_without_its_whole_history(
+    deps: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    names = ("sampled_rps", "filled_rps", "long_ago_rps", "never_rps")
+    indicators = tuple(IndicatorSpec(name=name, level=1) for name in names)
+    (workload_id,) = register(1, indicators)
+    now_us = to_us(T0)
+    hour_us = 3600 * SECOND_US
+    day = [None] * 1440
+    frames = {
+        "filled_rps": (T0 - timedelta(hours=1), [4.0]),
+        "long_ago_rps": (T0 - timedelta(hours=1, minutes=1), [4.0]),
+        "never_rps": (T0 - timedelta(days=1), day),
+    }
+    for name, (start_at, given) in frames.items():
+        column = np.array([np.nan if value is None else value for value in given])[:, None]
+        history = WorkloadHistory((name,), column, np.isfinite(column))
+        backfill(deps.engine, [workload_id], HistoryFrame(start_at, 60, (history,)))
+    with deps.engine.begin() as connection:
+        keys = key_columns([SeriesKey(workload_id, "sampled_rps")])
+        sample = make_samples([0], [now_us - 47 * hour_us], [1.0])
+        span = TimeSpan(now_us - 47 * hour_us, now_us - 47 * hour_us)
+        repository.write_observations(connection, encode_observations(keys, sample), span)
+        ranges = [SeriesRange(workload_id, name, now_us, now_us + hour_us) for name in names]
+        assert repository.seen_before(connection, ranges) == {0, 1}
+        before = [
+            SeriesRange(one.workload_id, one.indicator, now_us - 48 * hour_us, now_us)
+            for one in ranges
+        ]
+        assert repository.seen_before(connection, before) == frozenset()

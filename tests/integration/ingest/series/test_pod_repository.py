@@ -55,6 +55,15 @@ def test_readings_come_back_by_pod_and_edge_and_a_known_time_is_replaced(
     assert nothing.pod.dtype == np.int64
 
 
+def test_a_sender_that_repeats_itself_is_stored_as_it_came_last(database: Engine) -> None:
+    many = [(0, second, float(second)) for second in range(10)]
+    write(database, (1, 0, 1.0), *many, (1, 0, 2.0), (0, 9, 10.0))
+    with database.connect() as connection:
+        found = load_readings(connection, 1, "sli_ttft", TimeSpan(T0_US, T0_US + 9 * SECOND_US))
+    right = [*(float(second) for second in range(9)), 2.0, 10.0]
+    assert sorted(found.samples.value) == sorted(right)
+
+
 def test_a_pod_is_alive_that_was_heard_of_since(database: Engine) -> None:
     write(database, (0, 0, 1.0), (1, 0, 1.0), (2, 60, 1.0), (3, 60, 1.0))
     counts = {(1, "sli_ttft"), (2, "sli_lost"), (2, "sli_ttft")}

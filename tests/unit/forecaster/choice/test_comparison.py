@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from forecaster.choice.baselines import POOLS
+from forecaster.choice.baselines import POOLS, Baseline
 from forecaster.choice.comparison import MODEL, TAIL_LEVELS, Score, compare, compared
 from forecaster.errors import HistoryTooShort
 from forecaster.training.fit import FitResult
-from forecaster.types import Series
+from forecaster.types import Forecast, Series, Windows
+from tests.unit.forecaster.conftest import make_series, small_config
 
 
 def test_a_comparison_scores_all_on_the_last_steps_of_each_workload(
@@ -59,6 +62,27 @@ def test_the_skill_weighs_workloads_by_their_loss() -> None:
     assert found.ratios == {"small": pytest.approx(2.0), "large": pytest.approx(0.9 / 1.9)}
     assert found.skill == pytest.approx(1 - 1.1 / 2.0)
     assert (found.crps_model, found.crps_simple) == (pytest.approx(0.55), pytest.approx(1.0))
+
+
+class RoundedBlend(Baseline):
+    """A simple forecaster, a millionth of a request too high."""
+
+    def predict(
+        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
+    ) -> Forecast:
+        found = super().predict(windows, horizon, n_paths, rng)
+        return replace(found, quantiles=found.quantiles + np.float32(1e-6))
+
+
+def test_workloads_without_any_demand_outweigh_no_other(rng: np.random.Generator) -> None:
+    config = small_config()
+    busy, other = make_series(0, n_steps=200), make_series(1, n_steps=200)
+    idle = replace(other, values=np.zeros_like(other.values))
+    model = RoundedBlend("blend", config.window)
+    alone = compare([busy], model, config, rng, n_last=60)
+    both = compare([busy, idle], model, config, rng, n_last=60)
+    assert both.skill == pytest.approx(alone.skill, abs=1e-4)
+    assert both.simple_only(MODEL) == ["w0", "w1"]
 
 
 def test_a_comparison_needs_outcomes(

@@ -133,10 +133,32 @@ def test_a_prior_with_broken_numbers_is_replaced_by_name(
     assert set(forecast.reasons) == {"no promoted model; the prior's output was not finite"}
 
 
-def _spoiled(model: TrainedModel) -> torch.nn.Module:
+def test_a_row_with_broken_numbers_takes_no_other_off_the_model(
+    fitted: FitResult, windows: Windows, rng: np.random.Generator
+) -> None:
+    own = fitted.model.vocabulary.workloads.index("w1") + 1  # 0 is the unknown one
+    broken = replace(fitted.model, net=_spoiled(fitted.model, own))
+    simple = BestSimple({"w1": "seasonal_naive"}, fitted.model.config.window)
+    forecast = Ladder(broken, simple).predict(windows, 4, 20, rng).forecast
+    assert forecast is not None
+    at = windows.workloads.index("w1")
+    assert [i for i, rung in enumerate(forecast.rung) if rung != "model"] == [at]
+    assert forecast.rung[at] == "seasonal_naive"
+    reasons = ["" if i != at else "the model's output was not finite" for i in range(len(windows))]
+    assert list(forecast.reasons) == reasons
+    others = [i for i in range(len(windows)) if i != at]
+    alone = fitted.model.predict(windows, 4, 20, np.random.default_rng(0)).quantiles[others]
+    np.testing.assert_allclose(forecast.quantiles[others], alone, rtol=1e-4)  # of another batch
+
+
+def _spoiled(model: TrainedModel, workload: int | None = None) -> torch.nn.Module:
+    """Its network with numbers that are none, for all or for one workload of its vocabulary."""
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
 
     net = model_from_bytes(model_to_bytes(model)).net
     with torch.no_grad():
-        net.head.net.outer.bias.fill_(float("nan"))
+        if workload is None:
+            net.head.net.outer.bias.fill_(float("nan"))
+        else:
+            net.encoder.workload.weight[workload] = float("nan")
     return net

@@ -159,3 +159,22 @@ def test_impossible_settings_are_refused_by_name(setting: dict[str, float], name
 def test_experts_of_different_shapes_are_refused() -> None:
     with pytest.raises(ShapeError, match="experts"):
         _experts(_around(1, 1, 2), _around(1, 1, 1))
+
+
+def test_after_steps_became_longer_it_learns_on() -> None:
+    """The number of an origin in steps of 120 s is half of what it was in steps of 60 s."""
+    own, last_value = _around(10, 2), _around(3, 2)
+    state = Hedge().empty_state(["a"])
+    for step in range(29_459_520, 29_459_520 + 40, 4):
+        state = Hedge().observe(state, _experts(own, last_value, step), _seen(3.0))
+    longer = forecast_of(own, ["a"], 29_459_560 // 2, step_s=120)
+    after = Hedge().observe(state, Experts(longer, last_value), _seen(3.0))
+    assert after.learned_step.tolist() == [29_459_560 // 2]
+    assert _weight(after).min() > _weight(state).min()
+
+
+def test_an_origin_before_the_newest_one_teaches_nothing_twice() -> None:
+    own, last_value = _around(10, 2), _around(3, 2)
+    state = _lived(3.0, 20, own, last_value)
+    again = Hedge().observe(state, _experts(own, last_value, 40), _seen(3.0))
+    assert again.to_dicts() == state.to_dicts()

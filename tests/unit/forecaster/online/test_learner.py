@@ -156,6 +156,19 @@ def test_a_stored_state_of_another_shape_starts_empty(case: Case) -> None:
 
 
 @every
+@pytest.mark.parametrize("spoilt", [None, "much", [], {"a": 1}, float("nan"), 1e400])
+def test_a_stored_state_without_numbers_starts_empty(case: Case, spoilt: object) -> None:
+    """JSON has no word for NaN: what was none is stored as null."""
+    rows = stored(lived(case, np.random.default_rng(0)))
+    empty = case.learner.empty_state(("a",)).to_dicts()
+    for name, value in rows["a"].items():
+        bad = [spoilt] * len(value) if isinstance(value, list) else spoilt
+        wrong = {"a": rows["a"] | {name: bad}}
+        assert case.learner.from_dicts(("a",), wrong).to_dicts() == empty, name
+    assert case.learner.from_dicts(("a",), {"a": spoilt}).to_dicts() == empty  # type: ignore[dict-item]
+
+
+@every
 def test_a_state_of_other_workloads_is_refused(case: Case) -> None:
     forecast, outcome = batch(np.random.default_rng(0))
     for names in (NAMES[:3], NAMES[::-1]):

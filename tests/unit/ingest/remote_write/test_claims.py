@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from services.ingest.remote_write.claims import Mapping, claim, claim_all, series_of
@@ -52,3 +53,22 @@ def test_all_at_once_as_one_after_the_other(
         ]
         assert claim_all(request, together, found, NOW_MS * 1000, others) == owners
         assert found.as_tuple() == expected.as_tuple()
+
+
+@pytest.mark.parametrize("is_at_once", [True, False])
+def test_a_replica_whose_clock_is_ahead_keeps_no_other_out(is_at_once: bool) -> None:
+    """Its own samples are refused: the indicator would have none."""
+    mapping = Mapping(DEFAULT_RULES, SeriesOwners())
+    ahead, right = (
+        (indicator("rps", "w0", prometheus_replica=name), [(NOW_MS + ahead_ms, 1.0)])
+        for name, ahead_ms in (("a", 400_000), ("b", 0))
+    )
+    for one in (right, ahead, right, ahead, right):
+        request = decode(body_v1(one), Version.V1, RequestLimits(1_000_000, 1000))
+        found = Rejections()
+        if is_at_once:
+            assert claim_all(request, mapping, found, NOW_MS * 1000) == [0]
+        else:
+            (each,) = series_of(request, mapping.origins_of(request), [0])
+            assert claim(each, mapping, found, NOW_MS * 1000) is not None
+        assert found.as_tuple() == ()

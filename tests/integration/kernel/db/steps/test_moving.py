@@ -10,8 +10,6 @@ import pytest
 from alembic import command
 from sqlalchemy import Engine, text
 
-from services.ingest.series.copy_encoding import SeriesKey
-from services.ingest.series.repository import first_observed
 from services.kernel.db import migrations
 from services.kernel.db.partitions import list_partitions
 from services.kernel.db.steps import moving
@@ -112,10 +110,6 @@ def test_every_row_reads_the_same_at_any_moment_of_the_move(old: Engine) -> None
         assert moving.moved_since(connection).year == 1970
         shown = connection.execute(text("SELECT pg_get_viewdef('indicators'::regclass)")).scalar()
         assert moving.OLD not in str(shown)
-        keys = [SeriesKey(1, "queue"), SeriesKey(2, "load_rps"), SeriesKey(3, "none")]
-        first = first_observed(connection, keys)
-    assert set(first) == set(keys[:2])
-    assert min(row[2] for row in observed(before) if row[:2] == (1, "queue")) == first[keys[0]]
 
 
 def test_who_could_read_the_table_can_read_the_view(old: Engine) -> None:
