@@ -45,11 +45,15 @@ def load_page_controlled(
     where = Conditions()
     if filters["what"] == "pause":
         where.add(
-            "(c.body -> 'pause' <> 'null'::jsonb OR (w.spec ->> 'paused')::bool "
-            "OR (w.spec ->> 'scale_in_only')::bool OR (w.spec ->> 'scale_out_only')::bool)"
+            "(c.body -> 'pause' <> 'null'::jsonb OR 'true'::jsonb IN ("
+            "w.spec -> 'paused', w.spec -> 'scale_in_only', w.spec -> 'scale_out_only'))"
         )
     elif filters["what"] == "schedules":
-        where.add("jsonb_array_length(COALESCE(w.spec -> 'schedules', '[]'::jsonb)) > 0")
+        # of a row that somebody changed by hand it may be anything
+        where.add(
+            "CASE jsonb_typeof(w.spec -> 'schedules') WHEN 'array' "
+            "THEN jsonb_array_length(w.spec -> 'schedules') > 0 END"
+        )
     where.add("w.is_active")
     where.of_workloads(filters)
     where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))

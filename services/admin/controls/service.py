@@ -37,6 +37,7 @@ from services.kernel.domain.controls import (
     with_policy,
 )
 from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.telemetry import get_logger
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,17 @@ def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
 
     Raises:
         NotFound: There is none.
+        Conflict: Its spec, or what is set of it, cannot be read, as what a later release stored.
     """
     if row is None:
         raise NotFound(f"workload {key} does not exist")
-    spec = spec_of(row["spec_text"])
-    return Controlled(row, spec, Controls.model_validate(row["body"]))
+    try:
+        return Controlled(row, spec_of(row["spec_text"]), Controls.model_validate(row["body"]))
+    except ValidationError as error:
+        raise Conflict(
+            f"the spec of workload {key}, or what is set of it, cannot be read here "
+            f"({problem_of(error)}): let all processes be of one release, or write it anew"
+        ) from error
 
 
 def _read(deps: AdminDeps, key: WorkloadKey) -> Controlled:
@@ -248,8 +255,12 @@ def _page(
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
 
-    def shown(row: RowMapping) -> Item:
-        found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+    def shown(row: RowMapping) -> Item | None:
+        try:
+            found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+        except Conflict as error:  # it keeps no other from being shown
+            get_logger("admin").warning("controls_unreadable", error=error.message)
+            return None
         item: Item = view(found.row, found.spec, found.controls)
         return item
 
