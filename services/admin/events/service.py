@@ -239,14 +239,16 @@ class EventHub:
         """Follow the events from the position on; returns when nobody listens."""
         options = {"isolation_level": "AUTOCOMMIT"}
         with self._engine.connect().execution_options(**options) as connection:
-            # closed at the end: whoever was given it then would go on hearing, and keep all of it
-            connection.detach()
-            repository.listen(connection)
-            while self._subscribers:
-                while rows := repository.load_events(connection, self._position, BATCH):
-                    self._publish(to_events(connection, rows))
-                    self._position = _position(rows[-1])
-                repository.wait(connection, self._poll_s)
+            try:
+                repository.listen(connection)
+                while self._subscribers:
+                    while rows := repository.load_events(connection, self._position, BATCH):
+                        self._publish(to_events(connection, rows))
+                        self._position = _position(rows[-1])
+                    repository.wait(connection, self._poll_s)
+            finally:
+                # whoever was given it next would go on hearing, and keep all of it in memory
+                connection.invalidate()
 
     def _publish(self, events: Iterable[Event]) -> None:
         with self._lock:
