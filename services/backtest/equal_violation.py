@@ -9,6 +9,7 @@ Shapes: G settings, B blocks of the replay.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -40,7 +41,7 @@ class EqualViolation:
         is_reached: Harmony reaches it.
         ratio: Harmony's cost over the rival's; None where one of both does not reach the share.
         low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay.
-        high: Its upper end.
+        high: Its upper end; infinite where Harmony misses the share in too many resamples.
     """
 
     epsilon: float
@@ -57,7 +58,7 @@ class EqualViolation:
             own = "Harmony reached it" if self.is_reached else "no setting of Harmony reached it"
             other = f"{self.rival} did" if self.rival else "no setting of a rival did"
             return f"{at}: {own}, {other}."
-        between = f"90 % interval {self.low - 1.0:+.1%} to {self.high - 1.0:+.1%}"
+        between = f"90 % interval {_change(self.low)} to {_change(self.high)}"
         change = f"{self.ratio - 1.0:+.1%} against {self.rival} ({between})"
         if self.high < 1.0:
             return f"{at} Harmony is cheaper: {change}."
@@ -76,8 +77,13 @@ class EqualViolation:
         }
 
 
+def _change(ratio: float) -> str:
+    """A ratio as a change; one without an end in words: Harmony misses the rate there."""
+    return f"{ratio - 1.0:+.1%}" if math.isfinite(ratio) else "a missed rate"
+
+
 def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+    return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
 def cost_at(rate: FloatArray, cost: FloatArray, epsilon: float) -> float:
@@ -126,9 +132,16 @@ def at_equal_violation(
     if best is None:
         return EqualViolation(epsilon, None, True, None, None, None)
     rival = next(one for one in rivals if one.name == best)
-    low, high = np.nanquantile(_resampled(own, rival, epsilon, rng), INTERVAL)
+    low, high = _interval(_resampled(own, rival, epsilon, rng))
     ratio = own_cost / reached[best]
     return EqualViolation(epsilon, best, True, ratio, float(low), float(high))
+
+
+def _interval(ratios: FloatArray) -> FloatArray:
+    """Both ends of `INTERVAL`; without an end (inf) where so many resamples missed the rate."""
+    with np.errstate(invalid="ignore"):  # between two ratios without an end there is none either
+        ends = np.quantile(ratios, INTERVAL)
+    return np.where(np.isnan(ends), np.inf, ends)
 
 
 def _resampled(

@@ -3,7 +3,7 @@
 Every setting of every policy is run over the same replay with the same start-up luck as the
 comparison as deployed, with enough GPUs for all.
 
-Shapes: G settings, W workloads, R replayed steps, S sample paths, H horizon.
+Shapes: G settings, W workloads, R replayed steps, B blocks of them, S sample paths, H horizon.
 """
 
 from __future__ import annotations
@@ -121,10 +121,9 @@ def frontiers(
     course = replay_course(fleet, history)
     known = rivals(float(fleet.step_s))
     found = []
-    tell("frontier of harmony: forecasting the replay")
-    paths = replay_paths(fleet, history, trained)
     tell("frontier of harmony")
-    found.append(_run(fleet, planner(fleet, paths.shape[3]), course, lambda t: paths[t]))
+    paths_at = replay_paths(fleet, history, trained)
+    found.append(_run(fleet, planner(fleet, trained.config.window.horizon), course, paths_at))
     for name in names:
         tell(f"frontier of {name}")
         found.append(_run(fleet, known[name], course))
@@ -171,8 +170,11 @@ def start_times_s(owner: FleetWorkload, seed: int) -> FloatArray:
     return leads
 
 
-def replay_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> FloatArray:
-    """(R, W, S, H) calibrated sample paths for every decision of the replay."""
+def replay_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> PathsAt:
+    """Calibrated sample paths (W, S, H) for each decision of the replay, asked for in order.
+
+    None is kept: those of a week of fifty workloads would be ten gigabytes.
+    """
     measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
     options = ControllerOptions(0.5)
     stream = ForecastStream(
@@ -182,11 +184,14 @@ def replay_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> FloatAr
         n_paths=options.n_paths,
         seed=options.seed,
     )
-    found = []
-    for step in range(fleet.n_history, fleet.n_steps):
-        found.append(stream.at(step).paths)
-        measured.read(step, history.last_spec)
-    return np.asarray(np.stack(found), dtype=float)
+
+    def paths_at(t: int) -> FloatArray:
+        step = fleet.n_history + t
+        if t > 0:
+            measured.read(step - 1, history.last_spec)
+        return np.asarray(stream.at(step).paths, dtype=float)
+
+    return paths_at
 
 
 def planner(fleet: Fleet, n_ahead: int) -> PlannedGrid:

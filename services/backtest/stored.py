@@ -80,7 +80,7 @@ def run_backtest(
     tell("reading the stored demand", 0.0)
     fleet = stored_fleet(connection, params, now)
     connection.rollback()  # the study takes minutes; no transaction may stay open meanwhile
-    n_stages = 4 + 3 * len(params.epsilons) + len(params.policies)
+    n_stages = 3 + 3 * len(params.epsilons) + len(params.policies)
     n_done = 0
 
     def stage(message: str) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import connected_settings
-from services.cli.output import console, print_table, writable, write_json
+from services.cli.output import console, print_table, writable, write_json, write_whole
 from services.cli.workload_filter import Name, Namespace
 from services.kernel.errors import InvalidInput
 
@@ -120,8 +120,7 @@ def _write_text(path: Path | None, text: str) -> None:
     if str(path) == "-":
         typer.echo(text, nl=False)
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
 
 
 def _print_verdicts(found: AdvisoryReport) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connection import database_engine
-from services.cli.output import console, print_json, print_table, writable
+from services.cli.output import console, print_json, print_table, writable, write_whole
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
@@ -155,7 +155,7 @@ def check(
             raise InvalidInput(f"--anchor-file={anchor_file}: cannot be read: {error}") from error
     found = access.check_audit(_deps(), anchor)
     if anchor_file is not None and found.is_intact and found.head is not None:
-        anchor_file.write_text(found.head + "\n", encoding="utf-8")
+        write_whole(anchor_file, found.head + "\n")
     if as_json:
         print_json(found.model_dump())
     else:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.kernel.clock import Clock
 from services.kernel.db.operations import (
     Claimed,
     OperationEnd,
+    beat_operation,
     claim_operation,
     drop_old_events,
     finish_operation,
@@ -23,6 +28,10 @@ from services.kernel.errors import HarmonyError
 from services.kernel.jobs import OPERATION_JOBS, Job, JobSender
 from services.kernel.telemetry import get_logger
 
+BEAT_S = 20.0
+"""Between two heartbeats: several are lost before a worker is taken for dead."""
+LONGEST_STAGE_S = 4 * 3600.0
+"""Without a report for so long the work is stuck: its heart stops, and another worker tries."""
 Tell = Callable[[str, float], None]
 """Called with what is being done and the share done, 0..1; raises `OperationStopped`."""
 
@@ -52,13 +61,17 @@ def run_operation(
     if claimed is None:
         return
 
+    heart = _Heart(engine, wall, claimed)
+
     def report(message: str, progress: float) -> None:
+        heart.note_report()
         with unit_of_work(engine) as unit:
             if not report_operation(unit.connection, claimed, progress, message, wall.now()):
                 raise OperationStopped
 
     try:
-        end = OperationEnd("succeeded", "done", work(claimed, report))
+        with heart.beating():
+            end = OperationEnd("succeeded", "done", work(claimed, report))
     except OperationStopped:
         end = OperationEnd("cancelled", "cancelled")
     except HarmonyError as error:
@@ -67,6 +80,42 @@ def run_operation(
         _finish(engine, wall, claimed, OperationEnd("failed", f"{type(error).__name__}: {error}"))
         raise  # counted and logged by the worker
     _finish(engine, wall, claimed, end)
+
+
+class _Heart:
+    """Says that a worker lives while its work is too long at one stage to report."""
+
+    def __init__(self, engine: Engine, wall: Clock, claimed: Claimed) -> None:
+        self._engine, self._wall, self._claimed = engine, wall, claimed
+        self._reported_s = time.monotonic()
+        self._ended = threading.Event()
+
+    def note_report(self) -> None:
+        """The work goes on."""
+        self._reported_s = time.monotonic()
+
+    @contextmanager
+    def beating(self) -> Iterator[None]:
+        """Beat beside what is done meanwhile."""
+        thread = threading.Thread(target=self._run, name="heart", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._ended.set()
+            thread.join()
+
+    def _run(self) -> None:
+        while not self._ended.wait(BEAT_S):
+            if time.monotonic() - self._reported_s > LONGEST_STAGE_S:
+                return
+            try:
+                with unit_of_work(self._engine) as unit:
+                    if not beat_operation(unit.connection, self._claimed, self._wall.now()):
+                        return
+            except SQLAlchemyError as error:  # the next beat may come through
+                why = str(error)[:200]
+                get_logger(__name__).warning("no_heartbeat", id=self._claimed.id, error=why)
 
 
 def _finish(engine: Engine, wall: Clock, claimed: Claimed, end: OperationEnd) -> None:

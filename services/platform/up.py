@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -133,11 +135,19 @@ def announced(platform: Platform) -> Iterator[None]:
         "clock": platform.settings.clock,
         "step_s": platform.settings.step_s,
     }
-    file.write_text(json.dumps(urls))
+    _write_owners_alone(file, json.dumps(urls))
     try:
         yield
     finally:
         file.unlink(missing_ok=True)
+
+
+def _write_owners_alone(file: Path, text: str) -> None:
+    """Write a file that its owner alone may read, whole: a URL may hold a password."""
+    number, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    with os.fdopen(number, "w", encoding="utf-8") as stream:
+        stream.write(text)
+    Path(name).replace(file)
 
 
 def wait_until_stopped(watch: Callable[[], None], tell: Callable[[], None] | None = None) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
-from services.kernel.db.parts import PARTS, count_in
+from services.kernel.db.parts import PARTS, asked_in, count_in
 from services.kernel.domain import WorkloadSpec
 
 # A type without a row of its own goes by the row `*`, where there is one. A workload with variants
@@ -37,10 +37,8 @@ LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constrai
 
 _USAGE = f"""
 SELECT m.budget, count(DISTINCT m.id) AS n_workloads,
-       count(DISTINCT m.id) FILTER (WHERE r.spec_replicas IS NULL) AS n_unmeasured,
-       sum(m.gpus * CASE WHEN m.part IS NULL THEN r.spec_replicas
-                         ELSE (r.variants #>> ARRAY[m.part, 'spec'])::int END
-       )::bigint AS used_gpus
+       count(DISTINCT m.id) FILTER (WHERE {asked_in("r", "m.part")} IS NULL) AS n_unmeasured,
+       sum(m.gpus * {asked_in("r", "m.part")})::bigint AS used_gpus
 FROM ({_MEMBERS}) m
 LEFT JOIN LATERAL (
     SELECT spec_replicas, variants FROM replica_states WHERE workload_id = m.id

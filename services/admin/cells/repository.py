@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
-from services.kernel.db.parts import PARTS, count_in
+from services.kernel.db.parts import PARTS, asked_in, count_in
 from services.kernel.domain import WorkloadSpec
 
 _DECIDED = """
@@ -21,10 +21,8 @@ WHERE w.is_active
 """
 _USED = f"""
 SELECT k.gpu_type, count(DISTINCT w.id) AS n_workloads,
-       bool_or(r.spec_replicas IS NULL) AS is_unmeasured,
-       sum(k.gpus * CASE WHEN k.part IS NULL THEN r.spec_replicas
-                         ELSE (r.variants #>> ARRAY[k.part, 'spec'])::int END
-       )::bigint AS used_gpus
+       bool_or({asked_in("r", "k.part")} IS NULL) AS is_unmeasured,
+       sum(k.gpus * {asked_in("r", "k.part")})::bigint AS used_gpus
 FROM workloads w CROSS JOIN LATERAL (
     SELECT COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type,
            COALESCE({count_in("w.spec", "gpus_per_replica")}, :gpus) AS gpus, NULL AS part

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
 
+# of a row that somebody changed by hand any may be anything
 _CLASSES = """
 SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
        min(c.epsilon) AS epsilon_min, max(c.epsilon) AS epsilon_max,
@@ -25,10 +26,12 @@ SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
        sum(o.gpu_hours) AS gpu_hours, sum(o.cost_usd) AS cost_usd
 FROM (
     SELECT w.id, COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
-           COALESCE((w.spec #>> '{{sla,priority}}')::int, CASE
+           COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,priority}}') WHEN 'number'
+                    THEN least((w.spec #>> '{{sla,priority}}')::float8, 1e9)::int END, CASE
                COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) {priorities}
                ELSE :default_priority END) AS priority,
-           COALESCE((w.spec #>> '{{sla,epsilon}}')::float8, :default_epsilon) AS epsilon,
+           COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,epsilon}}') WHEN 'number'
+                    THEN (w.spec #>> '{{sla,epsilon}}')::float8 END, :default_epsilon) AS epsilon,
            COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
     FROM workloads w WHERE w.is_active AND {where}
 ) c LEFT JOIN LATERAL (

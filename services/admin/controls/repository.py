@@ -45,13 +45,14 @@ def load_page_controlled(
     where = Conditions()
     if filters["what"] == "pause":
         where.add(
-            # compared, not cast: of a row that somebody changed by hand any may be anything
-            "(c.body -> 'pause' <> 'null'::jsonb OR w.spec -> 'paused' = 'true'::jsonb OR "
-            "'true'::jsonb IN (w.spec -> 'scale_in_only', w.spec -> 'scale_out_only'))"
+            "(c.body -> 'pause' <> 'null'::jsonb OR 'true'::jsonb IN ("
+            "w.spec -> 'paused', w.spec -> 'scale_in_only', w.spec -> 'scale_out_only'))"
         )
     elif filters["what"] == "schedules":
+        # of a row that somebody changed by hand it may be anything
         where.add(
-            "COALESCE(w.spec -> 'schedules', '[]'::jsonb) NOT IN ('[]'::jsonb, 'null'::jsonb)"
+            "CASE jsonb_typeof(w.spec -> 'schedules') WHEN 'array' "
+            "THEN jsonb_array_length(w.spec -> 'schedules') > 0 END"
         )
     where.add("w.is_active")
     where.of_workloads(filters)

@@ -64,15 +64,17 @@ def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
 
     Raises:
         NotFound: There is none.
-        Conflict: What is stored of it cannot be read.
+        Conflict: Its spec, or what is set of it, cannot be read, as what a later release stored.
     """
     if row is None:
         raise NotFound(f"workload {key} does not exist")
     try:
         return Controlled(row, spec_of(row["spec_text"]), Controls.model_validate(row["body"]))
     except ValidationError as error:
-        why = error.errors()[0]["msg"]
-        raise Conflict(f"what is stored of workload {key} cannot be read: {why}") from error
+        raise Conflict(
+            f"the spec of workload {key}, or what is set of it, cannot be read here "
+            f"({problem_of(error)}): let all processes be of one release, or write it anew"
+        ) from error
 
 
 def _read(deps: AdminDeps, key: WorkloadKey) -> Controlled:
@@ -250,16 +252,14 @@ def list_schedules(
 def _page(
     deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, view: _View
 ) -> Page[Item]:
-    """A page of workloads; one whose spec or controls cannot be read is left out, and logged."""
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
 
     def shown(row: RowMapping) -> Item | None:
-        key = WorkloadKey(row["namespace"], row["name"])
         try:
-            found = find_controlled(row, key)
-        except Conflict as error:
-            get_logger("admin").warning("controls_unreadable", workload=str(key), error=str(error))
+            found = find_controlled(row, WorkloadKey(row["namespace"], row["name"]))
+        except Conflict as error:  # it keeps no other from being shown
+            get_logger("admin").warning("controls_unreadable", error=error.message)
             return None
         item: Item = view(found.row, found.spec, found.controls)
         return item

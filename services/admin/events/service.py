@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, RowMapping
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.admin.decisions.translate import to_action, to_decision
 from services.admin.events import repository
@@ -216,11 +217,15 @@ class EventHub:
 
     def _run(self) -> None:
         """Read until nobody listens; a database that is away is asked again."""
+        log = get_logger(__name__)
         while not self._has_ended():
             try:
                 self._read()
-            except DBAPIError as error:
-                get_logger(__name__).warning("events_unreadable", error=str(error.orig).strip())
+            except (SQLAlchemyError, psycopg.Error) as error:  # it listens by the driver itself
+                log.warning("events_unreadable", error=str(error).strip()[:300])
+                threading.Event().wait(RETRY_S)
+            except Exception as error:  # a defect: without this thread nobody would read again
+                log.error("events_defect", exc_info=error)
                 threading.Event().wait(RETRY_S)
 
     def _has_ended(self) -> bool:
@@ -234,12 +239,16 @@ class EventHub:
         """Follow the events from the position on; returns when nobody listens."""
         options = {"isolation_level": "AUTOCOMMIT"}
         with self._engine.connect().execution_options(**options) as connection:
-            repository.listen(connection)
-            while self._subscribers:
-                while rows := repository.load_events(connection, self._position, BATCH):
-                    self._publish(to_events(connection, rows))
-                    self._position = _position(rows[-1])
-                repository.wait(connection, self._poll_s)
+            try:
+                repository.listen(connection)
+                while self._subscribers:
+                    while rows := repository.load_events(connection, self._position, BATCH):
+                        self._publish(to_events(connection, rows))
+                        self._position = _position(rows[-1])
+                    repository.wait(connection, self._poll_s)
+            finally:
+                # whoever was given it next would go on hearing, and keep all of it in memory
+                connection.invalidate()
 
     def _publish(self, events: Iterable[Event]) -> None:
         with self._lock:
@@ -268,12 +277,24 @@ def to_events(connection: Connection, rows: Iterable[RowMapping]) -> Iterator[Ev
     subjects = {
         kind: repository.load_subjects(connection, kind, sorted(ids))
         for kind, ids in wanted.items()
+        if kind in KINDS  # another may be of a later release
     }
     for row in rows:
         for place, ref in enumerate(row["refs"]):
-            subject = subjects[row["kind"]].get(ref)
-            if subject is not None:
-                yield _event(_position(row), place, row["kind"], subject)
+            subject = subjects.get(row["kind"], {}).get(ref)
+            event = None if subject is None else _readable(row, place, subject)
+            if event is not None:
+                yield event
+
+
+def _readable(row: RowMapping, place: int, subject: RowMapping) -> Event | None:
+    """The event of a subject; None: it is odd, or of a later release, and holds up no other."""
+    try:
+        return _event(_position(row), place, row["kind"], subject)
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        kind, why = row["kind"], str(error)[:200]
+        get_logger(__name__).warning("event_unreadable", kind=kind, id=subject["id"], error=why)
+        return None
 
 
 def _position(row: RowMapping) -> Position:

@@ -164,8 +164,15 @@ def fleet_trend(
     search: Annotated[str, Query(max_length=200)] = "",
 ) -> Response:
     """GPUs, cost and what was saved in the last day, hour by hour: a part of the fleet's page."""
-    hours = service.get_trend(deps, {"search": search, "namespaces": principal.namespaces()})
-    return render(request, "_trend.html", principal, hours=hours, saved=saved(hours))
+    found = service.get_trend(deps, {"search": search, "namespaces": principal.namespaces()})
+    return render(
+        request,
+        "_trend.html",
+        principal,
+        hours=found.hours,
+        saved=saved(found.hours),
+        n_of_first=found.n_of_first,
+    )
 
 
 def saved(hours: list[schemas.SpentHour]) -> float | None:

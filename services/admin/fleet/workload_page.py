@@ -123,17 +123,26 @@ def _until(form: FormFields, now: datetime) -> datetime | None:
     """
     lasting, until = form.one("lasting"), form.one("until_at")
     if lasting == "until":
-        try:
-            return datetime.fromisoformat(until).replace(tzinfo=UTC)
-        except ValueError as error:
+        at = _time(until)
+        if at is None:
             raise InvalidInput(
                 f"until_at={until[:40]!r} must be a time in UTC, e.g. 2026-01-05T18:00"
-            ) from error
+            )
+        return at
     if not lasting:
         return None
     if not (lasting.isascii() and lasting.isdigit() and 0 < int(lasting[:12]) <= _MAX_PAUSE_S):
         raise InvalidInput(f"lasting={lasting[:40]!r} must be a number of seconds up to a year")
     return now + timedelta(seconds=int(lasting))
+
+
+def _time(text: str) -> datetime | None:
+    """A time, in UTC where it names no offset; None: it is none."""
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return at.replace(tzinfo=UTC) if at.tzinfo is None else at
 
 
 @router.post("/workloads/{namespace}/{name}/resume")

@@ -33,10 +33,27 @@ def to_posterior(row: RowMapping) -> PosteriorView:
     return PosteriorView.model_validate(dict(row) | {"workload": row["name"]})
 
 
-def _of_further_loads(row: RowMapping) -> tuple[str, ...]:
-    """Quantities that a response to several loads has besides."""
-    further = (row["summary"] or {}).get("learned_for", {}).get("further", ())
-    return ("sharing_exponent", *(f"half_missed_{name}" for name in further)) if further else ()
+def _of_response(row: RowMapping) -> tuple[str, ...]:
+    """Quantities of a response, in the order of `MissDraws.to_array`; none: it does not say.
+
+    One that was rejected does not say which loads and variants it is of.
+    """
+    learned_for = (row["summary"] or {}).get("learned_for")
+    if not isinstance(learned_for, dict):
+        return ()
+    further = tuple(learned_for.get("further") or ())
+    of_loads = ("sharing_exponent", *(f"half_missed_{name}" for name in further))
+    n_variants = len(learned_for.get("variant_ratios") or ())
+    worths = tuple(f"variant_{place}_over_stated_ratio" for place in range(2, n_variants + 1))
+    return (*QUANTITIES["misses"], *(of_loads if further else ()), *worths)
+
+
+def _draws(row: RowMapping, n_quantities: int) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
+    """Draws, a row each; none where they are not of so many quantities."""
+    values = np.frombuffer(row["draws"] or b"", dtype="<f4").astype(float)
+    if n_quantities == 0 or values.size % n_quantities:
+        return np.zeros((0, max(n_quantities, 1)))
+    return values.reshape(-1, n_quantities)
 
 
 def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
@@ -44,10 +61,10 @@ def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
     kind = row["kind"]
     names = QUANTITIES.get(kind, ("value",))
     if kind == "misses":
-        names += _of_further_loads(row)
+        names = _of_response(row)
     if kind == "capacity" and str(row["scope"]).startswith("gpu_type:"):
         names = ("capacity_over_stated_ratio",)
-    draws = np.frombuffer(row["draws"] or b"", dtype="<f4").reshape(-1, len(names)).astype(float)
+    draws = _draws(row, len(names))
     found = np.quantile(draws, LEVELS, axis=0).tolist() if draws.size else []
     quantiles = {
         f"{q:g}": [finite(value) for value in at] for q, at in zip(LEVELS, found, strict=False)

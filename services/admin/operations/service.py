@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from services.admin.decisions.repository import load_decision
@@ -34,6 +35,7 @@ from services.kernel.db.retention import not_kept
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.jobs import OPERATION_JOBS, Job
 from services.kernel.security.keys import FLEET, Principal, Role
+from services.kernel.telemetry import get_logger
 
 MAX_OPEN = {"backtest": 8, "advise": 4, "train_model": 1, "replay_decision": 100}
 """Operations of a kind that may be queued or running at once."""
@@ -60,7 +62,17 @@ def list_operations(
     filters = filters | {"namespaces": visible}
     with deps.reading() as connection:
         rows = repository.load_operations(connection, filters, limit + 1)
-    return page_of(Page[OperationView], rows, limit, ("id",), to_operation)
+    return page_of(Page[OperationView], rows, limit, ("id",), _shown)
+
+
+def _shown(row: RowMapping) -> OperationView | None:
+    """An operation; None: it is odd, or of a later release, and keeps no other from being shown."""
+    try:
+        return to_operation(row)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"]
+        get_logger("admin").warning("operation_unreadable", id=row["id"], error=why)
+        return None
 
 
 def get_operation(

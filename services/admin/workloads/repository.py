@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 
-from services.admin.rest.lists_repository import Conditions
+from services.admin.rest.lists_repository import Conditions, page
 
 _FLEET = """
 SELECT w.id, w.namespace, w.name,
@@ -51,6 +51,7 @@ LEFT JOIN LATERAL (
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 """
+_BY_NAME = "w.namespace, w.name, w.id"
 _SPENT = """
 SELECT workload_id, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
 FROM outcomes
@@ -86,6 +87,14 @@ def load_fleet(
         limit: At most this many.
         now: Demand older than a day before this is not shown as current.
     """
+    where = _chosen(filters)
+    where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
+    statement = f"{_FLEET} WHERE {where.sql} ORDER BY {_BY_NAME} LIMIT :limit"
+    values = where.values | {"limit": limit, "now": now}
+    return list(connection.execute(text(statement), values).mappings().all())
+
+
+def _chosen(filters: Mapping[str, Any]) -> Conditions:
     where = Conditions()
     where.of_workloads(filters)
     if filters.get("name") is not None:
@@ -97,10 +106,14 @@ def load_fleet(
             "position(lower(:search) IN lower(w.namespace || '/' || w.name)) > 0",
             search=filters["search"],
         )
-    where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
-    statement = f"{_FLEET} WHERE {where.sql} ORDER BY w.namespace, w.name, w.id LIMIT :limit"
-    values = where.values | {"limit": limit, "now": now}
-    return list(connection.execute(text(statement), values).mappings().all())
+    return where
+
+
+def load_ids(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[int]:
+    """Ids of workloads as `load_fleet` finds them, in its order, without their state."""
+    where = _chosen(filters)
+    found = page(connection, "SELECT w.id FROM workloads w", where, _BY_NAME, limit)
+    return [int(row["id"]) for row in found]
 
 
 def load_spent(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -56,7 +57,7 @@ def get_workload(deps: ReadDeps, namespace: str, name: str) -> schemas.WorkloadV
 
 
 _MAX_NAMED = 500
-"""Workloads that the form proposes."""
+"""Workloads that a form proposes, and that a trend sums up."""
 
 
 def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
@@ -69,10 +70,25 @@ def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[st
 TREND_WINDOW = timedelta(days=1)
 
 
-def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> list[schemas.SpentHour]:
+@dataclass(frozen=True, slots=True)
+class SpentTrend:
+    """What workloads used hour by hour.
+
+    Attributes:
+        n_of_first: Workloads that are summed up, where these are the first by name of more; None:
+            they are all.
+    """
+
+    hours: list[schemas.SpentHour]
+    n_of_first: int | None = None
+
+
+def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> SpentTrend:
     """What the workloads of a filter used in each hour of the last day, in order of time."""
     now = deps.clock.now()
     with deps.reading() as connection:
-        ids = [row["id"] for row in repository.load_fleet(connection, filters, _MAX_NAMED, now)]
-        rows = repository.load_trend(connection, ids, now - TREND_WINDOW)
-    return [translate.to_spent_hour(row) for row in rows]
+        ids = repository.load_ids(connection, filters, _MAX_NAMED + 1)
+        summed = ids[:_MAX_NAMED]
+        rows = repository.load_trend(connection, summed, now - TREND_WINDOW)
+    hours = [translate.to_spent_hour(row) for row in rows]
+    return SpentTrend(hours, len(summed) if len(ids) > len(summed) else None)

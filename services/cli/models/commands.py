@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -122,7 +123,7 @@ def promote(version: Version, reason: Reason = "promoted by hand", as_json: AsJs
     """Let a stored model serve, whatever its back-test said."""
     from services.forecasting.training.fit import promote as promote_model
 
-    promote_model(_service(), version, reason)
+    promote_model(_service(), version, reason, _actor())
     _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
 
 
@@ -130,8 +131,13 @@ def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -
     """Let the model before the present one serve again."""
     from services.forecasting.training.fit import roll_back as roll_back_model
 
-    version = roll_back_model(_service(), reason)
+    version = roll_back_model(_service(), reason, _actor())
     _print_status({"version": version, "status": "promoted", "reason": reason}, as_json)
+
+
+def _actor() -> str:
+    """Who is at the command line, as the audit log names them."""
+    return f"{getpass.getuser()} (command line)"
 
 
 def _service() -> Forecasting:

@@ -22,7 +22,7 @@ from forecaster import (
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.warm_start import warm_states
 from services.forecasting.registry import repository as registry
-from services.forecasting.registry.repository import NewModel
+from services.forecasting.registry.repository import NewModel, RegisteredModel
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import forecaster_config, json_safe
 from services.forecasting.training.attempt import (
@@ -37,9 +37,10 @@ from services.forecasting.training.histories import held_out_steps, load_histori
 from services.forecasting.training.memory import release_memory
 from services.forecasting.training.verdict import judge_fit
 from services.kernel import telemetry
-from services.kernel.clock import make_rng
-from services.kernel.db.session import unit_of_work
+from services.kernel.clock import SystemClock, make_rng
+from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.errors import Conflict, NotFound
+from services.kernel.security.audit import AuditEntry, append_audit
 from services.kernel.telemetry import get_logger
 
 BUSY = "busy"
@@ -247,8 +248,14 @@ def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> No
             registry.set_promoted(work.connection, model_id, outcome.reason, at)
 
 
-def promote(app: Forecasting, version: str, reason: str) -> None:
+def promote(app: Forecasting, version: str, reason: str, actor: str = "") -> None:
     """Make a stored model serve, whatever its back-test said (an operator's choice).
+
+    Args:
+        app: The service.
+        version: The model.
+        reason: Why; kept in the registry.
+        actor: Who asks, for the audit log; empty: nobody does.
 
     Raises:
         NotFound: No model has this version.
@@ -260,11 +267,16 @@ def promote(app: Forecasting, version: str, reason: str) -> None:
             raise NotFound(f"model version={version!r} does not exist")
         if row.status in (registry.PROMOTED, registry.FAILED, registry.TRAINING):
             raise Conflict(f"model {version!r} is {row.status}; a shadow or retired one is right")
-        registry.set_promoted(work.connection, row.id, reason, app.clock.now())
+        _serve(app, work, row, _Ask(reason, actor, "model.promote"))
 
 
-def roll_back(app: Forecasting, reason: str) -> str:
+def roll_back(app: Forecasting, reason: str, actor: str = "") -> str:
     """Make the model before the present one serve again; returns its version.
+
+    Args:
+        app: The service.
+        reason: Why; kept in the registry.
+        actor: Who asks, for the audit log; empty: nobody does.
 
     Raises:
         NotFound: No model served before.
@@ -273,5 +285,26 @@ def roll_back(app: Forecasting, reason: str) -> str:
         row = registry.load_last_retired(work.connection)
         if row is None:
             raise NotFound("no model served before the present one; nothing to roll back to")
-        registry.set_promoted(work.connection, row.id, f"rolled back: {reason}", app.clock.now())
+        _serve(app, work, row, _Ask(f"rolled back: {reason}", actor, "model.roll_back"))
         return row.version
+
+
+@dataclass(frozen=True, slots=True)
+class _Ask:
+    """Why a model is to serve, who asks, and what the audit log calls it."""
+
+    reason: str
+    actor: str
+    action: str
+
+
+def _serve(app: Forecasting, work: UnitOfWork, row: RegisteredModel, ask: _Ask) -> None:
+    """Let a model serve, with its audit entry where somebody asks."""
+    serving = registry.load_promoted(work.connection)
+    registry.set_promoted(work.connection, row.id, ask.reason, app.clock.now())
+    if not ask.actor:
+        return
+    before = {"status": row.status, "serving": serving and serving.version}
+    after = {"status": registry.PROMOTED, "serving": row.version, "reason": ask.reason}
+    at, name = SystemClock().now(), f"model/{row.version}"
+    append_audit(work.connection, AuditEntry(at, ask.actor, ask.action, name, before, after))

@@ -15,6 +15,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 SILENT_AFTER = timedelta(seconds=120)
+"""Without a heartbeat for so long, a worker is taken for dead."""
 EVENTS_KEPT = timedelta(days=1)
 MAX_ATTEMPTS = 3
 
@@ -116,6 +117,16 @@ def report_operation(
         },
     ).first()
     return row is not None and not row.is_cancel_requested
+
+
+def beat_operation(connection: Connection, claimed: Claimed, now: datetime) -> bool:
+    """Note that its worker lives; false: it has ended, or another worker has taken it."""
+    statement = text(
+        "UPDATE operations SET heartbeat_at = :now "
+        "WHERE id = :id AND status = 'running' AND n_attempts = :attempt"
+    )
+    values = {"id": claimed.id, "attempt": claimed.n_attempts, "now": now}
+    return connection.execute(statement, values).rowcount == 1
 
 
 def finish_operation(

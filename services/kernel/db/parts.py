@@ -22,3 +22,16 @@ def count_in(json: str, field: str) -> str:
     """
     value = f"({json} ->> '{field}')"
     return f"CASE WHEN {value} ~ '^[0-9]{{1,9}}$' THEN {value}::int END"
+
+
+def asked_in(state: str, part: str) -> str:
+    """Replicas that the target of a part asks for; NULL where the snapshot does not know.
+
+    A snapshot of before the workload had parts, or had this one, tells nothing of it.
+
+    Args:
+        state: SQL of a row of `replica_states`, such as `r`.
+        part: SQL of the part's name; NULL: the workload has one target.
+    """
+    own = f"({state}.variants #>> ARRAY[{part}, 'spec'])::int"
+    return f"CASE WHEN {part} IS NULL THEN {state}.spec_replicas ELSE {own} END"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 
 _NAMES = {
@@ -61,15 +61,29 @@ class Cron:
         Args:
             clock: Naive.
         """
-        day, limit = clock.date(), clock - _FURTHEST
-        at = (clock.hour, clock.minute)
-        while day >= limit.date():
-            times = [(h, m) for h in self.hours for m in self.minutes]
-            fit = [one for one in times if day < clock.date() or one <= at]
-            if fit and self.is_on(day):
-                return datetime(day.year, day.month, day.day, *max(fit))  # noqa: DTZ001 - a wall clock
+        day, limit = clock.date(), (clock - _FURTHEST).date()
+        while day >= limit:
+            if day.month not in self.months:
+                day = day.replace(day=1)
+            elif self.is_on(day):
+                is_today = day == clock.date()
+                at = self._last_until(clock.hour, clock.minute) if is_today else self._last_of_day()
+                if at is not None:
+                    return datetime.combine(day, at)
             day -= timedelta(days=1)
         return None
+
+    def _last_of_day(self) -> time:
+        return time(self.hours[-1], self.minutes[-1])
+
+    def _last_until(self, hour: int, minute: int) -> time | None:
+        """The last time of a day up to one of its minutes; None: all come later."""
+        if hour in self.hours:
+            past = [one for one in self.minutes if one <= minute]
+            if past:
+                return time(hour, past[-1])
+        before = [one for one in self.hours if one < hour]
+        return time(before[-1], self.minutes[-1]) if before else None
 
 
 @lru_cache(maxsize=4096)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from services.kernel import operation
 from services.kernel.clock import FixedClock
 from services.kernel.db.operations import (
     SILENT_AFTER,
@@ -18,6 +20,7 @@ from services.kernel.db.operations import (
 from services.kernel.errors import InvalidInput
 from services.kernel.jobs import BACKTEST, Job, RecordingSender
 from services.kernel.operation import Tell, resend_lost, run_operation
+from tests.unit.platform.eventually import eventually
 
 pytestmark = pytest.mark.integration
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -121,3 +124,53 @@ def test_a_turn_that_another_worker_has_is_passed_over(database: Engine) -> None
     with database.begin() as one, database.begin() as two:
         assert whose_turn(one, second) == first
         assert whose_turn(two, first) == second
+
+
+def heartbeat(database: Engine, operation_id: int) -> datetime:
+    with database.connect() as connection:
+        statement = text("SELECT heartbeat_at FROM operations WHERE id = :id")
+        found: datetime = connection.execute(statement, {"id": operation_id}).scalar_one()
+        return found
+
+
+def test_a_stage_that_takes_long_is_not_begun_by_another_worker(
+    database: Engine, operation_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a training's epoch or a back-test of a week: minutes without a report."""
+    monkeypatch.setattr(operation, "BEAT_S", 0.01, raising=False)
+    clock = FixedClock(AT)
+    n_begun = 0
+
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        nonlocal n_begun
+        n_begun += 1
+        report("a long stage", 0.1)
+        clock.advance(2 * SILENT_AFTER.total_seconds())
+        eventually(lambda: heartbeat(database, operation_id) == clock.now(), "a heartbeat")
+        assert resend_lost(database, clock, RecordingSender()) == 0
+        run_operation(database, clock, operation_id, work)
+        report("on", 0.5)
+        return {}
+
+    run_operation(database, clock, operation_id, work)
+    assert n_begun == 1
+    assert row(database, operation_id) == ("succeeded", "done", {})
+
+
+def test_work_that_is_stuck_is_left_to_another_worker(
+    database: Engine, operation_id: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operation, "BEAT_S", 0.01)
+    monkeypatch.setattr(operation, "LONGEST_STAGE_S", -1.0)
+    clock = FixedClock(AT)
+
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        clock.advance(2 * SILENT_AFTER.total_seconds())
+        eventually(
+            lambda: "heart" not in {one.name for one in threading.enumerate()}, "its heart stop"
+        )
+        assert heartbeat(database, operation_id) == AT
+        assert resend_lost(database, clock, RecordingSender()) == 1
+        return {}
+
+    run_operation(database, clock, operation_id, work)

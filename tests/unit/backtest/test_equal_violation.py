@@ -83,6 +83,20 @@ def test_the_interval_covers_what_other_replays_give() -> None:
     assert 80 <= held <= 98
 
 
+def test_where_many_resamples_miss_the_rate_the_interval_has_no_end() -> None:
+    """All of Harmony's misses lie in one block of ten: drawn twice it breaks the promise."""
+    uneven = np.zeros((1, 10))
+    uneven[0, 3] = 0.01
+    own = frontier("harmony", uneven, np.full((1, 10), 8.0))
+    found = compared(own, even("hpa", (0.001, 100.0)))
+    assert (found.ratio, found.high) == (pytest.approx(0.8), np.inf)
+    said = found.sentence()
+    assert "no difference is shown: -20.0% against hpa" in said
+    assert "90 % interval -20.0% to a missed rate" in said
+    told = found.to_json()
+    assert (told["cost_ratio_low"], told["cost_ratio_high"]) == (0.8, None)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1e-4, 0.3), st.floats(1, 1e4)), min_size=1, max_size=12),

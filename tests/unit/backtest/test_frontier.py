@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from dataclasses import replace
 
 import numpy as np
@@ -17,9 +18,10 @@ from services.backtest.frontier import (
 )
 from services.backtest.run import Trained
 from services.kernel.errors import InvalidInput
-from services.simulator import SimulationSetup, score, simulate, simulate_history
+from services.simulator import HistoryRun, SimulationSetup, score, simulate, simulate_history
 from services.simulator.engine.specs import NodeSpec
 from services.simulator.fleet import Fleet
+from services.simulator.fleet.arrays import FloatArray
 from services.simulator.grid_run import simulate_grid
 from services.simulator.policies import Hpa, HpaConfig
 from services.simulator.policies.reactive.hpa import HpaGrid
@@ -29,6 +31,13 @@ from services.simulator.policies.reactive.hpa import HpaGrid
 def fleet(fleet: Fleet) -> Fleet:
     """A generated fleet taken as a trace: indicators do not follow from the allocation."""
     return replace(fleet, has_closed_loop=False)
+
+
+def all_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> FloatArray:
+    """(R, W, S, H) paths of every decision of the replay."""
+    paths_at = replay_paths(fleet, history, trained)
+    found = [paths_at(t) for t in range(fleet.n_steps - fleet.n_history)]
+    return np.stack([one for one in found if one is not None])
 
 
 def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
@@ -56,11 +65,22 @@ def test_forecasts_of_the_replay_never_read_ahead(fleet: Fleet, simple: Trained)
     values[:, cut:] *= 3.0
     other = replace(fleet, demand=demand, values=values)
     history = simulate_history(fleet)
-    before, after = (replay_paths(one, history, simple) for one in (fleet, other))
+    before, after = (all_paths(one, history, simple) for one in (fleet, other))
     assert before.shape[:2] == (24, 3)
     np.testing.assert_array_equal(before[:9], after[:9])
     # the decision at the next boundary knows the first changed step
     assert (before[9] != after[9]).any()
+
+
+def test_paths_of_a_step_are_not_kept_for_the_next(fleet: Fleet, simple: Trained) -> None:
+    """Those of a week of fifty workloads would take ten gigabytes of the worker's memory."""
+    paths_at = replay_paths(fleet, simulate_history(fleet), simple)
+    first = paths_at(0)
+    assert first is not None
+    known = weakref.ref(first)
+    del first
+    assert paths_at(1) is not None
+    assert known() is None
 
 
 def test_the_plan_reaches_beyond_nearly_the_slowest_start(fleet: Fleet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from services.cli.output import (
     print_table,
     writable,
     write_json,
+    write_whole,
 )
 from services.kernel.errors import InvalidInput
 
@@ -107,3 +109,33 @@ def test_a_picture_is_of_a_kind_that_can_be_drawn(tmp_path: Path) -> None:
         picture(param, tmp_path / "x.nope")
     for path in (None, tmp_path / "x.png", tmp_path / "x.SVG"):
         assert picture(param, path) == path
+
+
+def test_a_file_that_cannot_be_written_to_its_end_stays_as_it_was(tmp_path: Path) -> None:
+    """As on a full disk: the anchor of the audit log, above all, must not be lost."""
+    file = tmp_path / "anchor"
+    write_whole(file, "42:abc\n")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            write_json(file, {"n": "x" * 10_000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_text() == "42:abc\n"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_what_a_link_leads_to_is_replaced_with_its_rights(tmp_path: Path) -> None:
+    file, link = tmp_path / "file", tmp_path / "link"
+    file.write_text("old")
+    file.chmod(0o640)
+    link.symlink_to(file)
+    write_whole(link, "new")
+    assert link.is_symlink()
+    assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o640)
+
+
+def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
+    write_whole(Path("/dev/null"), "text")
+    assert not Path("/dev/null").is_file()

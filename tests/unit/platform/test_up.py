@@ -55,3 +55,17 @@ def test_it_is_found_while_it_runs(tmp_path: Path) -> None:
         urls = {"database_url": "postgresql://one/two", "redis_url": "redis://three/0"}
         assert found == urls | {"clock": "replay", "step_s": 600}
         assert not (tmp_path / RUNNING_FILE).exists()
+
+
+def test_who_else_is_on_the_machine_does_not_read_the_password_of_the_database(
+    tmp_path: Path,
+) -> None:
+    settings = Settings(
+        database_url="postgresql://harmony:secret@db/harmony", redis_url="redis://r"
+    )
+    with Supervisor(tmp_path) as supervisor:
+        with announced(Platform(settings, supervisor, tmp_path)):
+            file = tmp_path / RUNNING_FILE
+            assert "secret" in file.read_text()
+            assert file.stat().st_mode & 0o077 == 0
+        assert [path for path in tmp_path.iterdir() if "running" in path.name] == []

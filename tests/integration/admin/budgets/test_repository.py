@@ -80,3 +80,30 @@ def test_a_count_that_was_spoilt_by_hand_counts_as_left_out(
             {"id": parts, "seen": '{"a": {"spec": 1}}'},
         )
     assert one(viewer)["used_gpus"] == 6
+
+
+def test_a_part_that_the_snapshot_does_not_know_is_unknown_and_not_zero(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    """As right after a workload got variants, or one more."""
+    fleet.budget("H100", 10)
+    fleet.budget("L4", 20)
+    fleet.add("plain", 1, gpu_type="H100", gpus_per_replica=1)
+    kinds = [
+        {"name": "a", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 2},
+        {"name": "b", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    mixed = fleet.add("mixed", 8, variants=kinds)
+    for gpu_type in ("H100", "L4"):
+        found = one(viewer, gpu_type)
+        assert (found["used_gpus"], found["free_gpus"]) == (None, None)
+        assert found["n_unmeasured"] == 1
+    with fleet.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE replica_states SET variants = CAST(:seen AS jsonb) WHERE workload_id = :id"
+            ),
+            {"seen": json.dumps({"a": {"spec": 3}}), "id": mixed},
+        )
+    assert one(viewer)["used_gpus"] == 7
+    assert one(viewer, "L4")["used_gpus"] is None

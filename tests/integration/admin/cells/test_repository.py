@@ -45,6 +45,21 @@ def test_pools_and_variants_count_by_the_type_of_each(database: Engine) -> None:
 
 
 @pytest.mark.usefixtures("seeded")
+def test_a_part_that_the_snapshot_does_not_know_is_unknown(database: Engine) -> None:
+    with database.begin() as connection:
+        parts = '[{"name": "a", "gpu_type": "L4", "gpus_per_replica": 2}]'
+        connection.execute(
+            text(
+                "UPDATE workloads SET spec = spec || jsonb_build_object('variants', "
+                "CAST(:parts AS jsonb)) WHERE id = 1"
+            ),
+            {"parts": parts},
+        )
+        (found,) = (row for row in repository.load_used(connection) if row["gpu_type"] == "L4")
+    assert (found["is_unmeasured"], found["used_gpus"]) == (True, None)
+
+
+@pytest.mark.usefixtures("seeded")
 def test_a_count_that_was_spoilt_by_hand_counts_as_left_out(database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(text("UPDATE workloads SET spec = spec - 'gpus_per_replica'"))

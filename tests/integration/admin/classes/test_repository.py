@@ -146,3 +146,17 @@ def test_a_day_without_requests_is_measured_and_nobodys_violation(database: Engi
     gold = classes(database)["gold"]
     assert (gold["measured_ratio"], gold["n_measured"], gold["n_steps"]) == (None, 1, 48)
     assert (gold["violation_ratio"], gold["n_over_promise"]) == (1.0, 1)
+
+
+@pytest.mark.usefixtures("promises")
+def test_a_promise_that_was_spoilt_by_hand_keeps_no_class_from_being_shown(
+    database: Engine,
+) -> None:
+    promise(
+        database, "sdxl-turbo", '{"sla_class": "bronze", "priority": "high", "epsilon": "small"}'
+    )
+    found = classes(database)
+    assert list(found) == ["bronze", "gold"]
+    assert (found["bronze"]["priority"], found["bronze"]["epsilon_max"]) == (50, 0.03)
+    promise(database, "sdxl-turbo", '{"sla_class": "bronze", "priority": 1e300}')
+    assert classes(database)["bronze"]["priority"] == 10**9

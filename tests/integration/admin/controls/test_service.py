@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from tests.integration.admin.app_client import AppClient
@@ -45,3 +45,30 @@ def test_a_pause_ends_by_itself(admin: AppClient, deps: AdminDeps) -> None:
     assert admin.get(f"{LLAMA}/pause").json()["is_paused"] is True
     deps.clock.advance(300)  # type: ignore[attr-defined]  # a FixedClock
     assert admin.get(f"{LLAMA}/pause").json()["is_paused"] is False
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        # as a later release stored it, before this one was rolled back to
+        "INSERT INTO workload_controls (workload_id, body, version, updated_by, updated_at) "
+        "SELECT id, '{\"of_a_later_release\": 1}', 1, 'ann', now() FROM workloads "
+        "WHERE name = 'llama-70b-chat'",
+        'UPDATE workloads SET spec = spec || \'{"paused": "well", "schedules": "none"}\' '
+        "WHERE name = 'llama-70b-chat'",
+    ],
+)
+def test_what_cannot_be_read_of_one_keeps_no_other_from_being_shown(
+    admin: AppClient, database: Engine, spoil: str
+) -> None:
+    names = [one["workload"] for one in admin.get("/v1/policies").json()["items"]]
+    with database.begin() as connection:
+        connection.execute(text(spoil.replace(":", "\\:")))
+    left = [one["workload"] for one in admin.get("/v1/policies").json()["items"]]
+    assert left == [name for name in names if name != "llama-70b-chat"]
+    assert left
+    assert admin.get("/v1/pauses").status_code == 200
+    assert admin.get("/v1/schedules").status_code == 200
+    refused = admin.get(f"{LLAMA}/policy")
+    assert (refused.status_code, refused.json()["code"]) == (409, "conflict")
+    assert "workload llm-prod/llama-70b-chat" in refused.json()["detail"]

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.admin.fleet.page import saved
+from services.admin.workloads import service
 from services.admin.workloads.schemas import SpentHour
 from tests.integration.admin.seeded_fleet import NOW
 
@@ -60,6 +61,16 @@ def test_the_trend_shows_gpus_cost_and_what_was_saved(console, database: Engine)
     assert page.count("<rect") == 2 * n_hours
     assert console.get("/").text.count('hx-get="/fleet/trend"') == 1
     assert "<rect" not in console.get("/fleet/trend?search=nothing").text
+
+
+def test_the_trend_says_where_it_sums_up_the_first_workloads_only(
+    console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "by name only" not in console.get("/fleet/trend").text
+    monkeypatch.setattr(service, "_MAX_NAMED", 2)
+    assert (
+        "These sums are of the first 2 workloads by name only" in console.get("/fleet/trend").text
+    )
 
 
 def test_saved_is_against_each_workload_at_its_dearest_hour() -> None:

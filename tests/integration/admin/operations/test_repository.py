@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine
 
+from services.kernel.db.operations import insert_operation
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.seeded_fleet import NOW
@@ -29,3 +30,15 @@ def test_operations_of_other_namespaces_are_not_seen(
         assert answer.status_code == 404
     refused = admin.post("/v1/backtests", json={"workloads": [tiny]}, headers=foreign)
     assert refused.status_code == 404
+
+
+def test_an_operation_of_a_later_release_keeps_no_other_from_being_shown(
+    admin: AppClient, database: Engine, tiny: str
+) -> None:
+    """As after a roll-back, for as long as finished work is kept."""
+    asked = admin.post("/v1/backtests", json={"workloads": [tiny]}).json()["id"]
+    with database.begin() as connection:
+        insert_operation(connection, "of_a_later_release", {"workloads": [tiny]}, "ann", NOW)
+    answer = admin.get("/v1/operations")
+    assert answer.status_code == 200
+    assert [item["id"] for item in answer.json()["items"]] == [asked]

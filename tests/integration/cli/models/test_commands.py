@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import signal
 import subprocess
@@ -24,6 +25,7 @@ from services.cli.models import commands, training
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel
 from services.forecasting.rows.translate import forecaster_config
+from services.kernel.security.audit import verify_audit
 from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]
@@ -128,6 +130,25 @@ def test_promote_and_roll_back(connected: Engine) -> None:
             ("old", "promoted", "rolled back: was not"),
             ("new", "retired", "looks good"),
         ]
+
+
+def test_who_lets_a_model_serve_is_in_the_audit_log(connected: Engine) -> None:
+    add(connected, "old", "promoted")
+    add(connected, "new", "shadow")
+    run("promote", "new", "--reason", "looks good")
+    run("roll-back")
+    with connected.connect() as connection:
+        query = text("SELECT actor, action, object, before, after FROM audit ORDER BY id")
+        found = [tuple(row) for row in connection.execute(query)]
+        assert verify_audit(connection).is_intact
+    by = f"{getpass.getuser()} (command line)"
+    rolled_back = "rolled back: rolled back by hand"
+    assert found == [
+        (by, "model.promote", "model/new", {"status": "shadow", "serving": "old"},
+         {"status": "promoted", "serving": "new", "reason": "looks good"}),
+        (by, "model.roll_back", "model/old", {"status": "retired", "serving": "new"},
+         {"status": "promoted", "serving": "old", "reason": rolled_back}),
+    ]  # fmt: skip
 
 
 def test_a_file_is_only_for_a_file_s_options(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -80,3 +82,24 @@ def test_the_last_time_is_the_newest_that_fits(
     while (at.hour, at.minute) != (hour, minute) or at.weekday() not in days:
         at -= timedelta(minutes=1)
     assert found == at
+
+
+class Counted(tuple[int, ...]):
+    """Numbers that count how often they were walked through."""
+
+    walks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        Counted.walks += 1
+        return super().__iter__()
+
+
+@pytest.mark.parametrize("expression", ["* * 30 2 *", "* * 29 2 *"])
+def test_a_day_that_seldom_comes_is_looked_for_by_days_alone(expression: str) -> None:
+    """Eight years of minutes would take the operator's pass, and each decision, half a second."""
+    found = read_cron(expression)
+    counted = replace(found, minutes=Counted(found.minutes), hours=Counted(found.hours))
+    Counted.walks = 0
+    clock = datetime(2027, 12, 1)  # noqa: DTZ001 - a wall clock
+    assert counted.last_before(clock) == found.last_before(clock)
+    assert Counted.walks < 50

@@ -1,0 +1,103 @@
+"""The one reader of a process: it goes on whatever happens, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+from sqlalchemy import Engine, text
+
+from services.admin.events import service
+from services.admin.events.service import Event, EventHub, Interest, Subscription
+from services.kernel.db.operations import insert_operation
+from tests.integration.admin.events.event_stream import DEADLINE_S
+from tests.integration.admin.seeded_fleet import NOW
+from tests.unit.platform.eventually import eventually
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    found = asyncio.new_event_loop()
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def hub(database: Engine, monkeypatch: pytest.MonkeyPatch) -> EventHub:
+    monkeypatch.setattr(service, "RETRY_S", 0.01)
+    return EventHub(database, poll_s=0.05)
+
+
+@contextmanager
+def subscribed(hub: EventHub, loop: asyncio.AbstractEventLoop) -> Iterator[Subscription]:
+    subscription = hub.subscribe(Interest(), "ann", loop)
+    yield subscription
+    hub.unsubscribe(subscription)
+    eventually(lambda: hub._thread is None, "the reader end")
+
+
+def next_event(subscription: Subscription) -> Event:
+    waited = asyncio.wait_for(subscription.queue.get(), DEADLINE_S)
+    found = subscription.loop.run_until_complete(waited)
+    assert found is not None
+    return found
+
+
+def ask(database: Engine, kind: str = "backtest") -> int:
+    with database.begin() as connection:
+        return insert_operation(connection, kind, {"workloads": ["prod/a"]}, "ann", NOW)
+
+
+def seen(event: Event) -> tuple[str, int]:
+    return event.kind, event.body.model_dump()["id"]
+
+
+def end_other_sessions(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid() "
+                "AND backend_type = 'client backend'"
+            )
+        )
+
+
+def test_a_session_that_the_server_ends_while_it_is_listened_to_is_made_again(
+    database: Engine, hub: EventHub, loop: asyncio.AbstractEventLoop
+) -> None:
+    """The driver raises errors of its own there, which are no others."""
+    with subscribed(hub, loop) as subscription:
+        first = ask(database)
+        assert seen(next_event(subscription)) == ("operation", first)
+        end_other_sessions(database)
+        second = ask(database)
+        assert seen(next_event(subscription)) == ("operation", second)
+
+
+def test_what_a_later_release_stores_holds_up_no_other(
+    database: Engine, hub: EventHub, loop: asyncio.AbstractEventLoop
+) -> None:
+    with subscribed(hub, loop) as subscription:
+        ask(database, "of_a_later_release")
+        with database.begin() as connection:
+            connection.execute(text("INSERT INTO api_events (kind, refs) VALUES ('news', '{1}')"))
+        known = ask(database)
+        assert seen(next_event(subscription)) == ("operation", known)
+
+
+def test_no_connection_goes_on_listening_for_others(
+    database: Engine, hub: EventHub, loop: asyncio.AbstractEventLoop
+) -> None:
+    """It would keep each notification of its life in the memory of the process."""
+    with subscribed(hub, loop) as subscription:
+        ask(database)
+        next_event(subscription)
+    with ExitStack() as stack:
+        pooled = [stack.enter_context(database.connect()) for _ in range(5)]
+        heard = text("SELECT count(*) FROM pg_listening_channels()")
+        assert [connection.execute(heard).scalar_one() for connection in pooled] == [0] * 5
