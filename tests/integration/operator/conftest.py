@@ -218,10 +218,15 @@ def cluster_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def lab(cluster_url: str) -> Iterator[Lab]:
+def namespace() -> str:
+    """Name of the test's namespace: on the cluster of the run, none that another test has used."""
+    return f"serving-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def lab(cluster_url: str, namespace: str) -> Iterator[Lab]:
     """The cluster with a fresh namespace and nothing else in it."""
     with httpx.Client(base_url=cluster_url, timeout=10) as http:
-        namespace = f"serving-{uuid.uuid4().hex[:6]}"
         lab = Lab(cluster_url, http, namespace)
         lab.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         yield lab

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 
 from services.decision.headroom.advise import advise_headroom
-from tests.integration.operator.conftest import Bench
+from tests.integration.operator.conftest import Bench, cluster_process
 from tests.integration.operator.headroom.test_buffers import (
     add_pool,
     ask,
@@ -21,6 +22,23 @@ __all__ = ["held"]
 pytestmark = pytest.mark.integration
 
 N_STEPS = 32
+
+
+@pytest.fixture
+def cluster_url() -> Iterator[str]:
+    """A cluster of the test's own, at the same time and with the same nodes in every run.
+
+    The luck of a start comes of the pod's name and namespace, that of a decision of the time: on
+    the cluster of the run both depend on the tests before.
+    """
+    with cluster_process() as url:
+        yield url
+
+
+@pytest.fixture
+def namespace() -> str:
+    """Always the same: see `cluster_url`."""
+    return "serving"
 
 
 def short_steps(bench: Bench, mode: str) -> tuple[int, int]:
