@@ -19,7 +19,7 @@ from tests.integration.operator.headroom.test_buffers import (
 from tests.integration.operator.reconcile.chain import Chain
 
 __all__ = ["held"]
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 N_STEPS = 32
 

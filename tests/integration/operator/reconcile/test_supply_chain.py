@@ -18,6 +18,7 @@ pytestmark = pytest.mark.integration
 POOLS = "/apis/karpenter.sh/v1/nodepools"
 BUDGETS = f"{GROUP_PATH}/gpubudgets"
 N_STEPS = 21
+N_STEPS_HELD = 8
 
 
 @pytest.fixture
@@ -72,8 +73,8 @@ def n_held(rows: list[dict[str, Any]]) -> int:
 
 
 def test_where_nodes_are_fixed_every_scale_up_is_held(bench: Bench, chain: Chain) -> None:
-    rows = ramp(chain)
-    assert n_held(rows) == N_STEPS
+    rows = ramp(chain, N_STEPS_HELD)
+    assert n_held(rows) == N_STEPS_HELD
     assert bench.lab.replicas("llama") == 2
     limited = bench.lab.condition("llama", "ScalingLimited")
     assert limited["reason"] == "InsufficientGPUs"
@@ -136,6 +137,7 @@ def supply_row(bench: Bench) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.slow
 def test_a_refused_provisioning_is_tried_once_in_each_back_off(bench: Bench, chain: Chain) -> None:
     bench.deps.settings.operator_supply = True
     allow(bench, {"nodeStartup": "50s"})
