@@ -34,6 +34,8 @@ EAGER = Pace(figures_s=0.0, change_s=0.0, budget_s=10.0, history_s=0.0)
 START = "2026-01-05T00:00:00Z"
 IMAGE = "example.test/llm:1"
 GROUP_PATH = "/apis/scaling.harmony.dev/v1alpha1"
+PATIENCE_S = 60.0
+"""For one answer of the cluster's process, however busy the machine is."""
 
 
 @dataclass
@@ -199,14 +201,16 @@ def cluster_process() -> Iterator[str]:
     command = [sys.executable, "-m", "services.lab.cluster", "--port", "0", "--clock", "lab"]
     command += ["--nodes", "H100=2x8,L4=1x4", "--start", START, "--seed", "7"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    url = f"http://127.0.0.1:{reported_port(process, 'cluster')}"
-    with httpx.Client(base_url=url, timeout=10) as http:
-        for definition in DEFINITIONS:
-            crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-            assert http.post(crds, json=to_crd(definition)).status_code == 201
+    try:
+        url = f"http://127.0.0.1:{reported_port(process, 'cluster')}"
+        with httpx.Client(base_url=url, timeout=PATIENCE_S) as http:
+            for definition in DEFINITIONS:
+                crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+                assert http.post(crds, json=to_crd(definition)).status_code == 201
         yield url
-    process.terminate()
-    process.communicate(timeout=60)
+    finally:
+        process.terminate()
+        process.communicate(timeout=60)
     assert process.returncode == 0
 
 
@@ -218,10 +222,15 @@ def cluster_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def lab(cluster_url: str) -> Iterator[Lab]:
+def namespace() -> str:
+    """Name of the test's namespace: on the cluster of the run, none that another test has used."""
+    return f"serving-{uuid.uuid4().hex[:6]}"
+
+
+@pytest.fixture
+def lab(cluster_url: str, namespace: str) -> Iterator[Lab]:
     """The cluster with a fresh namespace and nothing else in it."""
-    with httpx.Client(base_url=cluster_url, timeout=10) as http:
-        namespace = f"serving-{uuid.uuid4().hex[:6]}"
+    with httpx.Client(base_url=cluster_url, timeout=PATIENCE_S) as http:
         lab = Lab(cluster_url, http, namespace)
         lab.post("/api/v1/namespaces", {"metadata": {"name": namespace}})
         yield lab

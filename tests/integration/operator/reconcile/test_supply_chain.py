@@ -136,6 +136,7 @@ def supply_row(bench: Bench) -> dict[str, Any]:
     return row
 
 
+@pytest.mark.slow
 def test_a_refused_provisioning_is_tried_once_in_each_back_off(bench: Bench, chain: Chain) -> None:
     bench.deps.settings.operator_supply = True
     allow(bench, {"nodeStartup": "50s"})

@@ -240,6 +240,7 @@ def short_steps(bench: Bench) -> tuple[int, float]:
     return short, asked / (N_STEPS - 10)
 
 
+@pytest.mark.slow
 def test_few_replicas_are_short_after_interruptions(bench: Bench) -> None:
     learned = SpotCount(60.0, 60.0)  # what the days before have shown
     with unit_of_work(bench.engine) as work:
@@ -252,6 +253,7 @@ def test_few_replicas_are_short_after_interruptions(bench: Bench) -> None:
     assert short <= 4
 
 
+@pytest.mark.slow
 def test_more_are_short_where_nobody_knows_of_spot_nodes(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
