@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
+import psycopg
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from services.admin.events import service
+from services.admin.events import repository, service
 from services.admin.events.service import Event, EventHub, Interest, Subscription
 from services.kernel.db.operations import insert_operation
 from tests.integration.admin.events.event_stream import DEADLINE_S
@@ -67,16 +71,57 @@ def end_other_sessions(database: Engine) -> None:
         )
 
 
+def is_waiting(hub: EventHub) -> bool:
+    """The reader waits for a notification, in the driver itself."""
+    thread = hub._thread
+    frame = sys._current_frames().get(thread.ident or 0) if thread else None
+    names = {one.name for one in traceback.extract_stack(frame)} if frame else set()
+    return "notifies" in names
+
+
 def test_a_session_that_the_server_ends_while_it_is_listened_to_is_made_again(
-    database: Engine, hub: EventHub, loop: asyncio.AbstractEventLoop
+    database: Engine, loop: asyncio.AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The driver raises errors of its own there, which are no others."""
+    monkeypatch.setattr(service, "RETRY_S", 0.01)
+    hub = EventHub(database, poll_s=2 * DEADLINE_S)
     with subscribed(hub, loop) as subscription:
         first = ask(database)
         assert seen(next_event(subscription)) == ("operation", first)
+        eventually(lambda: is_waiting(hub), "the reader wait")
         end_other_sessions(database)
         second = ask(database)
         assert seen(next_event(subscription)) == ("operation", second)
+        hub.unsubscribe(subscription)
+        ask(database)  # wakes it, and it ends
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        psycopg.OperationalError("the driver's own, while it listens"),
+        PoolTimeout("all connections are in use"),
+        KeyError("a defect"),
+    ],
+)
+def test_whatever_fails_it_reads_on(
+    database: Engine,
+    hub: EventHub,
+    loop: asyncio.AbstractEventLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    error: Exception,
+) -> None:
+    errors = [error]
+
+    def listen(connection: Connection) -> None:
+        if errors:
+            raise errors.pop()
+        listened(connection)
+
+    listened = repository.listen
+    monkeypatch.setattr(repository, "listen", listen)
+    with subscribed(hub, loop) as subscription:
+        first = ask(database)
+        assert seen(next_event(subscription)) == ("operation", first)
 
 
 def test_what_a_later_release_stores_holds_up_no_other(
