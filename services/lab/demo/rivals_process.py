@@ -34,6 +34,10 @@ class RivalsAside(AbstractContextManager["RivalsAside"]):
         with stop_signals_deferred():
             self._child = Child(spec, platform.folder / "logs" / "rivals.log")
 
+    def pids(self) -> dict[str, int]:
+        """Its process id by its name, while it lives."""
+        return {self._child.spec.name: self._child.pid} if self._child.is_alive() else {}
+
     def result(self, check: Callable[[], None]) -> JudgedRivals:
         """The rivals' scores, once they are there.
 

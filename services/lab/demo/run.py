@@ -39,7 +39,8 @@ from services.lab.demo.session import (
     end_session,
     start_session,
 )
-from services.platform.platform import platform_servers
+from services.lab.demo.spent import CpuMeter
+from services.platform.platform import Platform, platform_servers
 from services.platform.processes import resident_gib
 from services.platform.stop_signals import ending_on_signals
 from services.platform.up import announced, wait_until_stopped
@@ -88,14 +89,18 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         RivalsAside(day, platform) as rivals,
         _progress(console) as progress,
     ):
+        spent = CpuMeter(partial(_pids, platform, rivals))
         with _phase(progress, "starting Celery, APIs, operator, cluster; storing the history"):
             session = start_session(platform, scaled, initial, meters, past)
+        spent.mark("start")
         try:
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
             latencies = _replay(session, scaled, reporter, ledger, progress)
+            spent.mark("replay")
             with _phase(progress, "tuning and running the rivals"):
                 judged = rivals.result(session.deps.check)
+            spent.mark("rivals")
             run = ledger.run()
             own = score(run, targets, promised=options.epsilon, setting="not tuned")
             replayed = Replayed(
@@ -107,6 +112,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 memory.peak_gib,
                 served,
                 judged.frontiers,
+                spent,
             )
             progress.stop()
             write_results(session, scaled, options, replayed, console)
@@ -117,6 +123,12 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 )
         finally:
             end_session(session)
+
+
+def _pids(platform: Platform, rivals: RivalsAside) -> dict[str, int]:
+    """Process ids of the platform's processes and of the rivals', by name."""
+    living = (child for child in platform.supervisor.children() if child.is_alive())
+    return {child.spec.name: child.pid for child in living} | rivals.pids()
 
 
 def _tell_where(session: DemoSession, console: Console) -> None:
