@@ -7,7 +7,12 @@ import ipaddress
 import pytest
 
 from services.kernel.errors import ConfigurationError
-from services.kernel.security.http import client_of, limited_name, parse_address, parse_networks
+from services.kernel.security.addresses import (
+    client_of,
+    limited_name,
+    parse_address,
+    parse_networks,
+)
 
 TRUSTED = parse_networks("10.0.0.0/8, 127.0.0.1,fd00::/8", "X")
 
