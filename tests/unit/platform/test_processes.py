@@ -116,3 +116,17 @@ def test_a_family_has_the_time_of_children_that_have_ended() -> None:
 
 def test_a_family_that_is_not_there_has_no_time() -> None:
     assert family_cpu_s(2**22 + 1) == 0.0
+
+
+def test_a_process_of_the_background_gives_way_from_its_start(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start_all(
+            [
+                ProcessSpec("plain", FOREVER, server="child"),
+                ProcessSpec("background", FOREVER, server="child", niceness=5),
+            ]
+        )
+        own = os.nice(0)
+        found = {child.spec.name: psutil.Process(child.pid) for child in supervisor.children()}
+        assert found["plain"].nice() == own
+        assert found["background"].nice() == min(19, own + 5)

@@ -14,7 +14,7 @@ import pytest
 from services.kernel.errors import Unavailable
 from services.kernel.settings import Settings
 from services.lab.demo.rivals import SharedDay, judge_rivals
-from services.lab.demo.rivals_process import RivalsAside
+from services.lab.demo.rivals_aside import RivalsAside
 from services.platform.platform import Platform
 from services.platform.processes import Supervisor
 from services.simulator import draw_served_fleet
