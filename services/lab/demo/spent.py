@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Callable, Mapping
 
 from services.platform.processes import family_cpu_s
@@ -22,18 +21,19 @@ class CpuMeter:
             pids: Process ids by name, as they are now; what they have started is counted with them.
         """
         self._pids = pids
-        self._seen: Counter[str] = Counter()
+        self._seen: dict[str, float] = {}
         self._ended_s = 0.0
         self._parts: dict[str, dict[str, float]] = {}
 
     def mark(self, part: str) -> None:
         """What was used since the last mark was used for `part`."""
-        now = Counter({name: family_cpu_s(pid) for name, pid in self._pids().items()})
+        now = {name: family_cpu_s(pid) for name, pid in self._pids().items()}
         # all time of a process that has ended is this one's from then on: some was counted already
         self._ended_s += sum(self._seen[name] for name in self._seen if name not in {*now, DRIVER})
         now[DRIVER] = _own_cpu_s() - self._ended_s
         self._parts[part] = {
-            name: max(0.0, total_s - self._seen[name]) for name, total_s in sorted(now.items())
+            name: max(0.0, total_s - self._seen.get(name, 0.0))
+            for name, total_s in sorted(now.items())
         }
         self._seen = now
 
