@@ -136,7 +136,7 @@ def plan_shard(
     time = DecisionTime(now_s, request.step_s)
     standings = _standings(request, time, config)
     outlook = look_ahead(request, standings, config)
-    planned, quiet = outlook.first(), quiet_counts(request, standings, config)
+    planned, quiet = outlook.first(), quiet_counts(request, standings, config, outlook.soft)
     first = [FirstCounts(int(n), quiet.get(row)) for row, n in enumerate(planned)]
     wanted = np.array([one.wanted for one in first], dtype=np.int64)
     held = counts_through_losses(request, outlook, wanted)

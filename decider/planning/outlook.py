@@ -64,6 +64,7 @@ class Outlook:
         services: Joint risks of the services that have pools.
         survival: By row, what interruptions of spot nodes leave of any count; of those that have
             replicas there.
+        soft: By row, responses under their promise.
     """
 
     scenarios: Scenarios
@@ -83,6 +84,7 @@ class Outlook:
     owned_step: IntArray
     services: tuple[PoolRisk, ...] = ()
     survival: Mapping[int, SurvivalLaw] = field(default_factory=dict)
+    soft: Mapping[int, Soft] = field(default_factory=dict)
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -213,16 +215,22 @@ def make_program(
     return scenarios, weights, steps, program
 
 
-def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideConfig) -> Outlook:
+def look_ahead(
+    request: ShardRequest,
+    standings: list[Standing],
+    config: DecideConfig,
+    known: Mapping[int, Soft] | None = None,
+) -> Outlook:
     """Plan a shard.
 
     Args:
         request: The shard.
         standings: Where each workload stands on the fallback ladder.
         config: Settings.
+        known: By row, responses under their promise; None: they are made of the request.
     """
     paths = usable_paths(request, standings)
-    soft = soft_responses(request)
+    soft = soft_responses(request) if known is None else dict(known)
     further = usable_further(request, standings)
     scenarios, weights, steps, program = make_program(
         request, paths, standings, config, soft, further
@@ -265,6 +273,7 @@ def look_ahead(request: ShardRequest, standings: list[Standing], config: DecideC
         weights.owned_step,
         services,
         survival_laws(request),
+        soft,
     )
     return _with_losses(request, made) if made.survival else made
 

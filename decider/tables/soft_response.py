@@ -5,7 +5,7 @@ Shapes: W workloads, S scenarios, H horizon, P draws, N loads.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import expit
@@ -36,12 +36,14 @@ class Soft:
         promised: Epsilon, or what stands for it where prices alone decide.
         bad: Tables of bad steps; None: the promise is one of requests.
         index: (P,) class of each draw in `bad`.
+        loads: Loads that were looked for, by their risk: one is asked for more than once.
     """
 
     draws: MissDraws
     promised: float
     bad: BadSteps | None
     index: IntArray
+    loads: dict[float, float] = field(default_factory=dict, repr=False, compare=False)
 
     def risk(self, log_load: FloatArray) -> FloatArray:
         """(N,) expected risk at the logarithms of loads per replica (N,), mean over draws."""
@@ -53,6 +55,11 @@ class Soft:
 
     def load_at(self, risk: float) -> float:
         """Largest load per replica at which the expected risk is at most `risk`, to 1e-4."""
+        if risk not in self.loads:
+            self.loads[risk] = self._look_for(risk)
+        return self.loads[risk]
+
+    def _look_for(self, risk: float) -> float:
         middle = float(np.median(np.log(self.draws.capacity)))
         loads = middle + _LOADS
         for _ in range(_N_ROUNDS):

@@ -9,10 +9,12 @@ from __future__ import annotations
 import hashlib
 import time
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import redis
+
+if TYPE_CHECKING:
+    import redis
 
 REPLAY_KEY = "harmony:clock:now"
 REPLAY_HEADER = "Harmony-Time"
@@ -82,6 +84,8 @@ class ReplayClock:
 def make_clock(mode: str, redis_url: str) -> Clock:
     """Build the clock named by the setting `clock` (`system` or `replay`)."""
     if mode == "replay":
+        import redis  # takes a while to load, and who goes by the wall clock needs none
+
         return ReplayClock(redis.Redis.from_url(redis_url))
     return SystemClock()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from services.kernel.listening import find_address
-from services.platform.lifeline import end_with_parent
+from services.platform.lifeline import begin
 
 _TAIL_BYTES = 8192
 
@@ -36,6 +36,7 @@ class ProcessSpec:
         is_server: A database or broker: the others start after it, and end before it.
         options: Further arguments of `subprocess.Popen`, as the user that it runs as.
         restart_note: What whoever reads that it runs again must know.
+        niceness: By how much it gives way to the other processes, 0 to 19.
     """
 
     name: str
@@ -50,6 +51,7 @@ class ProcessSpec:
     is_server: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
     restart_note: str = ""
+    niceness: int = 0
 
 
 class Child:
@@ -82,7 +84,9 @@ class Child:
                 stderr=subprocess.STDOUT,
                 # Its own session, so that Ctrl-C reaches this process only, which ends it in order.
                 start_new_session=True,
-                preexec_fn=partial(end_with_parent, self.spec.endings[0], os.getpid()),  # noqa: PLW1509 - system calls only
+                preexec_fn=partial(  # noqa: PLW1509 - system calls only
+                    begin, self.spec.endings[0], os.getpid(), self.spec.niceness
+                ),
                 **self.spec.options,
             )
 

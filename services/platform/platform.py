@@ -32,6 +32,8 @@ _PORTS = {
     "ingest": "HARMONY_INGEST_PORT",
     "scaler": "HARMONY_SCALER_PORT",
 }
+_BACKGROUND = {"worker-fit": 5}
+"""Niceness of the processes whose work takes minutes, and that no step waits for."""
 WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
 
 
@@ -148,7 +150,12 @@ def service_processes(settings: Settings, token_file: Path | None = None) -> lis
     env = process_env(settings)
     worker = [sys.executable, "-m", "services.worker"]
     specs = [
-        ProcessSpec(name, worker, env | {"HARMONY_QUEUES": queues} | _metrics(settings, number))
+        ProcessSpec(
+            name,
+            worker,
+            env | {"HARMONY_QUEUES": queues} | _metrics(settings, number),
+            niceness=_BACKGROUND.get(name, 0),
+        )
         for number, (name, queues) in enumerate(WORKERS.items())
     ]
     specs.append(ProcessSpec("beat", [*worker, "beat"], env | _metrics(settings, len(WORKERS))))

@@ -206,3 +206,21 @@ def resident_gib(pids: Sequence[int]) -> float:
             continue
         total += int(getattr(info, "pss", info.rss))
     return total / 2**30
+
+
+def family_cpu_s(pid: int) -> float:
+    """CPU time of a process, of its children that live, and of those that it has waited for."""
+    try:
+        process = psutil.Process(pid)
+        times = process.cpu_times()
+        children = process.children(recursive=True)
+    except psutil.NoSuchProcess:
+        return 0.0
+    total = times.user + times.system + times.children_user + times.children_system
+    for child in children:
+        try:
+            spent = child.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += spent.user + spent.system
+    return float(total)

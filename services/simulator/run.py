@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from services.simulator.deciders import Boundary, deciders_of
 from services.simulator.engine.engine import ClusterEngine
 from services.simulator.engine.specs import DeploymentSpec, NodeSpec, StartupSpec
 from services.simulator.fleet import Fleet, FleetWorkload
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet_course import measured_demand
 from services.simulator.ledger import PolicyRun, RunLedger
-from services.simulator.policies import OracleGrid, Policy, PolicyInput, Solo
+from services.simulator.policies import OracleGrid, Policy, Solo
 
 ORACLE_LEAD_Z = 2.6
 """The oracle allows for starts up to this many log standard deviations: 99.5 % of them."""
@@ -84,38 +85,28 @@ def simulate(name: str, policies: Sequence[Policy[Any]], setup: SimulationSetup)
         raise ValueError(f"{len(policies)} policies for {fleet.n_workloads} workloads")
     engine = _engine(setup)
     ledger = RunLedger(fleet, name, setup.initial)
-    states = [policy.initial_state() for policy in policies]
-    seen = measured_demand(fleet)
+    deciders = deciders_of(policies, fleet)
+    seen, keys = measured_demand(fleet), [owner.key for owner in fleet.workloads]
     for step in range(fleet.n_history, fleet.n_steps):
         now_s = float(fleet.start_s + step * fleet.step_s)
-        asked: dict[str, int] = {}
-        for i, (owner, policy) in enumerate(zip(fleet.workloads, policies, strict=True)):
-            counts = engine.counts(owner.key)
-            view = PolicyInput(
-                now_s=now_s,
-                step_s=float(fleet.step_s),
-                demand=seen[i, :step],
-                ready=counts.ready,
-                starting=counts.starting,
-                pending=counts.pending,
-                replicas=counts.spec,
-                capacity_per_replica=owner.capacity_per_replica,
-                min_replicas=owner.min_replicas,
-                max_replicas=owner.max_replicas,
-                future=fleet.demand[i, step:] if _sees_future(policy) else None,
+        counts = [engine.counts(key) for key in keys]
+        answers = deciders.decide(
+            Boundary(
+                step,
+                seen[:, :step],
+                [each.ready for each in counts],
+                [each.starting for each in counts],
+                [each.pending for each in counts],
+                [each.spec for each in counts],
             )
-            wanted, states[i] = policy.decide(view, states[i])
-            asked[owner.key] = wanted
+        )
+        asked = dict(zip(keys, answers, strict=True))
         _apply(engine, asked)
         engine.advance(now_s + fleet.step_s)
         for i, (key, wanted) in enumerate(asked.items()):
             intervals = engine.timeline(key, now_s, now_s + fleet.step_s)
             ledger.record(i, step - fleet.n_history, wanted, intervals)
     return ledger.run()
-
-
-def _sees_future(policy: Policy[Any]) -> bool:
-    return isinstance(policy, Solo) and isinstance(policy.policy, OracleGrid)
 
 
 def _engine(setup: SimulationSetup) -> ClusterEngine:

@@ -254,7 +254,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "hindsight",
         "history tuning",
         "grid_run native_run run",
-        "fleet_course ledger replicas schedules",
+        "deciders fleet_course ledger replicas schedules",
         "accounting course",
         "request_meters",
         "served_fleet",

@@ -8,7 +8,7 @@ from services.admin.deps import AdminDeps
 from services.admin.identity import authentication
 from services.kernel.errors import BadRequest, Forbidden, NotFound, Unauthorized
 from services.kernel.security import keys as security
-from services.kernel.security.http import limited_name
+from services.kernel.security.addresses import limited_name
 from services.kernel.security.keys import AuditEntry, Principal
 from services.kernel.security.limits import failure_limit
 from services.kernel.security.oidc_login import OidcLogin

@@ -5,7 +5,7 @@ from __future__ import annotations
 from services.admin.deps import AdminDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
-from services.kernel.security.http import limited_name
+from services.kernel.security.addresses import limited_name
 from services.kernel.security.keys import NOT_VALID, SESSION_ENDED, Principal
 from services.kernel.security.limits import failure_limit, principal_limit
 from services.kernel.security.oidc import OidcVerifier

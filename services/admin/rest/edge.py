@@ -15,7 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from services.admin.deps import AdminDeps
 from services.kernel.clock import REPLAY_HEADER, Clock
 from services.kernel.http.busy import Busy
-from services.kernel.security.http import AddressLimits, TrustedProxies, parse_networks
+from services.kernel.security.addresses import parse_networks
+from services.kernel.security.http import AddressLimits, TrustedProxies
 from services.kernel.security.limits import address_limit
 from services.kernel.security.origins import parse_origins
 

@@ -23,6 +23,7 @@ from services.decision.decide.report import (
     publish_freshness,
 )
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
+from services.decision.decide.shard_lock import lock_shard
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (
@@ -88,7 +89,7 @@ def decide_shard(
     """
     now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
-        repository.lock_shard(work.connection, shard)
+        lock_shard(work.connection, shard)
         every = repository.load_workloads(work.connection, shard)
         asked = _AskedRun(shard, origin_at, is_rest)
         groups = _of_turn(deps, work, every, asked, now) if every else {origin_at: {}}

@@ -38,13 +38,6 @@ _FORECAST = (
 )
 
 
-def lock_shard(connection: Connection, shard: int) -> None:
-    """One decision run per shard at a time, until the transaction ends."""
-    connection.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext('harmony_decide'), :shard)"), {"shard": shard}
-    )
-
-
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(

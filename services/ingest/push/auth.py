@@ -11,8 +11,8 @@ from services.ingest.cells import Cells
 from services.ingest.deps import IngestDeps
 from services.kernel import telemetry
 from services.kernel.errors import Forbidden, Unauthorized
+from services.kernel.security.addresses import limited_name
 from services.kernel.security.bind import is_loopback
-from services.kernel.security.http import limited_name
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role
 from services.kernel.security.limits import failure_limit
 from services.kernel.telemetry import get_logger

@@ -9,9 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-import httpx
 import jwt
 import orjson
 
@@ -20,6 +19,7 @@ from services.kernel.errors import ConfigurationError, Forbidden, InvalidInput, 
 from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.keys import NOT_VALID, check_namespaces
 from services.kernel.security.principal import FLEET, Principal, Role, RoleGrant
+from services.kernel.security.urls import is_private
 from services.kernel.settings import Settings
 
 SAFE_ALGORITHMS = frozenset(
@@ -30,7 +30,6 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 _MAX_TOKEN_CHARS = 16_384
 _MAX_SHOWN = 100
 _YEAR_9000 = 221_845_392_000
-_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,26 +103,6 @@ def check_issuer(url: str) -> None:
 def is_safe(url: str) -> bool:
     """Check whether keys may be fetched from `url`: nobody on the way can exchange them."""
     return is_private(url) and not urlsplit(url).query
-
-
-def is_private(url: str) -> bool:
-    """Check whether nobody on the way sees what is sent to `url` and comes from there."""
-    parts = parse_url(url)
-    if parts is None:
-        return False
-    is_closed = parts.scheme == "https" or (parts.scheme == "http" and parts.hostname in _LOOPBACK)
-    return is_closed and not (not parts.hostname or parts.fragment or parts.username)
-
-
-def parse_url(url: str) -> SplitResult | None:
-    """Parts of `url`; None where it is no URL that can be asked, as with a port above 65535."""
-    try:
-        httpx.URL(url)
-        parts = urlsplit(url)
-        _ = parts.port  # is read, and may be wrong, only here
-    except (ValueError, httpx.InvalidURL):
-        return None
-    return parts
 
 
 def parse_role_map(text: str) -> dict[str, tuple[RoleGrant, ...]]:

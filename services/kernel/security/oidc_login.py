@@ -25,14 +25,13 @@ from services.kernel.security.oidc import (
     OidcVerifier,
     claim_at,
     grants_for,
-    is_private,
     is_safe,
     known_values,
     name_in,
-    parse_url,
     policy_of,
 )
 from services.kernel.security.principal import RoleGrant
+from services.kernel.security.urls import is_private, parse_url
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 

@@ -14,8 +14,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from services.kernel.errors import ConfigurationError, Forbidden
 from services.kernel.http.application import from_error
+from services.kernel.security.addresses import Network, parse_address, parse_networks
 from services.kernel.security.bind import is_loopback
-from services.kernel.security.http import Network, parse_address, parse_networks
 from services.kernel.settings import Settings
 
 

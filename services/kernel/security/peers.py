@@ -22,8 +22,8 @@ import httpx
 from services.kernel.clock import Clock
 from services.kernel.db.clusters import check_name
 from services.kernel.errors import ConfigurationError, InvalidInput
-from services.kernel.security.oidc import is_private, parse_url
 from services.kernel.security.sources import is_special
+from services.kernel.security.urls import is_private, parse_url
 from services.kernel.settings import Settings
 
 CELLS_PATH = "/v1/cells?limit=200"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import httpx
 
 from services.kernel.errors import ConfigurationError
-from services.kernel.security.http import Address, Network, parse_address
+from services.kernel.security.addresses import Address, Network, parse_address
 
 Resolve = Callable[[str, int], Sequence[str]]
 

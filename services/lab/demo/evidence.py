@@ -1,54 +1,16 @@
-"""What the report shows beside the scores: rivals in hindsight, calibration, start-up times."""
+"""What the report shows beside the scores: calibration, start-up times."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import UTC
 
 import numpy as np
 from sqlalchemy import Engine
 
 from services.lab.demo.repository import measured_starts, next_step_forecasts, workload_ids
-from services.lab.report import Reliability, RivalFrontier, StartTimes
-from services.simulator import PolicyScore, ServedFleet, Tried, felt_score, score, service_score
-from services.simulator.fleet import Fleet, ScaledFleet
+from services.lab.report import Reliability, StartTimes
+from services.simulator.fleet import Fleet
 from services.simulator.fleet.arrays import FloatArray
-
-
-def rival_frontiers(
-    scores: Sequence[PolicyScore],
-    tried: Sequence[Tried],
-    scaled: ScaledFleet,
-    served: ServedFleet | None,
-    epsilon: float,
-) -> tuple[RivalFrontier, ...]:
-    """Each rival at the settings that were tried and at the one that history chose.
-
-    Args:
-        scores: As deployed, by service.
-        tried: Replays at other settings.
-        scaled: What is scaled for which service.
-        served: How requests were served; None: by the stated capacity.
-        epsilon: Promised largest fraction of time out of SLA.
-    """
-    found = []
-    for name in dict.fromkeys(one.policy for one in tried):
-        judged = [next(s for s in scores if s.name == name)]
-        for one in (t for t in tried if t.policy == name):
-            by_target = score(one.run, scaled.targets, setting=one.setting)
-            believed = service_score(by_target, one.run, scaled)
-            judged.append(
-                believed if served is None else felt_score(believed, one.run, served, epsilon)
-            )
-        found.append(
-            RivalFrontier(
-                name,
-                tuple(s.setting for s in judged),
-                np.array([s.violation_rate for s in judged]),
-                np.array([s.cost_usd for s in judged]),
-            )
-        )
-    return tuple(found)
 
 
 def calibration_of(engine: Engine, fleet: Fleet) -> Reliability | None:

@@ -30,6 +30,7 @@ from services.lab.demo.repository import (
     workload_ids,
 )
 from services.lab.demo.session import DemoSession
+from services.lab.demo.spent import CpuMeter
 from services.lab.report import (
     FanChart,
     Felt,
@@ -87,6 +88,7 @@ class Replayed:
         peak_gib: Peak memory of all its processes.
         served: How requests were served; None: by the stated capacity.
         frontiers: The rivals at several settings.
+        spent: Processor time by part of the demo; None: nobody counts it.
     """
 
     scores: tuple[PolicyScore, ...]
@@ -97,6 +99,7 @@ class Replayed:
     peak_gib: float
     served: ServedFleet | None
     frontiers: tuple[RivalFrontier, ...] = ()
+    spent: CpuMeter | None = None
 
 
 def write_results(
@@ -135,6 +138,9 @@ def write_results(
             "services": services_json(data),
         }
     write_whole(options.report, render_report(data))
+    if replayed.spent is not None:
+        replayed.spent.mark("report")
+        document["cpu_s"] = replayed.spent.to_json()
     if options.json_file is not None:
         write_whole(options.json_file, json.dumps(document, indent=2) + "\n")
     console.print(scoreboard_table(data))

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from services.lab.demo.evidence import rival_frontiers
+import numpy as np
+
 from services.lab.report import RivalFrontier
 from services.simulator import (
     PolicyRun,
     PolicyScore,
     ServedFleet,
+    Tried,
     felt_score,
     run_rivals,
+    score,
     service_score,
 )
 from services.simulator.fleet import ScaledFleet
@@ -73,3 +76,39 @@ def judge_rivals(day: SharedDay) -> JudgedRivals:
     scores = by_service(day, found.scores, found.runs)
     frontiers = rival_frontiers(scores, found.tried, day.scaled, day.served, day.epsilon)
     return JudgedRivals(scores, found.scores, frontiers)
+
+
+def rival_frontiers(
+    scores: Sequence[PolicyScore],
+    tried: Sequence[Tried],
+    scaled: ScaledFleet,
+    served: ServedFleet | None,
+    epsilon: float,
+) -> tuple[RivalFrontier, ...]:
+    """Each rival at the settings that were tried and at the one that history chose.
+
+    Args:
+        scores: As deployed, by service.
+        tried: Replays at other settings.
+        scaled: What is scaled for which service.
+        served: How requests were served; None: by the stated capacity.
+        epsilon: Promised largest fraction of time out of SLA.
+    """
+    found = []
+    for name in dict.fromkeys(one.policy for one in tried):
+        judged = [next(s for s in scores if s.name == name)]
+        for one in (t for t in tried if t.policy == name):
+            by_target = score(one.run, scaled.targets, setting=one.setting)
+            believed = service_score(by_target, one.run, scaled)
+            judged.append(
+                believed if served is None else felt_score(believed, one.run, served, epsilon)
+            )
+        found.append(
+            RivalFrontier(
+                name,
+                tuple(s.setting for s in judged),
+                np.array([s.violation_rate for s in judged]),
+                np.array([s.cost_usd for s in judged]),
+            )
+        )
+    return tuple(found)

@@ -1,72 +1,24 @@
-"""The rivals in a process of their own: `python -m services.lab.demo.rivals_process FOLDER`."""
+"""The rivals in a process of their own: `python -m services.lab.demo.rivals_process FOLDER`.
+
+It loads what judges rivals and no more: who starts it is in `services.lab.demo.rivals_aside`.
+"""
 
 from __future__ import annotations
 
-import os
 import pickle
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
 
-from services.kernel.errors import Unavailable
-from services.lab.demo.rivals import JudgedRivals, SharedDay, judge_rivals
-from services.platform.child import Child, ProcessSpec
-from services.platform.platform import Platform
-from services.platform.stop_signals import stop_signals_deferred
+from services.lab.demo.rivals import SharedDay, judge_rivals
 
-_NICENESS = 10
-"""The platform's processes go first: what they decide is waited for, step by step."""
-_ASKED, _ANSWER = "day.pickle", "rivals.pickle"
-_LOOK_S = 0.25
-
-
-class RivalsAside(AbstractContextManager["RivalsAside"]):
-    """`judge_rivals` in a process of its own; leaving the context ends it, done or not."""
-
-    def __init__(self, day: SharedDay, platform: Platform) -> None:
-        """Start it; its log is beside those of the platform's processes."""
-        self._folder = platform.supervisor.scratch()
-        (self._folder / _ASKED).write_bytes(pickle.dumps(day))
-        argv = [sys.executable, "-m", "services.lab.demo.rivals_process", str(self._folder)]
-        spec = ProcessSpec("rivals", argv, {"OMP_NUM_THREADS": "1"})
-        with stop_signals_deferred():
-            self._child = Child(spec, platform.folder / "logs" / "rivals.log")
-
-    def result(self, check: Callable[[], None]) -> JudgedRivals:
-        """The rivals' scores, once they are there.
-
-        Args:
-            check: Called while they are waited for; raises when another process has ended.
-
-        Raises:
-            Unavailable: The process has ended without them.
-        """
-        while not self._child.wait(_LOOK_S):
-            check()
-        if not self._child.has_succeeded():
-            raise Unavailable(f"process rivals {self._child.ending()} (log: {self._child.log})")
-        answer = (self._folder / _ANSWER).read_bytes()
-        found: JudgedRivals = pickle.loads(answer)  # noqa: S301 - our own process has written it
-        return found
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        with stop_signals_deferred():
-            if self._child.is_alive():
-                self._child.kill()
+ASKED, ANSWER = "day.pickle", "rivals.pickle"
+"""Files of its folder: what it is asked, and what it answers."""
 
 
 def judge_in(folder: Path) -> None:
     """In the process: judge the rivals of the day in a folder, and leave their scores there."""
-    os.nice(_NICENESS)
-    day: SharedDay = pickle.loads((folder / _ASKED).read_bytes())  # noqa: S301 - from our own parent
-    (folder / _ANSWER).write_bytes(pickle.dumps(judge_rivals(day)))
+    day: SharedDay = pickle.loads((folder / ASKED).read_bytes())  # noqa: S301 - from our own parent
+    (folder / ANSWER).write_bytes(pickle.dumps(judge_rivals(day)))
 
 
 if __name__ == "__main__":

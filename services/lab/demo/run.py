@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-import psutil
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -25,11 +22,12 @@ from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.lab.demo.measure import Reporter
+from services.lab.demo.memory import MemoryMeter
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency, kick_off, replay_step
 from services.lab.demo.results import Replayed, shown_time, write_results
 from services.lab.demo.rivals import SharedDay, by_service
-from services.lab.demo.rivals_process import RivalsAside
+from services.lab.demo.rivals_aside import RivalsAside
 from services.lab.demo.scenario import load_fleet
 from services.lab.demo.session import (
     DemoSession,
@@ -39,8 +37,8 @@ from services.lab.demo.session import (
     end_session,
     start_session,
 )
-from services.platform.platform import platform_servers
-from services.platform.processes import resident_gib
+from services.lab.demo.spent import CpuMeter
+from services.platform.platform import Platform, platform_servers
 from services.platform.stop_signals import ending_on_signals
 from services.platform.up import announced, wait_until_stopped
 from services.simulator import (
@@ -54,8 +52,6 @@ from services.simulator import (
 )
 from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.meters import ServiceMeters
-
-_MEMORY_SAMPLE_S = 3.0
 
 
 def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None:
@@ -88,14 +84,18 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
         RivalsAside(day, platform) as rivals,
         _progress(console) as progress,
     ):
+        spent = CpuMeter(partial(_pids, platform, rivals))
         with _phase(progress, "starting Celery, APIs, operator, cluster; storing the history"):
             session = start_session(platform, scaled, initial, meters, past)
+        spent.mark("start")
         try:
             ledger = RunLedger(targets, "harmony", history.last_spec)
             reporter = Reporter(fleet, meters, requests)
             latencies = _replay(session, scaled, reporter, ledger, progress)
+            spent.mark("replay")
             with _phase(progress, "tuning and running the rivals"):
                 judged = rivals.result(session.deps.check)
+            spent.mark("rivals")
             run = ledger.run()
             own = score(run, targets, promised=options.epsilon, setting="not tuned")
             replayed = Replayed(
@@ -107,6 +107,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 memory.peak_gib,
                 served,
                 judged.frontiers,
+                spent,
             )
             progress.stop()
             write_results(session, scaled, options, replayed, console)
@@ -117,6 +118,12 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 )
         finally:
             end_session(session)
+
+
+def _pids(platform: Platform, rivals: RivalsAside) -> dict[str, int]:
+    """Process ids of the platform's processes and of the rivals', by name."""
+    living = (child for child in platform.supervisor.children() if child.is_alive())
+    return {child.spec.name: child.pid for child in living} | rivals.pids()
 
 
 def _tell_where(session: DemoSession, console: Console) -> None:
@@ -182,26 +189,3 @@ def _replay(
         what = f"replaying {shown_time(fleet.step_at(step + 1))}  {gpus} GPUs"
         progress.update(task, advance=1, description=what)
     return latencies
-
-
-class MemoryMeter:
-    """Samples the memory of this process and all its children in a thread."""
-
-    def __init__(self) -> None:
-        self.peak_gib = 0.0
-        self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def __enter__(self) -> MemoryMeter:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stopped.set()
-        self._thread.join()
-
-    def _run(self) -> None:
-        me = psutil.Process(os.getpid())
-        while not self._stopped.wait(_MEMORY_SAMPLE_S):
-            family = [me.pid, *(child.pid for child in me.children(recursive=True))]
-            self.peak_gib = max(self.peak_gib, resident_gib(family))

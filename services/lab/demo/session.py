@@ -7,12 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Any
 
 import httpx
 import numpy as np
 import redis
-import yaml
 from sqlalchemy import Engine
 
 from services.ingest.pull.history import backfill
@@ -134,7 +132,7 @@ def start_session(
     for process in service_processes(settings, platform.token_file):
         supervisor.start(process)  # they load their code while the fleet is made
     cluster = _start_cluster(platform, scaled.targets)
-    for manifest in _definitions():
+    for manifest in definitions.manifests():
         cluster.create(manifest)
     for manifest in fleet_manifests(scaled, meters.closed_loop, initial, has_objective=bool(past)):
         cluster.create(manifest)
@@ -168,10 +166,6 @@ def _start_cluster(platform: Platform, fleet: Fleet) -> ClusterClient:
     options = ["--clock", "lab", "--nodes", nodes_argument(fleet.node_pools()), "--start", start]
     options += ["--seed", str(fleet.seed), "--kubeconfig-out", str(platform.folder / "kubeconfig")]
     return ClusterClient(start_cluster(platform.supervisor, *options))
-
-
-def _definitions() -> list[dict[str, Any]]:
-    return [yaml.safe_load(text) for text in definitions.rendered().values()]
 
 
 def _push_headers(settings: Settings) -> dict[str, str]:

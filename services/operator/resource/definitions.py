@@ -258,6 +258,11 @@ def to_crd(definition: Definition) -> dict[str, Any]:
     }
 
 
+def manifests() -> list[dict[str, Any]]:
+    """The `CustomResourceDefinition` of every resource, ready to be created."""
+    return [to_crd(definition) for definition in DEFINITIONS]
+
+
 class _PlainDumper(yaml.SafeDumper):
     """Repeats a list that occurs twice rather than writing a YAML alias for it."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 from services.kernel.clock import make_rng
 from services.simulator.engine.needs import NO_NEEDS, Needs
@@ -46,12 +48,28 @@ class EnginePod:
 def draw_start(seed: int, pod: EnginePod) -> tuple[float, float | None]:
     """Length of the pod's start and, where that fails, of the second one; both in seconds."""
     startup = pod.startup
-    rng = make_rng(seed, pod.key, pod.ordinal)
-    # All three are always drawn: the luck must not depend on the parameters.
-    z_first, z_second = rng.standard_normal(2)
-    is_failing = rng.random() < startup.fail_probability
+    luck = _draw_luck(seed, pod.key, pod.ordinal)
     first_s, second_s = (
-        max(startup.min_s, startup.median_s * math.exp(startup.sigma * float(z)))
-        for z in (z_first, z_second)
+        max(startup.min_s, startup.median_s * math.exp(startup.sigma * z))
+        for z in (luck.z_first, luck.z_second)
     )
-    return first_s, second_s if is_failing else None
+    return first_s, second_s if luck.u_failing < startup.fail_probability else None
+
+
+class _Luck(NamedTuple):
+    """What a start's times follow from: two standard normal numbers and a uniform one."""
+
+    z_first: float
+    z_second: float
+    u_failing: float
+
+
+@lru_cache(maxsize=32_768)
+def _draw_luck(seed: int, key: str, ordinal: int) -> _Luck:
+    """The luck of one pod; every policy of a comparison has the same, so it is drawn once.
+
+    All three are always drawn: the luck must not depend on the parameters.
+    """
+    rng = make_rng(seed, key, ordinal)
+    z_first, z_second = rng.standard_normal(2)
+    return _Luck(float(z_first), float(z_second), float(rng.random()))

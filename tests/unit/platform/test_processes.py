@@ -1,6 +1,8 @@
 """Children are watched, and none outlives its supervisor."""
 
+import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -10,7 +12,7 @@ import pytest
 
 from services.kernel.errors import Unavailable
 from services.platform.child import ProcessSpec
-from services.platform.processes import Supervisor, resident_gib
+from services.platform.processes import Supervisor, family_cpu_s, resident_gib
 
 UP = "print('child listens on http://127.0.0.1:4711', flush=True)"
 FOREVER = [sys.executable, "-c", f"import time; {UP}; time.sleep(600)"]
@@ -103,3 +105,28 @@ def test_what_is_to_be_killed_goes_at_once_with_what_it_has_started(tmp_path: Pa
         assert len(family) == 2
     _, alive = psutil.wait_procs(family, timeout=60)
     assert alive == []
+
+
+def test_a_family_has_the_time_of_children_that_have_ended() -> None:
+    before = family_cpu_s(os.getpid())
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    subprocess.run([sys.executable, "-c", code], check=True)
+    assert family_cpu_s(os.getpid()) - before >= 0.25
+
+
+def test_a_family_that_is_not_there_has_no_time() -> None:
+    assert family_cpu_s(2**22 + 1) == 0.0
+
+
+def test_a_process_of_the_background_gives_way_from_its_start(tmp_path: Path) -> None:
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start_all(
+            [
+                ProcessSpec("plain", FOREVER, server="child"),
+                ProcessSpec("background", FOREVER, server="child", niceness=5),
+            ]
+        )
+        own = os.nice(0)
+        found = {child.spec.name: psutil.Process(child.pid) for child in supervisor.children()}
+        assert found["plain"].nice() == own
+        assert found["background"].nice() == min(19, own + 5)

@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
 from sqlalchemy import Engine, event
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -30,24 +29,6 @@ def thread_cpu_s(pid: int) -> float:
     except OSError:
         return 0.0
     return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
-
-
-def family_cpu_s(pid: int) -> float:
-    """CPU time of a process, of its children that live, and of those that it has waited for."""
-    try:
-        process = psutil.Process(pid)
-        times = process.cpu_times()
-        children = process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return 0.0
-    total = times.user + times.system + times.children_user + times.children_system
-    for child in children:
-        try:
-            spent = child.cpu_times()
-        except psutil.NoSuchProcess:
-            continue
-        total += spent.user + spent.system
-    return float(total)
 
 
 class OwnBackends:

@@ -21,7 +21,7 @@ from sqlalchemy import Engine
 from services.kernel.db.notifications import libpq_url
 from services.kernel.db.session import make_engine
 from services.kernel.settings import Settings
-from services.lab.bench.fleet.cpu import family_cpu_s, sum_cpu_s
+from services.lab.bench.fleet.cpu import sum_cpu_s
 from services.lab.bench.fleet.queues import QUEUES
 from services.lab.bench.fleet.records import TaskRecord, read_records
 from services.lab.bench.fleet.repository import DecidedRow, load_processes
@@ -29,7 +29,7 @@ from services.lab.bench.fleet.worker import is_up
 from services.platform.child import Child, ProcessSpec
 from services.platform.embedded_servers import data_folder
 from services.platform.platform import platform_servers, process_env, server_process
-from services.platform.processes import Supervisor, resident_gib
+from services.platform.processes import Supervisor, family_cpu_s, resident_gib
 
 INGEST = "ingest"
 _WORKER = "worker-"

@@ -54,10 +54,10 @@ class Writing:
 def own_updates(old: Obj | None, new: Obj, writing: Writing) -> list[dict[str, Any]]:
     """`managedFields` after an update: the writer owns what it changed, alone."""
     entries = _read((old or {}).get("metadata", {}).get("managedFields"))
-    before = set() if old is None else set(_leaves(old, (), writing.list_keys))
-    after = set(_leaves(new, (), writing.list_keys))
-    changed = {path for path in after if path not in before or _get(old, path) != _get(new, path)}
-    gone = before - after
+    before = {} if old is None else dict(_fields(old, (), writing.list_keys))
+    after = dict(_fields(new, (), writing.list_keys))
+    changed = {path for path, value in after.items() if before.get(path, _ABSENT) != value}
+    gone = before.keys() - after.keys()
     mine = _identity(writing)
     owned = {key: paths - changed - gone for key, (paths, _) in entries.items()}
     owned[mine] = owned.get(mine, set()) | changed
@@ -174,18 +174,23 @@ def _to_tree(paths: set[Path]) -> dict[str, Any]:
 
 
 def _leaves(value: Any, path: Path, keys: ListKeys) -> Iterator[Path]:
+    return (leaf for leaf, _ in _fields(value, path, keys))
+
+
+def _fields(value: Any, path: Path, keys: ListKeys) -> Iterator[tuple[Path, Any]]:
+    """The fields that can be owned, each with what `_get` finds there."""
     if path in _UNTRACKED:
         return
     if isinstance(value, dict) and value:
         for name, each in value.items():
-            yield from _leaves(each, (*path, f"f:{name}"), keys)
+            yield from _fields(each, (*path, f"f:{name}"), keys)
     elif isinstance(value, list) and value and (names := _entry_keys(value, path, keys)):
         for each in value:
             entry = (*path, _element(each, names))
-            yield entry
-            yield from _leaves(each, entry, keys)
+            yield entry, {}
+            yield from _fields(each, entry, keys)
     elif path:
-        yield path
+        yield path, value
 
 
 def _entry_keys(values: list[Any], path: Path, keys: ListKeys) -> tuple[str, ...] | None:

@@ -10,6 +10,7 @@ from decider import DecideConfig, Limits, ShardRequest
 from decider.planning.fallback import DecisionTime, Standing, stand
 from decider.planning.outlook import look_ahead
 from decider.planning.quiet import quiet_counts
+from decider.tables.soft_response import soft_responses
 from tests.unit.decider.shards import NOW_S, noisy, workload
 from tests.unit.decider.tables.exact_cases import LEVELS, steps_of
 from tests.unit.decider.tables.load_cases import bound, further_paths, load_shard, several
@@ -64,3 +65,24 @@ def test_quantiles_go_along() -> None:
     known = [steps_of(*np.quantile(paths, LEVELS, axis=0).T) for paths in request.paths]
     request = replace(request, quantiles=tuple(known))
     assert set(quiet_counts(request, standing(request), CONFIG)) == {0}
+
+
+def test_responses_that_are_known_are_not_made_again() -> None:
+    request = shard_of(50.0, 0.0, 50.0, 90.0)
+    outlook = look_ahead(request, standing(request), CONFIG)
+    assert outlook.soft.keys() == {0, 1, 3}
+    made = {row: dict(one.loads) for row, one in outlook.soft.items()}
+    found = quiet_counts(request, standing(request), CONFIG, outlook.soft)
+    assert found == quiet_counts(request, standing(request), CONFIG)
+    assert {row: one.loads for row, one in outlook.soft.items()} == made  # none was looked for anew
+
+
+def test_a_response_does_not_ask_who_else_is_there_or_what_waits() -> None:
+    request, alone = shard_of(50.0, 0.0, 50.0, 90.0), shard_of(50.0, 0.0, 50.0, 90.0).part([3])
+    idle = replace(alone, workloads=(replace(alone.workloads[0], waiting_load=0.0),))
+    among = soft_responses(request)[3]
+    loads = np.linspace(-4.0, 4.0, 200) + float(np.log(np.median(among.draws.capacity)))
+    for part in (alone, idle):
+        by_itself = soft_responses(part)[0]
+        np.testing.assert_array_equal(by_itself.risk(loads), among.risk(loads))
+        assert by_itself.load_at(0.01) == among.load_at(0.01)

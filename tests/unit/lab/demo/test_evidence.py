@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from services.lab.demo import evidence
-from services.simulator import draw_served_fleet, run_rivals
-from services.simulator.fleet import Fleet, FleetOptions, generate_fleet, with_pools
+from services.simulator.fleet import Fleet
 from tests.unit.simulator.fleets import make_fleet
 
 
@@ -72,19 +71,3 @@ def test_every_service_states_a_start_and_some_were_measured(
     assert first.measured_s.tolist() == [61.0, 59.0]
     assert second.measured_s.size == 0
     assert first.stated_s == fleet.workloads[0].startup.median_s
-
-
-def test_rivals_are_judged_at_other_settings_as_they_are_as_deployed() -> None:
-    wanted = FleetOptions(seed=3, n_workloads=2, step_s=600, n_history=300, n_replay=24)
-    scaled = with_pools(generate_fleet(wanted))
-    rivals = run_rivals(scaled.targets, epsilon=0.01, seed=3, with_hindsight=True)
-    served = draw_served_fleet(scaled)
-    for truth in (None, served):
-        frontiers = evidence.rival_frontiers(rivals.scores, rivals.tried, scaled, truth, 0.01)
-        assert [one.policy for one in frontiers] == ["hpa", "trailing_percentile"]
-        for one in frontiers:
-            deployed = next(s for s in rivals.scores if s.name == one.policy)
-            assert one.settings[0] == deployed.setting
-            assert one.cost_usd[0] == pytest.approx(deployed.cost_usd)
-            assert one.rate.size == len(one.settings) > 3
-            assert np.all((one.rate >= 0) & (one.rate <= 1))

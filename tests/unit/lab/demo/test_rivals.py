@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from services.lab.demo.rivals import SharedDay, by_service, judge_rivals
+from services.lab.demo.rivals import SharedDay, by_service, judge_rivals, rival_frontiers
 from services.simulator import draw_served_fleet, run_rivals
 from services.simulator.fleet import FleetOptions, generate_fleet, with_pools
 
@@ -36,3 +37,19 @@ def test_the_rivals_that_are_tuned_are_read_at_several_settings(day: SharedDay) 
     assert [one.policy for one in found.frontiers] == ["hpa", "trailing_percentile"]
     assert all(len(one.settings) > 5 for one in found.frontiers)
     assert len(found.scores) == len(found.by_target) == 4
+
+
+def test_rivals_are_judged_at_other_settings_as_they_are_as_deployed() -> None:
+    wanted = FleetOptions(seed=3, n_workloads=2, step_s=600, n_history=300, n_replay=24)
+    scaled = with_pools(generate_fleet(wanted))
+    rivals = run_rivals(scaled.targets, epsilon=0.01, seed=3, with_hindsight=True)
+    served = draw_served_fleet(scaled)
+    for truth in (None, served):
+        frontiers = rival_frontiers(rivals.scores, rivals.tried, scaled, truth, 0.01)
+        assert [one.policy for one in frontiers] == ["hpa", "trailing_percentile"]
+        for one in frontiers:
+            deployed = next(s for s in rivals.scores if s.name == one.policy)
+            assert one.settings[0] == deployed.setting
+            assert one.cost_usd[0] == pytest.approx(deployed.cost_usd)
+            assert one.rate.size == len(one.settings) > 3
+            assert np.all((one.rate >= 0) & (one.rate <= 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,3 +83,40 @@ def test_entries_of_keyed_lists_are_owned_one_by_one() -> None:
     assert caught.value.details["causes"][0]["field"] == '.spec.containers[name="a"].image'
     after = apply(live, thing({}), writing("them"), is_forced=False)
     assert [c["name"] for c in after["spec"]["containers"]] == ["a"]
+
+
+ENTRIES = st.lists(
+    st.tuples(st.sampled_from("abc"), st.none() | st.integers(0, 2) | st.just({})),
+    max_size=3,
+    unique_by=lambda entry: entry[0],
+)
+
+
+def with_conditions(entries: list[tuple[str, Any]], spec: dict[str, Any]) -> dict[str, Any]:
+    conditions = [{"type": name} | ({} if v is None else {"value": v}) for name, v in entries]
+    return thing(spec) | {"status": {"conditions": conditions}}
+
+
+@given(ENTRIES, FIELDS, ENTRIES, FIELDS)
+def test_an_update_owns_what_is_new_or_differs_and_nothing_else(
+    old: Any, old_spec: Any, new: Any, new_spec: Any
+) -> None:
+    keyed = replace(writing("us", "Update"), list_keys=lambda path: ("type",))
+    before, after = with_conditions(old, old_spec), with_conditions(new, new_spec)
+    (entry,) = own_updates(before, after, keyed) or [{"fieldsV1": {}}]
+    found = entry["fieldsV1"]
+    changed = {name for name in new_spec if old_spec.get(name) != new_spec[name]}
+    assert {name[2:] for name in found.get("f:spec", {})} >= changed
+    assert {n[2:] for n, _ in found.get("f:spec", {}).items() if n != "."} <= changed
+    owned = found.get("f:status", {}).get("f:conditions", {})
+    was, now = dict(old), dict(new)
+    for name, value in now.items():
+        own = owned.get(f'k:{{"type":"{name}"}}')
+        if name not in was:
+            assert own is not None
+            assert "f:type" in own
+        elif value is not None and (was[name] is None or value != was[name]):
+            assert own is not None
+            assert "f:value" in own
+        else:
+            assert own is None
