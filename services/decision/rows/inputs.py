@@ -15,7 +15,6 @@ from decider import (
     FloatArray,
     History,
     InterruptionBelief,
-    LeadTimeBelief,
     MissDraws,
     ReplicaState,
     RiskState,
@@ -104,6 +103,8 @@ class ShardRows:
         starts: Pod starts, oldest first.
         supply: Where the GPUs of a type come from, by type; only of a shard with a service whose
             GPUs may come on new nodes.
+        starts_per_step: Replicas of a GPU type that the shard started in a step, on the mean, by
+            type; of the same shards.
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
         ends: Ledgers of the least and of the most that was missed.
@@ -134,6 +135,7 @@ class ShardRows:
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
     supply: Mapping[str, RowMapping] = field(default_factory=dict)
+    starts_per_step: Mapping[str, float] = field(default_factory=dict)
     interruptions: Mapping[str, InterruptionBelief] = field(default_factory=dict)
 
 
@@ -263,23 +265,13 @@ def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Kn
     starts = rows.starts.get(member.id, ())
     states = rows.states.get(member.id, ())
     rooms = lead_times.rooms_of(states[-1], member.spec) if states else {}
-    new_nodes = _new_nodes(rows, starts, rooms)
-    return lead_times.Known(rows.lead_time_s, starts, now, new_nodes, lead_times.warm_of(rooms))
-
-
-def _new_nodes(
-    rows: ShardRows,
-    starts: Sequence[RowMapping],
-    rooms: Mapping[str, Sequence[lead_times.RoomOfTarget]],
-) -> dict[str, LeadTimeBelief]:
-    """Start-up of the nodes that the next starts need, by GPU type."""
-    found = {}
-    for gpu_type, of_type in rooms.items():
-        supply = rows.supply.get(gpu_type)
-        own = [s for s in starts if s["gpu_type"] == gpu_type]
-        if supply is not None and any(room.needs_new_node(own) for room in of_type):
-            found[gpu_type] = lead_times.node_startup(supply)
-    return found
+    own = lead_times.starts_per_step([starts], now, float(member.step_s))
+    others = {name: max(0.0, n - own.get(name, 0.0)) for name, n in rows.starts_per_step.items()}
+    free = lead_times.free_chances(rooms, starts, others)
+    nodes = {
+        name: lead_times.node_startup(rows.supply[name]) for name in free if name in rows.supply
+    }
+    return lead_times.Known(rows.lead_time_s, starts, now, nodes, free, lead_times.warm_of(rooms))
 
 
 def _resized(draws: FloatArray) -> FloatArray:

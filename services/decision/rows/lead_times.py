@@ -10,13 +10,18 @@ else the starts so far (`decider.belief.start_causes`).
 A start that needs a new node waits for it first. Where that is so, the law is the sum of two: from
 the request to the node, learned over all pods of the GPU type, and from the node to Ready, learned
 of the workload's own starts on new nodes, whose images are cold.
+
+Of the starts of one decision some may find a free GPU and the others need a node. A decision is
+planned with one law, so it is a mixture of both (`RoomOfTarget.free_chance`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import cast
 
 import numpy as np
@@ -29,8 +34,10 @@ from decider import (
     FloatArray,
     LeadTimeBelief,
     ObservedStarts,
+    draws_of_either,
     learn_causes,
     mixed_draws,
+    placed_share,
     predictive_draws,
     update_belief,
 )
@@ -54,8 +61,10 @@ class Known:
         fitted: Draws of the fitted lead times by scope.
         starts: Pod starts of the workload, oldest first.
         now: Aware.
-        new_nodes: Start-up of the node that the next start needs, by GPU type; a type that is
+        new_nodes: Start-up of the node that the next start may need, by GPU type; a type that is
             absent needs none.
+        free: Chance that the next start finds a free GPU all the same, by GPU type of those; a type
+            that is absent has none.
         warm: Chance that the next start on a free GPU finds its image there, by GPU type; of a type
             that is absent nobody knows.
     """
@@ -64,11 +73,16 @@ class Known:
     starts: Sequence[RowMapping]
     now: datetime
     new_nodes: Mapping[str, LeadTimeBelief] = field(default_factory=dict)
+    free: Mapping[str, float] = field(default_factory=dict)
     warm: Mapping[str, float] = field(default_factory=dict)
 
 
 N_LABELLED = 20
-"""Newest starts that tell how many are restored."""
+"""Newest starts that tell how many are restored, and how many a decision starts at once."""
+TOGETHER_S = 10.0
+"""Starts that were asked for within so long of each other are of one decision."""
+_RECENT = timedelta(hours=1)
+"""Time over which it is counted how many replicas a step starts."""
 _STRIDE = 37
 """Pairs draws of a node with draws of a start, out of step with each other."""
 
@@ -80,6 +94,47 @@ def node_startup(supply: RowMapping) -> LeadTimeBelief:
     """
     n = 4.0 + float(supply["n_startups"])
     return LeadTimeBelief.from_median(supply["startup_median_s"], supply["startup_sigma"], n)
+
+
+def starts_per_step(
+    starts: Iterable[Sequence[RowMapping]], now: datetime, step_s: float
+) -> dict[str, float]:
+    """Replicas that workloads started in a step of the last hour, on the mean, by GPU type.
+
+    Args:
+        starts: Of each workload.
+        now: Aware.
+        step_s: Length of a step in seconds.
+    """
+    since = now - _RECENT
+    recent = Counter(
+        start["gpu_type"] for own in starts for start in own if start["requested_at"] > since
+    )
+    return {name: n * step_s / _RECENT.total_seconds() for name, n in recent.items()}
+
+
+def free_chances(
+    rooms: Mapping[str, Sequence[RoomOfTarget]],
+    starts: Sequence[RowMapping],
+    others_per_step: Mapping[str, float] = MappingProxyType({}),
+) -> dict[str, float]:
+    """Chance that the next start finds a free GPU, by GPU type; where it is certain none is told.
+
+    Of several targets of a type the least: too few in time cost most.
+
+    Args:
+        rooms: Of a workload's targets.
+        starts: Its starts, oldest first.
+        others_per_step: Replicas that others may start in a step, on the mean, by GPU type.
+    """
+    found = {}
+    for gpu_type, of_type in rooms.items():
+        own = [start for start in starts if start["gpu_type"] == gpu_type]
+        others = others_per_step.get(gpu_type, 0.0)
+        least = min(room.free_chance(own, others) for room in of_type)
+        if least < 1.0:
+            found[gpu_type] = least
+    return found
 
 
 def may_have_new_nodes(state: RowMapping) -> bool:
@@ -113,18 +168,40 @@ class RoomOfTarget:
         here = self.schedulable_gpus - (self.new_node_gpus or 0)
         return min(1.0, self.warm_gpus / here) if here > 0 else None
 
-    def needs_new_node(self, starts: Sequence[RowMapping]) -> bool:
-        """Whether the next start waits for a node, or earlier ones that did are on their way.
+    def free_chance(self, starts: Sequence[RowMapping], others_per_step: float = 0.0) -> float:
+        """Chance that a start of the next decision finds a free GPU.
 
-        Free GPUs go to the replicas that wait already, then to the next start.
+        Free GPUs go to the replicas that wait already, then to the starts of other services in the
+        same step that come first, then to those of the decision, one after the other. How many they
+        will be is what is being decided: as many as earlier ones were. While a start on a new node
+        is under way its law holds, since the law is that of the starts under way too.
+
+        Args:
+            starts: The workload's own on the type, oldest first.
+            others_per_step: Replicas that others start in a step, on the mean.
         """
         if self.new_node_gpus is None or self.schedulable_gpus is None:
-            return False
+            return 1.0
         here = (self.schedulable_gpus - self.new_node_gpus) // self.gpus_per_replica
-        return here <= self.n_pending or any(
-            start.get("is_new_node") and start["ready_at"] is None and start["gone_at"] is None
-            for start in starts
-        )
+        if any(map(_is_coming_on_new_node, starts)):
+            return 0.0
+        return placed_share(_together(starts), here - self.n_pending, others_per_step)
+
+
+def _is_coming_on_new_node(start: RowMapping) -> bool:
+    return bool(start.get("is_new_node")) and start["ready_at"] is None and start["gone_at"] is None
+
+
+def _together(starts: Sequence[RowMapping]) -> tuple[int, ...]:
+    """How many of the newest starts were asked for at once, each time."""
+    asked = sorted(start["requested_at"] for start in starts)[-N_LABELLED:]
+    sizes: list[int] = []
+    for i, at in enumerate(asked):
+        if i > 0 and (at - asked[i - 1]).total_seconds() < TOGETHER_S:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return tuple(sizes)
 
 
 def rooms_of(state: RowMapping, spec: WorkloadSpec) -> dict[str, list[RoomOfTarget]]:
@@ -232,6 +309,10 @@ def _draws(spec: WorkloadSpec, wanted: Sequence[str], known: Known, gpu_type: st
         draws = predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
         nodes = predictive_draws(new_node, N_DRAWS)
         draws = np.sort(draws + nodes[np.arange(N_DRAWS) * _STRIDE % N_DRAWS])
+        chance = known.free.get(gpu_type, 0.0)
+        if chance > 0.0:
+            here = _on_free_gpu(belief, wanted, known, known.warm.get(gpu_type))
+            draws = draws_of_either(here, draws, chance)
     draws = np.minimum(draws, MOST_S)
     return draws.astype(np.float32).astype(float)  # half the bytes of what a replay needs
 

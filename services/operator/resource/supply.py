@@ -18,11 +18,10 @@ class SupplyHeadroom(ResourceModel):
         description="advise: status, REST and metrics say how many, at what cost, and what it "
         "averts; apply: a CapacityBuffer in the operator's namespace holds them",
     )
-    risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] = Field(
-        0.01,
-        json_schema_extra={"default": "0.01"},
+    risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] | None = Field(
+        None,
         description="At most this chance of a need, within the start-up of a node, that nothing "
-        "is free for; 0.001 to 0.5",
+        "is free for; 0.001 to 0.5. Default: what costs least, by what services pay for risk",
     )
 
 
@@ -52,7 +51,7 @@ class Supply(ResourceModel):
     )
     headroom: SupplyHeadroom | None = Field(
         None,
-        description="Of a supply that is provisioned. Default: mode advise at risk 0.01",
+        description="Of a supply that is provisioned. Default: mode advise, at what costs least",
     )
 
 

@@ -7,7 +7,7 @@ service's own functions (`services.decision.rows.lead_times`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -20,7 +20,7 @@ from services.decision.rows import lead_times
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.lead_time import COLD, WARM
 from services.lab.bench.supply.cluster import SupplyCluster
-from services.lab.bench.supply.demand import GPU_TYPE
+from services.lab.bench.supply.demand import GPU_TYPE, STEP_S
 from services.lab.bench.supply.nodes import NO_TIME, Replica
 
 N_STARTS = 50
@@ -68,7 +68,7 @@ class _ServiceStarts:
 class _LeadTimeDraws:
     """Draws of a lead time, and what they were learned from."""
 
-    key: tuple[bool, int]
+    key: tuple[int, ...]
     at_s: float
     draws: FloatArray
 
@@ -89,6 +89,7 @@ class KnownStarts:
         self._clock = clock
         self._of = [_ServiceStarts() for _ in range(n_services)]
         self._learned: dict[int, _LeadTimeDraws] = {}
+        self._all_per_step: dict[str, float] = {}
 
     def look(self, cluster: SupplyCluster) -> None:
         """Take up what has happened since the last look."""
@@ -104,6 +105,11 @@ class KnownStarts:
                 else:
                     still.append(replica)
             own.under_way = still
+        every = [self.rows(service) for service in range(len(self._of))]
+        self._all_per_step = self._per_step(every, cluster.now_s)
+
+    def _per_step(self, starts: Sequence[Sequence[RowMapping]], now_s: float) -> dict[str, float]:
+        return lead_times.starts_per_step(starts, self._clock.at(now_s), float(STEP_S))
 
     def _note_node(self, own: _ServiceStarts, replica: Replica) -> None:
         if replica.bound_s == NO_TIME or id(replica) in own.bound:
@@ -153,15 +159,17 @@ class KnownStarts:
         """
         rooms = lead_times.rooms_of(cast(RowMapping, state), spec)
         starts = self.rows(service)
-        needs_node = any(r.needs_new_node(starts) for each in rooms.values() for r in each)
+        own = self._per_step([starts], now_s)
+        others = {name: n - own.get(name, 0.0) for name, n in self._all_per_step.items()}
+        free = lead_times.free_chances(rooms, starts, others)
         warm = lead_times.warm_of(rooms)
-        key = (needs_node, round(4.0 * warm.get(GPU_TYPE, -1.0)))
+        key = tuple(round(4.0 * each.get(GPU_TYPE, -1.0)) for each in (free, warm))
         before = self._learned.get(service)
         if before is not None and before.key == key and now_s - before.at_s < RENEWED_S:
             return before.draws
         node = lead_times.node_startup(cast(RowMapping, supply))
-        new_nodes = {GPU_TYPE: node} if needs_node else {}
-        known = lead_times.Known({}, starts, self._clock.at(now_s), new_nodes, warm)
+        new_nodes = dict.fromkeys(free, node)
+        known = lead_times.Known({}, starts, self._clock.at(now_s), new_nodes, free, warm)
         draws = lead_times.of_workload(service, spec, known)
         self._learned[service] = _LeadTimeDraws(key, now_s, draws)
         return draws
