@@ -32,7 +32,7 @@ from services.decision.rows.inputs import (
     scopes_of,
     to_member,
 )
-from services.decision.rows.lead_times import may_have_new_nodes, starts_per_step
+from services.decision.rows.lead_times import may_have_new_nodes
 from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts
@@ -273,8 +273,6 @@ def _load_rows(run: ShardRun) -> ShardRows:
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
     replica_states = group_rows(repository.load_states(connection, ids, lookback, now))
-    starts = group_rows(repository.load_pod_starts(connection, ids, lookback))
-    supply = _supply(run, replica_states)
     return ShardRows(
         demand={
             key: by_name[demand]
@@ -288,7 +286,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
         },
         states=replica_states,
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
-        starts=starts,
+        starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
         risk={
             key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
@@ -301,8 +299,7 @@ def _load_rows(run: ShardRun) -> ShardRows:
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
         trust=_trust(run),
-        supply=supply,
-        starts_per_step=_starts_per_step(run, starts) if supply else {},
+        supply=_supply(run, replica_states),
         interruptions=_interruptions(run, replica_states),
     )
 
@@ -315,12 +312,6 @@ def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mappin
     cluster_id = next(iter(run.members.values())).cluster_id
     stale = run.longest_step * run.deps.settings.stale_after_steps
     return repository.load_supplies(run.connection, cluster_id, run.now - stale)
-
-
-def _starts_per_step(
-    run: ShardRun, starts: Mapping[int, Sequence[RowMapping]]
-) -> Mapping[str, float]:
-    return starts_per_step(starts.values(), run.now, run.longest_step.total_seconds())
 
 
 def _interruptions(

@@ -103,8 +103,6 @@ class ShardRows:
         starts: Pod starts, oldest first.
         supply: Where the GPUs of a type come from, by type; only of a shard with a service whose
             GPUs may come on new nodes.
-        starts_per_step: Replicas of a GPU type that the shard started in a step, on the mean, by
-            type; of the same shards.
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
         ends: Ledgers of the least and of the most that was missed.
@@ -135,7 +133,6 @@ class ShardRows:
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
     supply: Mapping[str, RowMapping] = field(default_factory=dict)
-    starts_per_step: Mapping[str, float] = field(default_factory=dict)
     interruptions: Mapping[str, InterruptionBelief] = field(default_factory=dict)
 
 
@@ -265,9 +262,7 @@ def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Kn
     starts = rows.starts.get(member.id, ())
     states = rows.states.get(member.id, ())
     rooms = lead_times.rooms_of(states[-1], member.spec) if states else {}
-    own = lead_times.starts_per_step([starts], now, float(member.step_s))
-    others = {name: max(0.0, n - own.get(name, 0.0)) for name, n in rows.starts_per_step.items()}
-    free = lead_times.free_chances(rooms, starts, others)
+    free = lead_times.free_chances(rooms, starts)
     nodes = {
         name: lead_times.node_startup(rows.supply[name]) for name in free if name in rows.supply
     }

@@ -17,11 +17,9 @@ planned with one law, so it is a mixture of both (`RoomOfTarget.free_chance`).
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from types import MappingProxyType
+from datetime import datetime
 from typing import cast
 
 import numpy as np
@@ -81,8 +79,6 @@ N_LABELLED = 20
 """Newest starts that tell how many are restored, and how many a decision starts at once."""
 TOGETHER_S = 10.0
 """Starts that were asked for within so long of each other are of one decision."""
-_RECENT = timedelta(hours=1)
-"""Time over which it is counted how many replicas a step starts."""
 _STRIDE = 37
 """Pairs draws of a node with draws of a start, out of step with each other."""
 
@@ -96,27 +92,8 @@ def node_startup(supply: RowMapping) -> LeadTimeBelief:
     return LeadTimeBelief.from_median(supply["startup_median_s"], supply["startup_sigma"], n)
 
 
-def starts_per_step(
-    starts: Iterable[Sequence[RowMapping]], now: datetime, step_s: float
-) -> dict[str, float]:
-    """Replicas that workloads started in a step of the last hour, on the mean, by GPU type.
-
-    Args:
-        starts: Of each workload.
-        now: Aware.
-        step_s: Length of a step in seconds.
-    """
-    since = now - _RECENT
-    recent = Counter(
-        start["gpu_type"] for own in starts for start in own if start["requested_at"] > since
-    )
-    return {name: n * step_s / _RECENT.total_seconds() for name, n in recent.items()}
-
-
 def free_chances(
-    rooms: Mapping[str, Sequence[RoomOfTarget]],
-    starts: Sequence[RowMapping],
-    others_per_step: Mapping[str, float] = MappingProxyType({}),
+    rooms: Mapping[str, Sequence[RoomOfTarget]], starts: Sequence[RowMapping]
 ) -> dict[str, float]:
     """Chance that the next start finds a free GPU, by GPU type; where it is certain none is told.
 
@@ -125,13 +102,11 @@ def free_chances(
     Args:
         rooms: Of a workload's targets.
         starts: Its starts, oldest first.
-        others_per_step: Replicas that others may start in a step, on the mean, by GPU type.
     """
     found = {}
     for gpu_type, of_type in rooms.items():
         own = [start for start in starts if start["gpu_type"] == gpu_type]
-        others = others_per_step.get(gpu_type, 0.0)
-        least = min(room.free_chance(own, others) for room in of_type)
+        least = min(room.free_chance(own) for room in of_type)
         if least < 1.0:
             found[gpu_type] = least
     return found
@@ -168,24 +143,23 @@ class RoomOfTarget:
         here = self.schedulable_gpus - (self.new_node_gpus or 0)
         return min(1.0, self.warm_gpus / here) if here > 0 else None
 
-    def free_chance(self, starts: Sequence[RowMapping], others_per_step: float = 0.0) -> float:
+    def free_chance(self, starts: Sequence[RowMapping]) -> float:
         """Chance that a start of the next decision finds a free GPU.
 
-        Free GPUs go to the replicas that wait already, then to the starts of other services in the
-        same step that come first, then to those of the decision, one after the other. How many they
-        will be is what is being decided: as many as earlier ones were. While a start on a new node
-        is under way its law holds, since the law is that of the starts under way too.
+        Free GPUs go to the replicas that wait already, then to the starts of the decision, one
+        after the other. How many they will be is what is being decided: as many as earlier ones
+        were. While a start on a new node is under way its law holds, since the law is that of the
+        starts under way too.
 
         Args:
             starts: The workload's own on the type, oldest first.
-            others_per_step: Replicas that others start in a step, on the mean.
         """
         if self.new_node_gpus is None or self.schedulable_gpus is None:
             return 1.0
-        here = (self.schedulable_gpus - self.new_node_gpus) // self.gpus_per_replica
         if any(map(_is_coming_on_new_node, starts)):
             return 0.0
-        return placed_share(_together(starts), here - self.n_pending, others_per_step)
+        here = (self.schedulable_gpus - self.new_node_gpus) // self.gpus_per_replica
+        return placed_share(_together(starts), here - self.n_pending)
 
 
 def _is_coming_on_new_node(start: RowMapping) -> bool:
@@ -341,12 +315,16 @@ def _chances(
     """How likely the next start is of each cause, as far as the cluster tells.
 
     Of what nothing is told the shares of the starts hold. Where some of the last starts were
-    restored, as many of the next are.
+    restored, as many of the next are. Of the others as many are warm as free GPUs are on nodes with
+    the images, and as of the last starts were, half each: what schedules pods may prefer such
+    nodes, and other nodes are free by the time that a start is placed.
     """
     if warm is None or not {WARM, COLD}.issubset(causes):
         return {}
     told = [s["cause"] for s in starts if s.get("cause") is not None][-N_LABELLED:]
     restored = told.count(RESTORED) / len(told) if told and RESTORED in causes else 0.0
+    n_warm, n_told = told.count(WARM), told.count(WARM) + told.count(COLD)
+    warm = (N_LABELLED * warm + n_warm) / (N_LABELLED + n_told)
     return {
         RESTORED: restored,
         WARM: (1.0 - restored) * warm,

@@ -7,7 +7,7 @@ service's own functions (`services.decision.rows.lead_times`).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -20,7 +20,7 @@ from services.decision.rows import lead_times
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.lead_time import COLD, WARM
 from services.lab.bench.supply.cluster import SupplyCluster
-from services.lab.bench.supply.demand import GPU_TYPE, STEP_S
+from services.lab.bench.supply.demand import GPU_TYPE
 from services.lab.bench.supply.nodes import NO_TIME, Replica
 
 N_STARTS = 50
@@ -89,7 +89,6 @@ class KnownStarts:
         self._clock = clock
         self._of = [_ServiceStarts() for _ in range(n_services)]
         self._learned: dict[int, _LeadTimeDraws] = {}
-        self._all_per_step: dict[str, float] = {}
 
     def look(self, cluster: SupplyCluster) -> None:
         """Take up what has happened since the last look."""
@@ -105,11 +104,6 @@ class KnownStarts:
                 else:
                     still.append(replica)
             own.under_way = still
-        every = [self.rows(service) for service in range(len(self._of))]
-        self._all_per_step = self._per_step(every, cluster.now_s)
-
-    def _per_step(self, starts: Sequence[Sequence[RowMapping]], now_s: float) -> dict[str, float]:
-        return lead_times.starts_per_step(starts, self._clock.at(now_s), float(STEP_S))
 
     def _note_node(self, own: _ServiceStarts, replica: Replica) -> None:
         if replica.bound_s == NO_TIME or id(replica) in own.bound:
@@ -159,9 +153,7 @@ class KnownStarts:
         """
         rooms = lead_times.rooms_of(cast(RowMapping, state), spec)
         starts = self.rows(service)
-        own = self._per_step([starts], now_s)
-        others = {name: n - own.get(name, 0.0) for name, n in self._all_per_step.items()}
-        free = lead_times.free_chances(rooms, starts, others)
+        free = lead_times.free_chances(rooms, starts)
         warm = lead_times.warm_of(rooms)
         key = tuple(round(4.0 * each.get(GPU_TYPE, -1.0)) for each in (free, warm))
         before = self._learned.get(service)

@@ -14,7 +14,6 @@ from services.decision.rows.lead_times import (
     RoomOfTarget,
     may_have_new_nodes,
     node_startup,
-    starts_per_step,
 )
 from services.kernel.domain import WorkloadSpec
 from tests.unit.decision.rows.test_lead_times import NOW, spec_of, variant
@@ -133,15 +132,7 @@ def test_of_the_starts_of_a_decision_the_first_find_what_is_free() -> None:
 
 def test_some_land_at_once_and_some_wait_for_the_node() -> None:
     found = lead_s(state(11, 8), batches(6, 6, 6))
-    assert np.quantile(found, 0.4) < 60.0
-    assert np.quantile(found, 0.6) > 200.0
+    here, there = lead_s(state(16, 8), batches(6, 6, 6)), lead_s(state(8, 8), batches(6, 6, 6))
+    assert np.quantile(found, 0.1) < there.min() < np.quantile(found, 0.9)
+    assert np.median(here) < np.median(found) < np.median(there)
     assert (np.diff(found) >= 0).all()
-
-
-def test_what_others_start_in_the_same_step_takes_some_of_it() -> None:
-    room = RoomOfTarget(10, 8, 0, 1)  # two are free
-    alone, beside = (room.free_chance(batches(2), others) for others in (0.0, 2.0))
-    assert alone == 1.0
-    assert 0.4 < beside < 0.6
-    starts = [[started(None, 30.0, 60.0 * i) for i in range(80)], [started(None, 9.0, 600.0)]]
-    assert starts_per_step(starts, NOW, 300.0) == {"H100": pytest.approx(61 / 12)}
