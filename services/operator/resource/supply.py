@@ -58,7 +58,9 @@ class Supply(ResourceModel):
 class HeadroomStatus(ResourceModel):
     """GPUs that should be ready beyond those in use, as it was last advised."""
 
-    risk: float = Field(description="Chance of a need beyond it that was asked for")
+    risk: float = Field(
+        description="Chance of a need beyond it that was asked for, or that costs least"
+    )
     gpus: int = Field(description="To have ready, those that are free among them")
     free_gpus: int = Field(description="Free now")
     cost_per_hour: float = Field(description="In USD, while it is held")
