@@ -13,13 +13,19 @@ from typing import TYPE_CHECKING
 from decider.belief.capacity import capacity_draws
 from decider.belief.capacity_update import latency_log_likelihood, update_capacity
 from decider.belief.interruptions import InterruptionBelief, learn_interruptions
-from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.belief.lead_time import (
+    LeadTimeBelief,
+    draws_of_either,
+    predictive_draws,
+    update_belief,
+)
 from decider.belief.miss_learning import learn_misses
 from decider.belief.miss_model import MissData, MissPosterior, NewMember
 from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
 from decider.belief.miss_steps import steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
+from decider.belief.places import placed_share
 from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
@@ -43,6 +49,7 @@ from decider.budget.headroom import (
     PEAK_LEVELS,
     USUAL_RISK,
     HeadroomRoom,
+    JointNeed,
     NodeWait,
     ServiceNeed,
     joint_need,
@@ -170,6 +177,7 @@ __all__ = [
     "IntArray",
     "InterruptionBelief",
     "InvalidRequest",
+    "JointNeed",
     "KnownBudgets",
     "LeadTimeBelief",
     "Limits",
@@ -227,6 +235,7 @@ __all__ = [
     "decision_bytes",
     "decision_summary",
     "decision_to_dict",
+    "draws_of_either",
     "equivalent_capacity",
     "equivalent_demand",
     "error_budget",
@@ -251,6 +260,7 @@ __all__ = [
     "miss_log_likelihood",
     "mixed_draws",
     "peak_replicas",
+    "placed_share",
     "plan_shard",
     "pool_response",
     "predictive_draws",

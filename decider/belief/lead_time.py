@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import log_ndtr, ndtr, ndtri, stdtrit
 
-from decider.errors import InvalidRequest
+from decider.errors import InvalidRequest, require
 from decider.types import FloatArray
 
 MIN_SIGMA = 0.02
@@ -115,6 +115,25 @@ def predictive_draws(belief: LeadTimeBelief, n_draws: int) -> FloatArray:
     logs = belief.mu + scale * stdtrit(belief.n_scale, levels)
     draws: FloatArray = np.exp(np.clip(logs, -_MOST_LOG_S, _MOST_LOG_S))
     return draws
+
+
+def draws_of_either(one_s: FloatArray, other_s: FloatArray, chance: float) -> FloatArray:
+    """(P,) stratified draws, ascending, of a time that follows one of two laws.
+
+    Args:
+        one_s: (P,) draws of the first law.
+        other_s: (Q,) draws of the second.
+        chance: That it follows the first, in [0, 1].
+    """
+    require(0.0 <= chance <= 1.0, f"chance={chance} must be in [0, 1]")
+    both = np.concatenate([one_s, other_s])
+    parts = ((one_s.size, chance), (other_s.size, 1.0 - chance))
+    weight = np.concatenate([np.full(n, share / n) for n, share in parts])
+    order = np.argsort(both, kind="stable")
+    below = np.cumsum(weight[order])
+    levels = (np.arange(one_s.size) + 0.5) / one_s.size
+    at = np.searchsorted(below, levels, side="left")
+    return np.asarray(both[order][np.minimum(at, both.size - 1)])
 
 
 def latin_levels(n_draws: int, n_columns: int) -> FloatArray:

@@ -5,6 +5,11 @@ asked for now would be there must be free already. How much that is together dep
 demands move together: here by one common factor (a Gaussian copula), whose weight is learned from
 the errors of their forecasts (`decider.budget.dependence`).
 
+How much is held is what costs least. A GPU that is held for a step costs one GPU-step. One that
+is missing leaves services out of SLA, which each of them would pay its price of risk to avoid: it
+does so in every decision, for replicas. So headroom grows while its next GPU averts more than it
+costs, and is none where the replicas that decisions hold carry what may come already.
+
 Shapes: S paths, H horizon, P draws, L levels, N scenarios.
 """
 
@@ -61,6 +66,8 @@ class ServiceNeed:
         held_replicas: Replicas that it has or was granted, whichever is more.
         most_replicas: No more than these are ever asked for.
         gpus_per_replica: GPUs of a replica.
+        risk_price: Replica-steps that a step out of SLA is worth to it, as its decisions pay them;
+            None: nobody knows.
     """
 
     peaks: IntArray
@@ -68,6 +75,7 @@ class ServiceNeed:
     held_replicas: int
     most_replicas: int
     gpus_per_replica: int
+    risk_price: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse peaks of another shape, and counts that cannot be."""
@@ -77,6 +85,8 @@ class ServiceNeed:
         if not self.step_s > 0 or self.gpus_per_replica < 0:
             found = f"step_s={self.step_s}, gpus_per_replica={self.gpus_per_replica}"
             raise InvalidRequest(f"{found}: must be > 0 and >= 0")
+        if self.risk_price is not None and not 0 <= self.risk_price < math.inf:
+            raise InvalidRequest(f"risk_price={self.risk_price} must be finite and >= 0")
 
     def extra_gpus(self, scores: FloatArray, startup_s: FloatArray) -> IntArray:
         """(N,) GPUs needed beyond those held before a node is there.
@@ -113,10 +123,26 @@ class NodeWait:
             raise InvalidRequest(f"dependence={self.dependence} must be in [0, 0.99]")
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class JointNeed:
+    """What services need together beyond what they hold, while a node starts, by scenario.
+
+    Attributes:
+        gpus: (N,) GPUs.
+        shortage_price: (N,) GPU-steps that each GPU that is missing is worth for a step: what the
+            services in need would pay together to be within SLA, spread over what they need.
+        is_priced: Of some service it is known what it pays.
+    """
+
+    gpus: IntArray
+    shortage_price: FloatArray
+    is_priced: bool
+
+
 def joint_need(
     services: Sequence[ServiceNeed], wait: NodeWait, generator: np.random.Generator
-) -> IntArray:
-    """(N,) GPUs that services need together beyond those they hold, while a node starts.
+) -> JointNeed:
+    """What services need together beyond what they hold, while a node starts.
 
     Args:
         services: Those that share the GPU type.
@@ -127,11 +153,14 @@ def joint_need(
     common = math.sqrt(wait.dependence) * generator.permutation(strata)
     picked = generator.permutation(N_SCENARIOS) % wait.startup_s.size
     startup_s, own = wait.startup_s[picked], math.sqrt(1.0 - wait.dependence)
-    total = np.zeros(N_SCENARIOS, dtype=np.int64)
+    total, worth = np.zeros(N_SCENARIOS, dtype=np.int64), np.zeros(N_SCENARIOS)
     for service in services:
         scores = common + own * generator.permutation(strata)
-        total += service.extra_gpus(scores, startup_s)
-    return total
+        extra = service.extra_gpus(scores, startup_s)
+        total += extra
+        worth += (extra > 0) * service.gpus_per_replica * (service.risk_price or 0.0)
+    is_priced = any(service.risk_price is not None for service in services)
+    return JointNeed(total, worth / np.maximum(total, 1), is_priced)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +192,7 @@ class Headroom:
     """GPUs to have ready beyond those in use, those that are free now among them.
 
     Attributes:
-        risk: Chance of a need beyond the headroom that was asked for.
+        risk: Chance of a need beyond the headroom that was asked for, or that costs least.
         need_gpus: What services need together beyond what they hold, exceeded with that chance.
         gpus: To have ready: the need in whole chunks, as far as the ceiling allows.
         n_chunks: The same in chunks.
@@ -188,26 +217,31 @@ class Headroom:
         return self.risk_before - self.risk_after
 
 
-def size_headroom(need: IntArray, room: HeadroomRoom, risk: float = USUAL_RISK) -> Headroom:
-    """The least headroom, in whole chunks, that the joint need exceeds with at most `risk`.
+def size_headroom(need: JointNeed, room: HeadroomRoom, risk: float | None = None) -> Headroom:
+    """Headroom in whole chunks: the least that keeps a risk, or what costs least.
 
     Free GPUs count as part of it: what adds nodes takes nodes that nobody asks for away again, so
     they stay free only as far as headroom is held.
 
     Args:
-        need: (N,) GPUs as `joint_need` gives them.
+        need: As `joint_need` gives it.
         room: What is there, and what may be.
-        risk: In [0.001, 0.5].
+        risk: In [0.001, 0.5]; None: what costs least, or where nobody knows what services pay for
+            risk `USUAL_RISK`.
 
     Raises:
         InvalidRequest: The risk is not in that range, or there is no scenario.
     """
-    if not LEAST_RISK <= risk <= MOST_RISK:
+    if risk is not None and not LEAST_RISK <= risk <= MOST_RISK:
         raise InvalidRequest(f"risk={risk} must be in [{LEAST_RISK}, {MOST_RISK}]")
-    if need.size == 0:
+    if need.gpus.size == 0:
         raise InvalidRequest("need must hold at least one scenario")
-    n_exceeding = math.floor(risk * need.size + 1e-9)
-    wanted = int(np.sort(need)[need.size - 1 - n_exceeding])
+    if risk is None and need.is_priced:
+        wanted = cheapest_gpus(need)
+        risk = float((need.gpus > wanted).mean())
+    else:
+        risk = USUAL_RISK if risk is None else risk
+        wanted = _exceeded_with(need.gpus, risk)
     n_wanted = -(-wanted // room.chunk_gpus)
     n_chunks = min(n_wanted, room.most_gpus // room.chunk_gpus)
     gpus = n_chunks * room.chunk_gpus
@@ -216,8 +250,29 @@ def size_headroom(need: IntArray, room: HeadroomRoom, risk: float = USUAL_RISK) 
         wanted,
         gpus,
         n_chunks,
-        float((need > room.free_gpus).mean()),
-        float((need > max(gpus, room.free_gpus)).mean()),
+        float((need.gpus > room.free_gpus).mean()),
+        float((need.gpus > max(gpus, room.free_gpus)).mean()),
         gpus * room.usd_per_gpu_hour,
         n_chunks < n_wanted,
     )
+
+
+def _exceeded_with(gpus: IntArray, risk: float) -> int:
+    """The least GPUs that the need (N,) exceeds with at most `risk`."""
+    n_exceeding = math.floor(risk * gpus.size + 1e-9)
+    return int(np.sort(gpus)[gpus.size - 1 - n_exceeding])
+
+
+def cheapest_gpus(need: JointNeed) -> int:
+    """The fewest GPUs at which what is held and what is missing cost least together.
+
+    With h held the cost of a step is `h + mean(shortage_price * max(gpus - h, 0))`: convex in h, so
+    one GPU more is worth it as long as the prices of the scenarios that need more than h have a
+    mean above one.
+    """
+    order = np.argsort(need.gpus, kind="stable")
+    gpus, price = need.gpus[order], need.shortage_price[order]
+    above = np.concatenate([np.cumsum(price[::-1])[::-1], [0.0]]) / gpus.size
+    held = np.unique(np.concatenate([[0], gpus]))
+    worth_more = above[np.searchsorted(gpus, held, side="right")]
+    return int(held[np.argmax(worth_more <= 1.0)])

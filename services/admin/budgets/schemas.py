@@ -33,14 +33,16 @@ class HeadroomView(Out):
 
     gpus: int = Field(description="To have ready, those that are free among them", examples=[16])
     free_gpus: int = Field(description="Free when it was advised", examples=[4])
-    chunk_gpus: int = Field(description="GPUs of a node, by which they are held", examples=[8])
+    chunk_gpus: int = Field(description="GPUs by which they are held", examples=[1])
     need_gpus: int = Field(
         description="What services may need beyond what they hold, exceeded with the risk",
         examples=[9],
     )
     is_capped: bool = Field(description="The ceiling or the budget allows less than the need")
     usd_per_hour: float = Field(description="What it costs while it is held", examples=[40.0])
-    risk: float = Field(description="Chance of a need beyond it that was asked for")
+    risk: float = Field(
+        description="Chance of a need beyond it that was asked for, or that costs least"
+    )
     risk_before: float = Field(
         description="Chance of a need, within a node's start-up, that nothing is free for",
         examples=[0.213],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,7 +13,6 @@ from sqlalchemy import RowMapping
 
 from decider import (
     PEAK_LEVELS,
-    USUAL_RISK,
     FloatArray,
     HeadroomRoom,
     NodeWait,
@@ -64,6 +64,7 @@ def to_service(row: RowMapping) -> ServiceNeed:
         int(row["held_replicas"]),
         int(row["max_replicas"]),
         int(row["gpus_per_replica"]),
+        None if row["log_risk_price"] is None else math.exp(float(row["log_risk_price"])),
     )
 
 
@@ -71,7 +72,8 @@ def to_room(known: TypeNeeds) -> HeadroomRoom:
     """What is there of a type, and what there may be.
 
     What is granted and not asked for yet is taken from what is free. A budget limits what services
-    could use.
+    could use. A chunk is the smallest replica, and no more than a node has: headroom in small
+    pieces finds room on what nodes in use have left.
     """
     supply, needs = known.supply, known.needs
     rising = sum(_gpus(row, row["held_replicas"] - row["current_replicas"]) for row in needs)
@@ -80,11 +82,12 @@ def to_room(known: TypeNeeds) -> HeadroomRoom:
     if supply["budget_gpus"] is not None:
         held = sum(_gpus(row, row["held_replicas"]) for row in needs)
         most = min(most, int(supply["budget_gpus"]) - held)
-    chunk = supply["gpus_per_node"] or max((row["gpus_per_replica"] for row in needs), default=1)
+    smallest = min((int(row["gpus_per_replica"]) for row in needs), default=1)
+    chunk = min(smallest, supply["gpus_per_node"] or smallest)
     weights = [max(1, _gpus(row, row["held_replicas"])) for row in needs]
     price = np.average([row["usd_per_gpu_hour"] for row in needs], weights=weights) if needs else 0
     free = max(0, int(supply["node_gpus"]) - taken)
-    return HeadroomRoom(free, max(0, most), max(1, int(chunk)), float(price))
+    return HeadroomRoom(free, max(0, most), max(1, chunk), float(price))
 
 
 def _gpus(row: RowMapping, replicas: int) -> int:
@@ -103,14 +106,14 @@ def to_advice(known: TypeNeeds, generator: np.random.Generator, now: datetime) -
     services = [to_service(row) for row in known.needs]
     startup_s = np.minimum(predictive_draws(node_startup(supply), N_DRAWS), MOST_S)
     need = joint_need(services, NodeWait(startup_s, dependence.ratio), generator)
-    room, risk = to_room(known), supply["headroom_risk"] or USUAL_RISK
-    found = size_headroom(need, room, risk)
+    room = to_room(known)
+    found = size_headroom(need, room, supply["headroom_risk"])
     ends_s = min((each.peaks.shape[0] * each.step_s for each in services), default=np.inf)
     n_known = len({row["workload_id"] for row in known.needs})
     return {
         "cluster_id": supply["cluster_id"],
         "gpu_type": supply["gpu_type"],
-        "risk": risk,
+        "risk": found.risk,
         "need_gpus": found.need_gpus,
         "gpus": found.gpus,
         "chunk_gpus": room.chunk_gpus,

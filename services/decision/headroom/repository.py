@@ -59,10 +59,15 @@ def load_due(connection: Connection, before: datetime, oldest: datetime) -> Sequ
 def load_needs(
     connection: Connection, cluster_id: int, gpu_type: str, oldest: datetime
 ) -> Sequence[RowMapping]:
-    """What the active workloads of a type may need, as far as they said it since `oldest`."""
+    """What the active workloads of a type may need, as far as they said it since `oldest`.
+
+    With what each pays for risk, as a logarithm of replica-steps; NULL: nobody knows yet.
+    """
     statement = text(
-        f"SELECT {', '.join(f'n.{name}' for name in NEED_COLUMNS)} FROM gpu_needs n "  # noqa: S608 - our columns
-        "JOIN workloads w ON w.id = n.workload_id WHERE w.is_active "
+        f"SELECT {', '.join(f'n.{name}' for name in NEED_COLUMNS)}, "  # noqa: S608 - our columns
+        "CAST(r.state ->> 'log_multiplier' AS double precision) AS log_risk_price "
+        "FROM gpu_needs n JOIN workloads w ON w.id = n.workload_id "
+        "LEFT JOIN risk_states r ON r.workload_id = n.workload_id WHERE w.is_active "
         "AND w.cluster_id = :cluster_id AND n.gpu_type = :gpu_type AND n.decided_at >= :oldest "
         "ORDER BY n.workload_id, n.part"
     )

@@ -15,7 +15,6 @@ from decider import (
     FloatArray,
     History,
     InterruptionBelief,
-    LeadTimeBelief,
     MissDraws,
     ReplicaState,
     RiskState,
@@ -263,23 +262,11 @@ def _known(member: ShardMember, rows: ShardRows, now: datetime) -> lead_times.Kn
     starts = rows.starts.get(member.id, ())
     states = rows.states.get(member.id, ())
     rooms = lead_times.rooms_of(states[-1], member.spec) if states else {}
-    new_nodes = _new_nodes(rows, starts, rooms)
-    return lead_times.Known(rows.lead_time_s, starts, now, new_nodes, lead_times.warm_of(rooms))
-
-
-def _new_nodes(
-    rows: ShardRows,
-    starts: Sequence[RowMapping],
-    rooms: Mapping[str, Sequence[lead_times.RoomOfTarget]],
-) -> dict[str, LeadTimeBelief]:
-    """Start-up of the nodes that the next starts need, by GPU type."""
-    found = {}
-    for gpu_type, of_type in rooms.items():
-        supply = rows.supply.get(gpu_type)
-        own = [s for s in starts if s["gpu_type"] == gpu_type]
-        if supply is not None and any(room.needs_new_node(own) for room in of_type):
-            found[gpu_type] = lead_times.node_startup(supply)
-    return found
+    free = lead_times.free_chances(rooms, starts)
+    nodes = {
+        name: lead_times.node_startup(rows.supply[name]) for name in free if name in rows.supply
+    }
+    return lead_times.Known(rows.lead_time_s, starts, now, nodes, free, lead_times.warm_of(rooms))
 
 
 def _resized(draws: FloatArray) -> FloatArray:

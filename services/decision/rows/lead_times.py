@@ -10,6 +10,9 @@ else the starts so far (`decider.belief.start_causes`).
 A start that needs a new node waits for it first. Where that is so, the law is the sum of two: from
 the request to the node, learned over all pods of the GPU type, and from the node to Ready, learned
 of the workload's own starts on new nodes, whose images are cold.
+
+Of the starts of one decision some may find a free GPU and the others need a node. A decision is
+planned with one law, so it is a mixture of both (`RoomOfTarget.free_chance`).
 """
 
 from __future__ import annotations
@@ -29,8 +32,10 @@ from decider import (
     FloatArray,
     LeadTimeBelief,
     ObservedStarts,
+    draws_of_either,
     learn_causes,
     mixed_draws,
+    placed_share,
     predictive_draws,
     update_belief,
 )
@@ -54,8 +59,10 @@ class Known:
         fitted: Draws of the fitted lead times by scope.
         starts: Pod starts of the workload, oldest first.
         now: Aware.
-        new_nodes: Start-up of the node that the next start needs, by GPU type; a type that is
+        new_nodes: Start-up of the node that the next start may need, by GPU type; a type that is
             absent needs none.
+        free: Chance that the next start finds a free GPU all the same, by GPU type of those; a type
+            that is absent has none.
         warm: Chance that the next start on a free GPU finds its image there, by GPU type; of a type
             that is absent nobody knows.
     """
@@ -64,11 +71,14 @@ class Known:
     starts: Sequence[RowMapping]
     now: datetime
     new_nodes: Mapping[str, LeadTimeBelief] = field(default_factory=dict)
+    free: Mapping[str, float] = field(default_factory=dict)
     warm: Mapping[str, float] = field(default_factory=dict)
 
 
 N_LABELLED = 20
-"""Newest starts that tell how many are restored."""
+"""Newest starts that tell how many are restored, and how many a decision starts at once."""
+TOGETHER_S = 10.0
+"""Starts that were asked for within so long of each other are of one decision."""
 _STRIDE = 37
 """Pairs draws of a node with draws of a start, out of step with each other."""
 
@@ -80,6 +90,26 @@ def node_startup(supply: RowMapping) -> LeadTimeBelief:
     """
     n = 4.0 + float(supply["n_startups"])
     return LeadTimeBelief.from_median(supply["startup_median_s"], supply["startup_sigma"], n)
+
+
+def free_chances(
+    rooms: Mapping[str, Sequence[RoomOfTarget]], starts: Sequence[RowMapping]
+) -> dict[str, float]:
+    """Chance that the next start finds a free GPU, by GPU type; where it is certain none is told.
+
+    Of several targets of a type the least: too few in time cost most.
+
+    Args:
+        rooms: Of a workload's targets.
+        starts: Its starts, oldest first.
+    """
+    found = {}
+    for gpu_type, of_type in rooms.items():
+        own = [start for start in starts if start["gpu_type"] == gpu_type]
+        least = min(room.free_chance(own) for room in of_type)
+        if least < 1.0:
+            found[gpu_type] = least
+    return found
 
 
 def may_have_new_nodes(state: RowMapping) -> bool:
@@ -113,18 +143,39 @@ class RoomOfTarget:
         here = self.schedulable_gpus - (self.new_node_gpus or 0)
         return min(1.0, self.warm_gpus / here) if here > 0 else None
 
-    def needs_new_node(self, starts: Sequence[RowMapping]) -> bool:
-        """Whether the next start waits for a node, or earlier ones that did are on their way.
+    def free_chance(self, starts: Sequence[RowMapping]) -> float:
+        """Chance that a start of the next decision finds a free GPU.
 
-        Free GPUs go to the replicas that wait already, then to the next start.
+        Free GPUs go to the replicas that wait already, then to the starts of the decision, one
+        after the other. How many they will be is what is being decided: as many as earlier ones
+        were. While a start on a new node is under way its law holds, since the law is that of the
+        starts under way too.
+
+        Args:
+            starts: The workload's own on the type, oldest first.
         """
         if self.new_node_gpus is None or self.schedulable_gpus is None:
-            return False
+            return 1.0
+        if any(map(_is_coming_on_new_node, starts)):
+            return 0.0
         here = (self.schedulable_gpus - self.new_node_gpus) // self.gpus_per_replica
-        return here <= self.n_pending or any(
-            start.get("is_new_node") and start["ready_at"] is None and start["gone_at"] is None
-            for start in starts
-        )
+        return placed_share(_together(starts), here - self.n_pending)
+
+
+def _is_coming_on_new_node(start: RowMapping) -> bool:
+    return bool(start.get("is_new_node")) and start["ready_at"] is None and start["gone_at"] is None
+
+
+def _together(starts: Sequence[RowMapping]) -> tuple[int, ...]:
+    """How many of the newest starts were asked for at once, each time."""
+    asked = sorted(start["requested_at"] for start in starts)[-N_LABELLED:]
+    sizes: list[int] = []
+    for i, at in enumerate(asked):
+        if i > 0 and (at - asked[i - 1]).total_seconds() < TOGETHER_S:
+            sizes[-1] += 1
+        else:
+            sizes.append(1)
+    return tuple(sizes)
 
 
 def rooms_of(state: RowMapping, spec: WorkloadSpec) -> dict[str, list[RoomOfTarget]]:
@@ -232,6 +283,10 @@ def _draws(spec: WorkloadSpec, wanted: Sequence[str], known: Known, gpu_type: st
         draws = predictive_draws(update_belief(belief, durations, ages, n_iterations=12), N_DRAWS)
         nodes = predictive_draws(new_node, N_DRAWS)
         draws = np.sort(draws + nodes[np.arange(N_DRAWS) * _STRIDE % N_DRAWS])
+        chance = known.free.get(gpu_type, 0.0)
+        if chance > 0.0:
+            here = _on_free_gpu(belief, wanted, known, known.warm.get(gpu_type))
+            draws = draws_of_either(here, draws, chance)
     draws = np.minimum(draws, MOST_S)
     return draws.astype(np.float32).astype(float)  # half the bytes of what a replay needs
 
@@ -260,12 +315,16 @@ def _chances(
     """How likely the next start is of each cause, as far as the cluster tells.
 
     Of what nothing is told the shares of the starts hold. Where some of the last starts were
-    restored, as many of the next are.
+    restored, as many of the next are. Of the others as many are warm as free GPUs are on nodes with
+    the images, and as of the last starts were, half each: what schedules pods may prefer such
+    nodes, and other nodes are free by the time that a start is placed.
     """
     if warm is None or not {WARM, COLD}.issubset(causes):
         return {}
     told = [s["cause"] for s in starts if s.get("cause") is not None][-N_LABELLED:]
     restored = told.count(RESTORED) / len(told) if told and RESTORED in causes else 0.0
+    n_warm, n_told = told.count(WARM), told.count(WARM) + told.count(COLD)
+    warm = (N_LABELLED * warm + n_warm) / (N_LABELLED + n_told)
     return {
         RESTORED: restored,
         WARM: (1.0 - restored) * warm,

@@ -10,18 +10,27 @@ OFF, ADVISE, APPLY = "off", "advise", "apply"
 
 @dataclass(frozen=True, slots=True)
 class StatedHeadroom:
-    """What a GPUBudget says of headroom."""
+    """What a GPUBudget says of headroom.
+
+    Attributes:
+        mode: `off`, `advise` or `apply`.
+        risk: Chance of a need beyond it; None: what costs least.
+    """
 
     mode: str
-    risk: float
+    risk: float | None = None
 
 
 def most_careful(one: StatedHeadroom | None, other: StatedHeadroom | None) -> StatedHeadroom | None:
-    """What holds of two that say something of one type: the mode that does less, the lower risk."""
+    """What holds of two that say something of one type: the mode that does less, the lower risk.
+
+    A risk that is stated is more careful than none.
+    """
     if one is None or other is None:
         return one or other
     mode = next(mode for mode in (OFF, ADVISE, APPLY) if mode in (one.mode, other.mode))
-    return StatedHeadroom(mode, min(one.risk, other.risk))
+    risks = [each.risk for each in (one, other) if each.risk is not None]
+    return StatedHeadroom(mode, min(risks, default=None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +38,7 @@ class HeadroomAdvice:
     """Headroom of a type as the decision service advises it, a row of `gpu_headroom`.
 
     Attributes:
-        risk: Chance of a need beyond it that was asked for.
+        risk: Chance of a need beyond it that was asked for, or that costs least.
         need_gpus: What services may need beyond what they hold, exceeded with that chance.
         gpus: To have ready, in whole chunks.
         chunk_gpus: GPUs of a chunk.
@@ -84,7 +93,7 @@ class TypeHeadroom:
     """Headroom of one type as a pass sees it.
 
     Attributes:
-        stated: What was asked for; None: nothing was, so it is advised at the usual risk.
+        stated: What was asked for; None: nothing was, so what costs least is advised.
         advice: None: none is known that still holds.
         buffer: What holds it; None: nothing does.
     """

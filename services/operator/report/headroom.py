@@ -23,7 +23,8 @@ def headroom_findings(supply: TypeSupply) -> list[Finding]:
     advice = headroom.advice
     if advice is None:
         return [Finding("HeadroomReady", UNKNOWN, "NotAdvised", _NOT_YET)]
-    told, buffer = _words(supply.gpu_type, advice), headroom.buffer
+    is_stated = headroom.stated is not None and headroom.stated.risk is not None
+    told, buffer = _words(supply.gpu_type, advice, is_stated=is_stated), headroom.buffer
     if buffer is not None and buffer.problem:
         return [Finding("HeadroomReady", FALSE, buffer.reason, f"{told}. {buffer.problem}")]
     if buffer is not None:
@@ -38,14 +39,15 @@ def headroom_findings(supply: TypeSupply) -> list[Finding]:
     return [Finding("HeadroomReady", FALSE, reason, told)]
 
 
-def _words(gpu_type: str, advice: HeadroomAdvice) -> str:
+def _words(gpu_type: str, advice: HeadroomAdvice, *, is_stated: bool) -> str:
     """How many GPUs, at what cost, what they avert, and what is not in it."""
+    why = f"{advice.risk:.1%} asked for" if is_stated else "more would cost more than it averts"
     n_chunks = advice.gpus // advice.chunk_gpus
     found = (
         f"hold {advice.gpus} GPUs of {gpu_type} ready ({n_chunks} times {advice.chunk_gpus}), for "
         f"{advice.usd_per_hour:.2f} USD/h; {advice.free_gpus} are free. A need within a node's "
         f"start-up that nothing is free for has a chance of {advice.risk_before:.1%} now and of "
-        f"{advice.risk_after:.1%} with it ({advice.risk:.1%} asked for)"
+        f"{advice.risk_after:.1%} with it ({why})"
     )
     if advice.is_capped:
         found += f"; {advice.need_gpus} may be needed, the ceiling or the budget allows no more"

@@ -18,11 +18,10 @@ class SupplyHeadroom(ResourceModel):
         description="advise: status, REST and metrics say how many, at what cost, and what it "
         "averts; apply: a CapacityBuffer in the operator's namespace holds them",
     )
-    risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] = Field(
-        0.01,
-        json_schema_extra={"default": "0.01"},
+    risk: Annotated[Decimal, Field(ge=0.001, le=0.5)] | None = Field(
+        None,
         description="At most this chance of a need, within the start-up of a node, that nothing "
-        "is free for; 0.001 to 0.5",
+        "is free for; 0.001 to 0.5. Default: what costs least, by what services pay for risk",
     )
 
 
@@ -52,14 +51,16 @@ class Supply(ResourceModel):
     )
     headroom: SupplyHeadroom | None = Field(
         None,
-        description="Of a supply that is provisioned. Default: mode advise at risk 0.01",
+        description="Of a supply that is provisioned. Default: mode advise, at what costs least",
     )
 
 
 class HeadroomStatus(ResourceModel):
     """GPUs that should be ready beyond those in use, as it was last advised."""
 
-    risk: float = Field(description="Chance of a need beyond it that was asked for")
+    risk: float = Field(
+        description="Chance of a need beyond it that was asked for, or that costs least"
+    )
     gpus: int = Field(description="To have ready, those that are free among them")
     free_gpus: int = Field(description="Free now")
     cost_per_hour: float = Field(description="In USD, while it is held")

@@ -127,13 +127,8 @@ class KnownSupply:
         return granted
 
 
-def supply_row(supply: TypeSupply, risk: float) -> dict[str, Any]:
-    """The row of `gpu_supply` that decisions and headroom read.
-
-    Args:
-        supply: As the operator sees it.
-        risk: Chance of a need beyond the headroom.
-    """
+def supply_row(supply: TypeSupply) -> dict[str, Any]:
+    """The row of `gpu_supply` that decisions and headroom read; no risk of headroom is stated."""
     return {
         "cluster_id": 1,
         "gpu_type": supply.gpu_type,
@@ -144,6 +139,6 @@ def supply_row(supply: TypeSupply, risk: float) -> dict[str, Any]:
         "startup_sigma": supply.startup.sigma,
         "n_startups": supply.startup.n_seen,
         "gpus_per_node": supply.use.of_one_node,
-        "headroom_risk": risk,
+        "headroom_risk": None,
         "budget_gpus": None,
     }

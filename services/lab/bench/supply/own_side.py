@@ -86,7 +86,7 @@ class HarmonySide:
     Args:
         task: The fleet.
         cluster: Its cluster.
-        promise: Largest share of time out of SLA; the headroom's risk is the same.
+        promise: Largest share of time out of SLA.
     """
 
     def __init__(self, task: SupplyTask, cluster: SupplyCluster, promise: float) -> None:
@@ -111,7 +111,7 @@ class HarmonySide:
             self._memory = self._memory.learned(share, self._sla, float(STEP_S), CONFIG.risk)
         self._starts.look(self.cluster)
         self._supply = self._known.look(self._starts)
-        row = supply_row(self._supply, self.promise)
+        row = supply_row(self._supply)
         found = [self._ask(service, inputs, row) for service in range(len(self._specs))]
         self._lead_time_s = [each.lead_time_s for each in found]
         return found
@@ -149,7 +149,7 @@ class HarmonySide:
         """Patch what was decided as far as the supply lets it, and hold the headroom."""
         supply = self._supply
         assert supply is not None
-        row = supply_row(supply, self.promise)
+        row = supply_row(supply)
         granted = self._known.patch([d.final for d in decisions], supply)
         for decision, count in zip(decisions, granted, strict=True):
             is_held = _is_cut(decision) or count < decision.final
@@ -176,6 +176,7 @@ class HarmonySide:
                 "max_replicas": max(decision.current, decision.final, spec.max_replicas),
                 "step_s": STEP_S,
                 "peaks": inputs.peaks[service],
+                "log_risk_price": decision.next_log_multiplier,
             }
             for service, (spec, decision) in enumerate(zip(self._specs, decisions, strict=True))
         ]

@@ -68,7 +68,7 @@ class _ServiceStarts:
 class _LeadTimeDraws:
     """Draws of a lead time, and what they were learned from."""
 
-    key: tuple[bool, int]
+    key: tuple[int, ...]
     at_s: float
     draws: FloatArray
 
@@ -153,15 +153,15 @@ class KnownStarts:
         """
         rooms = lead_times.rooms_of(cast(RowMapping, state), spec)
         starts = self.rows(service)
-        needs_node = any(r.needs_new_node(starts) for each in rooms.values() for r in each)
+        free = lead_times.free_chances(rooms, starts)
         warm = lead_times.warm_of(rooms)
-        key = (needs_node, round(4.0 * warm.get(GPU_TYPE, -1.0)))
+        key = tuple(round(4.0 * each.get(GPU_TYPE, -1.0)) for each in (free, warm))
         before = self._learned.get(service)
         if before is not None and before.key == key and now_s - before.at_s < RENEWED_S:
             return before.draws
         node = lead_times.node_startup(cast(RowMapping, supply))
-        new_nodes = {GPU_TYPE: node} if needs_node else {}
-        known = lead_times.Known({}, starts, self._clock.at(now_s), new_nodes, warm)
+        new_nodes = dict.fromkeys(free, node)
+        known = lead_times.Known({}, starts, self._clock.at(now_s), new_nodes, free, warm)
         draws = lead_times.of_workload(service, spec, known)
         self._learned[service] = _LeadTimeDraws(key, now_s, draws)
         return draws

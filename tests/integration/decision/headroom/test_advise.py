@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -42,9 +43,9 @@ def test_decisions_say_what_may_be_needed_and_a_type_gets_its_headroom(supplied:
         assert row["max_replicas"] == 60
         assert max(row["peaks"]) >= 15
     seen = advised(supplied)
-    assert (seen["gpu_type"], seen["risk"], seen["chunk_gpus"]) == ("H100", 0.01, 8)
+    assert (seen["gpu_type"], seen["chunk_gpus"]) == ("H100", 1)
+    assert 0.0 <= seen["risk"] <= 1.0
     assert (seen["n_workloads"], seen["n_unknown"]) == (2, 0)
-    assert seen["gpus"] % 8 == 0
     assert seen["usd_per_hour"] == pytest.approx(2.5 * seen["gpus"])
     assert seen["risk_after"] <= seen["risk_before"]
     assert (seen["dependence"], seen["n_dependence_steps"]) == (0.5, 0)
@@ -75,17 +76,35 @@ def test_what_is_held_too_low_is_held_ready(supplied: Fleet) -> None:
     supplied.decide(0)
     with supplied.engine.begin() as connection:
         connection.execute(text("UPDATE gpu_needs SET held_replicas = 12, current_replicas = 12"))
-    supply(supplied, asked_gpus=32)
+    supply(supplied, asked_gpus=32, headroom_risk=0.01)
     seen = advised(supplied)
-    assert seen["need_gpus"] >= 4
-    assert seen["gpus"] >= 8
+    assert seen["risk"] == 0.01
+    assert seen["gpus"] == seen["need_gpus"] >= 4
     assert seen["risk_before"] > 0.9
     assert seen["risk_after"] <= 0.01
-    supply(supplied, asked_gpus=32, ceiling=36)
     supplied.clock.advance(STEP_S)
-    supply(supplied, asked_gpus=32, ceiling=36)
+    supply(supplied, asked_gpus=32, ceiling=34)
     capped = advised(supplied)
-    assert (capped["gpus"], capped["is_capped"]) == (0, True)
+    assert (capped["gpus"], capped["is_capped"]) == (2, True)
+
+
+def test_without_a_stated_risk_it_is_what_services_pay_for(supplied: Fleet) -> None:
+    supplied.decide(0)
+    found = []
+    for log_price in (-2.0, 9.0, None):
+        with supplied.engine.begin() as connection:
+            connection.execute(text("UPDATE gpu_needs SET held_replicas = 13"))
+            changed = {"log_multiplier": log_price}
+            connection.execute(
+                text("UPDATE risk_states SET state = state || CAST(:new AS jsonb)"),
+                {"new": json.dumps(changed)},
+            )
+        supplied.clock.advance(STEP_S)
+        supply(supplied)
+        found.append(advised(supplied))
+    cheap, dear, unknown = found
+    assert cheap["gpus"] < unknown["gpus"] <= dear["gpus"]
+    assert unknown["risk"] == 0.01
 
 
 def test_a_stated_risk_and_a_budget_are_kept(supplied: Fleet) -> None:

@@ -9,6 +9,7 @@ from scipy.stats import truncnorm
 
 from decider.belief.lead_time import (
     LeadTimeBelief,
+    draws_of_either,
     latin_levels,
     predictive_draws,
     residual_draws,
@@ -112,3 +113,36 @@ def test_remaining_time_is_positive_and_finite_at_any_age(age: float) -> None:
 def test_a_start_stuck_far_beyond_its_law_is_not_expected_at_once() -> None:
     left = residual_draws(np.exp(np.log(60) + 0.3 * latin_normal(64)), np.array([3600.0]))
     assert np.median(left) > 1000
+
+
+DRAWS = st.lists(st.floats(1.0, 1e4), min_size=1, max_size=80).map(np.array)
+
+
+@given(DRAWS, DRAWS, st.floats(0.0, 1.0))
+def test_a_time_of_either_law_is_drawn_from_both_as_their_chances_are(
+    one: np.ndarray, other: np.ndarray, chance: float
+) -> None:
+    found = draws_of_either(one, other, chance)
+    assert found.size == one.size
+    assert (np.diff(found) >= 0).all()
+    for at in np.concatenate([one, other]):
+        below = chance * (one <= at).mean() + (1.0 - chance) * (other <= at).mean()
+        assert (found <= at).mean() == pytest.approx(below, abs=0.5 / one.size + 1e-9)
+
+
+@given(DRAWS, DRAWS)
+def test_a_certain_law_is_drawn_as_it_is(one: np.ndarray, other: np.ndarray) -> None:
+    assert np.array_equal(draws_of_either(one, other, 1.0), np.sort(one))
+    assert np.isin(draws_of_either(one, other, 0.0), other).all()
+
+
+@given(DRAWS, st.floats(0.0, 1.0), st.floats(0.0, 1.0))
+def test_the_likelier_the_slower_law_the_later(one: np.ndarray, p: float, q: float) -> None:
+    low, high = sorted((p, q))
+    later = draws_of_either(one, 2.0 * one, low)
+    assert (later >= draws_of_either(one, 2.0 * one, high)).all()
+
+
+def test_a_chance_beyond_one_is_refused() -> None:
+    with pytest.raises(InvalidRequest, match=r"chance=1\.5"):
+        draws_of_either(np.ones(2), np.ones(2), 1.5)

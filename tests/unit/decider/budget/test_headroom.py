@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,25 +13,31 @@ from hypothesis import given, settings, strategies as st
 from decider import (
     FloatArray,
     HeadroomRoom,
-    IntArray,
+    JointNeed,
     NodeWait,
     ServiceNeed,
     joint_need,
     peak_replicas,
     size_headroom,
 )
-from decider.budget.headroom import PEAK_LEVELS
+from decider.budget.headroom import PEAK_LEVELS, cheapest_gpus
 from decider.errors import InvalidRequest
 
 RISKS = st.floats(0.001, 0.5)
-NEEDS = st.lists(st.integers(0, 60), min_size=1, max_size=300).map(
-    lambda values: np.array(values, dtype=np.int64)
-)
+NEEDS = st.lists(st.integers(0, 60), min_size=1, max_size=300).map(lambda values: of_gpus(values))
 ROOMS = st.builds(
     HeadroomRoom, st.integers(0, 40), st.integers(0, 80), st.integers(1, 8), st.floats(0, 20)
 )
+PRICED = st.lists(st.tuples(st.integers(0, 60), st.floats(0, 1e4)), min_size=1, max_size=60).map(
+    lambda pairs: JointNeed(*map(np.array, zip(*pairs, strict=True)), is_priced=True)
+)
 STARTUP_S = np.linspace(60.0, 600.0, 64)
 CAPACITY = np.full(64, 10.0)
+
+
+def of_gpus(gpus: Sequence[int]) -> JointNeed:
+    """A need of services of which nobody knows what they pay for risk."""
+    return JointNeed(np.array(gpus, dtype=np.int64), np.zeros(len(gpus)), is_priced=False)
 
 
 def paths(spread: float, rise: float = 0.0, seed: int = 3) -> FloatArray:
@@ -45,26 +52,28 @@ def service(spread: float, held: int = 10, most: int = 1000, gpus: int = 1) -> S
 
 def needed(
     services: list[ServiceNeed], dependence: float = 0.5, startup_s: FloatArray = STARTUP_S
-) -> IntArray:
+) -> JointNeed:
     wait = NodeWait(startup_s, dependence)
     return joint_need(services, wait, np.random.default_rng(11))
 
 
 @given(NEEDS, ROOMS, RISKS)
 def test_the_need_exceeds_the_headroom_with_at_most_the_risk(
-    need: IntArray, room: HeadroomRoom, risk: float
+    need: JointNeed, room: HeadroomRoom, risk: float
 ) -> None:
     found = size_headroom(need, room, risk)
-    assert (need > found.need_gpus).mean() <= risk + 1e-9
+    assert (need.gpus > found.need_gpus).mean() <= risk + 1e-9
     if not found.is_capped:
         assert found.risk_after <= risk + 1e-9
         assert found.gpus < found.need_gpus + room.chunk_gpus
-    assert found.need_gpus == 0 or (need >= found.need_gpus).mean() > risk - 1e-9  # it is the least
+    assert (
+        found.need_gpus == 0 or (need.gpus >= found.need_gpus).mean() > risk - 1e-9
+    )  # it is the least
 
 
 @given(NEEDS, ROOMS, RISKS)
 def test_it_is_whole_chunks_below_the_ceiling_at_its_price(
-    need: IntArray, room: HeadroomRoom, risk: float
+    need: JointNeed, room: HeadroomRoom, risk: float
 ) -> None:
     found = size_headroom(need, room, risk)
     assert found.gpus == found.n_chunks * room.chunk_gpus <= room.most_gpus
@@ -74,7 +83,7 @@ def test_it_is_whole_chunks_below_the_ceiling_at_its_price(
 
 @given(NEEDS, ROOMS, RISKS, RISKS)
 def test_less_risk_never_takes_less(
-    need: IntArray, room: HeadroomRoom, one: float, other: float
+    need: JointNeed, room: HeadroomRoom, one: float, other: float
 ) -> None:
     careful, careless = (size_headroom(need, room, risk) for risk in sorted((one, other)))
     assert careful.gpus >= careless.gpus
@@ -82,7 +91,7 @@ def test_less_risk_never_takes_less(
 
 
 @given(NEEDS, ROOMS, RISKS)
-def test_a_fixed_supply_has_none(need: IntArray, room: HeadroomRoom, risk: float) -> None:
+def test_a_fixed_supply_has_none(need: JointNeed, room: HeadroomRoom, risk: float) -> None:
     found = size_headroom(need, replace(room, most_gpus=0), risk)
     assert (found.gpus, found.usd_per_hour, found.risk_averted) == (0, 0.0, 0.0)
 
@@ -119,8 +128,8 @@ def test_a_slower_start_and_fewer_replicas_never_take_less(factor: float, risk: 
 @given(st.integers(0, 30), st.integers(1, 8))
 def test_nothing_beyond_the_most_of_each_is_needed(most: int, gpus: int) -> None:
     need = needed([service(6.0, most=most, gpus=gpus), service(6.0, most=most, gpus=gpus)])
-    assert need.max() <= 2 * gpus * max(0, most - 10)
-    assert (need % gpus == 0).all()
+    assert need.gpus.max() <= 2 * gpus * max(0, most - 10)
+    assert (need.gpus % gpus == 0).all()
 
 
 def test_services_that_move_together_need_more_at_once() -> None:
@@ -146,11 +155,11 @@ def test_a_rise_that_is_certain_is_needed_in_time() -> None:
     peaks = peak_replicas(paths(0.0, rise=10.0), CAPACITY)
     rising = ServiceNeed(peaks, 60.0, 10, 1000, 2)
     for minutes, gpus in ((1, 2), (5, 10), (90, 22)):
-        assert set(needed([rising], startup_s=np.full(8, 60.0 * minutes)).tolist()) == {gpus}
+        assert set(needed([rising], startup_s=np.full(8, 60.0 * minutes)).gpus.tolist()) == {gpus}
 
 
 def test_free_gpus_are_part_of_it_and_lower_what_it_averts() -> None:
-    need = np.array([0] * 90 + [4] * 8 + [12] * 2)
+    need = of_gpus([0] * 90 + [4] * 8 + [12] * 2)
     none, some, enough = (
         size_headroom(need, HeadroomRoom(free, 64, 8, 2.5), 0.05) for free in (0, 4, 16)
     )
@@ -171,11 +180,11 @@ def test_peaks_rise_with_steps_and_levels() -> None:
 
 
 def test_impossible_values_are_refused() -> None:
-    room, need = HeadroomRoom(0, 8, 8, 1.0), np.array([1])
+    room, need = HeadroomRoom(0, 8, 8, 1.0), of_gpus([1])
     with pytest.raises(InvalidRequest, match=r"risk=0\.0"):
         size_headroom(need, room, 0.0)
     with pytest.raises(InvalidRequest, match="at least one scenario"):
-        size_headroom(np.array([], dtype=np.int64), room)
+        size_headroom(of_gpus([]), room)
     with pytest.raises(InvalidRequest, match="chunk_gpus"):
         HeadroomRoom(0, 8, 0, 1.0)
     with pytest.raises(InvalidRequest, match="usd_per_gpu_hour=inf"):
@@ -190,3 +199,53 @@ def test_impossible_values_are_refused() -> None:
         ServiceNeed(peak_replicas(paths(0.0), CAPACITY), 0.0, 1, 1, 1)
     with pytest.raises(InvalidRequest, match="must be finite"):
         peak_replicas(np.full((4, 2), np.nan), CAPACITY)
+
+
+def cost(need: JointNeed, held: int) -> float:
+    """GPU-steps of a step with `held` GPUs ready: these, and what is missing at its price."""
+    missing = np.maximum(need.gpus - held, 0)
+    return float(held + (need.shortage_price * missing).mean())
+
+
+@given(PRICED)
+def test_nothing_costs_less_than_what_is_held(need: JointNeed) -> None:
+    found = cheapest_gpus(need)
+    costs = [cost(need, held) for held in range(int(need.gpus.max()) + 2)]
+    assert costs[found] <= min(costs) * (1.0 + 1e-9) + 1e-9
+
+
+@given(PRICED, st.floats(1.0, 10.0))
+def test_dearer_risk_never_takes_less(need: JointNeed, factor: float) -> None:
+    dearer = replace(need, shortage_price=factor * need.shortage_price)
+    assert cheapest_gpus(dearer) >= cheapest_gpus(need)
+
+
+@given(PRICED, ROOMS)
+def test_where_prices_are_known_it_is_what_costs_least(need: JointNeed, room: HeadroomRoom) -> None:
+    found = size_headroom(need, room)
+    assert found.need_gpus == cheapest_gpus(need)
+    assert found.risk == pytest.approx((need.gpus > found.need_gpus).mean())
+    stated = size_headroom(need, room, 0.05)
+    assert (stated.risk, stated.need_gpus) == (
+        0.05,
+        size_headroom(of_gpus(need.gpus), room, 0.05).need_gpus,
+    )
+
+
+def test_none_is_held_where_it_costs_more_than_it_averts() -> None:
+    """One of a hundred needs a GPU: at a price of 99 GPU-steps not worth one, at 101 it is."""
+    need = JointNeed(np.array([0] * 99 + [1]), np.full(100, 99.0), is_priced=True)
+    assert cheapest_gpus(need) == 0
+    assert cheapest_gpus(replace(need, shortage_price=np.full(100, 101.0))) == 1
+
+
+def test_services_in_need_share_their_prices_over_what_they_need() -> None:
+    """Two replicas of 2 GPUs are missing for certain, at 30 replica-steps: 15 for each GPU."""
+    rising = ServiceNeed(peak_replicas(paths(0.0, rise=10.0), CAPACITY), 60.0, 10, 12, 2, 30.0)
+    need = needed([rising], startup_s=np.full(8, 6000.0))
+    assert set(need.gpus.tolist()) == {4}
+    assert set(need.shortage_price.tolist()) == {15.0}
+    assert need.is_priced
+    assert not needed([replace(rising, risk_price=None)]).is_priced
+    with pytest.raises(InvalidRequest, match="risk_price=-1"):
+        replace(rising, risk_price=-1.0)

@@ -33,6 +33,7 @@ def need(workload: int = 1, peak: int = 14, **changes: Any) -> dict[str, Any]:
         "workload_id": workload, "part": "", "gpu_type": "H100", "gpus_per_replica": 2,
         "usd_per_gpu_hour": 3.0, "current_replicas": 10, "held_replicas": 10, "max_replicas": 20,
         "step_s": 60, "peaks": [10] * 12 + [peak] * 3 + [peak] * 15 * 9, "decided_at": NOW,
+        "log_risk_price": None,
     } | changes  # fmt: skip
 
 
@@ -48,7 +49,7 @@ def advice(found: TypeNeeds) -> dict[str, Any]:
 def test_the_advice_fills_its_row() -> None:
     found = advice(known(need(), n_active=3))
     assert tuple(found) == ADVICE_COLUMNS
-    assert (found["need_gpus"], found["gpus"], found["chunk_gpus"]) == (8, 8, 8)
+    assert (found["need_gpus"], found["gpus"], found["chunk_gpus"]) == (8, 8, 2)
     assert (found["free_gpus"], found["usd_per_hour"], found["risk"]) == (12, 24.0, 0.01)
     assert (found["n_workloads"], found["n_unknown"]) == (1, 2)
     assert (found["dependence"], found["n_dependence_steps"]) == (0.5, 7)
@@ -69,8 +70,17 @@ def test_ceiling_and_budget_limit_it_and_never_below_nothing() -> None:
     assert to_room(known(need(), ceiling=8)).most_gpus == 0
 
 
-def test_without_a_node_the_largest_replica_is_the_chunk() -> None:
-    assert to_room(known(need(), need(2, gpus_per_replica=4), gpus_per_node=None)).chunk_gpus == 4
+@pytest.mark.parametrize("of_node", [None, 8])
+def test_the_smallest_replica_is_the_chunk(of_node: int | None) -> None:
+    two = (need(), need(2, gpus_per_replica=4))
+    assert to_room(known(*two, gpus_per_node=of_node)).chunk_gpus == 2
+
+
+def test_a_chunk_fits_on_a_node() -> None:
+    assert to_room(known(need(gpus_per_replica=16))).chunk_gpus == 8
+
+
+def test_without_services_there_is_nothing() -> None:
     nothing = to_room(known(gpus_per_node=None))
     assert (nothing.chunk_gpus, nothing.usd_per_gpu_hour) == (1, 0.0)
     assert advice(known(gpus_per_node=None))["gpus"] == 0
@@ -79,6 +89,15 @@ def test_without_a_node_the_largest_replica_is_the_chunk() -> None:
 def test_the_price_is_that_of_the_gpus_in_use() -> None:
     cheap = need(2, usd_per_gpu_hour=1.0, held_replicas=30)
     assert to_room(known(need(), cheap)).usd_per_gpu_hour == pytest.approx(1.5)
+
+
+def test_without_a_stated_risk_it_is_what_costs_least() -> None:
+    """Two in three need four replicas: dear enough, all of them are held, and else none."""
+    dear, cheap = (advice(known(need(log_risk_price=log))) for log in (4.0, -4.0))
+    assert (dear["gpus"], cheap["gpus"]) == (8, 0)
+    assert dear["risk"] < 0.01 < cheap["risk"]
+    stated = advice(known(need(log_risk_price=-4.0), headroom_risk=0.01))
+    assert (stated["gpus"], stated["risk"]) == (8, 0.01)
 
 
 def test_a_start_behind_the_forecast_is_said() -> None:

@@ -47,10 +47,18 @@ def lead_s(seen: Any, starts: Any) -> Any:
     return lead_time_of(member, ShardRows(states={1: [seen]}, starts={1: starts}), NOW)
 
 
-@pytest.mark.parametrize(("warm", "share"), [(8, 0.0), (0, 1.0), (6, 0.25)])
-def test_where_the_image_is_tells_how_long_the_next_start_takes(warm: int, share: float) -> None:
-    found = lead_s(state(warm), [*WARM, *COLD])
+@pytest.mark.parametrize(("warm", "share"), [(8, 0.25), (0, 0.75), (6, 0.4375)])
+def test_where_images_are_and_the_last_starts_tell_how_long_the_next_takes(
+    warm: int, share: float
+) -> None:
+    found = lead_s(state(warm), [*WARM, *COLD, *WARM[:10], *COLD[:10]])
     assert np.mean(found > 80.0) == pytest.approx(share, abs=0.02)
+
+
+@pytest.mark.parametrize(("warm", "last", "share"), [(8, WARM, 0.0), (0, COLD, 1.0)])
+def test_where_both_tell_the_same_it_is_certain(warm: int, last: Any, share: float) -> None:
+    found = lead_s(state(warm), [*WARM, *COLD, *last])
+    assert np.mean(found > 80.0) == share
 
 
 @pytest.mark.parametrize("seen", [state(None), {**state(None, 0)}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +10,11 @@ import numpy as np
 import pytest
 
 from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
-from services.decision.rows.lead_times import RoomOfTarget, may_have_new_nodes, node_startup
+from services.decision.rows.lead_times import (
+    RoomOfTarget,
+    may_have_new_nodes,
+    node_startup,
+)
 from services.kernel.domain import WorkloadSpec
 from tests.unit.decision.rows.test_lead_times import NOW, spec_of, variant
 
@@ -37,7 +42,8 @@ def started(node_s: float | None, ready_s: float | None, back_s: float = 3600.0)
     }  # fmt: skip
 
 
-BIMODAL = [started(None, 30.0) for _ in range(60)] + [started(240.0, 330.0) for _ in range(60)]
+BIMODAL = [started(None, 30.0, 3600.0 + 60.0 * i) for i in range(60)]
+BIMODAL += [started(240.0, 330.0, 7200.0 + 60.0 * i) for i in range(60)]
 
 
 def lead_s(seen: Any, starts: Any = (), supply: Any = SUPPLY, spec: WorkloadSpec = PLAIN) -> Any:
@@ -95,10 +101,38 @@ def test_new_nodes_are_looked_for_where_a_snapshot_tells_of_some() -> None:
     assert not may_have_new_nodes(state(8, None))
     parts: Any = {"new_node_gpus": None, "variants": {"a": {"new_node_gpus": 0}}}
     assert may_have_new_nodes(parts)
-    assert not RoomOfTarget(None, 8, 0, 1).needs_new_node(())
+    assert RoomOfTarget(None, 8, 0, 1).free_chance(()) == 1.0
 
 
 def test_a_law_that_was_learned_counts_for_its_starts() -> None:
     belief = node_startup(SUPPLY["H100"])
     assert belief.n_mean == 44.0
     assert belief.median_s == pytest.approx(240.0)
+
+
+def batches(*sizes: int) -> list[Any]:
+    """Starts of decisions an hour apart, so many of each."""
+    hours = range(len(sizes), 0, -1)
+    return [
+        started(None, 30.0, 3600.0 * hour + 2.0 * i)
+        for hour, size in zip(hours, sizes, strict=True)
+        for i in range(size)
+    ]
+
+
+def test_of_the_starts_of_a_decision_the_first_find_what_is_free() -> None:
+    room = RoomOfTarget(11, 8, 0, 1)  # three are free
+    assert room.free_chance(batches(1, 2, 3)) == 1.0
+    assert room.free_chance(batches(4, 4)) == 0.75
+    assert room.free_chance(batches(6)) == 0.5
+    assert replace(room, n_pending=1).free_chance(batches(4, 4)) == 0.5
+    assert replace(room, n_pending=3).free_chance(batches(1)) == 0.0
+    assert room.free_chance(()) == 1.0
+
+
+def test_some_land_at_once_and_some_wait_for_the_node() -> None:
+    found = lead_s(state(11, 8), batches(6, 6, 6))
+    here, there = lead_s(state(16, 8), batches(6, 6, 6)), lead_s(state(8, 8), batches(6, 6, 6))
+    assert np.quantile(found, 0.1) < there.min() < np.quantile(found, 0.9)
+    assert np.median(here) < np.median(found) < np.median(there)
+    assert (np.diff(found) >= 0).all()

@@ -19,6 +19,8 @@ def test_of_two_that_say_something_the_more_careful_holds() -> None:
     assert most_careful(advise, None) == most_careful(None, advise) == advise
     assert most_careful(advise, off) == most_careful(off, advise) == StatedHeadroom("off", 0.05)
     assert most_careful(advise, StatedHeadroom("apply", 0.01)) == StatedHeadroom("advise", 0.01)
+    assert most_careful(StatedHeadroom("apply"), advise) == advise
+    assert most_careful(StatedHeadroom("apply"), StatedHeadroom("apply")) == StatedHeadroom("apply")
 
 
 def test_it_is_on_unless_it_is_stated_to_be_off() -> None:

@@ -32,13 +32,18 @@ def supply(advice: HeadroomAdvice | None, ceiling: int | None = 64, mode: str = 
 
 
 def test_it_says_how_many_at_what_cost_and_what_they_avert() -> None:
-    (found,) = headroom_findings(supply(ADVICE))
+    (found,) = headroom_findings(supply(ADVICE, mode="advise"))
     assert (found.type, found.status, found.reason) == ("HeadroomReady", "False", "Advised")
     assert found.message == (
         "hold 16 GPUs of H100 ready (2 times 8), for 40.00 USD/h; 4 are free. A need within a "
         "node's start-up that nothing is free for has a chance of 21.3% now and of 0.7% with it "
         "(1.0% asked for)"
     )
+
+
+def test_without_a_stated_risk_it_says_why_not_more() -> None:
+    (found,) = headroom_findings(supply(ADVICE))
+    assert "of 0.7% with it (more would cost more than it averts)" in found.message
 
 
 @pytest.mark.parametrize(

@@ -44,9 +44,9 @@ def test_what_is_wrong_names_its_field(supply: dict[str, Any], field: str) -> No
         written(**supply)
 
 
-def test_headroom_is_advised_at_the_usual_risk_unless_it_is_stated() -> None:
+def test_headroom_is_what_costs_least_unless_a_risk_is_stated() -> None:
     assert written().headroom is None
-    assert written(headroom={}).headroom == SupplyHeadroom(mode="advise", risk=0.01)
+    assert written(headroom={}).headroom == SupplyHeadroom(mode="advise", risk=None)
     found = written(headroom={"risk": "0.05", "mode": "off"})
     assert found.headroom is not None
     assert found.headroom.to_manifest() == {"mode": "off", "risk": "0.05"}

@@ -20,8 +20,8 @@ def test_replicas_may_have_what_is_free_and_nodes_up_to_the_ceiling() -> None:
     assert row["new_node_gpus"] == 5 * 8
     assert row["warm_gpus"] == 4
     assert row["pending_replicas"] == 0
-    assert supply_row(supply, 0.02)["ceiling"] == 48
-    assert supply_row(supply, 0.02)["headroom_risk"] == 0.02
+    assert supply_row(supply)["ceiling"] == 48
+    assert supply_row(supply)["headroom_risk"] is None
 
 
 def test_no_more_is_asked_for_than_the_ceiling() -> None:

@@ -21,7 +21,7 @@ def lead_time(found: Any, starts: KnownStarts, service: int = 0) -> np.ndarray:
     supply = known.look(starts)
     state = known.state_row(service, supply)
     spec = workload("one", 1).to_spec()
-    return starts.lead_time_s(service, spec, state, supply_row(supply, 0.01), found.now_s)
+    return starts.lead_time_s(service, spec, state, supply_row(supply), found.now_s)
 
 
 def test_a_start_is_told_with_its_cause_and_its_node() -> None:
