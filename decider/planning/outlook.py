@@ -231,9 +231,8 @@ def look_ahead(
     """
     paths = usable_paths(request, standings)
     soft = soft_responses(request) if known is None else dict(known)
-    further = usable_further(request, standings)
     scenarios, weights, steps, program = make_program(
-        request, paths, standings, config, soft, further
+        request, paths, standings, config, soft, usable_further(request, standings)
     )
     levels = tuple(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads

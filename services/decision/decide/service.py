@@ -15,6 +15,7 @@ from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets.part_budgets import gpu_types_of
 from services.decision.decide.granting import GrantedPart, draft_part, grant_part
+from services.decision.decide.lock_repository import lock_shard
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
 from services.decision.decide.report import (
     log_decisions,
@@ -23,7 +24,6 @@ from services.decision.decide.report import (
     publish_freshness,
 )
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
-from services.decision.decide.shard_lock import lock_shard
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import (

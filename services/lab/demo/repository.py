@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, Engine, func, select, text
 
-from services.decision.decide.shard_lock import lock_shard
+from services.decision.decide.lock_repository import lock_shard
 from services.kernel.db.schema import (
     SEQUENCES,
     actions,

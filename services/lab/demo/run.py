@@ -68,12 +68,9 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     history = simulate_history(targets)
     meters = ServiceMeters(fleet, history.ready_mean[: fleet.n_workloads])
     initial = [int(n) for n in history.last_spec]
-    is_served = options.truth == "served"
-    served = draw_served_fleet(scaled) if is_served else None
-    requests = None if served is None else RequestMeters(served)
-    before = draw_served_history(scaled) if is_served else None
-    past = {} if before is None else past_requests(before, history.ready_mean)
-    day = SharedDay(scaled, served, options.epsilon, before)
+    day = _shared_day(scaled, options)
+    requests = None if day.served is None else RequestMeters(day.served)
+    past = {} if day.past is None else past_requests(day.past, history.ready_mean)
     filled = demo_settings(settings, options, fleet)
     prepare = empty_database if filled.database_url else empty_own_server
     with (
@@ -95,7 +92,6 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
             spent.mark("replay")
             with _phase(progress, "tuning and running the rivals"):
                 judged = rivals.result(session.deps.check)
-            spent.mark("rivals")
             run = ledger.run()
             own = score(run, targets, promised=options.epsilon, setting="not tuned")
             replayed = Replayed(
@@ -105,7 +101,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 latencies,
                 time.monotonic() - started,
                 memory.peak_gib,
-                served,
+                day.served,
                 judged.frontiers,
                 spent,
             )
@@ -118,6 +114,13 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
                 )
         finally:
             end_session(session)
+
+
+def _shared_day(scaled: ScaledFleet, options: DemoOptions) -> SharedDay:
+    if options.truth != "served":
+        return SharedDay(scaled, None, options.epsilon)
+    past = draw_served_history(scaled)
+    return SharedDay(scaled, draw_served_fleet(scaled), options.epsilon, past)
 
 
 def _pids(platform: Platform, rivals: RivalsAside) -> dict[str, int]:
