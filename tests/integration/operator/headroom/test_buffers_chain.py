@@ -49,6 +49,6 @@ def test_bursts_wait_less_where_headroom_is_held(
     held: Bench, mode: str, least: int, most: int
 ) -> None:
     short, chunks = short_steps(held, mode)
-    print(f"{mode}: {short} replicas short over {N_STEPS} steps, {chunks} nodes held at most")
+    print(f"{mode}: {short} replicas short over {N_STEPS} steps, {chunks} chunks held at most")
     assert (chunks > 0) == (mode == "apply")
     assert least <= short <= most
