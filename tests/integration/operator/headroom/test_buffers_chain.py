@@ -72,7 +72,7 @@ def test_bursts_wait_less_where_headroom_is_held(
     held: Bench, mode: str, least: int, most: int
 ) -> None:
     short, chunks = short_steps(held, mode, NOTHING_LEARNED_S)
-    print(f"{mode}: {short} replicas short over {N_STEPS} steps, {chunks} nodes held at most")
+    print(f"{mode}: {short} replicas short over {N_STEPS} steps, {chunks} chunks held at most")
     assert (chunks > 0) == (mode == "apply")
     assert least <= short <= most
 
@@ -81,6 +81,6 @@ def test_bursts_wait_less_where_headroom_is_held(
 def test_once_bursts_are_learned_the_replicas_hold_the_nodes(held: Bench, mode: str) -> None:
     """A buffer then changes little: the level of risk has risen with the first burst."""
     short, chunks = short_steps(held, mode, 0.0)
-    print(f"{mode}, learned: {short} replicas short over {N_STEPS} steps, {chunks} nodes at most")
+    print(f"{mode}, learned: {short} replicas short over {N_STEPS} steps, {chunks} chunks at most")
     assert (chunks > 0) == (mode == "apply")
     assert short <= 70

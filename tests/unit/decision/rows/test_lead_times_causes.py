@@ -47,7 +47,7 @@ def lead_s(seen: Any, starts: Any) -> Any:
     return lead_time_of(member, ShardRows(states={1: [seen]}, starts={1: starts}), NOW)
 
 
-@pytest.mark.parametrize(("warm", "share"), [(8, 0.25), (0, 0.75), (6, 0.4375)])
+@pytest.mark.parametrize(("warm", "share"), [(8, 0.25), (0, 0.75), (6, 0.375)])
 def test_where_images_are_and_the_last_starts_tell_how_long_the_next_takes(
     warm: int, share: float
 ) -> None:
