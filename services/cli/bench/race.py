@@ -38,6 +38,10 @@ IsDevelopment = Annotated[
 IsRivalsOnly = Annotated[
     bool, typer.Option("--rivals-only", help="Rivals and oracle: the room there is.")
 ]
+HasPrior = Annotated[
+    bool,
+    typer.Option("--prior/--no-prior", help="Whether fits begin with the prior, as in service."),
+]
 Arms = Annotated[
     str | None,
     typer.Option(help="Harmony with one part left out or perfect too, comma-separated; or all."),
@@ -65,6 +69,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     ] = 1440,
     is_development: IsDevelopment = False,
     is_rivals_only: IsRivalsOnly = False,
+    has_prior: HasPrior = True,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
     keep: Keep = None,
@@ -81,6 +86,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     Then Harmony against it, at equal violation and at equal unserved demand, and as deployed:
     Harmony not tuned, rivals tuned on the training part for the fleet and for each service.
     """
+    from services.forecasting.registry.shipped import shipped_prior
     from services.lab.bench.race.arms import RACE_ARMS
     from services.lab.bench.race.keep import RaceShelf
     from services.lab.bench.race.series import RacePlan
@@ -97,6 +103,7 @@ def bench_race(  # noqa: PLR0913 - one option each
         max_test_steps=max_test_steps,
         is_development=is_development,
         has_forecasts=not is_rivals_only,
+        prior=shipped_prior() if has_prior else None,
         shelf=RaceShelf(keep),
     )
     one_thread()

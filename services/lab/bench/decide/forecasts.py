@@ -12,6 +12,7 @@ import numpy as np
 from forecaster.dataset import Origins
 from forecaster.online.calibration import Calibration
 from forecaster.online.hedge import Hedge
+from forecaster.predict import TrainedModel
 from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
 from services.lab.bench.decide.task import DecideTask
@@ -127,9 +128,18 @@ def learned(task: DecideTask, seed: int, tell: Tell) -> Forecasts:
     return issued(task, raw_forecasts(task, seed, tell))
 
 
-def raw_forecasts(task: DecideTask, seed: int, tell: Tell) -> RawForecasts:
-    """Train on the training part and ask at every origin that is decided at."""
-    fitted = ModelArm().fit(task.forecast, seed, tell)
+def raw_forecasts(
+    task: DecideTask, seed: int, tell: Tell, prior: TrainedModel | None = None
+) -> RawForecasts:
+    """Train on the training part and ask at every origin that is decided at.
+
+    Args:
+        task: The benchmark.
+        seed: Of the fit.
+        tell: Progress.
+        prior: What the fit begins with; None: random parameters.
+    """
+    fitted = ModelArm(prior=prior).fit(task.forecast, seed, tell)
     origins = replayed_origins(task)
     tell(f"forecasting {origins.which.size} windows")
     answer = fitted.predict(task.forecast, origins, N_PATHS, make_rng(seed, "bench", "decide"))

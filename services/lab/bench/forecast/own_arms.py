@@ -44,10 +44,12 @@ class ModelArm:
     Attributes:
         config: Its configuration; the window, targets and split are the task's.
         tree_share: Weight of the trees; None: what validation chose.
+        prior: What the network begins with; None: random parameters.
     """
 
     config: ForecasterConfig | None = None
     tree_share: TreeShare | None = None
+    prior: TrainedModel | None = None
 
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedModel:
         """See `Arm`."""
@@ -55,7 +57,8 @@ class ModelArm:
         def report(line: FitProgress) -> None:
             tell(f"{line.stage} {line.epoch}/{line.n_epochs} validation {line.validation_loss:.4f}")
 
-        result = fit(task.histories(), bench_config(task, self.config), seed, on_progress=report)
+        config = bench_config(task, self.config)
+        result = fit(task.histories(), config, seed, prior=self.prior, on_progress=report)
         model = result.model
         if self.tree_share is not None:
             if model.trees is None:

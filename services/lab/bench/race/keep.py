@@ -56,11 +56,18 @@ class RaceShelf:
         return NativeRun(policy.name, labels, **found)
 
     def forecasts(
-        self, task: DecideTask, seed: int, make: Callable[[], RawForecasts]
+        self, task: DecideTask, seed: int, make: Callable[[], RawForecasts], prior: str = ""
     ) -> RawForecasts:
-        """What the learners said at every origin of a race."""
+        """What the learners said at every origin of a race.
+
+        Args:
+            task: The race's steps.
+            seed: Of the fit.
+            make: Fits, and asks.
+            prior: Version of what the fit begins with; empty: of nothing.
+        """
         bench = task.forecast
-        about = (bench.data, bench.train_ends, bench.validation_ends, task.options, seed)
+        about = (bench.data, bench.train_ends, bench.validation_ends, task.options, seed, prior)
         data = [part for one in bench.series for part in (one.values, one.observed)]
         key = _digest(about, data, FORECAST_CODE)
 

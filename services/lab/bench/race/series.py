@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from forecaster.predict import TrainedModel
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.forecasts import Forecasts, issued, raw_forecasts
 from services.lab.bench.decide.task import MAX_STEPS_AHEAD, DecideOptions
@@ -41,6 +42,7 @@ class RacePlan:
         max_test_steps: Most of Harmony's steps counted.
         is_development: Whether only the first 80 % are read.
         has_forecasts: Whether Harmony races.
+        prior: What fits begin with; None: random parameters.
         shelf: Where runs of rivals and forecasts are kept.
     """
 
@@ -55,6 +57,7 @@ class RacePlan:
     max_test_steps: int = 1440
     is_development: bool = False
     has_forecasts: bool = True
+    prior: TrainedModel | None = None
     shelf: RaceShelf = field(default_factory=RaceShelf)
 
     def __post_init__(self) -> None:
@@ -124,7 +127,10 @@ def forecasts_of(
     task = make_race_task(trace, grid, max(plan.leads_s), plan.options, plan.seeds[0]).decide
     far = replace(task, options=replace(task.options, lead_median_steps=float(MAX_STEPS_AHEAD)))
     seed = plan.seeds[0]
-    raw = plan.shelf.forecasts(far, seed, lambda: raw_forecasts(far, seed, tell))
+    version = "" if plan.prior is None else plan.prior.version
+    raw = plan.shelf.forecasts(
+        far, seed, lambda: raw_forecasts(far, seed, tell, plan.prior), version
+    )
     asked = {ForecastSource.ISSUED, *(RACE_ARMS[name].said for name in plan.arms)} - {*IN_HINDSIGHT}
     return {
         said: issued(far, raw, is_calibrated=said is not ForecastSource.UNCALIBRATED)

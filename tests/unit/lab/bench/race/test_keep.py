@@ -57,7 +57,7 @@ def test_a_rivals_run_is_made_once_per_course_cadence_and_setting(tmp_path):
         assert maker.n == i + 2
 
 
-def test_forecasts_are_made_once_per_data_and_seed(tmp_path):
+def test_forecasts_are_made_once_per_data_seed_and_prior(tmp_path):
     shelf, maker, task = RaceShelf(tmp_path), Maker(), wavy_task()
     first = shelf.forecasts(task, 7, maker.forecasts)
     again = shelf.forecasts(task, 7, maker.forecasts)
@@ -67,6 +67,8 @@ def test_forecasts_are_made_once_per_data_and_seed(tmp_path):
     np.testing.assert_array_equal(again.origins.position, first.origins.position)
     shelf.forecasts(task, 8, maker.forecasts)
     assert maker.n == 2
+    shelf.forecasts(task, 7, maker.forecasts, "prior-1")
+    assert maker.n == 3
 
 
 def test_without_a_folder_everything_is_made(tmp_path):

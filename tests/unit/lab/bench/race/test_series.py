@@ -9,8 +9,11 @@ from unittest.mock import patch
 import pytest
 from typer.testing import CliRunner
 
+from forecaster.predict import TrainedModel
 from services.cli.application import app
+from services.forecasting.registry.shipped import shipped_prior
 from services.lab.bench.decide.forecasts import Forecasts
+from services.lab.bench.forecast import own_arms
 from services.lab.bench.forecast.task import BenchTask
 from services.lab.bench.race import series
 from services.lab.bench.race.arms import ForecastSource
@@ -50,6 +53,23 @@ def test_both_bridges_each_seed_and_each_lead_time_are_raced(write_trace, tmp_pa
     assert set(promise["policies"]) == {"hpa", "trailing_percentile"}
     assert promise["best_rival"]["cost"] > 0.9
     assert promise["own"] == promise["deployed"] == {}
+
+
+@pytest.mark.parametrize("option", ["--prior", "--no-prior"])
+def test_fits_begin_with_the_shipped_prior_unless_told_not_to(write_trace, tmp_path, option):
+    class Asked(Exception):
+        """The fit was asked for."""
+
+    def fit(*_: object, prior: TrainedModel | None, **__: object) -> None:
+        raise Asked(None if prior is None else prior.version)
+
+    options = ("--policies", "hpa", "--lead", "2m", "--seeds", "1", "--bridges", "walk", option)
+    with patch.object(own_arms, "fit", fit):
+        given = [*RACE, "--data", str(write_trace(tmp_path)), *options]
+        result = CliRunner().invoke(app, given)
+    assert isinstance(result.exception, Asked)
+    begins = shipped_prior().version if option == "--prior" else None
+    assert result.exception.args == (begins,)
 
 
 def test_harmony_races_at_equal_violation_and_unserved_demand_and_as_deployed(
