@@ -67,6 +67,10 @@ class FallbackConfig:
         stale_after_s: Demand last observed longer ago than this is unknown.
         last_demand_s: The last demand is the mean over so many seconds, where steps are shorter: of
             a few seconds it is mostly chance, which no start comes in time for.
+        rise_deviations: Where the newest of these steps lie above that mean by more than so many
+            standard deviations, as single steps scatter, it is what they show beyond them: a burst
+            is not waited for. Infinite: it always is.
+        n_scatter: Steps before these that tell how single steps scatter.
         percentile: Percentile of the recent demand that the trailing rung sizes for, in [0, 1].
         margin_ratio: Headroom of the trailing and reactive rungs over the load.
         min_observed: Observed steps that the trailing rung needs.
@@ -75,6 +79,8 @@ class FallbackConfig:
     forecast_max_age_steps: int = 3
     stale_after_s: float = 900.0
     last_demand_s: float = 60.0
+    rise_deviations: float = 2.5
+    n_scatter: int = 20
     percentile: float = 0.98
     margin_ratio: float = 0.1
     min_observed: int = 12
@@ -89,6 +95,17 @@ class FallbackConfig:
             0 < self.last_demand_s < math.inf,
             f"last_demand_s={self.last_demand_s} must be finite and > 0",
         )
+        _require(self.rise_deviations >= 0, f"rise_deviations={self.rise_deviations} must be >= 0")
+        _require(self.n_scatter >= 2, f"n_scatter={self.n_scatter} must be >= 2")
+
+    def averaged_steps(self, step_s: float) -> int:
+        """Newest steps that the last demand is the mean of."""
+        return max(1, round(self.last_demand_s / step_s))
+
+    def looked_at_steps(self, step_s: float) -> int:
+        """Newest steps that the last demand follows from."""
+        n_steps = self.averaged_steps(step_s)
+        return n_steps if n_steps == 1 else n_steps + self.n_scatter
 
 
 @dataclass(frozen=True, slots=True)

@@ -329,6 +329,10 @@ class Windows:
         values = np.take_along_axis(self.season_values, at, axis=3)[..., 0]
         return values, np.take_along_axis(self.season_observed, at, axis=3)[..., 0]
 
+    def is_young(self) -> Bool:
+        """`(B,)` whether nothing of the same time on an earlier day is known."""
+        return np.asarray(~self.season_observed.any(axis=(1, 2, 3)))
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:

@@ -23,6 +23,10 @@ FORECAST, LAST_FORECAST = "forecast", "last_forecast"
 TRAILING, REACTIVE = "trailing_percentile", "reactive"
 HOLD_IF_HIGHER, STATIC, HOLD = "hold_if_higher", "static", "hold"
 DISTRUSTED = "the model is not trusted"
+_LEAST_CHANGES = 8
+"""Changes from step to step that tell how single steps scatter."""
+_MEDIAN_TO_SIGMA = 1.0484
+"""Standard deviation of a value over the median size of the difference of two, of a normal law."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +94,42 @@ def last_known_demand(
     workload: WorkloadInput, time: DecisionTime, config: FallbackConfig
 ) -> float | None:
     """Newest observed demand, unless it is stale; of short steps the mean of the newest."""
-    n_steps = max(1, round(config.last_demand_s / time.step_s))
+    n_steps = config.averaged_steps(time.step_s)
     last = workload.history.last_demand(n_steps)
     if last is None:
         return None
     demand, age_steps = last
+    demand = max(demand, risen_demand(workload.history.demand, n_steps, config))
     age_s = time.now_s - workload.history.demand_until_s + age_steps * time.step_s
     return demand if age_s <= max(config.stale_after_s, time.step_s) else None
+
+
+def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> float:
+    """What the newest steps show to be there beyond chance; 0 where nothing can be told.
+
+    The mean of the newest k steps, for every k below `n_steps`, less `rise_deviations` of what such
+    a mean scatters by: the largest of them. How single steps scatter is told by the changes from
+    step to step before all of these; their median, so that an earlier burst is none of it.
+
+    Args:
+        demand: (C,) demand of steps, the newest last; NaN where it was not observed.
+        n_steps: Newest steps that are averaged otherwise.
+        config: Settings.
+    """
+    known = np.flatnonzero(np.isfinite(demand) & (demand >= 0))
+    if n_steps <= 1 or known.size == 0 or not np.isfinite(config.rise_deviations):
+        return 0.0
+    seen = np.where(demand >= 0, demand, np.nan)[: known[-1] + 1]
+    change = np.abs(np.diff(seen[:-n_steps][-config.n_scatter :]))
+    change = change[np.isfinite(change)]
+    if change.size < _LEAST_CHANGES:
+        return 0.0
+    scatter = _MEDIAN_TO_SIGMA * float(np.median(change))
+    newest = seen[:-n_steps:-1]
+    count = np.arange(1.0, newest.size + 1.0)
+    shown = np.cumsum(newest) / count - config.rise_deviations * scatter / np.sqrt(count)
+    shown = shown[np.isfinite(shown)]
+    return max(0.0, float(shown.max())) if shown.size else 0.0
 
 
 def stand(

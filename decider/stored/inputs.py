@@ -156,7 +156,7 @@ def _seen(
     """
     n_last = None
     if decision.rung in (FORECAST, LAST_FORECAST) and part.reach <= part.horizon:
-        n_last = max(1, round(config.fallback.last_demand_s / part.step_s))
+        n_last = config.fallback.looked_at_steps(part.step_s)
     return [replace(one, history=_seen_history(one, n_last, now_s)) for one in part.workloads]
 
 
@@ -211,6 +211,8 @@ def _row_to_parts(
 def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     """The configuration as it is stored: no queue counts without a response, or if not known.
 
+    What cannot matter to this very decision is left out: the release before reads it.
+
     `spread_sigma` is what the paths of this very decision were spread by, with a response or
     without one, as it was before there were two.
     """
@@ -219,6 +221,9 @@ def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     queues = [part.workloads[row].waiting_load for row in rows]
     if all(one is None for one in queues):
         del settings["max_backlog_steps"]
+    if config.fallback.averaged_steps(part.step_s) == 1:
+        for name in ("rise_deviations", "n_scatter"):
+            del settings["fallback"][name]
     of_response = settings.pop("response_spread_sigma")
     if rows:
         settings["spread_sigma"] = of_response

@@ -7,8 +7,9 @@ What its forecast holds is brought by whoever replays, from the very row that it
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields as dataclass_fields
+from dataclasses import dataclass, fields as dataclass_fields, replace
 from typing import Any
 
 import numpy as np
@@ -120,7 +121,8 @@ def inputs_from_bytes(
         quantiles=(taken[0].steps,) if taken[0].steps is not None else (),
         reach=header.get("reach", 0),
     )
-    return request, _config(header["config"], wide), header["now_s"], header["valid_for_s"]
+    config = _config(header, has_response=response is not None)
+    return request, config, header["now_s"], header["valid_for_s"]
 
 
 def _check_forecast(header: Mapping[str, Any], forecast: ForecastArrays | None) -> None:
@@ -179,15 +181,18 @@ def replay_service(blob: bytes, forecast: ForecastArrays | None = None) -> tuple
     return decide_shard(request, config, now_s, valid_for_s)
 
 
-def _config(fields: Mapping[str, Any], tensors: Mapping[str, FloatArray]) -> DecideConfig:
-    plain = dict(fields)
-    if "response" in tensors:
+def _config(header: Mapping[str, Any], *, has_response: bool) -> DecideConfig:
+    plain = dict(header["config"])
+    if has_response:
         plain.setdefault("max_backlog_steps", 0.0)  # decided before queues were remembered
         plain["response_spread_sigma"] = plain["spread_sigma"]  # of its own paths: `_settings`
     sharing = plain.pop("sharing", _LONG_RUN)
     if sharing != _LONG_RUN:
         raise ReplayMismatch(f"sharing={sharing!r}: this version decides by {_LONG_RUN!r} alone")
-    plain["fallback"] = FallbackConfig(**({"last_demand_s": _ONE_STEP_S} | plain["fallback"]))
+    fallback = FallbackConfig(**({"last_demand_s": _ONE_STEP_S} | plain["fallback"]))
+    if "rise_deviations" not in plain["fallback"] and fallback.averaged_steps(header["step_s"]) > 1:
+        fallback = replace(fallback, rise_deviations=math.inf)  # by the mean alone
+    plain["fallback"] = fallback
     known = {one.name for one in dataclass_fields(RiskControlConfig)}  # format 1 has more
     plain["risk"] = RiskControlConfig(**{k: v for k, v in plain["risk"].items() if k in known})
     plain["epsilons"] = tuple(plain["epsilons"])

@@ -14,7 +14,8 @@ too few exceedances. State is passed in and out. docs/decisions/0007 holds the m
 
 A forecast that is read off its window has what it once missed among its paths from then on. Its
 quantiles are not raised beyond the largest value of the window, or one burst would count twice
-(docs/decisions/0058).
+(docs/decisions/0058). So are not those of the shipped prior of a service of its first day: nothing
+but that window is known of it, and the prior widens by what it sees there (docs/decisions/0089).
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from forecaster.choice.ladder import TRAINED_RUNGS
+from forecaster.choice.ladder import PRIOR_RUNG, TRAINED_RUNGS
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import with_quantiles
@@ -267,17 +268,24 @@ class Calibration:
         )
 
 
-def largest_seen(values: F32, observed: Bool, rungs: Sequence[str]) -> F32:
-    """`(B,)` largest value of the window of each forecast that is read off it; else infinite.
+def largest_seen(
+    values: F32, observed: Bool, rungs: Sequence[str], is_young: Bool | None = None
+) -> F32:
+    """`(B,)` largest value of the window of each forecast that knows no other; else infinite.
 
     Args:
         values: `(B, C)` the window of what is forecast.
         observed: `(B, C)`.
-        rungs: B rungs that answered; a trained one's is held by nothing.
+        rungs: B rungs that answered; a trained one's is held by nothing, but for the prior's
+            of a young service.
+        is_young: `(B,)` nothing of an earlier day is known, see `Windows.is_young`; None: of all
+            of them something is.
     """
     seen = np.where(observed, values, -np.inf).max(axis=1)
-    is_read_off = np.array([rung not in TRAINED_RUNGS for rung in rungs]) & np.isfinite(seen)
-    return np.where(is_read_off, seen, np.inf).astype(np.float32)
+    is_held = np.array([rung not in TRAINED_RUNGS for rung in rungs])
+    if is_young is not None:
+        is_held |= np.array([rung == PRIOR_RUNG for rung in rungs]) & is_young
+    return np.where(is_held & np.isfinite(seen), seen, np.inf).astype(np.float32)
 
 
 class _Scales(NamedTuple):

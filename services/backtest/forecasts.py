@@ -86,7 +86,7 @@ class ForecastStream:
         experts = Experts.of(result.forecast, windows, self._window)
         calibration = Calibration(result.forecast.quantile_levels)
         weights, offsets = self._learned(calibration, result.forecast, step)
-        most = largest_seen(*windows.demand(), result.forecast.rung)
+        most = largest_seen(*windows.demand(), result.forecast.rung, windows.is_young())
         issued = calibration.apply(offsets, Hedge().apply(weights, experts), most)
         self._issued.append(_Issued(step, issued, experts))
         return issued

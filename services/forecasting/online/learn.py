@@ -88,7 +88,7 @@ def corrected(
     hedged = Hedge().apply(weights, _experts(forecast, windows, serving.config.window))
     calibration = Calibration(forecast.quantile_levels)
     offsets = calibration.from_dicts(forecast.workloads, stored)
-    most = largest_seen(*windows.demand(), forecast.rung)
+    most = largest_seen(*windows.demand(), forecast.rung, windows.is_young())
     return replace(result, forecast=calibration.apply(offsets, hedged, most))
 
 

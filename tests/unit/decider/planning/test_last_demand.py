@@ -1,4 +1,4 @@
-"""The last demand: of short steps the mean of a minute, of others the newest step."""
+"""The last demand: of short steps the mean of a minute or a rise beyond chance, else the newest."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from decider.config import FallbackConfig
 from decider.errors import InvalidConfig
-from decider.planning.fallback import DecisionTime, last_known_demand
+from decider.planning.fallback import DecisionTime, last_known_demand, risen_demand
 from decider.types import History
 from tests.unit.decider.shards import NOW_S, workload
 
@@ -17,10 +18,16 @@ CONFIG = FallbackConfig()
 NAN = float("nan")
 
 
-def last(values: list[float], step_s: float) -> float | None:
+def last(values: list[float], step_s: float, config: FallbackConfig = CONFIG) -> float | None:
     history = History(np.array(values), NOW_S, (), ())
-    given = replace(workload("w"), history=history)
-    return last_known_demand(given, DecisionTime(NOW_S, step_s), CONFIG)
+    owner = replace(workload("w"), history=history)
+    return last_known_demand(owner, DecisionTime(NOW_S, step_s), config)
+
+
+def usual(seed: int, n_steps: int = 40) -> list[float]:
+    """Steps that scatter by a tenth."""
+    rng = np.random.default_rng(seed)
+    return [float(one) for one in 100.0 * (1.0 + 0.1 * rng.standard_normal(n_steps))]
 
 
 def test_short_steps_are_averaged_over_a_minute_and_long_ones_are_not() -> None:
@@ -39,3 +46,67 @@ def test_of_a_gap_what_is_known_counts() -> None:
 def test_a_demand_of_no_time_is_refused() -> None:
     with pytest.raises(InvalidConfig, match="last_demand_s"):
         FallbackConfig(last_demand_s=0.0)
+
+
+def test_a_burst_is_seen_in_its_first_step() -> None:
+    """The mean of a minute has only a quarter of it by then."""
+    for seed in range(20):
+        begun = [*usual(seed), 250.0]
+        by_mean = last(begun, 15.0, replace(CONFIG, rise_deviations=np.inf))
+        found = last(begun, 15.0)
+        assert by_mean is not None
+        assert found is not None
+        assert by_mean < 150.0 < 200.0 < found < 250.0
+        assert last([*begun, 250.0, 250.0, 250.0], 15.0) == 250.0
+
+
+def test_chance_is_no_burst() -> None:
+    """A count that goes up by chance goes back: 2 % of the steps of a steady hour."""
+    raised = 0
+    for seed in range(20):
+        steps = usual(seed, 240)
+        for end in range(40, 240, 5):
+            mean = float(np.mean(steps[end - 4 : end]))
+            found = last(steps[:end], 15.0)
+            assert found is not None
+            assert found >= mean
+            raised += found > 1.001 * mean
+    assert raised <= 0.02 * 20 * 40
+
+
+def test_an_earlier_burst_hides_no_later_one() -> None:
+    earlier = [*usual(1, 30), *[250.0] * 8, *usual(2, 12), 250.0]
+    found = last(earlier, 15.0)
+    assert found is not None
+    assert found > 200.0
+
+
+def test_without_enough_steps_before_it_is_the_mean() -> None:
+    assert last([*usual(3, 8), 250.0], 15.0) == pytest.approx(np.mean([*usual(3, 8)[-3:], 250.0]))
+    assert last([NAN] * 30 + [100.0, 100.0, 100.0, 250.0], 15.0) == 137.5
+
+
+def test_steps_of_a_minute_are_what_they_were() -> None:
+    values = [*usual(4), 250.0]
+    assert last(values, 60.0) == 250.0
+    assert risen_demand(np.array(values), 1, CONFIG) == 0.0
+
+
+@given(
+    values=st.lists(st.one_of(st.just(NAN), st.floats(0.0, 1e6)), max_size=40),
+    scale=st.sampled_from([0.5, 2.0, 1024.0]),
+)
+def test_a_rise_is_never_more_than_was_seen_and_has_no_unit(
+    values: list[float], scale: float
+) -> None:
+    demand = np.array(values)
+    found = risen_demand(demand, 4, CONFIG)
+    assert found <= (np.nanmax(demand) if np.isfinite(demand).any() else 0.0) * (1 + 1e-9)
+    assert risen_demand(scale * demand, 4, CONFIG) == pytest.approx(scale * found)
+
+
+def test_impossible_settings_of_a_rise_are_refused() -> None:
+    with pytest.raises(InvalidConfig, match="rise_deviations"):
+        FallbackConfig(rise_deviations=-1.0)
+    with pytest.raises(InvalidConfig, match="n_scatter"):
+        FallbackConfig(n_scatter=1)

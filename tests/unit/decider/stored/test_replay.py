@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import zlib
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from safetensors.numpy import load as load_tensors, save as save_tensors
 
 from decider import (
     Control,
@@ -21,6 +24,7 @@ from decider import (
     Sla,
     decide_shard,
 )
+from decider.config import FallbackConfig
 from decider.errors import ReplayMismatch
 from decider.stored.input_bytes import unpacked
 from decider.stored.inputs import inputs_to_bytes
@@ -91,6 +95,39 @@ def test_inputs_tell_what_the_paths_of_a_response_were_spread_by() -> None:
             blob = inputs_to_bytes(request, row, decision, config, NOW_S)
             assert b"response_spread_sigma" not in unpacked(blob), "the release before reads it"
             assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
+@pytest.mark.parametrize("has_rise", [True, False])
+def test_a_rise_within_the_minute_replays_and_of_earlier_decisions_there_was_none(
+    has_rise: bool,
+) -> None:
+    """As many steps are kept as the last demand follows from."""
+    rng = np.random.default_rng(1)
+    seen = np.array([*(100.0 * (1.0 + 0.1 * rng.standard_normal(60))), 250.0])
+    owner = workload(history=History(seen, NOW_S), forecast_origin_s=NOW_S - 15.0)
+    request = replace(shard(np.zeros((50, 12)), [owner], lead_s=15.0), step_s=15.0)
+    deviations = 2.5 if has_rise else np.inf
+    config = replace(DecideConfig(), fallback=FallbackConfig(rise_deviations=deviations))
+    (decision,) = decide_shard(request, config, NOW_S)
+    assert decision.raw == (23 if has_rise else 14)
+    raw = unpacked(inputs_to_bytes(request, 0, decision, config, NOW_S))
+    tensors = load_tensors(raw)
+    assert tensors["demand"].size == 24
+    outer = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])["__metadata__"]
+    header = json.loads(outer["header"])
+    if not has_rise:
+        del header["config"]["fallback"]["rise_deviations"]
+        del header["config"]["fallback"]["n_scatter"]
+    blob = zlib.compress(save_tensors(tensors, metadata={"header": json.dumps(header)}))
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
+def test_steps_of_a_minute_or_more_do_not_know_of_rises() -> None:
+    request = shard(noisy(100.0))
+    (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+    raw = unpacked(inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S))
+    assert b"rise_deviations" not in raw
+    assert b"n_scatter" not in raw
 
 
 def with_responses(request: ShardRequest) -> ShardRequest:

@@ -184,6 +184,15 @@ def test_a_window_holds_the_forecasts_that_are_read_off_it() -> None:
     assert found.tolist() == [9.0, 4.0, np.inf, np.inf]
 
 
+def test_a_window_holds_the_prior_of_a_service_of_its_first_day() -> None:
+    values = np.array([[3.0, 9.0, 4.0]] * 4, dtype=np.float32)
+    rungs = ("prior", "prior", "model", "smoothed")
+    young = np.array([True, False, True, False])
+    found = largest_seen(values, np.ones((4, 3), dtype=bool), rungs, young)
+    assert found.tolist() == [9.0, np.inf, np.inf, 9.0]
+    assert largest_seen(values, np.ones((4, 3), dtype=bool), rungs)[0] == np.inf
+
+
 def test_unobserved_steps_teach_their_group_nothing() -> None:
     raw = normal_forecast(np.random.default_rng(3), 1.0)
     state = CALIBRATION.empty_state(raw.workloads)
