@@ -222,14 +222,15 @@ def cluster_url() -> Iterator[str]:
 
 
 @pytest.fixture
-def namespace() -> str:
-    """Name of the test's namespace: on the cluster of the run, none that another test has used."""
-    return f"serving-{uuid.uuid4().hex[:6]}"
+def lab(cluster_url: str) -> Iterator[Lab]:
+    """The cluster of the run, in a namespace that no other test has used."""
+    with lab_in(cluster_url, f"serving-{uuid.uuid4().hex[:6]}") as lab:
+        yield lab
 
 
-@pytest.fixture
-def lab(cluster_url: str, namespace: str) -> Iterator[Lab]:
-    """The cluster with a fresh namespace and nothing else in it."""
+@contextmanager
+def lab_in(cluster_url: str, namespace: str) -> Iterator[Lab]:
+    """A cluster with a fresh namespace and nothing else in it."""
     with httpx.Client(base_url=cluster_url, timeout=PATIENCE_S) as http:
         lab = Lab(cluster_url, http, namespace)
         lab.post("/api/v1/namespaces", {"metadata": {"name": namespace}})

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from services.decision.headroom.advise import advise_headroom
-from tests.integration.operator.conftest import Bench, cluster_process
+from tests.integration.operator.conftest import Bench, Lab, cluster_process, lab_in
 from tests.integration.operator.headroom.test_buffers import (
     add_pool,
     ask,
@@ -28,20 +28,14 @@ them, and the level of risk stays. What is left to tell both modes apart are the
 
 
 @pytest.fixture
-def cluster_url() -> Iterator[str]:
+def lab() -> Iterator[Lab]:
     """A cluster of the test's own, at the same time and with the same nodes in every run.
 
     On the cluster of the run the tests before decide whether a step begins on the minute, and with
     that whether anything is learned; the luck of a start comes of the pod's namespace.
     """
-    with cluster_process() as url:
-        yield url
-
-
-@pytest.fixture
-def namespace() -> str:
-    """Always the same: see `cluster_url`."""
-    return "serving"
+    with cluster_process() as url, lab_in(url, "serving") as lab:
+        yield lab
 
 
 def short_steps(bench: Bench, mode: str, offset_s: float) -> tuple[int, int]:
