@@ -65,8 +65,9 @@ def serve(bench: Bench, version: str = "v1beta1") -> None:
     bench.lab.define(buffer_definition(version))
 
 
-def ask(bench: Bench, mode: str = "apply", ceiling: int = 80) -> None:
-    supply = {"mode": "provisioned", "ceiling": ceiling, "headroom": {"mode": mode}}
+def ask(bench: Bench, mode: str = "apply", ceiling: int = 80, risk: str | None = None) -> None:
+    headroom = {"mode": mode} | ({} if risk is None else {"risk": risk})
+    supply = {"mode": "provisioned", "ceiling": ceiling, "headroom": headroom}
     spec = {"gpuType": "H100", "gpus": 1000, "supply": supply}
     if bench.lab.http.get(f"{BUDGETS}/hopper").status_code == 404:
         bench.lab.post(BUDGETS, {"metadata": {"name": "hopper"}, "spec": spec})

@@ -48,7 +48,7 @@ def short_steps(bench: Bench, mode: str, offset_s: float) -> tuple[int, int]:
     bench.lab.advance(bench.clock.now())
     serve(bench)
     add_pool(bench, startup="180s")
-    ask(bench, mode=mode, ceiling=200)
+    ask(bench, mode=mode, ceiling=200, risk="0.01")
     bench.lab.change("llama", {"maxReplicas": 60})
     chain = Chain(bench)
     short = most = 0
