@@ -65,6 +65,11 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
         self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(_START_TIMEOUT_S)
 
+    @property
+    def n_open(self) -> int:
+        """Connections that are passed on now."""
+        return len(self._writers) // 2
+
     def cut(self) -> None:
         """Break all connections, and take none until `mend`."""
         self._is_refusing = True
@@ -116,7 +121,7 @@ class FaultProxy(AbstractContextManager["FaultProxy"]):
             await asyncio.wait(set(self._tasks), timeout=_START_TIMEOUT_S)
 
     def _break_all(self) -> None:
-        self.n_cut += len(self._writers) // 2
+        self.n_cut += self.n_open
         for writer in self._writers:
             writer.transport.abort()
 

@@ -24,7 +24,7 @@ GIVEN_UP: dict[str, Any] = {
 HEADROOM: dict[str, Any] = {
     "gpus": 16,
     "free_gpus": 4,
-    "chunk_gpus": 8,
+    "chunk_gpus": 1,
     "need_gpus": 9,
     "is_capped": False,
     "usd_per_hour": 40.0,

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from forecaster.dataset import Origins
+from forecaster.predict import TrainedModel
 from services.lab.bench.decide import forecasts
 from services.lab.bench.decide.forecasts import (
     LEVEL_STEPS,
@@ -38,6 +39,9 @@ class Echo:
 
 @dataclass(frozen=True)
 class EchoArm:
+    def __init__(self, prior: TrainedModel | None = None) -> None:
+        """What a fit begins with is read by none."""
+
     def fit(self, task: BenchTask, seed: int, tell: Tell) -> Echo:
         return Echo()
 

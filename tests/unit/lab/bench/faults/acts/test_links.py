@@ -16,6 +16,7 @@ from services.lab.bench.faults.laboratory_client import LaboratoryClient
 from services.lab.bench.faults.proxy import FaultProxy, Upstream
 from services.lab.cluster.cluster import ClusterSettings
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
+from tests.unit.platform.eventually import eventually
 
 NODES = "/api/v1/nodes"
 N_TURNS = 2000
@@ -53,6 +54,8 @@ def ask_through(rig: Any) -> int:
 def test_a_link_that_was_used_has_bitten(rig: Any, what: str, code: int) -> None:
     act = LinkFault("api_server", what)
     assert ask_through(rig) == 200
+    # a connection that the proxy has not seen the end of yet would be cut as well
+    eventually(lambda: rig.proxies["api_server"].n_open == 0, "the first question's end")
     assert act.begin(rig)
     assert not act.has_bitten(rig)
     if what == "stall":  # it stands still at the first piece, not before
