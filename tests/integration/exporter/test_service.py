@@ -16,6 +16,7 @@ from services.kernel.clock import FixedClock
 from tests.exported import exported
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet
 from tests.integration.exporter.fleet_rows import LLAMA, write_fleet
+from tests.processor import slowness
 
 pytestmark = pytest.mark.integration
 
@@ -60,7 +61,7 @@ def test_ten_thousand_workloads_are_one_query_and_a_few_seconds(database: Engine
         f"{cpu_s:.2f} CPU-s of the exporter, {asked[0]['Execution Time'] / 1000:.2f} s of Postgres"
     )
     assert n_series == 10_000 * 30 + 1
-    assert cpu_s < 30
+    assert cpu_s < 30 * slowness()
     shown = {name for name in (one.full_name for one in WORKLOAD_METRICS) if f"\n{name}" in page}
     assert len(shown) >= len(WORKLOAD_METRICS) - 2
 

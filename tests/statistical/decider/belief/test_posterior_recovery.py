@@ -5,7 +5,8 @@ errors (MCSE) or more away from what is found. A mean's is its posterior's stand
 the root of the effective sample size n, a standard deviation's that over the root of 2 n.
 `pytest tests/statistical/decider/belief/test_posterior_recovery.py -s` prints the figures.
 
-The time is CPU time of the whole fit, compilation included, so that a busy machine changes nothing.
+The time is CPU time of the whole fit, compilation included, so that a busy machine changes little;
+it is held against what a plain loop takes on the same processor.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import pytest
 from decider.belief.capacity import congestion
 from decider.belief.response_model import CurveDraws, ResponseData, ResponsePosterior
 from decider.types import FloatArray
+from tests.processor import slowness
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
@@ -41,6 +43,7 @@ pytestmark = [
 
 SHARPNESS, NOISE = 2.2, 0.12
 MAX_FIT_CPU_S = 30.0
+"""On the machine that `tests/processor.py` compares with."""
 LONG_RESPONSE_SAMPLER = replace(RESPONSE_SAMPLER, n_tune=500, n_draws=1000)
 """Effective samples enough that the gate's least, 300, is far, and standard errors are small."""
 
@@ -96,16 +99,17 @@ def big_fit() -> tuple[Fleet, ResponsePosterior, Diagnostics, float]:
     of = fleet(rng, 20)
     data, rho = measure(rng, of, [200] * 20, [1.05] * 20)
     assert (rho > 1.0).sum() > 100
-    began = time.process_time()
+    before, began = slowness(), time.process_time()
     posterior, diagnostics = fit_response(data, RESPONSE_SAMPLER, seed=1)
-    return of, posterior, diagnostics, time.process_time() - began
+    spent_s = time.process_time() - began
+    return of, posterior, diagnostics, spent_s / max(before, slowness())
 
 
 Fit = tuple[Fleet, ResponsePosterior, Diagnostics, float]
 
 
 def test_twenty_workloads_are_fitted_in_half_a_minute(big_fit: Fit) -> None:
-    print(f"\n{big_fit[3]:.1f} s, {big_fit[2]}")
+    print(f"\n{big_fit[3]:.1f} CPU-s of the machine compared with, {big_fit[2]}")
     assert big_fit[2].fault() == ""
     assert big_fit[3] <= MAX_FIT_CPU_S
 

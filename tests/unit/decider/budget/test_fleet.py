@@ -12,6 +12,7 @@ from scipy.optimize import Bounds, LinearConstraint, milp
 
 from decider.budget.choice import Choices, dual_bound
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
+from tests.processor import slowness
 
 SHAPES = ("convex", "jagged", "steps")
 
@@ -110,7 +111,7 @@ def test_ten_thousand_workloads_are_shared_in_seconds() -> None:
     print(f"10,000 workloads: {took_s:.2f} s; {gap:.1e} of the loss averted below the dual bound")
     assert (found.granted * claims.gpus).sum() <= budget
     assert gap < 0.01
-    assert took_s < 5.0
+    assert took_s < 5.0 * slowness()
 
 
 @given(seed=st.integers(0, 10_000), n=st.integers(1, 12), share=st.floats(0, 1.2))
