@@ -98,13 +98,12 @@ def _may_fall(workload: WorkloadInput) -> bool:
 def _rates(workload: WorkloadInput, now_s: float) -> tuple[float, float]:
     """Reference replicas that may be started and stopped now."""
     given = GuardInput(workload, now_s, None, 1.0, 1.0)
-    if given.is_out_of_bounds:
-        return math.inf, math.inf
     found = []
     for rules, is_up in ((workload.limits.scale_up, True), (workload.limits.scale_down, False)):
         if not rules.policies:
             found.append(math.inf)
             continue
-        edge = rate_edge(given, rules, is_up=is_up)
-        found.append(float(np.maximum(edge - given.current if is_up else given.current - edge, 0)))
+        edge, start = rate_edge(given, rules, is_up=is_up), given.start
+        change = max(edge, start) - given.current if is_up else given.current - min(edge, start)
+        found.append(float(max(change, 0)))
     return found[0], found[1]

@@ -43,10 +43,14 @@ class GuardInput:
         return self.workload.replicas.spec
 
     @property
-    def is_out_of_bounds(self) -> bool:
-        """The current spec breaks the bounds, so it jumps to them as with HPA."""
+    def start(self) -> int:
+        """Count that a change begins at: the current one, or the bound that it breaks.
+
+        A spec that breaks its bounds jumps to them as with HPA. How far it goes from there is held
+        as any other change.
+        """
         low, high = effective_bounds(self.workload)
-        return not low <= self.current <= high
+        return max(low, min(high, self.current))
 
 
 SHORT_HISTORY = "short_history"
@@ -110,14 +114,14 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
     The first steps of a service say nothing of what comes: a quiet quarter of a minute took away
     most replicas of one that was just about to be busy.
     """
-    if count >= given.current or given.is_out_of_bounds or given.consolidation_ratio == 0:
+    if count >= given.start or given.consolidation_ratio == 0:
         return count, ""
     if given.workload.forecast_rung == SHORT_HISTORY:
-        return given.current, "the history is too short to know what fewer replicas must absorb"
+        return given.start, "the history is too short to know what fewer replicas must absorb"
     if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)
-    held = min(given.current, max(count, least))
+    held = min(given.start, max(count, least))
     detail = f"{least} replicas are needed for the last demand {given.last_demand:.4g}"
     return held, "" if held == count else detail
 
@@ -142,20 +146,20 @@ def _changed(given: GuardInput, period_s: float) -> tuple[int, int]:
 
 def rate_limit(given: GuardInput, count: int) -> tuple[int, str]:
     """HPA's `behavior` policies."""
-    if count == given.current or given.is_out_of_bounds:
+    if count == given.start:
         return count, ""
-    is_up = count > given.current
+    is_up = count > given.start
     limits = given.workload.limits
     rules = limits.scale_up if is_up else limits.scale_down
     if rules.select_policy == "Disabled":
-        return given.current, f"scaling {'up' if is_up else 'down'} is disabled"
+        return given.start, f"scaling {'up' if is_up else 'down'} is disabled"
     if not rules.policies:
         return count, ""
     edge = rate_edge(given, rules, is_up=is_up)
     if is_up:
-        edge = max(edge, given.current)
+        edge = max(edge, given.start)
         return (edge, f"at most {edge} now") if count > edge else (count, "")
-    edge = min(edge, given.current)
+    edge = min(edge, given.start)
     return (edge, f"at least {edge} now") if count < edge else (count, "")
 
 
@@ -164,7 +168,7 @@ def rate_edge(given: GuardInput, rules: DirectionRules, *, is_up: bool) -> int:
     edges = []
     for policy in rules.policies:
         added, removed = _changed(given, policy.period_s)
-        start = given.current - added + removed
+        start = given.start - added + removed
         if policy.kind == "Pods":
             edges.append(start + policy.value if is_up else start - policy.value)
         elif is_up:
@@ -177,30 +181,30 @@ def rate_edge(given: GuardInput, rules: DirectionRules, *, is_up: bool) -> int:
 
 def tolerance(given: GuardInput, count: int) -> tuple[int, str]:
     """Changes within the tolerance are not worth a move."""
-    if count == given.current or given.is_out_of_bounds or given.current == 0:
+    if count == given.start or given.start == 0:
         return count, ""
     limits = given.workload.limits
-    allowed = (limits.scale_up if count > given.current else limits.scale_down).tolerance
-    change = abs(count - given.current) / given.current
+    allowed = (limits.scale_up if count > given.start else limits.scale_down).tolerance
+    change = abs(count - given.start) / given.start
     if allowed > 0 and change <= allowed:
-        return given.current, f"change {change:.3f} is within the tolerance {allowed:g}"
+        return given.start, f"change {change:.3f} is within the tolerance {allowed:g}"
     return count, ""
 
 
 def stabilisation(given: GuardInput, count: int) -> tuple[int, str]:
     """HPA's stabilisation windows over earlier recommendations."""
-    if count == given.current or given.is_out_of_bounds:
+    if count == given.start:
         return count, ""
     limits = given.workload.limits
-    is_up = count > given.current
+    is_up = count > given.start
     window_s = (limits.scale_up if is_up else limits.scale_down).stabilization_window_s
     if window_s <= 0:
         return count, ""
     earlier = [n for at, n in given.workload.history.recommendations if at > given.now_s - window_s]
     if is_up:
-        held = max(given.current, min([count, *earlier]))
+        held = max(given.start, min([count, *earlier]))
     else:
-        held = min(given.current, max([count, *earlier]))
+        held = min(given.start, max([count, *earlier]))
     return held, "" if held == count else f"recommendations of the last {window_s:.0f} s"
 
 

@@ -48,20 +48,21 @@ class TargetRates:
     def furthest(self, current: int, wanted: int) -> int:
         """The count nearest to `wanted` that may be set now, on the way from `current`.
 
-        A count outside its bounds comes back to them at any rate.
+        A count outside its bounds comes back to them at any rate, and goes on from there as any.
         """
         low, high = bounds_at(self.spec, self.now)
-        if wanted == current or not low <= current <= high:
+        start = max(low, min(high, current))
+        if wanted == start or (wanted - start) * (start - current) < 0:
             return wanted
-        is_up = wanted > current
+        is_up = wanted > start
         behavior = self.spec.behavior
         rules = behavior.scale_up if is_up else behavior.scale_down
         if rules.select_policy == "Disabled":
-            return current
+            return start
         if not rules.policies:
             return wanted
-        edge = self._edge(rules, current, is_up=is_up)
-        return min(wanted, max(edge, current)) if is_up else max(wanted, min(edge, current))
+        edge = self._edge(rules, start, is_up=is_up)
+        return min(wanted, max(edge, start)) if is_up else max(wanted, min(edge, start))
 
     def _edge(self, rules: ScalingRules, current: int, *, is_up: bool) -> int:
         """Furthest count that the selected policy allows."""

@@ -50,6 +50,14 @@ def test_rate_limits_of_the_total_slow_a_change_of_the_mix() -> None:
     assert whole(1.0 * counts(decision)["h100"] + 0.5 * counts(decision)["l4"]) >= 8
 
 
+def test_beyond_a_bound_that_was_moved_the_rates_hold_for_the_mix_too() -> None:
+    """Twelve reference replicas where eight are the most, and two may be stopped per minute."""
+    slow = DirectionRules(policies=(RatePolicy("Pods", 2, 60.0),))
+    limits = Limits(1, 8, scale_up=slow, scale_down=slow)
+    decision = one(mixed("m", h100(12), l4(), limits=limits), level=20.0)
+    assert (decision.final, counts(decision)) == (6, {"h100": 6, "l4": 0})
+
+
 @pytest.mark.parametrize("reach", [0, 12, 36])
 def test_a_start_is_not_cheaper_for_a_decision_that_looks_further(reach: int) -> None:
     """An L4 costs a tenth less, and starts later by a quarter of what is forecast."""

@@ -130,6 +130,35 @@ def test_out_of_bounds_jumps_to_the_bound_past_rates_and_windows() -> None:
     assert passed(8, limits=limits) == (6, "bounds")
 
 
+@pytest.mark.parametrize("is_schedule", [True, False])
+def test_from_the_bound_that_it_jumps_to_a_count_goes_on_as_any_other(is_schedule: bool) -> None:
+    """A lower maximum, or a higher minimum, is no leave to go to any count at once."""
+
+    def held(raw: int, low: int, high: int, *, rules: DirectionRules, **changes: Any) -> Any:
+        if not is_schedule:
+            limits = Limits(low, high, scale_up=rules, scale_down=rules)
+            return passed(raw, limits=limits, **changes)
+        control = Control(schedule_min=low, schedule_max=high)
+        limits = Limits(1, 60, scale_up=rules, scale_down=rules)
+        return passed(raw, limits=limits, control=control, **changes)
+
+    slow = DirectionRules(policies=(pods(1),))
+    assert held(3, 1, 8, rules=slow) == (7, "rate_limit")
+    assert held(50, 12, 60, rules=slow) == (13, "rate_limit")
+    never = DirectionRules(select_policy="Disabled")
+    assert held(3, 1, 8, rules=never) == (8, "rate_limit")
+    assert held(50, 12, 60, rules=never) == (12, "rate_limit")
+    steady = DirectionRules(stabilization_window_s=300.0)
+    history = History(recommendations=((NOW_S - 60, 9),))
+    assert held(3, 1, 8, rules=steady, history=history) == (8, "stabilisation")
+    coarse = DirectionRules(tolerance=0.2)
+    assert held(7, 1, 8, rules=coarse) == (8, "tolerance")
+    free = DirectionRules()
+    assert held(3, 1, 8, rules=free, last_demand=75.0) == (8, "consolidation")
+    assert held(3, 1, 8, rules=free, forecast_rung="short_history") == (8, "consolidation")
+    assert held(3, 1, 8, rules=free) == (3, "")
+
+
 def test_an_unmeasured_state_is_held_even_out_of_bounds() -> None:
     assert passed(8, limits=Limits(1, 6), has_replica_state=False) == (10, "replicas_known")
 

@@ -63,7 +63,15 @@ def test_a_count_out_of_its_bounds_comes_back_at_any_rate() -> None:
     assert TargetRates(spec(scaleDown=pods(1)), [], NOW).furthest(60, 50) == 50
 
 
-@given(changes, st.integers(1, 20), st.integers(1, 20), st.integers(1, 4))
+def test_from_its_bounds_a_count_goes_on_at_the_rate_of_any() -> None:
+    assert TargetRates(spec(scaleDown=pods(1)), [], NOW).furthest(60, 3) == 49
+    disabled = spec(scaleDown={"selectPolicy": "Disabled"})
+    assert TargetRates(disabled, [], NOW).furthest(60, 3) == 50
+    assert TargetRates(spec(scaleUp=pods(2)), [], NOW).furthest(0, 9) == 3
+    assert TargetRates(spec(), [], NOW).furthest(60, 3) == 3
+
+
+@given(changes, st.integers(0, 60), st.integers(0, 60), st.integers(1, 4))
 def test_it_is_never_further_than_wanted_nor_the_other_way(
     before: list[PastChange], current: int, wanted: int, rate: int
 ) -> None:
