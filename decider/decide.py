@@ -249,8 +249,11 @@ def _draft(
         if floor > raw:
             raw, cause = floor, "reactive_floor"
     model = raw if standing.is_shadowed else None
+    model_held = 0 if model is None or unlost is None else model - unlost
     if standing.replicas is not None:
         raw, cause, quiet, unlost = standing.replicas, standing.rung, None, None
     given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
     guarded, trace = apply_guards(given, raw)
-    return Draft(raw, cause, guarded, trace, model=model, quiet=quiet, unlost=unlost)
+    return Draft(
+        raw, cause, guarded, trace, model=model, quiet=quiet, unlost=unlost, model_held=model_held
+    )

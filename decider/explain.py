@@ -185,7 +185,8 @@ def _service_bound_by(
 def decision_to_dict(decision: Decision) -> dict[str, object]:
     """A JSON-able record of a decision, with stable key order and rounded figures.
 
-    `model_replicas` is there only where a model that is not trusted asked for it, `mix` only where
+    `model_replicas` is there only where a model that is not trusted asked for it, and `model_held`
+    where it did so for interruptions of spot nodes, `mix` only where
     there are variants, `expected_misses` only where a response is known, `bound_by` only where
     there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
     where starts may take longer than its forecast reaches, `spot` only where replicas are on spot
@@ -231,6 +232,8 @@ def _where_there_is(decision: Decision) -> dict[str, object]:
     shadow: dict[str, object] = {}
     if decision.model_replicas is not None:
         shadow["model_replicas"] = decision.model_replicas
+    if decision.model_held:
+        shadow["model_held"] = decision.model_held
     if decision.mix is not None:
         shadow["mix"] = mix_to_dict(decision.mix)
     misses = decision.expected_misses

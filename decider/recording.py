@@ -153,6 +153,7 @@ def _recorded(
         valid_until_s=planned.valid_until_s,
         budget_demand=grant.demand,
         model_replicas=draft.model,
+        model_held=draft.model_held,
         expected_misses=expected_misses(request, outlook, row, counts, final)
         if is_planned
         else None,

@@ -240,6 +240,7 @@ class Decision:
             rest of the fleet; empty without a GPU budget.
         model_replicas: Count that the forecast asked for where its model is not trusted and a rung
             below answered; None elsewhere, where `raw` is that count or there is no forecast.
+        model_held: Replicas of that count which spot nodes' interruptions alone ask for.
         mix: Counts of its variants, whose capacity is `final`; None: it has none.
         expected_misses: What some counts are expected to miss; None: no response is known, or
             there is no forecast.
@@ -280,6 +281,7 @@ class Decision:
     valid_until_s: float
     budget_demand: tuple[int, ...] = ()
     model_replicas: int | None = None
+    model_held: int = 0
     mix: MixRecord | None = None
     expected_misses: ExpectedMisses | None = None
     bound_by: tuple[float, ...] = ()

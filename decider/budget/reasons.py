@@ -23,6 +23,7 @@ class Draft:
         trace: The guards' trace.
         is_feasible: Some allowed count keeps the risk level.
         model: Count that a forecast asked for that is not trusted; None elsewhere.
+        model_held: Replicas of it that spot nodes' interruptions alone ask for.
         quiet: Count before the guards, were nothing waiting; None where nothing is.
         unlost: The same, were no spot node interrupted; None where no replica is on one.
     """
@@ -35,6 +36,7 @@ class Draft:
     model: int | None = None
     quiet: int | None = None
     unlost: int | None = None
+    model_held: int = 0
 
 
 @dataclass(frozen=True, slots=True)

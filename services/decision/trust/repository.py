@@ -41,14 +41,22 @@ def load_model_counts(
     """Unguarded counts that forecasts asked for: arrays of origins (epoch seconds) and counts.
 
     A decision has an estimated risk where the forecast answered; where its model was not trusted,
-    the explanation holds what it asked for; else NULL. Explanations are large: only those are read.
-    Of two decisions at one origin the newer comes last.
+    the explanation holds what it asked for; else NULL. What was held because spot nodes may be
+    interrupted is left out: no other policy holds it, and what is judged knows no interruption.
+    Explanations are large: only those are read, and those of workloads that had replicas there. Of
+    two decisions at one origin the newer comes last.
     """
     statement = text(
+        "WITH on_spot AS (SELECT DISTINCT workload_id FROM replica_states "
+        "WHERE workload_id = ANY(:ids) AND observed_at >= :since AND spot_replicas > 0) "
         "SELECT workload_id, "
         "array_agg(extract(epoch FROM origin_at)::double precision ORDER BY origin_at, id) "
-        "AS origins_s, array_agg(CASE WHEN risk_estimated IS NOT NULL THEN raw_replicas "
-        "ELSE (explanation ->> 'model_replicas')::int END ORDER BY origin_at, id) AS replicas "
+        "AS origins_s, array_agg(CASE WHEN risk_estimated IS NULL "
+        "THEN (explanation ->> 'model_replicas')::int "
+        "  - coalesce((explanation ->> 'model_held')::int, 0) "
+        "WHEN workload_id IN (SELECT workload_id FROM on_spot) "
+        "THEN raw_replicas - coalesce((explanation #>> '{spot,held}')::int, 0) "
+        "ELSE raw_replicas END ORDER BY origin_at, id) AS replicas "
         "FROM decisions WHERE workload_id = ANY(:ids) AND origin_at >= :since "
         "AND policy_version = :policy_version GROUP BY workload_id"
     )

@@ -12,7 +12,18 @@ import pytest
 from hypothesis import given, settings, strategies as st
 from safetensors.numpy import load as load_tensors, save as save_tensors
 
-from decider import DecideConfig, Limits, Reason, RiskState, TrailingRule, decide_shard
+from decider import (
+    DecideConfig,
+    Decision,
+    Limits,
+    Reason,
+    ReplicaState,
+    RiskState,
+    Sla,
+    SpotReplicas,
+    TrailingRule,
+    decide_shard,
+)
 from decider.errors import InvalidConfig
 from decider.explain import decision_to_dict
 from decider.stored.input_bytes import unpacked
@@ -50,6 +61,27 @@ def test_what_the_model_asked_for_is_what_it_would_have_been_given() -> None:
     assert shadow.model_replicas == trusted.raw > 15
     assert decision_to_dict(shadow)["model_replicas"] == trusted.raw
     assert "model_replicas" not in decision_to_dict(trusted)
+
+
+def test_what_the_model_asked_for_because_spot_nodes_may_go_is_told_apart() -> None:
+    """It is judged beside a rung that holds nothing for them."""
+    seen: dict[str, Any] = {"history": DEMAND, "sla": Sla(0.001)}
+    on_spot = {"replicas": ReplicaState(12, 12, spot=SpotReplicas(12, 3, 40.0, 400.0))}
+    shadow = {"is_model_trusted": False, "trust_reason": WHY}
+
+    def slow(**changes: Any) -> Decision:
+        owner = workload(**(seen | {"replicas": ReplicaState(12, 12)} | changes))
+        return decide_shard(shard(noisy(150.0), [owner], lead_s=300.0), CONFIG, NOW_S)[0]
+
+    elsewhere, found, trusted = slow(**shadow), slow(**shadow, **on_spot), slow(**on_spot)
+    assert found.model_held > 0
+    assert found.model_replicas is not None
+    assert found.model_replicas - found.model_held == elsewhere.model_replicas
+    assert decision_to_dict(found)["model_held"] == found.model_held
+    assert "model_held" not in decision_to_dict(elsewhere)
+    assert trusted.model_held == 0
+    assert trusted.spot is not None
+    assert trusted.spot.held == found.model_held
 
 
 def test_the_floor_is_part_of_what_the_model_asked_for() -> None:

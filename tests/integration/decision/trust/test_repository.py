@@ -27,14 +27,21 @@ def add_decision(
     risk: float | None = 0.01,
     asked: int | None = None,
     version: str = "harmony-1",
+    held: int = 0,
 ) -> None:
-    """Store a decision; without a risk its explanation says what the model asked for."""
+    """Store a decision; without a risk its explanation says what the model asked for.
+
+    With what was `held` of it because spot nodes may be interrupted.
+    """
+    explanation = {"spot": {"held": held}} if held and asked is None else {}
+    if asked is not None:
+        explanation = {"model_replicas": asked} | ({"model_held": held} if held else {})
     row = {
         "id": number, "origin_at": origin_at, "workload_id": workload, "forecast_id": number,
         "policy_version": version, "decided_at": NOW, "valid_until": NOW, "current_replicas": 1,
         "raw_replicas": raw, "desired_replicas": raw, "direction": "hold", "reason": "hold",
         "rung": "model", "risk_target": 0.01, "risk_estimated": risk, "cost_delta_usd_per_h": 0.0,
-        "explanation": {} if asked is None else {"model_replicas": asked},
+        "explanation": explanation,
     }  # fmt: skip
     with engine.begin() as connection:
         ensure_partitions(connection, "decisions", origin_at, origin_at)
@@ -94,6 +101,27 @@ def test_what_a_model_asked_for_is_its_count_or_what_the_explanation_says(
     assert list(row["origins_s"]) == [
         at.timestamp() for at in (ORIGIN - 2 * STEP, ORIGIN - STEP, ORIGIN, ORIGIN)
     ]
+
+
+def test_what_is_held_because_spot_nodes_may_go_is_not_what_a_forecast_asked_for(
+    database: Engine,
+) -> None:
+    one, other = add_workload(database, "a"), add_workload(database, "b")
+    add_decision(database, one, 1, ORIGIN - STEP, raw=15, risk=None, asked=30, held=4)
+    add_decision(database, one, 2, ORIGIN, raw=14, held=3)
+    add_decision(database, one, 3, ORIGIN + STEP, raw=13)
+    add_decision(database, other, 4, ORIGIN, raw=7)
+    state = {
+        "workload_id": one, "observed_at": ORIGIN, "spec_replicas": 12, "ready_replicas": 12,
+        "starting_replicas": 0, "pending_replicas": 0, "start_ages_s": [], "spot_replicas": 8,
+        "spot_nodes": 2,
+    }  # fmt: skip
+    with database.begin() as connection:
+        ensure_partitions(connection, "replica_states", ORIGIN, ORIGIN)
+        connection.execute(insert(schema.replica_states).values(state))
+        found = repository.load_model_counts(connection, [one, other], ORIGIN - STEP, "harmony-1")
+    counts = {row["workload_id"]: list(row["replicas"]) for row in found}
+    assert counts == {one: [26, 11, 13], other: [7]}
 
 
 def test_measured_demand_is_in_order_of_time_with_what_is_unknown(database: Engine) -> None:

@@ -19,6 +19,7 @@ from services.decision.trust.service import TrustReport, judge_shard, send_due
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
+from services.kernel.db.partitions import ensure_partitions
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_TRUST, RecordingSender
 from services.kernel.settings import Settings
@@ -67,20 +68,28 @@ class Bench:
             ).scalar_one()
 
     def past(
-        self, workload: int, days: tuple[int, int], ratio: float, *, is_shadow: bool = False
+        self,
+        workload: int,
+        days: tuple[int, int],
+        ratio: float,
+        *,
+        is_shadow: bool = False,
+        held: int = 0,
     ) -> None:
         """Days of outcomes, and of decisions that asked for `ratio` times what was needed.
 
         As the service writes them: a forecast that answered has an estimated risk; one that is not
-        trusted left its count in the explanation.
+        trusted left its count in the explanation. With some `held` because spot nodes may go.
         """
         decisions, outcomes = [], []
         for step in range(days[0] * PER_DAY, days[1] * PER_DAY):
             step_at = START + step * STEP
             demand = demand_at(step)
-            model = int(np.ceil(ratio * demand / 10.0))
+            model = int(np.ceil(ratio * demand / 10.0)) + held
             self.n_forecasts += 1
-            explanation = {"model_replicas": model} if is_shadow else {}
+            explanation: dict[str, Any] = {"model_replicas": model} if is_shadow else {}
+            if held:
+                explanation |= {"model_held": held} if is_shadow else {"spot": {"held": held}}
             row = {
                 "id": 1_000_000 + self.n_forecasts, "origin_at": step_at - STEP,
                 "workload_id": workload, "forecast_id": self.n_forecasts,
@@ -220,6 +229,28 @@ def test_a_good_model_keeps_its_place_and_both_costs_are_told(bench: Bench) -> N
     assert found[good]["scores"]["n_blocks"] == 10
     assert (found[unseen]["is_trusted"], found[unseen]["n_looks"]) == (True, 0)
     assert found[unseen]["reason"].startswith("no finished step")
+
+
+@pytest.mark.parametrize("is_shadow", [False, True])
+def test_a_service_on_spot_nodes_keeps_its_model(bench: Bench, is_shadow: bool) -> None:
+    """What is held for interruptions is no waste of the forecast: no rung below would hold it."""
+    workload = bench.workload("w")
+    bench.past(workload, (0, 12), ratio=1.0, held=12, is_shadow=is_shadow)
+    seen_at = bench.clock.now() - DAY
+    with bench.deps.engine.begin() as connection:
+        ensure_partitions(connection, "replica_states", seen_at, seen_at)
+        connection.execute(
+            text(
+                "INSERT INTO replica_states (workload_id, observed_at, spec_replicas, "
+                "ready_replicas, starting_replicas, pending_replicas, start_ages_s, "
+                "spot_replicas, spot_nodes) VALUES (:id, :at, 40, 40, 0, 0, '{}', 30, 10)"
+            ),
+            {"id": workload, "at": seen_at},
+        )
+
+    assert judge_shard(bench.deps, 0, is_scheduled=True).demoted == ()
+    scores = bench.verdicts()[workload]["scores"]
+    assert scores["model"]["replicas"] < scores["trailing"]["replicas"]
 
 
 def test_what_a_rung_below_answered_alone_is_not_the_models(bench: Bench) -> None:
