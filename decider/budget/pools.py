@@ -15,6 +15,7 @@ import numpy as np
 from decider.budget.budget import DraftedShard
 from decider.budget.reasons import Grant
 from decider.planning.pool_risk import PoolRisk
+from decider.tables.candidates import effective_bounds
 from decider.types import IntArray
 
 
@@ -78,7 +79,7 @@ def _returns(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> Iterator[I
     for i, cut in enumerate(pools):
         due = _due(shard, one.rows[i], int(counts[i]))
         for j, raised in enumerate(pools):
-            spare = int(counts[j]) - max(raised.replicas.spec, raised.limits.min_replicas)
+            spare = int(counts[j]) - max(raised.replicas.spec, effective_bounds(raised)[0])
             if raised.hardware.gpu_type != cut.hardware.gpu_type:
                 continue
             for n in range(1, due + 1):

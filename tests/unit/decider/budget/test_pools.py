@@ -71,6 +71,19 @@ def test_a_pool_with_replicas_to_spare_lends_them() -> None:
     assert (first.risk_after or 1.0) < (first.risk_before or 0.0)
 
 
+def test_the_minimum_of_a_schedule_is_not_lent_to_another_pool() -> None:
+    """It comes before any budget, as a pool's own minimum does."""
+    request = scarce((50.0, 180.0), (10, 25), 0, is_soft=False)
+    first, second = request.workloads
+    day = Control(schedule="day", schedule_min=15)
+    for held in (
+        replace(first, control=day),
+        replace(first, limits=replace(first.limits, min_replicas=15)),
+    ):
+        one, other = decide_shard(replace(request, workloads=(held, second)), CONFIG, NOW_S)
+        assert (one.final, other.final) == (15, 20)
+
+
 def test_what_is_taken_back_says_why() -> None:
     seen = set()
     for seed in range(0, 40):
