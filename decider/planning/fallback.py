@@ -23,9 +23,9 @@ FORECAST, LAST_FORECAST = "forecast", "last_forecast"
 TRAILING, REACTIVE = "trailing_percentile", "reactive"
 HOLD_IF_HIGHER, STATIC, HOLD = "hold_if_higher", "static", "hold"
 DISTRUSTED = "the model is not trusted"
-_LEAST_CHANGES = 8
+LEAST_CHANGES = 8
 """Changes from step to step that tell how single steps scatter."""
-_MEDIAN_TO_SIGMA = 1.0484
+MEDIAN_TO_SIGMA = 1.0484
 """Standard deviation of a value over the median size of the difference of two, of a normal law."""
 
 
@@ -122,9 +122,9 @@ def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> fl
     seen = np.where(demand >= 0, demand, np.nan)[: known[-1] + 1]
     change = np.abs(np.diff(seen[:-n_steps][-config.n_scatter :]))
     change = change[np.isfinite(change)]
-    if change.size < _LEAST_CHANGES:
+    if change.size < LEAST_CHANGES:
         return 0.0
-    scatter = _MEDIAN_TO_SIGMA * float(np.median(change))
+    scatter = MEDIAN_TO_SIGMA * float(np.median(change))
     newest = seen[:-n_steps:-1]
     count = np.arange(1.0, newest.size + 1.0)
     shown = np.cumsum(newest) / count - config.rise_deviations * scatter / np.sqrt(count)

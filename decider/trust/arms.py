@@ -12,6 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig, TrailingRule
+from decider.planning.fallback import LEAST_CHANGES, MEDIAN_TO_SIGMA
 from decider.types import FloatArray
 
 WINDOWS_STEPS = (12, 36, 144)
@@ -35,21 +36,22 @@ def trailing_counts(
     """Counts that the ladder's trailing rung would have asked for at the start of each step.
 
     As `decider.planning.fallback`: the percentile of what was observed in the window, and at least
-    the last
-    observed demand, both with the margin; the last one alone where too little was observed.
+    the last observed demand, of short steps what the newest of them tell; both with the margin. The
+    last one alone where too little was observed.
 
     Args:
         demand: (T,) demand of the steps; NaN where it was not observed.
         capacity: Load of one replica.
         rules: R settings.
         step_s: Step length.
-        config: What the ladder calls stale, and how many steps it needs.
+        config: What the ladder calls stale and the last demand, and how many steps it needs.
 
     Returns:
         (R, T) counts; NaN where the last observed demand is unknown or stale.
     """
     known = np.where(np.isfinite(demand) & (demand >= 0), demand, np.nan)
-    last = _last_known(known, math.floor(max(config.stale_after_s, step_s) / step_s + 1e-9))
+    most_steps = math.floor(max(config.stale_after_s, step_s) / step_s + 1e-9)
+    last = _last_known(known, _told(known, config.averaged_steps(step_s), config), most_steps)
     counts = np.empty((len(rules), known.size))
     for window in sorted({rule.window_steps for rule in rules}):
         chosen = [i for i, rule in enumerate(rules) if rule.window_steps == window]
@@ -62,12 +64,52 @@ def trailing_counts(
     return counts
 
 
-def _last_known(known: FloatArray, most_steps: int) -> FloatArray:
-    """(T,) newest value before each step, at most `most_steps` steps older than the one before."""
+def _told(known: FloatArray, n_steps: int, config: FallbackConfig) -> FloatArray:
+    """(T,) last demand as the ladder takes it from each known step and those before it.
+
+    Args:
+        known: (T,) demand; NaN where it is unknown.
+        n_steps: Newest steps that it follows from.
+        config: How far above their mean they must rise to show more than chance.
+    """
+    if n_steps == 1 or known.size == 0:
+        return known
+    newest = _windows(known, n_steps)
+    count = np.maximum(np.isfinite(newest).sum(axis=1), 1)
+    mean = np.where(np.isfinite(known), np.nansum(newest, axis=1) / count, np.nan)
+    if not math.isfinite(config.rise_deviations):
+        return mean
+    before = _windows(known, n_steps + config.n_scatter)[:, : config.n_scatter]
+    scatter = _scatter(np.abs(np.diff(before, axis=1)))[:, None]
+    backwards = newest[:, :0:-1]
+    of = np.arange(1.0, backwards.shape[1] + 1.0)
+    shown = np.cumsum(backwards, axis=1) / of - config.rise_deviations * scatter / np.sqrt(of)
+    return np.asarray(np.fmax(mean, np.fmax.reduce(shown, axis=1)))
+
+
+def _scatter(change: FloatArray) -> FloatArray:
+    """(T,) standard deviation of single steps by the changes (T, K) between them; NaN: unknown."""
+    found = np.full(change.shape[0], np.nan)
+    is_told = np.isfinite(change).sum(axis=1) >= LEAST_CHANGES
+    if is_told.any():
+        found[is_told] = MEDIAN_TO_SIGMA * np.nanmedian(change[is_told], axis=1)
+    return found
+
+
+def _windows(known: FloatArray, size: int) -> FloatArray:
+    """(T, size) each value behind those before it; NaN before the first."""
+    return sliding_window_view(np.concatenate([np.full(size - 1, np.nan), known]), size)
+
+
+def _last_known(known: FloatArray, told: FloatArray, most_steps: int) -> FloatArray:
+    """(T,) what the newest known step before each one told.
+
+    It is at most `most_steps` steps older than the one before.
+    """
     at = np.where(np.isfinite(known), np.arange(known.size), -1)
     newest = np.concatenate([[-1], np.maximum.accumulate(at)[:-1]]) if at.size else at
     age = np.arange(known.size) - 1 - newest
-    return np.where((newest >= 0) & (age <= most_steps), known[newest], np.nan)
+    return np.where((newest >= 0) & (age <= most_steps), told[newest], np.nan)
 
 
 def _sorted_windows(known: FloatArray, window: int) -> tuple[FloatArray, FloatArray]:

@@ -53,26 +53,47 @@ def test_windows_longer_than_the_context_are_left_out() -> None:
     window=st.sampled_from([3, 12]),
     percentile=st.sampled_from([0.5, 0.98, 1.0]),
     margin=st.sampled_from([0.0, 0.3]),
+    step_s=st.sampled_from([60.0, 30.0, 15.0, 5.0]),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 def test_the_arm_judged_is_the_arm_that_would_answer(
-    demand: list[float], window: int, percentile: float, margin: float
+    demand: list[float], window: int, percentile: float, margin: float, step_s: float
 ) -> None:
     """Law: at every step the count is the one that the ladder gives a distrusted workload."""
     rule = TrailingRule(window, percentile, margin)
-    asked = counts([*demand, 1.0], rule)[-1]
+    every = np.array([*demand, 1.0])
+    asked = trailing_counts(every, 10.0, (rule,), step_s, FALLBACK)[0, -1]
     owner = workload(
         history=History(np.array(demand), NOW_S),
-        forecast_origin_s=NOW_S - 60.0,
+        forecast_origin_s=NOW_S - step_s,
         is_model_trusted=False,
         trailing_rule=rule,
     )
-    found = stand(owner, np.ones((2, 3)), DecisionTime(NOW_S, 60.0), 10.0, FALLBACK)
+    found = stand(owner, np.ones((2, 3)), DecisionTime(NOW_S, step_s), 10.0, FALLBACK)
     if np.isnan(asked):
         assert found.rung == "hold"
     else:
         assert found.rung in ("trailing_percentile", "reactive")
         assert found.replicas == asked
+
+
+@pytest.mark.parametrize("deviations", [2.5, float("inf")])
+def test_of_short_steps_the_arm_goes_by_what_the_newest_of_them_tell(deviations: float) -> None:
+    """A step of 15 s is mostly chance, for the rung that would answer and so for the one judged."""
+    config = FallbackConfig(rise_deviations=deviations)
+    demand = np.random.default_rng(5).poisson(30.0, 160) * 10.0 / 3.0
+    demand[120:] *= 2.0
+    rule = TrailingRule(12, 0.5, 0.1)
+    asked = trailing_counts(demand, 10.0, (rule,), 15.0, config)[0]
+    for step in range(100, demand.size):
+        owner = workload(
+            history=History(demand[:step], NOW_S),
+            forecast_origin_s=NOW_S - 15.0,
+            is_model_trusted=False,
+            trailing_rule=rule,
+        )
+        found = stand(owner, np.ones((2, 3)), DecisionTime(NOW_S, 15.0), 10.0, config)
+        assert asked[step] == found.replicas
 
 
 def test_a_start_serves_after_its_lead_and_a_stop_at_once() -> None:
