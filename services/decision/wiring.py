@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from decider import DecideConfig
 from services.kernel.clock import Clock
 from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.jobs import JobSender
 from services.kernel.security.peers import PeerReader
+from services.kernel.server_clock import shared_now
 from services.kernel.settings import Settings
 
 
@@ -35,3 +37,7 @@ class DecisionDeps:
     sender: JobSender | None = None
     kept: KeptSteps = field(default_factory=KeptSteps)
     peers: PeerReader | None = None
+
+    def now(self, connection: Connection) -> datetime:
+        """The time that is stored, and compared with what others stored."""
+        return shared_now(connection, self.clock)

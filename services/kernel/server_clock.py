@@ -55,6 +55,17 @@ def ahead_by(connection: Connection, clock: Clock) -> timedelta:
     return ahead
 
 
+def shared_now(connection: Connection, clock: Clock) -> datetime:
+    """The time of all processes: a process's own where both clocks agree, else the database's.
+
+    Args:
+        connection: An open transaction.
+        clock: The process's; a simulated one is right by definition.
+    """
+    ahead = ahead_by(connection, clock)
+    return clock.now() - ahead
+
+
 def _theirs(connection: Connection) -> datetime:
     theirs: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
     return theirs

@@ -38,8 +38,8 @@ def due_fits(deps: DecisionDeps) -> DueFits:
     rejected was made nevertheless; one that lacked data was not, and is tried again at the next
     check.
     """
-    after = deps.clock.now() - timedelta(seconds=deps.settings.fit_interval_s)
     with deps.engine.connect() as connection:
+        after = deps.now(connection) - timedelta(seconds=deps.settings.fit_interval_s)
         return DueFits(
             not repository.has_lead_time_fit(connection, after),
             frozenset(repository.load_fitted_types(connection, after)),

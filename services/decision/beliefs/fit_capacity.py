@@ -89,8 +89,8 @@ def fit_capacities(
         sampler: How the posterior is sampled.
         but_types: GPU types that are left as they are.
     """
-    now = deps.clock.now()
     with deps.engine.connect() as connection:
+        now = deps.now(connection)
         found, unread = readable_members(repository.load_learning_workloads(connection))
         members = [member for member in found if member.spec.gpu_type not in but_types]
         steps = _load_steps(connection, members, now)

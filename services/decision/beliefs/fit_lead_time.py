@@ -128,8 +128,8 @@ def _owners_of(workload_id: int, starts: Sequence[RowMapping]) -> dict[str, tupl
 
 def fit_lead_times(deps: DecisionDeps, sampler: SamplerConfig | None = None) -> LeadTimeFitReport:
     """Refit the lead time. A posterior that has not mixed is stored, never promoted."""
-    now = deps.clock.now()
     with deps.engine.connect() as connection:
+        now = deps.now(connection)
         rows = repository.load_all_starts(connection, now - SINCE)
     starts = collect_starts(rows, now)
     if starts is None:

@@ -81,8 +81,8 @@ def fit_responses(
         after: Who was fitted after it, together with all that could be, is left as it is; None: all
             are fitted.
     """
-    now = deps.clock.now()
     with deps.engine.connect() as connection:
+        now = deps.now(connection)
         found, unread = readable_members(repository.load_measured_workloads(connection))
         fresh = set() if after is None else repository.load_fitted_scopes(connection, after)
     refused = {f"workload:{key}": reason for key, reason in unread.items()}

@@ -55,8 +55,8 @@ def learn_history(deps: DecisionDeps, shard: int) -> int:
     Returns:
         How many have learned.
     """
-    now = deps.clock.now()
     with deps.engine.connect() as connection:
+        now = deps.now(connection)
         found, _ = readable_members(load_workloads(connection, shard))
     members = [one for one in found if tells_by_history(one)]
     n_learned = 0

@@ -49,7 +49,8 @@ class _Told:
 
 def exchange_parts(deps: DecisionDeps) -> int:
     """Exchange the parts of every total that is due, once per step; the number exchanged."""
-    now = deps.clock.now()
+    with deps.engine.connect() as connection:
+        now = deps.now(connection)
     before = now - timedelta(seconds=deps.settings.step_s)
     told, n_exchanged = _read_peers(deps, before), 0
     # a transaction for each type: a shard that locks two of them waits for one of these at most

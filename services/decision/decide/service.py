@@ -87,8 +87,8 @@ def decide_shard(
         origin_at: The origin asked for.
         is_rest: It is the turn of those that waited.
     """
-    now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
+        now = deps.now(work.connection)
         lock_shard(work.connection, shard)
         every = repository.load_workloads(work.connection, shard)
         asked = _AskedRun(shard, origin_at, is_rest)

@@ -27,10 +27,10 @@ def advise_headroom(deps: DecisionDeps) -> int:
 
     Each type has a transaction of its own: one that cannot be advised on keeps no other from it.
     """
-    now = deps.clock.now()
     step = timedelta(seconds=deps.settings.step_s)
-    oldest = now - step * deps.settings.stale_after_steps
     with unit_of_work(deps.engine) as work:
+        now = deps.now(work.connection)
+        oldest = now - step * deps.settings.stale_after_steps
         repository.drop_advice(work.connection, now)
         due = repository.load_due(work.connection, now - step, oldest)
     n_advised = 0

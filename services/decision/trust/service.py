@@ -87,9 +87,9 @@ def send_due(deps: DecisionDeps, is_scheduled: bool) -> list[int]:
         deps: What the use case needs.
         is_scheduled: Only what is due; otherwise every shard.
     """
-    now = deps.clock.now()
-    before = now - timedelta(seconds=deps.settings.trust_interval_s) if is_scheduled else now
     with unit_of_work(deps.engine, deps.sender) as work:
+        now = deps.now(work.connection)
+        before = now - timedelta(seconds=deps.settings.trust_interval_s) if is_scheduled else now
         shards = load_due_shards(work.connection, before)
         for shard in shards:
             payload = {"shard": shard, "is_scheduled": is_scheduled}
@@ -110,8 +110,8 @@ def judge_shard(
         is_scheduled: Only workloads that are due; otherwise all.
         config: Settings of the gate; None: the defaults.
     """
-    now = deps.clock.now()
     with unit_of_work(deps.engine, deps.sender) as work:
+        now = deps.now(work.connection)
         lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
         members = {int(row["id"]): to_member(row) for row in found}
