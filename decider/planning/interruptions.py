@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decider.planning.outlook import Outlook
 from decider.tables.candidates import effective_bounds
+from decider.tables.survivors import least_within
 from decider.types import IntArray, ShardRequest
 
 _TOLERANCE = 1e-12
@@ -33,12 +34,10 @@ def counts_through_losses(
         if request.workloads[row].sla.kind == "AnyInWindow":
             level /= request.horizon  # it is for all steps together
         allowed = max(outlook.own_risk(row, count), level) + _TOLERANCE
-        low, high = count, max(count, effective_bounds(request.workloads[row])[1])
-        while low < high:
-            middle = (low + high) // 2
-            if outlook.risk_with_losses(row, middle) <= allowed:
-                high = middle
-            else:
-                low = middle + 1
-        found[row] = low
+        most = max(count, effective_bounds(request.workloads[row])[1])
+
+        def is_within(n: int, row: int = row, allowed: float = allowed) -> bool:
+            return outlook.risk_with_losses(row, n) <= allowed
+
+        found[row] = least_within(is_within, count, most)
     return found

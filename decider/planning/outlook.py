@@ -36,7 +36,7 @@ from decider.tables.scenarios import (
 )
 from decider.tables.soft_response import Soft, floor_loads, soft_responses, top_need
 from decider.tables.soft_tables import soften
-from decider.tables.survivors import SurvivalLaw
+from decider.tables.survivors import SurvivalLaw, least_within
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 
@@ -281,9 +281,13 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
     """The outlook where a level is kept only if it is so with interruptions, too."""
     is_feasible = outlook.is_feasible.copy()
     for row in outlook.survival:
-        most = effective_bounds(request.workloads[row])[1]
-        risk = outlook.risk_with_losses(row, most)
-        is_feasible[row] &= risk <= outlook.level[row] + 1e-12
+        most, allowed = effective_bounds(request.workloads[row])[1], outlook.level[row] + 1e-12
+
+        def is_kept(n: int, row: int = row, allowed: float = allowed) -> bool:
+            return outlook.risk_with_losses(row, n) <= allowed
+
+        top = int(outlook.grid.low[row] + outlook.grid.stride[row] * outlook.grid.last[row])
+        is_feasible[row] &= is_kept(least_within(is_kept, min(top, most), most))
     return replace(outlook, is_feasible=is_feasible)
 
 

@@ -84,6 +84,26 @@ class SurvivalLaw:
         return float(stays + goes)
 
 
+def least_within(is_within: Callable[[int], bool], low: int, high: int) -> int:
+    """Least count from `low` to `high` that is within; `high` where none below it is.
+
+    What is within stays so with more. It is looked for upwards, each time twice as far: a law of a
+    hundred thousand nodes is dear, and bounds may be far beyond what anybody needs.
+
+    Args:
+        is_within: Judges a count.
+        low: The least that is looked at.
+        high: The most, which need not be looked at.
+    """
+    upper = low
+    while upper < high and not is_within(upper):
+        low, upper = upper + 1, min(high, 2 * upper + 1)
+    while low < upper:
+        middle = (low + upper) // 2
+        low, upper = (low, middle) if is_within(middle) else (middle + 1, upper)
+    return low
+
+
 def _binomial(n: int, probability: FloatArray) -> FloatArray:
     """(P, N+1) chances of 0 to N of N nodes that go with each probability (P,)."""
     k = np.arange(n + 1)

@@ -26,6 +26,7 @@ from decider import (
 from decider.planning.interruptions import counts_through_losses
 from decider.planning.outlook import look_ahead
 from decider.stored.replay import decision_bytes, replay_decision
+from decider.tables.survivors import RiskOf, SurvivalLaw
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.test_quiet import standing
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
@@ -123,6 +124,25 @@ def test_the_bound_is_the_most_that_is_held() -> None:
     held = decided(spot_shard(SpotReplicas(12, 1, 400.0, 400.0), most=14))
     assert held.raw == 14
     assert held.final <= 14
+
+
+def test_a_bound_far_beyond_what_is_needed_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A law of a hundred thousand nodes took a second of each decision."""
+    asked: list[int] = []
+    told = SurvivalLaw.expected
+
+    def expected(law: SurvivalLaw, risk_of: RiskOf, replicas: int) -> float:
+        asked.append(replicas)
+        return told(law, risk_of, replicas)
+
+    monkeypatch.setattr(SurvivalLaw, "expected", expected)
+    for epsilon in (0.001, 0.02, None):
+        far, near = (
+            decided(spot_shard(SpotReplicas(12, 3, 40.0, 400.0), epsilon=epsilon, most=most))
+            for most in (100_000, 60)
+        )
+        assert decision_bytes(far) == decision_bytes(near)
+    assert max(asked) < 200
 
 
 def test_the_risk_that_is_told_has_the_interruptions_in_it() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from decider import ReplicaState, SpotReplicas
-from decider.tables.survivors import SurvivalLaw
+from decider.tables.survivors import SurvivalLaw, least_within
 
 LEAD_S = np.full(8, 300.0)
 
@@ -106,3 +106,19 @@ def test_an_uncertain_rate_has_the_heavier_tail() -> None:
     unsure = SurvivalLaw.of(ReplicaState(8, 8, spot=spot), LEAD_S)
     assert unsure is not None
     assert unsure.expected(edge(6), 8) > 2.0 * sure.expected(edge(6), 8)
+
+
+@given(low=st.integers(0, 50), span=st.integers(0, 5000), least=st.integers(0, 6000))
+def test_the_least_count_is_found_without_a_look_far_beyond_it(
+    low: int, span: int, least: int
+) -> None:
+    asked: list[int] = []
+
+    def is_within(count: int) -> bool:
+        asked.append(count)
+        return count >= least
+
+    high = low + span
+    found = least_within(is_within, low, high)
+    assert found == min(max(least, low), high)
+    assert all(low <= count <= min(high, 2 * found + 1) for count in asked)
