@@ -90,13 +90,18 @@ def cost_at(rate: FloatArray, cost: FloatArray, epsilon: float) -> float:
     """Least cost at a violation rate; NaN where no setting reaches it.
 
     Between neighbours on the Pareto front: linear in the logarithm of the rate. Where even the
-    leanest setting violates less than asked, its cost.
+    leanest setting violates less than asked, its cost. A setting whose rate is not known reaches
+    none.
 
     Args:
         rate: (G,) share of time out of SLA of each setting.
         cost: (G,) its cost.
         epsilon: The rate.
     """
+    is_known = np.isfinite(rate) & np.isfinite(cost)
+    if not is_known.any():
+        return float("nan")
+    rate, cost = rate[is_known], cost[is_known]
     order = np.lexsort((cost, rate))
     rate, cost = rate[order], cost[order]
     best = np.minimum.accumulate(cost)

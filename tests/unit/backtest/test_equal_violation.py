@@ -37,6 +37,12 @@ def test_between_two_settings_the_cost_is_linear_in_the_logarithm_of_the_rate() 
     assert np.isnan(cost_at(rate, cost, 0.0005))
 
 
+def test_an_unknown_rate_reaches_nothing_and_hides_no_other() -> None:
+    unknown = np.array([np.nan, np.nan])
+    assert np.isnan(cost_at(unknown, np.array([1.0, 2.0]), 0.01))
+    assert cost_at(np.array([0.005, np.nan]), np.array([3.0, 1.0]), 0.01) == pytest.approx(3.0)
+
+
 def test_the_rival_is_the_cheapest_that_reaches_the_rate() -> None:
     found = compared(
         even("harmony", (0.01, 80.0)),

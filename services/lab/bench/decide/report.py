@@ -186,6 +186,12 @@ def verdict(document: Document, key: str) -> str:
     if low is not None and whole["ci_few_days"]:
         few = ", ".join(whole["ci_few_days"])
         words.append(f"The interval is too narrow: fewer than {MIN_DAYS} days counted on {few}.")
+    left_out = whole.get("ci_replicates", 0) - whole["ci_replicates_used"]
+    if left_out > 0:
+        words.append(
+            f"The interval leaves out {left_out} of {whole['ci_replicates']} resamples, in which "
+            "Harmony, or every rival, misses the rate on a data set: it is narrower than the truth."
+        )
     if whole["harmony_not_reached"]:
         words.append(f"Harmony misses the rate on {', '.join(whole['harmony_not_reached'])}.")
     if whole["calibration_gap_pp"] is not None:

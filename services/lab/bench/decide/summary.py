@@ -57,9 +57,8 @@ def _promise(key: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
     hpa, churn = _known(rows, "vs_hpa"), _known(rows, "churn_ratio_vs_hpa")
     # Where a rival reaches the rate and Harmony does not, the worst ratio has no bound.
     worst = None if beaten or not versus else max(versus, key=lambda name: versus[name])
-    interval, n_used = interval_of(
-        [one["replicates"].get(key, []) for one in datasets if one["data"] in versus]
-    )
+    replicates = [one["replicates"].get(key, []) for one in datasets if one["data"] in versus]
+    interval, n_used = interval_of(replicates)
     return {
         "vs_best_baseline": geometric_mean(versus.values()),
         "ci": interval,
@@ -76,6 +75,7 @@ def _promise(key: str, datasets: Sequence[Dataset]) -> dict[str, Any]:
         "worst_dataset": worst,
         "harmony_not_reached": not_reached,
         "ci_replicates_used": n_used,
+        "ci_replicates": min((len(row) for row in replicates), default=0),
         "ci_few_days": [
             d["data"] for d in datasets if d["data"] in versus and d["bootstrap_days"] < MIN_DAYS
         ],

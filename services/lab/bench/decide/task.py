@@ -32,6 +32,8 @@ MAX_UTILISATION = 0.85
 MEAN_GPUS = 20.0
 MAX_BOUND_RATIO = 20.0
 """Every policy may use up to this many times the mean demand: no policy is told the peak."""
+HISTORY_S, LEAST_HISTORY_STEPS = 14 * 86_400.0, 2016
+"""The longest memory that a rival has by its description is two weeks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,8 @@ class DecideOptions:
     Attributes:
         max_test_steps: Most steps counted per workload, from the test part's start on.
         max_prelude_steps: Most steps before them in which policies warm up and are tuned.
-        max_history_steps: Most steps before those that policies can look back to.
+        max_history_steps: Most steps before those that policies can look back to; None: two weeks
+            of them, 2,016 at least.
         lead_median_steps: Median lead time in steps.
         lead_sigma: Standard deviation of its logarithm; 0: fixed.
         capacity_cv: Coefficient of variation of the true capacity from step to step, which no
@@ -52,7 +55,7 @@ class DecideOptions:
 
     max_test_steps: int = 2016
     max_prelude_steps: int = 1008
-    max_history_steps: int = 2016
+    max_history_steps: int | None = None
     lead_median_steps: float = 1.0
     lead_sigma: float = 0.0
     capacity_cv: float = 0.0
@@ -65,6 +68,12 @@ class DecideOptions:
             raise InvalidInput(
                 f"--capacity-cv={self.capacity_cv:g}, --truth={self.truth.kind}: give one of them"
             )
+
+    def history_steps(self, step_s: float) -> int:
+        """Most steps before the prelude, of a trace with such steps."""
+        if self.max_history_steps is not None:
+            return self.max_history_steps
+        return max(LEAST_HISTORY_STEPS, math.ceil(HISTORY_S / step_s))
 
     @property
     def slow_lead_steps(self) -> float:
@@ -134,7 +143,8 @@ def make_decide_task(loaded: BenchTask, options: DecideOptions) -> DecideTask:
     n_test = max(s.n_steps - stop for s, stop in zip(task.series, stops, strict=True))
     n_test = min(n_test, options.max_test_steps)
     n_prelude = min(options.max_prelude_steps, max(stops) // 2)
-    before = min(options.max_history_steps, max(stops) - n_prelude)
+    most_before = options.history_steps(float(task.series[0].step_s))
+    before = min(most_before, max(stops) - n_prelude)
     rows = [
         _demand(s, stop - n_prelude - before, before + n_prelude + n_test)
         for s, stop in zip(task.series, stops, strict=True)

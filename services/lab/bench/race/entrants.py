@@ -64,7 +64,7 @@ def race_rivals(sub_s: float, lead_s: float, finest_s: float) -> dict[str, Entra
         cadence_s = whole_cadence(max(CADENCE_S.get(name, MINUTE_S), finest_s), sub_s)
         found[name] = Entrant(rivals(cadence_s)[name], cadence_s)
     line = found["phpa_linear"]
-    found["phpa_linear"] = Entrant(_lines(lead_s), line.cadence_s)
+    found["phpa_linear"] = Entrant(_lines(lead_s, sub_s, line.cadence_s), line.cadence_s)
     keda_s = whole_cadence(max(CADENCE_S["keda"], finest_s), sub_s)
     found["keda"] = Entrant(KedaGrid(TARGETS), keda_s)
     found["trailing_percentile"] = Entrant(
@@ -96,7 +96,14 @@ def fine_ray_serve() -> RayServe:
     return RayServe(ratio, downscale_factor=factor)
 
 
-def _lines(lead_s: float) -> PhpaLinear:
+def _lines(lead_s: float, sub_s: float, cadence_s: float) -> PhpaLinear:
+    """Lines over points that span the time they are read ahead, and six new values at least.
+
+    A line through six looks 15 s apart, on demand that is new each minute, says nothing of ten
+    minutes ahead.
+    """
     percent = (10, 20, 30, 40, 50, 60, 70, 80, 85, 90, 95, 100)
-    cells = np.array(list(product(percent, (6, 12), (lead_s, 2.0 * lead_s))), dtype=float)
+    spans_s = max(lead_s, 6.0 * sub_s), max(4.0 * lead_s, 12.0 * sub_s)
+    sizes = [max(n, round(span_s / cadence_s)) for n, span_s in zip((6, 12), spans_s, strict=True)]
+    cells = np.array(list(product(percent, sizes, (lead_s, 2.0 * lead_s))), dtype=float)
     return PhpaLinear(*cells.T)

@@ -25,7 +25,7 @@ from services.simulator.native_run import NativePace, NativeRun
 
 SOURCE = Path(__file__).parents[4]
 RIVAL_CODE = ("services/simulator", "services/lab/bench/race/entrants.py")
-FORECAST_CODE = ("forecaster",)
+FORECAST_CODE = ("forecaster", "services/lab/bench/forecast", "services/lab/bench/decide")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -67,7 +67,12 @@ class RaceShelf:
             prior: Version of what the fit begins with; empty: of nothing.
         """
         bench = task.forecast
-        about = (bench.data, bench.train_ends, bench.validation_ends, task.options, seed, prior)
+        rows = [
+            (one.workload, one.indicators, one.levels, one.demand_index, one.start_s, one.step_s)
+            for one in bench.series
+        ]
+        ends = bench.train_ends, bench.validation_ends
+        about = (bench.data, rows, ends, task.options, seed, prior)
         data = [part for one in bench.series for part in (one.values, one.observed)]
         key = _digest(about, data, FORECAST_CODE)
 

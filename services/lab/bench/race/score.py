@@ -144,9 +144,10 @@ def _by_workload(run: NativeRun, yard: RaceYard) -> tuple[FloatArray, FloatArray
 
 def _means(rate: FloatArray, cost: FloatArray, unserved: FloatArray) -> RacePoints:
     rows = np.isfinite(rate[0]) & np.isfinite(cost[0])
-    return RacePoints(
-        rate[:, rows].mean(axis=1), cost[:, rows].mean(axis=1), unserved[:, rows].mean(axis=1)
-    )
+    # a service without any demand has no share of it that was unserved
+    asked = unserved[:, rows & np.isfinite(unserved[0])]
+    mean_unserved = asked.sum(axis=1) / asked.shape[1] if asked.size else np.full(len(rate), np.nan)
+    return RacePoints(rate[:, rows].mean(axis=1), cost[:, rows].mean(axis=1), mean_unserved)
 
 
 def _cheapest(rate: FloatArray, cost: FloatArray, epsilon: float) -> tuple[IntArray, BoolArray]:

@@ -36,17 +36,17 @@ class SettingFigures:
 def coverage_of(cluster: SupplyCluster, first_s: float, last_s: float) -> tuple[int, int]:
     """Starts asked for between two times whose lead time was told, and those inside the interval.
 
-    One that was taken away before it was ready says nothing; one that is still on its way counts as
-    outside once it is later than it should be.
+    One that is still on its way counts as outside once it is later than it should be, and so does
+    one that was taken away later than that. One that was taken away before says nothing.
     """
     n, n_inside = 0, 0
     for replica in (each for own in cluster.starts for each in own):
-        if replica.expected_s is None or (replica.is_gone and not replica.is_ready):
+        if replica.expected_s is None:
             continue
         if not first_s <= replica.asked_s <= last_s:
             continue
         low_s, high_s = replica.expected_s
-        until_s = replica.ready_s if replica.is_ready else cluster.now_s
+        until_s = replica.ready_s if replica.is_ready else min(replica.gone_s, cluster.now_s)
         took_s = until_s - replica.asked_s
         if not replica.is_ready and took_s <= high_s:
             continue

@@ -178,7 +178,9 @@ class PhpaHoltWinters:
 
     See `holt_winters` for the recursion and its initial values. The recursion goes on for ever,
     where a program that keeps a few seasons starts it anew from its oldest ones. A gap counts as
-    forecast, so that the season keeps its place.
+    forecast, so that the season keeps its place. Its series begins with what an HPA with all its
+    pods ready would have proposed over the history that it is shown: a daily season needs two days
+    of points, and nobody's HPA begins on the day on which it is looked at.
 
     Attributes:
         target_percent: Target utilisation, whole per cent: the knob.
@@ -242,12 +244,22 @@ class PhpaHoltWinters:
 
         def predict(reactive: FloatArray) -> PhpaPrediction[SeasonalSeries]:
             by = Smoothing(column(self.alpha), column(self.beta), column(self.gamma))
-            series = (state.model or SeasonalSeries()).with_point(reactive, self.n_season, by)
+            before = state.model or self._of_history(view, by)
+            series = before.with_point(reactive, self.n_season, by)
             if series.smoothed is None:
                 return PhpaPrediction(np.full(view.shape, np.nan), series)
             return PhpaPrediction(series.smoothed.forecast(), series)
 
         return _sync(view, self.target_percent, self.rules, state, predict)
+
+    def _of_history(self, view: GridView, by: Smoothing) -> SeasonalSeries:
+        """The points before the first sync's own, as far as demand is shown."""
+        shown = view.demand[:, ::-1][:, :: self.rules.steps_per_point][:, 1:][:, ::-1]
+        per_pod = column(self.target_percent) / 100.0
+        series = SeasonalSeries()
+        for load in shown.T:
+            series = series.with_point(view.replicas_for(load / per_pod), self.n_season, by)
+        return series
 
 
 def _sync(

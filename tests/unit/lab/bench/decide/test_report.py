@@ -88,3 +88,13 @@ def test_an_interval_from_few_days_is_said_to_be_too_narrow() -> None:
     assert "too narrow: fewer than 5 days counted on short" in verdict(found, "0.01")
     found["summary"]["0.01"]["ci_few_days"] = []
     assert "too narrow" not in verdict(found, "0.01")
+
+
+def test_an_interval_says_how_many_resamples_it_leaves_out() -> None:
+    """Where Harmony misses the rate in two of four, those four are no evidence that it does not."""
+    nan = float("nan")
+    one = make_result("one", replicates={0.01: [-0.1, nan, -0.2, nan], 0.05: [-0.1] * 4})
+    found = to_document([one, make_result("two", replicates={0.01: [-0.1] * 4})])
+    assert found["summary"]["0.01"]["ci_replicates_used"] == 2
+    assert "leaves out 2 of 4 resamples" in verdict(found, "0.01")
+    assert "leaves out" not in verdict(found, "0.05")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.lab.bench.decide.task import DecideOptions
-from tests.unit.lab.bench.decide.tasks import START_S, STEP_S, decide_task, wave
+from services.lab.bench.decide.task import DecideOptions, make_decide_task
+from tests.unit.lab.bench.decide.tasks import START_S, STEP_S, bench_task, decide_task, wave
 
 
 def test_the_last_thirty_per_cent_are_counted_after_a_prelude() -> None:
@@ -22,6 +22,18 @@ def test_the_last_thirty_per_cent_are_counted_after_a_prelude() -> None:
     scale = task.gpus_per_unit[0]
     np.testing.assert_allclose(course.demand[0], demand[500:] * scale, rtol=1e-6)
     np.testing.assert_allclose(course.history[0], demand[200:500] * scale, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("step_s", "n_steps", "n_before"),
+    [(600, 6000, 2016), (60, 40_000, 14 * 1440), (30, 90_000, 14 * 2880), (60, 2000, 700)],
+)
+def test_policies_look_back_two_weeks_however_short_the_steps_are(
+    step_s: int, n_steps: int, n_before: int
+) -> None:
+    trace = bench_task([wave(n_steps)], step_s)
+    task = make_decide_task(trace, DecideOptions())
+    assert task.course.history.shape == (1, n_before)
 
 
 def test_the_mean_of_the_training_part_is_twenty_gpus() -> None:

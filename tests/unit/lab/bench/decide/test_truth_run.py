@@ -20,7 +20,7 @@ from tests.unit.lab.bench.decide.small_runs import EPSILONS, small_result, wavy_
 STATED = Path(__file__).with_name("stated.json")
 """The document of this task without what a truth to choose has added to it."""
 ADDED = {"true_rate", "believed_rate", "measured_rate", "cost_of_not_knowing", "arms", "truth"}
-ADDED |= {"settled"}
+ADDED |= {"settled", "ci_replicates"}
 
 
 @cache

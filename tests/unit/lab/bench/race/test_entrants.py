@@ -37,3 +37,19 @@ def test_the_two_strongest_have_finer_grids():
 def test_the_line_of_predictive_hpa_looks_as_far_ahead_as_a_start_takes():
     labels = race_rivals(60.0, 120.0, 15.0)["phpa_linear"].policy
     assert {120.0, 240.0} == set(labels.look_ahead_s)
+
+
+@pytest.mark.parametrize(
+    ("sub_s", "lead_s", "sizes"),
+    [
+        (60.0, 30.0, {24, 48}),
+        (60.0, 120.0, {24, 48}),
+        (60.0, 600.0, {40, 160}),
+        (15.0, 30.0, {6, 12}),
+        (600.0, 600.0, {240, 480}),
+    ],
+)
+def test_its_points_span_the_time_it_looks_ahead_and_several_new_values(sub_s, lead_s, sizes):
+    line = race_rivals(sub_s, lead_s, 15.0)["phpa_linear"]
+    assert set(line.policy.history_size) == sizes
+    assert min(sizes) * line.cadence_s >= lead_s

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from forecaster.dataset import Origins
-from services.lab.bench.decide.forecasts import RawForecasts
+from services.lab.bench.decide.forecasts import RawForecasts, raw_forecasts
+from services.lab.bench.forecast.own_arms import FittedModel, ModelArm
+from services.lab.bench.forecast.task import load_task
 from services.lab.bench.race.entrants import Entrant
-from services.lab.bench.race.keep import RaceShelf
+from services.lab.bench.race.keep import FORECAST_CODE, SOURCE, RaceShelf
 from services.simulator.native_run import NativePace, NativeRun
 from services.simulator.policies.reactive.keda import KedaGrid
 from tests.unit.lab.bench.decide.small_runs import wavy_task
@@ -69,6 +73,34 @@ def test_forecasts_are_made_once_per_data_seed_and_prior(tmp_path):
     assert maker.n == 2
     shelf.forecasts(task, 7, maker.forecasts, "prior-1")
     assert maker.n == 3
+
+
+def test_forecasts_of_another_demand_of_the_same_file_are_made_anew(tmp_path):
+    """A file with two demands has the same values whichever of them is raced."""
+    shelf, maker, task = RaceShelf(tmp_path), Maker(), wavy_task()
+    series = tuple(
+        replace(
+            one,
+            values=np.repeat(one.values, 2, axis=1),
+            observed=np.repeat(one.observed, 2, axis=1),
+            indicators=("requests", "tokens"),
+            levels=(1, 1),
+            known_ahead=(),
+        )
+        for one in task.forecast.series
+    )
+    other = tuple(replace(one, demand_index=1) for one in series)
+    later = tuple(replace(one, start_s=one.start_s + 6 * one.step_s) for one in series)
+    for n, rows in enumerate((series, other, later), start=1):
+        raced = replace(task, forecast=replace(task.forecast, series=rows))
+        shelf.forecasts(raced, 7, maker.forecasts)
+        assert maker.n == n
+
+
+@pytest.mark.parametrize("part", [raw_forecasts, ModelArm, FittedModel, load_task])
+def test_what_makes_forecasts_is_part_of_the_code_that_they_depend_on(part):
+    path = Path(inspect.getfile(part)).relative_to(SOURCE)
+    assert any(path.is_relative_to(place) for place in FORECAST_CODE)
 
 
 def test_without_a_folder_everything_is_made(tmp_path):

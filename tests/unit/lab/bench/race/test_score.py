@@ -82,3 +82,12 @@ def test_a_service_without_known_demand_does_not_count():
     yard = RaceYard(YARD.known_s * [[1.0], [0.0]], YARD.load * [[1.0], [0.0]], YARD.oracle_s)
     found = points(run([[1.0, 0.0]], [[50.0, 500.0]]), yard)
     assert found.cost[0] == pytest.approx(1.0)
+
+
+def test_a_service_without_demand_has_no_share_of_it_and_hides_nobody_elses():
+    idle = RaceYard(YARD.known_s, np.array([[1000.0] * 4, [0.0] * 4]), YARD.oracle_s)
+    made = run([[1.0, 0.0], [4.0, 0.0]], [[80.0, 50.0], [50.0, 50.0]], [[10.0, 0.0], [40.0, 0.0]])
+    found = points(made, idle)
+    np.testing.assert_allclose(found.unserved, [0.01, 0.04])
+    assert found.at_unserved(0.04) == pytest.approx(1.0)
+    assert fleet_choice(made, idle, 0.05).unserved == pytest.approx(0.04)

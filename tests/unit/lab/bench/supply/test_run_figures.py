@@ -28,10 +28,13 @@ def test_a_start_that_is_late_counts_before_it_has_ended() -> None:
     assert coverage_of(found, 0.0, 60.0) == (7, 4)
 
 
-def test_one_that_was_taken_away_says_nothing() -> None:
+def test_one_that_was_taken_away_says_something_only_if_it_was_late_by_then() -> None:
     found = cluster()
     (only,) = found.scale([3, 1])
-    only.expected_s = (1.0, 5.0)
+    only.expected_s = (1.0, 15.0)
     found.advance(10.0)
     found.scale([2, 1])
+    found.advance(40.0)
     assert coverage_of(found, 0.0, 60.0) == (0, 0)
+    only.expected_s = (1.0, 5.0)
+    assert coverage_of(found, 0.0, 60.0) == (1, 0)

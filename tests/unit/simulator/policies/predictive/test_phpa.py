@@ -133,6 +133,19 @@ class TestPhpaHoltWinters:
         assert got[:13] == list((self.SEASON * 4)[:13])
         assert got[13:] == [16, 16, 13]
 
+    def test_points_of_the_history_that_is_shown_count(self, see, once):
+        # the first sync sees 16 loads, 15 of which came before it, and forecasts the next one
+        loads = self.SEASON * 4
+        assert once(self.policy(decision="minimum"), see(loads)) == 10
+        assert once(self.policy(decision="minimum"), see(loads[-13:])) == 13
+
+    def test_coarse_points_of_the_history_end_at_the_first_sync(self, see, once):
+        policy = PhpaHoltWinters(
+            100, 8, rules=replace(RULES, steps_per_point=2, decision="minimum")
+        )
+        loads = np.stack([np.full(16, 99.0), self.SEASON * 4], axis=1).ravel()
+        assert once(policy, see(loads)) == 10
+
     def test_decision_type_applies(self, path):
         got = path(self.policy(decision="minimum"), self.SEASON * 4, fixed=True)
         assert got[13:] == [12, 13, 10]
