@@ -18,7 +18,7 @@ _RECENT = f"> g.now - make_interval(secs => {_LATEST_STEPS} * w.step_s)"
 _SETTLED = "('applied', 'unchanged', 'delegated')"
 _FIGURES = f"""
 SELECT k.name AS cluster, w.namespace, w.name,
-  COALESCE((w.spec ->> 'paused')::bool, false) AS is_paused, w.spec ->> 'paused_until' AS until,
+  COALESCE(w.spec -> 'paused', 'false') AS is_paused, w.spec ->> 'paused_until' AS until,
   jsonb_typeof(w.spec #> '{{sla,objective}}') = 'object' AS has_objective,
   extract(epoch FROM g.now - c.last_sample_at)::float8 AS sample_age_s,
   f.rung, f.quantile_levels, f.next_step, d.desired_replicas, d.risk_target, d.risk_estimated,

@@ -110,3 +110,38 @@ def test_a_page_does_not_cost_more_with_history(database: Engine) -> None:
             page_of(database, NOW)
         costs.append(dict(found))
     assert grown(costs[0], costs[1], factor=2.0, slack=200) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "unknown"),
+    [
+        ("workloads SET spec = jsonb_set(spec, '{paused}', '\"maybe\"') WHERE id", "paused"),
+        (
+            "risk_states SET state = jsonb_set(state, '{measured_steps}', '\"many\"') "
+            "WHERE workload_id",
+            "sla_budget_remaining_ratio",
+        ),
+        ("risk_states SET state = '\"none\"' WHERE workload_id", "sla_budget_remaining_ratio"),
+        (
+            'calibration_states SET state = \'{"n_seen": "many", "levels": "all", '
+            '"hedge": {"weight": {"tail": "little"}}}\' WHERE workload_id',
+            "forecast_hedge_weight",
+        ),
+        ('drift_states SET state = \'{"severities": {"pit": "high"}}\' WHERE workload_id', "drift"),
+        ("forecast_scores SET pinball = '[0.5]' WHERE workload_id", "forecast_pinball_loss"),
+    ],
+)
+def test_what_was_spoilt_by_hand_of_one_is_unknown_and_harms_no_other(
+    database: Engine, spoil: str, unknown: str
+) -> None:
+    write_fleet(database, 2, 2, NOW)
+    before = samples(page_of(database, NOW))
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE {spoil} = 1"))
+    after = samples(page_of(database, NOW))
+    lost = {(name, dict(labels)["workload"]) for name, labels in set(before) - set(after)}
+    assert {workload for _, workload in lost} == {"llama-70b-chat-1"}
+    assert any(unknown in name for name, _ in lost)
+    assert not set(after) - set(before)
+    assert exported(database, NOW, "active_workloads") == 2
+    assert exported(database, NOW, "current_replicas", workload="llama-70b-chat-1") == 5
