@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,6 +24,9 @@ from services.scaler.plan import Advice, WorkloadFacts, advise
 from services.scaler.translate import Key, to_facts
 
 log = structlog.get_logger("scaler")
+
+_AHEAD = timedelta(seconds=30)
+"""Clocks that are looked after differ by less."""
 
 
 class SeriesLabels(NamedTuple):
@@ -53,7 +56,7 @@ def advise_one(deps: ScalerDeps, key: Key, part: str = "") -> Advice:
     settings = deps.settings
     try:
         with unit_of_work(deps.engine) as work:
-            row = repository.load_one(work.connection, *key, settings.policy_version)
+            row = repository.load_one(work.connection, *key, settings.policy_version, _until(deps))
     except SQLAlchemyError as error:
         raise _unavailable(error) from error
     if row is None:
@@ -62,6 +65,11 @@ def advise_one(deps: ScalerDeps, key: Key, part: str = "") -> Advice:
         raise NotFound(f"GPUAutoscaler {'/'.join(key)} was deleted; create it again")
     spec = _to_spec(key, row["spec"])
     return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now(), part)
+
+
+def _until(deps: ScalerDeps) -> datetime:
+    """What is of a later time is of a clock that was ahead: the operator does not follow it."""
+    return deps.clock.now() + _AHEAD
 
 
 def not_found(key: Key) -> NotFound:
@@ -119,7 +127,8 @@ class FleetFacts:
         settings = deps.settings
         try:
             with unit_of_work(deps.engine) as work:
-                rows = repository.load_active(work.connection, settings.policy_version)
+                version, until = settings.policy_version, _until(deps)
+                rows = repository.load_active(work.connection, version, until)
                 new = [row["id"] for row in rows if not self._is_known(row)]
                 loaded = repository.load_specs(work.connection, new) if new else {}
         except SQLAlchemyError as error:

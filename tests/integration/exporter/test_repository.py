@@ -62,6 +62,24 @@ def test_what_has_grown_old_is_not_known(database: Engine) -> None:
     assert exported(database, later, "paused", **LLAMA) == 0.0
 
 
+def test_what_is_of_a_time_to_come_is_not_the_newest(database: Engine) -> None:
+    """A worker and an operator had a clock that was an hour ahead, for a moment."""
+    write_fleet(database, 1, 2, NOW)
+    with database.begin() as connection:
+        for statement in (
+            "INSERT INTO decisions SELECT (jsonb_populate_record(d, jsonb_build_object("
+            "'id', 7, 'origin_at', d.origin_at + interval '1 hour', 'desired_replicas', 90))).* "
+            "FROM decisions d LIMIT 1",
+            "INSERT INTO replica_states SELECT (jsonb_populate_record(s, jsonb_build_object("
+            "'observed_at', s.observed_at + interval '1 hour', 'spec_replicas', 90))).* "
+            "FROM replica_states s LIMIT 1",
+        ):
+            connection.execute(text(statement))
+    assert exported(database, NOW, "recommended_replicas") == 5
+    assert exported(database, NOW, "current_replicas") == 5
+    assert exported(database, NOW + timedelta(hours=1), "recommended_replicas") == 90
+
+
 def test_series_go_with_their_workload(database: Engine) -> None:
     seed_fleet(database)
     assert ("default", *LLAMA.values()) in workloads_of(page_of(database, NOW))
