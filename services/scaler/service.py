@@ -119,7 +119,8 @@ class FleetFacts:
     def refresh(self, deps: ScalerDeps) -> None:
         """Read the whole fleet: one query, and one more where specs changed.
 
-        A spec that cannot be read leaves its workload out, and is logged once.
+        A spec that cannot be read leaves its workload out, and is logged once. So does any other
+        row of it that somebody made something else by hand, which is logged each time.
 
         Raises:
             Unavailable: The database cannot be read; the facts stay as they were.
@@ -139,11 +140,8 @@ class FleetFacts:
             else self._specs[row["id"]]
             for row in rows
         }
-        self.facts = {
-            (row["namespace"], row["name"]): to_facts(row, spec, settings.decision_ttl_steps)
-            for row in rows
-            if (spec := self._specs[row["id"]][1]) is not None
-        }
+        read = (_facts(row, self._specs[row["id"]][1], settings.decision_ttl_steps) for row in rows)
+        self.facts = {(one.namespace, one.name): one for one in read if one is not None}
 
     def _is_known(self, row: RowMapping) -> bool:
         known = self._specs.get(row["id"])
@@ -190,6 +188,17 @@ class FleetFacts:
         for key in self._shown.get(gauge, set()) - values.keys():
             gauge.remove(*key)
         self._shown[gauge] = set(values)
+
+
+def _facts(row: RowMapping, spec: WorkloadSpec | None, ttl_steps: int) -> WorkloadFacts | None:
+    if spec is None:
+        return None
+    try:
+        return to_facts(row, spec, ttl_steps)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        key = f"{row['namespace']}/{row['name']}"
+        log.warning("rows_unreadable", workload=key, error=repr(error)[:200])
+        return None
 
 
 def _readable(row: RowMapping, stored: Mapping[str, Any]) -> WorkloadSpec | None:

@@ -145,3 +145,30 @@ def test_what_is_of_a_time_to_come_is_not_followed(
     for name, count in (("llama", 7), ("mistral", 3)):
         assert advise_one(deps, (NAMESPACE, name)).count == count
         assert board.advice((NAMESPACE, name), clock.now()).count == count
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "decisions SET variants = '{\"big\": 4}'",
+        'decisions SET variants = \'[{"name": "big", "desired": "many"}]\'',
+        "decisions SET variants = '7'",
+        "replica_states SET variants = '{\"big\": 4}'",
+        "replica_states SET variants = '[4]'",
+    ],
+)
+def test_rows_that_were_spoilt_by_hand_leave_their_workload_out(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows, spoilt: str
+) -> None:
+    """And no other: of streams, of gauges, and of what is told while the database is away."""
+    bad, good = rows.register("llama"), rows.register("mistral")
+    for workload_id in (bad, good):
+        rows.decide(workload_id, 7)
+        rows.see(workload_id, 4)
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text(f"UPDATE {spoilt} WHERE workload_id = {bad}"))
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"mistral": 7}
+    with pytest.raises(NotFound):
+        board.advice((NAMESPACE, "llama"), rows.clock.now())
