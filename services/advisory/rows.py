@@ -69,11 +69,12 @@ def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]
 
     Args:
         grid: The steps.
-        outcomes: Their outcomes.
+        outcomes: Their outcomes, oldest first; those of steps of another length are left out: what
+            they cost is not what a step of the grid did.
         decisions: Decisions by origin, each with its newest action.
     """
     columns = {name: np.full(grid.n, np.nan) for name in _OUTCOME_COLUMNS}
-    for row in outcomes:
+    for row in _of_grid(grid, outcomes):
         for name, column in _OUTCOME_COLUMNS.items():
             if row[column] is not None:
                 columns[name][grid.place(row["step_at"])] = row[column]
@@ -86,6 +87,22 @@ def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]
     return StoredSteps(
         grid.start_s, grid.step_s, **columns, desired=desired, raw=raw, ran=found, is_own=is_own
     )
+
+
+def _of_grid(grid: WindowGrid, outcomes: Sequence[Row]) -> list[Row]:
+    """Outcomes of steps of the grid's length; no row says how long its step was.
+
+    A step ends where the next one begins: those were shorter between which there is less than a
+    step, and longer where three and more lie further apart by the same.
+    """
+    at_s = np.array([row["step_at"].timestamp() - grid.start_s for row in outcomes])
+    is_other = at_s % grid.step_s != 0
+    apart_s = np.diff(at_s)
+    for place in np.flatnonzero(apart_s < grid.step_s):
+        is_other[place : place + 2] = True
+    for place in np.flatnonzero((apart_s[1:] == apart_s[:-1]) & (apart_s[1:] > grid.step_s)):
+        is_other[place : place + 3] = True
+    return [row for row, other in zip(outcomes, is_other, strict=True) if not other]
 
 
 def _in_force(grid: WindowGrid, decision: Row) -> slice:

@@ -6,9 +6,9 @@ was known then.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 from pydantic import ValidationError
@@ -35,6 +35,8 @@ from services.kernel.domain import WorkloadSpec, known_spec
 from services.kernel.errors import NotFound
 
 ADVISORY = "Advisory"
+_STEPS_AT_ONCE = 4_000_000
+"""Of all workloads that are replayed together, each some 150 bytes; the fleet may have any."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,9 @@ def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> 
     if not rows and (query.namespace or query.name):
         asked = f"namespace={query.namespace or 'any'}, name={query.name or 'any'}"
         raise NotFound(f"no active workload has {asked}; see `harmony status`")
-    windows: list[_Window] = []
+    blocks = _blocks(query, now)
+    judged: list[_Judged] = []
+    waiting: list[_Window] = []
     left_out: list[tuple[str, str]] = []
     for row in rows:
         key = f"{row['namespace']}/{row['name']}"
@@ -94,9 +98,13 @@ def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> 
             continue
         if _is_ours(window):
             left_out.append((key, "Harmony scales it"))
-        else:
-            windows.append(window)
-    return _advise(windows, left_out, query, now)
+            continue
+        waiting.append(window)
+        if sum(one.grid.n for one in waiting) >= _STEPS_AT_ONCE:
+            judged += _judge(waiting, blocks, query.seed)
+            waiting.clear()
+    judged += _judge(waiting, blocks, query.seed)
+    return _report(judged, left_out, blocks, query, now)
 
 
 def _load_window(
@@ -143,35 +151,65 @@ def _is_ours(window: _Window) -> bool:
     return window.spec.mode != ADVISORY and bool(window.replay.steps.is_own.any())
 
 
-def _advise(
-    windows: Sequence[_Window],
+@dataclass(frozen=True, slots=True)
+class _Blocks:
+    """What a window is summed up over, in epoch seconds: blocks for intervals, days to show."""
+
+    from_s: float
+    block_s: float
+    n_blocks: int
+    first_day_s: float
+    n_days: int
+
+
+def _blocks(query: AdvisoryQuery, now: datetime) -> _Blocks:
+    from_s, length_s = (now - query.since).timestamp(), query.since.total_seconds()
+    block_s = block_length_s(length_s)
+    first_day_s = from_s // DAY_S * DAY_S
+    n_days = int((now.timestamp() - first_day_s) // DAY_S) + 1
+    return _Blocks(from_s, block_s, max(1, round(length_s / block_s)), first_day_s, n_days)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """What a window came to; its steps are kept no longer. None: nothing can be compared."""
+
+    service: ServiceReport
+    sums: BlockSums | None
+    days: BlockSums | None
+
+
+def _judge(windows: Sequence[_Window], blocks: _Blocks, seed: int) -> list[_Judged]:
+    """Carry out the decisions of some workloads, and sum up."""
+    carried = _carried(windows)
+    found = []
+    for one in windows:
+        sums = days = comparison = None
+        if one.id in carried:
+            steps = one.replay.steps, carried[one.id]
+            sums = block_sums(*steps, blocks.from_s, blocks.block_s, blocks.n_blocks)
+            days = block_sums(*steps, blocks.first_day_s, DAY_S, blocks.n_days)
+            comparison = compare([sums], make_rng(seed, "advisory", one.id))
+        found.append(_Judged(_service(one, comparison), sums, days))
+    return found
+
+
+def _report(
+    judged: Sequence[_Judged],
     left_out: Sequence[tuple[str, str]],
+    blocks: _Blocks,
     query: AdvisoryQuery,
     now: datetime,
 ) -> AdvisoryReport:
-    from_at, length_s = now - query.since, query.since.total_seconds()
-    block_s = block_length_s(length_s)
-    n_blocks = max(1, round(length_s / block_s))
-    carried = _carried(windows)
-    sums = {
-        one.id: block_sums(
-            one.replay.steps, carried[one.id], from_at.timestamp(), block_s, n_blocks
-        )
-        for one in windows
-        if one.id in carried
-    }
-    services = []
-    for one in windows:
-        rng = make_rng(query.seed, "advisory", one.id)
-        services.append(_service(one, compare([sums[one.id]], rng) if one.id in sums else None))
+    sums = [one.sums for one in judged if one.sums is not None]
     return AdvisoryReport(
-        from_at,
+        now - query.since,
         now,
         query.seed,
-        block_s,
-        tuple(services),
-        compare(list(sums.values()), make_rng(query.seed, "advisory")),
-        _days(windows, carried, query, now),
+        blocks.block_s,
+        tuple(one.service for one in judged),
+        compare(sums, make_rng(query.seed, "advisory")),
+        _days([one.days for one in judged if one.days is not None], blocks, query.seed),
         tuple(left_out),
     )
 
@@ -212,25 +250,14 @@ def _service(window: _Window, comparison: SideBySide | None) -> ServiceReport:
     )
 
 
-def _days(
-    windows: Sequence[_Window],
-    carried: Mapping[int, CarriedOut],
-    query: AdvisoryQuery,
-    now: datetime,
-) -> tuple[Day, ...]:
+def _days(sums: Sequence[BlockSums], blocks: _Blocks, seed: int) -> tuple[Day, ...]:
     """What each day (UTC) of the window was, of the services that can be compared."""
-    first_s = (now - query.since).timestamp() // DAY_S * DAY_S
-    n_days = int((now.timestamp() - first_s) // DAY_S) + 1
-    sums = [
-        block_sums(one.replay.steps, carried[one.id], first_s, DAY_S, n_days)
-        for one in windows
-        if one.id in carried
-    ]
     found = []
-    for day in range(n_days):
+    for day in range(blocks.n_days):
         parts = [BlockSums(*(column[day : day + 1] for column in one.columns())) for one in sums]
-        comparison = compare(parts, make_rng(query.seed, "advisory", "day"))
+        comparison = compare(parts, make_rng(seed, "advisory", "day"))
         if comparison is not None:
-            at = datetime.fromtimestamp(first_s + day * DAY_S, now.tzinfo)
-            found.append(Day(at, comparison))
+            found.append(
+                Day(datetime.fromtimestamp(blocks.first_day_s + day * DAY_S, UTC), comparison)
+            )
     return tuple(found)

@@ -14,11 +14,20 @@ _SCORES_DAYS = 7
 _ROWS_AT_ONCE = 1000
 _TIMEOUT = "30s"
 
-_RECENT = f"> g.now - make_interval(secs => {_LATEST_STEPS} * w.step_s)"
+_AHEAD = "interval '30 seconds'"
+"""What is of a later time is of a clock that was ahead: it counts when that time is there."""
+
+
+def _recent(at: str) -> str:
+    """Condition on a column of time."""
+    oldest = f"g.now - make_interval(secs => {_LATEST_STEPS} * w.step_s)"
+    return f"{at} > {oldest} AND {at} <= g.now + {_AHEAD}"
+
+
 _SETTLED = "('applied', 'unchanged', 'delegated')"
 _FIGURES = f"""
 SELECT k.name AS cluster, w.namespace, w.name,
-  COALESCE((w.spec ->> 'paused')::bool, false) AS is_paused, w.spec ->> 'paused_until' AS until,
+  COALESCE(w.spec -> 'paused', 'false') AS is_paused, w.spec ->> 'paused_until' AS until,
   jsonb_typeof(w.spec #> '{{sla,objective}}') = 'object' AS has_objective,
   extract(epoch FROM g.now - c.last_sample_at)::float8 AS sample_age_s,
   f.rung, f.quantile_levels, f.next_step, d.desired_replicas, d.risk_target, d.risk_estimated,
@@ -34,16 +43,16 @@ LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN LATERAL (SELECT model_version, rung, quantile_levels, ARRAY(SELECT quantiles[q][1]
     FROM generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step
-  FROM forecasts WHERE workload_id = w.id AND origin_at {_RECENT}
+  FROM forecasts WHERE workload_id = w.id AND {_recent("origin_at")}
   ORDER BY origin_at DESC, id DESC LIMIT 1) f ON true
 LEFT JOIN LATERAL (SELECT desired_replicas, risk_target, risk_estimated FROM decisions
-  WHERE workload_id = w.id AND origin_at {_RECENT}
+  WHERE workload_id = w.id AND {_recent("origin_at")}
   ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true
 LEFT JOIN LATERAL (SELECT to_replicas FROM actions
-  WHERE workload_id = w.id AND origin_at {_RECENT} AND result IN {_SETTLED}
+  WHERE workload_id = w.id AND {_recent("origin_at")} AND result IN {_SETTLED}
   ORDER BY origin_at DESC, id DESC LIMIT 1) a ON true
 LEFT JOIN LATERAL (SELECT spec_replicas FROM replica_states
-  WHERE workload_id = w.id AND observed_at {_RECENT}
+  WHERE workload_id = w.id AND {_recent("observed_at")}
   ORDER BY observed_at DESC LIMIT 1) s ON true
 LEFT JOIN calibration_states h ON h.workload_id = w.id AND h.model_version = f.model_version
 LEFT JOIN drift_states v ON v.workload_id = w.id AND v.model_version = f.model_version

@@ -37,19 +37,18 @@ class Figure(NamedTuple):
     @property
     def is_known(self) -> bool:
         """There is something to export."""
-        return self.value is not None and not math.isnan(self.value)
+        return _is_number(self.value) and not math.isnan(self.value or 0.0)
 
 
 def to_figures(row: FigureRow, now: datetime, *, is_trust_judged: bool = True) -> Iterator[Figure]:
-    """What is known of a workload.
+    """What is known of a workload; what somebody made something else by hand is not.
 
     Args:
         row: Of `repository.read_figures`.
         now: Aware.
         is_trust_judged: Verdicts on models are in force; else each is trusted.
     """
-    paused = is_paused_at(paused=row["is_paused"], until=row["until"], now=now)
-    yield Figure(metrics.PAUSED, "", float(paused))
+    yield Figure(metrics.PAUSED, "", _paused(row, now))
     yield Figure(metrics.METRICS_AGE, "", row["sample_age_s"])
     yield Figure(metrics.TRUSTED, "", float(row["is_trusted"] or not is_trust_judged))
     yield Figure(metrics.RECOMMENDED, "", row["desired_replicas"])
@@ -61,6 +60,12 @@ def to_figures(row: FigureRow, now: datetime, *, is_trust_judged: bool = True) -
     yield from _promise(row)
 
 
+def _paused(row: FigureRow, now: datetime) -> float | None:
+    stated, until = row["is_paused"], row["until"]
+    is_told = isinstance(stated, bool) or bool(until)
+    return float(is_paused_at(paused=stated, until=until, now=now)) if is_told else None
+
+
 def _forecast(row: FigureRow) -> Iterator[Figure]:
     if row["rung"] is None:
         return
@@ -68,15 +73,17 @@ def _forecast(row: FigureRow) -> Iterator[Figure]:
     yield Figure(metrics.FALLBACK, row["rung"], float(row["rung"] != _MODEL_RUNG))
     next_step = _at_shown(row["quantile_levels"], row["next_step"])
     yield from (Figure(metrics.QUANTILE, key, value) for key, value in next_step.items())
-    if row["n_seen"]:
-        below = _at_shown(row["levels"] or (), row["n_below"] or ())
+    n_seen = row["n_seen"]
+    if _is_number(n_seen) and n_seen:
+        below = _at_shown(_numbers(row["levels"]), _numbers(row["n_below"]))
         for key, n_below in below.items():
-            yield Figure(metrics.COVERAGE, key, n_below / row["n_seen"])
+            yield Figure(metrics.COVERAGE, key, n_below / n_seen)
+    pinball = _by_name(row["pinball"])
     for key in SHOWN_LEVELS:
-        yield Figure(metrics.PINBALL, key, (row["pinball"] or {}).get(key))
+        yield Figure(metrics.PINBALL, key, pinball.get(key))
     yield Figure(metrics.SKILL, "", row["skill_vs_last_value"])
     yield Figure(metrics.HEDGE, "", row["tail_weight"])
-    for kind, severity in (row["severities"] or {}).items():
+    for kind, severity in _by_name(row["severities"]).items():
         yield Figure(metrics.DRIFT, kind, severity)
 
 
@@ -88,6 +95,20 @@ def _at_shown(levels: Sequence[float], values: Sequence[float]) -> dict[str, flo
         for level, value in zip(levels, values, strict=False)
         if abs(level - shown) < _NEAR
     }
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _numbers(stored: object) -> Sequence[float]:
+    """A stored list of numbers; one that is none is empty."""
+    return stored if isinstance(stored, list) and all(map(_is_number, stored)) else ()
+
+
+def _by_name(stored: object) -> Mapping[str, Any]:
+    """A stored object; what is none has no names."""
+    return stored if isinstance(stored, dict) else {}
 
 
 def _promise(row: FigureRow) -> Iterator[Figure]:

@@ -18,6 +18,9 @@ from kombu.utils.scheduling import sorted_cycle
 from services.kernel.telemetry import get_logger
 
 _SHOWN = 200
+_N_LIMITS = 2
+_BODY = (list, dict, (dict, type(None)))
+"""Types of what the body of a task's message holds: arguments, those by name, and what follows."""
 _LATEST_FIRST = ("decide", "forecast", "ingest", "fit")
 """Queues in the order in which a worker looks into them, among jobs of one priority."""
 
@@ -48,7 +51,7 @@ class WaryChannel(redis.Channel):
     def _brpop_read(self, **options: Any) -> Any:
         try:
             return super()._brpop_read(**options)  # type: ignore[no-untyped-call]  # kombu
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
             _log(str(error))
             return True
 
@@ -67,25 +70,55 @@ class WaryTransport(redis.Transport):
 
 
 def message_fault(message: Any) -> str:
-    """What keeps a message from being one of Celery's; empty where nothing does."""
+    """What keeps a message from being one of Celery's; empty where nothing does.
+
+    Celery ends its worker at some of these, which first puts the message back: the next worker ends
+    at it too.
+    """
     if not isinstance(message, dict):
         return f"it is a {type(message).__name__}, no object"
-    properties = message.get("properties")
-    if not isinstance(properties, dict) or not isinstance(message.get("headers"), dict):
+    properties, headers = message.get("properties"), message.get("headers")
+    if not isinstance(properties, dict) or not isinstance(headers, dict):
         return "it has no properties or no headers"
-    info = properties.get("delivery_info")
-    if not properties.get("delivery_tag") or not isinstance(info, dict):
+    for name in ("content-type", "content-encoding"):
+        if not isinstance(message.get(name, ""), str):
+            return f"its {name} is no text"
+    return _place_fault(properties) or _task_fault(headers) or _body_fault(message, properties)
+
+
+def _place_fault(properties: dict[str, Any]) -> str:
+    info, tag = properties.get("delivery_info"), properties.get("delivery_tag")
+    if not tag or not isinstance(tag, str) or not isinstance(info, dict):
         return "it has no delivery_tag or no delivery_info"
     if not {"exchange", "routing_key"} <= info.keys():
         return "its delivery_info has no exchange or no routing_key"
-    body = message.get("body")
-    if not isinstance(body, str):
-        return "its body is no text"
-    if properties.get("body_encoding") == "base64":
-        try:
-            base64.b64decode(body).decode()
-        except ValueError:
-            return "its body is not base64 of text"
+    return ""
+
+
+def _task_fault(headers: dict[str, Any]) -> str:
+    if not isinstance(headers.get("task"), str) or not isinstance(headers.get("id"), str):
+        return "it names no task or has no id"
+    limits, stamped = headers.get("timelimit"), headers.get("stamped_headers")
+    if limits is not None and not (isinstance(limits, list) and len(limits) == _N_LIMITS):
+        return "its timelimit is no pair"
+    return "" if stamped is None or isinstance(stamped, list) else "its stamped_headers are no list"
+
+
+def _body_fault(message: dict[str, Any], properties: dict[str, Any]) -> str:
+    body, encoding = message.get("body"), properties.get("body_encoding")
+    if not isinstance(body, str) or encoding not in (None, "base64"):
+        return "its body is no text, or of an unknown encoding"
+    try:
+        text = base64.b64decode(body).decode() if encoding else body
+    except ValueError:
+        return "its body is not base64 of text"
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return ""  # Celery says so, and drops it
+    is_whole = isinstance(found, list) and len(found) == len(_BODY)
+    if not is_whole or not all(map(isinstance, found, _BODY)):
+        return "its body is not the arguments of a task"
     return ""
 
 

@@ -126,10 +126,13 @@ def _finish(engine: Engine, wall: Clock, claimed: Claimed, end: OperationEnd) ->
 
 
 def resend_lost(engine: Engine, wall: Clock, sender: JobSender | None) -> int:
-    """Send the job of every operation that lost it; returns how many. Old events are dropped."""
+    """Send the job of every operation that lost it; returns how many. Old events are dropped.
+
+    Those of a kind that only a later release knows are left to that one.
+    """
     with unit_of_work(engine, sender) as unit:
         drop_old_events(unit.connection)
-        rows = load_lost(unit.connection, wall.now())
+        rows = load_lost(unit.connection, OPERATION_JOBS, wall.now())
         for row in rows:
             unit.send_after_commit(Job(OPERATION_JOBS[row["kind"]], {"operation_id": row["id"]}))
     return len(rows)

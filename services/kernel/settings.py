@@ -15,6 +15,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.kernel.errors import ConfigurationError
 from services.kernel.secret_files import secrets_in_files
 
+MOST_DAYS = 365_000.0
+"""For ever: a thousand years ago is still a time, ten thousand are none."""
+
 
 class Settings(BaseSettings):
     """All settings, with their defaults."""
@@ -154,11 +157,13 @@ class Settings(BaseSettings):
     )
 
     # retention, in days
-    retain_observations_days: float = Field(2.0, gt=0, description="Raw samples")
-    retain_indicators_days: float = Field(120.0, gt=0, description="Indicators")
-    retain_forecasts_days: float = Field(14.0, gt=0, description="Forecasts, and what replays need")
+    retain_observations_days: float = Field(2.0, gt=0, le=MOST_DAYS, description="Raw samples")
+    retain_indicators_days: float = Field(120.0, gt=0, le=MOST_DAYS, description="Indicators")
+    retain_forecasts_days: float = Field(
+        14.0, gt=0, le=MOST_DAYS, description="Forecasts, and what replays need"
+    )
     retain_decisions_days: float = Field(
-        120.0, gt=0, description="Decisions, actions, outcomes, finished work"
+        120.0, gt=0, le=MOST_DAYS, description="Decisions, actions, outcomes, finished work"
     )
 
     # HTTP

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
@@ -21,13 +22,14 @@ _NEWEST = (
     "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
     "LEFT JOIN LATERAL (SELECT id, origin_at, desired_replicas, valid_until, variants "
     "  FROM decisions "
-    "  WHERE workload_id = w.id AND policy_version = :policy_version "
+    "  WHERE workload_id = w.id AND policy_version = :policy_version AND origin_at <= :until "
     "  ORDER BY origin_at DESC, id DESC LIMIT 1) d ON true "
     "LEFT JOIN LATERAL (SELECT result, reason FROM actions "
     "  WHERE decision_id = d.id AND origin_at = d.origin_at ORDER BY attempt DESC LIMIT 1) a "
     "  ON true "
     "LEFT JOIN LATERAL (SELECT spec_replicas, observed_at, variants FROM replica_states "
-    "  WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1) s ON true "
+    "  WHERE workload_id = w.id AND observed_at <= :until "
+    "  ORDER BY observed_at DESC LIMIT 1) s ON true "
     # what a person approved; a day is longer than any approval is waited for
     "LEFT JOIN LATERAL (SELECT decision_id, to_replicas, applied_at, parts FROM actions "
     "  WHERE w.spec ->> 'mode' = 'Approval' AND workload_id = w.id AND result = 'delegated' "
@@ -36,21 +38,32 @@ _NEWEST = (
 
 
 def load_one(
-    connection: Connection, namespace: str, name: str, policy_version: str
+    connection: Connection, namespace: str, name: str, policy_version: str, until: datetime
 ) -> RowMapping | None:
-    """A workload with its spec, newest decision and its newest action, replicas, approval."""
+    """A workload with its spec, newest decision and its newest action, replicas, approval.
+
+    Args:
+        connection: An open transaction.
+        namespace: Of the workload.
+        name: Of the workload.
+        policy_version: Of the decisions.
+        until: What is of a later time counts when that time is there.
+    """
     statement = text(
         f"SELECT {_FACTS}, w.is_active, w.spec {_NEWEST}"
         "WHERE w.namespace = :namespace AND w.name = :name"
     )
-    parameters = {"namespace": namespace, "name": name, "policy_version": policy_version}
-    return connection.execute(statement, parameters).mappings().one_or_none()
+    given = {"namespace": namespace, "name": name, "policy_version": policy_version}
+    return connection.execute(statement, given | {"until": until}).mappings().one_or_none()
 
 
-def load_active(connection: Connection, policy_version: str) -> Sequence[RowMapping]:
+def load_active(
+    connection: Connection, policy_version: str, until: datetime
+) -> Sequence[RowMapping]:
     """The same of every active workload, without the specs."""
     statement = text(f"SELECT {_FACTS} {_NEWEST}WHERE w.is_active")
-    return connection.execute(statement, {"policy_version": policy_version}).mappings().all()
+    given = {"policy_version": policy_version, "until": until}
+    return connection.execute(statement, given).mappings().all()
 
 
 def load_specs(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:

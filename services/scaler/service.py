@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,6 +24,9 @@ from services.scaler.plan import Advice, WorkloadFacts, advise
 from services.scaler.translate import Key, to_facts
 
 log = structlog.get_logger("scaler")
+
+_AHEAD = timedelta(seconds=30)
+"""Clocks that are looked after differ by less."""
 
 
 class SeriesLabels(NamedTuple):
@@ -53,7 +56,7 @@ def advise_one(deps: ScalerDeps, key: Key, part: str = "") -> Advice:
     settings = deps.settings
     try:
         with unit_of_work(deps.engine) as work:
-            row = repository.load_one(work.connection, *key, settings.policy_version)
+            row = repository.load_one(work.connection, *key, settings.policy_version, _until(deps))
     except SQLAlchemyError as error:
         raise _unavailable(error) from error
     if row is None:
@@ -62,6 +65,11 @@ def advise_one(deps: ScalerDeps, key: Key, part: str = "") -> Advice:
         raise NotFound(f"GPUAutoscaler {'/'.join(key)} was deleted; create it again")
     spec = _to_spec(key, row["spec"])
     return advise(to_facts(row, spec, settings.decision_ttl_steps), deps.clock.now(), part)
+
+
+def _until(deps: ScalerDeps) -> datetime:
+    """What is of a later time is of a clock that was ahead: the operator does not follow it."""
+    return deps.clock.now() + _AHEAD
 
 
 def not_found(key: Key) -> NotFound:
@@ -111,7 +119,8 @@ class FleetFacts:
     def refresh(self, deps: ScalerDeps) -> None:
         """Read the whole fleet: one query, and one more where specs changed.
 
-        A spec that cannot be read leaves its workload out, and is logged once.
+        A spec that cannot be read leaves its workload out, and is logged once. So does any other
+        row of it that somebody made something else by hand, which is logged each time.
 
         Raises:
             Unavailable: The database cannot be read; the facts stay as they were.
@@ -119,7 +128,8 @@ class FleetFacts:
         settings = deps.settings
         try:
             with unit_of_work(deps.engine) as work:
-                rows = repository.load_active(work.connection, settings.policy_version)
+                version, until = settings.policy_version, _until(deps)
+                rows = repository.load_active(work.connection, version, until)
                 new = [row["id"] for row in rows if not self._is_known(row)]
                 loaded = repository.load_specs(work.connection, new) if new else {}
         except SQLAlchemyError as error:
@@ -130,11 +140,8 @@ class FleetFacts:
             else self._specs[row["id"]]
             for row in rows
         }
-        self.facts = {
-            (row["namespace"], row["name"]): to_facts(row, spec, settings.decision_ttl_steps)
-            for row in rows
-            if (spec := self._specs[row["id"]][1]) is not None
-        }
+        read = (_facts(row, self._specs[row["id"]][1], settings.decision_ttl_steps) for row in rows)
+        self.facts = {(one.namespace, one.name): one for one in read if one is not None}
 
     def _is_known(self, row: RowMapping) -> bool:
         known = self._specs.get(row["id"])
@@ -181,6 +188,17 @@ class FleetFacts:
         for key in self._shown.get(gauge, set()) - values.keys():
             gauge.remove(*key)
         self._shown[gauge] = set(values)
+
+
+def _facts(row: RowMapping, spec: WorkloadSpec | None, ttl_steps: int) -> WorkloadFacts | None:
+    if spec is None:
+        return None
+    try:
+        return to_facts(row, spec, ttl_steps)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        key = f"{row['namespace']}/{row['name']}"
+        log.warning("rows_unreadable", workload=key, error=repr(error)[:200])
+        return None
 
 
 def _readable(row: RowMapping, stored: Mapping[str, Any]) -> WorkloadSpec | None:

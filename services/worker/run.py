@@ -18,7 +18,7 @@ from services.kernel.listening import report_address
 from services.kernel.settings import Settings
 from services.kernel.tracing_otel import configure_tracing
 from services.worker.beat import WaryScheduler
-from services.worker.tasks import task_modules
+from services.worker.tasks import queue_names, task_modules
 
 
 def worker_app(settings: Settings) -> Celery:
@@ -41,7 +41,8 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
     Raises:
         ConfigurationError: An unknown queue.
     """
-    queues = settings.queues
+    # of a name with a space around it Celery would make a queue that nobody sends to
+    queues = ",".join(queue_names(settings.queues))
     if settings.worker_metrics_port is not None:
         # the solo pool runs tasks in this process: their metrics are here to be scraped
         server = serve_wsgi(settings.worker_metrics_port)

@@ -19,8 +19,8 @@ TASK_MODULES = {
 }
 
 
-def task_modules(queues: str) -> list[str]:
-    """Modules with the tasks of `queues`; a worker loads no others.
+def queue_names(queues: str) -> list[str]:
+    """Names of the queues in a list, without what stands around them.
 
     Raises:
         ConfigurationError: An unknown queue.
@@ -31,4 +31,13 @@ def task_modules(queues: str) -> list[str]:
         raise ConfigurationError(
             f"HARMONY_QUEUES={queues!r}: must be a comma-separated list of {', '.join(QUEUES)}"
         )
-    return sorted({module for name in names for module in TASK_MODULES[name]})
+    return names
+
+
+def task_modules(queues: str) -> list[str]:
+    """Modules with the tasks of `queues`; a worker loads no others.
+
+    Raises:
+        ConfigurationError: An unknown queue.
+    """
+    return sorted({module for name in queue_names(queues) for module in TASK_MODULES[name]})

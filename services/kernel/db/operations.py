@@ -7,6 +7,7 @@ is old.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -150,13 +151,15 @@ def finish_operation(
     return connection.execute(statement, values).rowcount == 1
 
 
-def load_lost(connection: Connection, now: datetime) -> list[RowMapping]:
-    """Operations whose job was lost: queued for long, or running and silent."""
+def load_lost(connection: Connection, kinds: Collection[str], now: datetime) -> list[RowMapping]:
+    """Operations of some kinds whose job was lost: queued for long, or running and silent."""
     statement = text(
-        "SELECT id, kind FROM operations WHERE (status = 'queued' AND created_at < :silent) "
-        "OR (status = 'running' AND heartbeat_at < :silent) ORDER BY id"
+        "SELECT id, kind FROM operations WHERE kind = ANY(:kinds) "
+        "AND ((status = 'queued' AND created_at < :silent) "
+        "OR (status = 'running' AND heartbeat_at < :silent)) ORDER BY id"
     )
-    return list(connection.execute(statement, {"silent": now - SILENT_AFTER}).mappings())
+    given = {"kinds": list(kinds), "silent": now - SILENT_AFTER}
+    return list(connection.execute(statement, given).mappings())
 
 
 def drop_old_events(connection: Connection) -> None:

@@ -31,7 +31,7 @@ class PartSpec(BaseModel):
     gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
     gpus_per_replica: int = Field(1, ge=1, le=64)
     price_usd_per_gpu_hour: float = Field(2.5, ge=0)
-    min_replicas: int = Field(0, ge=0)
+    min_replicas: int = Field(0, ge=0, le=MOST_REPLICAS)
     max_replicas: int | None = Field(None, ge=1, le=MOST_REPLICAS)
 
     @model_validator(mode="after")

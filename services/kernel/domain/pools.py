@@ -12,7 +12,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from services.kernel.domain.lead_time import LeadTimeSpec
-from services.kernel.domain.parts import PartSpec, check_parts
+from services.kernel.domain.parts import MOST_REPLICAS, PartSpec, check_parts
 
 MIN_POOLS, MAX_POOLS = 2, 4
 
@@ -27,7 +27,7 @@ class PoolSpec(PartSpec):
 
     WORD: ClassVar[str] = "pool"
 
-    min_replicas: int = Field(1, ge=0)
+    min_replicas: int = Field(1, ge=0, le=MOST_REPLICAS)
     loads: tuple[str, ...] = Field(min_length=1)
     lead_time: LeadTimeSpec | None = None
 

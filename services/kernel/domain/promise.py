@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal, TypeGuard, get_args
 
 ViolationSource = Literal["measured", "believed"]
@@ -74,39 +75,50 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
     """The figures in `risk_states.state`; None: no step of the workload has been looked at yet.
 
     A state that names no source was stored when nothing could be measured: its figures are believed
-    ones, whatever they were called then.
+    ones, whatever they were called then. What somebody made something else by hand is not known.
     """
-    if not state:
+    if not state or not isinstance(state, Mapping):
         return PromiseFigures()
+    number, words = partial(_number, state), partial(_words, state)
     source = state.get("budget_source")
     if source not in get_args(ViolationSource):
-        ratio = state.get("measured_ratio")
+        ratio = number("measured_ratio")
         return PromiseFigures(
             source=None if ratio is None else "believed",
             violation_ratio=ratio,
             believed_ratio=ratio,
-            left_ratio=state.get("budget_left_ratio"),
-            n_steps=state.get("observed_steps") or 0.0,
+            left_ratio=number("budget_left_ratio"),
+            n_steps=number("observed_steps") or 0.0,
         )
-    n_steps = state.get("measured_steps" if source == "measured" else "observed_steps") or 0.0
+    n_steps = number("measured_steps" if source == "measured" else "observed_steps") or 0.0
     status = state.get("sli_status")
-    measured = state.get("measured_ratio") if source == "measured" else None
-    low, high = state.get("measured_low_ratio"), state.get("measured_high_ratio")
+    measured = number("measured_ratio") if source == "measured" else None
+    low, high = number("measured_low_ratio"), number("measured_high_ratio")
     has_low, has_high = is_range(low, measured), is_range(measured, high)
     return PromiseFigures(
         source=source if n_steps > 0 else None,
-        violation_ratio=state.get("violation_ratio"),
+        violation_ratio=number("violation_ratio"),
         measured_ratio=measured,
-        believed_ratio=state.get("believed_ratio"),
-        left_ratio=state.get("budget_left_ratio"),
+        believed_ratio=number("believed_ratio"),
+        left_ratio=number("budget_left_ratio"),
         n_steps=n_steps,
         sli_status=status if status in get_args(SliStatus) else None,
-        sli_message=state.get("sli_message") or "",
-        demand_censored_message=state.get("demand_censored_message"),
-        goal_unreachable_message=state.get("goal_unreachable_message") or "",
-        not_capacity_message=state.get("not_capacity_message"),
+        sli_message=words("sli_message") or "",
+        demand_censored_message=words("demand_censored_message"),
+        goal_unreachable_message=words("goal_unreachable_message") or "",
+        not_capacity_message=words("not_capacity_message"),
         measured_low_ratio=low if has_low else None,
-        left_high_ratio=state.get("budget_left_high_ratio") if has_low else None,
+        left_high_ratio=number("budget_left_high_ratio") if has_low else None,
         measured_high_ratio=high if has_high else None,
-        left_low_ratio=state.get("budget_left_low_ratio") if has_high else None,
+        left_low_ratio=number("budget_left_low_ratio") if has_high else None,
     )
+
+
+def _number(state: Mapping[str, Any], name: str) -> float | None:
+    value = state.get(name)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _words(state: Mapping[str, Any], name: str) -> str | None:
+    value = state.get(name)
+    return value if isinstance(value, str) else None

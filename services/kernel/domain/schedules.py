@@ -15,9 +15,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from services.kernel.domain.cron import read_cron
 from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
 
+_LAST_MINUTE = "23:59"
+
 
 def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
     """Check whether a window holds `now`; one that ends before it starts runs past midnight.
+
+    One that ends at 23:59 ends with the day: there is no other way to write that.
 
     Args:
         schedule: The window.
@@ -32,7 +36,8 @@ def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
     clock = f"{local:%H:%M}"
     today = local.weekday() in schedule.days_of_week
     if schedule.start_time < schedule.end_time:
-        return today and schedule.start_time <= clock < schedule.end_time
+        is_before_end = clock < schedule.end_time or schedule.end_time == _LAST_MINUTE
+        return today and schedule.start_time <= clock and is_before_end
     yesterday = (local - timedelta(days=1)).weekday() in schedule.days_of_week
     return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
 

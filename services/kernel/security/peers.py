@@ -6,7 +6,6 @@ Each answer is bounded in time and size, and believed for a few seconds only.
 from __future__ import annotations
 
 import ipaddress
-import json
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
+import orjson
 
 from services.kernel.clock import Clock
 from services.kernel.db.clusters import check_name
@@ -195,7 +195,7 @@ class PeerReader:
                 body += chunk
                 if len(body) > _MOST_BYTES or self.monotonic() > ends_s:
                     raise ValueError("its answer is too long, or takes too long")
-        document = json.loads(body)
+        document = orjson.loads(body)  # refuses what is nested too deeply
         if not isinstance(document, dict):
             raise ValueError("its answer is no object")
         return document

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Sequence
+
 import pytest
 from sqlalchemy import Engine, text
 
+from services.advisory import service
+from services.advisory.counterfactual import CarriedOut, Replay, StoredSteps
 from services.advisory.report import AdvisoryReport, ServiceReport
 from services.advisory.service import AdvisoryQuery, load_report
 from services.kernel.errors import NotFound
@@ -244,3 +249,26 @@ def test_an_unknown_workload_is_named_and_an_empty_fleet_is_empty(database: Engi
     assert advise(database).services == ()
     with pytest.raises(NotFound, match="namespace=any, name=gone"):
         advise(database, name="gone")
+
+
+def test_a_fleet_is_replayed_some_workloads_at_a_time(
+    database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what was replayed no steps are kept: they would be gigabytes of a fleet."""
+    for name in ("chat", "code", "draw", "echo"):
+        add_chat(database, name)
+    add_ran(database, add_watched(database, "silent"), 4, NEEDED)
+    together = advise(database)
+    counted: list[tuple[int, int]] = []
+    carry_out = service.carry_out
+
+    def counting(replays: Sequence[Replay]) -> list[CarriedOut]:
+        gc.collect()
+        n_kept = sum(isinstance(one, StoredSteps) for one in gc.get_objects())
+        counted.append((len(replays), n_kept))
+        return carry_out(replays)
+
+    monkeypatch.setattr(service, "carry_out", counting)
+    monkeypatch.setattr(service, "_STEPS_AT_ONCE", 2 * N_STEPS)
+    assert advise(database) == together
+    assert counted == [(2, 2), (2, 2)]

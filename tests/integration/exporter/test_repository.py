@@ -62,6 +62,24 @@ def test_what_has_grown_old_is_not_known(database: Engine) -> None:
     assert exported(database, later, "paused", **LLAMA) == 0.0
 
 
+def test_what_is_of_a_time_to_come_is_not_the_newest(database: Engine) -> None:
+    """A worker and an operator had a clock that was an hour ahead, for a moment."""
+    write_fleet(database, 1, 2, NOW)
+    with database.begin() as connection:
+        for statement in (
+            "INSERT INTO decisions SELECT (jsonb_populate_record(d, jsonb_build_object("
+            "'id', 7, 'origin_at', d.origin_at + interval '1 hour', 'desired_replicas', 90))).* "
+            "FROM decisions d LIMIT 1",
+            "INSERT INTO replica_states SELECT (jsonb_populate_record(s, jsonb_build_object("
+            "'observed_at', s.observed_at + interval '1 hour', 'spec_replicas', 90))).* "
+            "FROM replica_states s LIMIT 1",
+        ):
+            connection.execute(text(statement))
+    assert exported(database, NOW, "recommended_replicas") == 5
+    assert exported(database, NOW, "current_replicas") == 5
+    assert exported(database, NOW + timedelta(hours=1), "recommended_replicas") == 90
+
+
 def test_series_go_with_their_workload(database: Engine) -> None:
     seed_fleet(database)
     assert ("default", *LLAMA.values()) in workloads_of(page_of(database, NOW))
@@ -110,3 +128,38 @@ def test_a_page_does_not_cost_more_with_history(database: Engine) -> None:
             page_of(database, NOW)
         costs.append(dict(found))
     assert grown(costs[0], costs[1], factor=2.0, slack=200) == []
+
+
+@pytest.mark.parametrize(
+    ("spoil", "unknown"),
+    [
+        ("workloads SET spec = jsonb_set(spec, '{paused}', '\"maybe\"') WHERE id", "paused"),
+        (
+            "risk_states SET state = jsonb_set(state, '{measured_steps}', '\"many\"') "
+            "WHERE workload_id",
+            "sla_budget_remaining_ratio",
+        ),
+        ("risk_states SET state = '\"none\"' WHERE workload_id", "sla_budget_remaining_ratio"),
+        (
+            'calibration_states SET state = \'{"n_seen": "many", "levels": "all", '
+            '"hedge": {"weight": {"tail": "little"}}}\' WHERE workload_id',
+            "forecast_hedge_weight",
+        ),
+        ('drift_states SET state = \'{"severities": {"pit": "high"}}\' WHERE workload_id', "drift"),
+        ("forecast_scores SET pinball = '[0.5]' WHERE workload_id", "forecast_pinball_loss"),
+    ],
+)
+def test_what_was_spoilt_by_hand_of_one_is_unknown_and_harms_no_other(
+    database: Engine, spoil: str, unknown: str
+) -> None:
+    write_fleet(database, 2, 2, NOW)
+    before = samples(page_of(database, NOW))
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE {spoil} = 1"))
+    after = samples(page_of(database, NOW))
+    lost = {(name, dict(labels)["workload"]) for name, labels in set(before) - set(after)}
+    assert {workload for _, workload in lost} == {"llama-70b-chat-1"}
+    assert any(unknown in name for name, _ in lost)
+    assert not set(after) - set(before)
+    assert exported(database, NOW, "active_workloads") == 2
+    assert exported(database, NOW, "current_replicas", workload="llama-70b-chat-1") == 5

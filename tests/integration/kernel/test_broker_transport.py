@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -69,6 +70,33 @@ def test_a_message_of_celerys_has_no_fault(app: Celery, client: redis.Redis) -> 
     for name in ("delivery_tag", "delivery_info"):
         assert message_fault({**message, "properties": {**message["properties"], name: None}})
     assert message_fault({**message, "body": "no base64!"})
+    nothing = ("5", "[]", "[[], {}, null, 1]", "[[], [], {}]", "[1, {}, {}]", "[[], {}, 7]")
+    left = ("[[1], {}, null]", "no JSON", "[" * 100_000)
+    for text in (*nothing, *left):
+        fault = message_fault({**message, "body": base64.b64encode(text.encode()).decode()})
+        assert (fault == "") == (text in left), text
+
+
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [
+        *(("headers", name) for name in ("task", "id", "timelimit", "stamped_headers")),
+        *(("properties", name) for name in ("delivery_tag", "body_encoding")),
+        *(("", name) for name in ("content-type", "content-encoding")),
+    ],
+)
+@pytest.mark.parametrize("odd", [["a list"], {"an": "object"}, 5])
+def test_a_field_of_another_type_ends_no_worker(
+    app: Celery, client: redis.Redis, part: str, name: str, odd: Any
+) -> None:
+    CelerySender(app).send(Job(FORECAST_SHARD))
+    (found,) = client.lrange("forecast", 0, -1)
+    message = json.loads(found)
+    changed = {**message[part], name: odd} if part else odd
+    assert message_fault(message) == ""
+    if name == "stamped_headers" and isinstance(odd, list):
+        return
+    assert message_fault({**message, part or name: changed})
 
 
 def test_a_worker_finishes_what_was_begun_and_takes_deferred_jobs_last(app: Celery) -> None:

@@ -94,6 +94,22 @@ def test_an_operation_whose_job_was_lost_is_sent_again(database: Engine, operati
     assert sender.sent == [Job(BACKTEST, {"operation_id": operation_id})]
 
 
+def test_an_operation_of_a_later_release_holds_up_no_other(
+    database: Engine, operation_id: int
+) -> None:
+    """As after a roll-back: the others are sent again, and old events are dropped."""
+    with database.begin() as connection:
+        insert_operation(connection, "of_a_later_release", {}, "ann", AT)
+        event = "INSERT INTO api_events (kind, refs, created_at) VALUES ('tick', '{}', :at)"
+        connection.execute(text(event), {"at": AT})
+    sender, clock = RecordingSender(), FixedClock(AT + 2 * SILENT_AFTER)
+    assert resend_lost(database, clock, sender) == 1
+    assert sender.sent == [Job(BACKTEST, {"operation_id": operation_id})]
+    with database.connect() as connection:
+        left = text("SELECT count(*) FROM api_events WHERE created_at = :at")
+        assert connection.execute(left, {"at": AT}).scalar() == 0
+
+
 def ask(database: Engine, *namespaces: str) -> list[int]:
     with database.begin() as connection:
         return [

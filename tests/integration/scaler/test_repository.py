@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.scaler import repository
-from tests.integration.admin.seeded_fleet import Seeded, seed_fleet
+from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
 
 pytestmark = pytest.mark.integration
 POLICY = "harmony-1"
@@ -31,7 +31,7 @@ def test_a_workload_comes_with_its_newest_decision_action_and_replicas(
                 "WHERE workload_id = 1"
             )
         )
-        row = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY)
+        row = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY, NOW)
         decided = connection.execute(
             text("SELECT desired_replicas FROM decisions WHERE id = 100047")
         ).scalar_one()
@@ -45,9 +45,9 @@ def test_a_workload_comes_with_its_newest_decision_action_and_replicas(
 @pytest.mark.usefixtures("seeded")
 def test_another_policys_decisions_are_not_followed(database: Engine) -> None:
     with database.connect() as connection:
-        row = repository.load_one(connection, "llm-prod", "llama-70b-chat", "other")
-        assert repository.load_one(connection, "llm-prod", "none", POLICY) is None
-        assert repository.load_one(connection, "none", "llama-70b-chat", POLICY) is None
+        row = repository.load_one(connection, "llm-prod", "llama-70b-chat", "other", NOW)
+        assert repository.load_one(connection, "llm-prod", "none", POLICY, NOW) is None
+        assert repository.load_one(connection, "none", "llama-70b-chat", POLICY, NOW) is None
     assert row is not None
     assert (row["decision_id"], row["result"]) == (None, None)
     assert row["spec_replicas"] is not None
@@ -62,8 +62,8 @@ def test_what_was_approved_is_the_last_count_that_was_handed_over(database: Engi
                 "WHERE id IN (300040, 300041, 100047)"
             )
         )
-        row = repository.load_one(connection, "diffusion", "sdxl-turbo", POLICY)
-        auto = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY)
+        row = repository.load_one(connection, "diffusion", "sdxl-turbo", POLICY, NOW)
+        auto = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY, NOW)
     assert row is not None
     assert auto is not None
     assert (row["approved_id"], row["approved_replicas"]) == (300_041, 8)
@@ -75,9 +75,9 @@ def test_active_workloads_are_read_as_one_is_but_without_specs(
 ) -> None:
     with database.begin() as connection:
         connection.execute(text("UPDATE workloads SET is_active = name <> 'mixtral-agents'"))
-        rows = {row["name"]: row for row in repository.load_active(connection, POLICY)}
-        one = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY)
-        gone = repository.load_one(connection, "llm-prod", "mixtral-agents", POLICY)
+        rows = {row["name"]: row for row in repository.load_active(connection, POLICY, NOW)}
+        one = repository.load_one(connection, "llm-prod", "llama-70b-chat", POLICY, NOW)
+        gone = repository.load_one(connection, "llm-prod", "mixtral-agents", POLICY, NOW)
     assert set(rows) == {"llama-70b-chat", "sdxl-turbo"}
     assert one is not None
     assert gone is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
@@ -14,7 +15,7 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.errors import NotFound, Unavailable
 from services.kernel.settings import Settings
 from services.scaler.service import FleetFacts, ScalerDeps, advise_one
-from tests.integration.scaler.conftest import Rows
+from tests.integration.scaler.conftest import NAMESPACE, Rows
 
 pytestmark = pytest.mark.integration
 
@@ -126,3 +127,48 @@ def test_each_variant_has_a_series_and_an_advice_of_its_own(
     assert series(COUNT) == {"llama_h100": 5, "llama_l4": 2}
     assert advise_one(deps, ("serving", "llama"), "l4").count == 2
     assert "has variants (h100, l4)" in advise_one(deps, ("serving", "llama")).problem
+
+
+def test_what_is_of_a_time_to_come_is_not_followed(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    """A worker and an operator had a clock that was an hour ahead, for a moment."""
+    clock, ahead = rows.clock, FixedClock(rows.clock.now() + timedelta(hours=1))
+    decided, held = rows.register("llama"), rows.register("mistral", paused=True)
+    rows.clock = ahead
+    rows.decide(decided, 90)
+    rows.see(held, 90)
+    rows.clock = clock
+    rows.decide(decided, 7)
+    rows.see(held, 3)
+    board.refresh(deps)
+    for name, count in (("llama", 7), ("mistral", 3)):
+        assert advise_one(deps, (NAMESPACE, name)).count == count
+        assert board.advice((NAMESPACE, name), clock.now()).count == count
+
+
+@pytest.mark.parametrize(
+    "spoilt",
+    [
+        "decisions SET variants = '{\"big\": 4}'",
+        'decisions SET variants = \'[{"name": "big", "desired": "many"}]\'',
+        "decisions SET variants = '7'",
+        "replica_states SET variants = '{\"big\": 4}'",
+        "replica_states SET variants = '[4]'",
+    ],
+)
+def test_rows_that_were_spoilt_by_hand_leave_their_workload_out(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows, spoilt: str
+) -> None:
+    """And no other: of streams, of gauges, and of what is told while the database is away."""
+    bad, good = rows.register("llama"), rows.register("mistral")
+    for workload_id in (bad, good):
+        rows.decide(workload_id, 7)
+        rows.see(workload_id, 4)
+    with unit_of_work(rows.engine) as work:
+        work.connection.execute(text(f"UPDATE {spoilt} WHERE workload_id = {bad}"))
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"mistral": 7}
+    with pytest.raises(NotFound):
+        board.advice((NAMESPACE, "llama"), rows.clock.now())

@@ -113,3 +113,33 @@ def test_measured_starts_are_used_in_their_order_once_there_are_enough() -> None
     enough, said = start_law([10.0, 20.0, 30.0], stated, least=3)
     assert enough.tolist() == [10.0, 20.0, 30.0, 10.0, 20.0]
     assert said == "3 measured start-up times"
+
+
+def outcomes_every(step: timedelta, first: datetime, end: datetime) -> list[Any]:
+    """A replica at a dollar an hour, in steps of another length."""
+    hours = step / timedelta(hours=1)
+    row = dict.fromkeys(
+        ("needed_replicas", "violation_ratio", "measured_violation_ratio", "sli_requests")
+    ) | {"cost_usd": hours, "gpu_hours": hours}
+    return [row | {"step_at": first + n * step} for n in range((end - first) // step)]
+
+
+@pytest.mark.parametrize("before", [STEP / 5, STEP * 3])
+def test_steps_of_another_length_cost_what_is_not_known(before: timedelta) -> None:
+    grid = WindowGrid(START.timestamp(), STEP.total_seconds(), 48)
+    for n_old in (0, 24, 48):
+        changed_at = START + n_old * STEP
+        rows = outcomes_every(before, START, changed_at)
+        rows += outcomes_every(STEP, changed_at, grid.to_at)
+        cost = to_steps(grid, rows, []).cost_usd
+        n_known = int(np.isfinite(cost).sum())
+        assert 48 - n_old - 1 <= n_known <= 48 - n_old, "the first new one may look like an old one"
+        np.testing.assert_allclose(cost[np.isfinite(cost)], STEP / timedelta(hours=1))
+
+
+def test_a_step_that_was_not_stored_makes_its_neighbours_no_longer() -> None:
+    rows = outcomes_every(STEP, START, GRID.to_at)
+    for lost in ({2}, {2, 3}, {1, 5}, {0, 7}, {2, 3, 4, 6}):
+        kept = [row for n, row in enumerate(rows) if n not in lost]
+        cost = to_steps(GRID, kept, []).cost_usd
+        assert set(np.flatnonzero(np.isnan(cost))) == lost

@@ -1,9 +1,12 @@
 """Wrong settings are one clear line; every setting is documented."""
 
+from datetime import UTC, datetime
+
 import pytest
 
+from services.ingest.retention import retention
 from services.kernel.errors import ConfigurationError
-from services.kernel.settings import get_settings
+from services.kernel.settings import MOST_DAYS, Settings, get_settings
 
 
 def test_a_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -11,4 +14,19 @@ def test_a_wrong_value_names_the_variable(monkeypatch: pytest.MonkeyPatch) -> No
     get_settings.cache_clear()
     with pytest.raises(ConfigurationError, match=r"HARMONY_STEP_S='soon'"):
         get_settings()
+    get_settings.cache_clear()
+
+
+@pytest.mark.parametrize("kept", ["observations", "indicators", "forecasts", "decisions"])
+def test_what_is_kept_for_ever_has_a_first_day(kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a time before the year 1 every clean-up, and every push of history, would fail."""
+    longest = retention(Settings(**{f"retain_{kept}_days": MOST_DAYS}))
+    assert datetime(2026, 1, 5, tzinfo=UTC) - max(longest.values()) > datetime.min.replace(
+        tzinfo=UTC
+    )
+    for days in ("999999", "inf"):
+        monkeypatch.setenv(f"HARMONY_RETAIN_{kept.upper()}_DAYS", days)
+        get_settings.cache_clear()
+        with pytest.raises(ConfigurationError, match=f"HARMONY_RETAIN_{kept.upper()}_DAYS"):
+            get_settings()
     get_settings.cache_clear()

@@ -40,6 +40,20 @@ def test_a_worker_loads_what_its_jobs_need_before_it_looks_for_one(
     assert done == ["load", "freeze", "work"]
 
 
+def test_a_worker_takes_jobs_from_the_queues_that_jobs_are_sent_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However the list is written."""
+    given: list[str] = []
+    monkeypatch.setattr("celery.loaders.base.BaseLoader.import_default_modules", lambda _: None)
+    monkeypatch.setattr("services.worker.run.collect_rarely", lambda: None)
+    monkeypatch.setattr("celery.Celery.worker_main", lambda _, arguments: given.extend(arguments))
+    monkeypatch.setattr("celery.Celery.set_default", lambda _: None)
+    run_worker(settings(" ingest, forecast ,"))
+    assert "--queues=ingest,forecast" in given
+    assert "--hostname=ingest-forecast@%h" in given
+
+
 def test_an_unknown_queue_is_refused_before_anything_starts(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

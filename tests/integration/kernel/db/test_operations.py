@@ -45,7 +45,7 @@ def test_a_silent_worker_loses_its_claim(database: Engine, operation_id: int) ->
         progress = connection.execute(text("SELECT progress FROM operations")).scalar_one()
         assert progress == 1.0
         assert finish_operation(connection, second, OperationEnd("succeeded", "done", {}), later)
-        assert load_lost(connection, later + SILENT_AFTER * 2) == []
+        assert load_lost(connection, ["backtest"], later + SILENT_AFTER * 2) == []
 
 
 def test_after_its_last_attempt_it_is_given_up(database: Engine, operation_id: int) -> None:

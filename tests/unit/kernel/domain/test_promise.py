@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from services.kernel.domain.promise import PromiseFigures, is_range, promise_figures
 
 MEASURED: dict[str, Any] = {
@@ -107,3 +109,20 @@ def test_the_unknown_stays_unknown() -> None:
     idle = promise_figures(MEASURED | {"violation_ratio": None, "measured_ratio": None})
     assert (idle.source, idle.violation_ratio, idle.n_steps) == ("measured", None, 120.0)
     assert promise_figures(MEASURED | {"sli_status": "Guessed"}).sli_status is None
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        "measured",
+        ["measured"],
+        dict.fromkeys(MEASURED, "many") | {"budget_source": "measured"},
+        {name: ["many"] for name in MEASURED} | {"budget_source": "believed"},
+        {name: {"of": "it"} for name in MEASURED},
+        dict.fromkeys(MEASURED, True),
+    ],
+)
+def test_a_state_that_was_spoilt_by_hand_tells_no_figure(state: Any) -> None:
+    found = promise_figures(state)
+    assert (found.source, found.violation_ratio, found.measured_ratio) == (None, None, None)
+    assert (found.believed_ratio, found.left_ratio, found.n_steps) == (None, None, 0.0)

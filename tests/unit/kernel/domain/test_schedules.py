@@ -65,6 +65,19 @@ def test_a_window_past_midnight_ends_on_the_changed_clock(day: datetime) -> None
     assert not is_in_force(night, day + timedelta(hours=ends))
 
 
+def test_from_midnight_to_the_last_minute_is_all_day() -> None:
+    """As the API server says of `startTime` and `endTime`: no minute of a freeze is let through."""
+    monday = datetime(2026, 1, 4, 23, tzinfo=UTC)  # 00:00 in Berlin
+    minutes = [monday + timedelta(minutes=n) for n in range(-2, 2 * 24 * 60)]
+    assert all(is_in_force(window("00:00", "23:59"), at) for at in minutes)
+    held = [at for at in minutes if is_in_force(window("22:00", "23:59", days_of_week=(0,)), at)]
+    assert (held[0], held[-1], len(held)) == (
+        monday + timedelta(hours=22),
+        monday + timedelta(hours=23, minutes=59),
+        120,
+    )
+
+
 def test_the_day_is_that_of_the_zone_and_of_the_start() -> None:
     saturday_night = window("22:00", "06:00", days_of_week=(5,))
     assert is_in_force(saturday_night, datetime(2026, 3, 28, 21, 30, tzinfo=UTC))

@@ -129,6 +129,7 @@ def test_an_answer_is_kept_for_a_few_seconds_and_never_shown_after_that(tmp_path
         (httpx.Response(401), "answers 401"),
         (httpx.Response(200, text="<html>"), "cannot be read"),
         (httpx.Response(200, json=[1]), "no object"),
+        (httpx.Response(200, content=b"[" * 500_000), "cannot be read"),
         (httpx.Response(200, content=b" " * 1_000_001), "too long"),
     ],
 )

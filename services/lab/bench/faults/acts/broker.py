@@ -24,7 +24,7 @@ _PROPERTIES = {
 }
 
 
-def _message(body: bytes, task: str) -> bytes:
+def _message(body: bytes, task: object) -> bytes:
     return json.dumps(
         {
             "body": base64.b64encode(body).decode(),
@@ -42,11 +42,16 @@ GARBAGE: tuple[bytes, ...] = (
     b"[1, 2, 3]",
     b'"text"',
     _message(b"no JSON", FORECAST_SHARD),
-    _message(b"[]", "nobody.knows.it"),
+    _message(b"[[], {}, {}]", "nobody.knows.it"),
     _message(b'[[], {"shard": "x"}, {}]', FORECAST_SHARD),
+    b"[" * 100_000,
+    _message(b"5", FORECAST_SHARD),
+    _message(b"[5, 6, 7]", FORECAST_SHARD),
+    _message(b"[[], {}, {}]", ["a", "list"]),
 )
 """What a stranger may push: no JSON, JSON of another shape, a body that is none, an unknown task,
-a task with arguments that it does not have."""
+a task with arguments that it does not have, JSON that is nested too deeply, arguments that are
+none, a task that is no name."""
 
 
 class FullBroker(PlainAct):
