@@ -24,9 +24,9 @@ from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import budgets, repository
-from services.operator.reconcile.find_targets import Targets, find_targets
+from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, list_pods
+from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
 from services.operator.stored import budgets_repository
 from services.operator.wire.discovery import WELL_KNOWN
