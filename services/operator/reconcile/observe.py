@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -44,7 +44,7 @@ from services.operator.reconcile.find_targets import (
 )
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
-from services.operator.resource.autoscaler import Autoscaler
+from services.operator.resource.autoscaler import Autoscaler, TargetKey
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
@@ -93,6 +93,15 @@ class View:
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
     spot: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
+
+    def members(self) -> Iterator[Autoscaler]:
+        """One autoscaler for each target that is scaled: of several of one target the oldest."""
+        seen: set[TargetKey] = set()
+        for autoscaler in sorted(self.autoscalers, key=lambda each: each.seniority):
+            for member in members_of(autoscaler):
+                if member.spec is not None and member.target.key not in seen:
+                    seen.add(member.target.key)
+                    yield member
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
