@@ -73,6 +73,7 @@ class View:
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
         spot: Names of the spot nodes.
         notices: What tells that a node is about to go, by its name.
+        is_live: Its time does not leap, as that of a replay does.
     """
 
     autoscalers: list[Autoscaler]
@@ -93,6 +94,7 @@ class View:
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
     spot: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
+    is_live: bool = False
 
     def members(self) -> Iterator[Autoscaler]:
         """One autoscaler for each target that is scaled: of several of one target the oldest."""
@@ -249,6 +251,7 @@ def observe(deps: OperatorDeps) -> View:
         queues_of_targets(kube, found.states.values(), is_on=deps.settings.operator_kueue),
         devices,
         notices={node.name: node.notice for node in nodes if node.notice},
+        is_live=deps.settings.clock == "system",
     )
 
 
