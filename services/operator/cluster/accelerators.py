@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -144,17 +145,28 @@ def offered(amounts: Mapping[str, Any], labels: Mapping[str, str]) -> tuple[Acce
 def asked_by(spec: Object) -> tuple[Accelerators, ...]:
     """Accelerators that a pod specification asks for, each resource apart.
 
+    A pod holds what its containers ask for together, or more where an init container asks for more:
+    these run one after the other, beside those before them that are started again when they end.
     The product is as its node selector names it.
     """
-    found: dict[str, int] = {}
+    beside, most = Counter[str](), Counter[str]()
+    for container in spec.get("initContainers") or ():
+        counts = _limits_of(container)
+        most |= beside + counts
+        if container.get("restartPolicy") == "Always":
+            beside += counts
+    together = beside
     for container in spec.get("containers") or ():
-        limits = (container.get("resources") or {}).get("limits") or {}
-        for resource, count in counts_of(limits):
-            found[resource] = found.get(resource, 0) + count
+        together += _limits_of(container)
+    found = together | most
     selector = spec.get("nodeSelector") or {}
     return _shared(
         tuple(Accelerators(each, _selected(each, selector), n) for each, n in found.items())
     )
+
+
+def _limits_of(container: Object) -> Counter[str]:
+    return Counter(dict(counts_of((container.get("resources") or {}).get("limits") or {})))
 
 
 def _selected(resource: str, selector: Mapping[str, str]) -> str:

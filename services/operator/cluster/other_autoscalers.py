@@ -145,7 +145,7 @@ def older_autoscalers(autoscalers: list[Autoscaler]) -> dict[str, str]:
     matter.
     """
     oldest: dict[TargetKey, Autoscaler] = {}
-    for autoscaler in sorted(autoscalers, key=lambda a: (a.created_at, a.name)):
+    for autoscaler in sorted(autoscalers, key=lambda a: a.seniority):
         for target in autoscaler.targets:
             oldest.setdefault(target.key, autoscaler)
     found = {}

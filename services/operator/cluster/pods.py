@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from services.operator.cluster import images
@@ -20,7 +20,8 @@ MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
 """Annotation next to a cost that the operator set, with the same value."""
 SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
 _REACHED = ("Ready", "PodScheduled")
-_CLOCK_SKEW = timedelta(seconds=5)
+CLOCK_SKEW = timedelta(seconds=5)
+"""Clocks of nodes and of the API server differ so much at the most, if nothing is wrong."""
 _FINISHED = {"Succeeded", "Failed"}
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 
@@ -224,14 +225,20 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text and _WHOLE.fullmatch(text) else None
 
 
-def count_replicas(pods: Sequence[PodState], now: datetime) -> Replicas:
+def count_replicas(pods: Sequence[PodState], now: datetime, *, is_live: bool = False) -> Replicas:
     """Replicas as of `now`.
 
     A list that was read a moment after `now` may show what happened since (a replay moves its
     clock after its cluster): a pod created later is left out, one that became ready later counts
     as starting. The API server's clock may run a few seconds ahead without being taken for that.
+
+    Args:
+        pods: Pods, or groups of them.
+        now: Aware.
+        is_live: Time does not leap, so what is listed has happened: a time to come is that of a
+            node, or an API server, whose clock is ahead.
     """
-    horizon = now + _CLOCK_SKEW
+    horizon = datetime.max.replace(tzinfo=UTC) if is_live else now + CLOCK_SKEW
     ready = gated = 0
     starting: list[float] = []
     pending: list[float] = []

@@ -7,6 +7,7 @@ copy that cannot be kept fails as the LIST would have failed.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,9 +46,16 @@ class Mirror:
     """The copy and the thread that keeps it."""
 
     def __init__(
-        self, http: KubeHttp, kind: ListedKind, monotonic: Callable[[], float] = time.monotonic
+        self,
+        http: KubeHttp,
+        kind: ListedKind,
+        monotonic: Callable[[], float] = time.monotonic,
+        unused_s: float = math.inf,
     ) -> None:
-        """Copy all objects of `kind` over `http`; begins with `start`."""
+        """Copy all objects of `kind` over `http`; begins with `start`.
+
+        It ends once nobody has asked for the objects for `unused_s`.
+        """
         self._http = http
         self._kind = kind
         self._monotonic = monotonic
@@ -61,6 +69,8 @@ class Mirror:
         self._n_in_vain = 0
         self._tried = threading.Event()
         self._is_ending = threading.Event()
+        self._unused_s = unused_s
+        self._asked_s = monotonic()
         name = f"mirror-{kind.resource}"
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -72,12 +82,18 @@ class Mirror:
         """End with the next line or the end of the watch; the thread is a daemon."""
         self._is_ending.set()
 
+    @property
+    def has_ended(self) -> bool:
+        """True where it is, or will soon be, kept no longer."""
+        return self._is_ending.is_set()
+
     def objects(self) -> list[Any]:
         """The kept values of all objects; none where an optional kind is absent.
 
         Raises:
             KubeError: They cannot be read, or have not been for too long to be relied upon.
         """
+        self._asked_s = self._monotonic()
         if not self._tried.wait(_FIRST_S):
             raise KubeError(0, "NotReadYet", f"{self._kind.path}: no answer in {_FIRST_S:.0f} s")
         with self._lock:
@@ -115,6 +131,9 @@ class Mirror:
 
     def _run(self) -> None:
         while not self._is_ending.is_set():
+            if self._monotonic() - self._asked_s > self._unused_s:
+                self._is_ending.set()
+                return
             self._n_in_vain += 1
             try:
                 if not self._version:

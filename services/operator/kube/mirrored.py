@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from services.operator.cluster.listed import ListedKind
@@ -22,6 +23,8 @@ EVERY_PASS = (
     "GPUBudget",
 )
 """Kinds that every pass asks for."""
+_UNUSED_S = 300.0
+"""A kind that is found by name may be served no longer: its copy is not tried for ever."""
 
 
 class MirroredKube(KubeClient):
@@ -65,12 +68,13 @@ class MirroredKube(KubeClient):
 
     def list_kind(self, kind: ServedKind) -> list[Object]:
         """All objects of a kind, in every namespace."""
-        return self._mirror(ListedKind(kind.resource, kind.root)).objects()
+        return self._mirror(ListedKind(kind.resource, kind.root), _UNUSED_S).objects()
 
-    def _mirror(self, kind: ListedKind) -> Mirror:
+    def _mirror(self, kind: ListedKind, unused_s: float = math.inf) -> Mirror:
         mirror = self._mirrors.get(kind.path)
-        if mirror is None:
-            mirror = self._mirrors[kind.path] = Mirror(self._mirror_http, kind)
+        if mirror is None or (mirror.has_ended and unused_s < math.inf):
+            mirror = Mirror(self._mirror_http, kind, unused_s=unused_s)
+            self._mirrors[kind.path] = mirror
             mirror.start()
         return mirror
 

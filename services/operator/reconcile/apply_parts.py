@@ -34,7 +34,7 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         target = view.target_of(member)
         if target is None:
             continue
-        replicas = count_replicas(view.replicas_of(member), now)
+        replicas = count_replicas(view.replicas_of(member), now, is_live=view.is_live)
         room = view.gpu_room(member, replicas)
         figures[part.name] = {
             "spec": target.replicas,
@@ -146,7 +146,7 @@ def _plan_changes(
         if not actions:
             continue
         usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
-        ready = count_replicas(view.replicas_of(member), now).ready
+        ready = count_replicas(view.replicas_of(member), now, is_live=view.is_live).ready
         version = view.version_of(member)
         found.append(PartChange(part.name, ratio, ready, usd, actions[-1], version))
     return found if is_known else None

@@ -21,7 +21,6 @@ from services.kernel import telemetry
 from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_of_type
 from services.operator.kube.client import Object
 from services.operator.plan.headroom import StatedHeadroom
-from services.operator.plan.part_members import members_of
 from services.operator.plan.supply_sources import StatedSupply
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
@@ -169,10 +168,9 @@ def _status(
 
 
 def _used(view: View, gpu_type: str) -> tuple[int, int]:
-    """GPUs that the targets of a type ask for, and how many autoscalers they have."""
+    """GPUs that the targets of a type ask for, and how many targets there are."""
     used = n_users = 0
-    users = [m for a in view.autoscalers for m in members_of(a)]
-    for member in users:
+    for member in view.members():
         spec, target = member.spec, view.target_of(member)
         if spec is None or target is None or spec.gpu_type != gpu_type:
             continue

@@ -26,11 +26,11 @@ from services.operator.reconcile.apply_decisions import (
     remember_decisions,
     to_rows,
 )
-from services.operator.reconcile.find_targets import find_targets
+from services.operator.reconcile.find_targets import find_targets, list_pods
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import store_results
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, list_pods, load_classes
+from services.operator.reconcile.observe import View, load_classes
 from services.operator.reconcile.report_statuses import note_actions
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Key

@@ -1,4 +1,4 @@
-"""Find scale targets: one LIST per kind in use, and `/scale` of custom kinds."""
+"""Find scale targets and their pods: one LIST per kind in use, and `/scale` of custom kinds."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from dataclasses import dataclass, field
 import structlog
 
 from services.kernel import telemetry
-from services.operator.cluster import targets
+from services.operator.cluster import ownership, targets
 from services.operator.cluster.listed import ListedTarget
+from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.rollout import STILL_S
 from services.operator.cluster.targets import Object, TargetProblem, TargetState
+from services.operator.kueue.gates import follow_gates
 from services.operator.reconcile.memory import KnownRollout, KnownScale, OperatorDeps
 from services.operator.resource.autoscaler import ScaleTarget, TargetKey
-from services.operator.wire.discovery import WELL_KNOWN, ServedKind
+from services.operator.wire.discovery import WELL_KNOWN, ServedKind, may_be_of_kind
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -74,11 +76,73 @@ def add_patched(deps: OperatorDeps, found: Targets) -> None:
             found.states[key] = known.applied_to(found.states[key])
 
 
-def drop_custom(found: Targets, message: str) -> None:
+def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
+    """Living pods by owner; what stands between is listed when it is not known yet.
+
+    It is listed again when a target has no pods: what stands between keeps its uid when another
+    owner takes it over, as a Deployment does that is made anew while its pods run on.
+    """
+    listed: list[OwnedPod] = deps.kube.list_objects("Pod")
+    pods, deps.memory.gates = follow_gates(listed, deps.memory.gates, deps.clock.now())
+    kinds = LINK_KINDS if found.has_custom else LINK_KINDS[:1]
+    old = []
+    for kind in kinds:
+        if _links(deps).unknown((pod.owner for pod in pods), (kind,)):
+            _list_links(deps, found, kind)
+        else:
+            old.append(kind)
+    by_owner = ownership.index(pods, _links(deps))
+    has_all = all(s.replicas == 0 or by_owner.owned_by(s.uid) for s in found.states.values())
+    if has_all or not old:
+        return by_owner
+    for kind in old:
+        _list_links(deps, found, kind)
+    return ownership.index(pods, _links(deps))
+
+
+def _list_links(deps: OperatorDeps, found: Targets, kind: str) -> None:
+    """List the owners of what is of `kind`.
+
+    Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
+    without their pods they would seem to have no replicas.
+    """
+    try:
+        between: list[ListedTarget] = deps.kube.list_objects(kind)
+    except KubeError as error:
+        if kind == LINK_KINDS[0]:
+            raise
+        allow_forbidden(error, "target_unreadable")
+        _drop_custom(found, error.message)
+    else:
+        deps.memory.links[kind] = {each.state.uid: each.owner for each in between}
+
+
+def _links(deps: OperatorDeps) -> Links:
+    return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
+
+
+def _drop_custom(found: Targets, message: str) -> None:
     """Make targets of custom kinds unreadable: which pods are theirs is not known."""
     for key in [key for key in found.states if key[:2] not in _OWN_PODS]:
         del found.states[key]
         found.problems[key] = targets.without_pods(message)
+
+
+def allow_forbidden(error: KubeError, reason: str) -> None:
+    """Count and log a missing right, so that the pass goes on without what needs it.
+
+    Raises:
+        KubeError: It is another error.
+    """
+    if error.status != 403:
+        raise error
+    note_unreadable(error, reason)
+
+
+def note_unreadable(error: KubeError, reason: str) -> None:
+    """Count and log what cannot be read."""
+    log.warning(reason, error=error.message)
+    telemetry.reconcile_errors_total.labels(reason).inc()
 
 
 def _mark_hung(deps: OperatorDeps, found: Targets) -> None:
@@ -107,7 +171,7 @@ def _find_kind(
     try:
         served = deps.kube.find_kind(api_version, kind)
     except KubeError as error:
-        return _unreadable(error, "discovery")
+        return _unreadable(error, "discovery", next(iter(group)))
     if served is None:
         return targets.not_served(next(iter(group)))
     if not served.has_scale or not served.is_namespaced:
@@ -124,7 +188,7 @@ def _find_kind(
     except KubeError as error:
         if is_well_known and error.status != 403:
             raise
-        return _unreadable(error, served.resource, served)
+        return _unreadable(error, served.resource, next(iter(group)), served)
     for target in names.values():
         found.problems[target.key] = targets.missing(target)
     return None
@@ -171,7 +235,7 @@ def _read_scale(
         try:
             scale = deps.kube.get_scale(target)
         except KubeError as error:
-            problem = _unreadable(error, f"{served.resource}/scale", served)
+            problem = _unreadable(error, f"{served.resource}/scale", target, served)
             found.problems[target.key] = targets.missing(target) if error.is_missing else problem
             return
         known = KnownScale(version, scale)
@@ -188,13 +252,16 @@ def _read_scale(
     found.states[target.key] = state
 
 
-def _unreadable(error: KubeError, what: str, served: ServedKind | None = None) -> TargetProblem:
-    """Count and log an error; the problem of the targets of the kind `served`.
+def _unreadable(
+    error: KubeError, what: str, target: ScaleTarget, served: ServedKind | None = None
+) -> TargetProblem:
+    """Count and log an error; the problem of the targets of a kind.
 
     Raises:
         KubeError: The API server is away.
     """
-    if error.status == _UNREACHABLE:
+    is_of_kind = may_be_of_kind(error, target.api_version, target.kind)
+    if error.status == _UNREACHABLE and not is_of_kind:
         raise error
     telemetry.reconcile_errors_total.labels("target_unreadable").inc()
     log.warning("target_unreadable", what=what, error=error.message)

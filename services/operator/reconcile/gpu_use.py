@@ -24,9 +24,9 @@ from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import budgets, repository
-from services.operator.reconcile.find_targets import Targets, find_targets
+from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, list_pods
+from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
 from services.operator.stored import budgets_repository
 from services.operator.wire.discovery import WELL_KNOWN
@@ -95,12 +95,13 @@ def target_uses(
 ) -> dict[TargetKey, TargetUse]:
     """What each target of the fleet asks for and holds, by target.
 
-    An autoscaler that cannot be used counts by its last good spec, as it does for decisions.
+    An autoscaler that cannot be used counts by its last good spec, as it does for decisions. Of
+    several of one target the oldest says what it is, for that one alone scales it.
     """
     view, now = fleet.whole(), deps.clock.now()
     stored = _last_good_specs(connection, fleet, view.autoscalers)
     members: list[_Member] = []
-    for autoscaler in view.autoscalers:
+    for autoscaler in sorted(view.autoscalers, key=lambda each: each.seniority):
         id_ = fleet.ids.get(autoscaler.key, -1)
         members += _members(id_, autoscaler, stored.get(autoscaler.key), now)
     members += _left_behind(connection, now)

@@ -26,6 +26,7 @@ from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
 from services.operator.stored.columns import to_count, to_text
+from services.operator.wire.discovery import may_be_of_kind
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -201,7 +202,8 @@ def _read(
     try:
         scale = deps.kube.get_scale(where)
     except KubeError as error:
-        if error.status == _UNREACHABLE:
+        is_of_kind = may_be_of_kind(error, where.api_version, where.kind)
+        if error.status == _UNREACHABLE and not is_of_kind:
             raise
         log.warning("intent_target_unreadable", target=where.label, error=error.message)
         return None

@@ -21,7 +21,6 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.server_clock import ahead_by
 from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
-from services.operator.plan.part_members import members_of
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
@@ -265,12 +264,10 @@ def _not_reserved(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[_NotReserv
     """What targets ask for beyond the pods that were admitted when the queues were read."""
     whole = fleet.whole()
     as_read = replace(whole, pods=fleet.view.pods)
-    seen: set[TargetKey] = set()
-    for member in (m for autoscaler in whole.autoscalers for m in members_of(autoscaler)):
+    for member in whole.members():
         key, target, room = member.target.key, whole.target_of(member), whole.queue_room(member)
-        if target is None or room is None or member.spec is None or key in seen:
+        if target is None or room is None or member.spec is None:
             continue
-        seen.add(key)
         replicas = as_read.replicas_of(member)
         n_admitted = sum(not pod.is_gated and not pod.is_leaving for pod in replicas)
         n_more = max(0, asked_for(deps, key, target) - n_admitted)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 import orjson
 import structlog
 
-from services.kernel import telemetry
 from services.kernel.domain import WorkloadSpec
-from services.operator.cluster import ownership, quotas
+from services.operator.cluster import quotas
 from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
-from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
+from services.operator.cluster.listed import ListedAutoscaler
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.other_autoscalers import OtherAutoscalers, older_autoscalers
-from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
+from services.operator.cluster.ownership import PodIndex
 from services.operator.cluster.placement import NodeState, Shape, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
@@ -29,7 +28,6 @@ from services.operator.kube.client import Object, list_other_autoscalers
 from services.operator.kube.devices import devices_of_targets
 from services.operator.kube.node_sources import read_sources
 from services.operator.kube.queues import queues_of_targets
-from services.operator.kueue.gates import follow_gates
 from services.operator.kueue.queue_room import QueueRoom, queue_room, queued_pods
 from services.operator.kueue.queues import SeenQueues
 from services.operator.plan.gpus_to_grow import CEILING, CLAIMS, NODES, REFUSED, GpusToGrow
@@ -37,10 +35,16 @@ from services.operator.plan.part_members import combine, members_of
 from services.operator.plan.plan import Situation
 from services.operator.plan.spot import Leaving, leaving_of, with_claims
 from services.operator.plan.supply import ReplicaNeed, TypeSupply
-from services.operator.reconcile.find_targets import Targets, drop_custom, find_targets
+from services.operator.reconcile.find_targets import (
+    Targets,
+    allow_forbidden,
+    find_targets,
+    list_pods,
+    note_unreadable,
+)
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
-from services.operator.resource.autoscaler import Autoscaler
+from services.operator.resource.autoscaler import Autoscaler, TargetKey
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
@@ -69,6 +73,7 @@ class View:
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
         spot: Names of the spot nodes.
         notices: What tells that a node is about to go, by its name.
+        is_live: Its time does not leap, as that of a replay does.
     """
 
     autoscalers: list[Autoscaler]
@@ -89,6 +94,16 @@ class View:
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
     spot: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
+    is_live: bool = False
+
+    def members(self) -> Iterator[Autoscaler]:
+        """One autoscaler for each target that is scaled: of several of one target the oldest."""
+        seen: set[TargetKey] = set()
+        for autoscaler in sorted(self.autoscalers, key=lambda each: each.seniority):
+            for member in members_of(autoscaler):
+                if member.spec is not None and member.target.key not in seen:
+                    seen.add(member.target.key)
+                    yield member
 
     def target_of(self, autoscaler: Autoscaler) -> TargetState | None:
         """The autoscaler's target, where it exists."""
@@ -236,6 +251,7 @@ def observe(deps: OperatorDeps) -> View:
         queues_of_targets(kube, found.states.values(), is_on=deps.settings.operator_kueue),
         devices,
         notices={node.name: node.notice for node in nodes if node.notice},
+        is_live=deps.settings.clock == "system",
     )
 
 
@@ -254,19 +270,8 @@ def load_classes(
     try:
         return translate.to_classes(deps.kube.list_objects("SLAClass"))
     except KubeError as error:
-        _allow_forbidden(error, "classes_unreadable")
+        allow_forbidden(error, "classes_unreadable")
         return {}
-
-
-def _allow_forbidden(error: KubeError, reason: str) -> None:
-    """Count and log a missing right, so that the pass goes on without what needs it.
-
-    Raises:
-        KubeError: It is another error.
-    """
-    if error.status != 403:
-        raise error
-    _note(error, reason)
 
 
 def _nodes(
@@ -276,7 +281,7 @@ def _nodes(
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
     except KubeError as error:
-        _allow_forbidden(error, "nodes_unreadable")
+        allow_forbidden(error, "nodes_unreadable")
         return []
     return [node for node in with_devices(found, devices, asked) if node.accelerators]
 
@@ -305,46 +310,13 @@ def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
     return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
-def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
-    """Living pods by owner; what stands between is listed when it is not known yet.
-
-    Where a kind that may stand between cannot be listed, targets of custom kinds are unreadable:
-    without their pods they would seem to have no replicas.
-    """
-    listed: list[OwnedPod] = deps.kube.list_objects("Pod")
-    pods, deps.memory.gates = follow_gates(listed, deps.memory.gates, deps.clock.now())
-    known = deps.memory.links
-    for kind in LINK_KINDS if found.has_custom else LINK_KINDS[:1]:
-        if not _links(deps).unknown((pod.owner for pod in pods), (kind,)):
-            continue
-        try:
-            between: list[ListedTarget] = deps.kube.list_objects(kind)
-        except KubeError as error:
-            if kind == LINK_KINDS[0]:
-                raise
-            _allow_forbidden(error, "target_unreadable")
-            drop_custom(found, error.message)
-        else:
-            known[kind] = {each.state.uid: each.owner for each in between}
-    return ownership.index(pods, _links(deps))
-
-
-def _links(deps: OperatorDeps) -> Links:
-    return Links({uid: o for links in deps.memory.links.values() for uid, o in links.items()})
-
-
 def _list_or_none(list_: Callable[[], _Listed], reason: str) -> _Listed | None:
     """The answer of `list_`; None where it cannot be read, which is counted and logged."""
     try:
         return list_()
     except KubeError as error:
-        _note(error, reason)
+        note_unreadable(error, reason)
         return None
-
-
-def _note(error: KubeError, reason: str) -> None:
-    log.warning(reason, error=error.message)
-    telemetry.reconcile_errors_total.labels(reason).inc()
 
 
 def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None = None) -> Situation:

@@ -22,6 +22,7 @@ from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, ScaleTarget
 from services.operator.stored.in_flight_repository import load_in_flight
+from services.operator.wire.discovery import may_be_of_kind
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -65,7 +66,7 @@ def patch_scalings(
             break
         tried.add(scaling.key)
         requests = in_flight.get(change.action.decision.workload_id, {})
-        _mark_victims(deps, view, scaling.members[change.name], change.action, requests)
+        _mark_victims(deps, view, scaling.members[change.name], change.action, requests, now)
         done = _patch(deps, view, scaling, change, now)
         if done is None:
             break
@@ -118,6 +119,7 @@ def _mark_victims(
     autoscaler: Autoscaler,
     action: PlannedAction,
     in_flight: Mapping[str, float],
+    now: datetime,
 ) -> None:
     """Set deletion costs where they change which pods go.
 
@@ -127,7 +129,7 @@ def _mark_victims(
     is_followed = autoscaler.target.kind in _FOLLOWED_BY
     if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
         return
-    for each in marks(view.pods_of(autoscaler), to_replicas, in_flight):
+    for each in marks(view.pods_of(autoscaler), to_replicas, now, in_flight):
         value = None if each.cost is None else str(each.cost)
         annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
         try:
@@ -193,7 +195,8 @@ class ScalePatch:
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
         Where the target cannot be read after such an attempt either, or another hand has changed it
         since, the result is unknown. What was to fall and would rise from there waits for the next
-        pass, which sees whether a GPU budget has room for it.
+        pass, which sees whether a GPU budget has room for it. A custom kind that does not answer
+        in time is not asked again: the other targets wait meanwhile.
         """
         was_fall = (action.to_replicas or 0) < (action.from_replicas or 0)
         version, is_unknown, is_unconfirmed = state.resource_version, False, False
@@ -215,13 +218,15 @@ class ScalePatch:
                     break
                 is_unknown |= error.is_ambiguous
                 is_unconfirmed = error.is_ambiguous
+                if self._may_be_of_kind(error):
+                    break
             else:
                 known[key] = PatchedScale(older, made.replicas, self.now, made.resource_version)
                 return action
             try:
                 scale = self.deps.kube.get_scale(self.target)
             except KubeError as error:
-                if error.status == _UNREACHABLE:
+                if error.status == _UNREACHABLE and not self._may_be_of_kind(error):
                     return None
                 failure = error
                 break
@@ -242,6 +247,9 @@ class ScalePatch:
                 return None
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
         return action.with_result(result, str(failure) if failure else "no attempt worked")
+
+    def _may_be_of_kind(self, error: KubeError) -> bool:
+        return may_be_of_kind(error, self.target.api_version, self.target.kind)
 
     def _planned_again(
         self, action: PlannedAction, replicas: int, *, was_fall: bool

@@ -15,6 +15,7 @@ from services.operator.cluster.images import cause_of
 from services.operator.cluster.kills import KilledPod
 from services.operator.cluster.placement import NodeState
 from services.operator.cluster.pods import (
+    CLOCK_SKEW,
     PodState,
     Replicas,
     ReplicaSnapshot,
@@ -93,7 +94,8 @@ def _count(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot
     if target is None:
         return None
     pods = view.replicas_of(autoscaler)
-    replicas, spot = count_replicas(pods, now), spot_use(pods, view.spot, view.notices)
+    replicas = count_replicas(pods, now, is_live=view.is_live)
+    spot = spot_use(pods, view.spot, view.notices)
     room = view.gpu_room(autoscaler, replicas)
     return ReplicaSnapshot(
         target.replicas,
@@ -155,7 +157,7 @@ def _follow_starts(
                 continue
             found.starts[pod.uid] = after
             if after.is_stored:
-                ready_at = pod.ready_at if after.is_ready else None
+                ready_at = _ready_at(pod, after, now) if view.is_live else pod.ready_at
                 rows.append(_start_row(pod.uid, after, ready_at, None, now))
                 if ready_at is not None:
                     lead_s = (ready_at - after.requested_at).total_seconds()
@@ -228,6 +230,17 @@ def _follow(
     is_told = pod.is_release_seen and (pod.released_at is not None or not is_managed(pod.labels))
     is_start = _SHORTEST_START_S <= lead_s <= _LONGEST_START_S
     return replace(start, is_stored=is_told and is_start)
+
+
+def _ready_at(pod: PodState, start: KnownStart, now: datetime) -> datetime | None:
+    """When a pod that was asked for became ready; None: it is not.
+
+    Its node says so by a clock of its own. What cannot be by the other clocks is when it was seen.
+    """
+    if pod.ready_at is None:
+        return None
+    can_be = start.requested_at < pod.ready_at <= now + CLOCK_SKEW
+    return pod.ready_at if can_be else now
 
 
 def _with_node(

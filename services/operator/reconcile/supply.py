@@ -74,8 +74,9 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     fresh_s = timedelta(seconds=deps.settings.step_s)
     if memory.startups is None or now - memory.startups[0] >= fresh_s:
         memory.startups = (now, supply_repository.load_startups(connection, now))
-    members = [m for each in view.autoscalers for m in members_of(each) if m.spec is not None]
-    types = {m.spec.gpu_type for m in members if m.spec is not None} | stated.keys()
+    asked = (m.spec for each in view.autoscalers for m in members_of(each))
+    types = {spec.gpu_type for spec in asked if spec is not None} | stated.keys()
+    members = list(view.members())
     supplies = {
         gpu_type: _supply(deps, view, _OfType(gpu_type, stated.get(gpu_type)), members, now)
         for gpu_type in sorted(types)

@@ -166,3 +166,8 @@ class Autoscaler:
     def key(self) -> Key:
         """Namespace and name."""
         return self.namespace, self.name
+
+    @property
+    def seniority(self) -> tuple[datetime, str]:
+        """Of several of one target that of the least keeps it."""
+        return self.created_at, self.name

@@ -9,6 +9,7 @@ from typing import Any
 
 from services.operator.wire.http import Call, KubeError, KubeHttp
 
+_UNANSWERED = ("ReadTimeoutError", "NotReadYet")
 _FRESH_S = 600.0
 _RETRY_S = 30.0
 
@@ -55,6 +56,16 @@ WELL_KNOWN = {
     )
 }
 """Kinds that every cluster serves: nothing is asked for them."""
+
+
+def may_be_of_kind(error: KubeError, api_version: str, kind: str) -> bool:
+    """True where a call was not answered in time, and its kind alone may be why.
+
+    The API server asks a webhook to convert objects of a custom kind, and waits for it for longer
+    than this process waits for the API server.
+    """
+    is_unanswered = error.status == 0 and error.reason in _UNANSWERED
+    return is_unanswered and (api_version, kind) not in WELL_KNOWN
 
 
 @dataclass(slots=True)

@@ -214,3 +214,23 @@ def test_every_service_waits_for_the_schema(manifests: list[Manifest]) -> None:
     for deployment in of_kind(manifests, "Deployment"):
         (waiting,) = deployment["spec"]["template"]["spec"]["initContainers"]
         assert waiting["command"] == ["python", "/hooks/wait_for_schema.py"]
+
+
+@pytest.mark.parametrize("is_upgrade", [False, True])
+@pytest.mark.parametrize("servers", [{}, EXTERNAL])
+def test_every_pod_has_the_labels_and_annotations_that_all_are_to_have(
+    servers: dict[str, Any], is_upgrade: bool
+) -> None:
+    """A sidecar that a mesh adds to the pod of a hook keeps its Job, and so the upgrade, open."""
+    given = {"podLabels": {"team": "ml"}, "podAnnotations": {"sidecar.istio.io/inject": "false"}}
+    manifests = render({**servers, "pod": given}, is_upgrade=is_upgrade)
+    pods = [m if m["kind"] == "Pod" else m["spec"]["template"] for m in _with_pods(manifests)]
+    assert len(pods) > 10
+    for pod in pods:
+        metadata = pod["metadata"]
+        assert metadata["labels"]["team"] == "ml", metadata["labels"]
+        assert metadata["annotations"]["sidecar.istio.io/inject"] == "false", metadata["labels"]
+
+
+def _with_pods(manifests: list[Manifest]) -> list[Manifest]:
+    return [m for m in manifests if m["kind"] == "Pod" or "template" in (m.get("spec") or {})]

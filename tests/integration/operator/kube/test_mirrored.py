@@ -77,6 +77,19 @@ def test_a_kind_that_is_found_by_name_is_listed_whole(bench: Bench, mirrored: Mi
     assert found["spec"]["template"]["spec"]["containers"][0]["name"] == "server"
 
 
+def test_a_copy_that_has_ended_is_begun_anew(bench: Bench, mirrored: MirroredKube) -> None:
+    bench.lab.deploy("llama")
+    kind = mirrored.find_kind("apps/v1", "Deployment")
+    assert kind is not None
+    before = mirrored.list_kind(kind)
+    (old,) = mirrored._mirrors.values()
+    old.stop()
+    assert mirrored.list_kind(kind) == before
+    (new,) = mirrored._mirrors.values()
+    assert new is not old
+    assert not new.has_ended
+
+
 def test_a_status_that_is_written_is_read_back_at_once(
     bench: Bench, mirrored: MirroredKube
 ) -> None:

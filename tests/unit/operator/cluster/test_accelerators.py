@@ -76,6 +76,34 @@ def test_a_pod_asks_for_the_sum_of_its_containers() -> None:
     assert total(found) == 7
 
 
+def limited(count: int, **more: Any) -> dict[str, Any]:
+    return {"resources": {"limits": {"nvidia.com/gpu": str(count)}}, **more}
+
+
+@pytest.mark.parametrize(
+    ("before", "asked"),
+    [
+        ([limited(1)], 2),
+        ([limited(4), limited(3)], 4),
+        ([limited(1, restartPolicy="Always")], 3),
+        ([limited(1, restartPolicy="Always"), limited(4)], 5),
+        ([limited(4), limited(1, restartPolicy="Always")], 4),
+        ([{"name": "wait"}], 2),
+    ],
+)
+def test_a_pod_asks_for_what_its_init_containers_ask_for(
+    before: list[dict[str, Any]], asked: int
+) -> None:
+    """They run one after the other, and those that are started again go on beside the rest."""
+    found = asked_by({"initContainers": before, "containers": [limited(2)]})
+    assert found == (Accelerators("nvidia.com/gpu", "", asked),)
+
+
+def test_a_pod_whose_sidecar_alone_has_gpus_asks_for_them() -> None:
+    found = asked_by({"initContainers": [limited(8, restartPolicy="Always")], "containers": [{}]})
+    assert total(found) == 8
+
+
 def test_a_pod_asks_for_the_product_that_it_selects() -> None:
     (whole_gpu,) = asked_by(spec({"nvidia.com/gpu": "1"}, **{CARD: A100}))
     assert whole_gpu.product == A100

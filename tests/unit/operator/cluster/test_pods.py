@@ -102,6 +102,14 @@ def test_what_happened_after_now_has_not_happened_yet() -> None:
     assert (replicas.ready, replicas.starting, replicas.pending) == (1, 1, 0)
 
 
+def test_a_node_whose_clock_is_ahead_has_ready_pods_all_the_same() -> None:
+    """And of an operator whose clock is behind nothing starts unseen."""
+    later = [pod("a", ready_s=400), pod("b", created_s=300, ready_s=None), pod("c", ready_s=3)]
+    replicas = count_replicas(states(later), NOW, is_live=True)
+    assert (replicas.ready, replicas.starting, replicas.pending) == (2, 1, 0)
+    assert replicas.start_ages_s == (0.0,)
+
+
 @pytest.mark.parametrize("text", ["", "many", "--5", "5-", "²", "1.5", " 2", "9" * 5000])
 def test_an_annotation_that_is_no_number_is_none(text: str) -> None:
     """Whoever may write to a pod writes its annotations: one that is odd harms nobody."""

@@ -27,8 +27,13 @@ class Clock:
         self.now_s = 0.0
         self.waited: list[float] = []
 
+        self.has_ended = False
+
     def is_set(self) -> bool:
-        return False
+        return self.has_ended
+
+    def set(self) -> None:
+        self.has_ended = True
 
     def wait(self, seconds: float) -> bool:
         self.waited.append(seconds)
@@ -136,3 +141,40 @@ def test_what_was_deleted_does_not_come_back_by_the_answer_to_a_write() -> None:
     mirror.store(metadata("b", 8))
     assert sorted(mirror.objects()) == ["b"]
     assert [version for version, _ in mirror._objects.values()] == ["8"]
+
+
+class Removed(Server):
+    """A server that no longer serves the kind."""
+
+    def send(self, call: Call) -> Any:
+        self.asked.append(call.verb)
+        if len(self.asked) > 1000:
+            raise Over
+        raise KubeError(404, "NotFound", "the server could not find the requested resource")
+
+
+def test_a_kind_that_is_served_no_longer_is_not_asked_for_without_end() -> None:
+    """Its definition was removed, and no autoscaler names it: nobody asks for the copy."""
+    clock, server = Clock(), Removed([])
+    mirror = Mirror(server, PODS, lambda: clock.now_s, unused_s=300.0)  # type: ignore[arg-type]
+    mirror._is_ending = clock  # type: ignore[assignment]
+    mirror._run()
+    assert mirror.has_ended
+    assert 300.0 < clock.now_s < 310.0
+
+
+def test_a_copy_that_is_asked_for_goes_on() -> None:
+    clock, server = Clock(), Removed([])
+    mirror = Mirror(server, PODS, lambda: clock.now_s, unused_s=300.0)  # type: ignore[arg-type]
+    mirror._is_ending = clock  # type: ignore[assignment]
+
+    def wait(seconds: float) -> bool:
+        clock.now_s += seconds
+        with pytest.raises(KubeError):
+            mirror.objects()
+        return False
+
+    clock.wait = wait  # type: ignore[method-assign]
+    with pytest.raises(Over):
+        mirror._run()
+    assert not mirror.has_ended

@@ -15,10 +15,12 @@ from services.operator.cluster.targets import TargetState, missing, unreadable
 from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import gpu_use
+from services.operator.reconcile.budgets import _used
 from services.operator.reconcile.find_targets import Targets
 from services.operator.reconcile.gpu_use import FleetAtHand, target_uses, with_cell_parts
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
+from services.operator.reconcile.supply import _in_use
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, decision, resource
 
@@ -133,3 +135,31 @@ def test_a_budget_holds_the_part_of_its_cluster(
     known: dict[str, int | None], parts: dict[str, int | None], held: dict[str, int | None]
 ) -> None:
     assert with_cell_parts(known, parts) == held
+
+
+def shared() -> View:
+    """Two autoscalers of one target; the younger one is listed first and errs in its hardware."""
+    written = resource(gpuType="L4", gpusPerReplica=1)
+    written["metadata"] |= {"name": "a-copy", "uid": "u2"}
+    written["metadata"]["creationTimestamp"] = "2026-01-02T00:00:00Z"
+    found = Targets({KEY: TargetState("u", "1", 4)})
+    autoscalers = [to_autoscaler(written, {}), AUTOSCALER]
+    return View(autoscalers, [None, None], found, PodIndex(), set(), FreeGpus(()), {})
+
+
+def test_a_target_holds_what_the_autoscaler_says_that_keeps_it() -> None:
+    seen = shared()
+    ids = {each.key: id_ for id_, each in enumerate(seen.autoscalers)}
+    deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
+    connection: Any = None
+    found = target_uses(connection, deps, FleetAtHand(seen, ids, lambda: seen), {})
+    assert found == {KEY: TargetUse("H100", 2, 4, least=1)}
+
+
+def test_a_target_of_two_autoscalers_is_counted_once() -> None:
+    seen = shared()
+    assert [_used(seen, gpu_type) for gpu_type in ("H100", "L4")] == [(8, 1), (0, 0)]
+    twice = replace(seen, autoscalers=[AUTOSCALER, replace(AUTOSCALER, name="b", uid="u3")])
+    assert _used(twice, "H100") == (8, 1)
+    deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
+    assert _in_use(deps, twice, "H100", twice.members()).asked == 8

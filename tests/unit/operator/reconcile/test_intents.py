@@ -6,9 +6,19 @@ from typing import Any
 
 import pytest
 
+from services.kernel.clock import FixedClock
+from services.kernel.settings import Settings
+from services.operator.cluster.free_gpus import FreeGpus
+from services.operator.cluster.ownership import PodIndex
 from services.operator.kube.client import Scale
-from services.operator.reconcile.intents import resolve_intent, with_results
-from tests.unit.operator.examples import NOW, decision
+from services.operator.reconcile import intents_repository
+from services.operator.reconcile.find_targets import Targets
+from services.operator.reconcile.intents import resolve_intent, resolve_intents, with_results
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View
+from services.operator.resource.translate import to_autoscaler
+from services.operator.wire.http import KubeError
+from tests.unit.operator.examples import NOW, decision, resource
 
 
 def intent(*targets: tuple[str, int, int]) -> Any:
@@ -115,3 +125,30 @@ def test_the_newest_decision_knows_its_result_and_another_does_not() -> None:
     newest = {1: decision(8)}
     assert with_results(newest, resolved) == []
     assert newest[1].last_result == ""
+
+
+class SilentKube:
+    """An API server that does not answer in time."""
+
+    def get_scale(self, target: Any) -> Scale:
+        raise KubeError(0, "ReadTimeoutError", "no answer in time")
+
+
+def resolved(monkeypatch: pytest.MonkeyPatch, api_version: str, kind: str) -> list[Any]:
+    row = intent(("", 3, 5))
+    row["targets"][0] |= {"api_version": api_version, "kind": kind}
+    monkeypatch.setattr(intents_repository, "load_intents", lambda _: [row])
+    autoscaler = to_autoscaler(resource(), {})
+    view = View([autoscaler], [None], Targets(), PodIndex(), set(), FreeGpus(()), {})  # type: ignore[arg-type]
+    deps = OperatorDeps(None, SilentKube(), FixedClock(NOW), Settings())  # type: ignore[arg-type]
+    return resolve_intents(None, deps, view, {autoscaler.key: 1})  # type: ignore[arg-type]
+
+
+def test_a_custom_kind_that_does_not_answer_leaves_no_pass_waiting_for_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What converts its objects may be dead for days; all other workloads would wait for it."""
+    (found,) = resolved(monkeypatch, "example.dev/v1", "Pool")
+    assert (found.result, found.to_replicas) == ("unknown", 5)
+    with pytest.raises(KubeError):
+        resolved(monkeypatch, "apps/v1", "Deployment")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,6 +32,7 @@ CONFLICT = KubeError(409, "Conflict", "the object has been modified")
 BROKEN = KubeError(500, "InternalError", "broken")
 AWAY = KubeError(0, "NewConnectionError", "refused")
 FORBIDDEN = KubeError(403, "Forbidden", "not allowed")
+SILENT = KubeError(0, "ReadTimeoutError", "no answer in time")
 MISSING = KubeError(404, "NotFound", "gone")
 
 
@@ -193,6 +195,33 @@ def test_refusals() -> None:
 
 def test_a_server_that_is_away_leaves_the_decision_open() -> None:
     assert send(FakeKube(4, [AWAY])) is None
+
+
+def test_a_custom_kind_that_does_not_answer_holds_up_no_other() -> None:
+    """What converts its objects may be dead; the API server answers for all others."""
+
+    class OneSilent(FakeKube):
+        def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
+            if target.kind == "Pool":
+                raise SILENT
+            return Scale(replicas, "2")
+
+        def get_scale(self, target: ScaleTarget) -> Scale:
+            raise SILENT
+
+    scalings = [scaling(i, 6) for i in range(3)]
+    pool = scalings[0].members[WHOLE]
+    where = ScaleTarget("example.dev/v1", "Pool", "serving", "w0")
+    scalings[0].members = {WHOLE: replace(pool, target=where)}
+    view = fleet(3)
+    view.targets.states[where.key] = TargetState("w0", "1", 4)
+    found = patch_scalings(deps(OneSilent(4)), view, scalings, NOW)
+    assert [each.result for each in found.actions] == [
+        Result.UNKNOWN,
+        Result.APPLIED,
+        Result.APPLIED,
+    ]
+    assert found.settled == [each.key for each in scalings]
 
 
 troubles = st.lists(

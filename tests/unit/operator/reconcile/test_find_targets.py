@@ -1,0 +1,98 @@
+"""Pods of targets, found through owners that are remembered; kinds that do not answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from services.kernel.clock import FixedClock
+from services.kernel.settings import Settings
+from services.operator.cluster.listed import ListedTarget
+from services.operator.cluster.ownership import OwnedPod, Owner
+from services.operator.cluster.targets import TargetState
+from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
+from services.operator.reconcile.memory import OperatorDeps
+from services.operator.resource.autoscaler import ScaleTarget
+from services.operator.wire.discovery import ServedKind
+from services.operator.wire.http import KubeError
+from tests.unit.operator.examples import NOW
+from tests.unit.operator.pods import pod
+
+POOL = ScaleTarget("example.dev/v1", "Pool", "serving", "pool")
+LLAMA = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
+
+
+class FakeKube:
+    """Two pods of one ReplicaSet, and who owns that."""
+
+    def __init__(self) -> None:
+        self.owner: Owner | None = Owner("Deployment", "old")
+        self.listed: list[str] = []
+
+    def list_objects(self, kind: str) -> list[Any]:
+        self.listed.append(kind)
+        if kind == "Pod":
+            return [OwnedPod(pod(name), Owner("ReplicaSet", "rs")) for name in ("a", "b")]
+        return [ListedTarget("serving", "llama-1", TargetState("rs", "1", 2), self.owner)]
+
+
+def of(uid: str, replicas: int = 2) -> Targets:
+    return Targets({LLAMA.key: TargetState(uid, "1", replicas)})
+
+
+def deps(kube: FakeKube) -> OperatorDeps:
+    return OperatorDeps(None, kube, FixedClock(NOW), Settings())  # type: ignore[arg-type]
+
+
+def test_a_replica_set_that_another_deployment_took_over_counts_as_its() -> None:
+    """`kubectl delete --cascade=orphan` and `apply`: a new Deployment adopts the pods."""
+    kube = FakeKube()
+    operator = deps(kube)
+    assert len(list_pods(operator, of("old")).owned_by("old")) == 2
+    kube.owner = None
+    assert list_pods(operator, of("new")).owned_by("new") == []
+    kube.owner = Owner("Deployment", "new")
+    found = list_pods(operator, of("new"))
+    assert sorted(each.name for each in found.owned_by("new")) == ["a", "b"]
+    assert found.owned_by("old") == []
+
+
+def test_owners_are_not_listed_again_while_each_target_has_its_pods() -> None:
+    kube = FakeKube()
+    operator = deps(kube)
+    list_pods(operator, of("old"))
+    list_pods(operator, of("old"))
+    list_pods(operator, of("stopped", replicas=0))
+    assert kube.listed == ["Pod", "ReplicaSet", "Pod", "Pod"]
+
+
+class Silent(FakeKube):
+    """A cluster with a custom kind of which no list is answered."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def find_kind(self, api_version: str, kind: str) -> ServedKind:
+        return ServedKind(api_version, kind, f"{kind.lower()}s")
+
+    def list_objects(self, kind: str) -> list[Any]:
+        return [ListedTarget("serving", "llama", TargetState("d", "1", 2), None)]
+
+    def list_kind(self, kind: ServedKind) -> list[Any]:
+        raise KubeError(0, self.reason, f"list {kind.resource}: {self.reason}")
+
+
+@pytest.mark.parametrize("reason", ["ReadTimeoutError", "NotReadYet"])
+def test_a_custom_kind_that_nobody_converts_costs_its_own_targets_only(reason: str) -> None:
+    """The API server waits for a conversion webhook for longer than the operator does for it."""
+    found = find_targets(deps(Silent(reason)), [POOL, LLAMA])
+    assert list(found.states) == [LLAMA.key]
+    problem = found.problems[POOL.key]
+    assert (problem.reason, problem.is_known) == ("TargetUnreadable", False)
+
+
+def test_an_api_server_that_is_away_costs_the_pass() -> None:
+    with pytest.raises(KubeError):
+        find_targets(deps(Silent("NewConnectionError")), [POOL, LLAMA])
