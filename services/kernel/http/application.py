@@ -23,6 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
@@ -41,6 +42,8 @@ from services.kernel.server_errors import is_of_the_server
 
 _PROBLEM = "application/problem+json"
 _SOON = {"Retry-After": "1"}
+CLIENT_GONE = 499
+"""Counted for a client that left before its request was read; no standard status says that."""
 
 
 def problem(
@@ -252,6 +255,10 @@ def _install_errors(app: FastAPI) -> None:
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
         return from_http_error(with_route(request, error))
+
+    @app.exception_handler(ClientDisconnect)
+    async def on_gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # nobody reads it; it is what is counted
 
     @app.exception_handler(Exception)
     async def on_fault(request: Request, error: Exception) -> Response:

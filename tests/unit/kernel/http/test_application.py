@@ -217,3 +217,31 @@ def test_an_unknown_route_and_method_are_named() -> None:
     answer = ask(make_app(), "GET", "/read")
     assert answer.json()["detail"] == "GET /read: this route takes POST"
     assert answer.headers["Allow"] == "POST"
+
+
+def test_a_client_that_left_is_no_fault_of_the_server() -> None:
+    """Neither raised, which the server would log as a fault, nor counted among them."""
+    counts = {
+        status: telemetry.http_requests_total.labels("test", "/read", status)
+        for status in ("499", "500")
+    }
+    before = {status: one._value.get() for status, one in counts.items()}
+    scope = {
+        "type": "http",
+        "http_version": "1.1",
+        "method": "POST",
+        "path": "/read",
+        "raw_path": b"/read",
+        "query_string": b"",
+        "headers": [(b"content-length", b"100")],
+    }
+    told = iter([{"type": "http.request", "body": b"half", "more_body": True}])
+
+    async def receive() -> Message:
+        return next(told, {"type": "http.disconnect"})
+
+    async def send(message: Message) -> None:
+        pass
+
+    asyncio.run(make_app()(scope, receive, send))
+    assert {s: one._value.get() - before[s] for s, one in counts.items()} == {"499": 1, "500": 0}
