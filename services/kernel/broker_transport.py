@@ -117,7 +117,7 @@ def _body_fault(message: dict[str, Any], properties: dict[str, Any]) -> str:
     except (ValueError, RecursionError):
         return ""  # Celery says so, and drops it
     is_whole = isinstance(found, list) and len(found) == len(_BODY)
-    if not is_whole or not all(map(isinstance, found, _BODY)):
+    if not is_whole or not all(isinstance(*pair) for pair in zip(found, _BODY, strict=True)):
         return "its body is not the arguments of a task"
     return ""
 
