@@ -19,7 +19,7 @@ from services.kernel.telemetry import get_logger
 
 _SHOWN = 200
 _N_LIMITS = 2
-_BODY = (list, dict, (dict, type(None)))
+_BODY: tuple[type | tuple[type, ...], ...] = (list, dict, (dict, type(None)))
 """Types of what the body of a task's message holds: arguments, those by name, and what follows."""
 _LATEST_FIRST = ("decide", "forecast", "ingest", "fit")
 """Queues in the order in which a worker looks into them, among jobs of one priority."""
@@ -117,7 +117,9 @@ def _body_fault(message: dict[str, Any], properties: dict[str, Any]) -> str:
     except (ValueError, RecursionError):
         return ""  # Celery says so, and drops it
     is_whole = isinstance(found, list) and len(found) == len(_BODY)
-    if not is_whole or not all(map(isinstance, found, _BODY)):
+    if not is_whole or not all(
+        isinstance(one, kind) for one, kind in zip(found, _BODY, strict=True)
+    ):
         return "its body is not the arguments of a task"
     return ""
 

@@ -23,6 +23,8 @@ MIN_EXPIRES_S, EXPIRES_STEPS, DEFERRED_STEPS = 30, 3, 10
 """How long a shard's job may wait in its queue: so many steps, and no less than some seconds."""
 DEFERRED = 9
 """Priority of a job that others go before; on Redis the lowest, 0 the highest."""
+ANSWER_S = 10.0
+"""A broker that answers nothing for so long is away: one whose machine is gone says so never."""
 FIT_CHECKS = 24
 """How often per interval a scheduled fit asks whether it is due."""
 
@@ -78,7 +80,12 @@ def make_celery(settings: Settings, task_modules: Sequence[str] = ()) -> Celery:
         worker_hijack_root_logger=False,
         worker_send_task_events=False,
         broker_connection_retry_on_startup=True,
-        broker_transport_options={"visibility_timeout": 3600, "polling_interval": 0.01},
+        broker_transport_options={
+            "visibility_timeout": 3600,
+            "polling_interval": 0.01,
+            "socket_connect_timeout": ANSWER_S,
+            "socket_timeout": ANSWER_S,
+        },
         timezone="UTC",
         enable_utc=True,
         beat_schedule=beat_schedule(settings),

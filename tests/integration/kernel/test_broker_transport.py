@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 from typing import Any
 
 import pytest
 import redis
 from celery import Celery
 from kombu import Consumer, Queue
+from kombu.exceptions import OperationalError
 
 from services.kernel.broker_transport import message_fault
 from services.kernel.celery_app import CelerySender, make_celery
-from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, INGEST_RESAMPLE, Job
+from services.kernel.jobs import DECIDE_SHARD, FORECAST_SHARD, INGEST_RESAMPLE, INGEST_SWEEP, Job
 from services.kernel.settings import Settings
 from services.lab.bench.faults.acts.broker import GARBAGE
 
@@ -119,3 +121,16 @@ def test_a_worker_finishes_what_was_begun_and_takes_deferred_jobs_last(app: Cele
                 connection.drain_events(timeout=10)
     first = [name for name in reversed(names) for _ in range(2)]
     assert read == [*((name, 0) for name in first), (DECIDE_SHARD, 9)]
+
+
+def test_a_broker_that_is_silent_is_away(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one whose machine is gone: who sends to it does not wait until the system gives up."""
+    monkeypatch.setattr("services.kernel.celery_app.ANSWER_S", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"redis://127.0.0.1:{silent.getsockname()[1]}/0"
+        app = make_celery(settings.model_copy(update={"redis_url": url}))
+        with pytest.raises(OperationalError):
+            CelerySender(app).send(Job(INGEST_SWEEP))
+        app.close()
