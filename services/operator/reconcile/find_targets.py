@@ -89,7 +89,7 @@ def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     for kind in kinds:
         if _links(deps).unknown((pod.owner for pod in pods), (kind,)):
             _list_links(deps, found, kind)
-        else:
+        elif kind in deps.memory.links:
             old.append(kind)
     by_owner = ownership.index(pods, _links(deps))
     has_all = all(s.replicas == 0 or by_owner.owned_by(s.uid) for s in found.states.values())

@@ -96,3 +96,15 @@ def test_a_custom_kind_that_nobody_converts_costs_its_own_targets_only(reason: s
 def test_an_api_server_that_is_away_costs_the_pass() -> None:
     with pytest.raises(KubeError):
         find_targets(deps(Silent("NewConnectionError")), [POOL, LLAMA])
+
+
+def test_of_a_kind_that_nothing_stood_between_nothing_is_listed() -> None:
+    """The right to list it may be missing, and nobody needs it."""
+    kube = FakeKube()
+    found = of("new")
+    found.has_custom = True
+    operator = deps(kube)
+    list_pods(operator, found)
+    list_pods(operator, found)
+    assert kube.listed.count("ReplicaSet") == 2
+    assert "StatefulSet" not in kube.listed
