@@ -86,7 +86,7 @@ def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> 
         asked = f"namespace={query.namespace or 'any'}, name={query.name or 'any'}"
         raise NotFound(f"no active workload has {asked}; see `harmony status`")
     blocks = _blocks(query, now)
-    judged: list[_Judged] = []
+    judged: list[_JudgedWindow] = []
     waiting: list[_Window] = []
     left_out: list[tuple[str, str]] = []
     for row in rows:
@@ -171,7 +171,7 @@ def _blocks(query: AdvisoryQuery, now: datetime) -> _Blocks:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Judged:
+class _JudgedWindow:
     """What a window came to; its steps are kept no longer. None: nothing can be compared."""
 
     service: ServiceReport
@@ -179,7 +179,7 @@ class _Judged:
     days: BlockSums | None
 
 
-def _judge(windows: Sequence[_Window], blocks: _Blocks, seed: int) -> list[_Judged]:
+def _judge(windows: Sequence[_Window], blocks: _Blocks, seed: int) -> list[_JudgedWindow]:
     """Carry out the decisions of some workloads, and sum up."""
     carried = _carried(windows)
     found = []
@@ -190,12 +190,12 @@ def _judge(windows: Sequence[_Window], blocks: _Blocks, seed: int) -> list[_Judg
             sums = block_sums(*steps, blocks.from_s, blocks.block_s, blocks.n_blocks)
             days = block_sums(*steps, blocks.first_day_s, DAY_S, blocks.n_days)
             comparison = compare([sums], make_rng(seed, "advisory", one.id))
-        found.append(_Judged(_service(one, comparison), sums, days))
+        found.append(_JudgedWindow(_service(one, comparison), sums, days))
     return found
 
 
 def _report(
-    judged: Sequence[_Judged],
+    judged: Sequence[_JudgedWindow],
     left_out: Sequence[tuple[str, str]],
     blocks: _Blocks,
     query: AdvisoryQuery,

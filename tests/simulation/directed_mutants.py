@@ -12,6 +12,12 @@ _PLAN = "tests/unit/operator/plan/"
 
 MUTANTS = {
     Mutant(
+        "the count after a conflict counts as confirmed",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "is_sure=False",
+        "is_sure=True",
+    ): _PATCHES + "test_a_count_that_was_found_is_not_sure",
+    Mutant(
         "what was to fall rises after a conflict",
         "operator.reconcile.patch_scales:ScalePatch._planned_again",
         "if was_fall and",

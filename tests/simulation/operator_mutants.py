@@ -63,13 +63,6 @@ MUTANTS = (
         seed=2,
     ),
     Mutant(
-        "the count after a conflict counts as confirmed",
-        "operator.reconcile.patch_scales:ScalePatch.send",
-        "is_sure=False",
-        "is_sure=True",
-        seed=31,
-    ),
-    Mutant(
         "a spec that cannot be read holds nothing",
         "operator.reconcile.gpu_use:target_uses",
         "stored.get(autoscaler.key)",
