@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import platformdirs
 import pytest
 import structlog
 from hypothesis import HealthCheck, is_hypothesis_test, settings as hypothesis_settings
@@ -25,6 +26,19 @@ STARTED_S = time.monotonic()
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# On import, once a day, ArviZ notes in a file that it has warned (pyproject.toml): of several
+# processes that do so at the same moment one fails. Each worker has a folder of its own here.
+_user_cache_dir = platformdirs.user_cache_dir
+
+
+def _own_cache_dir(appname: str | None = None, *given: Any, **named: Any) -> str:
+    if appname == "arviz":
+        appname = f"arviz-{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    return _user_cache_dir(appname, *given, **named)
+
+
+platformdirs.user_cache_dir = _own_cache_dir
 
 # A run that is started in the background may ignore these, and so would every process of a test.
 for word, handler in (
