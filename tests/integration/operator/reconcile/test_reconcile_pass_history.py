@@ -36,7 +36,8 @@ def passes(bench: Bench, n_days: int) -> dict[str, int]:
         assert sum(bench.reconcile().results.values()) >= N_WORKLOADS
         bench.step()
         with bench.engine.connect() as connection:
-            assert len(load_active(connection, bench.deps.settings.policy_version)) == N_WORKLOADS
+            version = bench.deps.settings.policy_version
+            assert len(load_active(connection, version, bench.clock.now())) == N_WORKLOADS
     return found
 
 
