@@ -27,14 +27,12 @@ class Mutant:
         where: Module below `services`, and the function in it.
         old: A piece of its text.
         new: What stands there instead.
-        seed: One that finds it, where a simulation does.
     """
 
     name: str
     where: str
     old: str
     new: str
-    seed: int = 0
 
 
 @contextmanager
