@@ -107,9 +107,6 @@ def backtest(  # noqa: PLR0913 - one option each
     is the one at which GPUs and hours out of SLA together cost least. `harmony bench decide`
     compares every policy.
     """
-    from services.backtest.page import write_page
-    from services.backtest.plot import plot_study
-    from services.backtest.study import run_study
     from services.simulator.measurements import ColumnChoice
 
     asked, rivals = promises(risk), _names(policies)
@@ -123,15 +120,18 @@ def backtest(  # noqa: PLR0913 - one option each
         for line in said:
             console.print(line, markup=False, highlight=False)
         one_thread()
-        study = run_study(
-            loaded.fleet,
-            asked,
-            tell,
-            policies=rivals,
-            shortage_usd=shortage_usd,
-        )
+        from services.backtest.study import run_study  # dear to load: wrong data is named before
+
+        study = run_study(loaded.fleet, asked, tell, policies=rivals, shortage_usd=shortage_usd)
     _print_study(study)
     write_json(json_file, study.to_json())
+    _draw(study, said, plot, report)
+
+
+def _draw(study: Study, said: list[str], plot: Path | None, report: Path | None) -> None:
+    from services.backtest.page import write_page
+    from services.backtest.plot import plot_study
+
     if plot is not None:
         plot_study(study, plot)
     if report is not None:

@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from functools import cache
 from itertools import combinations
 from pathlib import Path
 
@@ -28,6 +29,7 @@ def sources() -> list[Path]:
     return files
 
 
+@cache
 def imports(path: Path) -> set[str]:
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
@@ -114,3 +116,16 @@ def test_importing_stays_light(module: str, heavy: str) -> None:
     code = f"import {module}, sys; sys.exit('{heavy}' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=REPO, check=False)
     assert result.returncode == 0, f"import {module} loads {heavy}"
+
+
+def test_a_wrong_file_is_named_before_what_is_dear_is_loaded() -> None:
+    """`harmony backtest` with a misspelt path: to load the network's library takes seconds."""
+    code = (
+        "import sys; sys.argv = ['harmony', 'backtest', 'no.csv']\n"
+        "from services.cli.application import main\n"
+        "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (2, "False\n"), result.stderr
