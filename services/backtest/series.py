@@ -44,31 +44,40 @@ class MeasuredFleet:
 
     def series(self, until: int, n_most: int | None = None) -> list[Series]:
         """Every workload's steps before `until`, at most the newest `n_most`."""
+        return [self._series_of(i, until, n_most) for i in range(self.n_workloads)]
+
+    def _series_of(self, workload: int, until: int, n_most: int | None) -> Series:
         first = 0 if n_most is None else max(0, until - n_most)
-        start_s = self._fleet.start_s + first * self._fleet.step_s
-        found = []
-        for i, workload in enumerate(self._fleet.workloads):
-            specs = self._meters.indicators(i)
-            values = np.nan_to_num(self._values[i, first:until]).astype(np.float32)
-            found.append(
-                Series(
-                    workload.key,
-                    values,
-                    self._observed[i, first:until],
-                    tuple(spec.name for spec in specs),
-                    tuple(spec.level for spec in specs),
-                    self._demand_index(i),
-                    start_s,
-                    self._fleet.step_s,
-                )
-            )
-        return found
+        specs = self._meters.indicators(workload)
+        return Series(
+            self._fleet.workloads[workload].key,
+            np.nan_to_num(self._values[workload, first:until]).astype(np.float32),
+            self._observed[workload, first:until],
+            tuple(spec.name for spec in specs),
+            tuple(spec.level for spec in specs),
+            self._demand_index(workload),
+            self._fleet.start_s + first * self._fleet.step_s,
+            self._fleet.step_s,
+        )
 
     def windows(self, until: int, window: WindowConfig) -> Windows:
-        """Contexts whose origin is the last step before `until`."""
+        """Contexts whose origin is the last step before `until`.
+
+        Of a workload whose demand is not known in a whole context, as in a long gap, it is the last
+        one that told anything of it: what was forecast then stands until more is known.
+        """
         longest_s = max(window.season_lags_s) + window.season_past * self._fleet.step_s
         n_most = max(window.context, longest_s // self._fleet.step_s + 1)
-        return build_windows(self.series(until, n_most), window)
+        series = [
+            self._series_of(i, self._told_until(i, until, window.context), n_most)
+            for i in range(self.n_workloads)
+        ]
+        return build_windows(series, window)
+
+    def _told_until(self, workload: int, until: int, n_context: int) -> int:
+        """`until`, or the last step before which a context holds some demand."""
+        seen = np.flatnonzero(self._observed[workload, :until, self._demand_index(workload)])
+        return min(until, int(seen[-1]) + n_context) if seen.size else until
 
     def _demand_index(self, workload: int) -> int:
         names = [spec.name for spec in self._meters.indicators(workload)]

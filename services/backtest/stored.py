@@ -189,15 +189,17 @@ def _demand(
 def _series(
     connection: Connection, row: RowMapping, indicator: str, grid: _StoredGrid
 ) -> FloatArray:
-    values = np.full(grid.n, np.nan)
-    for found in repository.load_demand(
-        connection, row["id"], indicator, grid.start_at, grid.end_at
-    ):
+    """(T,) mean of what is stored within each step: steps of before may have been shorter."""
+    total, count = np.zeros(grid.n), np.zeros(grid.n)
+    step = timedelta(seconds=grid.step_s)
+    until = grid.end_at + step - timedelta(microseconds=1)
+    for found in repository.load_demand(connection, row["id"], indicator, grid.start_at, until):
         value = found["value"]
         if value is not None and math.isfinite(value) and value >= 0:
-            offset = (found["step_at"] - grid.start_at).total_seconds()
-            values[round(offset / grid.step_s)] = value
-    return values
+            place = (found["step_at"] - grid.start_at) // step
+            total[place] += value
+            count[place] += 1
+    return np.divide(total, count, out=np.full(grid.n, np.nan), where=count > 0)
 
 
 def _check(rows: list[RowMapping], demand: FloatArray, n_history: int, step_s: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions, page
@@ -13,6 +14,12 @@ from services.admin.rest.lists_repository import Conditions, page
 _FREEZE = (
     "id, namespace, name, direction, from_at, until_at, reason, created_by, created_at, "
     "lifted_at, (SELECT c.name FROM clusters c WHERE c.id = cluster_id) AS cluster"
+)
+_OF_LABELLED = (
+    "(namespace IS NULL OR EXISTS (SELECT FROM workloads w WHERE w.is_active "
+    "AND w.cluster_id = freezes.cluster_id AND w.namespace = freezes.namespace "
+    "AND (freezes.name IS NULL OR w.name = freezes.name) "
+    "AND w.spec -> 'labels' @> CAST(:labels AS jsonb)))"
 )
 
 
@@ -43,8 +50,8 @@ def load_freezes(
 ) -> list[RowMapping]:
     """Freezes, newest first.
 
-    Filters: `now` (only what is in force or to come), `namespace`, `namespaces`, `from_at`,
-    `to_at` (of the time it holds), `after`.
+    Filters: `now` (only what is in force or to come), `namespace`, `namespaces`, `label` (what
+    holds a workload with these), `from_at`, `to_at` (of the time it holds), `after`.
     """
     where = Conditions()
     if filters.get("now") is not None:
@@ -55,6 +62,9 @@ def load_freezes(
         where.add(
             "(namespace IS NULL OR namespace = ANY(:visible))", visible=list(filters["namespaces"])
         )
+    if filters.get("label"):
+        labels = orjson.dumps(dict(filters["label"])).decode()
+        where.add(_OF_LABELLED, labels=labels)
     if filters.get("from_at") is not None:
         where.add("until_at >= :from_at", from_at=filters["from_at"])
     if filters.get("to_at") is not None:

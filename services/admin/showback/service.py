@@ -78,8 +78,10 @@ def get_showback_csv(deps: ReadDeps, query: ShowbackQuery) -> str:
 
 
 def _rows(deps: ReadDeps, query: ShowbackQuery, window: Window) -> list[RowMapping]:
+    # hours to come cost nothing yet: they are not hours of which the cost is not known
+    past = Window(window.from_at, min(window.to_at, deps.clock.now()))
     with deps.reading() as connection:
-        return repository.load_costs(connection, label_of(query.by), query.filters, window)
+        return repository.load_costs(connection, label_of(query.by), query.filters, past)
 
 
 def label_of(by: str) -> str | None:

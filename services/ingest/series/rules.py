@@ -187,6 +187,7 @@ class RemoteRules(_Model):
 
     # the series of a sender are the same ones again and again
     _known: dict[Labels, SenderSeries] = PrivateAttr(default_factory=dict)
+    _n_known_chars: int = PrivateAttr(0)
     _blocks: dict[bytes, SenderSeries] = PrivateAttr(default_factory=dict)
     _n_block_bytes: int = PrivateAttr(0)
 
@@ -198,8 +199,12 @@ class RemoteRules(_Model):
         """What a series with these labels is."""
         found = self._known.get(labels)
         if found is None:
-            if len(self._known) >= _MOST_KNOWN:
+            # labels may be as long as a request: what is kept of them is bounded, not only counted
+            n_chars = sum(len(name) + len(value) for name, value in labels)
+            self._n_known_chars += n_chars
+            if len(self._known) >= _MOST_KNOWN or self._n_known_chars > _MOST_BLOCK_BYTES:
                 self._known.clear()
+                self._n_known_chars = n_chars
             found = self._known[labels] = self._matched(labels)
         return found
 

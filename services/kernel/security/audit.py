@@ -7,6 +7,7 @@ import json
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping
@@ -151,11 +152,15 @@ def chain_hash(previous: bytes | None, values: RowMapping | dict[str, Any]) -> b
 
 
 def _canonical(value: Any) -> Any:
-    """`value` as Postgres gives it back: in JSONB, 1.0 and 1 are one number."""
+    """`value` as Postgres gives it back: in JSONB, 1.0 and 1 are one number.
+
+    It stores the digits that a number is written with: of 1e23 a one and zeros, which is not the
+    whole number that the float itself stands for.
+    """
     if isinstance(value, dict):
         return {str(key): _canonical(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_canonical(item) for item in value]
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        return int(Decimal(repr(value)))
     return value

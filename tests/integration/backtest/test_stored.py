@@ -85,6 +85,19 @@ def test_a_gap_stays_a_gap_and_no_negative_demand_is_taken(database: Engine) -> 
     assert np.flatnonzero(np.isnan(fleet.demand[0])).tolist() == [50, 60]
 
 
+def test_steps_of_before_that_were_shorter_are_averaged(database: Engine) -> None:
+    """As after `HARMONY_STEP_S` has become longer."""
+    short, twice_s = np.array([*wave(), *wave()]), 2 * STEP_S
+    add_demand(database, add_workload(database, "tiny"), short.tolist())
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET step_s = :step_s"), {"step_s": twice_s})
+    fleet = fleet_of(database, asked(KEY))
+    starts = fleet.start_s + twice_s * np.arange(fleet.n_steps)
+    at_s = int(ORIGIN.timestamp()) - STEP_S * np.arange(short.size - 1, -1, -1)
+    means = [short[at_s // twice_s * twice_s == start].mean() for start in starts]
+    np.testing.assert_allclose(fleet.demand[0], means, rtol=1e-6)
+
+
 def test_of_several_loads_the_tightest_is_replayed(database: Engine) -> None:
     tokens = [10.0 * value for value in wave()]
     tokens[:100] = [40.0 * value for value in wave()[:100]]

@@ -58,6 +58,20 @@ def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
     assert len(set(np.round(found.rate, 6))) > 1
 
 
+def test_a_gap_longer_than_a_context_ends_no_replay(fleet: Fleet, simple: Trained) -> None:
+    """Neither where the replay begins in it, nor where its forecasts go on after it."""
+    n_context, ends = simple.config.window.context, fleet.n_history + 6
+    demand, values, observed = fleet.demand.copy(), fleet.values.copy(), fleet.observed.copy()
+    gap = slice(ends - n_context - 9, ends)
+    demand[0, gap], values[0, gap], observed[0, gap] = np.nan, np.nan, False
+    other = replace(fleet, demand=demand, values=values, observed=observed)
+    history = simulate_history(other)
+    found = all_paths(other, history, simple)
+    assert found.shape[:2] == (24, 3)
+    assert np.isfinite(found).all()
+    assert found[:, 0].max() > 0
+
+
 def test_forecasts_of_the_replay_never_read_ahead(fleet: Fleet, simple: Trained) -> None:
     cut = fleet.n_history + 8
     demand, values = fleet.demand.copy(), fleet.values.copy()

@@ -16,6 +16,7 @@ from services.admin.freezes.repository import (
     load_freezes,
 )
 from tests.integration.admin.seeded_fleet import NOW
+from tests.integration.admin.showback.costs import add as add_workload
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
@@ -107,3 +108,14 @@ def test_freezes_are_found_by_the_time_that_they_hold(database: Engine) -> None:
     assert listed(database, to_at=NOW) == [late, early]
     assert listed(database, to_at=NOW - timedelta(seconds=1)) == [early]
     assert listed(database, from_at=NOW + 2 * HOUR, to_at=NOW + 3 * HOUR) == []
+
+
+def test_labels_narrow_freezes_to_those_that_hold_such_a_workload(database: Engine) -> None:
+    for name, team in (("llama", "chat"), ("embed", "search")):
+        add_workload(database, f"prod/{name}", {"team": team})
+    of_one, of_other = add(database), add(database, name="embed")
+    of_all, of_fleet = add(database, name=None), add(database, namespace=None, name=None)
+    elsewhere = add(database, namespace="lab", name=None)
+    assert listed(database, label={"team": "chat"}) == [of_fleet, of_all, of_one]
+    assert listed(database, label={"team": "none"}) == [of_fleet]
+    assert listed(database) == [elsewhere, of_fleet, of_all, of_other, of_one]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from datetime import timedelta
 from decimal import Decimal
 from io import StringIO
 
@@ -51,6 +52,18 @@ def test_without_times_it_is_the_last_week(viewer: AppClient, database: Engine) 
     found = viewer.get("/v1/showback").json()
     assert (found["from_at"], found["to_at"]) == ("2025-12-30T12:00:00Z", "2026-01-06T12:00:00Z")
     assert [team["team"] for team in found["teams"]] == ["lab", "prod"]
+
+
+def test_hours_to_come_are_none_of_unknown_cost(viewer: AppClient, database: Engine) -> None:
+    """As of a month that is not over yet."""
+    seed_teams(database)
+    until = TO + timedelta(days=20)
+    asked = f"from_at={FROM:%Y-%m-%dT%H:%M:%SZ}&to_at={until:%Y-%m-%dT%H:%M:%SZ}"
+    found = viewer.get(f"/v1/showback?{asked}").json()
+    assert found["to_at"] == f"{until:%Y-%m-%dT%H:%M:%SZ}"
+    assert found["unmeasured_hours"] == pytest.approx((21 + 12) / 12)
+    asked = f"from_at={until:%Y-%m-%dT%H:%M:%SZ}&to_at=2026-03-01T00:00:00Z"
+    assert viewer.get(f"/v1/showback?{asked}").json()["unmeasured_hours"] == 0.0
 
 
 def test_what_is_known_of_nothing_is_null_and_empty(viewer: AppClient) -> None:

@@ -59,6 +59,15 @@ def test_tampering_is_found(database: Engine, tampering: str, broken: int) -> No
     assert report.first_broken_id == broken
 
 
+@pytest.mark.parametrize("price", [1e23, 1.2345678901234567e19, 1.7e308, 5e-324, -0.0])
+def test_a_number_of_any_size_breaks_no_chain(database: Engine, price: float) -> None:
+    with database.begin() as connection:
+        entry = AuditEntry(AT, "me", "policy.update", "workload/a/b", None, {"price": price})
+        security.append_audit(connection, entry)
+    write_chain(database, 1)
+    assert check(database).is_intact
+
+
 def test_an_empty_chain_is_intact(database: Engine) -> None:
     assert check(database) == security.AuditReport(0, None)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,18 @@ def test_without_rules_the_labels_say_it() -> None:
     assert parse_rules(" ") is DEFAULT_RULES
     series = labels(__name__="harmony:indicator", namespace="a", workload="b", indicator="c_rps")
     assert DEFAULT_RULES.name_of(series) == PushedSeriesName("a", "b", "c_rps")
+
+
+def test_labels_as_long_as_a_request_are_not_kept_for_ever() -> None:
+    rules = parse_rules(RULES)
+    tracemalloc.start()
+    try:
+        for number in range(40):
+            rules.series_of(labels(__name__="x", text=str(number) + 4_000_000 * "x"))
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 64_000_000  # of 160 MB
 
 
 def test_replicas_of_a_prometheus_write_the_same_series() -> None:
