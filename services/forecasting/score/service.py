@@ -54,10 +54,10 @@ def score_forecasts(app: Forecasting) -> int:
     takes, another job follows at once, behind the jobs of shards: a fleet whose cycle has more
     forecasts than that would never be scored to the end. A job takes less while shards shed.
     """
-    now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
         if not repository.try_lock_scoring(work.connection):
             return 0
+        now = app.now(work.connection)
         n_most = _n_most(work.connection)
         due = repository.load_due(work.connection, now, n_most)
         if not due:
