@@ -76,7 +76,7 @@ def test_no_forecast_is_scored_before_its_horizon_has_passed(
     """What is scored without its outcomes teaches nothing, and is never looked at again."""
     asked: list[datetime] = []
 
-    def due(_: Connection, now: datetime, _n_most: int) -> Sequence[Any]:
+    def due(_: Connection, now: datetime, *_given: Any) -> Sequence[Any]:
         asked.append(now)
         return ()
 
