@@ -101,28 +101,50 @@ def mean_of(quantiles: F32, levels: F64, axis: int = 1) -> F32:
     return np.asarray((quantiles * weights).sum(axis=axis), dtype=np.float32)
 
 
-def shift_paths(paths: F32, old: F32, new: F32) -> F32:
+def shift_paths(paths: F32, old: F32, new: F32, levels: F64 | None = None) -> F32:
     """Carry paths from one quantile function to another, keeping their ranks.
 
     The map is linear between the quantiles and shifts by a constant outside them, hence monotone.
+    Where several of the old quantiles are one value and the new ones are not, paths of that value
+    are spread over the new ones by their ranks. Without levels they all take the lowest.
 
     Args:
         paths: `(B, S, H)`.
         old: `(B, Q, H)` quantiles the paths came with.
         new: `(B, Q, H)` quantiles they should have.
+        levels: `(Q,)`.
 
     Returns:
         `(B, S, H)`.
     """
     offset = new - old
     result = paths + offset[:, :1]
+    rank: F64 | None = None
     for k in range(old.shape[1] - 1):
-        gap = old[:, k + 1 : k + 2] - old[:, k : k + 1]
+        low = old[:, k : k + 1]
+        gap = old[:, k + 1 : k + 2] - low
+        rise = offset[:, k + 1 : k + 2] - offset[:, k : k + 1]
         safe = np.where(gap > 0, gap, np.float32(1))
-        share = np.clip((paths - old[:, k : k + 1]) / safe, 0, 1)
-        step = np.where(gap > 0, share, paths > old[:, k : k + 1])
-        result = result + step * (offset[:, k + 1 : k + 2] - offset[:, k : k + 1])
+        share = np.clip((paths - low) / safe, 0, 1)
+        step = np.where(gap > 0, share, paths > low)
+        if levels is not None and ((gap == 0) & (rise != 0)).any():
+            rank = _ranks(paths) if rank is None else rank
+            place = np.clip((rank - levels[k]) / (levels[k + 1] - levels[k]), 0, 1)
+            step = np.where((gap == 0) & (paths == low), place.astype(np.float32), step)
+        result = result + step * rise
     return np.asarray(result, dtype=np.float32)
+
+
+def _ranks(paths: F32) -> F64:
+    """Rank of each path at each step, `(B, S, H)` in (0, 1); paths of one value rank as a whole."""
+    n_rows, n_paths, horizon = paths.shape
+    ranks = np.empty(paths.shape, dtype=np.float64)
+    points = np.broadcast_to((np.arange(n_paths) + 0.5) / max(n_paths, 1), (n_rows, n_paths))
+    total = paths.sum(axis=2, dtype=np.float64)
+    for step in range(horizon):
+        order = np.lexsort((total, paths[..., step]), axis=1)
+        np.put_along_axis(ranks[..., step], order, points, axis=1)
+    return ranks
 
 
 def with_quantiles(forecast: Forecast, quantiles: F32) -> Forecast:
@@ -130,7 +152,8 @@ def with_quantiles(forecast: Forecast, quantiles: F32) -> Forecast:
     paths = np.empty_like(forecast.paths)
     for start in range(0, len(forecast), CHUNK_ROWS):
         at = slice(start, start + CHUNK_ROWS)
-        moved = shift_paths(forecast.paths[at], forecast.quantiles[at], quantiles[at])
+        own, levels = forecast.quantiles[at], forecast.quantile_levels
+        moved = shift_paths(forecast.paths[at], own, quantiles[at], levels)
         np.maximum(moved, np.float32(0), out=paths[at])
     return replace(forecast, quantiles=quantiles, paths=paths)
 

@@ -330,8 +330,8 @@ class Windows:
         return values, np.take_along_axis(self.season_observed, at, axis=3)[..., 0]
 
     def is_young(self) -> Bool:
-        """`(B,)` whether nothing of the same time on an earlier day is known."""
-        return np.asarray(~self.season_observed.any(axis=(1, 2, 3)))
+        """`(B,)` whether nothing of the demand at the same time on an earlier day is known."""
+        return np.asarray(~self.season_demand()[1].any(axis=(1, 2)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,9 @@ HEDGE_GROUPS = ("body", "tail")
 TAIL_FROM = 0.95
 """Levels from here on have the weights of the tail."""
 TINY = 1e-300
+LARGEST_RATIO = float(np.e)
+"""Most that the largest term may be of the root of the sum of squares: one without its like for
+twice the memory is forgotten as the rest is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +48,7 @@ class HedgeState(LearnerState):
         regret: `(W, 2, 2)` discounted sum of what the mixture lost against the expert, each term
             corrected for its own square.
         square: `(W, 2, 2)` discounted sum of squares of those terms.
-        largest: `(W, 2, 2)` largest of them.
+        largest: `(W, 2, 2)` largest of them that is not forgotten.
         learned_step: `(W,)` the newest origin learned from, in whole steps since 1970; -1: none.
     """
 
@@ -157,8 +160,10 @@ class Hedge:
         # Not what was issued: a tail that the body holds up would be judged as too high.
         term = _regrets(given, self._average(state, given), outcome)
         kept = np.exp(-np.maximum(gap, 0) / self.memory_steps)[:, None, None]
-        largest = np.maximum(state.largest, np.abs(term))
         square = kept * state.square + term**2
+        # for ever, one wrong sample would make every later term too small to learn from
+        largest = np.maximum(state.largest, np.abs(term))
+        largest = np.minimum(largest, LARGEST_RATIO * np.sqrt(square))
         regret = kept * state.regret + term - _rates(square, largest) * term**2
         due = is_due[:, None, None]
         return replace(

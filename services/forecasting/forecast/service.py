@@ -48,6 +48,7 @@ from services.kernel.jobs import (
     JobSender,
     shard_job,
 )
+from services.kernel.server_clock import shared_now
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -66,6 +67,10 @@ class Forecasting:
     sender: JobSender
     store: ModelStore
     kept: KeptSteps = field(default_factory=KeptSteps)
+
+    def now(self, connection: Connection) -> datetime:
+        """The time that is stored, and compared with what others stored."""
+        return shared_now(connection, self.clock)
 
 
 def forecast_shard(

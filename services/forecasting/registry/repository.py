@@ -66,17 +66,32 @@ def _one(connection: Connection, query: Select[Any]) -> RegisteredModel | None:
 _ROW = select(models.c.id, models.c.version, models.c.status, models.c.reason, models.c.metrics)
 
 
+_IS_PROMOTED = models.c.status == PROMOTED
+_HAS_PICKS = models.c.status.not_in((FAILED, TRAINING)) & models.c.metrics.has_key("picks")
+
+
 def load_promoted(connection: Connection) -> RegisteredModel | None:
     """The model that serves, if any."""
-    return _one(connection, _ROW.where(models.c.status == PROMOTED))
+    return _one(connection, _ROW.where(_IS_PROMOTED))
 
 
 def load_newest(connection: Connection) -> RegisteredModel | None:
     """The newest fit that has picks of simple forecasters, whatever its verdict."""
-    query = _ROW.where(
-        models.c.status.not_in((FAILED, TRAINING)), models.c.metrics.has_key("picks")
-    )
-    return _one(connection, query.order_by(models.c.id.desc()))
+    return _one(connection, _ROW.where(_HAS_PICKS).order_by(models.c.id.desc()))
+
+
+def load_serving_ids(connection: Connection) -> tuple[int, int]:
+    """Ids of the model that serves and of the one whose picks do; 0: there is none.
+
+    Their rows hold a few figures of each workload, which need not be read to see that nothing has
+    changed.
+    """
+    ids = select(models.c.id)
+    promoted = connection.execute(ids.where(_IS_PROMOTED).limit(1)).scalar_one_or_none()
+    if promoted is not None:
+        return promoted, promoted
+    newest = ids.where(_HAS_PICKS).order_by(models.c.id.desc()).limit(1)
+    return 0, connection.execute(newest).scalar_one_or_none() or 0
 
 
 def load_by_version(connection: Connection, version: str) -> RegisteredModel | None:

@@ -65,12 +65,11 @@ class ModelStore:
         A promoted model that cannot be read is none: the simple picks answer, and each forecast,
         the log and a metric say why.
         """
-        promoted = registry.load_promoted(connection)
-        newest = promoted or registry.load_newest(connection)
-        key = (promoted.id if promoted else 0, newest.id if newest else 0)
-        if self._serving is None or key != self._key:
+        if self._serving is None or registry.load_serving_ids(connection) != self._key:
+            promoted = registry.load_promoted(connection)
+            newest = promoted or registry.load_newest(connection)
             self._serving = self._load(connection, promoted, newest)
-            self._key = key
+            self._key = (promoted.id if promoted else 0, newest.id if newest else 0)
         return self._serving
 
     def _load(

@@ -225,11 +225,20 @@ def lock_scoring(connection: Connection) -> None:
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_SCORING})"))
 
 
-def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueForecast]:
+def load_due(
+    connection: Connection, now: datetime, n_most: int, reach: timedelta = timedelta()
+) -> list[DueForecast]:
     """Forecasts with numbers, all steps complete, not yet scored; oldest first.
 
     Of each active workload those made since a little before its newest score are looked at, by
     their ids, so the cost does not grow with what has been scored.
+
+    Args:
+        connection: An open transaction.
+        now: Now.
+        n_most: Most forecasts.
+        reach: Time from an origin until its forecast is looked at, as a rule; what is older than
+            that by three days is left as it is.
     """
     statement = text(
         "SELECT f.* FROM workloads w "  # noqa: S608 - our condition
@@ -253,7 +262,7 @@ def load_due(connection: Connection, now: datetime, n_most: int) -> list[DueFore
         "    WHERE done.forecast_id = f.id AND done.origin_at = f.origin_at)) f "
         "WHERE w.is_active ORDER BY f.origin_at, f.id LIMIT :n"
     )
-    oldest = now - timedelta(days=3)
+    oldest = now - timedelta(days=3) - reach
     given = {"now": now, "oldest": oldest, "back": LOOKBACK_STEPS, "n": n_most}
     return [DueForecast(*r) for r in connection.execute(statement, given)]
 

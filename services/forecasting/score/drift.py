@@ -48,6 +48,8 @@ SEVERITIES = "severities"
 """Where a state has the severity of each test, as it is exported."""
 COMPARED, INPUTS = "compared", "inputs"
 """Where it has the turn of the last comparison of inputs, and what that found."""
+REFERENCE, STEP_S = "reference", "reference_step_s"
+"""Where it has the description of the history, and the length of the steps that this is of."""
 
 
 class DriftWatch:
@@ -97,12 +99,16 @@ class DriftWatch:
             group = [w for w in tested if w.step_s == step_s]
             config = InputDriftConfig(window=window_steps(self.app.settings, step_s))
             self.describe(group, registered_at, config)
-            known = [w for w in group if self.states[w.id].get("reference")]
+            known = [
+                w
+                for w in group
+                if self.states[w.id].get(REFERENCE) and self._is_described(w, config)
+            ]
             due = [w for w in known if self._turn(w, now, config) != self._compared(w)]
             for one, workload in zip(self._series(due, now, config.window), due, strict=True):
                 state = self.states[workload.id]
                 found = input_verdicts(
-                    one, InputReference.from_dict(state["reference"]), state.get("since", {})
+                    one, InputReference.from_dict(state[REFERENCE]), state.get("since", {})
                 )
                 state[COMPARED] = self._turn(workload, now, config)
                 state[INPUTS] = [asdict(verdict) for verdict in found]
@@ -126,7 +132,9 @@ class DriftWatch:
         config: InputDriftConfig,
         n_most: int = MAX_NEW_REFERENCES,
     ) -> None:
-        """Describe the histories that the model has seen, once per version and workload.
+        """Describe the histories that the model has seen, once per version, workload and step.
+
+        Of steps of another length, or other windows, a description says nothing.
 
         Args:
             workloads: Whose, on one step length.
@@ -134,7 +142,7 @@ class DriftWatch:
             config: What is described.
             n_most: Of so many in this run; the others follow in the next ones.
         """
-        missing = [w for w in workloads if "reference" not in self.states[w.id]][:n_most]
+        missing = [w for w in workloads if not self._is_described(w, config)][:n_most]
         n_steps = self.app.settings.fit_max_steps
         for start in range(0, len(missing), LOAD_CHUNK):
             chunk = missing[start : start + LOAD_CHUNK]
@@ -143,7 +151,15 @@ class DriftWatch:
                     found = input_reference(one, config).to_dict()
                 except HistoryTooShort:
                     found = None  # of this version's inputs nothing can be said: no verdicts
-                self.states[workload.id]["reference"] = found
+                self.states[workload.id] |= {REFERENCE: found, STEP_S: workload.step_s}
+                self.states[workload.id].pop(COMPARED, None)
+
+    def _is_described(self, workload: WorkloadRow, config: InputDriftConfig) -> bool:
+        state = self.states[workload.id]
+        if REFERENCE not in state or state.get(STEP_S, workload.step_s) != workload.step_s:
+            return False
+        known = state[REFERENCE]
+        return known is None or bool(known["window"] == config.window)
 
     def _series(
         self, workloads: Sequence[WorkloadRow], until: datetime, n_steps: int
@@ -246,9 +262,9 @@ def refit_reason(
 def is_fit_due(app: Forecasting) -> bool:
     """True when the scheduled fit is due: none has begun for the interval."""
     with app.engine.connect() as connection:
-        last_fit_at = drift_rows.load_last_fit_at(connection)
+        last_fit_at, now = drift_rows.load_last_fit_at(connection), app.now(connection)
     interval = timedelta(seconds=app.settings.fit_interval_s)
-    return last_fit_at is None or app.clock.now() - last_fit_at >= interval
+    return last_fit_at is None or now - last_fit_at >= interval
 
 
 def fit_as_requested(app: Forecasting, request_id: int | None) -> FitOutcome:

@@ -38,6 +38,7 @@ from services.kernel.db.turns import (
 )
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
 from services.kernel.jobs import FORECAST_SCORE, Job
+from services.kernel.settings import Settings
 
 MAX_DUE = 4096
 """Forecasts that one job scores: what it holds in memory and in one transaction is bounded."""
@@ -54,12 +55,12 @@ def score_forecasts(app: Forecasting) -> int:
     takes, another job follows at once, behind the jobs of shards: a fleet whose cycle has more
     forecasts than that would never be scored to the end. A job takes less while shards shed.
     """
-    now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
         if not repository.try_lock_scoring(work.connection):
             return 0
+        now = app.now(work.connection)
         n_most = _n_most(work.connection)
-        due = repository.load_due(work.connection, now, n_most)
+        due = repository.load_due(work.connection, now, n_most, _reach(app.settings))
         if not due:
             return 0
         judged = [row for row in due if not row.is_of_another_demand]
@@ -81,6 +82,11 @@ def score_forecasts(app: Forecasting) -> int:
         if len(due) == n_most:
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     return sum(parts.results)
+
+
+def _reach(settings: Settings) -> timedelta:
+    """A horizon until a forecast is due, and another until its shard asks for scores again."""
+    return timedelta(seconds=2 * (settings.horizon_steps + 1) * settings.step_s)
 
 
 def _n_most(connection: Connection) -> int:

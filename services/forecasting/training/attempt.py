@@ -62,8 +62,8 @@ def begin_attempt(app: Forecasting, config: ForecasterConfig, *, is_fresh: bool)
         config: Configuration of the fit.
         is_fresh: Begin a new one whatever is there.
     """
-    now = app.clock.now()
     with unit_of_work(app.engine) as work:
+        now = app.now(work.connection)
         row = registry.load_training(work.connection)
         if row is not None and not is_fresh:
             refusal = _why_not(row, config, app.settings.seed, now)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
+from sqlalchemy import Connection
+
+from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.warm_start import warm_states
 from services.forecasting.rows import repository
@@ -30,16 +35,17 @@ def calibrate_prior(app: Forecasting) -> int:
     Returns:
         Workloads whose calibration was stored.
     """
-    at, config = app.clock.now(), forecaster_config(app.settings)
+    config = forecaster_config(app.settings)
     with app.engine.connect() as connection:
+        at = app.now(connection)
         serving = app.store.current(connection)
         if serving.ladder.model is not None or serving.ladder.prior is None:
             return 0
         found = {w.key: w for w in repository.load_workloads(connection)}
         all_ids = [w.id for w in found.values()]
         known = repository.load_calibration(connection, all_ids, serving.version)
-        new = [id_ for id_ in all_ids if id_ not in known][:MAX_WORKLOADS]
-        series = load_histories(app, connection, at, config, new)
+        new = [id_ for id_ in all_ids if id_ not in known]
+        series = _taught_by(app, connection, at, config, new)
     if not series:
         return 0
     ladder = replace(serving.ladder, stale_after_steps=app.settings.stale_after_steps)
@@ -55,3 +61,20 @@ def calibrate_prior(app: Forecasting) -> int:
         repository.save_calibration(work.connection, serving.version, stored, demands, at)
     get_logger(__name__).info("prior_calibrated", n_workloads=len(stored), version=serving.version)
     return len(stored)
+
+
+def _taught_by(
+    app: Forecasting,
+    connection: Connection,
+    at: datetime,
+    config: ForecasterConfig,
+    ids: Sequence[int],
+) -> list[Series]:
+    """Histories of the first workloads that have one; those without take no other's place."""
+    found: list[Series] = []
+    for start in range(0, len(ids), MAX_WORKLOADS):
+        part = load_histories(app, connection, at, config, ids[start : start + MAX_WORKLOADS])
+        found += [one for one in part if one.observed[:, one.demand_index].any()]
+        if len(found) >= MAX_WORKLOADS:
+            break
+    return found[:MAX_WORKLOADS]

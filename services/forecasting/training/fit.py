@@ -225,7 +225,7 @@ class _Run:
 
 def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> None:
     """Put the model, or the failure, in the place of the unfinished fit."""
-    outcome, at = fitted.outcome, app.clock.now()
+    outcome = fitted.outcome
     status = registry.SHADOW if outcome.status == registry.PROMOTED else outcome.status
     model = NewModel(
         outcome.version,
@@ -236,6 +236,7 @@ def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> No
         fitted.artifact,
     )
     with unit_of_work(app.engine) as work:
+        at = app.now(work.connection)
         registry.delete_training(work.connection)
         model_id = registry.insert_model(work.connection, model, at)
         if model_id is None:
@@ -301,7 +302,7 @@ class _Ask:
 def _serve(app: Forecasting, work: UnitOfWork, row: RegisteredModel, ask: _Ask) -> None:
     """Let a model serve, with its audit entry where somebody asks."""
     serving = registry.load_promoted(work.connection)
-    registry.set_promoted(work.connection, row.id, ask.reason, app.clock.now())
+    registry.set_promoted(work.connection, row.id, ask.reason, app.now(work.connection))
     if not ask.actor:
         return
     before = {"status": row.status, "serving": serving and serving.version}

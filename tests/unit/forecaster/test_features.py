@@ -47,6 +47,14 @@ def test_nothing_after_the_origin_is_read() -> None:
     assert (window_offsets(short_lag, STEP_S)[-2:] > 0).all()
 
 
+def test_a_demand_of_its_first_day_is_young_whatever_else_is_known() -> None:
+    values = np.repeat(counting().values, 2, axis=1)
+    seen = np.ones(values.shape, dtype=bool)
+    seen[:-20, 0] = False
+    both = [Series("w", values, seen, ("a", "b"), (1, 2), k, 0, STEP_S) for k in range(2)]
+    assert build_windows(both, WINDOW).is_young().tolist() == [True, False]
+
+
 def test_steps_outside_a_series_are_unobserved() -> None:
     windows = build_windows([counting(30)], WINDOW)
     assert windows.observed[0, :, 0].tolist() == [False] * 18 + [True] * 30

@@ -14,7 +14,9 @@ from forecaster.quantiles import (
     mean_of,
     pit_and_log_density,
     shift_paths,
+    with_quantiles,
 )
+from tests.unit.forecaster.online.records import forecast_of
 
 LEVELS = np.array(QUANTILE_LEVELS)
 
@@ -86,3 +88,32 @@ def test_shifted_paths_keep_their_order_and_carry_quantiles_onto_quantiles(
         order = np.argsort(paths[0, :, h], kind="stable")
         assert (np.diff(moved[0, order, h]) >= -1e-3).all()
     assert np.allclose(shift_paths(old, old, new), new, atol=1e-3)
+
+
+def test_paths_of_a_forecast_that_is_one_value_go_where_its_quantiles_go() -> None:
+    """A steady demand: were they to stay together, all would take the lowest quantile."""
+    steady = forecast_of(
+        np.full((1, Q, 2), 100.0), ["a"], paths=np.full((1, 200, 2), 100.0, dtype=np.float32)
+    )
+    wide = np.repeat((100 + 40 * (LEVELS - 0.5))[None, :, None], 2, axis=2).astype(np.float32)
+    moved = with_quantiles(steady, wide).paths
+    for level in (0.05, 0.5, 0.95):
+        found = np.quantile(moved, level, axis=1)
+        assert np.allclose(found, 100 + 40 * (level - 0.5), atol=0.5)
+    assert moved.min() >= wide.min()
+    assert moved.max() <= wide.max()
+    assert np.array_equal(moved[0, :, 0], moved[0, :, 1]), "one that is high stays so"
+
+
+def test_paths_of_a_value_that_several_levels_have_are_spread_among_those_alone() -> None:
+    own = np.where(LEVELS <= 0.5, 0.0, 10 * LEVELS)[None, :, None].astype(np.float32)
+    u = (np.arange(100) + 0.5) / 100
+    paths = np.interp(u, LEVELS, own[0, :, 0])[None, ::-1, None].astype(np.float32)
+    better = own.copy()
+    better[0, LEVELS <= 0.5, 0] = 4 * LEVELS[LEVELS <= 0.5]
+    moved = with_quantiles(forecast_of(own, ["a"], paths=paths), better).paths
+    is_tied = paths == 0
+    assert np.allclose(moved[paths > 6], paths[paths > 6], atol=1e-4)
+    expected = np.interp(u[:50], LEVELS, better[0, :, 0])
+    assert np.allclose(np.sort(moved[is_tied]), expected, atol=0.05)
+    assert moved[is_tied].max() <= moved[~is_tied].min()

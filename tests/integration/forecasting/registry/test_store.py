@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 
 from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
+from services.forecasting.registry.repository import PROMOTED, SHADOW, NewModel, insert_model
 from services.forecasting.registry.shipped import shipped_prior
 from services.forecasting.training import fit as service_fit
 from services.kernel.clock import FixedClock
@@ -40,6 +41,29 @@ def app(database: Engine, settings: Settings, sender: RecordingSender) -> Foreca
     small = settings.model_copy(update={"n_paths": 40, "step_s": STEP_S})
     clock = FixedClock(START + N_STEPS * STEP)
     return make_forecasting(small, sender, clock)
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("status", [SHADOW, PROMOTED])
+def test_of_a_model_that_goes_on_serving_its_id_alone_is_read(
+    app: Forecasting, status: str
+) -> None:
+    """What is kept of each workload would be read once more for each shard: fleet by fleet."""
+    picks = {f"demo/w{i}": "blend" for i in range(3)}
+    with app.engine.begin() as connection:
+        model = NewModel("m1", status, "fit", {}, {"picks": picks}, b"none")
+        insert_model(connection, model, START)
+        first = app.store.current(connection)
+        assert first.ladder.simple.picks == picks
+        read: list[str] = []
+        listen = (connection, "before_cursor_execute", lambda *given: read.append(given[2]))
+        event.listen(*listen)
+        assert app.store.current(connection) is first
+        event.remove(*listen)
+        assert read
+        assert not any("metrics" in one.partition("FROM")[0] for one in read), read
+        connection.execute(text("UPDATE models SET status = 'retired', metrics = '{}'"))
+        assert app.store.current(connection).ladder.simple.picks == {}
 
 
 @pytest.mark.slow

@@ -18,7 +18,17 @@ from services.forecasting.training.calibrate_prior import calibrate_prior
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
-from tests.integration.forecasting.simple_fleet import ORIGIN, STEP, STEP_S, fill, rows_of
+from tests.integration.forecasting.simple_fleet import (
+    NAMES,
+    ORIGIN,
+    STEP,
+    STEP_S,
+    add_indicators,
+    add_workload,
+    demand,
+    fill,
+    rows_of,
+)
 
 pytestmark = pytest.mark.integration
 VERSION = f"prior-{shipped_prior().version}"
@@ -56,6 +66,17 @@ def test_a_large_fleet_holds_forecasts_up_for_a_while_only(
     assert list(states(app, [first, second])) == [first]
     assert calibrate_prior(app) == 1
     assert list(states(app, [first, second])) == [first, second]
+
+
+def test_workloads_without_a_history_keep_no_other_from_being_taught(
+    app: Forecasting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration, "MAX_WORKLOADS", 1)
+    silent, unseen = (add_workload(app.engine, f"a{i}") for i in range(2))
+    add_indicators(app.engine, unseen, demand(3), silent=NAMES[:1])
+    (taught,) = fill(app.engine, 1)
+    assert calibrate_prior(app) == 1
+    assert list(states(app, [silent, unseen, taught])) == [taught]
 
 
 def test_what_outcomes_teach_while_it_runs_stays(

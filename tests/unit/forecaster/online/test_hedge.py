@@ -67,6 +67,17 @@ def test_weights_return_when_the_forecast_is_right_again() -> None:
     assert _weight(state).max() < 0.3 < held
 
 
+def test_one_wrong_sample_is_forgotten_as_the_rest_is() -> None:
+    """Were its size kept for ever, no change of level would be learned any more."""
+    wrong, right = _around(10, 2), _around(3, 2)
+    burst = _experts(wrong, _around(1e6, 2), 0)
+    state = Hedge().observe(Hedge().empty_state(["a"]), burst, _seen(10.0))
+    later = round(40 * Hedge().memory_steps)
+    for step in range(later, later + 160, 4):
+        state = Hedge().observe(state, _experts(wrong, right, step), _seen(3.0))
+    assert _weight(state).min() > 0.8
+
+
 def test_nothing_is_learned_within_a_stride() -> None:
     own, last_value = _around(10, 2), _around(3, 2)
     state = _lived(3.0, 2, own, last_value)
