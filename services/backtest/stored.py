@@ -199,7 +199,8 @@ def _series(
             place = (found["step_at"] - grid.start_at) // step
             total[place] += value
             count[place] += 1
-    return np.divide(total, count, out=np.full(grid.n, np.nan), where=count > 0)
+    mean: FloatArray = np.divide(total, count, out=np.full(grid.n, np.nan), where=count > 0)
+    return mean
 
 
 def _check(rows: list[RowMapping], demand: FloatArray, n_history: int, step_s: int) -> None:

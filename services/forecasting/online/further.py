@@ -61,7 +61,7 @@ def corrected_further(
     if windows is not None:
         columns = [windows.indicators[i].index(name) for i in rows for name in names[i]]
         seen = windows.values[at, :, columns], windows.observed[at, :, columns]
-        is_young = ~windows.season_observed[at, :, :, columns].any(axis=(1, 2))
+        is_young = np.asarray(~windows.season_observed[at, :, :, columns].any(axis=(1, 2)))
         most = largest_seen(*seen, issued.rung, is_young)
     moved = calibration.apply(state, issued, most).paths
     pieces = iter(np.split(moved, np.cumsum([len(part) for part in parts])[:-1]))
