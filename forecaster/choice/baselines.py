@@ -157,7 +157,7 @@ POOLS: Mapping[str, PoolMaker] = {
 """The simple forecasters by rung name."""
 SHORT_HISTORY_RUNG = "short_history"
 MIN_POOL = 8
-"""Fewest whole blocks; a row with fewer is answered by the next simpler pool."""
+"""Fewest whole blocks; a row with fewer is answered by a simpler pool."""
 
 
 def pool_of(name: str, windows: Windows, horizon: int, window: WindowConfig) -> tuple[Pool, Bool]:
@@ -246,16 +246,23 @@ class BestSimple:
         n_rows = len(windows)
         quantiles = np.zeros((n_rows, len(levels), horizon), dtype=np.float32)
         paths = np.zeros((n_rows, n_paths, horizon), dtype=np.float32)
+        is_poor = np.zeros(n_rows, dtype=bool)
         names = np.array([self.picks.get(w, self.default) for w in windows.workloads])
-        rung, reasons = list(names), [""] * n_rows
-        for name in sorted(set(names)):
+        rung, reasons = [str(name) for name in names], [""] * n_rows
+        for name in sorted(set(rung)):
             at = np.flatnonzero(names == name)
-            rows = windows.rows(at)
-            pool, is_poor = pool_of(name, rows, horizon, self.window)
-            quantiles[at], paths[at] = forecast_from_pool(rows, pool, n_paths, rng, levels)
-            for row in at[is_poor]:
-                rung[row] = SHORT_HISTORY_RUNG
-                reasons[row] = f"fewer than {MIN_POOL} whole stretches for {name}"
+            found = self._answer(windows.rows(at), name, (n_paths, horizon), rng)
+            quantiles[at], paths[at], is_poor[at] = found
+        for row in np.flatnonzero(is_poor):
+            reasons[row] = f"fewer than {MIN_POOL} whole stretches for {names[row]}"
+            rung[row] = self.default
+        # a step that is missing on an earlier day spoils a season, and not what came since
+        at = np.flatnonzero(is_poor & (names != self.default))
+        if at.size:
+            found = self._answer(windows.rows(at), self.default, (n_paths, horizon), rng)
+            quantiles[at], paths[at], is_poor[at] = found
+        for row in np.flatnonzero(is_poor):
+            rung[row] = SHORT_HISTORY_RUNG
         return Forecast(
             windows.workloads,
             windows.origin_s,
@@ -264,9 +271,18 @@ class BestSimple:
             quantiles,
             paths,
             self.name,
-            tuple(str(r) for r in rung),
+            tuple(rung),
             tuple(reasons),
         )
+
+    def _answer(
+        self, rows: Windows, name: str, shape: tuple[int, int], rng: np.random.Generator
+    ) -> tuple[F32, F32, Bool]:
+        """Quantiles and (S, H) paths of the pool `name`, and for whom it has too few blocks."""
+        n_paths, horizon = shape
+        levels = self.window.quantile_levels or QUANTILE_LEVELS
+        pool, is_poor = pool_of(name, rows, horizon, self.window)
+        return *forecast_from_pool(rows, pool, n_paths, rng, levels), is_poor
 
 
 def pool_quantiles(

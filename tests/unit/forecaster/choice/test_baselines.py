@@ -112,6 +112,25 @@ def test_best_simple_answers_each_workload_by_its_pick(rng: np.random.Generator)
     assert np.array_equal(forecast.quantiles[2], alone.quantiles[2])
 
 
+def test_a_step_missing_a_season_ago_leaves_a_pick_to_a_simpler_one(
+    rng: np.random.Generator,
+) -> None:
+    """Such a service has a long history: it is not answered, nor held, as a new one."""
+    demand = 50 + 40 * np.sin(2 * np.pi * np.arange(400) / 24)
+    demand[400 - 24 + 1] = np.nan
+    windows = windows_of(demand)
+    for pick in ("seasonal_naive", "seasonal_drift"):
+        forecast = BestSimple({"w": pick}, WINDOW).predict(windows, 4, 10, rng)
+        assert forecast.rung == ("smoothed",)
+        assert forecast.reasons == (f"fewer than 8 whole stretches for {pick}",)
+        alone = Baseline("smoothed", WINDOW).predict(windows, 4, 10, rng)
+        assert np.array_equal(forecast.quantiles, alone.quantiles)
+    young = BestSimple({"w": "seasonal_naive"}, WINDOW).predict(
+        windows_of(np.arange(5.0)), 4, 9, rng
+    )
+    assert young.rung == ("short_history",)
+
+
 def test_a_horizon_out_of_reach_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(HorizonError):
         Baseline("blend", WINDOW).predict(windows_of(np.arange(99.0)), 5, 10, rng)
