@@ -109,7 +109,9 @@ def fit(  # noqa: PLR0913 - what fixes the result, then how to run
         CheckpointVersionError: If `resume` was written by another format version.
     """
     usable = [s for s in series if is_trainable(s, config)]
-    skipped = {s.workload: "history too short or unobserved" for s in series if s not in usable}
+    used = {s.workload for s in usable}
+    left = [s.workload for s in series if s.workload not in used]
+    skipped = dict.fromkeys(left, "history too short or unobserved")
     if not usable:
         longest = max((s.n_steps for s in series), default=0)
         raise HistoryTooShort(
