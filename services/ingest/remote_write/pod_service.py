@@ -199,15 +199,20 @@ def _store(connection: Connection, counters: Sequence[PodCounter], samples: Samp
 
 def _changed(counters: Sequence[PodCounter], samples: Samples) -> list[PodStep]:
     """The counts that readings came for, in the order of their keys."""
+    numbers, place = np.unique(samples.series, return_inverse=True)
+    firsts_us = np.full(numbers.size, np.iinfo(np.int64).max)
+    lasts_us = np.full(numbers.size, np.iinfo(np.int64).min)
+    np.minimum.at(firsts_us, place, samples.at_us)
+    np.maximum.at(lasts_us, place, samples.at_us)
     found: dict[SeriesKey, PodStep] = {}
-    for number in np.unique(samples.series).tolist():
-        count, at_us = counters[number].count, samples.at_us[samples.series == number]
+    ends_us = zip(firsts_us.tolist(), lasts_us.tolist(), strict=True)
+    for number, ends in zip(numbers.tolist(), ends_us, strict=True):
+        count, span = counters[number].count, TimeSpan(*ends)
         key = SeriesKey(count.workload.id, count.indicator)
-        first_us, last_us = int(at_us.min()), int(at_us.max())
         if key in found:
-            first_us = min(first_us, found[key].span.first_us)
-            last_us = max(last_us, found[key].span.last_us)
-        span = TimeSpan(first_us, last_us)
+            known = found[key].span
+            first_us, last_us = min(span.first_us, known.first_us), max(span.last_us, known.last_us)
+            span = TimeSpan(first_us, last_us)
         found[key] = PodStep(count.workload, count.indicator, count.threshold_s, span)
     return [found[key] for key in sorted(found)]
 
