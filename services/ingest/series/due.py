@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import zip_longest
 
 from services.ingest.series.catalog import WorkloadRef
 from services.ingest.series.samples import SECOND_US, to_us
@@ -80,16 +81,29 @@ def due_ranges(
     open_ranges = [due for due in ranges if due.end_us > due.start_us]
     if not open_ranges:
         return ranges, False
-    # Old steps first and the same stretch for all, so that a run stays bounded after an outage.
-    step_us = rows[0].workload.step_s * SECOND_US
-    first_us = min(due.start_us for due in open_ranges)
-    n_series = sum(len(due.row.workload.names(is_sli=False)) for due in open_ranges)
-    cap_us = first_us + max(1, rules.max_rows // n_series) * step_us
+    cap_us = _cap_us(open_ranges, rules.max_rows)
     capped = [
         DueRange(due.row, due.start_us, max(due.start_us, min(due.end_us, cap_us)))
         for due in ranges
     ]
     return capped, any(due.end_us > cap_us for due in open_ranges)
+
+
+def _cap_us(open_ranges: Sequence[DueRange], max_rows: int) -> int:
+    """End of what a run takes: old steps first, and the same stretch for all that it takes.
+
+    A run holds all its series over its whole stretch; so many rows it may have after an outage,
+    too. Where one workload alone is far behind, the others wait until it has come to where they
+    are: with them it would come there in small pieces, and nobody has a new step meanwhile.
+    """
+    step_us = open_ranges[0].row.workload.step_s * SECOND_US
+    ordered = sorted(open_ranges, key=lambda due: due.start_us)
+    first_us, n_series, reached_us = ordered[0].start_us, 0, []
+    for due, later in zip_longest(ordered, ordered[1:]):
+        n_series += len(due.row.workload.names(is_sli=False))
+        cap_us = first_us + max(1, max_rows // n_series) * step_us
+        reached_us.append(cap_us if later is None else min(cap_us, later.start_us))
+    return max(reached_us)
 
 
 def _due_range(row: CursorRow, now_us: int, rules: DueRules) -> DueRange:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given, strategies as st
 
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
-from services.ingest.series.due import CursorRow, DueRules, due_ranges
+from services.ingest.series.due import CursorRow, DueRange, DueRules, due_ranges
 from services.ingest.series.samples import from_us
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
@@ -20,6 +22,10 @@ def row(until_s: float | None, newest_s: float | None) -> CursorRow:
         return None if offset_s is None else T0 + timedelta(seconds=offset_s)
 
     return CursorRow(WorkloadRef(1, "shop", "w", 0, 60, INDICATORS), at(until_s), at(newest_s))
+
+
+def n_steps(ranges: Sequence[DueRange]) -> list[int]:
+    return [(found.end_us - found.start_us) // 60_000_000 for found in ranges]
 
 
 def due(found: CursorRow, now_s: float, rules: DueRules = RULES) -> tuple[float, float]:
@@ -59,7 +65,42 @@ def test_a_long_backlog_is_done_in_bounded_runs() -> None:
     rules = DueRules(grace_s=10, oldest_s=3600, max_rows=20)
     ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), rules)
     assert is_partial
-    assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [10, 0]
+    assert n_steps(ranges) == [20, 0]
     ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), RULES)
     assert not is_partial
-    assert [(found.end_us - found.start_us) // 60_000_000 for found in ranges] == [31, 1]
+    assert n_steps(ranges) == [31, 1]
+
+
+def test_after_an_outage_a_run_has_a_stretch_of_all_of_them() -> None:
+    rules = DueRules(grace_s=10, oldest_s=3600, max_rows=20)
+    rows = [row(-1800, 50), row(-1800, 50), row(-1740, 50)]
+    ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), rules)
+    assert is_partial
+    assert n_steps(ranges) == [6, 6, 5]
+
+
+def test_one_that_is_far_behind_is_there_after_one_run_however_many_wait() -> None:
+    others = [row(0, 50) for _ in range(255)]
+    rules = DueRules(grace_s=10, oldest_s=3600, max_rows=1_000)
+    ranges, is_partial = due_ranges([*others, row(-1800, 50)], T0 + timedelta(seconds=60), rules)
+    assert is_partial
+    assert n_steps(ranges) == [0] * 255 + [30]
+    ranges, is_partial = due_ranges([*others, row(0, 50)], T0 + timedelta(seconds=60), rules)
+    assert not is_partial
+    assert n_steps(ranges) == [1] * 256
+
+
+@given(
+    behind=st.lists(st.integers(0, 59), min_size=1, max_size=12),
+    max_rows=st.integers(1, 200),
+)
+def test_a_run_goes_on_and_holds_no_more_rows_than_it_may(behind: list[int], max_rows: int) -> None:
+    """Or one step of all of them, where even that is more."""
+    rules = DueRules(grace_s=10, oldest_s=3600, max_rows=max_rows)
+    rows = [row(-60 * n, 50) for n in behind]
+    ranges, is_partial = due_ranges(rows, T0 + timedelta(seconds=60), rules)
+    taken = [found for found in ranges if found.end_us > found.start_us]
+    assert taken
+    stretch_us = max(found.end_us for found in taken) - min(found.start_us for found in taken)
+    assert len(taken) * stretch_us // 60_000_000 <= max(max_rows, len(rows))
+    assert is_partial == any(from_us(found.end_us) < T0 + timedelta(seconds=60) for found in ranges)
