@@ -6,10 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import structlog
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, Field, ValidationError
 from sqlalchemy import Connection
 
 from decider import BudgetCell, PeerAmount, PeerLedger, take_from_peer
@@ -23,18 +23,22 @@ _FRESH_STEPS = 3
 log = structlog.get_logger("decision")
 
 
+_Gpus = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""Sums of all that was ever given are stored as whole numbers of eight bytes."""
+
+
 class _Ledger(BaseModel):
     peer: str = Field(max_length=63)
-    given_gpus: int = Field(ge=0)
-    taken_gpus: int = Field(ge=0)
+    given_gpus: _Gpus
+    taken_gpus: _Gpus
 
 
 class _Total(BaseModel):
     gpu_type: str
-    gpus: int = Field(ge=0)
+    gpus: _Gpus
     price_usd_per_gpu_hour: float | None = Field(ge=0)
     is_short: bool
-    exchanged_at: datetime | None
+    exchanged_at: AwareDatetime | None
     ledgers: list[_Ledger]
 
 

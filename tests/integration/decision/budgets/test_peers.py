@@ -265,6 +265,9 @@ def test_a_peer_is_read_by_this_database_s_own_account() -> None:
         shares(identity="1"),
         shares(totals="none"),
         shares(total={"gpus": -1}),
+        shares(total={"gpus": 10**30}),
+        shares(total={"exchanged_at": "2026-01-05T00:00:00"}),
+        shares(total={"ledgers": [{"peer": "1", "given_gpus": 10**30, "taken_gpus": 2}]}),
         shares(total={"ledgers": [{"peer": "1", "given_gpus": -5, "taken_gpus": 2}]}),
     ],
 )
