@@ -12,7 +12,8 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,10 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 
+from services.cli.application import main
 from services.forecasting.registry.shipped import shipped_prior
 from services.kernel.db.session import sqlalchemy_url
+from services.kernel.settings import get_settings
 from services.platform.embedded_servers import default_home
 from tests.e2e.conftest import N_HOURS, ShortDemo
 
@@ -33,13 +36,27 @@ HARMONY = [sys.executable, "-m", "services.cli"]
 POLICIES = {"harmony", "hpa", "trailing_percentile", "static_peak", "oracle"}
 
 
+@contextmanager
+def data_folder(instead: Path) -> Iterator[Path]:
+    """A data folder that the database's user can reach also when run as root."""
+    folder = instead if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
+    yield folder
+    if folder != instead:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
-    """A data folder of its own, reachable by the database's user also when run as root."""
-    folder = tmp_path if os.geteuid() != 0 else default_home() / f"e2e-{uuid.uuid4().hex[:8]}"
-    yield folder
-    if folder != tmp_path:
-        shutil.rmtree(folder, ignore_errors=True)
+    """A data folder of the test's own."""
+    with data_folder(tmp_path) as folder:
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def lived_in(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A data folder of several tests: a demo finds there what the one before has left."""
+    with data_folder(tmp_path_factory.mktemp("home")) as folder:
+        yield folder
 
 
 def environment(home: Path) -> dict[str, str]:
@@ -175,11 +192,11 @@ def pools_are_scaled_together(demo: ShortDemo, pools: dict[str, Any]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> None:
+def test_what_requests_feel_is_measured_as_it_is(lived_in: Path, tmp_path: Path) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
     arguments = ["--generated", "--quick", "--no-serve", "--hours", "6", "--workloads", "4"]
     files = ["--port", "0", "--json", str(figures), "--report", str(report)]
-    ran = harmony(home, "demo", *arguments, *files)
+    ran = harmony(lived_in, "demo", *arguments, *files)
     assert ran.returncode == 0, ran.stderr + ran.stdout
     assert "no orphan, no duplicate" in ran.stdout
     assert re.search(r"measured by Harmony \d+\.\d\d%, true \d+\.\d\d%", ran.stdout)
@@ -192,12 +209,14 @@ def test_what_requests_feel_is_measured_as_it_is(home: Path, tmp_path: Path) -> 
     for policy in found["policies"].values():
         assert {"believed_violation_rate", "n_over_promise", "n_queued"} <= set(policy)
     assert "Services over" in report.read_text()
-    assert not leftovers(home)
+    assert not leftovers(lived_in)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(home: Path, tmp_path: Path) -> None:
+def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(
+    lived_in: Path, tmp_path: Path
+) -> None:
     figures, report = tmp_path / "figures.json", tmp_path / "report.html"
     arguments = [
         "--generated",
@@ -211,11 +230,10 @@ def test_with_the_stated_capacity_as_the_truth_nothing_is_felt(home: Path, tmp_p
         "3",
     ]
     files = ["--port", "0", "--json", str(figures), "--report", str(report)]
-    for _ in range(2):  # the second finds what the first has left
-        ran = harmony(home, "demo", *arguments, *files)
-        assert ran.returncode == 0, ran.stderr + ran.stdout
-        assert "no orphan, no duplicate" in ran.stdout
-        assert not leftovers(home)
+    ran = harmony(lived_in, "demo", *arguments, *files)
+    assert ran.returncode == 0, ran.stderr + ran.stdout
+    assert "no orphan, no duplicate" in ran.stdout
+    assert not leftovers(lived_in)
     found = json.loads(figures.read_text())
     own = found["policies"]["harmony"]
     assert "felt" not in found
@@ -296,8 +314,34 @@ def refused(result: subprocess.CompletedProcess[str], words: str) -> None:
     assert "Traceback" not in result.stderr + result.stdout
 
 
+@pytest.fixture
+def here(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Callable[..., subprocess.CompletedProcess[str]]]:
+    """Runs `harmony` in this process: a dozen commands load what they need once."""
+
+    def run(*arguments: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        with monkeypatch.context() as patched:
+            for name in [name for name in os.environ if name.startswith("HARMONY_")]:
+                patched.delenv(name)
+            for name, value in {"HARMONY_HOME": str(home), **extra}.items():
+                patched.setenv(name, value)
+            patched.setattr(sys, "argv", ["harmony", *arguments])
+            get_settings.cache_clear()
+            with pytest.raises(SystemExit) as ended:
+                main()
+        said, status = capsys.readouterr(), ended.value.code
+        assert isinstance(status, int)
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    yield run
+    get_settings.cache_clear()
+
+
 @pytest.mark.slow
-def test_wrong_input_is_one_line_and_nothing_is_started(home: Path, tmp_path: Path) -> None:
+def test_wrong_input_is_one_line_and_nothing_is_started(
+    home: Path, tmp_path: Path, here: Callable[..., subprocess.CompletedProcess[str]]
+) -> None:
     broken = tmp_path / "broken.parquet"
     broken.write_bytes(b"not a parquet")
     good = tmp_path / "good.parquet"
@@ -305,20 +349,20 @@ def test_wrong_input_is_one_line_and_nothing_is_started(home: Path, tmp_path: Pa
     pq.write_table(pa.table({"timestamp": times, "workload": ["a", "a"], "load": [1.0, 2.0]}), good)
     missing = tmp_path / "missing.parquet"
     refused(harmony(home, "demo", "--data", str(missing)), "missing.parquet")
-    refused(harmony(home, "demo", "--data", str(broken)), "parquet")
-    refused(harmony(home, "demo", "--data", str(good), "--demand", "lood"), "lood")
-    refused(harmony(home, "demo", "--data", str(good), "--truth", "served"), "--truth=served")
-    refused(harmony(home, "demo", "--risk", "2"), "--risk=2.0: must lie between 0 and 1")
-    refused(harmony(home, "status", HARMONY_STEP_S="soon"), "HARMONY_STEP_S='soon'")
+    refused(here("demo", "--data", str(broken)), "parquet")
+    refused(here("demo", "--data", str(good), "--demand", "lood"), "lood")
+    refused(here("demo", "--data", str(good), "--truth", "served"), "--truth=served")
+    refused(here("demo", "--risk", "2"), "--risk=2.0: must lie between 0 and 1")
+    refused(here("status", HARMONY_STEP_S="soon"), "HARMONY_STEP_S='soon'")
     unreachable = "postgresql://nobody@127.0.0.1:1/none"
-    refused(harmony(home, "demo", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
+    refused(here("demo", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
     refused(harmony(home, "status", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
-    refused(harmony(home, "status"), "HARMONY_DATABASE_URL is not set")
-    refused(harmony(home, "backtest", str(good), "--risk", "soon"), "")
+    refused(here("status"), "HARMONY_DATABASE_URL is not set")
+    refused(here("backtest", str(good), "--risk", "soon"), "")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        refused(harmony(home, "demo", "--port", str(port)), f"--port={port}")
+        refused(here("demo", "--port", str(port)), f"--port={port}")
     assert not (home / "demo" / "postgres").exists()
     assert not leftovers(home)

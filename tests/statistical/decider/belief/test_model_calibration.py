@@ -4,10 +4,12 @@ Parameters are drawn from the prior, data from the parameters, and the posterior
 rank of each true parameter among independent posterior draws is then uniform (Talts et al.,
 "Validating Bayesian inference algorithms with simulation-based calibration", arXiv 1804.06788).
 A wrong likelihood, a forgotten censoring or a biased sampler shows as a slope or a bowl.
+`HARMONY_REPLICATIONS` is the number of truths: small by default, 60 and more see smaller faults.
 """
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 
@@ -60,7 +62,7 @@ pytestmark = [
     ),
 ]
 
-N_REPLICATIONS = 60
+N_REPLICATIONS = int(os.environ.get("HARMONY_REPLICATIONS", "30"))
 N_RANKS = 100
 N_BINS = 5
 LEVEL = 0.001
