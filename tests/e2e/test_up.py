@@ -97,12 +97,20 @@ def test_a_workload_registered_in_the_cluster_shows_in_the_api(home: Path, tmp_p
         assert '"serving/llama"' in listed.stdout
         asked = pb.ScaledObjectRef(namespace="serving", scalerMetadata={"autoscaler": "llama"})
         request = pb.GetMetricsRequest(scaledObjectRef=asked, metricName=METRIC)
-        channel = grpc.insecure_channel(scaler)
-        with channel, pytest.raises(grpc.RpcError) as refused:
-            ExternalScalerStub(channel).GetMetrics(request, timeout=10)
-        assert refused.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+        with grpc.insecure_channel(scaler) as channel:
+            stub = ExternalScalerStub(channel)
+
+            def refusal() -> grpc.RpcError | None:
+                try:
+                    stub.GetMetrics(request, timeout=10)
+                except grpc.RpcError as error:
+                    return error
+                return None  # a decision that the operator has not yet looked at
+
+            refused = eventually(refusal, "a refusal")
+        assert refused.code() is grpc.StatusCode.FAILED_PRECONDITION
         # its first decision may be there by now; its target never is
-        words = refused.value.details()
+        words = refused.details()
         told = ("has no decision yet", "is held (the operator held decision")
         assert any(f"GPUAutoscaler serving/llama {one}" in words for one in told), words
     finally:
