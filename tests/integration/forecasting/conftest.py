@@ -16,6 +16,7 @@ from services.forecasting.rows.translate import forecaster_config
 from services.kernel.clock import FixedClock
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
+from tests.few_trees import FEW_TREES
 from tests.integration.forecasting.fitted_fleet import (
     FITTED_AT,
     N_TRAINED,
@@ -36,6 +37,7 @@ def trained() -> tuple[bytes, str, ForecasterConfig]:
         window,
         ModelConfig(width=16, hidden=24, heads=2, flow_layers=0),
         TrainConfig(max_windows=300, max_validation_windows=100, batch=64, epochs=2),
+        FEW_TREES,
     )
     names = [f"demo/w{i}" for i in range(N_WORKLOADS)]
     model = fit([_series(n, demand(i)) for i, n in enumerate(names)], config, seed=1).model

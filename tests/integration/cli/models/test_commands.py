@@ -27,6 +27,7 @@ from services.forecasting.registry.repository import NewModel
 from services.forecasting.rows.translate import forecaster_config
 from services.kernel.security.audit import verify_audit
 from services.kernel.settings import Settings
+from tests.few_trees import FEW_TREES
 
 REPO = Path(__file__).parents[3]
 METRICS = {
@@ -197,7 +198,7 @@ def _short(monkeypatch: pytest.MonkeyPatch) -> None:
     def config(settings: Settings) -> ForecasterConfig:
         train = TrainConfig(epochs=2, flow_epochs=1, max_windows=300, max_validation_windows=100)
         model = ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8)
-        return ForecasterConfig(forecaster_config(settings).window, model, train)
+        return ForecasterConfig(forecaster_config(settings).window, model, train, FEW_TREES)
 
     monkeypatch.setattr(training, "forecaster_config", config)
 

@@ -30,6 +30,7 @@ from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.clock import FixedClock, floor_step
 from services.kernel.jobs import FORECAST_FIT, Job, RecordingSender
 from services.kernel.settings import Settings
+from tests.few_trees import FEW_TREES
 from tests.integration.stored_indicators import store_indicators
 
 STEP_S = 600
@@ -88,7 +89,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def use(**changes: object) -> None:
         def config(settings: Settings) -> ForecasterConfig:
             window = forecaster_config(settings).window
-            return ForecasterConfig(window, SMALL_MODEL, replace(SMALL, **changes))
+            return ForecasterConfig(window, SMALL_MODEL, replace(SMALL, **changes), FEW_TREES)
 
         monkeypatch.setattr(service_fit, "forecaster_config", config)
 

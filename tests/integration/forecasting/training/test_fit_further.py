@@ -19,6 +19,7 @@ from services.kernel.clock import FixedClock
 from services.kernel.domain.path_bytes import unpack_halves
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
+from tests.few_trees import FEW_TREES
 from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     NAMES,
@@ -41,7 +42,7 @@ STATES = "SELECT state FROM calibration_states ORDER BY workload_id"
 @pytest.fixture
 def app(database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Forecasting:
     def config(given: Settings) -> ForecasterConfig:
-        return ForecasterConfig(forecaster_config(given).window, SMALL_MODEL, SMALL)
+        return ForecasterConfig(forecaster_config(given).window, SMALL_MODEL, SMALL, FEW_TREES)
 
     monkeypatch.setattr(service_fit, "forecaster_config", config)
     small = settings.model_copy(update={"n_paths": 40, "step_s": STEP_S})

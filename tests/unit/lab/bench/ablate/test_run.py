@@ -11,22 +11,16 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.ablate.decider_arms import DECIDER_ARMS
 from services.lab.bench.ablate.forecast_arms import FORECAST_ARMS
 from services.lab.bench.forecast import own_arms
 from services.lab.bench.forecast.own_arms import ModelArm
+from tests.unit.lab.bench.forecast.trained import SMALL
 
 pytestmark = pytest.mark.slow
 
-SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
-    train=TrainConfig(
-        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
-    ),
-)
 FIGURES = ("out", "held", "known")
 
 

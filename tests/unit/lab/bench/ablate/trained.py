@@ -5,17 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from forecaster.predict import TrainedModel
 from services.lab.bench.decide.task import DecideOptions, DecideTask, load_decide_task
 from services.lab.bench.forecast.own_arms import ModelArm
-
-SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
-    train=TrainConfig(
-        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
-    ),
-)
+from tests.unit.lab.bench.forecast.trained import SMALL
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
 from services.lab.bench.forecast.own_arms import ModelArm
 from services.simulator.policies.rivals import forecast_policies, rivals
+from tests.unit.lab.bench.forecast.trained import SMALL
 
-SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
-    train=TrainConfig(
-        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
-    ),
-)
 ARMS = {"harmony", "harmony_tuned_price", "oracle", "perfect_forecast"}
 FIGURES = {
     *("gpu_hours", "cost_usd", "violation_rate", "true_rate", "believed_rate", "measured_rate"),

@@ -26,12 +26,14 @@ from services.lab.bench.forecast.report import (
 from services.lab.bench.forecast.run import bench_forecast
 from services.lab.bench.forecast.shipped_arm import ShippedArm
 from services.lab.bench.forecast.task import BenchTask, Protocol
+from tests.few_trees import FEW_TREES
 
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
     train=TrainConfig(
         max_windows=300, max_validation_windows=100, batch=64, epochs=1, flow_epochs=1
     ),
+    trees=FEW_TREES,
 )
 FIGURES = {
     *("crps", "mse", "crps_demand", "crps_by_indicator", "crps_by_workload", "coverage"),

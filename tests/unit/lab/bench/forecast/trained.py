@@ -6,12 +6,14 @@ import numpy as np
 
 from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from services.kernel.clock import make_rng
+from tests.few_trees import FEW_TREES
 
 SMALL = ForecasterConfig(
     model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
     train=TrainConfig(
         max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
     ),
+    trees=FEW_TREES,
 )
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ladder import Ladder
-from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
+from forecaster.config import ForecasterConfig
 from forecaster.errors import HistoryTooShort
 from services.backtest.run import Trained
 from services.cli import main
@@ -23,13 +23,8 @@ from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
 from services.lab.bench.forecast.own_arms import ModelArm
 from services.lab.bench.month import fleet_source, run
+from tests.unit.lab.bench.forecast.trained import SMALL
 
-SMALL = ForecasterConfig(
-    model=ModelConfig(width=16, hidden=24, heads=2, flow_hidden=8, flow_context=4),
-    train=TrainConfig(
-        max_windows=200, max_validation_windows=80, batch=64, epochs=1, flow_epochs=1
-    ),
-)
 POLICIES = ["harmony", "static_peak", "hpa", "trailing_percentile", "oracle"]
 
 
