@@ -177,14 +177,17 @@ def _pooled(name: str, prior: _Prior, data: ResponseData, given: Mapping[str, An
     return near + offset
 
 
-def miss_inputs(data: MissData) -> dict[str, FloatArray]:
-    """Data of `miss_model`: log load over the stated capacity, counts.
+def miss_inputs(data: MissData) -> dict[str, FloatArray | IntArray]:
+    """Data of `miss_model`: log load over the stated capacity, counts, whose they are.
 
-    The `near_` arrays say where misses are best known, and what they are there: see
-    `MissData.near`.
+    All that a workload states is among them, so a model that was compiled for one batch serves
+    another (`MissFits`). The `near_` arrays say where misses are best known, and what they are
+    there: see `MissData.near`.
     """
     near = {f"near_{name}": value for name, value in data.near().items()}
-    counts = {"missed": data.missed, "total": data.total}
+    odds = np.log(data.prior_share / (1.0 - data.prior_share))
+    counts = {"missed": data.missed, "total": data.total, "workload": data.workload}
+    counts |= {"group": data.group, "prior_sigma": data.prior_sigma, "prior_log_odds": odds}
     if data.n_variants:
         counts["mix"] = data.mix
     if data.n_further:
@@ -204,26 +207,28 @@ def miss_model(data: MissData) -> pm.Model:
     """
     with pm.Model() as model:
         given = {name: pm.Data(name, v) for name, v in miss_inputs(data).items()}
-        own = data.prior_sigma
-        log_slope = _pooled_normal("log_slope", SLOPE, data)
-        all_odds = given["near_log_odds"] + pm.Flat("log_odds_offset", shape=own.size)
-        curable_part = pm.Flat("logit_curable", shape=own.size)
+        n_workloads, of = data.group.size, given["workload"]
+        log_slope = _pooled_normal("log_slope", SLOPE, data, given)
+        all_odds = given["near_log_odds"] + pm.Flat("log_odds_offset", shape=n_workloads)
+        curable_part = pm.Flat("logit_curable", shape=n_workloads)
         curable_odds = all_odds + _log_sigmoid(curable_part)
         log_floor = _log_sigmoid(-curable_part) + _log_sigmoid(all_odds)
         floor = pm.Deterministic("logit_floor", log_floor - pt.log1p(-pt.exp(log_floor)))
-        prior_odds = np.log(data.prior_share / (1.0 - data.prior_share))
-        far = (prior_odds - curable_odds) * pt.exp(-log_slope)
+        far = (given["prior_log_odds"] - curable_odds) * pt.exp(-log_slope)
         log_load, near_log_load = _per_carried(_log_loads(data, given), data, given)
         knee = pm.Deterministic("knee", near_log_load + far)
         location, spread = _group("knee", KNEE, data)
-        knee_law = pm.Normal.dist(location[data.group], pt.sqrt(spread**2 + own**2))
+        spread_of_each = pt.sqrt(spread**2 + given["prior_sigma"] ** 2)
+        knee_law = pm.Normal.dist(location[given["group"]], spread_of_each)
         floor_law = pm.Normal.dist(MEANS[FLOOR], OWN_SIGMAS[0])
         logp = pm.logp(knee_law, knee) + pm.logp(floor_law, floor) - log_slope
         pm.Potential("prior_of_knee_and_floor", logp.sum())
-        near = pm.Normal("log_concentration", MEANS[CONCENTRATION], OWN_SIGMAS[1], shape=own.size)
-        beyond = (log_load - near_log_load[data.workload]) * pt.exp(log_slope)[data.workload]
-        curable = pt.sigmoid(curable_odds[data.workload] + beyond)
-        _count_misses(pt.exp(log_floor), curable, pt.exp(near), data, given)
+        near = pm.Normal(
+            "log_concentration", MEANS[CONCENTRATION], OWN_SIGMAS[1], shape=n_workloads
+        )
+        beyond = (log_load - near_log_load[of]) * pt.exp(log_slope)[of]
+        curable = pt.sigmoid(curable_odds[of] + beyond)
+        _count_misses(pt.exp(log_floor), curable, pt.exp(near), given)
     return model
 
 
@@ -237,19 +242,19 @@ def _log_loads(data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
     n_loads, n_workloads = data.n_further, data.group.size
     location = pm.Normal("log_ratio_group", 0.0, RATIO_GROUP_SIGMA, shape=(data.n_groups, n_loads))
     spread = pm.LogNormal("log_ratio_spread", np.log(RATIO_SPREAD), SPREAD_SIGMA, shape=n_loads)
-    own = pt.sqrt(spread[None, :] ** 2 + data.prior_sigma[:, None] ** 2)
-    ratio = pm.Normal("log_ratio", location[data.group], own, shape=(n_workloads, n_loads))
+    own = pt.sqrt(spread[None, :] ** 2 + given["prior_sigma"][:, None] ** 2)
+    ratio = pm.Normal("log_ratio", location[given["group"]], own, shape=(n_workloads, n_loads))
     excess = pm.Normal("log_excess", SHARING_MEAN, SHARING_SIGMA, shape=n_workloads)
     sharing = 1.0 + pt.exp(excess)
 
-    def log_use(shares: Any, of: IntArray) -> Any:
+    def log_use(shares: Any, of: Any) -> Any:
         most = shares.max(axis=1)
         demand = pt.exp(sharing[of] * (shares[:, 0] - most))
         further = pt.exp(sharing[of][:, None] * (shares[:, 1:] - most[:, None] - ratio[of]))
         return most + pt.log(demand + further.sum(axis=1)) / sharing[of]
 
     every = np.arange(n_workloads)
-    return log_use(given["log_shares"], data.workload), log_use(given["near_log_shares"], every)
+    return log_use(given["log_shares"], given["workload"]), log_use(given["near_log_shares"], every)
 
 
 def _per_carried(
@@ -259,30 +264,28 @@ def _per_carried(
     if not data.n_variants:
         return log_loads
     shape = (data.group.size, data.n_variants)
-    own = np.hypot(WORTH_SIGMA, data.prior_sigma)[:, None]
+    own = pt.sqrt(WORTH_SIGMA**2 + given["prior_sigma"] ** 2)[:, None]
     worth = pm.Normal("log_worth", 0.0, own, shape=shape)
     excess = pt.exp(worth) - 1.0
-    carried = 1.0 + (given["mix"] * excess[data.workload]).sum(axis=1)
+    carried = 1.0 + (given["mix"] * excess[given["workload"]]).sum(axis=1)
     near_carried = 1.0 + (given["near_mix"] * excess).sum(axis=1)
     log_load, near_log_load = log_loads
     return log_load - pt.log(carried), near_log_load - pt.log(near_carried)
 
 
-def _count_misses(
-    floor: Any, curable: Any, near: Any, data: MissData, given: Mapping[str, Any]
-) -> None:
+def _count_misses(floor: Any, curable: Any, near: Any, given: Mapping[str, Any]) -> None:
     """The likelihood of the steps.
 
     Args:
         floor: (W,) share that no replica cures.
         curable: (N,) share of the rest that each step's load makes miss.
         near: (W,) concentration.
-        data: The steps' workloads.
         given: The model's data by name.
     """
-    least = floor[data.workload]
+    of = given["workload"]
+    least = floor[of]
     share = inside(least + (1.0 - least) * curable)
-    alpha, beta = share * near[data.workload], (1.0 - share) * near[data.workload]
+    alpha, beta = share * near[of], (1.0 - share) * near[of]
     pm.BetaBinomial(
         "observed_missed", alpha=alpha, beta=beta, n=given["total"], observed=given["missed"]
     )
@@ -298,7 +301,7 @@ def _group(name: str, at: int, data: MissData) -> tuple[Any, Any]:
     return location, pm.LogNormal(f"{name}_spread", np.log(SPREADS[at]), SPREAD_SIGMA)
 
 
-def _pooled_normal(name: str, at: int, data: MissData) -> Any:
+def _pooled_normal(name: str, at: int, data: MissData, given: Mapping[str, Any]) -> Any:
     """(W,) normal coordinate, pooled within groups."""
     location, spread = _group(name, at, data)
-    return pm.Normal(name, location[data.group], spread, shape=data.group.size)
+    return pm.Normal(name, location[given["group"]], spread, shape=data.group.size)

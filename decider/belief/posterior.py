@@ -16,12 +16,13 @@ from decider.belief.miss_prior import CONCENTRATION, MEANS, SLOPE
 from decider.belief.model import (
     StartData,
     lead_time_model,
+    miss_inputs,
     miss_model,
     response_model,
 )
 from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
 from decider.errors import PosteriorNotConverged
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
 MAX_R_HAT = 1.02
 MIN_ESS = 300.0
@@ -168,9 +169,28 @@ def fit_misses(
     data: MissData, config: SamplerConfig, seed: int
 ) -> tuple[MissPosterior, Diagnostics]:
     """Sample the responses. Whether they may be used is for the diagnostics to say."""
-    compiled = CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
-    draws, diagnostics = compiled.sample(config, seed)
-    return to_misses(draws, data), diagnostics
+    return MissFits().fit(data, config, seed)
+
+
+@dataclass(slots=True)
+class MissFits:
+    """Fits of responses one after the other, of which alike ones share a compiled model.
+
+    To compile one takes as long as to sample a few workloads. It serves as many workloads, groups,
+    further loads and variants as it was compiled for, and any number of steps.
+    """
+
+    _last: tuple[tuple[int, ...], CompiledModel] | None = None
+
+    def fit(
+        self, data: MissData, config: SamplerConfig, seed: int
+    ) -> tuple[MissPosterior, Diagnostics]:
+        """Sample the responses. Whether they may be used is for the diagnostics to say."""
+        shape = (data.group.size, data.n_groups, data.n_further, data.n_variants)
+        if self._last is None or self._last[0] != shape:
+            self._last = shape, CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
+        draws, diagnostics = self._last[1].sample(config, seed, miss_inputs(data))
+        return to_misses(draws, data), diagnostics
 
 
 def to_misses(draws: Mapping[str, FloatArray], data: MissData) -> MissPosterior:
@@ -228,7 +248,10 @@ class CompiledModel:
         return cls(compiled, tuple(name for name in names if name not in aids))
 
     def sample(
-        self, config: SamplerConfig, seed: int, data: Mapping[str, FloatArray] | None = None
+        self,
+        config: SamplerConfig,
+        seed: int,
+        data: Mapping[str, FloatArray | IntArray] | None = None,
     ) -> tuple[dict[str, FloatArray], Diagnostics]:
         """Draws by parameter, chains end to end, and whether they have mixed."""
         trace = nutpie.sample(

@@ -19,9 +19,9 @@ from decider import (
     FloatArray,
     MissData,
     MissDraws,
+    MissFits,
     MissPosterior,
     SamplerConfig,
-    fit_misses,
 )
 from services.decision.beliefs import repository
 from services.decision.beliefs.fit_lead_time import FitStamp
@@ -87,6 +87,7 @@ def fit_responses(
         fresh = set() if after is None else repository.load_fitted_scopes(connection, after)
     refused = {f"workload:{key}": reason for key, reason in unread.items()}
     promoted: list[str] = []
+    sampling = Sampling(sampler, MissFits())
     for number, batch in enumerate(_batches(found)):
         due = [m for m in batch if _scope(m) not in fresh]
         reasons = _reasons(due, _load(deps, due, now)) if due else {}
@@ -94,7 +95,7 @@ def fit_responses(
         if all(reasons[m.id] for m in due):
             continue
         rng = make_rng(deps.settings.seed, f"misses/{number}", now.isoformat())
-        rows = _fit_batch(deps, batch, sampler, FitMoment(now, int(rng.integers(2**31))))
+        rows = _fit_batch(deps, batch, sampling, FitMoment(now, int(rng.integers(2**31))))
         refused |= {row["scope"]: row["reason"] for row in rows if row["reason"]}
         promoted += [row["scope"] for row in rows if not row["reason"]]
     return MissFitReport(tuple(promoted), refused)
@@ -110,16 +111,24 @@ def _reasons(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) -> 
 
 
 def _fit_batch(
-    deps: DecisionDeps, batch: Sequence[ShardMember], sampler: SamplerConfig, moment: FitMoment
+    deps: DecisionDeps, batch: Sequence[ShardMember], sampling: Sampling, moment: FitMoment
 ) -> list[dict[str, Any]]:
     """Fit those of a batch that can be, and store what came of it."""
     steps = _load(deps, batch, moment.now)
     reasons = _reasons(batch, steps)
-    rows = _fit([m for m in batch if not reasons[m.id]], steps, sampler, moment)
+    rows = _fit([m for m in batch if not reasons[m.id]], steps, sampling, moment)
     with unit_of_work(deps.engine) as work:
         for row in rows:
             repository.store_posterior(work.connection, row)
     return rows
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How posteriors are sampled, and the model that was compiled for the batch before."""
+
+    config: SamplerConfig
+    fits: MissFits
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,11 +174,12 @@ def _load(
 def _fit(
     members: Sequence[ShardMember],
     steps: Mapping[int, MissSteps],
-    sampler: SamplerConfig,
+    sampling: Sampling,
     moment: FitMoment,
 ) -> list[dict[str, Any]]:
     """Rows of `posteriors` of one fit."""
-    posterior, diagnostics = fit_misses(miss_data(members, steps), sampler, moment.seed)
+    data = miss_data(members, steps)
+    posterior, diagnostics = sampling.fits.fit(data, sampling.config, moment.seed)
     made = []
     for row, member in enumerate(members):
         stamp = FitStamp(diagnostics, steps[member.id].size, moment.now)

@@ -156,3 +156,49 @@ def test_the_sampled_model_of_several_loads_is_the_response() -> None:
         columns.append([(up - down) / 2e-5 for up, down in zip(*ends, strict=True)])
     volume = np.abs(np.linalg.det(np.moveaxis(np.array(columns), -1, 0)))
     np.testing.assert_allclose(np.log(volume), -point["log_slope"], atol=1e-6)
+
+
+def batch(
+    seed: int, n_steps: tuple[int, int, int], groups: list[int], n_more: tuple[int, int] = (0, 0)
+) -> MissData:
+    """Three workloads in two groups, with further loads and variants; all of it by the seed."""
+    rng, (n_further, n_variants) = np.random.default_rng(seed), n_more
+    workload, n = np.repeat(np.arange(3), n_steps), sum(n_steps)
+    stated, further = rng.uniform(4.0, 9.0, 3), rng.uniform(20.0, 90.0, (3, n_further))
+    load = rng.uniform(0.3, 1.2, (n, 1 + n_further)) * np.column_stack([stated, further])[workload]
+    total = rng.integers(5, 100, n).astype(float)
+    return MissData(
+        np.floor(total * rng.uniform(0, 0.5, n)),
+        total,
+        load if n_further else load[:, 0],
+        workload,
+        stated,
+        rng.uniform(0.0, 0.5, 3),
+        np.array(groups),
+        rng.uniform(0.01, 0.1, 3),
+        further,
+        rng.uniform(0.0, 0.4, (n, n_variants)),
+    )
+
+
+@quiet_pymc
+@pytest.mark.parametrize("n_more", [(0, 0), (2, 0), (0, 1)])
+def test_a_model_of_one_batch_serves_another(n_more: tuple[int, int]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pymc as pm
+
+        from decider.belief.model import miss_inputs, miss_model
+
+    first = miss_model(batch(1, (7, 4, 5), [0, 0, 1], n_more))
+    data = batch(2, (3, 9, 6), [0, 1, 1], n_more)
+    second = miss_model(data)
+    rng = np.random.default_rng(5)
+    point = {k: v + 0.3 * rng.standard_normal(v.shape) for k, v in second.initial_point().items()}
+    served, own = (model.compile_logp(mode="FAST_COMPILE") for model in (first, second))
+    before = served(point)
+    with first:
+        pm.set_data(miss_inputs(data))
+    after = served(point)
+    assert after == pytest.approx(float(own(point)), rel=1e-9)
+    assert after != pytest.approx(float(before), rel=1e-3)
