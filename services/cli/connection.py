@@ -20,18 +20,25 @@ def connected_settings() -> Settings:
 
     Raises:
         ConfigurationError: No URL is set and none of them runs.
-        Unavailable: One of them is written down as running, and does not answer.
+        Unavailable: Those that are written down as running do not answer.
     """
     settings = get_settings()
     if settings.database_url:
         return settings
     home = settings.home or default_home()
+    away: Unavailable | None = None
     for name in ("up", "demo"):
         file = home / name / RUNNING_FILE
         if file.exists():
             urls = json.loads(file.read_text())
-            _check_running(urls["database_url"], file, name)
+            try:
+                _check_running(urls["database_url"], file, name)
+            except Unavailable as error:  # it was killed; the other one may run
+                away = away or error
+                continue
             return settings.model_copy(update=urls)
+    if away is not None:
+        raise away
     raise ConfigurationError(
         "HARMONY_DATABASE_URL is not set and no platform runs on this machine; set it, or run "
         "`harmony up` in another terminal"

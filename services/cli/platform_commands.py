@@ -171,10 +171,13 @@ def migrate(as_json: AsJson = False) -> None:
 
 def status(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) -> None:
     """Show the fleet: replicas, promise, what is measured and believed, rung and last reason."""
-    from services.cli.connection import database_engine
+    from services.cli.connection import connected_settings, database_engine
+    from services.kernel.clock import make_clock
     from services.platform.repository import load_status
 
-    rows = chosen(load_status(database_engine()), namespace, name)
+    settings, engine = connected_settings(), database_engine()
+    clock = make_clock(settings.clock, settings.redis_url)
+    rows = chosen(load_status(engine, clock), namespace, name)
     if as_json:
         print_json(rows)
     else:

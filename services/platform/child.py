@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,6 +17,8 @@ from services.kernel.listening import find_address
 from services.platform.lifeline import begin
 
 _TAIL_BYTES = 8192
+MOST_LOG_BYTES = 64 * 2**20
+"""Of a log, and of the one before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,25 @@ class Child:
                 return stream.read().decode(errors="replace")
         except FileNotFoundError:  # removed by hand: the process is as well as before
             return ""
+
+    def bound_log(self) -> None:
+        """Once its log is long, begin it anew; what it has said goes to a file beside it.
+
+        The process appends, so it writes on at the new end.
+        """
+        try:
+            if self.log.stat().st_size < MOST_LOG_BYTES:
+                return
+            before = self.log.with_name(f"{self.log.name}.1")
+            before.unlink(missing_ok=True)  # first: there may be no room for both
+            shutil.copyfile(self.log, before)
+        except FileNotFoundError:  # removed by hand
+            return
+        except OSError:  # no room: better without old lines than without a database
+            pass
+        with suppress(OSError):
+            os.truncate(self.log, 0)
+            self._said_before = 0
 
     def send(self, word: signal.Signals) -> None:
         """Send it a signal, if it lives."""

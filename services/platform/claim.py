@@ -124,13 +124,18 @@ def end_leftover(process: psutil.Process, word: signal.Signals) -> None:
 def _clean_up(record: Path) -> None:
     try:
         left: dict[str, Any] = json.loads(record.read_text())
+        processes = [(one["pid"], one["started"], one["ending"]) for one in left["processes"]]
+        folders = [Path(one) for one in left["folders"]]
     except FileNotFoundError:
         return
-    for line in reversed(left["processes"]):
-        started = _started(line["pid"])
-        if started is not None and abs(started - line["started"]) < _SAME_START_S:
-            end_leftover(psutil.Process(line["pid"]), signal.Signals(line["ending"]))
-    for folder in map(Path, left["folders"]):
+    except (ValueError, KeyError, TypeError):  # as a machine that lost its power leaves it
+        record.unlink()
+        return
+    for pid, began, ending in reversed(processes):
+        started = _started(pid)
+        if started is not None and abs(started - began) < _SAME_START_S:
+            end_leftover(psutil.Process(pid), signal.Signals(ending))
+    for folder in folders:
         if folder.name.startswith(SCRATCH_PREFIX):
             shutil.rmtree(folder, ignore_errors=True)
     record.unlink()

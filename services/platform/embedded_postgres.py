@@ -40,6 +40,11 @@ _SETTINGS = {
 }
 
 
+_RECOVERY_S = 1800.0
+"""Killed, it reads up to 4 GB of its log first, on a slow disk for minutes; ended meanwhile, it
+begins anew, so a shorter wait would never end. One that is stuck is seen before."""
+
+
 @dataclass(frozen=True, slots=True)
 class _ServerOwner:
     """The system user that the server runs as; Postgres refuses to run as root."""
@@ -145,6 +150,7 @@ def start_postgres(supervisor: Supervisor, home: Path) -> str:
         argv,
         probe=partial(_is_ready, data / "postmaster.pid"),
         is_stuck=_is_stuck,
+        start_timeout_s=_RECOVERY_S,
         # Fast shutdown (clients are dropped), then the immediate one: the data stay usable.
         endings=(signal.SIGINT, signal.SIGQUIT),
         is_server=True,

@@ -50,6 +50,8 @@ class Healer:
             self._next_look = self._monotonic() + _LOOK_S
         for child in self._supervisor.children():
             now = self._monotonic()
+            if is_look:
+                child.bound_log()
             if child.spec.name in self._due:
                 if now >= self._due[child.spec.name] and not self._waits_for_a_server(child):
                     self._start(child, now)

@@ -70,7 +70,8 @@ def check_port_free(host: str, port: int, flag: str) -> None:
     Raises:
         InvalidInput: Something does already.
     """
-    with socket.socket() as listener:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((host, port))

@@ -8,21 +8,27 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, RowMapping, text
 
+from services.admin.rest.times import AHEAD
+from services.kernel.clock import Clock
 from services.kernel.domain import promise_figures
+from services.kernel.server_clock import shared_now
 
 _STATUS = text("""
 SELECT w.namespace || '/' || w.name AS workload,
        w.spec->>'mode' AS mode,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
-       (w.spec->'sla'->>'epsilon')::float AS promised,
+       CASE jsonb_typeof(w.spec #> '{sla,epsilon}') WHEN 'number'
+            THEN (w.spec #>> '{sla,epsilon}')::float END AS promised,
        r.state AS risk_state, d.origin_at
 FROM workloads w
 LEFT JOIN LATERAL (
-  SELECT * FROM replica_states r WHERE r.workload_id = w.id ORDER BY observed_at DESC LIMIT 1
+  SELECT * FROM replica_states r WHERE r.workload_id = w.id AND observed_at <= :until
+  ORDER BY observed_at DESC LIMIT 1
 ) s ON true
 LEFT JOIN LATERAL (
-  SELECT * FROM decisions c WHERE c.workload_id = w.id ORDER BY origin_at DESC LIMIT 1
+  SELECT * FROM decisions c WHERE c.workload_id = w.id AND origin_at <= :until
+  ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
 WHERE w.is_active ORDER BY workload
@@ -35,15 +41,18 @@ FROM gpu_headroom h JOIN clusters k ON k.id = h.cluster_id ORDER BY k.name, h.gp
 _RATIOS = ("risk_before", "risk_after")
 
 
-def load_status(engine: Engine) -> list[dict[str, Any]]:
+def load_status(engine: Engine, clock: Clock) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, what is measured and believed, rung, reason.
+
+    What is of a time to come, of a clock that was ahead, counts when that time is there.
 
     `source` says which of the two `budget_left` is of. Where a share is measured as a range,
     `measured_low` with `budget_left_high`, and `measured_high` with `budget_left_low`, are its
     ends; an end that is the figure itself is None.
     """
     with engine.connect() as connection:
-        return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS)]
+        until = {"until": shared_now(connection, clock) + AHEAD}
+        return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS, until)]
 
 
 def load_headroom(engine: Engine) -> list[dict[str, Any]]:

@@ -60,7 +60,6 @@ def _page(
         "keys.html",
         principal,
         rows=[(key, state_of(key, now)) for key in found],
-        wall_now=now,
         given=dict.fromkeys(_FIELDS, "") | {"role": "viewer"} | (given or {}),
         is_open=given is not None or problem is not None,
         may_all=principal.may(Role.ADMIN, FLEET),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
@@ -19,7 +20,8 @@ SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name,
        d.explanation ->> 'summary' AS summary
 FROM workloads w
 CROSS JOIN LATERAL (
-    SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
+    SELECT * FROM decisions WHERE workload_id = w.id AND origin_at <= :until
+    ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d
 JOIN LATERAL (
     SELECT result, reason, applied_at FROM actions
@@ -31,16 +33,22 @@ WHERE w.is_active AND w.spec ->> 'mode' = 'Approval'
 """
 
 
-def load_inbox(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:
+def load_inbox(
+    connection: Connection, filters: Mapping[str, Any], limit: int, until: datetime
+) -> list[RowMapping]:
     """Newest decisions that wait for a human, oldest origin last; nobody has answered them.
 
-    Filters: `namespaces`, `namespace`, `label`, `after`.
+    Args:
+        connection: An open transaction.
+        filters: `namespaces`, `namespace`, `label`, `after`.
+        limit: At most this many.
+        until: Decisions of a later time are no one's newest yet.
     """
     where = Conditions()
     where.of_workloads(filters)
     where.after("(d.origin_at, d.id) < (:a0, :a1)", filters.get("after"))
     statement = f"{_INBOX} AND {where.sql} ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
-    values = where.values | {"limit": limit}
+    values = where.values | {"limit": limit, "until": until}
     return list(connection.execute(text(statement), values).mappings().all())
 
 

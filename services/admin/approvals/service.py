@@ -27,8 +27,10 @@ from services.admin.rest.change import (
 )
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
+from services.admin.rest.times import AHEAD
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import Role
+from services.kernel.server_clock import shared_now
 
 Verdict = Literal["approved", "rejected"]
 _OPEN = (None, "awaiting_approval", "failed", "rejected", "waiting")
@@ -43,7 +45,8 @@ def list_inbox(
     """
     filters = filters | position(cursor, (datetime, int))
     with deps.reading() as connection:
-        rows = load_inbox(connection, filters, limit + 1)
+        until = shared_now(connection, deps.clock) + AHEAD
+        rows = load_inbox(connection, filters, limit + 1, until)
     return page_of(Page[InboxItem], rows, limit, ("origin_at", "id"), to_inbox)
 
 
@@ -66,7 +69,8 @@ def judge(
         one.require(Role.APPROVER, row["namespace"], missing)
         lock_workload(one.connection, row["workload_id"])
         before = load_verdict(one.connection, decision_id)
-        _check_open(one.connection, row, verdict)
+        until = shared_now(one.connection, deps.clock) + AHEAD
+        _check_open(one.connection, row, verdict, until)
         values = {
             "decision_id": decision_id,
             "origin_at": row["origin_at"],
@@ -107,8 +111,8 @@ def get_verdict(
     return VerdictView.model_validate(dict(found))
 
 
-def _check_open(connection: Connection, row: RowMapping, verdict: Verdict) -> None:
-    """Raise `Conflict` where the decision waits for nobody."""
+def _check_open(connection: Connection, row: RowMapping, verdict: Verdict, until: datetime) -> None:
+    """Raise `Conflict` where the decision waits for nobody; later ones than `until` say nothing."""
     decision_id = row["id"]
     mode = row["spec"].get("mode")
     if mode != "Approval":
@@ -122,7 +126,8 @@ def _check_open(connection: Connection, row: RowMapping, verdict: Verdict) -> No
     result = actions[0]["result"] if actions else None
     if result not in _OPEN:
         raise Conflict(f"decision {decision_id} ended as {result}; nothing is to be answered")
-    newest = repository.load_decisions(connection, here, 1)[0]
+    later = repository.load_decisions(connection, here | {"to_at": until}, 1)
+    newest = later[0] if later else row
     is_older = (newest["origin_at"], newest["id"]) > (row["origin_at"], decision_id)
     if is_older and newest["desired_replicas"] != row["desired_replicas"]:
         raise Conflict(

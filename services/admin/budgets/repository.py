@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, TEXT
 
+from services.admin.rest.times import AHEAD
 from services.kernel.db.parts import PARTS, asked_in, count_in
 from services.kernel.domain import WorkloadSpec
 
@@ -15,7 +16,8 @@ from services.kernel.domain import WorkloadSpec
 # or pools is a member of each of their budgets, once for each of them.
 _MEMBERS = f"""
 SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
-       COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.part
+       COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.part,
+       COALESCE(k.gpu_type, :default_type) AS gpu_type
 FROM workloads w CROSS JOIN LATERAL (
     SELECT w.spec ->> 'gpu_type' AS gpu_type, {count_in("w.spec", "gpus_per_replica")} AS gpus,
            NULL AS part
@@ -32,7 +34,8 @@ WHERE w.is_active AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type
 _NEWEST = """
 LATERAL (SELECT id, origin_at, decided_at, valid_until, reason, binding_constraint,
                 desired_replicas
-         FROM decisions WHERE workload_id = m.id ORDER BY origin_at DESC, id DESC LIMIT 1)
+         FROM decisions WHERE workload_id = m.id AND origin_at <= :until
+         ORDER BY origin_at DESC, id DESC LIMIT 1)
 """
 
 _USAGE = f"""
@@ -41,20 +44,46 @@ SELECT m.budget, count(DISTINCT m.id) AS n_workloads,
        sum(m.gpus * {asked_in("r", "m.part")})::bigint AS used_gpus
 FROM ({_MEMBERS}) m
 LEFT JOIN LATERAL (
-    SELECT spec_replicas, variants FROM replica_states WHERE workload_id = m.id
+    SELECT spec_replicas, variants FROM replica_states
+    WHERE workload_id = m.id AND observed_at <= :until
     ORDER BY observed_at DESC LIMIT 1
 ) r ON true
 GROUP BY m.budget
 """  # noqa: S608  # fixed fragments with bound values
 
+# The decision of a workload with parts is explained by the budget of one of their types.
 _PRICES = f"""
-SELECT p.budget, p.decided_at, d.explanation -> 'gpu_budget' AS gpu_budget
+SELECT p.budget, p.decided_at,
+       CASE WHEN p.is_of_it THEN d.explanation -> 'gpu_budget' END AS gpu_budget
 FROM (
-    SELECT DISTINCT ON (m.budget) m.budget, d.id, d.origin_at, d.decided_at
-    FROM ({_MEMBERS}) m JOIN {_NEWEST} d ON d.valid_until > :now
-    ORDER BY m.budget, d.decided_at DESC, d.id DESC
+    SELECT DISTINCT ON (m.budget) m.budget, d.id, d.origin_at, d.decided_at, o.is_of_it
+    FROM ({_MEMBERS}) m JOIN {_NEWEST} d ON d.valid_until > :now CROSS JOIN LATERAL (
+        SELECT m.part IS NULL OR EXISTS (
+            SELECT FROM decisions e WHERE e.id = d.id AND e.origin_at = d.origin_at
+            AND e.explanation #>> '{{gpu_budget,gpu_type}}' = m.gpu_type
+        ) AS is_of_it
+    ) o
+    ORDER BY m.budget, o.is_of_it DESC, d.decided_at DESC, d.id DESC
 ) p JOIN decisions d ON d.id = p.id AND d.origin_at = p.origin_at
 """  # noqa: S608  # fixed fragments with bound values
+
+_CUT = f"""
+SELECT * FROM (
+    SELECT DISTINCT ON (m.budget, m.id)
+           m.budget, m.namespace, m.name, m.sla, m.gpus AS gpus_per_replica,
+           n.id AS decision_id, n.decided_at, n.reason, n.desired_replicas AS granted_replicas,
+           (d.explanation #>> '{{guard_trace,-1,before}}')::int AS wanted_replicas,
+           (d.explanation #>> '{{fleet,shadow_price_usd_per_gpu_hour}}')::double precision
+               AS price_usd_per_gpu_hour
+    FROM ({_MEMBERS}) m
+    JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
+    JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
+    WHERE m.part IS NULL OR d.explanation #>> '{{gpu_budget,gpu_type}}' = m.budget
+    ORDER BY m.budget, m.id, m.part
+) decided WHERE wanted_replicas > granted_replicas
+"""  # noqa: S608  # fixed fragments with bound values
+
+_N_CUT = f"SELECT budget, count(*) AS n_cut FROM ({_CUT}) c GROUP BY budget"  # noqa: S608
 
 _GIVEN_UP = f"""
 SELECT * FROM (
@@ -65,29 +94,20 @@ SELECT * FROM (
                ORDER BY (wanted_replicas - granted_replicas) * gpus_per_replica DESC,
                         namespace, name
            ) AS place
-    FROM (
-        SELECT DISTINCT ON (m.budget, m.id)
-               m.budget, m.namespace, m.name, m.sla, m.gpus AS gpus_per_replica,
-               n.id AS decision_id, n.decided_at, n.reason, n.desired_replicas AS granted_replicas,
-               (d.explanation #>> '{{guard_trace,-1,before}}')::int AS wanted_replicas,
-               (d.explanation #>> '{{fleet,shadow_price_usd_per_gpu_hour}}')::double precision
-                   AS price_usd_per_gpu_hour
-        FROM ({_MEMBERS}) m
-        JOIN {_NEWEST} n ON n.valid_until > :now AND n.binding_constraint = 'gpu_budget'
-        JOIN decisions d ON d.id = n.id AND d.origin_at = n.origin_at
-        WHERE m.part IS NULL OR d.explanation #>> '{{gpu_budget,gpu_type}}' = m.budget
-        ORDER BY m.budget, m.id, m.part
-    ) c WHERE wanted_replicas > granted_replicas
-        AND (CAST(:namespaces AS text[]) IS NULL OR namespace = ANY(:namespaces))
+    FROM ({_CUT}) c
+    WHERE CAST(:namespaces AS text[]) IS NULL OR namespace = ANY(:namespaces)
 ) ranked WHERE place <= :limit ORDER BY budget, place
 """  # noqa: S608  # fixed fragments with bound values
 
 
 def load_budgets(connection: Connection, gpu_type: str | None = None) -> list[RowMapping]:
-    """Budgets as the operator read them, of one type when given."""
+    """Budgets as the operator read them, of one type when given; parts of totals over the cells."""
     statement = text(
-        "SELECT gpu_type, gpus, source, reason, observed_at FROM gpu_budgets "
-        "WHERE CAST(:gpu_type AS text) IS NULL OR gpu_type = :gpu_type ORDER BY gpu_type"
+        "SELECT b.gpu_type, b.gpus, b.source, b.reason, b.observed_at, "
+        "t.gpu_type IS NOT NULL AS is_of_total, p.gpus AS cell_gpus FROM gpu_budgets b "
+        "LEFT JOIN cell_totals t ON t.gpu_type = b.gpu_type LEFT JOIN cell_budgets p "
+        "ON p.gpu_type = t.gpu_type AND p.cluster_id = current_cluster() "
+        "WHERE CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type ORDER BY b.gpu_type"
     )
     return list(connection.execute(statement, {"gpu_type": gpu_type}).mappings().all())
 
@@ -111,16 +131,25 @@ def load_headroom(connection: Connection) -> dict[str, RowMapping]:
     return {row["gpu_type"]: row for row in connection.execute(statement).mappings()}
 
 
-def load_usage(connection: Connection, gpu_type: str | None = None) -> dict[str, RowMapping]:
+def load_usage(
+    connection: Connection, now: datetime, gpu_type: str | None = None
+) -> dict[str, RowMapping]:
     """Workloads and the GPUs that their targets ask for, by budget; NULL: none is measured."""
-    return _by_budget(connection, _USAGE, _values(gpu_type))
+    return _by_budget(connection, _USAGE, _values(gpu_type, now))
 
 
 def load_prices(
     connection: Connection, now: datetime, gpu_type: str | None = None
 ) -> dict[str, RowMapping]:
     """Prices of budgets, by the newest valid decision under each; NULL: it knew of no budget."""
-    return _by_budget(connection, _PRICES, _values(gpu_type) | {"now": now})
+    return _by_budget(connection, _PRICES, _values(gpu_type, now) | {"now": now})
+
+
+def load_n_cut(
+    connection: Connection, now: datetime, gpu_type: str | None = None
+) -> dict[str, RowMapping]:
+    """Workloads whose newest valid decision each budget cut, whoever may see them."""
+    return _by_budget(connection, _N_CUT, _values(gpu_type, now) | {"now": now})
 
 
 def load_given_up(
@@ -135,20 +164,21 @@ def load_given_up(
     Args:
         connection: An open transaction.
         now: Decisions that have expired by then do not count.
-        limit: At most this many of each budget; `n_cut` counts them all.
+        limit: At most this many of each budget; `n_cut` counts all of `namespaces`.
         gpu_type: Of one budget only.
         namespaces: Of workloads in these only; None: all.
     """
     named = None if namespaces is None else sorted(namespaces)
-    values = _values(gpu_type) | {"now": now, "limit": limit, "namespaces": named}
+    values = _values(gpu_type, now) | {"now": now, "limit": limit, "namespaces": named}
     statement = text(_GIVEN_UP).bindparams(bindparam("namespaces", type_=ARRAY(TEXT)))
     return list(connection.execute(statement, values).mappings().all())
 
 
-def _values(gpu_type: str | None) -> dict[str, Any]:
+def _values(gpu_type: str | None, now: datetime) -> dict[str, Any]:
     fields = WorkloadSpec.model_fields
     return {
         "gpu_type": gpu_type,
+        "until": now + AHEAD,
         "default_type": fields["gpu_type"].default,
         "gpus_per_replica": fields["gpus_per_replica"].default,
     }

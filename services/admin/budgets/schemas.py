@@ -99,6 +99,10 @@ class BudgetView(Out):
         "nothing is added",
         examples=[64],
     )
+    cell_gpus: int | None = Field(
+        description="Of a total over the cells, what this one may hold now; null: there is none",
+        examples=[None],
+    )
     source: str = Field(description="Objects that it comes from", examples=["GPUBudget/hopper"])
     reason: str = Field(description="Why it cannot be read; empty when it can")
     observed_at: datetime = Field(description="When it was last confirmed")
@@ -108,7 +112,9 @@ class BudgetView(Out):
     used_gpus: int | None = Field(
         description="GPUs that the targets ask for; null: not known of all workloads"
     )
-    free_gpus: int | None = Field(description="Below 0: exceeded; null: not known")
+    free_gpus: int | None = Field(
+        description="Of the less of both; below 0: exceeded; null: not known"
+    )
     price_usd_per_gpu_hour: float | None = Field(
         description="Shadow price over the whole fleet at the newest decision: losses averted by "
         "one more GPU; 0: the budget is not scarce; null: there is none"

@@ -11,6 +11,7 @@ from services.admin.deps import AdminDeps
 from services.admin.rest.cursors import decode_cursor, encode_cursor
 from services.admin.rest.schemas import Page
 from services.kernel.errors import NotFound
+from services.kernel.server_clock import shared_now
 
 N_NAMED, N_NAMED_OF_ONE = 10, 500
 """Workloads that are named at most, in the list and for one budget."""
@@ -64,22 +65,28 @@ def _views(
 def _views_of_one(
     deps: AdminDeps, gpu_type: str | None, n_named: int, visible: Visible
 ) -> list[BudgetView]:
-    now, settings = deps.clock.now(), deps.settings
-    oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+    settings = deps.settings
     with deps.reading() as connection:
+        now = shared_now(connection, deps.clock)
         budgets = repository.load_budgets(connection, gpu_type)
         if not budgets:
             return []
-        usage = repository.load_usage(connection, gpu_type)
+        oldest = now - timedelta(seconds=settings.step_s) * settings.stale_after_steps
+        usage = repository.load_usage(connection, now, gpu_type)
         prices = repository.load_prices(connection, now, gpu_type)
         supplies = repository.load_supplies(connection)
         headroom = repository.load_headroom(connection)
         given_up = repository.load_given_up(connection, now, n_named, gpu_type, visible)
+        counted = given_up
+        if visible is not None:  # sums are of the whole fleet all the same
+            counted = list(repository.load_n_cut(connection, now, gpu_type).values())
+    n_cut = {row["budget"]: int(row["n_cut"]) for row in counted}
     views = []
     for budget in budgets:
         name = budget["gpu_type"]
         cut = [row for row in given_up if row["budget"] == name]
         supply, ready = supplies.get(name), headroom.get(name)
-        rows = BudgetRows(budget, usage.get(name), prices.get(name), cut, supply, ready)
+        use, price, n = usage.get(name), prices.get(name), n_cut.get(name, 0)
+        rows = BudgetRows(budget, use, price, cut, n, supply, ready)
         views.append(to_budget(rows, oldest, deps.cluster))
     return views

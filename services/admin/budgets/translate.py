@@ -22,7 +22,8 @@ class BudgetRows:
         budget: Its row.
         usage: What its workloads use; None: it has none.
         price: What the newest valid decision says of it; None: there is no such decision.
-        given_up: Decisions that it cut, those that lost most first.
+        given_up: Decisions that it cut and that may be seen, those that lost most first.
+        n_cut: All that it cut.
         supply: Where the GPUs of its type come from; None: nothing is known.
         headroom: What is advised to be held ready; None: nothing is.
     """
@@ -31,6 +32,7 @@ class BudgetRows:
     usage: RowMapping | None
     price: RowMapping | None
     given_up: Sequence[RowMapping]
+    n_cut: int = 0
     supply: RowMapping | None = None
     headroom: RowMapping | None = None
 
@@ -40,12 +42,14 @@ def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetVi
     budget, usage = rows.budget, rows.usage
     n_workloads, n_unmeasured = (usage["n_workloads"], usage["n_unmeasured"]) if usage else (0, 0)
     used = None if n_unmeasured else int(usage["used_gpus"]) if usage else 0
-    free = None if used is None or budget["gpus"] is None else budget["gpus"] - used
+    limits = [budget["gpus"], *([budget["cell_gpus"]] if budget["is_of_total"] else [])]
+    free = None if used is None or None in limits else min(limits) - used
     stored: dict[str, Any] = (rows.price["gpu_budget"] if rows.price else None) or {}
     return BudgetView(
         cluster=cluster,
         gpu_type=budget["gpu_type"],
         gpus=budget["gpus"],
+        cell_gpus=budget["cell_gpus"],
         source=budget["source"],
         reason=budget["reason"],
         observed_at=budget["observed_at"],
@@ -57,7 +61,7 @@ def to_budget(rows: BudgetRows, oldest: datetime, cluster: str = "") -> BudgetVi
         price_usd_per_gpu_hour=finite(stored.get("price_usd_per_gpu_hour")),
         is_feasible=stored.get("is_feasible"),
         decided_at=rows.price["decided_at"] if rows.price else None,
-        n_cut=rows.given_up[0]["n_cut"] if rows.given_up else 0,
+        n_cut=rows.n_cut,
         supply=None if rows.supply is None else to_supply(rows.supply, rows.headroom, oldest),
         gave_up=[to_given_up(row) for row in rows.given_up],
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
+from services.admin.rest.times import AHEAD
 from services.kernel.db.parts import PARTS, asked_in, count_in
 from services.kernel.domain import WorkloadSpec
 
@@ -14,7 +16,8 @@ SELECT count(*) AS n_workloads,
        count(*) FILTER (WHERE d.valid_until IS NULL OR d.valid_until <= :now) AS n_stale,
        max(d.decided_at) AS decided_at, min(d.decided_at) AS oldest_decided_at
 FROM workloads w LEFT JOIN LATERAL (
-    SELECT decided_at, valid_until FROM decisions WHERE workload_id = w.id
+    SELECT decided_at, valid_until FROM decisions
+    WHERE workload_id = w.id AND origin_at <= :until
     ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d ON true
 WHERE w.is_active
@@ -33,7 +36,8 @@ FROM workloads w CROSS JOIN LATERAL (
     FROM jsonb_array_elements({PARTS}) v WHERE v ->> 'name' IS NOT NULL
 ) k
 LEFT JOIN LATERAL (
-    SELECT spec_replicas, variants FROM replica_states WHERE workload_id = w.id
+    SELECT spec_replicas, variants FROM replica_states
+    WHERE workload_id = w.id AND observed_at <= :until
     ORDER BY observed_at DESC LIMIT 1
 ) r ON true
 WHERE w.is_active GROUP BY k.gpu_type ORDER BY k.gpu_type
@@ -42,7 +46,7 @@ WHERE w.is_active GROUP BY k.gpu_type ORDER BY k.gpu_type
 
 def load_decided(connection: Connection, now: datetime) -> RowMapping:
     """How many workloads there are, and how fresh their decisions are."""
-    return connection.execute(text(_DECIDED), {"now": now}).mappings().one()
+    return connection.execute(text(_DECIDED), {"now": now, "until": now + AHEAD}).mappings().one()
 
 
 def load_parts(connection: Connection, cluster_id: int) -> dict[str, int]:
@@ -72,8 +76,12 @@ def load_ledgers(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(statement).mappings())
 
 
-def load_used(connection: Connection) -> list[RowMapping]:
+def load_used(connection: Connection, now: datetime) -> list[RowMapping]:
     """GPUs that the targets ask for, by type."""
     fields = WorkloadSpec.model_fields
-    values = {"gpu_type": fields["gpu_type"].default, "gpus": fields["gpus_per_replica"].default}
+    values: dict[str, Any] = {
+        "gpu_type": fields["gpu_type"].default,
+        "gpus": fields["gpus_per_replica"].default,
+    }
+    values |= {"until": now + AHEAD}
     return list(connection.execute(text(_USED), values).mappings())

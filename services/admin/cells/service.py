@@ -14,6 +14,7 @@ from services.admin.rest.schemas import Page
 from services.kernel.db.clusters import load_clusters, load_identity
 from services.kernel.security.keys import Principal
 from services.kernel.security.peers import CELLS_PATH
+from services.kernel.server_clock import shared_now
 
 
 def list_cells(deps: AdminDeps) -> list[CellView]:
@@ -54,10 +55,10 @@ def list_peers(deps: AdminDeps, principal: Principal) -> PeersView:
 
 
 def _rows(deps: AdminDeps, cluster_id: int) -> CellRows:
-    now = deps.clock.now()
     with deps.reading() as connection:
+        now = shared_now(connection, deps.clock)
         decided: RowMapping = repository.load_decided(connection, now)
-        used = repository.load_used(connection)
+        used = repository.load_used(connection, now)
         budgets = {row["gpu_type"]: row for row in load_budgets(connection)}
         prices = load_prices(connection, now) if budgets else {}
         parts = repository.load_parts(connection, cluster_id)

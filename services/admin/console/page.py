@@ -188,6 +188,7 @@ def render(
         "clusters": getattr(request.state, "seen_clusters", ()),
         "cluster": deps.cell.name,
         "now": deps.clock.now(),
+        "wall_now": deps.wall.now(),  # what people do is of real time, also in a replay
         "is_replay": deps.settings.clock == "replay",
     }
     status = problem.http_status if problem else 200

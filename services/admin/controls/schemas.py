@@ -35,7 +35,9 @@ class PolicyPatch(In):
     epsilon: float | None = Field(
         None, gt=0, lt=1, description="Promised largest share of time out of SLA", examples=[0.01]
     )
-    price_usd_per_gpu_hour: float | None = Field(None, ge=0, allow_inf_nan=False, examples=[2.5])
+    price_usd_per_gpu_hour: float | None = Field(
+        None, ge=0, le=1e6, allow_inf_nan=False, examples=[2.5]
+    )
     fallback_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
 
 

@@ -43,7 +43,7 @@ def list_decisions(
     reason: Annotated[str | None, Query(max_length=100)] = None,
     changes: Annotated[bool, Query(description="Leave out decisions to hold")] = False,
 ) -> Page[schemas.DecisionSummary]:
-    """Decisions, newest first, by time of their origin."""
+    """Decisions, newest first, by time of their origin; without `to_at` until now."""
     filters = {"direction": direction, "reason": reason, "changes": changes}
     return service.list_decisions(deps, query, filters)
 

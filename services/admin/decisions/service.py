@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -15,7 +15,9 @@ from services.admin.identity.authority import check_visible
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.admin.rest.service import WorkloadKey, find_workload
+from services.admin.rest.times import AHEAD
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.server_clock import shared_now
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +41,10 @@ class ListQuery:
 def list_decisions(
     deps: AdminDeps, query: ListQuery, filters: dict[str, Any]
 ) -> Page[schemas.DecisionSummary]:
-    """Decisions, newest first."""
+    """Decisions, newest first; those of a time to come only where they are asked for."""
     with deps.reading() as connection:
+        until = query.to_at or shared_now(connection, deps.clock) + AHEAD
+        query = replace(query, to_at=until)
         found = _filters(connection, query) | filters
         rows = repository.load_decisions(connection, found, query.limit + 1)
     page = Page[schemas.DecisionSummary]

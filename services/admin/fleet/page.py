@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.admin.approvals.service import list_inbox
+from services.admin.console.in_cluster import with_cluster
 from services.admin.console.page import Visitor, query_text, render, templates
 from services.admin.decisions import wording
 from services.admin.deps import AdminDeps
@@ -152,7 +153,8 @@ def fleet(
         states=STATES,
     )
     if is_part:  # so that a link to what is shown can be copied
-        response.headers["HX-Replace-Url"] = "/" + query.address(cursor=query.cursor)
+        address, cluster = "/" + query.address(cursor=query.cursor), deps.cell.name
+        response.headers["HX-Replace-Url"] = with_cluster(address, cluster) if cluster else address
     return response
 
 
@@ -232,9 +234,8 @@ def fleet_totals(items: list[schemas.WorkloadView]) -> dict[str, Any]:
     """Sums over the workloads shown; what no workload knows stays unknown."""
     gpus: dict[str, int] = {}
     for item in items:
-        if item.replicas:
-            bound = (item.replicas.ready + item.replicas.starting) * item.gpus_per_replica
-            gpus[item.gpu_type] = gpus.get(item.gpu_type, 0) + bound
+        for gpu_type, held in (item.held_gpus or {}).items():
+            gpus[gpu_type] = gpus.get(gpu_type, 0) + held
     costs = [item.cost_usd for item in items if item.cost_usd is not None]
     return {
         "n_workloads": len(items),

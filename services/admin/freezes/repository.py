@@ -66,7 +66,7 @@ def load_freezes(
         labels = orjson.dumps(dict(filters["label"])).decode()
         where.add(_OF_LABELLED, labels=labels)
     if filters.get("from_at") is not None:
-        where.add("until_at >= :from_at", from_at=filters["from_at"])
+        where.add("least(until_at, lifted_at) >= :from_at", from_at=filters["from_at"])
     if filters.get("to_at") is not None:
         where.add("from_at <= :to_at", to_at=filters["to_at"])
     where.after("id < :a0", filters.get("after"))

@@ -114,7 +114,7 @@ def roll_back(request: Request, deps: Deps, principal: FleetAdmin, form: Form) -
     """Let the model before serve again."""
 
     def write(caller: Caller) -> str:
-        service.roll_back(deps, caller, _reason(form.one("reason")))
+        service.roll_back(deps, caller, _reason(form.one("reason")), form.one("serving"))
         return "/models?done=rolled-back"
 
     return submit(write, principal, lambda error: _page(request, deps, principal, None, error))

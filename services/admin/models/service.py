@@ -102,14 +102,27 @@ def shadow(
     return _change(deps, caller, "model.shadow", act, lambda _: version, if_match)
 
 
-def roll_back(deps: AdminDeps, caller: Caller, reason: str) -> Answer:
+def roll_back(deps: AdminDeps, caller: Caller, reason: str, serving: str = "") -> Answer:
     """Let the model before the present one serve again.
+
+    Args:
+        deps: Dependencies.
+        caller: Who asks.
+        reason: Why.
+        serving: The model that the caller has seen serve; empty: whichever does.
 
     Raises:
         NotFound: No model served before.
+        Conflict: Another one than `serving` serves: asked twice, it would serve again.
     """
 
     def previous(connection: Connection) -> str:
+        present = repository.load_promoted(connection)
+        if serving and (present is None or present["version"] != serving):
+            raise Conflict(
+                f"model {serving!r} does not serve any more; what does is shown: nothing was "
+                "rolled back now"
+            )
         row = repository.load_last_retired(connection)
         if row is None:
             raise NotFound("no model served before the present one; nothing to roll back to")

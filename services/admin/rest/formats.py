@@ -7,6 +7,8 @@ from datetime import UTC, datetime
 DASH = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NOW_S = 5
+_SUFFIXES = ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (1e4, 1e3, " k"))
+"""From where on, of what, and its name: 999,500 reads as 1 M already."""
 
 
 def percent(value: float | None) -> str:
@@ -27,10 +29,15 @@ def number(value: float | None) -> str:
     """A quantity with three significant digits and a thousands suffix: 12345 -> `12.3 k`."""
     if value is None:
         return DASH
-    for limit, suffix in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+    for limit, unit, suffix in _SUFFIXES:
         if abs(value) >= limit:
-            return f"{value / (1e3 if suffix == ' k' else limit):.3g}{suffix}"
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+            return f"{_three(value / unit)}{suffix}"
+    return _three(value)
+
+
+def _three(value: float) -> str:
+    """Three significant digits, more of what is larger: never a power of ten."""
+    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
 
 
 def usd(value: float | None, is_signed: bool = False) -> str:

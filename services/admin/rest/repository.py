@@ -22,10 +22,11 @@ def claim_key(connection: Connection, actor: str, key: str, now: datetime) -> Ro
     )
     connection.execute(
         text(
-            "DELETE FROM idempotency_keys WHERE (actor, key) IN (SELECT actor, key FROM "
-            "idempotency_keys WHERE created_at < :before LIMIT 100 FOR UPDATE SKIP LOCKED)"
+            "DELETE FROM idempotency_keys WHERE created_at < :before AND ((actor, key) IN ("
+            "SELECT actor, key FROM idempotency_keys WHERE created_at < :before LIMIT 100 "
+            "FOR UPDATE SKIP LOCKED) OR (actor = :actor AND key = :key))"
         ),
-        {"before": now - KEPT},
+        {"before": now - KEPT, "actor": actor, "key": key},
     )
     statement = text(
         "SELECT request_hash, status, headers, body FROM idempotency_keys "

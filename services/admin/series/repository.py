@@ -39,17 +39,18 @@ def load_indicators(
 
 
 def load_forecast(
-    connection: Connection, workload_id: int, origin_at: datetime | None
+    connection: Connection, workload_id: int, origin_at: datetime | None, until: datetime
 ) -> RowMapping | None:
-    """The forecast at an origin, or at the newest one."""
+    """The forecast at an origin, or at the newest one up to `until`."""
     statement = text(
         "SELECT f.id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "  # noqa: S608
         "f.quantile_levels, f.quantiles, f.created_at FROM forecasts f "
         "WHERE f.workload_id = :workload_id AND f.origin_at = COALESCE(:origin_at, "
-        "(SELECT max(origin_at) FROM forecasts WHERE workload_id = :workload_id)) "
+        "(SELECT max(origin_at) FROM forecasts WHERE workload_id = :workload_id "
+        "AND origin_at <= :until)) "
         f"ORDER BY {_LIVE_FIRST} LIMIT 1"
     )
-    values = {"workload_id": workload_id, "origin_at": origin_at}
+    values = {"workload_id": workload_id, "origin_at": origin_at, "until": until}
     return connection.execute(statement, values).mappings().first()
 
 

@@ -9,10 +9,11 @@ from sqlalchemy import Connection, RowMapping
 
 from services.admin.deps import AdminDeps
 from services.admin.rest.service import Workload, WorkloadKey, find_workload
-from services.admin.rest.times import Window
+from services.admin.rest.times import AHEAD, Window
 from services.admin.rest.translate import finite
 from services.admin.series import repository, schemas, translate
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.server_clock import shared_now
 
 QUALITY_WINDOW = timedelta(days=7)
 QUALITY_SAMPLE = 200
@@ -50,7 +51,8 @@ def get_forecast(
         loads = (workload.spec.demand, *workload.spec.further_loads)
         if load not in loads:
             raise InvalidInput(f"load={load!r} must be one of {list(loads)}")
-        row = repository.load_forecast(connection, workload.id, origin_at)
+        until = shared_now(connection, deps.clock) + AHEAD
+        row = repository.load_forecast(connection, workload.id, origin_at, until)
         if row is None:
             at = f" at origin_at={origin_at.isoformat()}" if origin_at else " yet"
             raise NotFound(f"workload {key} has no forecast{at}")

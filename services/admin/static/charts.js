@@ -15,11 +15,13 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const note = (text) => { document.getElementById("chart-note").textContent = text; };
 
+  const three = (v) => Math.abs(v) >= 999.5 ? v.toFixed(0) : v.toPrecision(3);
   function quantity(v) {
     if (v === null || v === undefined) return "–";
     const a = Math.abs(v);
-    if (a >= 1e6) return (v / 1e6).toPrecision(3) + " M";
-    if (a >= 1e4) return (v / 1e3).toPrecision(3) + " k";
+    if (a >= 999.5e6) return three(v / 1e9) + " G";
+    if (a >= 999.5e3) return three(v / 1e6) + " M";
+    if (a >= 1e4) return three(v / 1e3) + " k";
     return a >= 100 ? v.toFixed(0) : String(Number(v.toPrecision(3)));
   }
   function clock(s) {

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, text
 from sqlalchemy.dialects.postgresql import ARRAY, INTEGER
 
 from services.admin.rest.lists_repository import Conditions, page
+from services.admin.rest.times import AHEAD
 
 _FLEET = """
 SELECT w.id, w.namespace, w.name,
@@ -17,7 +18,7 @@ SELECT w.id, w.namespace, w.name,
        w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
        w.managed_by, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
-       s.pending_replicas, s.schedulable_gpus,
+       s.pending_replicas, s.schedulable_gpus, s.variants AS seen_parts,
        d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,
        d.raw_replicas, d.current_replicas AS decided_from_replicas, d.direction, d.reason,
        d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
@@ -28,10 +29,12 @@ SELECT w.id, w.namespace, w.name,
        t.decided_at AS trust_decided_at
 FROM workloads w
 LEFT JOIN LATERAL (
-    SELECT * FROM replica_states WHERE workload_id = w.id ORDER BY observed_at DESC LIMIT 1
+    SELECT * FROM replica_states WHERE workload_id = w.id AND observed_at <= :until
+    ORDER BY observed_at DESC LIMIT 1
 ) s ON true
 LEFT JOIN LATERAL (
-    SELECT * FROM decisions WHERE workload_id = w.id ORDER BY origin_at DESC, id DESC LIMIT 1
+    SELECT * FROM decisions WHERE workload_id = w.id AND origin_at <= :until
+    ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d ON true
 LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
 LEFT JOIN LATERAL (
@@ -59,17 +62,21 @@ WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
 """
 
+# the first and the last hour are parts of hours: what is held there is of the time that is known
 _TREND = """
-SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(held_usd) AS held_usd
+SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(held_usd) AS held_usd,
+       sum(gpu_hours) / least(1, extract(epoch FROM max(end_at) - min(first_at)) / 3600) AS gpus
 FROM (
-    SELECT o.hour, o.gpu_hours, o.cost_usd,
+    SELECT o.hour, o.gpu_hours, o.cost_usd, o.first_at,
+           o.last_at + make_interval(secs => w.step_s) AS end_at,
            max(o.cost_usd / o.n_steps) OVER (PARTITION BY o.workload_id) * o.n_steps AS held_usd
     FROM (
         SELECT workload_id, date_trunc('hour', step_at, 'UTC') AS hour, count(*) AS n_steps,
+               min(step_at) AS first_at, max(step_at) AS last_at,
                sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
         FROM outcomes WHERE workload_id = ANY(:ids) AND step_at >= :since AND cost_usd IS NOT NULL
         GROUP BY workload_id, hour
-    ) o
+    ) o JOIN workloads w ON w.id = o.workload_id
 ) hours GROUP BY hour ORDER BY hour
 """
 
@@ -85,12 +92,13 @@ def load_fleet(
             (namespace, name), `namespaces` (those that may be seen), `label`; only active
             workloads unless `name` is given.
         limit: At most this many.
-        now: Demand older than a day before this is not shown as current.
+        now: Demand older than a day before this is not shown as current, nor what is of a time to
+            come.
     """
     where = _chosen(filters)
     where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
     statement = f"{_FLEET} WHERE {where.sql} ORDER BY {_BY_NAME} LIMIT :limit"
-    values = where.values | {"limit": limit, "now": now}
+    values = where.values | {"limit": limit, "now": now, "until": now + AHEAD}
     return list(connection.execute(text(statement), values).mappings().all())
 
 

@@ -153,6 +153,12 @@ class WorkloadView(Out):
     capacity_per_replica: float
     further_loads: list[FurtherLoadView] = Field([], description="Loads besides the demand")
     replicas: ReplicaView | None = Field(None, description="Null: no snapshot yet")
+    held_gpus: dict[str, int] | None = Field(
+        None,
+        description="GPUs of replicas that are ready or start, by type, of variants and pools each "
+        "its own; null: not known",
+        examples=[{"H100": 32}],
+    )
     risk: RiskView
     last_decision: LastDecision | None = None
     trust: TrustView | None = Field(None, description="Null: no look at the model yet")
@@ -170,6 +176,7 @@ class SpentHour(Out):
 
     hour_at: datetime
     gpu_hours: float
+    gpus: float = Field(description="Held on average while that was known")
     cost_usd: float
     held_usd: float = Field(
         description="Cost had each workload been held at its dearest hour's size all the time"

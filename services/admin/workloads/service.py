@@ -15,6 +15,7 @@ from services.admin.rest.schemas import Page
 from services.admin.workloads import repository, schemas, translate
 from services.kernel.errors import NotFound
 from services.kernel.security.keys import Principal, Role
+from services.kernel.server_clock import shared_now
 from services.kernel.telemetry import get_logger
 
 
@@ -29,7 +30,8 @@ def list_workloads(
     filters = filters | position(cursor, (str, str, int))
     since = now - timedelta(seconds=translate.COST_WINDOW_S)
     with deps.reading() as connection:
-        rows = repository.load_fleet(connection, filters, limit + 1, now)
+        until = shared_now(connection, deps.clock)
+        rows = repository.load_fleet(connection, filters, limit + 1, until)
         shown = rows[:limit]
         spent = repository.load_spent(connection, [row["id"] for row in shown], since)
 

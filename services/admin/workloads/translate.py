@@ -39,6 +39,7 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
         capacity_per_replica=spec.capacity.per_replica,
         further_loads=_further_loads(spec),
         replicas=_replicas(row),
+        held_gpus=_held_gpus(row, spec),
         risk=_risk(row, spec),
         last_decision=_last_decision(row),
         trust=_trust(row),
@@ -79,6 +80,25 @@ def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
         pending=row["pending_replicas"],
         schedulable_gpus=row["schedulable_gpus"],
     )
+
+
+def _held_gpus(row: RowMapping, spec: WorkloadSpec) -> dict[str, int] | None:
+    """GPUs of replicas on a node by type; None: no snapshot, or of before it had these parts."""
+    if row["state_at"] is None:
+        return None
+    if not spec.parts:
+        n_bound = row["ready_replicas"] + row["starting_replicas"]
+        return {spec.gpu_type: n_bound * spec.gpus_per_replica}
+    found: dict[str, int] = {}
+    seen = row["seen_parts"] if isinstance(row["seen_parts"], dict) else {}
+    for part in spec.parts:
+        own = seen.get(part.name)
+        counts = [own.get(name) for name in ("ready", "starting")] if isinstance(own, dict) else []
+        known = [count for count in counts if isinstance(count, int)]
+        if len(known) < 2:
+            return None
+        found[part.gpu_type] = found.get(part.gpu_type, 0) + sum(known) * part.gpus_per_replica
+    return found
 
 
 def _risk(row: RowMapping, spec: WorkloadSpec) -> schemas.RiskView:
@@ -142,5 +162,5 @@ def _last_decision(row: RowMapping) -> schemas.LastDecision | None:
 
 def to_spent_hour(row: RowMapping) -> schemas.SpentHour:
     """What a fleet used in one hour."""
-    names = ("gpu_hours", "cost_usd", "held_usd")
+    names = ("gpu_hours", "gpus", "cost_usd", "held_usd")
     return schemas.SpentHour(hour_at=row["hour"], **{name: float(row[name]) for name in names})

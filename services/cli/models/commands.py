@@ -107,7 +107,8 @@ def train(  # noqa: PLR0913 - one option each
         for name, value in (("--demand", demand), ("--out", out)):
             if value is not None:
                 raise InvalidInput(f"{name}={value}: only with --data FILE")
-        found = train_on_database(connected_settings(), seed, device, is_resumed=resume)
+        settings, actor = connected_settings(), _actor()
+        found = train_on_database(settings, seed, device, is_resumed=resume, actor=actor)
     else:
         found = train_on_file(data, demand, out or OUT, seed, device, is_resumed=resume)
     if as_json:

@@ -30,9 +30,11 @@ from services.forecasting.training.device import choose_device
 from services.forecasting.training.fit import BUSY, fit_models, progress_of
 from services.forecasting.training.histories import held_out_steps
 from services.forecasting.training.verdict import judge_fit
+from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
+from services.kernel.security.keys import AuditEntry, append_audit
 from services.kernel.settings import Settings, get_settings
 from services.lab.bench.forecast.task import Protocol, load_task
 from services.platform.stop_signals import ending_on_signals
@@ -42,9 +44,16 @@ Tell = Callable[[str, float], None]
 
 
 def train_on_database(
-    settings: Settings, seed: int | None, device: str, *, is_resumed: bool
+    settings: Settings, seed: int | None, device: str, *, is_resumed: bool, actor: str = ""
 ) -> dict[str, Any]:
     """Fit on the active workloads and register the model, as the `fit` queue does.
+
+    Args:
+        settings: Settings.
+        seed: Seed of everything random; None: that of the settings.
+        device: `auto`, `cpu` or `cuda`.
+        is_resumed: Go on with the fit that was interrupted.
+        actor: Who asks, for the audit log; empty: nobody does.
 
     Raises:
         NotFound: There is no interrupted fit to go on with.
@@ -65,6 +74,12 @@ def train_on_database(
         outcome = fit_models(app, report, is_fresh=not is_resumed, device=device)
     if outcome.status == BUSY:
         raise Conflict(outcome.reason)
+    if actor:
+        after = {"status": outcome.status, "reason": outcome.reason, "seed": settings.seed}
+        name = f"model/{outcome.version}"
+        with app.engine.begin() as connection:
+            entry = AuditEntry(SystemClock().now(), actor, "model.train", name, None, after)
+            append_audit(connection, entry)
     head = {"version": outcome.version, "status": outcome.status, "reason": outcome.reason}
     return {**head, **outcome.metrics}
 

@@ -82,8 +82,9 @@ def nice_top(high: float) -> float:
 def compact(value: float) -> str:
     """A short number for an axis: 12k, 3.4M, 0.25."""
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= limit:
-            return f"{value / limit:.3g}{suffix}"
+        if abs(value) >= 0.9995 * limit:  # with three digits it reads as the limit
+            scaled = value / limit
+            return f"{scaled:,.0f}{suffix}" if abs(scaled) >= 99.95 else f"{scaled:.3g}{suffix}"
     return f"{value:.3g}"
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import Engine, text
 
+from services.kernel.clock import FixedClock
 from services.platform import repository
-from tests.integration.admin.seeded_fleet import Seeded, seed_fleet
+from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
 
 pytestmark = pytest.mark.integration
 NAMES = ["diffusion/sdxl-turbo", "llm-prod/llama-70b-chat", "llm-prod/mixtral-agents"]
@@ -26,7 +27,7 @@ def test_the_status_has_the_newest_of_each_active_workload(
     database: Engine, seeded: Seeded
 ) -> None:
     run(database, "UPDATE workloads SET is_active = name <> 'mixtral-agents'")
-    rows = repository.load_status(database)
+    rows = repository.load_status(database, FixedClock(seeded.now))
     assert [row["workload"] for row in rows] == NAMES[:2]
     sdxl, llama = rows
     assert (sdxl["mode"], llama["mode"]) == ("Approval", "Auto")
@@ -42,7 +43,7 @@ def test_a_workload_of_which_nothing_is_known_has_a_status(database: Engine) -> 
     seed_fleet(database, n_workloads=1, n_steps=2)
     for table in ("decisions", "replica_states", "risk_states"):
         run(database, f"DELETE FROM {table}")
-    (row,) = repository.load_status(database)
+    (row,) = repository.load_status(database, FixedClock(NOW))
     unknown = ("current", "ready", "desired", "reason", "origin_at")
     assert [row[name] for name in unknown] == [None] * 5
     assert [row[name] for name in ("measured", "believed", "source", "budget_left")] == [None] * 4

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 from typer.testing import CliRunner
 
 from services.cli import connection
@@ -55,6 +56,23 @@ def test_a_platform_that_was_killed_is_named(
     monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
     with pytest.raises(Unavailable, match=rf"`harmony up` in {folder} does not answer; start that"):
         connected_settings()
+
+
+def test_a_platform_that_was_killed_does_not_hide_one_that_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("up", "demo"):
+        (tmp_path / name).mkdir()
+        urls = {"database_url": f"postgresql://127.0.0.1:1/{name}", "redis_url": "redis://none"}
+        (tmp_path / name / RUNNING_FILE).write_text(json.dumps(urls))
+
+    def check(engine: Engine) -> None:
+        if engine.url.database == "up":
+            raise Unavailable("it does not answer")
+
+    monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path))
+    monkeypatch.setattr(connection, "check_reachable", check)
+    assert connected_settings().database_url == "postgresql://127.0.0.1:1/demo"
 
 
 def test_a_running_demo_is_read_in_its_own_time(

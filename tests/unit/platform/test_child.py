@@ -86,3 +86,21 @@ def test_a_probe_is_asked_about_the_process_that_runs_now(start: Callable[..., C
     assert not child.is_ready()
     assert seen == [first, child.pid]
     assert first != child.pid
+
+
+def test_a_log_does_not_grow_without_end(
+    start: Callable[..., Child], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.platform.child.MOST_LOG_BYTES", 1000)
+    code = "import sys; print('x' * 2000, flush=True); sys.stdin"
+    child = ended(start(code))
+    child.bound_log()
+    assert child.log.read_bytes() == b""
+    assert (tmp_path / "one.log.1").read_text() == "x" * 2000 + "\n"
+    child.start()
+    ended(child)
+    assert child.log.stat().st_size == 2001, "it writes on where the log begins now"
+    child.bound_log()
+    child.bound_log()
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["one.log", "one.log.1"]
+    assert child.last_line() == "no output"

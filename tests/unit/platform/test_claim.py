@@ -101,3 +101,13 @@ def test_what_cannot_be_removed_in_time_is_left_to_the_next_user(
     assert not scratch.exists()
     again.release()
     assert not (tmp_path / "processes.json").exists()
+
+
+@pytest.mark.parametrize(
+    "left", ["", '{"processes": [{"pid', "[]", '{"processes": [7], "folders": []}']
+)
+def test_a_record_that_cannot_be_read_keeps_nobody_from_starting(tmp_path: Path, left: str) -> None:
+    """As a machine that lost its power leaves it."""
+    (tmp_path / "processes.json").write_text(left)
+    FolderClaim(tmp_path).release()
+    assert not (tmp_path / "processes.json").exists()

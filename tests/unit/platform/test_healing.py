@@ -6,12 +6,14 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from services.platform.child import Child, ProcessSpec
+from services.platform.embedded_postgres import start_postgres
 from services.platform.healing import Healer
 from services.platform.processes import Supervisor
 from services.platform.restarts import N_SOON, WINDOW_S
@@ -189,3 +191,40 @@ def test_what_lives_and_never_works_again_is_killed_after_a_while(watched: Watch
     watched.now_s += 1.0
     watched.healer.step()
     assert watched.child("one").pid != first
+
+
+def test_logs_are_kept_short_while_a_platform_runs(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.platform.child.MOST_LOG_BYTES", 10)
+    watched.supervisor.start_all([ProcessSpec("one", LASTING, server="one")])
+    log = watched.child("one").log
+    watched.now_s += 10.0
+    watched.healer.step()
+    assert log.read_bytes() == b""
+    assert watched.child("one").address() == "http://127.0.0.1:4711"
+
+
+def test_a_database_that_recovers_for_minutes_is_left_to_it(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ended meanwhile it would begin anew, and never come back."""
+    noted: list[ProcessSpec] = []
+    (tmp_path / "postgres").mkdir()
+    (tmp_path / "postgres" / "PG_VERSION").write_text("18")
+    with monkeypatch.context() as patched:
+        patched.setattr(watched.supervisor, "start_all", noted.extend)
+        start_postgres(watched.supervisor, tmp_path)
+    (spec,) = noted
+    recovering = {"probe": lambda _pid: False, "is_stuck": None, "options": {}}
+    watched.supervisor.start(replace(spec, argv=LASTING, **recovering))
+    watched.child("postgres").kill()
+    watched.see_end("postgres")
+    watched.now_s += 1.0
+    watched.healer.step()
+    pid = watched.child("postgres").pid
+    for _ in range(10):
+        watched.now_s += 60.0
+        watched.healer.step()
+    assert watched.child("postgres").pid == pid
+    assert watched.child("postgres").is_alive()

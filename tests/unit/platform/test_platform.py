@@ -1,12 +1,19 @@
 """What the platform gives its processes."""
 
+import socket
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 
+from services.kernel.errors import InvalidInput
 from services.kernel.settings import Settings, get_settings
-from services.platform.platform import process_env, server_process, service_processes
+from services.platform.platform import (
+    check_port_free,
+    process_env,
+    server_process,
+    service_processes,
+)
 
 
 def test_a_child_has_the_settings_whatever_the_environment_says() -> None:
@@ -45,3 +52,17 @@ def test_the_push_api_reads_its_token_where_its_senders_do(tmp_path: Path) -> No
     given = {spec.name: spec.env for spec in service_processes(settings)}
     assert given["ingest"]["HARMONY_PUSH_TOKEN_FILE"] == ""
     assert given["ingest"]["HARMONY_PUSH_TOKEN"] == "sesame"
+
+
+def test_a_port_of_an_ipv6_address_is_looked_at_as_such() -> None:
+    """The services listen there; the look at it did not even know the kind of address."""
+    with socket.socket(socket.AF_INET6) as taken:
+        try:
+            taken.bind(("::1", 0))
+        except OSError:
+            pytest.skip("this machine has no IPv6")
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InvalidInput, match=r"is not free \(Address already in use\)"):
+            check_port_free("::1", port, "--port")
+    check_port_free("::1", port, "--port")

@@ -107,3 +107,21 @@ def test_a_part_that_the_snapshot_does_not_know_is_unknown_and_not_zero(
         )
     assert one(viewer)["used_gpus"] == 7
     assert one(viewer, "L4")["used_gpus"] is None
+
+
+def test_the_price_of_a_budget_is_that_of_its_own_type(viewer: AppClient, fleet: Fleet) -> None:
+    """A decision about variants of two types is explained by the budget of one of them."""
+    fleet.budget("H100", 10)
+    fleet.budget("L4", 20)
+    kinds = [
+        {"name": "a", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 2},
+        {"name": "b", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    fleet.decide(fleet.add("mixed", 8, variants=kinds), 9, 8, price=3.2)
+    assert one(viewer)["price_usd_per_gpu_hour"] == 3.2
+    ada = one(viewer, "L4")
+    assert (ada["price_usd_per_gpu_hour"], ada["is_feasible"]) == (None, None)
+    assert ada["decided_at"] is not None
+    fleet.decide(fleet.add("small", 1, gpu_type="L4"), 1, 1, price=0.4, gpu_type="L4")
+    assert one(viewer, "L4")["price_usd_per_gpu_hour"] == 0.4
+    assert one(viewer)["price_usd_per_gpu_hour"] == 3.2

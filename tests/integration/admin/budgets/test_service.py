@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.budgets.budget_rows import STEP, Fleet, one
 from tests.integration.admin.seeded_fleet import NOW
@@ -58,3 +60,38 @@ def test_the_list_names_those_that_gave_up_most(viewer: AppClient, fleet: Fleet)
     assert (found["n_cut"], len(found["gave_up"])) == (12, 10)
     assert [g["workload"] for g in found["gave_up"]][:2] == ["w11", "w10"]
     assert len(one(viewer)["gave_up"]) == 12
+
+
+def test_how_many_were_cut_is_said_to_those_who_see_none_of_them(
+    anonymous: AppClient, viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.budget("H100", 25)
+    for n in range(3):
+        fleet.decide(fleet.add(f"w{n}", 1), 2 + n, 1)
+    with fleet.engine.begin() as connection:
+        statement = "UPDATE workloads SET namespace = 'own' WHERE name = 'w0'"
+        connection.execute(text(statement))
+        tokens = [
+            create_key(connection, name, Role.VIEWER, NOW, None, [name]).token
+            for name in ("own", "none")
+        ]
+    assert one(viewer)["n_cut"] == 3
+    for token, named in zip(tokens, (["w0"], []), strict=True):
+        headers = {"Authorization": f"Bearer {token}"}
+        found = anonymous.get("/v1/budgets/H100", headers=headers).json()
+        assert (found["n_cut"], [one["workload"] for one in found["gave_up"]]) == (3, named)
+
+
+def test_what_is_free_heeds_the_part_of_a_total_over_the_cells(
+    viewer: AppClient, fleet: Fleet
+) -> None:
+    fleet.budget("H100", 25)
+    fleet.add("w", 4)
+    assert (one(viewer)["cell_gpus"], one(viewer)["free_gpus"]) == (None, 21)
+    with fleet.engine.begin() as connection:
+        connection.execute(text("INSERT INTO cell_totals VALUES ('H100', 40, :at)"), {"at": NOW})
+    assert (one(viewer)["cell_gpus"], one(viewer)["free_gpus"]) == (None, None), "not shared yet"
+    with fleet.engine.begin() as connection:
+        statement = "INSERT INTO cell_budgets VALUES (1, 'H100', 5, 3, NULL, :at)"
+        connection.execute(text(statement), {"at": NOW})
+    assert (one(viewer)["cell_gpus"], one(viewer)["free_gpus"]) == (5, 1)

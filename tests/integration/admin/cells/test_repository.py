@@ -17,10 +17,10 @@ def test_a_connection_of_another_cluster_finds_nothing(database: Engine) -> None
     with database.begin() as connection:
         add_cluster(connection, "other", NOW)
         assert repository.load_decided(connection, NOW)["n_workloads"] == 3
-        assert repository.load_used(connection) != []
+        assert repository.load_used(connection, NOW) != []
         narrow(connection, "other")
         assert repository.load_decided(connection, NOW)["n_workloads"] == 0
-        assert repository.load_used(connection) == []
+        assert repository.load_used(connection, NOW) == []
 
 
 @pytest.mark.usefixtures("seeded")
@@ -40,7 +40,9 @@ def test_pools_and_variants_count_by_the_type_of_each(database: Engine) -> None:
                 '\'{"a": {"spec": 3}, "b": {"spec": 1}}\' WHERE workload_id = 1'
             )
         )
-        by_type = {row["gpu_type"]: row["used_gpus"] for row in repository.load_used(connection)}
+        by_type = {
+            row["gpu_type"]: row["used_gpus"] for row in repository.load_used(connection, NOW)
+        }
     assert by_type["L4"] == 6
 
 
@@ -55,7 +57,7 @@ def test_a_part_that_the_snapshot_does_not_know_is_unknown(database: Engine) -> 
             ),
             {"parts": parts},
         )
-        (found,) = (row for row in repository.load_used(connection) if row["gpu_type"] == "L4")
+        (found,) = (row for row in repository.load_used(connection, NOW) if row["gpu_type"] == "L4")
     assert (found["is_unmeasured"], found["used_gpus"]) == (True, None)
 
 
@@ -63,11 +65,11 @@ def test_a_part_that_the_snapshot_does_not_know_is_unknown(database: Engine) -> 
 def test_a_count_that_was_spoilt_by_hand_counts_as_left_out(database: Engine) -> None:
     with database.begin() as connection:
         connection.execute(text("UPDATE workloads SET spec = spec - 'gpus_per_replica'"))
-        left_out = repository.load_used(connection)
+        left_out = repository.load_used(connection, NOW)
         connection.execute(
             text('UPDATE workloads SET spec = spec || \'{"gpus_per_replica": "many"}\'')
         )
-        assert repository.load_used(connection) == left_out
+        assert repository.load_used(connection, NOW) == left_out
 
 
 def test_parts_are_those_of_the_cluster(database: Engine) -> None:

@@ -91,3 +91,16 @@ def test_a_visitor_of_one_cluster_sees_no_other(anonymous: AppClient, database: 
     assert "mixtral-agents" not in page
     assert "default" not in anonymous.get("/cells").text
     assert anonymous.get("/?cluster=default").status_code == 403
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_fleet_that_refreshes_keeps_its_cluster_in_the_address(
+    anonymous: AppClient, database: Engine
+) -> None:
+    log_in(anonymous, database, None)
+    assert anonymous.get("/fleet?search=llama").headers["HX-Replace-Url"] == "/?search=llama"
+    put_into_other(database)
+    for cluster in ("default", "other"):
+        part = anonymous.get(f"/fleet?search=llama&cluster={cluster}")
+        assert part.headers["HX-Replace-Url"] == f"/?search=llama&cluster={cluster}"
+    assert anonymous.get("/fleet?cluster=other").headers["HX-Replace-Url"] == "/?cluster=other"

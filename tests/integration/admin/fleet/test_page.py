@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, text
 
+from services.admin.deps import AdminDeps
+from services.admin.fleet import page as fleet_page
 from services.admin.fleet.page import saved
 from services.admin.workloads import service
 from services.admin.workloads.schemas import SpentHour
+from services.kernel.clock import FixedClock
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -75,7 +81,71 @@ def test_the_trend_says_where_it_sums_up_the_first_workloads_only(
 
 def test_saved_is_against_each_workload_at_its_dearest_hour() -> None:
     hours = [
-        SpentHour(hour_at=NOW, gpu_hours=1, cost_usd=cost, held_usd=40.0) for cost in (40.0, 20.0)
+        SpentHour(hour_at=NOW, gpu_hours=1, gpus=1, cost_usd=cost, held_usd=40.0)
+        for cost in (40.0, 20.0)
     ]
     assert saved(hours) == pytest.approx(0.25)
     assert saved([]) is None
+
+
+def test_gpus_are_those_of_each_variant_as_its_budget_counts_them(
+    console, database: Engine
+) -> None:
+    """Two H100 of four GPUs and five L4 of one: not seven replicas of the first kind."""
+    kinds = [
+        {"name": "big", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 4},
+        {"name": "small", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    seen = {
+        "big": {"spec": 2, "ready": 1, "starting": 1, "pending": 0},
+        "small": {"spec": 5, "ready": 5, "starting": 0, "pending": 0},
+    }
+    given = {"kinds": json.dumps(kinds), "seen": json.dumps(seen)}
+    with database.begin() as connection:
+        statement = "UPDATE workloads SET is_active = name = 'llama-70b-chat'"
+        connection.execute(text(statement))
+        statement = (
+            "UPDATE workloads SET spec = spec || jsonb_build_object("
+            "'variants', CAST(:kinds AS jsonb)) WHERE is_active"
+        )
+        connection.execute(text(statement), given)
+        statement = (
+            "UPDATE replica_states SET variants = CAST(:seen AS jsonb), ready_replicas = 6, "
+            "starting_replicas = 1"
+        )
+        connection.execute(text(statement), given)
+    page = console.get("/").text
+    assert "<dd>13</dd>" in page
+    assert "8 H100 · 5 L4" in page
+
+
+def test_the_hour_that_is_running_shows_the_gpus_that_are_held(
+    deps: AdminDeps, database: Engine
+) -> None:
+    """Ten minutes into an hour the fleet does not look a sixth as large as it is."""
+    with database.begin() as connection:
+        connection.execute(text("UPDATE outcomes SET gpu_hours = 20.0 / 12, cost_usd = 5"))
+        ends = {"now": NOW - timedelta(minutes=50)}
+        connection.execute(text("DELETE FROM outcomes WHERE step_at >= :now"), ends)
+    hours = service.get_trend(replace(deps, clock=FixedClock(ends["now"])), {}).hours
+    assert len(hours) > 2
+    assert hours[-1].gpu_hours == pytest.approx(10.0)
+    assert [hour.gpus for hour in hours] == pytest.approx([60.0] * len(hours))
+
+
+def test_a_search_from_a_later_page_is_not_narrowed_to_that_page_again(
+    console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of what is shown the shown part itself says from where on it is: it is refreshed by that."""
+    monkeypatch.setattr(fleet_page, "_PAGE_SIZE", 1)
+    following = re.search(r'href="(/\?cursor=[^"]+)">Next page', console.get("/").text)
+    assert following is not None
+    second = console.get(following[1]).text
+    refreshed = re.search(r'<div id="fleet" hx-get="([^"]+)"[^>]*hx-include="([^"]+)"', second)
+    assert refreshed is not None
+    assert refreshed.groups() == ("/fleet", "#filters, #shown-from")
+    shown_from = r'<input type="hidden" id="shown-from" name="cursor" value="([^"]+)">'
+    cursor = re.search(shown_from, second)
+    assert cursor is not None
+    assert shown(console.get(f"/fleet?cursor={cursor[1]}").text) == shown(second)
+    assert re.search(shown_from, console.get("/fleet?search=sdxl").text) is None

@@ -119,3 +119,12 @@ def test_labels_narrow_freezes_to_those_that_hold_such_a_workload(database: Engi
     assert listed(database, label={"team": "chat"}) == [of_fleet, of_all, of_one]
     assert listed(database, label={"team": "none"}) == [of_fleet]
     assert listed(database) == [elsewhere, of_fleet, of_all, of_other, of_one]
+
+
+def test_a_freeze_that_was_ended_early_held_until_then(database: Engine) -> None:
+    found = add(database, until_at=NOW + 8 * HOUR)
+    assert listed(database, from_at=NOW + 2 * HOUR) == [found]
+    with database.begin() as connection:
+        lift_freeze(connection, found, NOW + HOUR)
+    assert listed(database, from_at=NOW + 2 * HOUR) == []
+    assert listed(database, from_at=NOW + HOUR / 2) == [found]

@@ -10,6 +10,7 @@ from sqlalchemy import Engine, insert, update
 from services.admin.deps import AdminDeps
 from services.kernel.db import schema
 from services.kernel.security.keys import Role
+from tests.integration.admin.console_forms import hidden
 from tests.integration.admin.console_visitor import audited, person
 from tests.integration.admin.seeded_fleet import NOW
 
@@ -61,3 +62,22 @@ def test_models_show_their_back_tests_and_change_hands(deps: AdminDeps, database
         "model.roll_back",
         "train_model.submit",
     ]
+
+
+def test_a_double_click_does_not_roll_back_to_the_model_that_was_left(
+    deps: AdminDeps, database: Engine
+) -> None:
+    blank = {"kind": "flow", "config": {}, "artifact": b"x", "metrics": {}, "reason": ""}
+    older = {"version": "older", "status": "retired", "created_at": NOW, "retired_at": NOW}
+    with database.begin() as connection:
+        connection.execute(update(schema.models).values(artifact=b"x"))
+        connection.execute(insert(schema.models).values(blank | older))
+    with person(deps, Role.ADMIN) as human:
+        form = {"serving": hidden(human.get("/models").text, "serving")}
+        assert form == {"serving": "harmony-flow-3"}
+        assert human.send("/models/roll-back", form).status_code == 303
+        again = human.send("/models/roll-back", form)
+        assert again.status_code == 409
+        assert "does not serve any more" in again.text
+        assert "<strong>older</strong> answers" in again.text
+    assert [action for _, action, _ in audited(database)] == ["model.roll_back"]

@@ -116,3 +116,11 @@ def test_a_workload_is_found_by_its_whole_name(database: Engine) -> None:
             True,
         )
         assert load_workload_id(connection, "diffusion", "llama-70b-chat") is None
+
+
+def test_after_a_day_a_key_is_free_however_many_others_are_old(database: Engine) -> None:
+    with database.begin() as connection:
+        for n in range(150):
+            store_answer(connection, answer(key=f"k{n}"))
+    with database.begin() as connection:
+        assert claim_key(connection, "ops", "k149", NOW + KEPT + timedelta(seconds=1)) is None

@@ -35,10 +35,10 @@ def test_indicators_are_those_asked_for_with_both_ends(database: Engine, seeded:
 
 def test_a_forecast_is_that_of_its_origin_or_the_newest(database: Engine, seeded: Seeded) -> None:
     with database.connect() as connection:
-        newest = repository.load_forecast(connection, LLAMA, None)
-        old = repository.load_forecast(connection, LLAMA, seeded.origins[3])
-        assert repository.load_forecast(connection, LLAMA, seeded.now) is None
-        assert repository.load_forecast(connection, 99, None) is None
+        newest = repository.load_forecast(connection, LLAMA, None, seeded.now)
+        old = repository.load_forecast(connection, LLAMA, seeded.origins[3], seeded.now)
+        assert repository.load_forecast(connection, LLAMA, seeded.now, seeded.now) is None
+        assert repository.load_forecast(connection, 99, None, seeded.now) is None
         some = repository.load_forecasts_at(
             connection, LLAMA, [seeded.origins[5], seeded.now, seeded.origins[3]]
         )
@@ -70,7 +70,7 @@ def test_steps_ahead_are_of_the_forecasts_made_before_them(
     with database.connect() as connection:
         asked = window(seeded, 10, 12)
         rows = repository.load_forecasts_ahead(connection, LLAMA, 2, asked)
-        made = repository.load_forecast(connection, LLAMA, seeded.origins[8])
+        made = repository.load_forecast(connection, LLAMA, seeded.origins[8], seeded.now)
         beyond = repository.load_forecasts_ahead(connection, LLAMA, HORIZON + 1, asked)
     assert [row["step_at"] for row in rows] == seeded.origins[10:13]
     assert made is not None

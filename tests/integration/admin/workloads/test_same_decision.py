@@ -16,6 +16,7 @@ from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.diff import to_diff_row
 from services.cli.kubectl.explain import render_decision
 from services.cli.kubectl.history import to_history_rows
+from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from services.platform.repository import load_status
 from services.platform.stages import explain_decision
@@ -98,7 +99,7 @@ def test_every_surface_tells_the_same_decision(
     assert view.replicas is not None
     assert (view.replicas.spec, view.last_decision.desired_replicas) == (CURRENT, DESIRED)
     # harmony status
-    (row,) = [row for row in load_status(database) if row["workload"] == key]
+    (row,) = [row for row in load_status(database, FixedClock(NOW)) if row["workload"] == key]
     assert (row["current"], row["desired"], row["reason"]) == (CURRENT, DESIRED, "scale_up_risk")
     # metrics
     labels = {"namespace": namespace, "workload": name}

@@ -23,6 +23,7 @@ from services.decision.decide.settling import _to_stored
 from services.decision.rows.inputs import ShardMember, to_member
 from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import EndLedgers, to_sla
+from services.kernel.clock import FixedClock
 from services.operator.reconcile.report_statuses import to_details
 from services.operator.reconcile.repository import load_details
 from services.platform.repository import load_status
@@ -134,7 +135,9 @@ def of_rest(viewer: Any, member: ShardMember) -> Figures:
 
 
 def of_status_line(database: Engine, member: ShardMember) -> Figures:
-    (row,) = [row for row in load_status(database) if row["workload"] == member.key]
+    (row,) = [
+        row for row in load_status(database, FixedClock(NOW)) if row["workload"] == member.key
+    ]
     names = ("measured", "believed", "source", "budget_left")
     ends = ("measured_low", "budget_left_high", "measured_high", "budget_left_low")
     return Figures(*(row[name] for name in (*names, *ends)))

@@ -25,6 +25,8 @@ from services.cli.models import commands, training
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel
 from services.forecasting.rows.translate import forecaster_config
+from services.forecasting.training.fit import BUSY, FitOutcome
+from services.kernel.errors import Conflict
 from services.kernel.security.audit import verify_audit
 from services.kernel.settings import Settings
 from tests.few_trees import FEW_TREES
@@ -131,6 +133,21 @@ def test_promote_and_roll_back(connected: Engine) -> None:
             ("old", "promoted", "rolled back: was not"),
             ("new", "retired", "looks good"),
         ]
+
+
+def test_who_trains_a_model_is_in_the_audit_log(
+    connected: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outcomes = [FitOutcome("m1", "shadow", "not better", {}), FitOutcome("", BUSY, "another", {})]
+    monkeypatch.setattr(training, "fit_models", lambda *_, **__: outcomes.pop(0))
+    assert json.loads(run("train", "--seed", "5", "--json"))["version"] == "m1"
+    with pytest.raises(Conflict):
+        run("train")
+    with connected.connect() as connection:
+        found = connection.execute(text("SELECT actor, action, object, after FROM audit")).all()
+    after = {"status": "shadow", "reason": "not better", "seed": 5}
+    who = f"{getpass.getuser()} (command line)"
+    assert [tuple(row) for row in found] == [(who, "model.train", "model/m1", after)]
 
 
 def test_who_lets_a_model_serve_is_in_the_audit_log(connected: Engine) -> None:

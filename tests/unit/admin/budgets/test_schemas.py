@@ -56,6 +56,7 @@ BUDGET: dict[str, Any] = {
     "cluster": "default",
     "gpu_type": "H100",
     "gpus": 64,
+    "cell_gpus": None,
     "source": "GPUBudget/hopper",
     "reason": "",
     "observed_at": AT,
@@ -82,6 +83,7 @@ def test_a_budget_comes_through_whole_with_who_gave_up_what() -> None:
 def test_what_is_not_known_of_a_budget_is_null() -> None:
     assert nullable(BudgetView, BUDGET) == {
         "gpus",
+        "cell_gpus",
         "used_gpus",
         "free_gpus",
         "price_usd_per_gpu_hour",

@@ -39,6 +39,12 @@ def test_percent(value: float | None, text: str) -> None:
         (7090.6, "7,091"),
         (23456.0, "23.5 k"),
         (2.5e6, "2.5 M"),
+        (99.96, "100"),
+        (999_400.0, "999 k"),
+        (999_600.0, "1 M"),
+        (999_600_000.0, "1 G"),
+        (1.234e13, "12,340 G"),
+        (-999_600.0, "-1 M"),
     ],
 )
 def test_number(value: float | None, text: str) -> None:

@@ -90,6 +90,7 @@ WORKLOAD: dict[str, Any] = {
     "capacity_per_replica": 1800.0,
     "further_loads": [LOAD],
     "replicas": REPLICAS,
+    "held_gpus": {"H100": 32},
     "risk": RISK,
     "last_decision": DECISION,
     "trust": TRUST,
@@ -99,7 +100,10 @@ WORKLOAD: dict[str, Any] = {
     "spec_version": 3,
     "managed_by": "kubernetes",
 }
-NOT_YET = {"demand", "demand_at", "replicas", "last_decision", "trust", "gpu_hours", "cost_usd"}
+NOT_YET = {
+    *("demand", "demand_at", "replicas", "held_gpus", "last_decision", "trust"),
+    *("gpu_hours", "cost_usd"),
+}
 UNMEASURED = {
     *("estimated", "source", "violation_ratio", "measured_ratio", "believed_ratio"),
     *("budget_remaining", "sli_status", "demand_censored_message"),

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.lab.report.svg import band_path, line_path, nice_ticks, nice_top, step_path, thinned
+from services.lab.report.svg import (
+    band_path,
+    compact,
+    line_path,
+    nice_ticks,
+    nice_top,
+    step_path,
+    thinned,
+)
 
 
 class TestPrimitives:
@@ -36,3 +44,21 @@ class TestPrimitives:
         at, thin = thinned(t, values)
         assert at.size == 1200
         assert np.all(thin == 4.0)
+
+
+def test_a_short_number_is_no_power_of_ten() -> None:
+    values = (
+        0.0,
+        0.25,
+        99.7,
+        999.4,
+        999.6,
+        12_000.0,
+        999_400.0,
+        999_600.0,
+        3.4e6,
+        -999_600.0,
+        2e13,
+    )
+    shown = ["0", "0.25", "99.7", "999", "1k", "12k", "999k", "1M", "3.4M", "-1M", "20,000G"]
+    assert [compact(value) for value in values] == shown
