@@ -186,8 +186,10 @@ def miss_inputs(data: MissData) -> dict[str, FloatArray | IntArray]:
     """
     near = {f"near_{name}": value for name, value in data.near().items()}
     odds = np.log(data.prior_share / (1.0 - data.prior_share))
-    counts = {"missed": data.missed, "total": data.total, "workload": data.workload}
-    counts |= {"group": data.group, "prior_sigma": data.prior_sigma, "prior_log_odds": odds}
+    counts: dict[str, FloatArray | IntArray] = {
+        **{"missed": data.missed, "total": data.total, "workload": data.workload},
+        **{"group": data.group, "prior_sigma": data.prior_sigma, "prior_log_odds": odds},
+    }
     if data.n_variants:
         counts["mix"] = data.mix
     if data.n_further:
