@@ -116,6 +116,7 @@ class NodeClaim:
         node: Name of its node; empty: there is none yet.
         is_ending: It is being deleted, and its node with it.
         is_meant: Karpenter ends it of its own will: to consolidate, for drift, or by its age.
+        launched_at: When its provider gave it; None: not yet.
     """
 
     name: str
@@ -125,6 +126,7 @@ class NodeClaim:
     node: str = ""
     is_ending: bool = False
     is_meant: bool = False
+    launched_at: datetime | None = None
 
 
 def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
@@ -224,6 +226,7 @@ def to_node_claim(resource: Object) -> NodeClaim | None:
         str(status.get("nodeName") or ""),
         "deletionTimestamp" in metadata,
         _is_meant(resource),
+        _launched_at(metadata, status),
     )
 
 
@@ -241,6 +244,14 @@ def _is_meant(resource: Object) -> bool:
     ended = metadata.get("deletionTimestamp")
     born = parse_kube_time(metadata["creationTimestamp"])
     return ended is not None and parse_kube_time(ended) >= born + lives
+
+
+def _launched_at(metadata: Object, status: Object) -> datetime | None:
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "Launched" and condition["status"] == "True":
+            stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
+            return parse_kube_time(stamp)
+    return None
 
 
 def _refused(metadata: Object, status: Object) -> NodeRefusal | None:

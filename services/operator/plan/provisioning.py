@@ -3,8 +3,10 @@
 Nobody is told that there is no capacity for a node: it shows by a pod that waits longer than nodes
 take, or by what the autoscaler of the nodes says of its attempt. After such a refusal no pod more
 is made to wait until the back-off has passed; then one increase tries again. A node that comes ends
-the back-off. Each refusal doubles the next one and each node that came after one halves it, so it
-follows how often this type is short.
+the back-off, and so does one that was launched after it was said that none could be: what adds
+nodes goes on trying for the pods that wait already, so it knows first that there is capacity, a
+whole start-up before the node is there. Each refusal doubles the next back-off and each node after
+one halves it, so it follows how often this type is short.
 """
 
 from __future__ import annotations
@@ -71,6 +73,7 @@ class Provisioning:
         attempted_at: When it was tried again; None: not since the first refusal.
         settled_at: When a node ended the last back-off: what was said before it is settled.
         why: What the last refusal said.
+        is_said: Who adds nodes said it; else pods waited for too long, or nobody knows any more.
     """
 
     n_refused: int = 0
@@ -79,6 +82,7 @@ class Provisioning:
     attempted_at: datetime | None = None
     settled_at: datetime | None = None
     why: str = ""
+    is_said: bool = False
 
     def may_ask(self, now: datetime) -> bool:
         """True where pods may be made to wait for a node."""
@@ -105,20 +109,33 @@ class ProvisioningSigns:
         node_at: When the newest node came; None: there is none.
         refusal_at: When the newest refusal was said; None: none was.
         refusal: What it said.
+        launched_at: When the provider last gave a node that is on its way or there; None: nobody
+            tells.
     """
 
     waiting_since: datetime | None = None
     node_at: datetime | None = None
     refusal_at: datetime | None = None
     refusal: str = ""
+    launched_at: datetime | None = None
+
+    def is_given(self, state: Provisioning) -> bool:
+        """Whether it was seen since the refusal, or the attempt after it, that nodes can be had.
+
+        A node that came says so. One that was launched says so where it was said that none could
+        be; where pods waited for too long it may be one more of those that never come. One that was
+        launched before the newest refusal says nothing: the next one was refused.
+        """
+        since = state.attempted_at if state.is_trying else state.refused_at
+        is_last = state.is_said and _is_after(self.launched_at, self.refusal_at)
+        return _is_after(self.node_at, since) or (is_last and _is_after(self.launched_at, since))
 
 
 def follow(
     state: Provisioning, seen: ProvisioningSigns, startup: NodeStartup, now: datetime
 ) -> Provisioning:
     """The state after what was seen by `now`."""
-    since = state.attempted_at if state.is_trying else state.refused_at
-    if state.is_refused and _is_after(seen.node_at, since):
+    if state.is_refused and seen.is_given(state):
         return Provisioning(state.n_refused // 2, settled_at=now)
     if state.is_refused and not state.is_trying:
         return state
@@ -127,8 +144,15 @@ def follow(
     if not why:
         return state
     n_refused = min(state.n_refused + 1, _MOST_REFUSALS)
-    retry_at = now + backoff(n_refused, startup)
-    return replace(state, n_refused=n_refused, refused_at=now, retry_at=retry_at, why=why)
+    retry_at, is_said = now + backoff(n_refused, startup), _is_after(seen.refusal_at, since)
+    return replace(
+        state,
+        n_refused=n_refused,
+        refused_at=now,
+        retry_at=retry_at,
+        why=why,
+        is_said=is_said,
+    )
 
 
 def attempt(state: Provisioning, startup: NodeStartup, now: datetime) -> Provisioning:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.operator.cluster.gpu_types import is_product
-from services.operator.cluster.node_pools import NodeRefusal, pools_of_type
+from services.operator.cluster.node_pools import NodeClaim, NodeRefusal, pools_of_type
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
@@ -323,23 +323,28 @@ def _signs(
     ]
     nodes = nodes_of_type(view.nodes.values(), gpu_type)
     came = [node.created_at for node in nodes if node.created_at is not None]
-    refusals = _refusals(view.sources, gpu_type, stated, nodes)
+    claims = _claims(view.sources, gpu_type, nodes)
+    refusals = [c.refused for c in claims if c.refused is not None]
+    refusals += _refusals_of_groups(view.sources, stated)
     newest = max(refusals, key=lambda each: each.at, default=None)
+    launched = [c.launched_at for c in claims if c.launched_at is not None and not c.is_ending]
     return ProvisioningSigns(
         min(waiting, default=None),
         max(came, default=None),
         None if newest is None else newest.at,
         "" if newest is None else newest.why,
+        max(launched, default=None),
     )
 
 
-def _refusals(
-    sources: SeenSources, gpu_type: str, stated: StatedSupply, nodes: Sequence[NodeState]
-) -> list[NodeRefusal]:
-    """Refusals that pools and groups of a type tell of."""
+def _claims(sources: SeenSources, gpu_type: str, nodes: Sequence[NodeState]) -> list[NodeClaim]:
+    """Nodes that pools of a type asked for."""
     pools, _ = pools_of_type(sources.pools or (), gpu_type, nodes)
     names = {pool.name for pool in pools}
-    found = [c.refused for c in sources.claims if c.pool in names and c.refused is not None]
+    return [claim for claim in sources.claims if claim.pool in names]
+
+
+def _refusals_of_groups(sources: SeenSources, stated: StatedSupply) -> list[NodeRefusal]:
     groups = sources.groups or {}
     own = [groups[each.name] for each in stated.groups if each.name in groups]
-    return [*found, *(group.refused for group in own if group.refused is not None)]
+    return [group.refused for group in own if group.refused is not None]

@@ -80,12 +80,14 @@ class KnownSupply:
         pool = self.cluster.pool
         waiting = [self.clock.at(replica.asked_s) for replica in self.cluster.waiting]
         came = [self.clock.at(node.there_s) for node in pool.nodes if node.is_there]
+        launched = [self.clock.at(node.asked_s) for node in pool.nodes]
         refused = None if pool.refused_s == NO_TIME else self.clock.at(pool.refused_s)
         return ProvisioningSigns(
             min(waiting, default=None),
             max(came, default=None),
             refused,
             "" if refused is None else _REFUSED,
+            max(launched, default=None),
         )
 
     def state_row(self, service: int, supply: TypeSupply) -> dict[str, Any]:

@@ -193,6 +193,27 @@ def test_once_a_node_comes_there_is_no_back_off_any_longer(bench: Bench, chain: 
     assert chain.served[-1] >= 10
 
 
+def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there(
+    bench: Bench, chain: Chain
+) -> None:
+    bench.deps.settings.operator_supply = True
+    allow(bench, {"nodeStartup": "3000s"})
+    add_pool(bench, **{"node-capacity": "0", "node-startup-median": "3000s"})
+    ramp(chain, 4)
+    asked = bench.lab.replicas("llama")
+    assert supply_row(bench)["refused_at"] is not None
+    path, headers = f"{POOLS}/hopper", {"Content-Type": "application/merge-patch+json"}
+    body = {"metadata": {"annotations": {"lab.harmony.dev/node-capacity": "40"}}}
+    assert bench.lab.http.patch(path, json=body, headers=headers).status_code == 200
+    for _ in range(12):
+        chain.step(300.0)
+        if bench.lab.replicas("llama") > asked:
+            break
+    assert supply_row(bench)["refused_at"] is None
+    assert bench.lab.replicas("llama") > asked
+    assert supply_row(bench)["node_gpus"] == 16, "no node has come yet"
+
+
 @pytest.mark.parametrize(("form", "most"), [("yaml", 64), ("text", 64)])
 def test_node_groups_of_the_cluster_autoscaler(
     bench: Bench, chain: Chain, form: str, most: int

@@ -204,6 +204,17 @@ def test_a_claim_that_is_on_its_way_is_none(condition: dict[str, str], is_refuse
     assert (found.refused is not None) is is_refused
 
 
+def test_a_claim_tells_when_its_provider_gave_the_node() -> None:
+    at = "2026-01-05T00:01:00Z"
+    told = to_node_claim(claim(launched("True", "Launched", lastTransitionTime=at)))
+    assert told is not None
+    assert f"{told.launched_at:%H:%M}" == "00:01"
+    for condition in (launched("Unknown", "AwaitingReconciliation"), launched("False")):
+        found = to_node_claim(claim(condition))
+        assert found is not None
+        assert found.launched_at is None
+
+
 def test_a_claim_of_no_pool_does_not_count() -> None:
     assert to_node_claim(claim(pool="")) is None
 

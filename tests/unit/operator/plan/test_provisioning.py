@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -95,6 +96,35 @@ def test_a_node_ends_the_back_off_and_what_was_said_before_is_settled() -> None:
     assert not follow(came, ProvisioningSigns(None, at(260), at(150)), LAW, at(300)).is_refused
 
 
+def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there() -> None:
+    launched = ProvisioningSigns(at(0), None, at(10), "none", launched_at=at(60))
+    for state in (refused_at(10), attempt(refused_at(10), LAW, at(50))):
+        given_one = follow(state, launched, LAW, at(61))
+        assert not given_one.is_refused
+        assert given_one.may_ask(at(62))
+        assert not follow(given_one, launched, LAW, at(120)).is_refused
+
+
+def test_a_launch_before_the_newest_refusal_says_nothing() -> None:
+    state = refused_at(10)
+    for signs in (
+        ProvisioningSigns(at(0), None, at(60), "none", launched_at=at(40)),
+        ProvisioningSigns(at(0), None, None, launched_at=at(5)),
+    ):
+        assert follow(state, signs, LAW, at(61)) == state
+
+
+def test_a_node_that_was_launched_and_never_comes_is_a_refusal_in_the_end() -> None:
+    launched = ProvisioningSigns(at(0), launched_at=at(60))
+    given_one = follow(refused_at(10), launched, LAW, at(61))
+    assert not follow(given_one, launched, LAW, at(60 + LAW.patience_s)).is_refused
+    late = follow(given_one, launched, LAW, at(62 + LAW.patience_s))
+    assert late.is_refused
+    assert "no node has come within" in late.why
+    another = replace(launched, launched_at=at(90 + LAW.patience_s))
+    assert follow(late, another, LAW, at(91 + LAW.patience_s)) == late, "it may never come either"
+
+
 def test_an_attempt_before_any_refusal_changes_nothing() -> None:
     assert attempt(Provisioning(), LAW, at(0)) == Provisioning()
 
@@ -103,6 +133,33 @@ def test_a_type_that_is_often_short_is_asked_seldom() -> None:
     waits = [backoff(n, LAW).total_seconds() for n in range(1, 9)]
     assert waits == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
     assert backoff(1, learn_startup(1.0, ())).total_seconds() == 60
+
+
+@settings(deadline=None)
+@given(
+    events=st.lists(
+        st.tuples(st.floats(1.0, 2000.0), st.sampled_from(("refusal", "look", "want", "launch"))),
+        max_size=60,
+    )
+)
+def test_nothing_is_asked_for_between_a_refusal_and_what_ends_it(
+    events: list[tuple[float, str]],
+) -> None:
+    """Whatever is said: after a refusal a back-off passes, or a node was launched; no loop."""
+    state, now, refusal, launch = Provisioning(), NOW, None, None
+    for after_s, kind in events:
+        now += timedelta(seconds=after_s)
+        refusal = now if kind == "refusal" else refusal
+        launch = now if kind == "launch" else launch
+        signs = ProvisioningSigns(None, None, refusal, "none", launch)
+        before, state = state, follow(state, signs, LAW, now)
+        if kind == "launch":
+            assert state.may_ask(now)
+        elif before.retry_at is not None and now < before.retry_at:
+            assert not state.may_ask(now)
+        if kind == "want" and state.is_refused and state.may_ask(now):
+            state = attempt(state, LAW, now)
+            assert not state.may_ask(now + backoff(state.n_refused, LAW))
 
 
 @settings(deadline=None)

@@ -47,6 +47,21 @@ def test_after_a_refusal_only_what_is_free_may_be_had_until_the_back_off_has_pas
     assert known.patch([15, 1], supply) == [15, 1]
 
 
+def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there() -> None:
+    found = cluster(given=luck(outages=((0.0, 100.0),)))
+    known, starts = KnownSupply(found, CLOCK), KnownStarts(2, CLOCK)
+    found.scale([9, 1])
+    found.advance(60.0)
+    assert not known.look(starts).may_ask
+    assert known.state.retry_at is not None
+    found.advance(240.0)  # the pool has asked again, and its node is on its way
+    assert not all(node.is_there for node in found.pool.nodes)
+    assert known.state.retry_at > CLOCK.at(240.0)
+    supply = known.look(starts)
+    assert supply.may_ask
+    assert known.patch([15, 1], supply) == [15, 1]
+
+
 def test_a_refusal_makes_the_next_increase_an_attempt() -> None:
     found = cluster(given=luck(outages=((0.0, 5000.0),)))
     known, starts = KnownSupply(found, CLOCK), KnownStarts(2, CLOCK)
