@@ -11,7 +11,7 @@ Shapes: K mixes, V variants, P draws, C different counts, M numbers of lost repl
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import bdtrc, gammaln
@@ -26,6 +26,8 @@ N_NODES = 16
 """Nodes up to which every number of those gone is looked at."""
 NEGLIGIBLE = 1e-9
 """Chance of so many gone nodes that all are counted as gone with them."""
+_LEAST_KEPT, _MOST_KEPT = 32, 1024
+"""Nodes that a table goes up to which is made once for all mixes."""
 _LEAST_CHANCE = 1e-15
 _SLACK = 1e-9
 _CHUNK = 128
@@ -41,26 +43,51 @@ class VariantLosses:
         gone: (P,) probability that a node is gone at a moment, in equally likely draws.
         share: Which part of a count is on spot nodes.
         ratio: Reference replicas that one of its replicas is worth.
+        kept: Tables that were made, by how many nodes they go up to.
     """
 
     at: int
     gone: FloatArray
     share: SpotShare
     ratio: float
+    kept: dict[int, tuple[IntArray, FloatArray, FloatArray]] = field(default_factory=dict)
 
     def of(self, counts: IntArray) -> tuple[FloatArray, FloatArray]:
         """Capacity lost (C, M) and its chances (C, P, M) at each count (C,)."""
-        places, per_node = self.share.places, self.share.per_node
-        on_spot = -(-counts * places.replicas // self.share.of)
-        n_full, rest = np.divmod(on_spot, per_node)
+        n_full, rest = self._places(counts)
         nodes, chance = self._nodes(n_full)
-        lost = per_node * nodes.astype(float)
-        # the node that is not full goes as the others do, and takes less with it
-        goes = np.where(rest > 0, 1.0, 0.0)[:, None] * self.gone
-        both = np.concatenate(
-            [chance * (1.0 - goes)[:, :, None], chance * goes[:, :, None]], axis=2
-        )
-        return self.ratio * np.concatenate([lost, lost + rest[:, None]], axis=1), both
+        goes = chance * np.where(rest > 0, 1.0, 0.0)[:, None, None] * self.gone[:, None]
+        return self._lost(nodes, rest), np.concatenate([chance - goes, goes], axis=2)
+
+    def mean_of(self, counts: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Capacity lost (C, M) and its chances (C, M), the mean over the draws."""
+        n_full, rest = self._places(counts)
+        size = max(_LEAST_KEPT, 1 << int(n_full.max(initial=0)).bit_length())
+        if size > _MOST_KEPT:
+            nodes, chance, goes = self._means(n_full)
+        else:
+            if size not in self.kept:
+                self.kept[size] = self._means(np.arange(size))
+            nodes, chance, goes = (each[n_full] for each in self.kept[size])
+        goes = np.where(rest > 0, 1.0, 0.0)[:, None] * goes
+        return self._lost(nodes, rest), np.concatenate([chance - goes, goes], axis=1)
+
+    def _places(self, counts: IntArray) -> tuple[IntArray, IntArray]:
+        """Full nodes, and the replicas on one more that is not."""
+        on_spot = -(-counts * self.share.places.replicas // self.share.of)
+        full, rest = np.divmod(on_spot, self.share.per_node)
+        return full, rest
+
+    def _lost(self, nodes: IntArray, rest: IntArray) -> FloatArray:
+        """Capacity of the nodes that are gone; the one that is not full takes less with it."""
+        lost = self.share.per_node * nodes
+        return self.ratio * np.concatenate([lost, lost + rest[:, None]], axis=1)
+
+    def _means(self, n_full: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Full nodes gone (C, M), their mean chances, and these together with one more node's."""
+        nodes, chance = self._nodes(n_full)
+        goes = np.einsum("cpm,p->cm", chance, self.gone) / self.gone.size
+        return nodes, chance.mean(axis=1), goes
 
     def _nodes(self, n_full: IntArray) -> tuple[IntArray, FloatArray]:
         """Full nodes gone (C, M) and the chances (C, P, M) of so many."""
@@ -128,6 +155,8 @@ class MixSurvival:
 
     def _joint(self, spot: IntArray) -> tuple[FloatArray, FloatArray]:
         """Capacity lost (C, M) of the variants together, and its chances (C, M)."""
+        if len(self.parts) == 1:
+            return self.parts[0].mean_of(spot[:, 0])
         lost, chance = self.parts[0].of(spot[:, 0])
         for at, part in enumerate(self.parts[1:], start=1):
             more, beside = part.of(spot[:, at])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from decider import (
     DecideConfig,
@@ -29,7 +30,7 @@ from decider import (
 from tests.unit.decider.shards import workload
 
 STEP_S, LEAD_STEPS = 60.0, 5
-N_SERVICES, N_STEPS, WARM_UP, HORIZON = 8, 1500, 240, 8
+N_SERVICES, N_STEPS, WARM_UP, HORIZON, N_PATHS = 6, 1100, 200, 7, 150
 PER_NODE = 4
 EPSILON, CAPACITY, LEVEL, CV = 0.01, 10.0, 160.0, 0.08
 INTERRUPTIONS_A_DAY = 5.0
@@ -174,6 +175,11 @@ def demands(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return LEVEL * np.exp(CV * rng.standard_normal(shape))
 
 
+def out_of_sla(ready: np.ndarray) -> np.ndarray:
+    """Chance that the demand of a step is more than replicas serve: luck of the demand aside."""
+    return np.asarray(ndtr(-np.log(np.maximum(ready * CAPACITY, 1e-9) / LEVEL) / CV))
+
+
 def run(spots: Sequence[bool], spot_price: float) -> Outcome:
     """Services that may run on the kinds named, true for spot."""
     luck, rng, config = np.random.default_rng(SEED), np.random.default_rng(SEED), DecideConfig()
@@ -187,13 +193,13 @@ def run(spots: Sequence[bool], spot_price: float) -> Outcome:
         now_s = (10_000 + step) * STEP_S
         demand = demands(rng, N_SERVICES)
         ready = np.array([service.pass_step(luck) for service in services])
-        missed.append(demand > ready * CAPACITY)
+        missed.append(out_of_sla(ready))
         owners = tuple(
             one.owner(f"w{i}", float(demand[i]), now_s, usd) for i, one in enumerate(services)
         )
         request = ShardRequest(
             owners,
-            demands(rng, N_SERVICES, 200, HORIZON),
+            demands(rng, N_SERVICES, N_PATHS, HORIZON),
             np.full((N_SERVICES, 8), CAPACITY),
             np.full((N_SERVICES, 8), LEAD_STEPS * STEP_S),
             STEP_S,
@@ -211,18 +217,17 @@ def run(spots: Sequence[bool], spot_price: float) -> Outcome:
 def best_fixed(spot_price: float) -> Outcome:
     """The cheapest counts that would have kept the promise had they stood still all the time."""
     rng = np.random.default_rng(SEED)
-    n = 20 * N_STEPS
-    demand = demands(rng, n)
+    n = 40 * N_STEPS
     hit = rng.random((n, -(-DEAREST // PER_NODE) + 1)) < RATE * STEP_S / 3600.0
     gone = hit.copy()
     for lag in range(1, LEAD_STEPS):
         gone[lag:] |= hit[:-lag]
-    found = []
+    found, table = [], out_of_sla(np.arange(2 * DEAREST + 5))
     for spot in range(DEAREST + 5):
         sizes = [min(PER_NODE, spot - at) for at in range(0, spot, PER_NODE)]
-        lost = gone[:, : len(sizes)] @ np.array(sizes, dtype=int) if sizes else 0
+        lost = gone[:, : len(sizes)] @ np.array(sizes, dtype=np.int64)
         for on_demand in range(DEAREST):
-            missed = float(np.mean(demand > (on_demand + spot - lost) * CAPACITY))
+            missed = float(np.mean(table[on_demand + spot - lost]))
             if missed <= EPSILON:
                 found.append(Outcome(missed, on_demand, spot))
     return min(found, key=lambda one: one.usd(spot_price))

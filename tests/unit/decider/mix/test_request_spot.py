@@ -154,8 +154,8 @@ def test_dear_replicas_are_held_as_far_as_the_promise_asks_and_no_further() -> N
     request = spot_shard(spot_share(0.2, 1), price=3.0, specs=(14, 0))
     made = decided(request)
     mix = counts(made)
-    assert 0 < mix["spot"]
-    assert 0 < mix["od"]
+    assert mix["spot"] > 0
+    assert mix["od"] > 0
     one_less = np.array([(mix["od"] - 1, mix["spot"])])
     outlook = look_ahead(request, standing(request), CONFIG)
     assert outlook.risks_of_mixes(0, one_less)[0] > outlook.level[0]

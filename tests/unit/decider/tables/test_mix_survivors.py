@@ -88,7 +88,9 @@ def test_two_variants_lose_their_nodes_each_for_itself() -> None:
     for need in (8, 11, 15):
         expected = 0.0
         for stays in product((True, False), repeat=4):
-            chances = [g if not s else 1 - g for s, g in zip(stays, np.repeat(gone, 2), strict=True)]
+            chances = [
+                g if not s else 1 - g for s, g in zip(stays, np.repeat(gone, 2), strict=True)
+            ]
             sizes = (3.0, 3.0, 4.0, 4.0)
             left = 2.0 + sum(size for size, each in zip(sizes, stays, strict=True) if each)
             expected += float(np.prod(chances)) * (left < need)
