@@ -187,10 +187,11 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, and `model_held`
     where it did so for interruptions of spot nodes, `mix` only where
-    there are variants (its `spot` only where some are on spot nodes), `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
-    where starts may take longer than its forecast reaches, `spot` only where replicas are on spot
-    nodes: every other record is what it was before there were these.
+    there are variants, its `spot` only where some are on spot nodes, `expected_misses` only where a
+    response is known, `bound_by` only where there are further loads, `pool` only for pools, `queue`
+    only where something waits, `reach` only where starts may take longer than its forecast reaches,
+    `spot` only where replicas are on spot nodes: every other record is what it was before there
+    were these.
     """
     return _where_there_is(decision) | {
         "workload": decision.workload,

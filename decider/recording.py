@@ -94,7 +94,8 @@ def _judge(
     own = np.array(
         [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
     )
-    now, asked = {}, dict(mixes)
+    now: dict[int, Sequence[int]] = {}
+    asked = dict(mixes)
     for row in outlook.mix_survival:
         variants, draft = shard.request.workloads[row].variants, drafts[row]
         now |= {} if variants is None else {row: variants.current}

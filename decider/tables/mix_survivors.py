@@ -68,7 +68,8 @@ class VariantLosses:
         else:
             if size not in self.kept:
                 self.kept[size] = self._means(np.arange(size))
-            nodes, chance, goes = (each[n_full] for each in self.kept[size])
+            table = self.kept[size]
+            nodes, chance, goes = table[0][n_full], table[1][n_full], table[2][n_full]
         goes = np.where(rest > 0, 1.0, 0.0)[:, None] * goes
         return self._lost(nodes, rest), np.concatenate([chance - goes, goes], axis=1)
 
