@@ -115,7 +115,7 @@ from decider.types import (
     WorkloadInput,
 )
 from decider.use import MAX_FURTHER, equivalent_demand
-from decider.variant_types import MixRecord, VariantSet, VariantState, whole
+from decider.variant_types import MixRecord, SpotShare, VariantSet, VariantState, whole
 
 if TYPE_CHECKING:
     from decider.belief.model import StartData
@@ -216,6 +216,7 @@ __all__ = [
     "SliCounts",
     "SliSteps",
     "SpotReplicas",
+    "SpotShare",
     "StartData",
     "StepOutcome",
     "StepPrice",

@@ -18,12 +18,13 @@ import numpy as np
 
 from decider.budget.budget import DraftedShard, share_budgets
 from decider.budget.pools import keep_promises
-from decider.budget.reasons import Draft, Grant
+from decider.budget.reasons import Draft, Grant, HeldMix
 from decider.config import DecideConfig
 from decider.errors import require
 from decider.fleet_types import Elsewhere
 from decider.mix.budget import MixGrant, share_mixes
 from decider.mix.record import with_mix
+from decider.mix.request import mixes_through_losses
 from decider.planning.fallback import (
     DecisionTime,
     Standing,
@@ -33,7 +34,7 @@ from decider.planning.fallback import (
 )
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.interruptions import counts_through_losses
-from decider.planning.outlook import look_ahead
+from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.quiet import quiet_counts
 from decider.planning.risk import reactive_floor
 from decider.recording import PlannedShard, record
@@ -140,6 +141,9 @@ def plan_shard(
     first = [FirstCounts(int(n), quiet.get(row)) for row, n in enumerate(planned)]
     wanted = np.array([one.wanted for one in first], dtype=np.int64)
     held = counts_through_losses(request, outlook, wanted)
+    mixes = mixes_through_losses(request, outlook, standings, wanted)
+    held |= {row: one.replicas for row, one in mixes.items()}
+    outlook = _with_feasible(outlook, mixes)
     drafts = [
         replace(
             _draft(
@@ -151,12 +155,23 @@ def plan_shard(
                 config,
             ),
             is_feasible=bool(outlook.is_feasible[row]) or standings[row].replicas is not None,
+            mix=mixes.get(row),
         )
         for row, w in enumerate(request.workloads)
     ]
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
     drafted = DraftedShard(request, outlook, standings, drafts)
     return PlannedShard.of(drafted, config, now_s, valid_until_s)
+
+
+def _with_feasible(outlook: Outlook, mixes: Mapping[int, HeldMix]) -> Outlook:
+    """The outlook where a level is kept only if some mix does so with interruptions, too."""
+    if not mixes:
+        return outlook
+    is_feasible = outlook.is_feasible.copy()
+    for row, one in mixes.items():
+        is_feasible[row] &= one.is_feasible
+    return replace(outlook, is_feasible=is_feasible)
 
 
 def grant_shard(
@@ -181,7 +196,8 @@ def grant_shard(
         grants = keep_promises(shard, grants)
     found = GrantedShard(tuple(grants), mixes, ())
     kept = {} if earlier is None else _unchanged(shard, found, earlier)
-    made = record(planned, grants, [r for r in range(len(grants)) if r not in kept])
+    counts = {row: mix.counts for row, mix in mixes.items()}
+    made = record(planned, grants, [r for r in range(len(grants)) if r not in kept], counts)
     for row in made.keys() & mixes.keys():
         made[row] = with_mix(made[row], request.workloads[row], shard.drafts[row], mixes[row])
     decisions = kept | made

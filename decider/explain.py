@@ -8,7 +8,7 @@ import numpy as np
 
 from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
-from decider.mix.record import changes, mix_to_dict
+from decider.mix.record import changes, mix_to_dict, spot_words
 from decider.planning.outlook import Outlook
 from decider.planning.plan import solve, within
 from decider.planning.pool_risk import PoolRisk
@@ -187,10 +187,11 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
 
     `model_replicas` is there only where a model that is not trusted asked for it, and `model_held`
     where it did so for interruptions of spot nodes, `mix` only where
-    there are variants, `expected_misses` only where a response is known, `bound_by` only where
-    there are further loads, `pool` only for pools, `queue` only where something waits, `reach` only
-    where starts may take longer than its forecast reaches, `spot` only where replicas are on spot
-    nodes: every other record is what it was before there were these.
+    there are variants, its `spot` only where some are on spot nodes, `expected_misses` only where a
+    response is known, `bound_by` only where there are further loads, `pool` only for pools, `queue`
+    only where something waits, `reach` only where starts may take longer than its forecast reaches,
+    `spot` only where replicas are on spot nodes: every other record is what it was before there
+    were these.
     """
     return _where_there_is(decision) | {
         "workload": decision.workload,
@@ -304,6 +305,8 @@ def decision_summary(decision: Decision) -> str:
         parts.append(decision.spot.words())
     if decision.mix is not None:
         parts.append(changes(decision.mix))
+        if decision.mix.spot is not None and decision.mix.spot.parts:
+            parts.append(spot_words(decision.mix.spot))
     if decision.cost_delta_usd_per_hour:
         parts.append(f"{decision.cost_delta_usd_per_hour:+.2f} USD/h")
     return ", ".join(parts)

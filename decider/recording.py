@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -83,21 +84,36 @@ class _Judged:
     held: FloatArray
 
 
-def _judge(shard: DraftedShard, grants: Sequence[Grant]) -> _Judged:
+def _judge(
+    shard: DraftedShard, grants: Sequence[Grant], mixes: Mapping[int, Sequence[int]]
+) -> _Judged:
+    """What the outlook says of grants, and of the mixes of the rows that have variants."""
     outlook, drafts = shard.outlook, shard.drafts
     spec = np.array([w.replicas.spec for w in shard.request.workloads], dtype=np.int64)
     final = np.array([g.final for g in grants], dtype=np.int64)
     own = np.array(
         [d.model if d.model is not None else n for d, n in zip(drafts, final, strict=True)]
     )
-    carried = outlook.risk_at(own.astype(np.int64))
+    now: dict[int, Sequence[int]] = {}
+    asked = dict(mixes)
+    for row in outlook.mix_survival:
+        variants, draft = shard.request.workloads[row].variants, drafts[row]
+        now |= {} if variants is None else {row: variants.current}
+        asked |= {row: draft.mix.counts} if draft.model is not None and draft.mix else {}
     return _Judged(
-        final, outlook.risk_at(spec), outlook.risk_at(final), carried, outlook.risk_held()
+        final,
+        outlook.risk_at(spec, now),
+        outlook.risk_at(final, mixes),
+        outlook.risk_at(own.astype(np.int64), asked),
+        outlook.risk_held(),
     )
 
 
 def record(
-    planned: PlannedShard, grants: Sequence[Grant], rows: Sequence[int]
+    planned: PlannedShard,
+    grants: Sequence[Grant],
+    rows: Sequence[int],
+    mixes: Mapping[int, Sequence[int]] = MappingProxyType({}),
 ) -> dict[int, Decision]:
     """Decisions of some rows by row.
 
@@ -105,10 +121,11 @@ def record(
         planned: The plan of the shard.
         grants: W grants; a pool's decision depends on those of its whole service.
         rows: The rows.
+        mixes: Counts of the variants of the rows that have some.
     """
     if not rows:
         return {}
-    judged = _judge(planned.shard, grants)
+    judged = _judge(planned.shard, grants, mixes)
     return {row: _recorded(planned, grants, judged, row) for row in rows}
 
 

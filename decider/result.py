@@ -130,15 +130,22 @@ class SpotNote:
 
     def words(self) -> str:
         """Where they run and what that costs, in words."""
-        hours = self.hours_between
-        figure = f"{hours:.0f}" if hours >= 10.0 else f"{hours:.2g}"
-        each = f"{figure} h" if hours >= 1.0 else f"{60.0 * hours:.0f} min"
-        verb = "is" if self.held == 1 else "are"
-        more = f"{self.held or 'no'} more {verb} held"
+        each, more = hours_words(self.hours_between), held_words(self.held)
         return (
             f"of {self.ready} replicas {self.replicas} run on spot nodes, of which one goes about "
             f"each {each}: {more}"
         )
+
+
+def hours_words(hours: float) -> str:
+    """Hours, or minutes where they are few."""
+    figure = f"{hours:.0f}" if hours >= 10.0 else f"{hours:.2g}"
+    return f"{figure} h" if hours >= 1.0 else f"{60.0 * hours:.0f} min"
+
+
+def held_words(held: int) -> str:
+    """How many are asked for because spot nodes may be interrupted."""
+    return f"{held or 'no'} more {'is' if held == 1 else 'are'} held"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,36 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from decider.errors import require
+from decider.replica_types import SpotReplicas
 
 _SLACK = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class SpotShare:
+    """Which part of any count of a variant is on spot nodes, and how many go together.
+
+    Attributes:
+        places: Replicas on spot nodes, these nodes, and how often one is interrupted.
+        of: Replicas that they are of.
+    """
+
+    places: SpotReplicas
+    of: int
+
+    def __post_init__(self) -> None:
+        """Refuse impossible shares."""
+        n = self.places.replicas
+        require(1 <= n <= self.of, f"{n} spot replicas of {self.of}: need 1 <= replicas <= of")
+
+    @property
+    def per_node(self) -> int:
+        """Replicas that go with a spot node."""
+        return -(-self.places.replicas // self.places.nodes)
+
+    def on_spot(self, count: int) -> int:
+        """Replicas of a count that are taken to be on spot nodes."""
+        return -(-count * self.places.replicas // self.of)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +65,7 @@ class VariantState:
             empty where it can.
         lead_s: Median time in seconds from asking for a replica to its being ready; None: it is
             taken to be that of the others.
+        spot: Which of its replicas are on spot nodes; None: none is, as far as is known.
     """
 
     name: str
@@ -51,6 +80,7 @@ class VariantState:
     schedulable_gpus: int | None = None
     held: str = ""
     lead_s: float | None = None
+    spot: SpotShare | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible variants."""
@@ -146,6 +176,38 @@ class VariantCount:
 
 
 @dataclass(frozen=True, slots=True)
+class SpotPart:
+    """Replicas of a variant that a decision takes to be on spot nodes.
+
+    Attributes:
+        name: The variant.
+        desired: Its count.
+        replicas: Those of them on spot nodes.
+        per_node: Replicas that an interruption takes.
+        hours_between: Hours from one interruption of these nodes to the next, as believed.
+    """
+
+    name: str
+    desired: int
+    replicas: int
+    per_node: int
+    hours_between: float
+
+
+@dataclass(frozen=True, slots=True)
+class MixSpot:
+    """What of a mix is on spot nodes, and what is held for them.
+
+    Attributes:
+        parts: The variants that have replicas there.
+        held: Reference replicas that are asked for because nodes may be interrupted.
+    """
+
+    parts: tuple[SpotPart, ...]
+    held: int
+
+
+@dataclass(frozen=True, slots=True)
 class MixRecord:
     """A decision about the variants of one workload.
 
@@ -161,6 +223,8 @@ class MixRecord:
         detail: Why this mix, in words.
         budget_demand: By GPU type with a budget: GPUs that would be taken at
             `decider.budget.fleet.PRICES`, for the rest of the fleet.
+        spot: What is on spot nodes, where the mix was chosen with their interruptions; None: no
+            variant is on any, or it was not planned.
     """
 
     counts: tuple[VariantCount, ...]
@@ -172,6 +236,7 @@ class MixRecord:
     verdict: MixVerdict | None
     detail: str
     budget_demand: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    spot: MixSpot | None = None
 
     @property
     def is_changed(self) -> bool:

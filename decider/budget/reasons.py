@@ -13,6 +13,23 @@ UNREADABLE = "the budget cannot be read"
 
 
 @dataclass(frozen=True, slots=True)
+class HeldMix:
+    """The cheapest mix that keeps a promise though some of its replicas are on spot nodes.
+
+    Attributes:
+        counts: Replicas of each variant.
+        replicas: Whole reference replicas that they are.
+        allowed: Most risk that a mix may have, interruptions included.
+        is_feasible: Some mix keeps the risk level.
+    """
+
+    counts: tuple[int, ...]
+    replicas: int
+    allowed: float
+    is_feasible: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Draft:
     """A workload's count on its way to a decision.
 
@@ -26,6 +43,7 @@ class Draft:
         model_held: Replicas of it that spot nodes' interruptions alone ask for.
         quiet: Count before the guards, were nothing waiting; None where nothing is.
         unlost: The same, were no spot node interrupted; None where no replica is on one.
+        mix: What is wanted of its variants, where some are on spot nodes; None elsewhere.
     """
 
     raw: int
@@ -37,6 +55,23 @@ class Draft:
     quiet: int | None = None
     unlost: int | None = None
     model_held: int = 0
+    mix: HeldMix | None = None
+
+    @property
+    def promised_mix(self) -> HeldMix | None:
+        """The mix, where it is the planner that decides; None elsewhere."""
+        return None if self.unlost is None else self.mix
+
+    @property
+    def unlost_guarded(self) -> int:
+        """Count after the guards, were no spot node interrupted: what a mix must be worth.
+
+        What is held for interruptions is up to the mix. Where the guards ask for more than the plan
+        did, that is what is asked for.
+        """
+        if self.promised_mix is None or self.unlost is None or self.guarded > self.raw:
+            return self.guarded
+        return min(self.guarded, self.unlost)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +85,7 @@ class Grant:
         detail: In words.
         demand: (Q,) counts that would be taken at `decider.budget.fleet.PRICES`; empty without a
             budget.
+        is_enough: Fewer than was asked for would be no cut: of another mix less can be lost.
     """
 
     final: int
@@ -57,6 +93,7 @@ class Grant:
     price: float = 0.0
     detail: str = ""
     demand: tuple[int, ...] = ()
+    is_enough: bool = False
 
 
 _HOLDS = {
@@ -82,7 +119,7 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
     if stopped is not None:
         timed = stopped.detail.startswith("paused for")
         return (Reason.HOLD_PAUSED_UNTIL if timed else Reason.HOLD_PAUSED), "paused"
-    if grant.final < draft.guarded:
+    if grant.final < draft.guarded and not grant.is_enough:
         return _budget_reason(current, draft, grant), "gpu_budget"
     if grant.final == current:
         return _hold_reason(workload, draft, last)

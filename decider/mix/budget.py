@@ -311,10 +311,12 @@ def _total(shard: DraftedShard, row: int, mix: MixGrant) -> Grant:
     assert variants is not None, "only rows with variants have a mix"
     final = whole(variants.units(mix.counts))
     verdict = mix.verdict
+    # of a mix of which less can be lost fewer are as good
+    is_enough = not mix.limit and shard.drafts[row].promised_mix is not None
     if verdict is None:
-        return Grant(final)
+        return Grant(final, is_enough=is_enough)
     price = max((price for _, price in verdict.prices), default=0.0)
     if not verdict.is_cut:
-        return Grant(final, price=price)
+        return Grant(final, price=price, is_enough=is_enough)
     wanted = shard.drafts[row].guarded
     return Grant(final, final, price, f"{verdict.budget}: {final} of {wanted} replicas")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.errors import require
+from decider.mix.promise import MixPromise, MixSearch
 from decider.types import FloatArray, IntArray
 from decider.variant_types import VariantSet, VariantState, whole
 
@@ -45,6 +46,7 @@ class MixRequest:
         most_started: Capacity that may be started now, but for the rest of a replica.
         most_stopped: Capacity that may be stopped now, but for the rest of a replica.
         closed_types: GPU types of which no more may be taken: their budget cannot be read.
+        promise: What a mix must keep with interruptions of spot nodes; None: none of it is lost.
     """
 
     variants: VariantSet
@@ -61,6 +63,7 @@ class MixRequest:
     most_started: float = math.inf
     most_stopped: float = math.inf
     closed_types: frozenset[str] = frozenset()
+    promise: MixPromise | None = None
 
     def __post_init__(self) -> None:
         """Refuse contradictory capacities."""
@@ -115,6 +118,10 @@ def mixes_of(request: MixRequest, bounds: tuple[Bound, ...]) -> IntArray:
     found.add(tuple(_enough(b, v, request) for b, v in zip(bounds, states, strict=True)))
     found.update(_minimal(request, bounds))
     found.update(_steps(request, bounds))
+    if request.promise is not None:
+        least, most = (tuple(getattr(b, name) for b in bounds) for name in ("least", "most"))
+        search = MixSearch(request.promise, least, most, request.wanted, request.high)
+        found.update(search.mixes(_bases(request, bounds)))
     return np.array(sorted(found), dtype=np.int64)
 
 

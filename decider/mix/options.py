@@ -20,12 +20,14 @@ class MixOptions:
 
     Attributes:
         counts: (K, V) replicas.
-        units: (K,) capacity in reference replicas.
+        units: (K,) capacity in reference replicas, of which interruptions may take some.
         usd_per_hour: (K,) price of the replicas.
         premium_usd_per_hour: (K,) what a mix costs beyond the cheapest one of its capacity.
         moves_usd_per_hour: (K,) price of getting there from what runs.
-        loss_usd_per_hour: (K,) loss at its capacity.
-        is_enough: (K,) as much of what is asked for as any mix can serve.
+        loss_usd_per_hour: (K,) loss at its capacity, or at as much as is as risky without any
+            interruption.
+        is_enough: (K,) as much of what is asked for as any mix can serve; with replicas on spot
+            nodes it keeps the promise too, or is as near to it as any.
         is_least: (K,) the capacity that comes first, or as much of it as any mix can serve.
         limit: What keeps every mix below what is asked for; empty: one serves it.
     """
@@ -90,7 +92,11 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
     states = request.variants.states
     usd = np.array([v.usd_per_hour for v in states])
     units = counts @ ratio
-    served = np.floor(np.minimum(units, request.wanted) + SLACK).astype(np.int64)
+    sure = units if request.promise is None else request.promise.sure(counts)
+    bound, served = (
+        np.floor(np.minimum(capacity, request.wanted) + SLACK).astype(np.int64)
+        for capacity in (units, sure)
+    )
     change = counts - np.array(request.variants.current, dtype=np.int64)
     start_ratio = request.start_ratio + np.array(request.wait_ratio or [0.0] * len(states))
     moves = start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(-change, 0)
@@ -110,6 +116,6 @@ def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: st
         moves @ usd,
         request.loss_usd_per_hour[level - request.low],
         served >= reach,
-        served >= min(reach, request.low),
+        bound >= min(int(bound.max()), request.low),
         limit if reach < request.wanted else "",
     )

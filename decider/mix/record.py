@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
 from decider.budget.reasons import Draft
 from decider.mix.budget import MixGrant
-from decider.result import Decision, GuardStep, Reason
+from decider.result import Decision, GuardStep, Reason, held_words, hours_words
 from decider.types import WorkloadInput
-from decider.variant_types import MixRecord, MixVerdict, VariantCount, VariantSet
+from decider.variant_types import (
+    MixRecord,
+    MixSpot,
+    MixVerdict,
+    SpotPart,
+    VariantCount,
+    VariantSet,
+)
 
 _LIMITS = {
     "schedulable": "no more GPUs can be scheduled",
@@ -39,6 +47,7 @@ def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: Mix
     before, after = (variants.usd_per_hour(n) for n in (variants.current, mix.counts))
     verdict = mix.verdict
     limit = mix.limit if decision.final < draft.guarded else ""
+    spot = _on_spot(variants, mix.counts, decision.final, draft)
     record = MixRecord(
         counts,
         round(variants.units(mix.counts), 9),
@@ -47,9 +56,12 @@ def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: Mix
         tuple((v.name, round(v.unit_usd_per_hour, 9)) for v in variants.states),
         _binding(verdict, limit),
         verdict,
-        _words(variants, mix, draft.guarded, before, after, limit),
+        _words(variants, mix, draft.unlost_guarded, before, after, limit),
         mix.demand,
+        spot,
     )
+    if spot is not None and spot.parts:
+        record = replace(record, detail=f"{record.detail}; {spot_words(spot)}")
     reason, binding = _reason(decision, record, limit)
     *guards, fleet = decision.guard_trace
     served = draft.guarded if verdict is not None and verdict.is_cut else decision.final
@@ -62,6 +74,35 @@ def with_mix(decision: Decision, workload: WorkloadInput, draft: Draft, mix: Mix
         cost_delta_usd_per_hour=after - before,
         mix=record,
     )
+
+
+def _on_spot(
+    variants: VariantSet, counts: Sequence[int], final: int, draft: Draft
+) -> MixSpot | None:
+    """What of a mix is on spot nodes, where it was chosen with their interruptions."""
+    if draft.promised_mix is None or draft.unlost is None:
+        return None
+    parts = []
+    for one, count in zip(variants.states, counts, strict=True):
+        if one.spot is None or not count:
+            continue
+        replicas, per_node = one.spot.on_spot(count), one.spot.per_node
+        places = replace(one.spot.places, replicas=replicas, nodes=-(-replicas // per_node))
+        hours = places.hours_between
+        parts.append(SpotPart(one.name, count, replicas, min(per_node, replicas), hours))
+    # a replica is not divided: what the last one is worth beyond what is needed is not held
+    coarse = max((math.ceil(v.capacity_ratio) for v in variants.states), default=1) - 1
+    return MixSpot(tuple(parts), max(0, final - draft.unlost_guarded - coarse))
+
+
+def spot_words(spot: MixSpot) -> str:
+    """What is on spot nodes and what an interruption takes, in words; empty: nothing is."""
+    parts = [
+        f"of {one.desired} {one.name} {one.replicas} run on spot nodes, of which one goes about "
+        f"each {hours_words(one.hours_between)} and takes {one.per_node}"
+        for one in spot.parts
+    ]
+    return f"{'; '.join(parts)}: {held_words(spot.held)}" if parts else ""
 
 
 def _binding(verdict: MixVerdict | None, limit: str) -> str:
@@ -131,7 +172,7 @@ def changes(mix: MixRecord) -> str:
 def mix_to_dict(mix: MixRecord) -> dict[str, object]:
     """The JSON-able form of a mix."""
     verdict = mix.verdict
-    return {
+    return _spot_to_dict(mix) | {
         "variants": [
             {
                 "name": c.name,
@@ -149,3 +190,19 @@ def mix_to_dict(mix: MixRecord) -> dict[str, object]:
         "prices_usd_per_gpu_hour": {} if verdict is None else dict(verdict.prices),
         "detail": mix.detail,
     }
+
+
+def _spot_to_dict(mix: MixRecord) -> dict[str, object]:
+    """What of a mix is on spot nodes; nothing where none is."""
+    if mix.spot is None:
+        return {}
+    parts = [
+        {
+            "name": one.name,
+            "replicas": one.replicas,
+            "per_node": one.per_node,
+            "hours_between": float(f"{one.hours_between:.6g}"),
+        }
+        for one in mix.spot.parts
+    ]
+    return {"spot": {"variants": parts, "held": mix.spot.held}}

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
 from decider.budget.budget import DraftedShard, claims_of
-from decider.budget.reasons import Draft
+from decider.budget.reasons import Draft, HeldMix
 from decider.mix.candidates import MixRequest
+from decider.mix.options import make_options
+from decider.mix.promise import MixPromise
+from decider.planning.fallback import Standing
 from decider.planning.guards import GuardInput, rate_edge
+from decider.planning.outlook import Outlook
 from decider.tables.candidates import effective_bounds
-from decider.types import WorkloadInput
+from decider.types import IntArray, ShardRequest, WorkloadInput
 from decider.variant_types import VariantSet, whole
 
 
@@ -30,29 +37,102 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
     workload, draft = shard.request.workloads[row], shard.drafts[row]
     assert workload.variants is not None, "the caller chose rows with variants"
     claims = claims_of(shard, [row])
-    program, steps = shard.outlook.program, shard.request
-    # Not the steps beyond, which are looked at because starts are slow: they would be the cheaper.
-    horizon = steps.n_forecast or steps.horizon
     started, stopped = _rates(workload, now_s)
-    wanted, low = draft.guarded, _lowest(workload, int(claims.low[0]))
-    loss = np.concatenate([np.full(int(claims.low[0]) - low, claims.loss[0, 0]), claims.loss[0]])
-    return MixRequest(
-        variants=workload.variants,
-        wanted=wanted,
+    first = int(claims.low[0])
+    wanted, low = max(draft.unlost_guarded, first), _lowest(workload, first)
+    own = claims.loss[0, : wanted - first + 1]
+    loss = np.concatenate([np.full(first - low, claims.loss[0, 0]), own])
+    return replace(
+        _whole_request(shard.request, shard.outlook, row, wanted),
         low=low,
-        high=max(wanted, _highest(workload)),
+        high=_most(workload, draft, wanted),
         loss_usd_per_hour=loss - loss.min(),
-        # A move is paid once, a mix runs on: over the horizon a start costs this much per hour.
-        start_ratio=program.start_cost / horizon,
-        stop_ratio=program.stop_cost / horizon,
-        wait_ratio=_waits(workload.variants, horizon * steps.step_s),
         may_rise=_may_rise(workload),
         may_fall=_may_fall(workload),
         is_fixed=_is_fixed(workload, draft),
         most_started=started,
         most_stopped=stopped,
         closed_types=frozenset(t for t, gpus in shard.request.gpu_budgets.items() if gpus is None),
+        promise=_promise(shard, row),
     )
+
+
+def mixes_through_losses(
+    request: ShardRequest, outlook: Outlook, standings: Sequence[Standing], counts: IntArray
+) -> dict[int, HeldMix]:
+    """By row, the cheapest mix that is at most as risky with interruptions as promised.
+
+    What is promised is the risk level in use; where a count was worth more risk without any
+    interruption, it is that risk. A mix is never worth less than that count. Where none keeps the
+    promise it is one that comes nearest to it. No guard or budget is looked at yet. Where prices
+    alone decide nothing is held.
+
+    Args:
+        request: The shard.
+        outlook: Its plan.
+        standings: Where each workload stands on the fallback ladder.
+        counts: (W,) reference replicas that are wanted without interruptions.
+
+    Returns:
+        Mixes of the rows whose variants have replicas on spot nodes.
+    """
+    found = {}
+    for row, law in outlook.mix_survival.items():
+        if not standings[row].is_planned:
+            continue
+        count, level = int(counts[row]), outlook.level_of_step(request, row)
+        allowed = max(outlook.own_risk(row, count), level)
+        risk_of = partial(outlook.owned_risks, row)
+        asked = replace(
+            _whole_request(request, outlook, row, count),
+            high=max(count, effective_bounds(request.workloads[row])[1]),
+            promise=MixPromise(law, risk_of, allowed),
+        )
+        options = make_options(asked)
+        best = tuple(int(n) for n in options.counts[options.best()])
+        is_kept = MixPromise(law, risk_of, level).is_kept(options.counts)
+        replicas = max(count, whole(asked.variants.units(best)))
+        found[row] = HeldMix(best, replicas, allowed, bool(is_kept.any()))
+    return found
+
+
+def _whole_request(request: ShardRequest, outlook: Outlook, row: int, wanted: int) -> MixRequest:
+    """All of a capacity, whatever was decided before and whoever else wants GPUs."""
+    variants, program = request.workloads[row].variants, outlook.program
+    assert variants is not None, "the caller chose rows with variants"
+    # Not the steps beyond, which are looked at because starts are slow: they would be the cheaper.
+    horizon = request.n_forecast or request.horizon
+    return MixRequest(
+        variants=variants,
+        wanted=wanted,
+        low=wanted,
+        high=wanted,
+        loss_usd_per_hour=np.zeros(1),
+        # A move is paid once, a mix runs on: over the horizon a start costs this much per hour.
+        start_ratio=program.start_cost / horizon,
+        stop_ratio=program.stop_cost / horizon,
+        wait_ratio=_waits(variants, horizon * request.step_s),
+    )
+
+
+def _most(workload: WorkloadInput, draft: Draft, wanted: int) -> int:
+    """Capacity that is never exceeded; where a guard holds it down, nothing is held beyond that."""
+    variants = workload.variants
+    if draft.promised_mix is None or draft.guarded >= draft.raw or variants is None:
+        return max(wanted, _highest(workload))
+    coarse = math.ceil(max(v.capacity_ratio for v in variants.states)) - 1
+    return max(wanted, draft.guarded + coarse)
+
+
+def _promise(shard: DraftedShard, row: int) -> MixPromise | None:
+    """What a mix must keep; where less is left than that takes, interruptions add a level to it."""
+    held, outlook = shard.drafts[row].promised_mix, shard.outlook
+    if held is None:
+        return None
+    own, allowed = outlook.own_risk(row, shard.drafts[row].guarded), held.allowed
+    if own > allowed:
+        allowed = own + outlook.level_of_step(shard.request, row)
+    return MixPromise(outlook.mix_survival[row], partial(outlook.owned_risks, row), allowed)
 
 
 def _waits(variants: VariantSet, horizon_s: float) -> tuple[float, ...]:

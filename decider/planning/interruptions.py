@@ -18,7 +18,7 @@ def counts_through_losses(
     What is promised is the risk level in use; where a count was worth more risk without any
     interruption, it is that risk. The count never falls below the given one. Where none up to the
     bounds is good enough it is the bound: so more interruptions never ask for fewer. Nothing is
-    held where prices alone decide, or for variants and pools.
+    held where prices alone decide, or for pools; for variants see `decider.mix.request`.
 
     Args:
         request: The shard.
@@ -30,9 +30,7 @@ def counts_through_losses(
     """
     found = {}
     for row in outlook.survival:
-        level, count = float(outlook.level[row]), int(counts[row])
-        if request.workloads[row].sla.kind == "AnyInWindow":
-            level /= request.horizon  # it is for all steps together
+        level, count = outlook.level_of_step(request, row), int(counts[row])
         allowed = max(outlook.own_risk(row, count), level) + _TOLERANCE
         most = max(count, effective_bounds(request.workloads[row])[1])
 

@@ -28,6 +28,7 @@ from decider.planning.utility import (
 from decider.tables.backlog import with_backlog
 from decider.tables.candidates import CandidateGrid, effective_bounds, make_grid
 from decider.tables.landing import LandingWeights, landing_weights
+from decider.tables.mix_survivors import MixSurvival
 from decider.tables.scenarios import (
     Scenarios,
     StepTables,
@@ -64,6 +65,7 @@ class Outlook:
         services: Joint risks of the services that have pools.
         survival: By row, what interruptions of spot nodes leave of any count; of those that have
             replicas there.
+        mix_survival: By row, what they leave of any mix; of those whose variants have some there.
         soft: By row, responses under their promise.
     """
 
@@ -84,6 +86,7 @@ class Outlook:
     owned_step: IntArray
     services: tuple[PoolRisk, ...] = ()
     survival: Mapping[int, SurvivalLaw] = field(default_factory=dict)
+    mix_survival: Mapping[int, MixSurvival] = field(default_factory=dict)
     soft: Mapping[int, Soft] = field(default_factory=dict)
 
     def first(self) -> IntArray:
@@ -91,23 +94,45 @@ class Outlook:
         rows = np.arange(self.plan.index.shape[0])
         return np.asarray(self.grid.counts[rows, self.plan.index[:, 0]])
 
-    def risk_at(self, replicas: IntArray) -> FloatArray:
-        """(W,) risk that choosing `replicas` now answers for; of pools their joint one."""
+    def risk_at(
+        self, replicas: IntArray, mixes: Mapping[int, Sequence[int]] = MappingProxyType({})
+    ) -> FloatArray:
+        """(W,) risk that choosing `replicas` now answers for; of pools their joint one.
+
+        Args:
+            replicas: (W,) counts.
+            mixes: By row of `mix_survival`, (V,) counts of the variants; of one without them
+                nothing is lost.
+        """
         risk = _charged(self.grid, self.charge, self.services, replicas)
+        for row in self.mix_survival.keys() & mixes.keys():
+            own = self.own_risk(row, int(replicas[row]))
+            risk[row] += float(self.risks_of_mixes(row, np.array([mixes[row]]))[0]) - own
         for row in self.survival:
             count = int(replicas[row])
             risk[row] += self.risk_with_losses(row, count) - self.own_risk(row, count)
         return risk
 
+    def level_of_step(self, request: ShardRequest, row: int) -> float:
+        """The level of a row for the time that one decision owns; infinite: prices decide."""
+        level = float(self.level[row])
+        if request.workloads[row].sla.kind == "AnyInWindow":
+            level /= request.horizon  # it is for all steps together
+        return level
+
     def own_risk(self, row: int, count: int) -> float:
         """Risk in the time that the decision owns, if none of a count is lost."""
-        return float(self._owned(row, np.array([count]))[0])
+        return float(self.owned_risks(row, np.array([count]))[0])
 
     def risk_with_losses(self, row: int, count: int) -> float:
         """The same with interruptions of spot nodes, of a row of `survival`."""
-        return self.survival[row].expected(partial(self._owned, row), count)
+        return self.survival[row].expected(partial(self.owned_risks, row), count)
 
-    def _owned(self, row: int, counts: IntArray) -> FloatArray:
+    def risks_of_mixes(self, row: int, mixes: IntArray) -> FloatArray:
+        """(K,) the same of mixes (K, V), of a row of `mix_survival`."""
+        return self.mix_survival[row].expected(partial(self.owned_risks, row), mixes)
+
+    def owned_risks(self, row: int, counts: IntArray) -> FloatArray:
         """Risk in the time that the decision owns at counts, in their shape."""
         owned = self.program.stages.own_risk[row, 0]
         return np.asarray(owned[self.grid.row_index(row, counts)])
@@ -272,6 +297,7 @@ def look_ahead(
         weights.owned_step,
         services,
         survival_laws(request),
+        mix_survival_laws(request),
         soft,
     )
     return _with_losses(request, made) if made.survival else made
@@ -291,8 +317,18 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
     return replace(outlook, is_feasible=is_feasible)
 
 
+def mix_survival_laws(request: ShardRequest) -> dict[int, MixSurvival]:
+    """By row, what interruptions leave of mixes of variants."""
+    found: dict[int, MixSurvival] = {}
+    for row, one in enumerate(request.workloads):
+        if one.variants is not None:
+            law = MixSurvival.of(one.variants, request.lead_time_draws_s[row])
+            found |= {} if law is None else {row: law}
+    return found
+
+
 def survival_laws(request: ShardRequest) -> dict[int, SurvivalLaw]:
-    """By row, what interruptions leave; not of variants and pools, which stand beside others."""
+    """By row, what interruptions leave of a count; not of variants and pools."""
     found: dict[int, SurvivalLaw] = {}
     for row, one in enumerate(request.workloads):
         if one.variants is None and one.pool is None and one.replicas.spot is not None:

@@ -247,8 +247,9 @@ def _drop_unused(workload: dict[str, Any]) -> None:
     for name in ("variants", "pool", "waiting_load"):
         if workload[name] is None:
             del workload[name]
-    if workload["replicas"]["spot"] is None:
-        del workload["replicas"]["spot"]
+    for holder in (workload["replicas"], *(workload.get("variants") or {}).get("states", ())):
+        if holder["spot"] is None:
+            del holder["spot"]
     if not workload["further_capacity"]:
         del workload["further_capacity"]
     if workload["sla"]["good_share"] is None:

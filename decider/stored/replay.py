@@ -40,7 +40,7 @@ from decider.types import (
     SpotReplicas,
     WorkloadInput,
 )
-from decider.variant_types import MixVerdict, VariantSet, VariantState
+from decider.variant_types import MixVerdict, SpotShare, VariantSet, VariantState
 
 _LONG_RUN = "long_run"
 """The way to share risk over time that format 1 names, and that is left."""
@@ -239,7 +239,15 @@ def _variants(fields: Mapping[str, Any]) -> VariantSet:
         prices = tuple((str(name), float(price)) for name, price in verdict["prices"])
         counts = tuple(int(n) for n in verdict["counts"])
         verdict = MixVerdict(**(dict(verdict) | {"prices": prices, "counts": counts}))
-    return VariantSet(tuple(VariantState(**state) for state in fields["states"]), verdict)
+    return VariantSet(tuple(_variant_state(state) for state in fields["states"]), verdict)
+
+
+def _variant_state(fields: Mapping[str, Any]) -> VariantState:
+    spot = fields.get("spot")
+    if spot is None:
+        return VariantState(**fields)
+    share = SpotShare(SpotReplicas(**spot["places"]), spot["of"])
+    return VariantState(**(dict(fields) | {"spot": share}))
 
 
 def _rules(fields: Mapping[str, Any]) -> DirectionRules:

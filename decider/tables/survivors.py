@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
 from decider.belief.interruptions import InterruptionBelief
-from decider.types import FloatArray, IntArray, ReplicaState
+from decider.types import FloatArray, IntArray, ReplicaState, SpotReplicas
 
 RiskOf = Callable[[IntArray], FloatArray]
 """Risk at counts of replicas, both in one shape."""
@@ -58,11 +58,7 @@ class SurvivalLaw:
         spot = replicas.spot
         if spot is None or spot.replicas == 0 or spot.interruptions == 0:
             return None
-        levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
-        lead_s = np.quantile(lead_time_draws_s, levels)
-        belief = InterruptionBelief(spot.interruptions, spot.node_hours)
-        rate = belief.draws(N_DRAWS)[(_STRIDE * np.arange(N_DRAWS)) % N_DRAWS]
-        gone = -np.expm1(-rate * lead_s / _HOUR_S)
+        gone = gone_draws(spot, lead_time_draws_s)
         return cls(gone, spot.replicas, replicas.ready, -(-spot.replicas // spot.nodes))
 
     def expected(self, risk_of: RiskOf, replicas: int) -> float:
@@ -82,6 +78,20 @@ class SurvivalLaw:
         stays = ((1.0 - self.gone)[:, None] * chance).mean(axis=0) @ risk
         goes = (self.gone[:, None] * chance).mean(axis=0) @ risk_of(left - rest)
         return float(stays + goes)
+
+
+def gone_draws(spot: SpotReplicas, lead_time_draws_s: FloatArray) -> FloatArray:
+    """(P,) probability that a spot node is gone at a moment, in equally likely draws.
+
+    Args:
+        spot: How often one is interrupted.
+        lead_time_draws_s: Draws of the time until a lost replica is replaced.
+    """
+    levels = (np.arange(N_DRAWS) + 0.5) / N_DRAWS
+    lead_s = np.quantile(lead_time_draws_s, levels)
+    belief = InterruptionBelief(spot.interruptions, spot.node_hours)
+    rate = belief.draws(N_DRAWS)[(_STRIDE * np.arange(N_DRAWS)) % N_DRAWS]
+    return np.asarray(-np.expm1(-rate * lead_s / _HOUR_S))
 
 
 def least_within(is_within: Callable[[int], bool], low: int, high: int) -> int:

@@ -70,6 +70,7 @@ def explain_mix(explanation: Mapping[str, Any]) -> tuple[str, ...]:
     if not isinstance(record, dict):
         return ()
     lines = [_line(v) for v in record.get("variants") or () if isinstance(v, dict)]
+    lines += _spot_lines(record.get("spot"))
     after, before = record.get("usd_per_hour"), record.get("usd_per_hour_before")
     if isinstance(after, (int, float)) and isinstance(before, (int, float)):
         lines.append(f"{usd(after)} per hour together, {usd(before)} as it runs now.")
@@ -88,6 +89,31 @@ def _line(variant: Mapping[str, Any]) -> str:
     price = "" if not isinstance(unit, (int, float)) else f", {usd(unit)} per hour"
     worth = f"{price} for the capacity of a reference replica" if price else ""
     return f"{_counts(variant)}{worth}"
+
+
+def _spot_lines(spot: object) -> list[str]:
+    """What of the mix is on spot nodes, and what an interruption would take of it."""
+    if not isinstance(spot, dict) or not spot.get("variants"):
+        return []
+    lines = [
+        f"{each.get('replicas')} {each.get('name')} on spot nodes: an interruption takes "
+        f"{each.get('per_node')}, and comes about each {_hours(each.get('hours_between'))}."
+        for each in spot["variants"]
+        if isinstance(each, dict)
+    ]
+    held = spot.get("held")
+    if isinstance(held, int) and held > 0:
+        noun = "reference replica is" if held == 1 else "reference replicas are"
+        lines.append(f"{held} more {noun} held for interruptions.")
+    return lines
+
+
+def _hours(hours: object) -> str:
+    if not isinstance(hours, (int, float)):
+        return "so often"
+    if hours < 1.0:
+        return f"{60.0 * hours:.0f} min"
+    return f"{hours:.0f} h" if hours >= 10.0 else f"{hours:.2g} h"
 
 
 def _counts(part: Mapping[str, Any]) -> str:

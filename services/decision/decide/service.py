@@ -319,7 +319,7 @@ def _interruptions(
     run: ShardRun, states: Mapping[int, Sequence[RowMapping]]
 ) -> Mapping[str, InterruptionBelief]:
     """How often spot nodes are interrupted; nothing is asked where no service is on one."""
-    if not any(of_one[-1]["spot_replicas"] for of_one in states.values()):
+    if not any(translate.is_on_spot(of_one[-1]) for of_one in states.values()):
         return {}
     cluster_id = next(iter(run.members.values())).cluster_id
     rows = repository.load_interruptions(run.connection, cluster_id)

@@ -319,7 +319,8 @@ def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantI
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
     leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
-    return with_lead_times(variant_input(spec_in_force(member, rows), newest, last, now), leads)
+    spec = spec_in_force(member, rows)
+    return with_lead_times(variant_input(spec, newest, last, now, rows.interruptions), leads)
 
 
 def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:

@@ -128,6 +128,12 @@ def to_replica_state(row: RowMapping, rate: InterruptionBelief | None = None) ->
     )
 
 
+def is_on_spot(row: RowMapping) -> bool:
+    """Whether replicas of a snapshot, or of a part of it, are or would be on spot nodes."""
+    parts = (row["variants"] or {}).values()
+    return bool(row["spot_replicas"]) or any(part.get("spot") for part in parts)
+
+
 def _to_spot(row: RowMapping, ready: int, rate: InterruptionBelief | None) -> SpotReplicas | None:
     """Replicas on spot nodes; None: there are none."""
     replicas = min(ready, int(row.get("spot_replicas") or 0))

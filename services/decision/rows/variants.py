@@ -10,16 +10,29 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, ReplicaState, VariantSet, VariantState, whole
+from decider import (
+    FloatArray,
+    InterruptionBelief,
+    ReplicaState,
+    SpotReplicas,
+    SpotShare,
+    VariantSet,
+    VariantState,
+    learn_interruptions,
+    whole,
+)
 from services.kernel.domain import VariantSpec, WorkloadSpec
 from services.kernel.domain.variants import VariantStart, unit_ages
 
 NOT_FOUND = "its target was not seen"
+GPUS_OF_NODE = 8
+"""GPUs of a node of which nothing is known: as many as go together with one of the largest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ def variant_input(
     state: RowMapping | None,
     earlier: RowMapping | None,
     now: datetime,
+    rates: Mapping[str, InterruptionBelief] = MappingProxyType({}),
 ) -> VariantInput:
     """Variants and totals of a workload that has variants.
 
@@ -52,6 +66,7 @@ def variant_input(
         state: Its newest snapshot; None: there is none.
         earlier: Its newest decision, which stands in for a snapshot; None: there is none.
         now: Aware.
+        rates: How often a spot node is interrupted, by GPU type; of those of which it was counted.
     """
     seen: Mapping[str, Any] | None = None if state is None else state["variants"]
     if state is None or seen is None:
@@ -63,7 +78,9 @@ def variant_input(
         variants = VariantSet(states)
         total = whole(variants.units(variants.current))
         return VariantInput(variants, ReplicaState(total, total), False)
-    variants = VariantSet(tuple(to_state(spec, v, seen.get(v.name)) for v in spec.variants))
+    variants = VariantSet(
+        tuple(to_state(spec, v, seen.get(v.name), rates.get(v.gpu_type)) for v in spec.variants)
+    )
     age_s = max(0.0, (now - state["observed_at"]).total_seconds())
     moving = tuple(v.name for v in variants.states if _is_moving(v, seen.get(v.name) or {}))
     return VariantInput(variants, _totals(variants, seen, age_s), True, moving)
@@ -122,9 +139,19 @@ def with_lead_times(given: VariantInput, leads: Mapping[str, FloatArray]) -> Var
 
 
 def to_state(
-    spec: WorkloadSpec, variant: VariantSpec, seen: Mapping[str, Any] | None
+    spec: WorkloadSpec,
+    variant: VariantSpec,
+    seen: Mapping[str, Any] | None,
+    rate: InterruptionBelief | None = None,
 ) -> VariantState:
-    """One variant; one whose target was not seen keeps what it has: nothing."""
+    """One variant; one whose target was not seen keeps what it has: nothing.
+
+    Args:
+        spec: The workload.
+        variant: The variant.
+        seen: Its part of the snapshot; None: its target was not seen.
+        rate: How often a spot node of its GPU type is interrupted; None: nothing was counted.
+    """
     ratio = variant.ratio(spec.capacity.per_replica)
     most = variant.max_replicas
     if most is None:
@@ -142,7 +169,32 @@ def to_state(
         int(found.get("pending", 0)),
         found.get("schedulable_gpus"),
         NOT_FOUND if seen is None else str(found.get("held") or ""),
+        spot=_to_spot(variant, found, rate),
     )
+
+
+def _to_spot(
+    variant: VariantSpec, seen: Mapping[str, Any], rate: InterruptionBelief | None
+) -> SpotShare | None:
+    """Which part of a variant is on spot nodes; None: none is, as far as is known.
+
+    It is as of the replicas that serve and are not about to go. Where none does, and its pods can
+    run on spot nodes alone, all of them will be there, a whole node of eight GPUs together.
+    """
+    spot = seen.get("spot")
+    if not spot:
+        return None
+    belief = rate or learn_interruptions(0.0, 0.0)
+    staying = int(seen.get("ready", 0)) - int(spot.get("leaving", 0))
+    replicas = min(staying, int(spot.get("replicas", 0)))
+    nodes = max(1, min(replicas, int(spot.get("nodes", 0))))
+    if staying <= 0 and spot.get("only"):
+        replicas = staying = max(1, GPUS_OF_NODE // variant.gpus_per_replica)
+        nodes = 1
+    if replicas <= 0:
+        return None
+    places = SpotReplicas(replicas, nodes, belief.interruptions, belief.node_hours)
+    return SpotShare(places, staying)
 
 
 def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> ReplicaState:

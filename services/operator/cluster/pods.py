@@ -161,7 +161,7 @@ class ReplicaSnapshot:
     @property
     def identity(self) -> str:
         """A text that changes with the counts, and not with ages or free GPUs."""
-        names = ("spec", "ready", "starting", "pending", "held")
+        names = ("spec", "ready", "starting", "pending", "held", "spot")
         own = {
             name: [seen.get(part) for part in names] for name, seen in (self.variants or {}).items()
         }

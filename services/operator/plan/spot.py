@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from services.operator.cluster.node_pools import NodeClaim
-from services.operator.cluster.placement import NodeState, nodes_of_type
+from services.operator.cluster.placement import NodeState, PodShape, nodes_of_type
 from services.operator.cluster.pods import PodState, SpotUse
 
 SPOT_LABELS: Mapping[str, str] = {
@@ -50,6 +50,20 @@ class Leaving:
 def is_spot(node: NodeState) -> bool:
     """True where a node's labels tell that it is a spot node."""
     return any(node.labels.get(key) == value for key, value in SPOT_LABELS.items())
+
+
+def needs_spot(shape: Iterable[PodShape]) -> bool:
+    """True where pods of a replica can run on spot nodes alone, by their selector or affinity."""
+    return any(_is_for_spot(pod) for pod in shape)
+
+
+def _is_for_spot(pod: PodShape) -> bool:
+    if any(SPOT_LABELS.get(key) == value for key, value in pod.selector):
+        return True
+    return bool(pod.affinity) and all(
+        any(each.operator == "In" and each.values == (SPOT_LABELS.get(each.key),) for each in term)
+        for term in pod.affinity
+    )
 
 
 def spot_names(nodes: Iterable[NodeState], spot_types: Collection[str]) -> frozenset[str]:

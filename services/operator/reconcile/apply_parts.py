@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
-from services.operator.cluster.pods import Replicas, ReplicaSnapshot, count_replicas
+from services.operator.cluster.pods import Replicas, ReplicaSnapshot, SpotUse, count_replicas
 from services.operator.cluster.quotas import GpuQuota
 from services.operator.plan.part_members import decision_of, members_of, ratios
 from services.operator.plan.part_plan import (
@@ -19,6 +19,7 @@ from services.operator.plan.part_plan import (
 )
 from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
 from services.operator.plan.scaling import Scaling
+from services.operator.plan.spot import needs_spot, spot_use
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler
 
@@ -34,7 +35,8 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         target = view.target_of(member)
         if target is None:
             continue
-        replicas = count_replicas(view.replicas_of(member), now, is_live=view.is_live)
+        pods = view.replicas_of(member)
+        replicas = count_replicas(pods, now, is_live=view.is_live)
         room = view.gpu_room(member, replicas)
         figures[part.name] = {
             "spec": target.replicas,
@@ -49,6 +51,9 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
             figures[part.name]["new_node_gpus"] = room.on_new_nodes
         if room.warm is not None:
             figures[part.name]["warm_gpus"] = room.warm
+        on_spot = _spot_figures(view, member, spot_use(pods, view.spot, view.notices))
+        if on_spot:
+            figures[part.name]["spot"] = on_spot
         spec += target.replicas * ratio
         ready += replicas.ready * ratio
         starts = [VariantStart(age, ratio) for age in replicas.start_ages_s]
@@ -60,6 +65,15 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
     pending, _ = unit_ages(waiting_for_node, total)
     counts = Replicas(whole_units(ready), len(starting), len(pending), (*starting, *pending))
     return ReplicaSnapshot(whole_units(spec), counts, None, figures)
+
+
+def _spot_figures(view: View, member: Autoscaler, use: SpotUse) -> dict[str, Any]:
+    """Replicas of a part on spot nodes; empty: none is, or can be said to go there."""
+    target, spec = view.target_of(member), member.spec
+    is_stated = spec is not None and spec.gpu_type in view.spot_types
+    is_only = is_stated or (target is not None and needs_spot(target.shape))
+    found = {} if use == SpotUse() else asdict(use)
+    return found | ({"only": True} if is_only else {})
 
 
 def _held_by(situation: Situation) -> str:

@@ -72,6 +72,7 @@ class View:
         devices: Devices and claims of dynamic resource allocation.
         supplies: Where the GPUs of a type come from; a type that is absent has a fixed supply.
         spot: Names of the spot nodes.
+        spot_types: GPU types of which all nodes are stated to be such.
         notices: What tells that a node is about to go, by its name.
         is_live: Its time does not leap, as that of a replay does.
     """
@@ -93,6 +94,7 @@ class View:
     devices: SeenDevices = field(default_factory=SeenDevices)
     supplies: Mapping[str, TypeSupply] = field(default_factory=dict)
     spot: frozenset[str] = frozenset()
+    spot_types: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
     is_live: bool = False
 

@@ -94,7 +94,8 @@ def with_spot(connection: Connection, deps: OperatorDeps, view: View, now: datet
 
     Where there never was one, nothing is read or written.
     """
-    stated = [name for name, each in stated_supplies(view).items() if each.is_spot]
+    stated = frozenset(name for name, each in stated_supplies(view).items() if each.is_spot)
+    view = replace(view, spot_types=stated) if stated else view
     spot = spot_names(view.nodes.values(), stated)
     memory = deps.memory
     if not spot and not (memory.spot and memory.spot.nodes):

@@ -16,6 +16,7 @@ from services.lab.cluster.nodes.definitions import definitions
 from services.operator.plan.interruptions import SpotCount
 from services.operator.stored.interruptions_repository import store_counts
 from tests.integration.operator.conftest import GROUP_PATH, Bench
+from tests.integration.operator.reconcile import test_apply_parts as parts
 from tests.integration.operator.reconcile.chain import Chain
 
 pytestmark = pytest.mark.integration
@@ -81,6 +82,34 @@ def test_replicas_on_spot_nodes_are_recorded(spot: Bench) -> None:
     names = {pod["spec"]["nodeName"] for pod in spot.lab.pods("llama")}
     figures = (state["spot_replicas"], state["spot_nodes"], state["leaving_replicas"])
     assert figures == (2, len(names), 0)
+
+
+@pytest.fixture
+def spot_l4(bench: Bench) -> Iterator[Bench]:
+    """All nodes of L4 are spot nodes, those of H100 are not."""
+    for each in nodes(bench, "L4"):
+        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": SPOT}})
+    yield bench
+    for each in nodes(bench, "L4"):
+        labels = dict.fromkeys(SPOT)
+        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": labels}})
+
+
+def test_a_variant_on_spot_nodes_is_known_apart_and_its_mix_is_chosen_so(spot_l4: Bench) -> None:
+    parts.deploy(spot_l4.lab, h100=2, l4=2)
+    parts.autoscale(spot_l4.lab)
+    chain = Chain(spot_l4)
+    rows = [chain.step(26.0) for _ in range(6)]
+    seen = last_state(spot_l4)["variants"]
+    assert "spot" not in seen["h100"]
+    assert seen["l4"]["spot"]["replicas"] == seen["l4"]["ready"] > 0
+    assert seen["l4"]["spot"]["leaving"] == 0
+    told = rows[-1]["explanation"]["mix"]["spot"]
+    assert [each["name"] for each in told["variants"]] == ["l4"]
+    desired = next(v["desired"] for v in rows[-1]["variants"] if v["name"] == "l4")
+    assert told["variants"][0]["replicas"] == desired
+    assert "run on spot nodes" in rows[-1]["explanation"]["summary"]
+    assert all(replay(chain.deps, row["id"]).is_identical for row in rows)
 
 
 def test_without_spot_nodes_nothing_is_written(bench: Bench) -> None:

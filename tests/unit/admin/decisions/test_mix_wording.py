@@ -35,6 +35,23 @@ def test_every_variant_has_a_line_and_what_it_costs() -> None:
     )
 
 
+def test_what_is_on_spot_nodes_is_told_and_what_an_interruption_takes() -> None:
+    spot = {
+        "variants": [{"name": "l4", "replicas": 6, "per_node": 4, "hours_between": 4.8}],
+        "held": 2,
+    }
+    (*_, l4, together, _, _) = explain_mix(RECORD)
+    told = explain_mix({"mix": RECORD["mix"] | {"spot": spot}})
+    assert told[1:5] == (
+        l4,
+        "6 l4 on spot nodes: an interruption takes 4, and comes about each 4.8 h.",
+        "2 more reference replicas are held for interruptions.",
+        together,
+    )
+    none = {"variants": [], "held": 0}
+    assert explain_mix({"mix": RECORD["mix"] | {"spot": none}}) == explain_mix(RECORD)
+
+
 def test_every_pool_has_a_line_and_what_they_come_to() -> None:
     summary = "3 prefill + 5 decode: 0.8 % of requests would miss; bound by decode"
     pools = [

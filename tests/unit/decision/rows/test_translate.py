@@ -119,6 +119,15 @@ def test_replicas_that_are_about_to_go_are_neither_asked_for_nor_there() -> None
     assert (lost.spec, lost.ready) == (0, 0)
 
 
+def test_spot_nodes_of_a_part_count_too() -> None:
+    one_kind = state_row(spot_replicas=None) | {"variants": None}
+    assert not translate.is_on_spot(one_kind)
+    assert translate.is_on_spot(one_kind | {"spot_replicas": 1})
+    parts = {"h100": {"ready": 1}, "l4": {"ready": 0, "spot": {"only": True}}}
+    assert translate.is_on_spot(one_kind | {"variants": parts})
+    assert not translate.is_on_spot(one_kind | {"variants": {"h100": {"ready": 1}}})
+
+
 def test_replicas_on_spot_nodes_come_with_what_is_believed_of_these() -> None:
     row = state_row(spot_replicas=2, spot_nodes=1, leaving_replicas=None)
     state = translate.to_replica_state(row, learn_interruptions(3.0, 150.0))

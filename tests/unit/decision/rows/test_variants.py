@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import numpy as np
 import pytest
 from sqlalchemy import RowMapping
 
-from decider import prior_draws
+from decider import SpotReplicas, SpotShare, learn_interruptions, prior_draws
 from services.decision.rows.responses import LearnedResponse
-from services.decision.rows.variants import learned_spec, ready_and_bound
+from services.decision.rows.variants import learned_spec, ready_and_bound, variant_input
 from services.kernel.domain import WorkloadSpec
 from tests.unit.decider.belief.test_variant_learning import learn, truth_of, varied
 from tests.unit.decision.beliefs.test_miss_data import member
@@ -50,3 +51,39 @@ def test_a_response_is_of_the_mix_that_runs_and_says_what_variants_carry() -> No
     assert found.draws.n_variants == 0
     plain = LearnedResponse.of(prior_draws(10.0, 0.0, 0.05, 64), member().spec, 100.0)
     assert plain.worth.size == 0
+
+
+NOW = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def spot_of(**spot: Any) -> SpotShare | None:
+    """Where the replicas of the second variant are, of which three serve."""
+    l4 = {"spec": 3, "ready": 3, "starting": 0, "pending": 0} | spot
+    seen = {"h100": {"spec": 2, "ready": 2, "starting": 0, "pending": 0}, "l4": l4}
+    row = cast(RowMapping, {"observed_at": NOW, "variants": seen})
+    rates = {"L4": learn_interruptions(3.0, 30.0)}
+    sure, found = variant_input(mixed().spec, row, None, NOW, rates).variants.states
+    assert sure.spot is None
+    return found.spot
+
+
+def test_a_variant_is_on_spot_nodes_as_far_as_its_replicas_are() -> None:
+    belief = 3.5, 40.0
+    assert spot_of() is None
+    assert spot_of(spot={"replicas": 2, "nodes": 1, "leaving": 0}) == SpotShare(
+        SpotReplicas(2, 1, *belief), 3
+    )
+    # what is about to go is neither there nor elsewhere
+    assert spot_of(spot={"replicas": 2, "nodes": 1, "leaving": 1}) == SpotShare(
+        SpotReplicas(2, 1, *belief), 2
+    )
+    assert spot_of(spot={"replicas": 0, "nodes": 0, "leaving": 1}) is None
+
+
+def test_a_variant_that_goes_to_spot_nodes_alone_is_known_before_it_serves() -> None:
+    belief = 3.5, 40.0
+    whole_node = SpotShare(SpotReplicas(8, 1, *belief), 8)
+    assert spot_of(ready=0, spot={"only": True}) == whole_node
+    assert spot_of(ready=0) is None
+    serving = {"replicas": 3, "nodes": 2, "leaving": 0, "only": True}
+    assert spot_of(spot=serving) == SpotShare(SpotReplicas(3, 2, *belief), 3)

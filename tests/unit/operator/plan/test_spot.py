@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import pytest
 
+from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.node_pools import NodeClaim
+from services.operator.cluster.placement import PodShape, Requirement
 from services.operator.cluster.pods import SpotUse
 from services.operator.plan.spot import (
     SPOT_LABELS,
     Leaving,
     is_spot,
     leaving_of,
+    needs_spot,
     spot_names,
     spot_use,
     with_claims,
@@ -35,6 +38,22 @@ def test_what_is_stated_of_a_type_holds_for_its_nodes() -> None:
     ]
     assert spot_names(nodes, ()) == {"labelled"}
     assert spot_names(nodes, ("H100",)) == {"labelled", "bare"}
+
+
+def test_pods_that_can_run_on_spot_nodes_alone_are_told_by_where_they_may_go() -> None:
+    gpu = (Accelerators("nvidia.com/gpu", "", 1),)
+    (pair,) = SPOT.items()
+    only = Requirement(pair[0], "In", (pair[1],))
+    either = Requirement(pair[0], "In", ("spot", "on-demand"))
+    zone = Requirement("zone", "In", ("a",))
+    assert needs_spot([PodShape(gpu, selector=(pair,))])
+    assert needs_spot([PodShape(gpu, affinity=((zone, only), (only,)))])
+    assert needs_spot([PodShape(gpu), PodShape(gpu, selector=(pair,))])
+    assert not needs_spot([PodShape(gpu)])
+    assert not needs_spot([PodShape(gpu, selector=((pair[0], "on-demand"),))])
+    assert not needs_spot([PodShape(gpu, affinity=((either,),))])
+    assert not needs_spot([PodShape(gpu, affinity=((only,), (zone,)))])
+    assert not needs_spot([])
 
 
 def test_a_claim_that_ends_by_itself_is_an_interruption() -> None:
