@@ -54,6 +54,12 @@ MUTANTS = {
         "if False and version not in older",
     ): _PATCHES + "test_what_another_hand_set_after_a_broken_answer_is_unknown",
     Mutant(
+        "a decision that came late and is open counts as seen with a later one",
+        "operator.reconcile.memory:Watermark.note",
+        "if open_ids and",
+        "if False and",
+    ): _MEMORY + "test_a_watermark_waits_for_what_came_late_and_is_open",
+    Mutant(
         "a new term believes what was read in a former one",
         "operator.listener:ReconcileLoop._change_term",
         "self._deps.memory.forget()",

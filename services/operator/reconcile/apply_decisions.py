@@ -298,7 +298,7 @@ def remember_decisions(
         if results.get(decision.id, decision.last_result) in ("", Result.WAITING)
     ]
     deps.memory.newest = found.newest
-    deps.memory.watermark.note(time.monotonic(), min([found.max_id, *(id_ - 1 for id_ in left)]))
+    deps.memory.watermark.note(time.monotonic(), found.max_id, left)
 
 
 def count_actions(actions: Sequence[PlannedAction]) -> None:

@@ -7,7 +7,7 @@ changed only after the transaction that it mirrors has committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -144,17 +144,21 @@ class Watermark:
     """Up to which id all decisions have been seen.
 
     Ids are drawn before their transaction commits, so a smaller id may appear after a greater
-    one; an id counts as seen only a minute after a greater one was.
+    one; an id counts as seen only a minute after a greater one was, and once all before it are
+    settled.
     """
 
     after_id: int = 0
     _seen: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def note(self, at_s: float, max_id: int) -> None:
-        """A pass at monotonic time `at_s` saw decisions up to `max_id`."""
-        if max_id > (self._seen[-1][1] if self._seen else self.after_id):
-            self._seen.append((at_s, max_id))
+    def note(self, at_s: float, max_id: int, open_ids: Collection[int] = ()) -> None:
+        """A pass at monotonic time `at_s` saw decisions up to `max_id` and left some open."""
+        settled = min([max_id, *(id_ - 1 for id_ in open_ids)])
+        if settled > (self._seen[-1][1] if self._seen else self.after_id):
+            self._seen.append((at_s, settled))
         while self._seen and self._seen[0][0] <= at_s - _SETTLE_S:
+            if open_ids and self._seen[0][1] > settled:
+                return  # one that came late is open: a greater id was seen before it
             self.after_id = self._seen.popleft()[1]
 
 

@@ -20,6 +20,20 @@ def test_a_watermark_waits_a_minute_for_late_ids() -> None:
     assert mark.after_id == 20
 
 
+def test_a_watermark_waits_for_what_came_late_and_is_open() -> None:
+    mark = Watermark()
+    mark.note(0.0, 10)
+    mark.note(61.0, 12, [8])
+    assert mark.after_id == 0
+    mark.note(90.0, 14, [8, 13])
+    assert mark.after_id == 0
+    mark.note(95.0, 14, [13])
+    assert mark.after_id == 10
+    mark.note(155.0, 14)
+    mark.note(215.0, 14)
+    assert mark.after_id == 14
+
+
 def test_forgetting_keeps_what_must_still_be_written() -> None:
     memory = Memory()
     memory.unwritten = [("row",)]
