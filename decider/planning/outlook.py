@@ -263,9 +263,8 @@ def look_ahead(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
-    services = pool_risks(
-        request, scenarios, program.grid, weights, step_risk(request, steps), soft
-    )
+    own = step_risk(request, steps)
+    services = pool_risks(request, scenarios, program.grid, weights, own, soft)
     judged = Judged(scenarios, soft, services)
     charge = first_charge(program)
     least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
