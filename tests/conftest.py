@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -23,6 +24,9 @@ from tests.databases import Databases, databases_of
 
 REPO = Path(__file__).parents[1]
 STARTED_S = time.monotonic()
+
+# The line of a file whose every test is slow.
+ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -71,10 +75,13 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import no file without slow tests for a run of those: to import them all takes minutes."""
-    if config.option.markexpr != "slow" or collection_path.suffix != ".py":
+    """Import no file without a test that is asked for: to import them all takes minutes."""
+    chosen = config.option.markexpr
+    if chosen not in ("slow", "not slow") or collection_path.suffix != ".py":
         return None
-    return True if "pytest.mark.slow" not in collection_path.read_text() else None
+    source = collection_path.read_text()
+    is_without = "pytest.mark.slow" not in source if chosen == "slow" else ALL_SLOW.search(source)
+    return True if is_without else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -121,21 +121,24 @@ def test_series_without_samples_count_as_one() -> None:
 
 
 EMPTY = json.dumps({**WHO, "samples": []}).encode()
+# What comes before, one of many, how many, what comes after: 100 MB in all, made when needed.
 HOSTILE = {
-    "series": b'{"observations":[' + b",".join([EMPTY] * 300_000) + b"]}",
-    "samples": b'{"observations":[{"samples":[' + b",".join([b"[1,2]"] * 4_000_000) + b"]}]}",
-    "lists": b"[" + b",".join([b"[]"] * 8_000_000) + b"]",
-    "objects": b"[" + b",".join([b"{}"] * 8_000_000) + b"]",
-    "numbers": b"[" + b",".join([b"1.5"] * 6_000_000) + b"]",
+    "series": (b'{"observations":[', EMPTY, 300_000, b"]}"),
+    "samples": (b'{"observations":[{"samples":[', b"[1,2]", 4_000_000, b"]}]}"),
+    "lists": (b"[", b"[]", 8_000_000, b"]"),
+    "objects": (b"[", b"{}", 8_000_000, b"]"),
+    "numbers": (b"[", b"1.5", 6_000_000, b"]"),
 }
 
 
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_what_holds_too_much_is_refused_before_objects_are_made_of_it(kind: str) -> None:
+    before, one, n, after = HOSTILE[kind]
+    body = before + (one + b",") * (n - 1) + one + after
     tracemalloc.start()
     try:
         with pytest.raises(PayloadTooLarge, match=r"more than (200000 samples|50000 series)"):
-            parse_push(HOSTILE[kind], 200_000)
+            parse_push(body, 200_000)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
