@@ -10,7 +10,7 @@ from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
 from decider.mix.record import changes, mix_to_dict, spot_words
 from decider.planning.outlook import Outlook
-from decider.planning.plan import solve, within
+from decider.planning.plan import first_of_plan, within
 from decider.planning.pool_risk import PoolRisk
 from decider.result import Decision, ExpectedMisses
 from decider.tables.candidates import effective_bounds, smallest_allowed
@@ -56,8 +56,8 @@ def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArr
     factor = np.where(np.isnan(own), 1.0, epsilon / own)
     first = outlook.first_limit
     limit = np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0))
-    plan = solve(outlook.program, outlook.paid / factor, limit)
-    return np.asarray(outlook.grid.counts[np.arange(own.size), plan.index[:, 0]])
+    index = first_of_plan(outlook.program, outlook.paid / factor, limit)
+    return np.asarray(outlook.grid.counts[np.arange(own.size), index])
 
 
 def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:

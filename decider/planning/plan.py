@@ -107,16 +107,36 @@ def solve(program: Program, multiplier: FloatArray, first_limit: FloatArray | No
         multiplier: (W,) price of risk in replica-steps per step out of SLA.
         first_limit: (W,) bound on the risk of the first action; None: none.
     """
-    if program.worth is not None:
-        multiplier = multiplier * program.worth
-    values = _stage_values(program, multiplier)
-    first = values[0] + _first_transition(program, multiplier)
+    values, first, price = _valued(program, multiplier, first_limit)
+    index = _trace(program, price, values, first)
+    own, taken = _risks(program, index)
+    return Plan(index, first, _row_mean(own + taken))
+
+
+def first_of_plan(
+    program: Program, multiplier: FloatArray, first_limit: FloatArray | None = None
+) -> IntArray:
+    """(W,) candidates that `solve` would choose now, without the rest of the plan."""
+    _, first, _ = _valued(program, multiplier, first_limit)
+    return _first_of(program, first)
+
+
+def _valued(
+    program: Program, multiplier: FloatArray, first_limit: FloatArray | None
+) -> tuple[list[FloatArray], FloatArray, FloatArray]:
+    """Values from each boundary on, those of the first actions, and the (W,) price of risk."""
+    price = multiplier if program.worth is None else multiplier * program.worth
+    values = _stage_values(program, price)
+    first = values[0] + _first_transition(program, price)
     if first_limit is not None:
         keeps = within(first_charge(program), first_limit, program.grid.is_allowed)
         first = np.where(keeps, first, np.inf)
-    index = _trace(program, multiplier, values, first)
-    own, taken = _risks(program, index)
-    return Plan(index, first, _row_mean(own + taken))
+    return values, first, price
+
+
+def _first_of(program: Program, first: FloatArray) -> IntArray:
+    counts, current = program.grid.counts.astype(float), program.current.astype(float)
+    return nearest_best(first, counts, current)
 
 
 def _stage_values(program: Program, multiplier: FloatArray) -> list[FloatArray]:
@@ -170,7 +190,7 @@ def _trace(
     counts = program.grid.counts.astype(float)
     rows = np.arange(counts.shape[0])
     index = np.empty((counts.shape[0], len(values)), dtype=np.int64)
-    index[:, 0] = nearest_best(first, counts, program.current.astype(float))
+    index[:, 0] = _first_of(program, first)
     for j in range(1, len(values)):
         at = index[:, j - 1]
         here = counts[rows, at][:, None]

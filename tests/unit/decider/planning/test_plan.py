@@ -12,7 +12,7 @@ from hypothesis import example, given, settings, strategies as st
 from decider import DecideConfig, Decision, ReplicaState, Sla, decide_shard
 from decider.planning.fallback import Standing
 from decider.planning.outlook import make_program
-from decider.planning.plan import first_charge, solve, within
+from decider.planning.plan import first_charge, first_of_plan, solve, within
 from decider.types import Limits, ShardRequest, WorkloadInput
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, shard, workload
 
@@ -101,6 +101,7 @@ def test_plan_is_the_best_of_all_clean_plans(lead_s: float, seed: int) -> None:
     program = program_of(request, config)
 
     found = solve(program, np.array([multiplier]))
+    assert first_of_plan(program, np.array([multiplier])) == found.index[:, 0]
 
     counts = tuple(int(n) for n in program.grid.counts[0, found.index[0]])
     costs = {
