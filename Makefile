@@ -136,9 +136,10 @@ architecture: install ## Import contracts, sizes, names
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/architecture
 
-collect: install ## Import every test; leaves bytecode of all, which the workers of a run then do not make one beside the other
+collect: install ## Import every test; leaves bytecode and Hypothesis' table of characters, which the workers of a run then do not make one beside the other
 	@mkdir -p build
 	$(BIN)/python -m pytest --collect-only -qq >build/collected.txt || { cat build/collected.txt; exit 1; }
+	$(BIN)/python -c 'from hypothesis import strategies; strategies.text().validate()'  # its table of characters
 
 mirror: install ## Coverage and one fault for each module's own tests (paths in ARGS; 1 h or more)
 	$(BIN)/python -m tests.architecture.mirror_measure --json build/mirror.json $(ARGS)
