@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
+import json
 import re
 import signal
 import sys
@@ -109,9 +110,10 @@ def make_settings(options: argparse.Namespace) -> ClusterSettings:
 async def serve(options: argparse.Namespace, settings: ClusterSettings) -> None:
     """Serve until SIGTERM or SIGINT."""
     cluster = SimulatedCluster(settings)
-    for text in definitions.rendered().values() if options.definitions else ():
+    for manifest in definitions.manifests() if options.definitions else ():
         write = Write("harmony", cluster.now())
-        cluster.objects.create(CUSTOM_RESOURCE_DEFINITIONS, "", yaml.safe_load(text), write)
+        body = json.loads(json.dumps(manifest))  # no list is shared, nor a tuple
+        cluster.objects.create(CUSTOM_RESOURCE_DEFINITIONS, "", body, write)
     server = ApiServer(cluster)
     runner = web.AppRunner(server.make_app(), access_log=None, shutdown_timeout=0.5)
     await runner.setup()
