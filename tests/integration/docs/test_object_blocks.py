@@ -19,7 +19,14 @@ pytestmark = pytest.mark.integration
 
 Manifest = dict[str, Any]
 PARTS = ("kind", "metadata", "indicatorsFrom")
-BLOCKS = [b for b in in_language("yaml") if any(p in yaml.safe_load(b.text) for p in PARTS)]
+
+
+def is_object(block: Block) -> bool:
+    found = yaml.load(block.text, yaml.CSafeLoader)
+    return any(part in found for part in PARTS)
+
+
+BLOCKS = [b for b in in_language("yaml") if is_object(b)]
 
 
 @pytest.fixture(scope="module")

@@ -28,7 +28,7 @@ Manifest = dict[str, Any]
 
 
 def load(path: Path) -> Manifest:
-    return dict(yaml.safe_load(path.read_text()))
+    return dict(yaml.load(path.read_text(), yaml.CSafeLoader))
 
 
 # Objects of other projects are read by their own tests.
