@@ -44,16 +44,9 @@ def workload_id_of(engine: Engine, namespace: str, name: str) -> int:
         return int(found.scalar_one())
 
 
-def forgo_durability(server_url: str) -> None:
-    """Let the server wait for no disk: all that it holds is thrown away with it."""
-    for setting in ("fsync", "full_page_writes"):
-        _execute(server_url, f"ALTER SYSTEM SET {setting} = off")
-    _execute(server_url, "SELECT pg_reload_conf()")
-
-
 def create_database(server_url: str, name: str, template: str = "template1") -> None:
-    """Make a database, a copy of another one; its files are copied, not logged page by page."""
-    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY")
+    """Make a database, a copy of another one."""
+    _execute(server_url, f"CREATE DATABASE {name} TEMPLATE {template}")
 
 
 def drop_database(server_url: str, name: str) -> None:

@@ -52,7 +52,6 @@ def run_databases(settings: Settings) -> Iterator[RunDatabases]:
     home = (settings.home or default_home()) / f"bench-llm-{os.getpid()}"
     try:
         with embedded_postgres(home) as url:
-            repository.forgo_durability(url)
             prepare_template(url)
             yield RunDatabases(url, count(1))
     finally:
