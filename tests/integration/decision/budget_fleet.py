@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
@@ -60,36 +61,47 @@ class Fleet:
         return workload
 
     def observe(self, workload: int, replicas: int) -> None:
+        self._observe_all({workload: replicas})
+
+    def _observe_all(self, replicas: dict[int, int]) -> None:
         columns = (
             "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
             "pending_replicas", "start_ages_s", "schedulable_gpus",
         )  # fmt: skip
-        row = (workload, self.clock.now(), replicas, replicas, 0, 0, [], 1000)
-        self._copy("replica_states", columns, row)
+        now = self.clock.now()
+        rows = [(one, now, n, n, 0, 0, [], 1000) for one, n in replicas.items()]
+        self._copy("replica_states", columns, rows)
 
     def forecast(self, workload: int) -> None:
-        self.n_forecasts += 1
-        level = self.levels[workload]
-        rng = np.random.default_rng(self.n_forecasts)
-        paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
-        scale = float(np.float32(paths.max()))
-        quantiles = np.quantile(paths, LEVELS, axis=0).tolist()
+        self._forecast_all([workload])
+
+    def _forecast_all(self, workloads: Iterable[int]) -> None:
         columns = (
             "id", "origin_at", "workload_id", "model_version", "rung", "reason", "step_s",
             "n_horizon", "quantile_levels", "quantiles", "n_paths", "paths", "path_scale",
             "created_at",
         )  # fmt: skip
-        blob = (paths / scale).astype(np.float16).tobytes()
-        row = (self.n_forecasts, self.origin, workload, "best-simple", "model", "", STEP_S, 6,
-               LEVELS, quantiles, 100, blob, scale, self.clock.now())  # fmt: skip
-        self._copy("forecasts", columns, row)
-        demand = (workload, "request_rate_rps", self.origin, 0.95 * level, True)
+        rows, demands = [], []
+        for workload in workloads:
+            self.n_forecasts += 1
+            level = self.levels[workload]
+            rng = np.random.default_rng(self.n_forecasts)
+            paths = level * np.exp(0.05 * rng.standard_normal((100, 6)))
+            scale = float(np.float32(paths.max()))
+            quantiles = np.quantile(paths, LEVELS, axis=0).tolist()
+            blob = (paths / scale).astype(np.float16).tobytes()
+            rows.append(
+                (self.n_forecasts, self.origin, workload, "best-simple", "model", "", STEP_S, 6,
+                 LEVELS, quantiles, 100, blob, scale, self.clock.now())
+            )  # fmt: skip
+            demands.append((workload, "request_rate_rps", self.origin, 0.95 * level, True))
+        self._copy("forecasts", columns, rows)
         with self.engine.begin() as connection:
-            store_indicators(connection, [demand])
+            store_indicators(connection, demands)
 
-    def _copy(self, table: str, columns: tuple[str, ...], row: tuple[Any, ...]) -> None:
+    def _copy(self, table: str, columns: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
         with self.engine.begin() as connection:
-            copy_rows(connection, CopyTarget(schema.metadata.tables[table], columns), [row])
+            copy_rows(connection, CopyTarget(schema.metadata.tables[table], columns), rows)
 
     def budget(self, gpus: int | None, gpu_type: str = "H100", age_s: float = 0.0) -> None:
         with self.engine.begin() as connection:
@@ -113,15 +125,17 @@ class Fleet:
 
     def decisions(self) -> dict[int, Any]:
         """The newest decision of each workload."""
+        newest = (
+            "SELECT DISTINCT ON (workload_id) * FROM decisions "
+            "ORDER BY workload_id, origin_at DESC, id DESC"
+        )
         with self.engine.connect() as connection:
-            rows = connection.execute(text("SELECT * FROM decisions ORDER BY origin_at, id"))
-            return {row["workload_id"]: row for row in rows.mappings()}
+            return {row["workload_id"]: row for row in connection.execute(text(newest)).mappings()}
 
     def step(self) -> None:
         """What was decided is applied and seen, and the next origin has its forecasts."""
         self.origin += STEP
         self.clock.advance(STEP_S)
-        for workload, row in self.decisions().items():
-            self.observe(workload, row["desired_replicas"])
-        for workload in self.levels:
-            self.forecast(workload)
+        decided = self.decisions()
+        self._observe_all({workload: row["desired_replicas"] for workload, row in decided.items()})
+        self._forecast_all(self.levels)

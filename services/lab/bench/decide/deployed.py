@@ -27,6 +27,8 @@ from services.simulator.policies.grid import FloatArray, GridView
 from services.simulator.policies.predictive.known_laws import KnownLaws
 
 N_HISTORY = 144
+BASE = DecideConfig(epsilons=())
+"""What the service runs with; no count depends on the counterfactuals of explanations."""
 
 
 class GridCell(NamedTuple):
@@ -43,7 +45,7 @@ class Deployed:
     Attributes:
         epsilons: G promises, shares of time out of SLA.
         lead_time_s: (P,) draws of the lead time.
-        config: Settings of the decision stage: the service's defaults.
+        config: Settings of the decision stage: the service's own.
         capacity_draws: (P,) draws of true over stated capacity.
         laws: Quantile functions that are integrated; None: paths are all that is known.
         name: Name in tables.
@@ -51,7 +53,7 @@ class Deployed:
 
     epsilons: tuple[float, ...]
     lead_time_s: FloatArray
-    config: DecideConfig = field(default_factory=DecideConfig)
+    config: DecideConfig = BASE
     capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
     laws: KnownLaws | None = None
     name: str = "harmony"

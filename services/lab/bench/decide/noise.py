@@ -9,7 +9,6 @@ import numpy as np
 from scipy.special import ndtri
 
 from decider import (
-    DecideConfig,
     Hardware,
     Limits,
     ReplicaState,
@@ -22,6 +21,7 @@ from decider import (
 )
 from forecaster.predict import paths_by_rank, stratified
 from services.kernel.clock import make_rng
+from services.lab.bench.decide.deployed import BASE
 from services.lab.bench.forecast.arm import LEVELS
 from services.simulator.fleet.arrays import FloatArray
 
@@ -65,7 +65,7 @@ def bench_noise(case: NoiseCase, seed: int) -> list[dict[str, Any]]:
         known = replace(by_paths, quantiles=(steps,) * case.n_seeds)
         row: dict[str, Any] = {"promise": promise}
         for name, request in (("paths", by_paths), ("quantiles", known)):
-            counts = np.array([d.raw for d in decide_shard(request, DecideConfig(), 0.0)])
+            counts = np.array([d.raw for d in decide_shard(request, BASE, 0.0)])
             row[f"{name}_mean"] = round(float(counts.mean()), 1)
             row[f"{name}_sd_over_mean"] = round(float(counts.std() / counts.mean()), 4)
         rows.append(row)

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from decider import DecideConfig
 from decider.belief.capacity import capacity_draws
 from services.kernel.clock import make_rng
-from services.lab.bench.decide.deployed import Deployed
+from services.lab.bench.decide.deployed import BASE, Deployed
 from services.lab.bench.decide.forecasts import Forecasts, learned, perfect
 from services.lab.bench.decide.frontier import (
     Blocks,
@@ -172,7 +171,7 @@ def _planned(task: DecideTask) -> PlannedGrid:
 
 
 def _deployed(task: DecideTask, epsilons: Sequence[float]) -> Deployed:
-    return Deployed(tuple(epsilons), lead_draws(task), DecideConfig(), capacity_beliefs(task))
+    return Deployed(tuple(epsilons), lead_draws(task), BASE, capacity_beliefs(task))
 
 
 @dataclass(frozen=True, slots=True)

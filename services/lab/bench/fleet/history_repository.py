@@ -45,6 +45,8 @@ EIGHT = (
 )
 _GPU_TYPES = ("H100", "A100", "L4")
 _RAW_HOURS = 2
+CONFIG = ForecasterConfig(train=TrainConfig(max_windows=512, epochs=1, flow_epochs=1))
+"""Of the model that serves: the product's in size, the network trained for one short epoch."""
 _MODEL = "harmony-flow-3"
 """Version of the model that the stored forecasts name."""
 
@@ -155,8 +157,7 @@ def _small_training(seed: int) -> bytes:
         names, levels = tuple(one.name for one in EIGHT), tuple(one.level for one in EIGHT)
         is_seen = np.ones(values.shape, dtype=bool)
         series.append(Series(f"wave{number}", values, is_seen, names, levels, 0, 0, 300))
-    config = ForecasterConfig(train=TrainConfig(max_windows=512, epochs=1, flow_epochs=1))
-    return model_to_bytes(fit(series, config, seed).model)
+    return model_to_bytes(fit(series, CONFIG, seed).model)
 
 
 def store_references(engine: Engine, settings: Settings, version: str, at: datetime) -> None:

@@ -18,6 +18,7 @@ from services.kernel.errors import InvalidInput
 N_TRAINED = 8
 N_STEPS = 1200
 STEP_S = 600
+CONFIG = ForecasterConfig(train=TrainConfig(max_windows=512, epochs=1, flow_epochs=1))
 SHARD = 512
 """Workloads per call, as a shard of the service holds."""
 NAMES = ("request_rate_rps", "concurrency_requests", "gpu_duty_ratio")
@@ -32,24 +33,23 @@ def bench_inference(n_workloads: int, n_paths: int, n_threads: int, seed: int) -
     import torch
 
     torch.set_num_threads(n_threads)
-    config = ForecasterConfig(train=TrainConfig(max_windows=512, epochs=1, flow_epochs=1))
     series = [_wave(i, seed) for i in range(N_TRAINED)]
-    model = fit(series, config, seed).model
+    model = fit(series, CONFIG, seed).model
     if model.trees is None:
         raise InvalidInput(f"--seed={seed}: validation left the trees out; take another seed")
-    windows = build_windows(series, config.window)
+    windows = build_windows(series, CONFIG.window)
     rng = make_rng(seed, "bench", "inference")
-    model.predict(_repeated(windows, SHARD), config.window.horizon, n_paths, rng)
+    model.predict(_repeated(windows, SHARD), CONFIG.window.horizon, n_paths, rng)
     shards = [min(SHARD, n_workloads - start) for start in range(0, n_workloads, SHARD)]
     started = time.perf_counter()
     for size in shards:
         rows = _repeated(windows, size)
-        model.predict(rows, config.window.horizon, n_paths, rng)
+        model.predict(rows, CONFIG.window.horizon, n_paths, rng)
     elapsed_s = time.perf_counter() - started
     return {
         "workloads": n_workloads,
         "paths": n_paths,
-        "steps_ahead": config.window.horizon,
+        "steps_ahead": CONFIG.window.horizon,
         "threads": n_threads,
         "trees": sum(booster.num_trees() for booster in model.trees.boosters),
         "seconds": round(elapsed_s, 2),

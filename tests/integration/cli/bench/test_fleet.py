@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import orjson
@@ -10,7 +11,9 @@ from typer.testing import CliRunner
 
 from services.cli.application import app
 from services.kernel.settings import get_settings
+from services.lab.bench.fleet import history_repository
 from services.lab.bench.fleet.records import STAGES
+from tests.few_trees import FEW_TREES
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -37,7 +40,11 @@ def run(*options: str) -> str:
     return result.output
 
 
-def test_a_small_fleet_is_measured_and_shown_again_from_its_file(tmp_path: Path) -> None:
+def test_a_small_fleet_is_measured_and_shown_again_from_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(history_repository.CONFIG, trees=FEW_TREES)
+    monkeypatch.setattr(history_repository, "CONFIG", config)
     file, plot = tmp_path / "fleet.json", tmp_path / "fleet.png"
     sizes = ["--workloads", str(N_WORKLOADS), "--cycles", str(N_CYCLES), "--workers", "2"]
     run(*sizes, "--step", "600", "--sweep", str(N_WORKLOADS), "--json", str(file))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from services.kernel.settings import Settings
+from services.lab.bench.fleet import history_repository
 from services.lab.bench.fleet.run import CycleOptions, run_fleet
+from tests.few_trees import FEW_TREES
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 N_WORKLOADS, SHARD_SIZE, N_STEPS = 60, 20, 20
 
 
-def test_an_overload_ends_in_no_collapse_and_a_kill_loses_nothing(settings: Settings) -> None:
+def test_an_overload_ends_in_no_collapse_and_a_kill_loses_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(history_repository.CONFIG, trees=FEW_TREES)
+    monkeypatch.setattr(history_repository, "CONFIG", config)
     options = CycleOptions(
         n_workloads=N_WORKLOADS,
         n_workers=2,

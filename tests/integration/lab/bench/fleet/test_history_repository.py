@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -9,10 +10,12 @@ from sqlalchemy import Engine, text
 
 from services.kernel.settings import Settings
 from services.lab.bench.api.repository import StoredHistory
+from services.lab.bench.fleet import history_repository
 from services.lab.bench.fleet.cpu import own_backends
 from services.lab.bench.fleet.feed import OperatorPass
 from services.lab.bench.fleet.history_repository import EIGHT, END_AT, start_history
 from services.lab.bench.fleet.repository import count_twice, load_decided, table_sizes
+from tests.few_trees import FEW_TREES
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
@@ -21,7 +24,10 @@ STEPS_A_DAY = 86_400 // STEP_S
 
 
 @pytest.fixture
-def given(settings: Settings) -> Settings:
+def given(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    """Those of a small fleet; its model has few trees: it is stored and not asked."""
+    config = replace(history_repository.CONFIG, trees=FEW_TREES)
+    monkeypatch.setattr(history_repository, "CONFIG", config)
     small = {"step_s": STEP_S, "shard_size": 8, "retain_forecasts_days": 2.0}
     return settings.model_copy(update=small)
 

@@ -19,7 +19,7 @@ from services.lab.bench.decide.run import (
     task_block,
 )
 from services.lab.bench.decide.task import MAX_UTILISATION, DecideTask
-from services.lab.bench.decide.truth import MEASURED, TOLD_TRUTH, truth_of
+from services.lab.bench.decide.truth import truth_of
 from tests.unit.lab.bench.decide.results import constant_run, small_task
 from tests.unit.lab.bench.decide.small_runs import EPSILONS, small_result, wavy_task
 from tests.unit.lab.bench.decide.tasks import STEP_S
@@ -52,21 +52,6 @@ def test_what_varies_is_also_run_as_if_it_did_not(result: DecideResult) -> None:
     assert set(result.ablations) == {"perfect_forecast", "fixed_lead_time", "certain_capacity"}
     usual = result.deployed.run.asked
     assert all(not np.array_equal(p.run.asked, usual) for p in result.ablations.values())
-
-
-@pytest.mark.slow
-def test_one_that_is_told_the_truth_is_run_where_the_stated_capacity_is_wrong() -> None:
-    task = wavy_task(truth=truth_of("off", 0.8))
-    found = small_result(task)
-    assert set(found.ablations) == {"perfect_forecast", MEASURED, TOLD_TRUTH}
-    told, own = found.ablations[TOLD_TRUTH], found.deployed
-    # a fifth of the capacity is missing: who knows it asks for more and is out less often
-    assert told.run.asked.sum() > own.run.asked.sum()
-    assert (told.curve.rate < own.curve.rate).all()
-    # and so does who measures what requests feel
-    felt = found.ablations[MEASURED]
-    assert felt.run.asked.sum() > own.run.asked.sum()
-    assert (felt.curve.rate < own.curve.rate).all()
 
 
 def test_a_deployed_promise_is_its_own_setting_and_others_choose_on_the_prelude(

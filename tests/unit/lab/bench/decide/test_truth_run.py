@@ -14,7 +14,7 @@ import pytest
 from services.lab.bench.decide import report
 from services.lab.bench.decide.document import merge_documents, to_document
 from services.lab.bench.decide.run import DecideResult
-from services.lab.bench.decide.truth import TOLD_TRUTH, truth_of
+from services.lab.bench.decide.truth import MEASURED, TOLD_TRUTH, CapacityTruth, truth_of
 from tests.unit.lab.bench.decide.small_runs import EPSILONS, small_result, wavy_task
 
 STATED = Path(__file__).with_name("stated.json")
@@ -24,8 +24,12 @@ ADDED |= {"settled", "ci_replicates"}
 
 
 @cache
+def _made(truth: CapacityTruth) -> DecideResult:
+    return small_result(wavy_task(truth=truth))
+
+
 def result_of(kind: str, ratio: float | None = None) -> DecideResult:
-    return small_result(wavy_task(truth=truth_of(kind, ratio)))
+    return _made(truth_of(kind, ratio))
 
 
 def document_of(kind: str, ratio: float | None = None) -> dict[str, Any]:
@@ -92,6 +96,20 @@ def test_what_policies_ask_for_does_not_depend_on_a_truth_that_nobody_measures()
         np.testing.assert_array_equal(policy.run.asked, other.policies[name].run.asked)
         assert policy.chosen == other.policies[name].chosen
     np.testing.assert_array_equal(stated.deployed.run.asked, other.deployed.run.asked)
+
+
+@pytest.mark.slow
+def test_one_that_is_told_the_truth_is_run_where_the_stated_capacity_is_wrong() -> None:
+    found = result_of("off", 0.9)
+    assert set(found.ablations) == {"perfect_forecast", MEASURED, TOLD_TRUTH}
+    told, own = found.ablations[TOLD_TRUTH], found.deployed
+    # a tenth of the capacity is missing: who knows it asks for more and is out less often
+    assert told.run.asked.sum() > own.run.asked.sum()
+    assert (told.curve.rate < own.curve.rate).all()
+    # and so does who measures what requests feel
+    felt = found.ablations[MEASURED]
+    assert felt.run.asked.sum() > own.run.asked.sum()
+    assert (felt.curve.rate < own.curve.rate).all()
 
 
 @pytest.mark.slow
