@@ -205,7 +205,8 @@ def compare_arms(
         before = arms.is_known & (block < key)
         price, setting = _choose(case, arms, before)
         model, *others = arms.scores(mask)
-        scored.append(BlockScore((key + 1) * length_s, int(mask.sum()), price, model, others[setting]))
+        n_steps, end_s = int(mask.sum()), (key + 1) * length_s
+        scored.append(BlockScore(end_s, n_steps, price, model, others[setting]))
     rule = rules[_choose(case, arms, arms.is_known)[1]] if arms.is_known.any() else None
     return ArmComparison(tuple(scored), len(usable), rule)
 

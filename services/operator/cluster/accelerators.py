@@ -157,7 +157,7 @@ def asked_by(spec: Object) -> tuple[Accelerators, ...]:
 
 def _asked(spec: Object) -> Mapping[str, int]:
     """Counts of a pod specification by resource."""
-    first, containers = spec.get("initContainers") or (), spec.get("containers") or ()
+    first, containers = spec.get("initContainers") or [], spec.get("containers") or []
     if not first and len(containers) == 1:  # as most pods are
         return _limits_of(containers[0])
     beside, most = Counter[str](), Counter[str]()
