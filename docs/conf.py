@@ -1,5 +1,15 @@
 """How the documentation site is built: `make docs`; `services.cli.reference` puts it in place."""
 
+import gc
+from functools import lru_cache
+
+from sphinx.search.en import SearchEnglish
+
+# Objects of a page number tens of thousands: to look for garbage after each 700 takes a quarter of
+# a build. The words of all pages number some thousand, each found a dozen times.
+gc.set_threshold(50_000, 20, 100)
+SearchEnglish.stem = lru_cache(maxsize=None)(SearchEnglish.stem)
+
 project = "Harmony"
 author = "The Harmony authors"
 extensions = ["myst_parser"]

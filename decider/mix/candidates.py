@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import add
 
 import numpy as np
 
@@ -207,7 +208,7 @@ def _covers(
     held = request.variants.units(start)
     for level in levels:
         for extra in minimal_covers(rooms, ratios, level - held):
-            yield tuple(a + b for a, b in zip(start, extra, strict=True))
+            yield tuple(map(add, start, extra))
 
 
 def minimal_covers(
@@ -224,6 +225,9 @@ def minimal_covers(
     if len(rooms) == 1:
         if enough <= rooms[0]:
             yield (enough,)
+        return
+    if len(rooms) == 2:
+        yield from _pair_covers(rooms, ratios, level, rooms[0] + 2)
         return
     for n in range(min(enough, rooms[0]) + 1):
         for others in minimal_covers(rooms[1:], ratios[1:], level - n * ratios[0]):

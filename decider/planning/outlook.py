@@ -122,7 +122,9 @@ class Outlook:
 
     def own_risk(self, row: int, count: int) -> float:
         """Risk in the time that the decision owns, if none of a count is lost."""
-        return float(self.owned_risks(row, np.array([count]))[0])
+        low, stride = int(self.grid.low[row]), int(self.grid.stride[row])
+        at = min(max((count - low) // stride, 0), int(self.grid.last[row]))
+        return float(self.program.stages.own_risk[row, 0, at])
 
     def risk_with_losses(self, row: int, count: int) -> float:
         """The same with interruptions of spot nodes, of a row of `survival`."""

@@ -38,12 +38,12 @@ class CandidateGrid:
         """(W, ...) index of the largest candidate that does not exceed `replicas`, clipped."""
         shape = (-1,) + (1,) * (replicas.ndim - 1)
         index = (replicas - self.low.reshape(shape)) // self.stride.reshape(shape)
-        return np.asarray(np.clip(index, 0, self.last.reshape(shape)))
+        return np.asarray(np.minimum(np.maximum(index, 0), self.last.reshape(shape)))
 
     def row_index(self, row: int, replicas: IntArray) -> IntArray:
         """`index_of` for one workload."""
         index = (replicas - self.low[row]) // self.stride[row]
-        return np.asarray(np.clip(index, 0, self.last[row]))
+        return np.asarray(np.minimum(np.maximum(index, 0), self.last[row]))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -50,7 +50,7 @@ class VariantLosses:
     gone: FloatArray
     share: SpotShare
     ratio: float
-    kept: dict[int, tuple[IntArray, FloatArray, FloatArray]] = field(default_factory=dict)
+    kept: dict[int, tuple[IntArray, FloatArray]] = field(default_factory=dict)
 
     def of(self, counts: IntArray) -> tuple[FloatArray, FloatArray]:
         """Capacity lost (C, M) and its chances (C, P, M) at each count (C,)."""
@@ -64,14 +64,12 @@ class VariantLosses:
         n_full, rest = self._places(counts)
         size = max(_LEAST_KEPT, 1 << int(n_full.max(initial=0)).bit_length())
         if size > _MOST_KEPT:
-            nodes, chance, goes = self._means(n_full)
-        else:
-            if size not in self.kept:
-                self.kept[size] = self._means(np.arange(size))
-            table = self.kept[size]
-            nodes, chance, goes = table[0][n_full], table[1][n_full], table[2][n_full]
-        goes = np.where(rest > 0, 1.0, 0.0)[:, None] * goes
-        return self._lost(nodes, rest), np.concatenate([chance - goes, goes], axis=1)
+            nodes, chance = self._means(n_full)
+            return self._lost(nodes, rest), chance[np.arange(rest.size), np.sign(rest)]
+        if size not in self.kept:
+            self.kept[size] = self._means(np.arange(size))
+        nodes, chance = self.kept[size]
+        return self._lost(nodes[n_full], rest), chance[n_full, np.sign(rest)]
 
     def _places(self, counts: IntArray) -> tuple[IntArray, IntArray]:
         """Full nodes, and the replicas on one more that is not."""
@@ -84,11 +82,18 @@ class VariantLosses:
         lost = self.share.per_node * nodes
         return self.ratio * np.concatenate([lost, lost + rest[:, None]], axis=1)
 
-    def _means(self, n_full: IntArray) -> tuple[IntArray, FloatArray, FloatArray]:
-        """Full nodes gone (C, M), their mean chances, and these together with one more node's."""
+    def _means(self, n_full: IntArray) -> tuple[IntArray, FloatArray]:
+        """Full nodes gone (C, N), and the mean chances (C, 2, 2N).
+
+        The chances are of so many without one more node, and together with it: where there is none
+        that is not full, and where there is one.
+        """
         nodes, chance = self._nodes(n_full)
         goes = np.einsum("cpm,p->cm", chance, self.gone) / self.gone.size
-        return nodes, chance.mean(axis=1), goes
+        whole = chance.mean(axis=1)
+        none = np.concatenate([whole, np.zeros_like(whole)], axis=1)
+        one = np.concatenate([whole - goes, goes], axis=1)
+        return nodes, np.stack([none, one], axis=1)
 
     def _nodes(self, n_full: IntArray) -> tuple[IntArray, FloatArray]:
         """Full nodes gone (C, M) and the chances (C, P, M) of so many."""
@@ -144,8 +149,11 @@ class MixSurvival:
         """
         units = counts @ self.ratio
         spot = counts[:, [part.at for part in self.parts]]
-        kinds, kind = np.unique(spot, axis=0, return_inverse=True)
-        kind, found = kind.ravel(), np.zeros(units.size)
+        kinds, kind = _kinds(spot)
+        if len(kinds) <= _CHUNK:
+            lost, chance = self._joint(kinds)
+            return _mean_risk(risk_of, units, lost[kind], chance[kind])
+        found = np.zeros(units.size)
         # those with few replicas first: how many nodes may be gone is then about the same in each
         for start in range(0, len(kinds), _CHUNK):
             lost, chance = self._joint(kinds[start : start + _CHUNK])
@@ -169,6 +177,15 @@ class MixSurvival:
             kept = chance.mean(axis=1).max(axis=0) > NEGLIGIBLE / size
             lost, chance = lost[:, kept], chance[:, :, kept]
         return lost, chance.mean(axis=1)
+
+
+def _kinds(spot: IntArray) -> tuple[IntArray, IntArray]:
+    """The different rows (C, N) in their order, and of which kind (K,) each row (K, N) is."""
+    if spot.shape[1] == 1:  # many times faster than as rows
+        alone, kind = np.unique(spot[:, 0], return_inverse=True)
+        return alone[:, None], kind
+    kinds, kind = np.unique(spot, axis=0, return_inverse=True)
+    return kinds, kind.ravel()
 
 
 def _mean_risk(

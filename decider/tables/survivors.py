@@ -15,7 +15,7 @@ Shapes: P draws.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
@@ -32,6 +32,28 @@ _HOUR_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class _Chances:
+    """Chances (N+1,) of 0 to N of N full nodes that are gone, the mean over the draws.
+
+    Attributes:
+        whole: Whatever becomes of one more node.
+        stays: That one is there.
+        goes: It is gone, too.
+    """
+
+    whole: FloatArray
+    stays: FloatArray
+    goes: FloatArray
+
+    @classmethod
+    def of(cls, chance: FloatArray, gone: FloatArray) -> _Chances:
+        """Of the chances (P, N+1) in each draw, and those that a node is gone (P,)."""
+        one = gone[:, None]
+        means = (each.mean(axis=0) for each in (chance, (1.0 - one) * chance, one * chance))
+        return cls(*means)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SurvivalLaw:
     """The law of what is left of any count of replicas.
 
@@ -40,12 +62,14 @@ class SurvivalLaw:
         spot: Replicas on spot nodes, of `ready`: the share that any count is taken to have there.
         ready: Replicas that serve.
         per_node: Replicas that go with a spot node.
+        kept: Mean chances that were found, by how many full nodes there are.
     """
 
     gone: FloatArray
     spot: int
     ready: int
     per_node: int
+    kept: dict[int, _Chances] = field(default_factory=dict)
 
     @classmethod
     def of(cls, replicas: ReplicaState, lead_time_draws_s: FloatArray) -> SurvivalLaw | None:
@@ -69,15 +93,14 @@ class SurvivalLaw:
         """
         on_spot = -(-replicas * self.spot // self.ready)
         n_full, rest = divmod(on_spot, self.per_node)
-        chance = _binomial(n_full, self.gone)
+        if n_full not in self.kept:
+            self.kept[n_full] = _Chances.of(_binomial(n_full, self.gone), self.gone)
+        chance = self.kept[n_full]
         left = replicas - self.per_node * np.arange(n_full + 1)
-        risk = risk_of(left)
         if not rest:
-            return float(chance.mean(axis=0) @ risk)
+            return float(chance.whole @ risk_of(left))
         # the node that is not full goes as the others do, and takes less with it
-        stays = ((1.0 - self.gone)[:, None] * chance).mean(axis=0) @ risk
-        goes = (self.gone[:, None] * chance).mean(axis=0) @ risk_of(left - rest)
-        return float(stays + goes)
+        return float(chance.stays @ risk_of(left) + chance.goes @ risk_of(left - rest))
 
 
 def gone_draws(spot: SpotReplicas, lead_time_draws_s: FloatArray) -> FloatArray:
@@ -105,9 +128,9 @@ def least_within(is_within: Callable[[int], bool], low: int, high: int) -> int:
         low: The least that is looked at.
         high: The most, which need not be looked at.
     """
-    upper = low
+    upper, step = low, 1
     while upper < high and not is_within(upper):
-        low, upper = upper + 1, min(high, 2 * upper + 1)
+        low, upper, step = upper + 1, min(high, upper + step), 2 * step
     while low < upper:
         middle = (low + upper) // 2
         low, upper = (low, middle) if is_within(middle) else (middle + 1, upper)

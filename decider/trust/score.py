@@ -166,10 +166,12 @@ class _Arms:
     is_known: BoolArray
     need: FloatArray
 
-    def score(self, row: int, mask: BoolArray) -> ArmScore:
+    def scores(self, mask: BoolArray) -> list[ArmScore]:
+        """Of each row, over the steps of `mask`."""
         weight = self.weight[mask]
-        out = float((self.violation[row, mask] * weight).sum() / max(weight.sum(), 1e-300))
-        return ArmScore(float(self.counts[row, mask].mean()), out)
+        counts, violation = (np.compress(mask, a, axis=1) for a in (self.counts, self.violation))
+        out = (violation * weight).sum(axis=1) / max(weight.sum(), 1e-300)
+        return list(map(ArmScore, counts.mean(axis=1).tolist(), out.tolist()))
 
 
 def compare_arms(
@@ -202,8 +204,9 @@ def compare_arms(
     for key, mask in usable[config.n_first :]:
         before = arms.is_known & (block < key)
         price, setting = _choose(case, arms, before)
-        model, trailing = arms.score(0, mask), arms.score(1 + setting, mask)
-        scored.append(BlockScore((key + 1) * length_s, int(mask.sum()), price, model, trailing))
+        model, *others = arms.scores(mask)
+        n_steps, end_s = int(mask.sum()), (key + 1) * length_s
+        scored.append(BlockScore(end_s, n_steps, price, model, others[setting]))
     rule = rules[_choose(case, arms, arms.is_known)[1]] if arms.is_known.any() else None
     return ArmComparison(tuple(scored), len(usable), rule)
 
@@ -222,7 +225,7 @@ def _arms(case: TrustCase, rules: tuple[TrailingRule, ...], fallback: FallbackCo
 
 def _choose(case: TrustCase, arms: _Arms, mask: BoolArray) -> tuple[float, int]:
     """Price, and the trailing percentile's setting, from the steps of `mask` alone."""
-    scores = [arms.score(row, mask) for row in range(1, arms.counts.shape[0])]
+    scores = arms.scores(mask)[1:]
     n_lead = math.floor(case.lead_s / case.step_s + 1e-9) + 1
     change = np.abs(arms.need[n_lead:] - arms.need[:-n_lead])
     change = change[mask[n_lead:] & np.isfinite(change)]

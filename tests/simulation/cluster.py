@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from tests.simulation.chance import Chance
@@ -22,6 +23,7 @@ def at(now_s: float) -> datetime:
     return START + timedelta(seconds=now_s)
 
 
+@lru_cache(4096)
 def stamp(now_s: float) -> str:
     return at(now_s).isoformat().replace("+00:00", "Z")
 
@@ -57,7 +59,7 @@ class Target:
 
     @property
     def staying(self) -> int:
-        return sum(not pod.is_leaving for pod in self.pods)
+        return sum(pod.gone_s is None for pod in self.pods)
 
     def held_gpus(self, replicas: int | None = None) -> int:
         """GPUs that it holds, or would hold if it asked for `replicas`."""
@@ -153,23 +155,25 @@ class Cluster:
         """Let the controllers, the scheduler and the kubelets work up to `now_s`."""
         self.now_s = now_s
         for target in self.targets.values():
-            target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
+            if any(pod.gone_s is not None for pod in target.pods):
+                target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
             if self.chance.happens(_LAG) or now_s < self.still_until_s:
                 continue
-            staying = [pod for pod in target.pods if not pod.is_leaving]
+            staying = [pod for pod in target.pods if pod.gone_s is None]
             for _ in range(target.replicas - len(staying)):
                 target.pods.append(self._new_pod(target))
             lost = staying[target.replicas :] if target.replicas < len(staying) else []
             for pod in lost:
                 waits = pod.node == ""
                 pod.gone_s = now_s + (0.0 if waits else self.chance.seconds(2.0, 60.0))
-            target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
+            if lost:
+                target.pods = [p for p in target.pods if p.gone_s is None or p.gone_s > now_s]
         for target in self.targets.values():
             self._start_pods(target, now_s)
 
     def _start_pods(self, target: Target, now_s: float) -> None:
         for pod in target.pods:
-            if pod.is_leaving:
+            if pod.gone_s is not None or (pod.node and pod.ready_s is not None):
                 continue
             if not pod.node:
                 pod.node = self._room(target)

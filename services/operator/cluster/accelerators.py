@@ -149,24 +149,31 @@ def asked_by(spec: Object) -> tuple[Accelerators, ...]:
     these run one after the other, beside those before them that are started again when they end.
     The product is as its node selector names it.
     """
+    selector = spec.get("nodeSelector") or {}
+    return _shared(
+        tuple(Accelerators(each, _selected(each, selector), n) for each, n in _asked(spec).items())
+    )
+
+
+def _asked(spec: Object) -> Mapping[str, int]:
+    """Counts of a pod specification by resource."""
+    first, containers = spec.get("initContainers") or [], spec.get("containers") or []
+    if not first and len(containers) == 1:  # as most pods are
+        return _limits_of(containers[0])
     beside, most = Counter[str](), Counter[str]()
-    for container in spec.get("initContainers") or ():
-        counts = _limits_of(container)
+    for container in first:
+        counts = Counter(_limits_of(container))
         most |= beside + counts
         if container.get("restartPolicy") == "Always":
             beside += counts
     together = beside
-    for container in spec.get("containers") or ():
-        together += _limits_of(container)
-    found = together | most
-    selector = spec.get("nodeSelector") or {}
-    return _shared(
-        tuple(Accelerators(each, _selected(each, selector), n) for each, n in found.items())
-    )
+    for container in containers:
+        together += Counter(_limits_of(container))
+    return together | most
 
 
-def _limits_of(container: Object) -> Counter[str]:
-    return Counter(dict(counts_of((container.get("resources") or {}).get("limits") or {})))
+def _limits_of(container: Object) -> dict[str, int]:
+    return dict(counts_of((container.get("resources") or {}).get("limits") or {}))
 
 
 def _selected(resource: str, selector: Mapping[str, str]) -> str:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -26,7 +25,6 @@ Reader = Callable[[Object], Any]
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _N_SHAPES = 4096
-_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +71,26 @@ def read_pod(resource: Object) -> OwnedPod | None:
     """A pod; None: it has ended."""
     if not pods.is_living(resource):
         return None
-    state = pods.to_pod(resource)
-    state = replace(
-        state,
-        namespace=sys.intern(state.namespace),
-        node=sys.intern(state.node),
-        labels=_labels(resource),
-    )
-    return OwnedPod(state, _owner(resource))
+    return OwnedPod(pods.to_pod(resource), _owner(resource))
 
 
 def read_target(resource: Object, kind: str) -> ListedTarget:
     """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not carry their kind."""
     metadata = resource["metadata"]
     state = targets.to_target_state({**resource, "kind": kind})
+    if state.shape:
+        state = replace(state, shape=_shared(state.shape))
     return ListedTarget(
         sys.intern(str(metadata["namespace"])),
         str(metadata["name"]),
-        replace(state, shape=_shared(state.shape)),
+        state,
         _owner(resource),
     )
 
 
 def read_node(resource: Object) -> NodeState:
     """A node, one without GPUs too: its devices may be published apart from it."""
-    return replace(placement.to_any_node(resource), labels=_labels(resource))
+    return placement.to_any_node(resource)
 
 
 def read_autoscaler(resource: Object) -> ListedAutoscaler:
@@ -112,7 +105,7 @@ def read_autoscaler(resource: Object) -> ListedAutoscaler:
         str(metadata.get("uid", "")),
         int(metadata.get("generation", 0)),
         str(metadata["creationTimestamp"]),
-        _labels(resource),
+        pods.labels_of(resource),
         annotations,
         str(sla.get("class") or "") if isinstance(sla, dict) else "",
         orjson.dumps(spec),
@@ -164,11 +157,6 @@ class ListedKind:
 def _owner(resource: Object) -> Owner | None:
     found = ownership.controller_of(resource)
     return None if found is None else Owner(sys.intern(found.kind), sys.intern(found.uid))
-
-
-def _labels(resource: Object) -> Mapping[str, str]:
-    labels = resource["metadata"].get("labels")
-    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in labels.items()} if labels else _NONE
 
 
 @lru_cache(_N_SHAPES)

@@ -17,7 +17,7 @@ from services.operator.cluster.accelerators import (
 )
 from services.operator.cluster.gpu_types import is_of_type
 from services.operator.cluster.images import images_of, images_on
-from services.operator.cluster.pods import ClaimRef, claims_of, parse_kube_time
+from services.operator.cluster.pods import ClaimRef, claims_of, labels_of, parse_kube_time
 
 Object = Mapping[str, Any]
 Pairs = tuple[tuple[str, str], ...]
@@ -285,7 +285,7 @@ def to_any_node(resource: Object) -> NodeState:
     """A node, with those accelerators that device plugins offer."""
     status, spec = resource.get("status") or {}, resource.get("spec") or {}
     metadata = resource["metadata"]
-    labels = metadata.get("labels") or {}
+    labels = labels_of(resource)
     accelerators = offered(status.get("allocatable") or {}, labels)
     takes_pods = not spec.get("unschedulable") and _is_ready(status)
     stamp = metadata.get("creationTimestamp")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 from services.operator.cluster import images
@@ -23,6 +25,7 @@ _REACHED = ("Ready", "PodScheduled")
 CLOCK_SKEW = timedelta(seconds=5)
 """Clocks of nodes and of the API server differ so much at the most, if nothing is wrong."""
 _FINISHED = {"Succeeded", "Failed"}
+_NONE: Mapping[str, str] = MappingProxyType({})
 _WHOLE = re.compile(r"-?[0-9]{1,10}")
 
 
@@ -189,8 +192,14 @@ def is_living(resource: Object) -> bool:
     return (resource.get("status") or {}).get("phase") not in _FINISHED
 
 
+def labels_of(resource: Object) -> Mapping[str, str]:
+    """Labels of an object; texts that many have in common are one text."""
+    labels = resource["metadata"].get("labels")
+    return {sys.intern(str(k)): sys.intern(str(v)) for k, v in labels.items()} if labels else _NONE
+
+
 def to_pod(resource: Object) -> PodState:
-    """One pod."""
+    """One pod; texts that many have in common are one text."""
     metadata, spec = resource["metadata"], resource.get("spec") or {}
     annotations = metadata.get("annotations") or {}
     reached: dict[str, datetime] = {}
@@ -201,14 +210,14 @@ def to_pod(resource: Object) -> PodState:
     cost, mark = annotations.get(COST_ANNOTATION), annotations.get(MARK_ANNOTATION)
     return PodState(
         uid=str(metadata["uid"]),
-        namespace=str(metadata.get("namespace", "")),
+        namespace=sys.intern(str(metadata.get("namespace", ""))),
         name=str(metadata["name"]),
-        node=str(spec.get("nodeName") or ""),
+        node=sys.intern(str(spec.get("nodeName") or "")),
         asked=asked_by(spec),
         created_at=parse_kube_time(metadata["creationTimestamp"]),
         ready_at=reached.get("Ready"),
         is_leaving="deletionTimestamp" in metadata,
-        labels=metadata.get("labels") or {},
+        labels=labels_of(resource),
         gang_size=max(0, _whole(annotations.get(SIZE_ANNOTATION)) or 0),
         deletion_cost=_whole(cost),
         is_marked=cost is not None and cost == mark,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 import time
 from collections.abc import Callable
@@ -110,8 +109,7 @@ class LeaseStore:
             }
             call = Call("create", RESOURCE, self._collection, body | {"spec": to_spec(record)})
         else:
-            body = copy.deepcopy(self._object)
-            body["spec"] = (body.get("spec") or {}) | to_spec(record)
+            body = self._object | {"spec": (self._object.get("spec") or {}) | to_spec(record)}
             call = Call("update", RESOURCE, self._path, body)
         return self._take(self._http.send(call))
 
@@ -145,7 +143,7 @@ def to_spec(record: Record) -> dict[str, Any]:
 
 def micro_stamp(at: datetime) -> str:
     """A time as a Lease spells it, to the microsecond."""
-    return f"{at:%Y-%m-%dT%H:%M:%S.%f}Z"
+    return f"{at.replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 class LeaseKeeper:

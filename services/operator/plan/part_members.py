@@ -21,10 +21,12 @@ def members_of(autoscaler: Autoscaler) -> tuple[Autoscaler, ...]:
     spec = autoscaler.spec
     if spec is None or not autoscaler.parts:
         return (autoscaler,)
-    return tuple(
-        replace(autoscaler, target=part.target, parts=(), spec=own)
-        for part, own in zip(autoscaler.parts, part_specs(spec), strict=True)
-    )
+    if not autoscaler.members:  # a pass asks for them some ten times
+        own_specs = zip(autoscaler.parts, part_specs(spec), strict=True)
+        autoscaler.members[:] = (
+            replace(autoscaler, target=part.target, parts=(), spec=own) for part, own in own_specs
+        )
+    return tuple(autoscaler.members)
 
 
 def ratios(autoscaler: Autoscaler) -> tuple[float, ...]:

@@ -138,6 +138,7 @@ class Autoscaler:
         unmeasured: Why its objective is not measured; None: the spec says nothing against it.
         objective_note: What is known of its measurement beforehand: thresholds between two edges.
         written: Targets of variants and pools that a spec names which cannot be used.
+        members: One autoscaler for each part, once somebody has asked for them.
     """
 
     namespace: str
@@ -156,6 +157,7 @@ class Autoscaler:
     unmeasured: Unmeasured | None = None
     objective_note: str = ""
     written: tuple[ScaleTarget, ...] = ()
+    members: list[Autoscaler] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def targets(self) -> tuple[ScaleTarget, ...]:

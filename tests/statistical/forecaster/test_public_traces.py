@@ -108,9 +108,26 @@ def narrowed(forecast: Forecast, ratio: float) -> Forecast:
     return replace(forecast, quantiles=middle + ratio * (forecast.quantiles - middle))
 
 
+@pytest.fixture(scope="module")
+def held_out(services: list[Series], trained: FitResult) -> list[tuple[Forecast, Outcome]]:
+    """The model's own forecasts from each held-out step, and what came."""
+    horizon, n_steps, rows = CONFIG.window.horizon, services[0].n_steps, np.arange(len(services))
+    found = []
+    for t, origin in enumerate(range(n_steps - n_held(services), n_steps - horizon)):
+        windows = gather_windows(services, rows, np.full(rows.size, origin), CONFIG.window)
+        has = windows.demand()[1].any(axis=1)
+        assert has.all()
+        own = trained.model.predict(windows, horizon, 1, np.random.default_rng(t))
+        ahead = origin + np.arange(1, horizon + 1)
+        actual = np.stack([s.values[ahead, s.demand_index] for s in services])
+        seen = np.stack([s.observed[ahead, s.demand_index] for s in services])
+        found.append((own, Outcome(actual, seen)))
+    return found
+
+
 @pytest.mark.parametrize("ratio", [1.0, 0.7])
 def test_online_calibration_brings_tail_coverage_to_nominal(
-    services: list[Series], trained: FitResult, ratio: float
+    services: list[Series], held_out: list[tuple[Forecast, Outcome]], ratio: float
 ) -> None:
     """The model's own coverage is nominal already and stays so; a too sure model is brought there.
 
@@ -120,30 +137,21 @@ def test_online_calibration_brings_tail_coverage_to_nominal(
     """
     horizon, delay = CONFIG.window.horizon, CONFIG.window.horizon
     levels = np.array(CONFIG.window.quantile_levels)
-    rows = np.arange(len(services))
     calibration = Calibration(levels)
     state = calibration.empty_state([s.workload for s in services])
     issued: list = []
     share = {True: np.zeros(levels.size), False: np.zeros(levels.size)}
     n_seen = 0
-    n_steps = services[0].n_steps
-    for t, origin in enumerate(range(n_steps - n_held(services), n_steps - horizon)):
-        windows = gather_windows(services, rows, np.full(rows.size, origin), CONFIG.window)
-        has = windows.demand()[1].any(axis=1)
-        assert has.all()
-        own = trained.model.predict(windows, horizon, 1, np.random.default_rng(t))
+    for t, (own, outcome) in enumerate(held_out):
         raw = narrowed(own, ratio)
-        ahead = origin + np.arange(1, horizon + 1)
-        actual = np.stack([s.values[ahead, s.demand_index] for s in services])
-        seen = np.stack([s.observed[ahead, s.demand_index] for s in services])
-        issued.append((calibration.apply(state, raw), Outcome(actual, seen)))
+        issued.append((calibration.apply(state, raw), outcome))
         if t >= delay:
             state = calibration.observe(state, *issued[t - delay])
         if t >= 3 * delay:
             for key, forecast in ((True, issued[t][0]), (False, raw)):
-                below = (actual[:, None] <= forecast.quantiles) & seen[:, None]
+                below = (outcome.actual[:, None] <= forecast.quantiles) & outcome.observed[:, None]
                 share[key] += below.sum(axis=(0, 2))
-            n_seen += int(seen.sum())
+            n_seen += int(outcome.observed.sum())
     shown = [int(np.argmin(np.abs(levels - v))) for v in (0.9, 0.95, 0.99)]
     after, before = (share[key][shown] / n_seen for key in (True, False))
     nominal = np.array([0.9, 0.95, 0.99])
