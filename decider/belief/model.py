@@ -288,9 +288,26 @@ def _count_misses(floor: Any, curable: Any, near: Any, given: Mapping[str, Any])
     least = floor[of]
     share = inside(least + (1.0 - least) * curable)
     alpha, beta = share * near[of], (1.0 - share) * near[of]
-    pm.BetaBinomial(
-        "observed_missed", alpha=alpha, beta=beta, n=given["total"], observed=given["missed"]
-    )
+    law = (alpha, beta, pt.gammaln(near)[of], given["total"])
+    pm.CustomDist("observed_missed", *law, logp=_log_misses, observed=given["missed"])
+
+
+def _log_misses(missed: Any, alpha: Any, beta: Any, log_any: Any, total: Any) -> Any:
+    """(N,) log likelihood of a beta-binomial count, but for what no parameter moves.
+
+    `pm.BetaBinomial` also counts the ways to choose who missed, and takes gamma functions at each
+    step of what depends on the workload alone: without that a gradient takes half as long.
+
+    Args:
+        missed: (N,) requests that missed.
+        alpha: (N,) share that misses, times the concentration.
+        beta: (N,) share that does not, times the concentration.
+        log_any: (N,) log gamma of the concentration.
+        total: (N,) requests.
+    """
+    log_missed = pt.gammaln(alpha + missed) - pt.gammaln(alpha)
+    log_kept = pt.gammaln(beta + total - missed) - pt.gammaln(beta)
+    return log_missed + log_kept - (pt.gammaln(alpha + beta + total) - log_any)
 
 
 def _log_sigmoid(log_odds: Any) -> Any:

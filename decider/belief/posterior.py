@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import arviz as az
@@ -63,6 +63,8 @@ MISS_START = {
 """Beside the prior's means: at these, without steps, a gradient is zero and no chain starts."""
 MISS_AIDS = ("log_odds_offset", "logit_curable")
 """Where nothing curable is missed, how little that is has no end and no meaning."""
+N_MODELS = 4
+"""Compiled models that `MissFits` keeps: whole batches and a last one, of one load and of more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +174,29 @@ def fit_misses(
     return MissFits().fit(data, config, seed)
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class MissFits:
     """Fits of responses one after the other, of which alike ones share a compiled model.
 
     To compile one takes as long as to sample a few workloads. It serves as many workloads, groups,
-    further loads and variants as it was compiled for, and any number of steps.
+    further loads and variants as it was compiled for, and any number of steps. The last few are
+    kept.
     """
 
-    _last: tuple[tuple[int, ...], CompiledModel] | None = None
+    _models: dict[tuple[int, ...], CompiledModel] = field(default_factory=dict)
 
     def fit(
         self, data: MissData, config: SamplerConfig, seed: int
     ) -> tuple[MissPosterior, Diagnostics]:
         """Sample the responses. Whether they may be used is for the diagnostics to say."""
         shape = (data.group.size, data.n_groups, data.n_further, data.n_variants)
-        if self._last is None or self._last[0] != shape:
-            self._last = shape, CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
-        draws, diagnostics = self._last[1].sample(config, seed, miss_inputs(data))
+        model = self._models.pop(shape, None)
+        if model is None:
+            model = CompiledModel.of(miss_model(data), MISS_START, MISS_AIDS)
+        self._models[shape] = model
+        if len(self._models) > N_MODELS:
+            del self._models[next(iter(self._models))]
+        draws, diagnostics = model.sample(config, seed, miss_inputs(data))
         return to_misses(draws, data), diagnostics
 
 

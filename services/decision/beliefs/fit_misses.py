@@ -51,6 +51,8 @@ from services.kernel.db.session import unit_of_work
 
 MAX_WORKLOADS = 24
 """Workloads that are fitted together: about half a minute."""
+_FITS = MissFits()
+"""A worker lives for days: a batch of the shape of one before is not compiled again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,7 @@ def fit_responses(
         fresh = set() if after is None else repository.load_fitted_scopes(connection, after)
     refused = {f"workload:{key}": reason for key, reason in unread.items()}
     promoted: list[str] = []
-    sampling = Sampling(sampler, MissFits())
+    sampling = Sampling(sampler, _FITS)
     for number, batch in enumerate(_batches(found)):
         due = [m for m in batch if _scope(m) not in fresh]
         reasons = _reasons(due, _load(deps, due, now)) if due else {}
@@ -125,7 +127,7 @@ def _fit_batch(
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How posteriors are sampled, and the model that was compiled for the batch before."""
+    """How posteriors are sampled, and the models that were compiled before."""
 
     config: SamplerConfig
     fits: MissFits

@@ -115,7 +115,7 @@ def test_who_has_several_loads_is_fitted_beside_those_with_one(deps: DecisionDep
 def test_a_fit_that_was_killed_goes_on_with_those_that_have_none(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from decider.belief.posterior import CompiledModel
+    from decider.belief.posterior import CompiledModel, MissFits
     from services.decision.beliefs import fit_misses
 
     monkeypatch.setattr(fit_misses, "MAX_WORKLOADS", 1)
@@ -127,6 +127,7 @@ def test_a_fit_that_was_killed_goes_on_with_those_that_have_none(
         return compile_one(*given)
 
     monkeypatch.setattr(CompiledModel, "of", note)
+    monkeypatch.setattr(fit_misses, "_FITS", MissFits())
     quick = SamplerConfig(50, 50, 2, 0.85, is_low_rank=True)  # not mixed: a row all the same
     ids = [add_workload(deps.engine, f"w{i}", sla=SLA) for i in range(3)]
     for workload in ids:
@@ -148,9 +149,8 @@ def test_a_fit_that_was_killed_goes_on_with_those_that_have_none(
         misses.believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
     known = due.due_fits(deps)
     assert known.responses, "two have learned and were not fitted"
-    compiled.clear()
     report = fit_misses.fit_responses(deps, quick, after=known.after)
-    assert len(compiled) == 1, "both batches are of one shape"
+    assert len(compiled) == 1, "all batches are of one shape"
     touched = {*report.promoted, *report.refused}
     assert touched == {f"workload:{key}" for key in ids} - {f"workload:{fitted[0]}"}
     assert not due.due_fits(deps).responses

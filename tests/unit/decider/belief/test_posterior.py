@@ -11,9 +11,12 @@ from decider.errors import InvalidRequest, PosteriorNotConverged
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
+    from decider.belief.miss_model import MissData
     from decider.belief.model import StartData
     from decider.belief.posterior import (
+        CompiledModel,
         Diagnostics,
+        MissFits,
         SamplerConfig,
         diagnose,
         fit_lead_time,
@@ -89,6 +92,34 @@ def test_a_parameter_that_never_moves_is_refused() -> None:
     chains = {"x": rng.standard_normal((4, 500)), "stuck": np.ones((4, 500))}
     with pytest.raises(PosteriorNotConverged, match="R-hat nan"):
         diagnose(chains, 0).check()
+
+
+def test_alike_fits_share_a_compiled_model_and_the_last_few_are_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def data(n: int) -> MissData:
+        ones = np.ones(n)
+        counts = (np.zeros(n), ones, ones, np.arange(n))
+        return MissData(*counts, ones, 0 * ones, np.zeros(n, dtype=int), 0.01 * ones)
+
+    class Compiled:
+        def sample(self, *_: object) -> tuple[dict[str, np.ndarray], Diagnostics]:
+            return {}, Diagnostics(1.0, 1e4, 0, 1000)
+
+    compiled: list[int] = []
+
+    def compile_one(model: int, *_: object) -> Compiled:
+        compiled.append(model)
+        return Compiled()
+
+    monkeypatch.setattr("decider.belief.posterior.miss_model", lambda given: given.group.size)
+    monkeypatch.setattr("decider.belief.posterior.to_misses", lambda *_: None)
+    monkeypatch.setattr(CompiledModel, "of", compile_one)
+    fits = MissFits()
+    for n in (1, 2, 1, 3, 4, 1, 5, 1, 2):
+        fits.fit(data(n), CONFIG, seed=1)
+    # Of five shapes four are kept: that of two workloads was used the longest ago.
+    assert compiled == [1, 2, 3, 4, 5, 2]
 
 
 def test_impossible_data_are_refused() -> None:
