@@ -29,7 +29,7 @@ def written(tmp_path_factory: pytest.TempPathFactory, write_trace: Callable[...,
     """What the command wrote."""
     folder = tmp_path_factory.mktemp("ablate")
     path = folder / "small.json"
-    arguments = ["--data", str(write_trace(folder)), "--json", str(path), "--max-test-steps", "40"]
+    arguments = ["--data", str(write_trace(folder)), "--json", str(path), "--max-test-steps", "80"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_arms, "ModelArm", partial(ModelArm, SMALL))
         result = CliRunner().invoke(
@@ -56,10 +56,10 @@ def test_every_arm_is_kept_by_days_and_workloads(written: Path) -> None:
         assert len(arm) == 2
         assert all(np.shape(sums[name]) == shape for sums in arm for name in FIGURES)
     known = np.array(document["yard"]["known"])
-    assert known.sum() == 2 * 40
+    assert known.sum() == 2 * 80
     for sums in forecast.values():
         assert np.all(np.array(sums["inside_0.8"]) <= np.array(sums["inside_0.99"]))
-        assert np.array(sums["n"]).sum() == 2 * 12 * 40
+        assert np.array(sums["n"]).sum() == 2 * 12 * 80
 
 
 def test_a_stricter_promise_costs_more(written: Path) -> None:
