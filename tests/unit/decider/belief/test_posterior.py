@@ -94,32 +94,61 @@ def test_a_parameter_that_never_moves_is_refused() -> None:
         diagnose(chains, 0).check()
 
 
-def test_alike_fits_share_a_compiled_model_and_the_last_few_are_kept(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def data(n: int) -> MissData:
-        ones = np.ones(n)
-        counts = (np.zeros(n), ones, ones, np.arange(n))
-        return MissData(*counts, ones, 0 * ones, np.zeros(n, dtype=int), 0.01 * ones)
+GOOD, BAD = Diagnostics(1.0, 1e4, 0, 1000), Diagnostics(1.1, 1e4, 0, 1000)
 
-    class Compiled:
-        def sample(self, *_: object) -> tuple[dict[str, np.ndarray], Diagnostics]:
-            return {}, Diagnostics(1.0, 1e4, 0, 1000)
 
-    compiled: list[int] = []
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Compiled]:
+    """Models that were compiled, none of which samples."""
+    made: list[Compiled] = []
 
-    def compile_one(model: int, *_: object) -> Compiled:
-        compiled.append(model)
-        return Compiled()
+    def compile_one(n_workloads: int, *_: object) -> Compiled:
+        made.append(Compiled(n_workloads))
+        return made[-1]
 
     monkeypatch.setattr("decider.belief.posterior.miss_model", lambda given: given.group.size)
-    monkeypatch.setattr("decider.belief.posterior.to_misses", lambda *_: None)
+    monkeypatch.setattr("decider.belief.posterior.to_misses", lambda draws, _: draws)
     monkeypatch.setattr(CompiledModel, "of", compile_one)
+    return made
+
+
+class Compiled:
+    """Notes how it was sampled: chains of these seeds have mixed."""
+
+    def __init__(self, n_workloads: int) -> None:
+        self.n_workloads = n_workloads
+        self.sampled: list[tuple[int, int, int]] = []
+
+    def sample(self, config: SamplerConfig, seed: int, _: object) -> tuple[int, Diagnostics]:
+        self.sampled.append((config.n_tune, config.n_draws, seed))
+        return seed, GOOD if seed in (1, 6) else BAD
+
+
+def misses(n: int) -> MissData:
+    """A step of each of `n` workloads."""
+    ones = np.ones(n)
+    counts = (np.zeros(n), ones, ones, np.arange(n))
+    return MissData(*counts, ones, 0 * ones, np.zeros(n, dtype=int), 0.01 * ones)
+
+
+def test_alike_fits_share_a_compiled_model_and_the_last_few_are_kept(
+    compiled: list[Compiled],
+) -> None:
     fits = MissFits()
     for n in (1, 2, 1, 3, 4, 1, 5, 1, 2):
-        fits.fit(data(n), CONFIG, seed=1)
+        fits.fit(misses(n), CONFIG, seed=1)
     # Of five shapes four are kept: that of two workloads was used the longest ago.
-    assert compiled == [1, 2, 3, 4, 5, 2]
+    assert [model.n_workloads for model in compiled] == [1, 2, 3, 4, 5, 2]
+
+
+def test_chains_that_have_not_mixed_are_sampled_once_more_twice_as_long(
+    compiled: list[Compiled],
+) -> None:
+    fits, config = MissFits(), SamplerConfig(30, 50, 4)
+    for seed, taken, found in ((1, 1, GOOD), (5, 6, GOOD), (8, 9, BAD)):
+        assert fits.fit(misses(1), config, seed) == (taken, found)
+    (model,) = compiled
+    assert model.sampled == [(30, 50, 1), (30, 50, 5), (60, 100, 6), (30, 50, 8), (60, 100, 9)]
 
 
 def test_impossible_data_are_refused() -> None:
