@@ -240,7 +240,8 @@ def test_one_query_answers(caller: Caller, rows: Rows, n_queries: list[str]) -> 
     n_queries.clear()
     assert caller.count() == 7
     assert caller.is_active()
-    refresh = "WHERE w.is_active"  # of the whole fleet, in a thread of its own
+    # Not the refresh of the whole fleet, its rows and the specs that changed: a thread of its own.
+    refresh = ("WHERE w.is_active", "WHERE id = ANY(%(ids)s)")
     assert len([each for each in n_queries if not each.endswith(refresh)]) == 2
 
 
