@@ -201,7 +201,7 @@ class MissFits:
             del self._models[next(iter(self._models))]
         draws, diagnostics = model.sample(config, seed, miss_inputs(data))
         if diagnostics.fault():
-            # One seed of six or so stays on the ridge of slope and curable part for too long.
+            # With some seeds a chain stays on the ridge of slope and curable part for too long.
             longer = replace(config, n_tune=2 * config.n_tune, n_draws=2 * config.n_draws)
             draws, diagnostics = model.sample(longer, seed + 1, miss_inputs(data))
         return to_misses(draws, data), diagnostics
