@@ -17,6 +17,7 @@ from decider import FloatArray, ForecastArrays, MissDraws, PoolPlace
 from services.decision.rows import lead_times, translate
 from services.decision.rows.inputs import ShardMember, ShardRows
 from services.decision.rows.loads import Sampled, paths_of_loads
+from services.decision.rows.variants import leaving_of_part
 from services.kernel.domain import PoolSpec, part_spec
 from services.kernel.domain.part_specs import ordered_loads
 
@@ -95,6 +96,7 @@ def _states(states: Sequence[RowMapping], name: str) -> list[RowMapping]:
                 "schedulable_gpus": found["schedulable_gpus"],
                 "new_node_gpus": found.get("new_node_gpus"),
                 "warm_gpus": found.get("warm_gpus"),
+                "leaving_replicas": leaving_of_part(found),
             }
         )
         for at, found in seen

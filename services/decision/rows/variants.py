@@ -165,12 +165,24 @@ def to_state(
         variant.price_usd_per_gpu_hour,
         variant.min_replicas,
         most,
-        int(found.get("spec", 0)),
+        max(0, int(found.get("spec", 0)) - leaving_of_part(found)),
         int(found.get("pending", 0)),
         found.get("schedulable_gpus"),
         NOT_FOUND if seen is None else str(found.get("held") or ""),
         spot=_to_spot(variant, found, rate),
     )
+
+
+def leaving_of_part(seen: Mapping[str, Any]) -> int:
+    """Replicas of a variant or pool that serve on nodes about to go.
+
+    They are neither asked for nor there any longer: the operator asks for as many more until they
+    are gone.
+
+    Args:
+        seen: Its part of a snapshot.
+    """
+    return int((seen.get("spot") or {}).get("leaving", 0))
 
 
 def _to_spot(
@@ -185,7 +197,7 @@ def _to_spot(
     if not spot:
         return None
     belief = rate or learn_interruptions(0.0, 0.0)
-    staying = int(seen.get("ready", 0)) - int(spot.get("leaving", 0))
+    staying = int(seen.get("ready", 0)) - leaving_of_part(seen)
     replicas = min(staying, int(spot.get("replicas", 0)))
     nodes = max(1, min(replicas, int(spot.get("nodes", 0))))
     if staying <= 0 and spot.get("only"):
@@ -204,7 +216,8 @@ def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> Repl
     pending: list[VariantStart] = []
     for variant in variants.states:
         found = seen.get(variant.name) or {}
-        ready += int(found.get("ready", 0)) * variant.capacity_ratio
+        staying = max(0, int(found.get("ready", 0)) - leaving_of_part(found))
+        ready += staying * variant.capacity_ratio
         ages = [max(0.0, float(age)) + age_s for age in found.get("start_ages_s") or ()]
         n_bound = max(0, len(ages) - int(found.get("pending", 0)))
         starts = [VariantStart(age, variant.capacity_ratio) for age in ages]

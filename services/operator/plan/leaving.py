@@ -47,8 +47,7 @@ def replace_leaving(
     current = situation.replicas
     if decision.last_result not in _IN_FORCE or current is None or current < decision.desired:
         return None
-    asked = replace(decision, desired=decision.desired + leaving.replicas)
-    action = decide_action(asked, situation, now)
+    action = decide_action(beside_leaving(decision, leaving), situation, now)
     if not action.is_patch or (action.to_replicas or 0) <= current:
         return None
     return replace(action, reason=f"interruption: {leaving.words}")

@@ -178,9 +178,15 @@ def _reason(
 ) -> str:
     if action.result in _WHOLE:
         return next(p.action.reason for p in changes if p.action.result is action.result)
-    patched = [f"{p.name} {p.current} -> {p.wanted}" for p in changes if p.action.is_patch]
+    patched = [_told(p) for p in changes if p.action.is_patch]
     reasons = [f"{decision.reason}: {', '.join(patched)}"] if patched else []
     reasons += held
     quiet = (Result.APPLIED, Result.UNCHANGED)
     reasons += [f"{p.name}: {p.action.reason}" for p in changes if p.action.result not in quiet]
     return "; ".join(reasons) or "the targets have their counts already"
+
+
+def _told(change: PartChange) -> str:
+    note = change.action.decision.note.removeprefix("; ")
+    why = f" ({note})" if note else ""
+    return f"{change.name} {change.current} -> {change.wanted}{why}"

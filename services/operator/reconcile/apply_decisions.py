@@ -19,7 +19,7 @@ from sqlalchemy import Connection, RowMapping
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
 from services.operator.plan.leaving import beside_leaving, replace_leaving
-from services.operator.plan.part_members import with_learned_ratios
+from services.operator.plan.part_members import members_of, with_learned_ratios
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import (
     AHEAD,
@@ -32,7 +32,7 @@ from services.operator.plan.plan import (
 from services.operator.plan.scaling import WHOLE, Scaling
 from services.operator.plan.spot import Leaving
 from services.operator.reconcile import repository
-from services.operator.reconcile.apply_parts import plan_parts
+from services.operator.reconcile.apply_parts import plan_parts, replace_leaving_parts
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import parts_column, store_intents
 from services.operator.reconcile.limits import limit_scalings
@@ -123,7 +123,7 @@ def with_leaving(
         for autoscaler in view.autoscalers
         if (id_ := ids.get(autoscaler.key)) is not None
         and id_ not in found.decisions
-        and view.leaving(autoscaler).replicas
+        and any(view.leaving(member).replicas for member in members_of(autoscaler))
     ]
     if not wanted:
         return found
@@ -243,7 +243,10 @@ def plan_decisions(fleet: FleetAtHand, found: OpenDecisions, now: datetime) -> P
         planned.scalings += scalings
     for workload_id, decision in found.carried_out.items():
         autoscaler = by_id.get(workload_id)
-        if autoscaler is not None:
+        if autoscaler is not None and autoscaler.parts:
+            replaced = replace_leaving_parts(fleet.view, autoscaler, decision, now)
+            planned.scalings += [] if replaced is None else [replaced]
+        elif autoscaler is not None:
             situation = situation_of(fleet.view, autoscaler)
             rise = replace_leaving(decision, fleet.view.leaving(autoscaler), situation, now)
             planned.scalings += [] if rise is None else [_scaling(fleet.view, autoscaler, rise)]

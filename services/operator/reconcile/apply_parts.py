@@ -10,6 +10,7 @@ from typing import Any
 from services.kernel.domain.variants import VariantStart, unit_ages, whole_units
 from services.operator.cluster.pods import Replicas, ReplicaSnapshot, SpotUse, count_replicas
 from services.operator.cluster.quotas import GpuQuota
+from services.operator.plan.leaving import beside_leaving, replace_leaving
 from services.operator.plan.part_members import decision_of, members_of, ratios
 from services.operator.plan.part_plan import (
     PartChange,
@@ -21,7 +22,7 @@ from services.operator.plan.plan import PlannedAction, Result, Situation, Stored
 from services.operator.plan.scaling import Scaling
 from services.operator.plan.spot import needs_spot, spot_use
 from services.operator.reconcile.observe import View, situation_of
-from services.operator.resource.autoscaler import Autoscaler
+from services.operator.resource.autoscaler import Autoscaler, PartTarget
 
 
 def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
@@ -153,17 +154,56 @@ def _plan_changes(
             continue
         is_known = True
         situation = situation_of(view, member)
+        own = beside_leaving(own, view.leaving(member))
         if situation.replicas is None and own.desired == 0 and own.last_result == "":
             continue  # a target that is not there is not asked for anything
         last = newest if newest is None or newest.id != decision.id else own
         actions = plan([own], last, situation, now)
-        if not actions:
-            continue
-        usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
-        ready = count_replicas(view.replicas_of(member), now, is_live=view.is_live).ready
-        version = view.version_of(member)
-        found.append(PartChange(part.name, ratio, ready, usd, actions[-1], version))
+        if actions:
+            found.append(_change(view, member, part, ratio, actions[-1], now))
     return found if is_known else None
+
+
+def _change(
+    view: View,
+    member: Autoscaler,
+    part: PartTarget,
+    ratio: float,
+    action: PlannedAction,
+    now: datetime,
+) -> PartChange:
+    usd = part.spec.gpus_per_replica * part.spec.price_usd_per_gpu_hour / ratio
+    ready = count_replicas(view.replicas_of(member), now, is_live=view.is_live).ready
+    return PartChange(part.name, ratio, ready, usd, action, view.version_of(member))
+
+
+def replace_leaving_parts(
+    view: View, autoscaler: Autoscaler, decision: StoredDecision, now: datetime
+) -> Scaling | None:
+    """The rises that replace replicas under a decision that was carried out; None: there is none.
+
+    Each part is as one target: see `services.operator.plan.leaving.replace_leaving`.
+
+    Args:
+        view: The cluster.
+        autoscaler: It has variants or pools.
+        decision: Its newest decision.
+        now: Aware.
+    """
+    changes: list[PartChange] = []
+    members = zip(autoscaler.parts, members_of(autoscaler), ratios(autoscaler), strict=True)
+    for part, member, ratio in members:
+        own, situation = decision_of(decision, part.name), situation_of(view, member)
+        if own is None or situation.replicas is None:
+            continue
+        n = situation.replicas
+        stays = PlannedAction(own, Result.UNCHANGED, f"the target has {n} replicas already", n, n)
+        rise = replace_leaving(own, view.leaving(member), situation, now)
+        changes.append(_change(view, member, part, ratio, rise or stays, now))
+    if not any(change.is_rise for change in changes):
+        return None
+    scaling = _reachable(view, autoscaler, replace(decision, reason="interruption"), changes)
+    return scaling if scaling.patches else None
 
 
 def _word(autoscaler: Autoscaler) -> str:

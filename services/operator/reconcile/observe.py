@@ -139,8 +139,8 @@ class View:
         return self.pods.selected(autoscaler.namespace, target.selector)
 
     def leaving(self, autoscaler: Autoscaler) -> Leaving:
-        """Replicas on nodes that are about to go; of one with variants or pools none is known."""
-        if autoscaler.parts or not self.notices:
+        """Replicas of an autoscaler's one target on nodes that are about to go."""
+        if not self.notices:
             return Leaving()
         return leaving_of(self.replicas_of(autoscaler), self.notices)
 

@@ -25,9 +25,9 @@ from services.lab.bench.llm_product.servers import run_databases
 MODES = tuple(POOLS)
 FIRST_SEED = 7
 PoolLaws = dict[str, WorkLaw]
-PRIOR_GPU = "h100_sxm"
-PRIOR_GPUS = {PRIOR_GPU: "h200_sxm"}
-"""GPU type that Harmony's prior of its capacity is of: never the one that serves."""
+PRIOR_GPUS = ("h100_sxm", "h200_sxm", "b200_sxm")
+"""GPU types that Harmony's prior of its capacity is of: the first that does not serve, and holds
+the trace's longest request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,18 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
 
 def check_fits(trace: LlmTrace, engine: ReplayEngine) -> None:
     """Refuse a trace with a request that no replica of this engine could hold."""
+    trace.check_fits(_most_tokens(engine))
+
+
+def is_held(trace: LlmTrace, engine: ReplayEngine) -> bool:
+    """Whether a replica of this engine could hold each request of a trace."""
+    longest = (trace.requests.input_tokens + trace.requests.output_tokens).max()
+    return bool(longest <= _most_tokens(engine))
+
+
+def _most_tokens(engine: ReplayEngine) -> int:
     about = engine.about
-    trace.check_fits(min(int(about["max_model_tokens"]), int(about["kv_tokens"])))
+    return min(int(about["max_model_tokens"]), int(about["kv_tokens"]))
 
 
 def work_laws(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
@@ -143,9 +153,20 @@ def work_laws(engine: ReplayEngine, trace: LlmTrace, kept: KeptRuns, tell: Tell)
 
 
 def prior_laws(run: LlmBench, trace: LlmTrace, kept: KeptRuns, tell: Tell) -> PoolLaws:
-    """What a worker of another GPU type carries: what Harmony is told, and wrong."""
-    with ReplayEngine(run.engine(PRIOR_GPUS.get(trace.gpu, PRIOR_GPU))) as engine:
-        return work_laws(engine, trace, kept, tell)
+    """What a worker of another GPU type carries: what Harmony is told, and wrong.
+
+    Raises:
+        InvalidInput: None of `PRIOR_GPUS` holds the trace's longest request.
+    """
+    others = [gpu for gpu in PRIOR_GPUS if gpu != trace.gpu]
+    for gpu in others:
+        with ReplayEngine(run.engine(gpu)) as engine:
+            if is_held(trace, engine):
+                return work_laws(engine, trace, kept, tell)
+    raise InvalidInput(
+        f"{trace.name}: a request is longer than a replica on {' or '.join(others)} holds, so "
+        "Harmony cannot be told a capacity that is wrong: run the policy harmony_told"
+    )
 
 
 def _races(run: LlmBench, runner: RaceRunner) -> Iterator[RaceRun]:

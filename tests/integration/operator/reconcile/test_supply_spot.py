@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -16,12 +17,13 @@ from services.lab.cluster.nodes.definitions import definitions
 from services.operator.plan.interruptions import SpotCount
 from services.operator.stored.interruptions_repository import store_counts
 from tests.integration.operator.conftest import GROUP_PATH, Bench
-from tests.integration.operator.reconcile import test_apply_parts as parts
+from tests.integration.operator.reconcile import pools, test_apply_parts as parts
 from tests.integration.operator.reconcile.chain import Chain
+from tests.integration.operator.reconcile.test_apply_parts_pools import decide as decide_pools
 
 pytestmark = pytest.mark.integration
 
-POOLS = "/apis/karpenter.sh/v1/nodepools"
+NODE_POOLS = "/apis/karpenter.sh/v1/nodepools"
 BUDGETS = f"{GROUP_PATH}/gpubudgets"
 NODES = "/api/v1/nodes"
 NOTICE = "aws-node-termination-handler/spot-itn"
@@ -209,6 +211,82 @@ def test_nothing_is_replaced_beyond_the_bounds_or_in_advice(spot: Bench) -> None
     assert spot.lab.replicas("llama") == 2
 
 
+def node_with(bench: Bench, target: str) -> tuple[str, int]:
+    """A node with replicas of a target, and how many."""
+    found = Counter(pod["spec"]["nodeName"] for pod in bench.lab.pods(target))
+    return min(found.items())
+
+
+def test_a_variant_under_notice_is_replaced_once_and_the_other_stays(spot_l4: Bench) -> None:
+    parts.deploy(spot_l4.lab, h100=2, l4=2)
+    parts.autoscale(spot_l4.lab)
+    for _ in range(3):
+        spot_l4.step()
+    parts.decide(spot_l4, h100=(2, 2), l4=(2, 2), direction="hold")
+    spot_l4.reconcile()
+    assert parts.last_action(spot_l4)["result"] == "unchanged"
+    name, n_leaving = node_with(spot_l4, "llama-l4")
+    tell(spot_l4, name)
+    spot_l4.reconcile()
+    assert parts.replicas(spot_l4) == (2, 2 + n_leaving)
+    action = parts.last_action(spot_l4)
+    assert (action["attempt"], action["result"]) == (2, "applied")
+    assert action["reason"].startswith(f"interruption: l4 2 -> {2 + n_leaving} (")
+    assert f"{name} ({NOTICE})" in action["reason"]
+    assert [each["name"] for each in action["parts"]] == ["l4"]
+    spot_l4.step()
+    assert last_state(spot_l4)["variants"]["l4"]["spot"]["leaving"] == n_leaving
+    parts.decide(spot_l4, h100=(2, 2), l4=(2, 2), direction="hold")
+    spot_l4.reconcile()
+    assert parts.replicas(spot_l4) == (2, 2 + n_leaving)  # once
+    patch_node(spot_l4, name, {"spec": {"taints": None}})
+
+
+def test_the_chain_counts_a_variant_under_notice_as_gone(spot_l4: Bench) -> None:
+    """The demand stays, so the capacity decided does: of which mix is for the decision to say."""
+    parts.deploy(spot_l4.lab, h100=2, l4=2)
+    parts.autoscale(spot_l4.lab)
+    chain = Chain(spot_l4)
+    before = [chain.step(26.0) for _ in range(6)][-1]
+    name, n_leaving = node_with(spot_l4, "llama-l4")
+    tell(spot_l4, name)
+    after = chain.step(26.0)
+    assert after["desired_replicas"] == before["desired_replicas"] == 3
+    assert after["current_replicas"] == 3 - math.ceil(n_leaving * 0.5)
+    desired = {v["name"]: v["desired"] for v in after["variants"]}
+    assert parts.replicas(spot_l4) == (desired["h100"], desired["l4"] + n_leaving)
+    assert replay(chain.deps, after["id"]).is_identical
+    patch_node(spot_l4, name, {"spec": {"taints": None}})
+
+
+def test_a_pool_under_notice_is_replaced_and_the_other_stays(bench: Bench) -> None:
+    for each in nodes(bench):
+        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": SPOT}})
+    pools.deploy(bench.lab)
+    pools.autoscale(bench.lab)
+    for _ in range(3):
+        bench.step()
+    decide_pools(bench, prefill=(2, 2), decode=(2, 2))
+    bench.reconcile()
+    name, _ = node_with(bench, "llama-decode")
+    tell(bench, name)
+    n_leaving = {
+        target: sum(pod["spec"]["nodeName"] == name for pod in bench.lab.pods(target))
+        for target in ("llama-prefill", "llama-decode")
+    }
+    bench.reconcile()
+    wanted = (2 + n_leaving["llama-prefill"], 2 + n_leaving["llama-decode"])
+    assert pools.replicas(bench) == wanted
+    bench.step()
+    assert pools.replicas(bench) == wanted
+    decide_pools(bench, prefill=(2, 3), decode=(2, 2))
+    bench.reconcile()
+    assert pools.replicas(bench) == (wanted[0] + 1, wanted[1])
+    for each in nodes(bench):
+        body = {"metadata": {"labels": dict.fromkeys(SPOT)}, "spec": {"taints": None}}
+        patch_node(bench, each["metadata"]["name"], body)
+
+
 # -- the whole chain ------------------------------------------------------------------------------
 
 N_STEPS = 60
@@ -235,7 +313,7 @@ def add_spot_pool(bench: Bench, interruptions: str) -> None:
         "limits": {"nvidia.com/gpu": "200"},
         "disruption": {"consolidateAfter": "120s"},
     }
-    bench.lab.post(POOLS, {"metadata": metadata, "spec": spec})
+    bench.lab.post(NODE_POOLS, {"metadata": metadata, "spec": spec})
 
 
 def without_the_feature(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -264,7 +342,7 @@ def short_steps(bench: Bench) -> tuple[int, float]:
             short += max(0, math.ceil(0.97 * level / 10.0) - chain.served[-1])
             asked += bench.lab.replicas("llama")
     assert replays(chain)
-    bench.lab.http.delete(POOLS)
+    bench.lab.http.delete(NODE_POOLS)
     bench.lab.advance(bench.lab.now() + timedelta(seconds=20))
     return short, asked / (N_STEPS - 10)
 

@@ -12,6 +12,7 @@ from decider import MissDraws, prior_draws
 from services.decision.rows.inputs import capacity_of, equivalent_of, history_of, lead_time_of
 from services.decision.rows.pools import paths_by_load, pool_views
 from services.decision.rows.responses import LearnedResponse
+from services.decision.rows.translate import to_replica_state
 from tests.unit.decision.rows.pool_members import (
     NOW,
     TOKENS,
@@ -41,6 +42,15 @@ def test_the_replicas_of_a_pool_are_those_of_the_snapshots() -> None:
     (seen,) = decode.rows.states[1]
     assert (seen["spec_replicas"], seen["ready_replicas"], seen["starting_replicas"]) == (5, 4, 1)
     assert prefill.rows.states[1][0]["ready_replicas"] == 3
+
+
+def test_what_is_about_to_go_is_neither_asked_for_nor_there() -> None:
+    leaving = pool(5) | {"spot": {"replicas": 0, "nodes": 0, "leaving": 2}}
+    prefill, decode = pool_views(
+        member(), rows(states={1: [state(prefill=pool(3), decode=leaving)]})
+    )
+    found = [to_replica_state(view.rows.states[1][-1]) for view in (prefill, decode)]
+    assert [(one.spec, one.ready) for one in found] == [(3, 3), (3, 3)]
 
 
 def test_a_pool_that_the_newest_snapshot_lacks_was_not_seen() -> None:

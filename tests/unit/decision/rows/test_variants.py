@@ -11,7 +11,12 @@ from sqlalchemy import RowMapping
 
 from decider import SpotReplicas, SpotShare, learn_interruptions, prior_draws
 from services.decision.rows.responses import LearnedResponse
-from services.decision.rows.variants import learned_spec, ready_and_bound, variant_input
+from services.decision.rows.variants import (
+    VariantInput,
+    learned_spec,
+    ready_and_bound,
+    variant_input,
+)
 from services.kernel.domain import WorkloadSpec
 from tests.unit.decider.belief.test_variant_learning import learn, truth_of, varied
 from tests.unit.decision.beliefs.test_miss_data import member
@@ -56,13 +61,17 @@ def test_a_response_is_of_the_mix_that_runs_and_says_what_variants_carry() -> No
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
 
 
-def spot_of(**spot: Any) -> SpotShare | None:
-    """Where the replicas of the second variant are, of which three serve."""
-    l4 = {"spec": 3, "ready": 3, "starting": 0, "pending": 0} | spot
-    seen = {"h100": {"spec": 2, "ready": 2, "starting": 0, "pending": 0}, "l4": l4}
+def given(**l4: Any) -> VariantInput:
+    """Two replicas of the first variant, three of the second."""
+    second = {"spec": 3, "ready": 3, "starting": 0, "pending": 0} | l4
+    seen = {"h100": {"spec": 2, "ready": 2, "starting": 0, "pending": 0}, "l4": second}
     row = cast(RowMapping, {"observed_at": NOW, "variants": seen})
-    rates = {"L4": learn_interruptions(3.0, 30.0)}
-    sure, found = variant_input(mixed().spec, row, None, NOW, rates).variants.states
+    return variant_input(mixed().spec, row, None, NOW, {"L4": learn_interruptions(3.0, 30.0)})
+
+
+def spot_of(**l4: Any) -> SpotShare | None:
+    """Where the replicas of the second variant are, of which three serve."""
+    sure, found = given(**l4).variants.states
     assert sure.spot is None
     return found.spot
 
@@ -78,6 +87,18 @@ def test_a_variant_is_on_spot_nodes_as_far_as_its_replicas_are() -> None:
         SpotReplicas(2, 1, *belief), 2
     )
     assert spot_of(spot={"replicas": 0, "nodes": 0, "leaving": 1}) is None
+
+
+def test_what_is_about_to_go_is_neither_asked_for_nor_there() -> None:
+    """The operator asks for as many more, so a decision that counted them would ask for fewer."""
+    leaving = {"replicas": 0, "nodes": 0, "leaving": 2}
+    now, before = given(spec=5, starting=2, start_ages_s=[9.0, 9.0], spot=leaving), given()
+    assert [v.spec for v in now.variants.states] == [2, 3]
+    assert now.replicas.spec == before.replicas.spec
+    assert now.replicas.ready == before.replicas.ready - 1, "a replica of L4 is half a one"
+    assert len(now.replicas.starting_age_s) == 1
+    gone = given(spec=0, ready=0, spot=leaving)
+    assert [v.spec for v in gone.variants.states] == [2, 0]
 
 
 def test_a_variant_that_goes_to_spot_nodes_alone_is_known_before_it_serves() -> None:

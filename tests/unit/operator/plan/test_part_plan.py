@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -95,6 +96,20 @@ def test_one_action_tells_the_whole_mix_in_reference_replicas() -> None:
     action = whole_action(DECISION, parts, ["scale-in of h100 waits"])
     assert (action.result, action.from_replicas, action.to_replicas) == (Result.APPLIED, 3, 4)
     assert action.reason == "rebalance_variants: h100 3 -> 2, l4 0 -> 4; scale-in of h100 waits"
+
+
+def test_why_a_part_gets_more_than_was_decided_is_told_with_it() -> None:
+    more = part("l4", 2, 3, 2, ratio=0.5)
+    noted = replace(DECISION, note="; 1 replica more in place of one on a node about to go: n1")
+    parts = [
+        part("h100", 3, 2, 3),
+        replace(more, action=replace(more.action, decision=noted)),
+    ]
+    action = whole_action(DECISION, parts, [])
+    assert action.reason == (
+        "rebalance_variants: h100 3 -> 2, "
+        "l4 2 -> 3 (1 replica more in place of one on a node about to go: n1)"
+    )
 
 
 def test_results_that_hold_for_the_whole_come_first() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -75,19 +76,51 @@ def test_bad_input_is_refused(file: str, changed: dict[str, object], message: st
         bench_llm(small_bench(file, **changed), KeptRuns(), lambda _text: None)
 
 
-def test_the_prior_is_of_another_gpu_than_the_one_that_serves(file: str) -> None:
-    asked: list[str] = []
+HELD = {"h100_sxm": 24_960, "h200_sxm": 40_960, "b200_sxm": 40_960}
+"""Tokens that a replica holds."""
+
+
+def prior_gpu(file: str, gpu: str, longest: int, held: Mapping[str, int]) -> str:
+    """GPU type that the prior of a trace is of."""
+    measured: list[str] = []
 
     def engine(choice: EngineChoice) -> QueueEngine:
-        asked.append(choice.gpu)
-        return QueueEngine(choice)
+        found = QueueEngine(choice)
+        found.about = {**found.about, "kv_tokens": held[choice.gpu]}
+        return found
 
-    for gpu, prior in (("h200_sxm", "h100_sxm"), ("h100_sxm", "h200_sxm")):
-        trace = load_trace(TraceChoice(file, goals=GOALS, gpu=gpu), 7)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(bench, "ReplayEngine", engine)
-            bench.prior_laws(small_bench(file), trace, KeptRuns(), lambda _text: None)
-        assert asked.pop() == prior
+    def laws(engine: QueueEngine, *_others: object) -> bench.PoolLaws:
+        measured.append(engine.choice.gpu)
+        return {}
+
+    trace = load_trace(TraceChoice(file, goals=GOALS, gpu=gpu), 7)
+    trace.requests.input_tokens[3] = longest
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "ReplayEngine", engine)
+        patch.setattr(bench, "work_laws", laws)
+        bench.prior_laws(small_bench(file), trace, KeptRuns(), lambda _text: None)
+    return measured[0]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "longest", "prior"),
+    [
+        ("h200_sxm", 500, "h100_sxm"),
+        ("h100_sxm", 500, "h200_sxm"),
+        ("a100_sxm", 500, "h100_sxm"),
+        ("h200_sxm", 30_000, "b200_sxm"),  # Mooncake: an H100 holds no such prompt
+        ("b200_sxm", 30_000, "h200_sxm"),
+    ],
+)
+def test_the_prior_is_of_another_gpu_that_holds_each_request(
+    file: str, gpu: str, longest: int, prior: str
+) -> None:
+    assert prior_gpu(file, gpu, longest, HELD) == prior
+
+
+def test_a_request_that_no_other_gpu_holds_is_said(file: str) -> None:
+    with pytest.raises(InvalidInput, match=r"h100_sxm or b200_sxm holds, .* harmony_told"):
+        prior_gpu(file, "h200_sxm", 30_000, dict.fromkeys(HELD, 24_960))
 
 
 def test_an_over_long_request_is_named(file: str) -> None:
