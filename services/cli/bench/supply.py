@@ -102,6 +102,10 @@ def _report(cells: Sequence[SupplyCell], document: Mapping[str, Any], is_markdow
     at = f"{PROMISED:.0%} of time out of SLA"
     for title, rows in (
         (f"node-hours at {at}", tables.matched_rows(cells)),
+        (
+            f"node-hours where no service has more than {at}",
+            tables.matched_rows(cells, "worst_rate"),
+        ),
         ("Harmony, told a promise", tables.told_rows(cells)),
         (f"rivals in hindsight, the cheapest setting within {at}", tables.best_rows(cells)),
         ("summary", tables.summary_rows(document)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def _run(cell: SupplyCell, setting: SettingFigures) -> Json:
         "policy": setting.policy,
         "setting": setting.setting,
         "true_rate": number(figures.rate),
-        "worst_rate": number(_worst(setting)),
+        "worst_rate": number(setting.worst_rate),
         "node_hours": number(figures.node_hours),
         "replica_hours": number(figures.replica_hours),
         "pending_replica_hours": number(figures.pending_replica_hours),
@@ -52,22 +53,20 @@ def _run(cell: SupplyCell, setting: SettingFigures) -> Json:
     }
 
 
-def _worst(setting: SettingFigures) -> float:
-    """Rate of the service that is out of SLA most."""
-    rates = setting.figures.rates
-    known = rates[np.isfinite(rates)]
-    return float(known.max()) if known.size else float("nan")
-
-
 def _coverage(setting: SettingFigures) -> float | None:
     return number(setting.n_inside / setting.n_expected) if setting.n_expected else None
 
 
-def matched_rows(cells: Sequence[SupplyCell]) -> list[Row]:
-    """Node-hours of every policy at the promise, and Harmony's over them."""
+def matched_rows(cells: Sequence[SupplyCell], of: str = "mean_rate") -> list[Row]:
+    """Node-hours of every policy at the promise, and Harmony's over them.
+
+    Args:
+        cells: All runs.
+        of: What is at the promise: the `mean_rate` over services, or the `worst_rate` of one.
+    """
     rows: list[Row] = []
     for cell in cells:
-        score = score_cell(cell)
+        score = score_cell(cell, attrgetter(of))
         row = _which(cell)
         for policy in POLICIES:
             if policy in score.node_hours:
@@ -86,7 +85,7 @@ def told_rows(cells: Sequence[SupplyCell]) -> list[Row]:
             **_which(cell),
             "promised": _share(setting.promise),
             "out of SLA": _share(setting.figures.rate),
-            "worst service": _share(_worst(setting)),
+            "worst service": _share(setting.worst_rate),
             "node-hours": _hours(setting.figures.node_hours),
             "replica-hours waiting": f"{setting.figures.pending_replica_hours:.1f}",
             "held": setting.n_held,
@@ -120,6 +119,7 @@ def _best(settings: Sequence[SettingFigures]) -> Row:
         "policy": best.policy,
         "setting": best.setting,
         "out of SLA": _share(best.figures.rate),
+        "worst service": _share(best.worst_rate),
         "node-hours": _hours(best.figures.node_hours),
         "replica-hours waiting": f"{best.figures.pending_replica_hours:.1f}",
     }

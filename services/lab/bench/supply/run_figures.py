@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from services.lab.bench.supply.cluster import SupplyCluster
 from services.lab.bench.supply.ledger import SupplyFigures
 
@@ -31,6 +33,18 @@ class SettingFigures:
     n_held: int | None = None
     n_expected: int = 0
     n_inside: int = 0
+
+    @property
+    def mean_rate(self) -> float:
+        """Share of time out of SLA, the mean over services."""
+        return self.figures.rate
+
+    @property
+    def worst_rate(self) -> float:
+        """That of the service that is out of SLA most; NaN where none is known."""
+        rates = self.figures.rates
+        known = rates[np.isfinite(rates)]
+        return float(known.max()) if known.size else float("nan")
 
 
 def coverage_of(cluster: SupplyCluster, first_s: float, last_s: float) -> tuple[int, int]:

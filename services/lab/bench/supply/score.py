@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -37,14 +38,22 @@ class CellScore:
         return None if own is None or other is None else own / other
 
 
-def score_cell(cell: SupplyCell) -> CellScore:
-    """Read every policy off its own settings at the promise."""
+def score_cell(
+    cell: SupplyCell, rate_of: Callable[[SettingFigures], float] = attrgetter("mean_rate")
+) -> CellScore:
+    """Read every policy off its own settings at the promise.
+
+    Args:
+        cell: All settings.
+        rate_of: The share of time out of SLA that is to be as promised: the mean over services, or
+            that of the worst one.
+    """
     found: dict[str, float | None] = {}
     for policy in (HPA, HEADROOM, CRON, HARMONY):
         settings = cell.of(policy)
         if not settings:
             continue
-        rate = np.array([each.figures.rate for each in settings])
+        rate = np.array([rate_of(each) for each in settings])
         hours = np.array([each.figures.node_hours for each in settings])
         found[policy] = _least(rate, hours)
     own = [each for each in cell.of(HARMONY) if each.promise == PROMISED]

@@ -123,6 +123,10 @@ def setting(
     promise: float | None = None,
     n_held: int | None = None,
     lead_times: tuple[int, int] = (0, 0),
+    worst: float | None = None,
 ) -> SettingFigures:
-    figures = SupplyFigures(rate, np.array([rate, rate]), node_hours, 8 * node_hours, 0.5)
+    """Figures of two services that are out of SLA alike, or one of them for `worst` of the time."""
+    high = rate if worst is None else worst
+    rates = np.array([2.0 * rate - high, high])
+    figures = SupplyFigures(rate, rates, node_hours, 8 * node_hours, 0.5)
     return SettingFigures(policy, "a setting", figures, 0, promise, n_held, *lead_times)

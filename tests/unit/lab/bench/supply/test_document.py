@@ -42,11 +42,25 @@ def test_node_hours_at_the_promise_and_who_does_not_reach_it() -> None:
     assert row["start-up"] == "5 min"
 
 
+def test_node_hours_where_no_service_is_out_of_sla_for_longer_than_promised() -> None:
+    """A mean of 1 % is no promise kept where one service has 2 %."""
+    settings = (
+        setting(HEADROOM, 0.01, 100.0, worst=0.02),
+        setting(HEADROOM, 0.006, 150.0, worst=0.01),
+        setting(HARMONY, 0.01, 90.0, worst=0.02, promise=0.01),
+        setting(HARMONY, 0.006, 120.0, worst=0.01, promise=0.003),
+    )
+    cell = SupplyCell("made", 7, 300.0, settings)
+    (mean,), (worst,) = tables.matched_rows([cell]), tables.matched_rows([cell], "worst_rate")
+    assert (mean[HEADROOM], mean[HARMONY]) == ("100", "90")
+    assert (worst[HEADROOM], worst[HARMONY], worst[f"/ {HEADROOM}"]) == ("150", "120", "0.800")
+
+
 def test_the_best_setting_of_a_rival_is_the_cheapest_that_keeps_the_promise_else_the_safest() -> (
     None
 ):
     hpa, held = tables.best_rows([CELL])
-    assert (hpa["policy"], hpa["out of SLA"]) == (HPA, "3.00 %")
+    assert (hpa["policy"], hpa["out of SLA"], hpa["worst service"]) == (HPA, "3.00 %", "3.00 %")
     assert (held["policy"], held["node-hours"]) == (HEADROOM, "100")
 
 
