@@ -117,6 +117,33 @@ def writable(param: typer.CallbackParam, path: Path | None) -> Path | None:
     return path
 
 
+def streamed(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option of which `-` is stdout: what is said to people then goes to stderr.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    if path is not None and str(path) == "-":
+        console.stderr = True
+        ctx.call_on_close(_say_on_stdout)
+    return writable(param, path)
+
+
+def _say_on_stdout() -> None:
+    console.stderr = False
+
+
+def named(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option that never goes to stdout, seen to be one that can be written.
+
+    Raises:
+        InvalidInput: It is `-`, which would make a file of that name, or cannot be written.
+    """
+    if path is not None and str(path) == "-":
+        raise InvalidInput(f"{param.opts[0]}=-: cannot go to stdout; name a file")
+    return writable(param, path)
+
+
 def picture(param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option that draws, seen to be one of a kind that can be drawn.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_rows, writable, write_json
+from services.cli.output import console, named, print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def bench_ablate(  # noqa: PLR0913 - one option each
     data: DataOption,
     json_file: Annotated[
-        Path, typer.Option("--json", callback=writable, help="Write the document to this file.")
+        Path, typer.Option("--json", callback=named, help="Write the document to this file.")
     ],
     demand: Demand = None,
     risk: Risk = "0.01,0.05",
