@@ -144,6 +144,19 @@ def named(param: typer.CallbackParam, path: Path | None) -> Path | None:
     return writable(param, path)
 
 
+def folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The folder of an option, seen to be one, or one that can be made, before the work.
+
+    Raises:
+        InvalidInput: It is a file, or lies in a place where no folder can be made.
+    """
+    if path is None or path.is_dir():
+        return path
+    if path.exists():
+        raise InvalidInput(f"{param.opts[0]}={path}: is no folder; name one")
+    return writable(param, path)
+
+
 def picture(param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option that draws, seen to be one of a kind that can be drawn.
 

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from services.cli.application import app
 from services.cli.output import (
     console,
+    folder,
     named,
     picture,
     print_json,
@@ -74,6 +75,7 @@ def test_a_table_has_the_columns_of_its_first_row() -> None:
         ["bench", "decide", "--data", "x.parquet", "--plot"],
         ["bench", "llm", "--plot"],
         ["bench", "supply", "--plot"],
+        ["models", "train", "--data", "x.parquet", "--out"],
     ],
 )
 def test_a_file_is_seen_to_be_writable_before_the_work(command: list[str], tmp_path: Path) -> None:
@@ -182,6 +184,7 @@ def test_a_document_on_stdout_stays_alone() -> None:
         ["advise", "--html"],
         ["audit", "check", "--anchor-file"],
         ["bench", "ablate", "--data", "x.parquet", "--json"],
+        ["models", "train", "--data", "x.parquet", "--out"],
     ],
 )
 def test_what_never_goes_to_stdout_makes_no_file_named_so(command: list[str]) -> None:
@@ -193,3 +196,32 @@ def test_a_file_by_name_is_seen_to_be_writable(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--html"])
     for path in (None, tmp_path / "x.html"):
         assert named(param, path) == path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench", "llm", "--keep"],
+        ["bench", "race", "--data", "x.parquet", "--keep"],
+        ["bench", "loads", "--data", "x.parquet", "--keep"],
+        ["bench", "faults", "--logs"],
+        ["bench", "ablate-tails", "--data", "x.parquet", "--models"],
+    ],
+)
+def test_a_folder_is_seen_to_be_one_before_the_work(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place, said in (("file", "is no folder"), ("file/below", "cannot be written")):
+        with pytest.raises(InvalidInput, match=f"^{command[-1]}=.*: {said}"):
+            CliRunner().invoke(app, [*command, str(tmp_path / place)], catch_exceptions=False)
+
+
+def test_a_folder_may_be_there_or_be_made(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--keep"])
+    for path in (None, tmp_path, tmp_path / "new" / "folder"):
+        assert folder(param, path) == path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_a_table_is_seen_to_be_writable_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"^file=.*: is a folder"):
+        CliRunner().invoke(app, ["bench", "response-table", str(tmp_path)], catch_exceptions=False)
