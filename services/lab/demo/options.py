@@ -79,8 +79,7 @@ class DemoOptions:
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
 
-        Without a truth a fleet is `served`; a trace of the user's, which tells no requests,
-        `stated`.
+        Without a truth a fleet is `served`, a trace of the user's `stated`: it tells no requests.
 
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
