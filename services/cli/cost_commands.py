@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import connected_settings
-from services.cli.output import console, print_table, writable, write_json, write_whole
+from services.cli.output import console, named, print_table, streamed, write_json, write_whole
 from services.cli.workload_filter import Name, Namespace
 from services.kernel.errors import InvalidInput
 
@@ -20,14 +20,14 @@ Since = Annotated[str, typer.Option(help="How far back: hours, days or weeks, e.
 Seed = Annotated[int, typer.Option(min=0, help="Seed of stated start-up times and of intervals.")]
 JsonFile = Annotated[
     Path | None,
-    typer.Option("--json", callback=writable, help="Write the figures to this file; -: stdout."),
+    typer.Option("--json", callback=streamed, help="Write the figures to this file; -: stdout."),
 ]
 CsvFile = Annotated[
     Path | None,
-    typer.Option("--csv", callback=writable, help="Write a line each to this file; -: stdout."),
+    typer.Option("--csv", callback=streamed, help="Write a line each to this file; -: stdout."),
 ]
 HtmlFile = Annotated[
-    Path | None, typer.Option("--html", callback=writable, help="Write a page to this file.")
+    Path | None, typer.Option("--html", callback=named, help="Write a page to this file.")
 ]
 By = Annotated[
     str, typer.Option(help="What names a team: namespace, or label=NAME of the GPUAutoscalers.")

@@ -117,6 +117,46 @@ def writable(param: typer.CallbackParam, path: Path | None) -> Path | None:
     return path
 
 
+def streamed(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option of which `-` is stdout: what is said to people then goes to stderr.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    if path is not None and str(path) == "-":
+        console.stderr = True
+        ctx.call_on_close(_say_on_stdout)
+    return writable(param, path)
+
+
+def _say_on_stdout() -> None:
+    console.stderr = False
+
+
+def named(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The file of an option that never goes to stdout, seen to be one that can be written.
+
+    Raises:
+        InvalidInput: It is `-`, which would make a file of that name, or cannot be written.
+    """
+    if path is not None and str(path) == "-":
+        raise InvalidInput(f"{param.opts[0]}=-: cannot go to stdout; name a file")
+    return writable(param, path)
+
+
+def folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+    """The folder of an option, seen to be one, or one that can be made, before the work.
+
+    Raises:
+        InvalidInput: It is a file, or lies in a place where no folder can be made.
+    """
+    if path is None or path.is_dir():
+        return path
+    if path.exists():
+        raise InvalidInput(f"{param.opts[0]}={path}: is no folder; name one")
+    return writable(param, path)
+
+
 def picture(param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option that draws, seen to be one of a kind that can be drawn.
 

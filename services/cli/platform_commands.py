@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.output import console, print_json, print_table, writable
+from services.cli.output import console, named, print_json, print_table
 from services.cli.workload_filter import Name, Namespace, chosen
 from services.kernel.settings import get_settings
 
@@ -28,10 +28,10 @@ DemoWorkloads = Annotated[
 DemoStep = Annotated[
     int | None, typer.Option(min=60, max=3600, help="Step in seconds (600, generated 300).")
 ]
-DemoReport = Annotated[Path, typer.Option(callback=writable, help="Where the HTML report goes.")]
+DemoReport = Annotated[Path, typer.Option(callback=named, help="Where the HTML report goes.")]
 DemoJson = Annotated[
     Path | None,
-    typer.Option("--json", callback=writable, help="Also write the scoreboard to this file."),
+    typer.Option("--json", callback=named, help="Also write the scoreboard to this file."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 

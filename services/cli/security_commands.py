@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connection import database_engine
-from services.cli.output import console, print_json, print_table, writable, write_whole
+from services.cli.output import console, named, print_json, print_table, write_whole
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
@@ -134,7 +134,7 @@ def check(
     anchor_file: Annotated[
         Path | None,
         typer.Option(
-            callback=writable, help="Read the anchor from this file, and keep the new head there."
+            callback=named, help="Read the anchor from this file, and keep the new head there."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.output import console, picture, print_table, writable, write_json
+from services.cli.output import console, named, picture, print_table, streamed, write_json
 from services.cli.progress import one_thread, progress
 from services.kernel.errors import ConfigurationError, InvalidInput
 
@@ -23,13 +23,14 @@ Demand = Annotated[
     str | None, typer.Option(help="Demand column; default: found by its name, and said.")
 ]
 Step = Annotated[
-    int | None, typer.Option(min=1, help="Resample to this step in seconds; default: the data's.")
+    int | None,
+    typer.Option(min=1, max=604_800, help="Resample to this step in seconds; default: the data's."),
 ]
 Risk = Annotated[str, typer.Option(help="Promises, comma-separated shares of time out of SLA.")]
 Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
 JsonFile = Annotated[
     Path | None,
-    typer.Option("--json", callback=writable, help="Write the figures to this file; -: stdout."),
+    typer.Option("--json", callback=streamed, help="Write the figures to this file; -: stdout."),
 ]
 
 Data = Annotated[
@@ -63,7 +64,7 @@ PlotFile = Annotated[
     Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
 ]
 ReportFile = Annotated[
-    Path | None, typer.Option(callback=writable, help="Write a page of HTML to this file.")
+    Path | None, typer.Option(callback=named, help="Write a page of HTML to this file.")
 ]
 
 DEFAULT_SINCE = "14d"

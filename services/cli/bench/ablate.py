@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_rows, writable, write_json
+from services.cli.output import console, folder, named, print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def bench_ablate(  # noqa: PLR0913 - one option each
     data: DataOption,
     json_file: Annotated[
-        Path, typer.Option("--json", callback=writable, help="Write the document to this file.")
+        Path, typer.Option("--json", callback=named, help="Write the document to this file.")
     ],
     demand: Demand = None,
     risk: Risk = "0.01,0.05",
@@ -29,7 +29,9 @@ def bench_ablate(  # noqa: PLR0913 - one option each
     ] = 1008,
     models: Annotated[
         Path | None,
-        typer.Option(help="Folder of trained forecasters: taken from there, kept there."),
+        typer.Option(
+            callback=folder, help="Folder of trained forecasters: taken from there, kept there."
+        ),
     ] = None,
 ) -> None:
     """Leave out every corrector of the decider and of the forecaster in turn.
@@ -70,7 +72,9 @@ def bench_ablate_tails(  # noqa: PLR0913 - one option each
     ] = 1008,
     models: Annotated[
         Path | None,
-        typer.Option(help="Folder of trained forecasters: taken from there, kept there."),
+        typer.Option(
+            callback=folder, help="Folder of trained forecasters: taken from there, kept there."
+        ),
     ] = None,
     json_file: JsonFile = None,
 ) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from services.cli.output import console, print_table, write_json
 from services.cli.progress import one_thread
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
+from services.kernel.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from forecaster import TrainedModel
 
 
 def bench_cold(  # noqa: PLR0913 - one option each
@@ -35,13 +39,12 @@ def bench_cold(  # noqa: PLR0913 - one option each
     shows whole windows, earlier days too; warm is the fitted model on those.
     """
     one_thread()
-    from forecaster import model_from_bytes
     from services.forecasting.registry.shipped import shipped_prior
     from services.lab.bench.forecast.cold import ColdOptions, bench_cold as run, known, table_rows
     from services.lab.bench.forecast.task import Protocol, load_task
 
+    model = shipped_prior() if prior is None else _read_prior(prior)
     task = load_task(data, Protocol.PANEL, demand=demand, max_origins=max_origins)
-    model = shipped_prior() if prior is None else model_from_bytes(prior.read_bytes())
     with console.status("reading") as status:
         document = run(task, ColdOptions(model, has_fit, seed), status.update)
     print_table(
@@ -50,3 +53,17 @@ def bench_cold(  # noqa: PLR0913 - one option each
         table_rows(document),
     )
     write_json(json_file, document)
+
+
+def _read_prior(file: Path) -> TrainedModel:
+    """The prior in a file.
+
+    Raises:
+        InvalidInput: It cannot be read, or is none.
+    """
+    from forecaster import CheckpointError, model_from_bytes
+
+    try:
+        return model_from_bytes(file.read_bytes())
+    except (OSError, CheckpointError) as error:
+        raise InvalidInput(f"--prior={file}: no prior of `models pretrain`: {error}") from error

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from services.cli.output import console, print_table, write_json
+from services.cli.output import console, folder, print_table, write_json
 from services.cli.study_commands import JsonFile, Seed
 
 
@@ -24,7 +24,7 @@ def bench_faults(  # noqa: PLR0913 - one option each
         typer.Option(help="Code that an upgrade begins with: a folder, or a revision in git."),
     ] = None,
     logs: Annotated[
-        Path | None, typer.Option(help="Leave the processes' logs in this folder.")
+        Path | None, typer.Option(callback=folder, help="Leave the processes' logs in this folder.")
     ] = None,
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     json_file: JsonFile = None,

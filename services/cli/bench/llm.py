@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.engine_options import Model, read_ms
-from services.cli.output import console, picture, print_rows, write_json
+from services.cli.output import console, folder, picture, print_rows, write_json
 from services.cli.platform_commands import DemoPort
 from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
@@ -67,7 +67,9 @@ Prefixes = Annotated[
     ),
 ]
 Seeds = Annotated[int, typer.Option(min=1, help="How many seeds, from 7 on.")]
-Keep = Annotated[Path | None, typer.Option(help="Folder of runs: found there, kept there.")]
+Keep = Annotated[
+    Path | None, typer.Option(callback=folder, help="Folder of runs: found there, kept there.")
+]
 Detail = Annotated[bool, typer.Option("--detail", help="Every setting of every policy, too.")]
 Serve = Annotated[
     bool,

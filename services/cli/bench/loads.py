@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, print_rows, write_json
+from services.cli.output import console, folder, print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, JsonFile, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -37,7 +37,9 @@ Ages = Annotated[
 ]
 Folder = Annotated[
     Path | None,
-    typer.Option(help="Folder of forecasters and forecasts: taken from there, kept there."),
+    typer.Option(
+        callback=folder, help="Folder of forecasters and forecasts: taken from there, kept there."
+    ),
 ]
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecaster import ForecasterError
-from services.cli.output import print_rows, write_json
+from services.cli.output import folder, print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -48,7 +48,9 @@ Arms = Annotated[
 ]
 Keep = Annotated[
     Path | None,
-    typer.Option(help="Folder of rivals' runs and forecasts: taken from there, kept there."),
+    typer.Option(
+        callback=folder, help="Folder of rivals' runs and forecasts: taken from there, kept there."
+    ),
 ]
 
 

@@ -18,7 +18,7 @@ from services.cli.engine_options import (
     chosen_mix,
     read_ms,
 )
-from services.cli.output import console, print_table, write_json
+from services.cli.output import console, named, print_table, write_json
 from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -41,7 +41,9 @@ def read_means(option: str, text: str) -> tuple[float, ...]:
 
 
 def bench_response_table(  # noqa: PLR0913 - one option each
-    file: Annotated[Path, typer.Argument(help="Where to write it (.npz; beside it a .json).")],
+    file: Annotated[
+        Path, typer.Argument(callback=named, help="Where to write it (.npz; beside it a .json).")
+    ],
     model: Model = "Qwen/Qwen3-32B",
     gpu: Gpu = "a100_sxm",
     engine: Engine = "vllm",

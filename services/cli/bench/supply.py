@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.bench.race import seconds
-from services.cli.output import print_rows, writable, write_json
+from services.cli.output import picture, print_rows, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import JsonFile, Seed
 
@@ -39,7 +39,7 @@ IsQuick = Annotated[
     typer.Option("--quick", help="See whether it runs: three services, 90 minutes, few settings."),
 ]
 PlotFile = Annotated[
-    Path | None, typer.Option(callback=writable, help="Write the frontiers to this PNG.")
+    Path | None, typer.Option(callback=picture, help="Write the frontiers to this PNG.")
 ]
 
 

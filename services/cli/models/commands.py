@@ -12,7 +12,7 @@ from rich.panel import Panel
 
 from services.cli.connection import connected_settings, database_engine
 from services.cli.models.prior import pretrain, show_card
-from services.cli.output import console, print_json, print_table
+from services.cli.output import console, named, print_json, print_table
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
@@ -82,7 +82,8 @@ def train(  # noqa: PLR0913 - one option each
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help=f"With --data: where the model goes (default {OUT}).")
+        Path | None,
+        typer.Option(callback=named, help=f"With --data: where the model goes (default {OUT})."),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the training that was interrupted.")

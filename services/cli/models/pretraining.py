@@ -91,7 +91,8 @@ def train_prior(asked: Pretraining, device: str, *, is_resumed: bool) -> dict[st
 
     with interruptible(hint), progress_shown() as report:
         report("made-up demand and traces", 0.0)
-        made_up, traces = made_up_demand(asked.n_made_up, asked.seed), _views(asked.traces)
+        traces = _views(asked.traces)  # first: what is missing there is told at once
+        made_up = made_up_demand(asked.n_made_up, asked.seed)
 
         def tell(line: FitProgress) -> None:
             report(*progress_of(line))

@@ -40,6 +40,7 @@ class DemoOptions:
         json_file: Where the scoreboard goes as JSON; None: nowhere.
         port: Port of API and console.
         truth: What a replica bears.
+        has_asked_step: The step was asked for, so that no other may take its place.
     """
 
     data: Path | None
@@ -55,6 +56,7 @@ class DemoOptions:
     json_file: Path | None
     port: int
     truth: Truth
+    has_asked_step: bool = False
 
     @classmethod
     def from_command_line(  # noqa: PLR0913 - one argument per option
@@ -77,8 +79,7 @@ class DemoOptions:
     ) -> DemoOptions:
         """Fill in the defaults and check what can be checked at once.
 
-        Without a truth a fleet is `served`; a trace of the user's, which tells no requests,
-        `stated`.
+        Without a truth a fleet is `served`, a trace of the user's `stated`: it tells no requests.
 
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
@@ -116,6 +117,7 @@ class DemoOptions:
             json_file=json_file,
             port=port,
             truth=truth or ("stated" if is_own else "served"),
+            has_asked_step=step_s is not None,
         )
 
     @property

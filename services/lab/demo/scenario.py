@@ -55,9 +55,11 @@ def _from_trace(options: DemoOptions) -> Fleet:
     )
     try:
         found = read_file(options.data, ColumnChoice(demand=options.demand))
+        # finer than the demo's step: resample
+        is_finer = found.trace.interval_s < options.step_s
+        if is_finer or options.has_asked_step:
+            wanted = replace(wanted, step_s=options.step_s)
         loaded = fleet_of(found.trace, found.name, wanted)
-        if loaded.fleet.step_s < options.step_s:  # finer than the demo's step: resample
-            loaded = fleet_of(found.trace, found.name, replace(wanted, step_s=options.step_s))
     except TraceError as error:
         asked = "real demand" if options.data == REAL_DEMAND else f"--data={options.data}"
         raise InvalidInput(f"{asked}: {error}") from error

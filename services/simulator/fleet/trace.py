@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,8 +51,8 @@ class TraceOptions:
 
     def __post_init__(self) -> None:
         """Check the options."""
-        if self.replay_hours <= 0:
-            raise TraceError(f"replay_hours={self.replay_hours} must be > 0")
+        if not 0 < self.replay_hours < math.inf:
+            raise TraceError(f"replay_hours={self.replay_hours} must be > 0, and have an end")
         if self.mean_replicas <= 0:
             raise TraceError(f"mean_replicas={self.mean_replicas} must be > 0")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class TraceMetadata:
         stated = self.document.get("interval_seconds")
         if not isinstance(stated, int | float):
             return None
-        if int(stated) <= 0:
+        if not math.isfinite(stated) or int(stated) <= 0:
             raise TraceError(f"interval_seconds={stated} must be > 0")
         return int(stated)
 
@@ -92,7 +93,7 @@ class TraceMetadata:
         found = {}
         for name, entry in workloads.items():
             own = entry.get("demand_column") if isinstance(entry, dict) else None
-            if own in names and own != demand:
+            if isinstance(own, str) and own in names and own != demand:
                 found[str(name)] = str(own)
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ DEMANDS = (
     *("tokens_per_s", "tokens_per_second", "requests", "tokens", "load", "value"),
 )
 """Usual names, the likeliest first; Nixtla's are `unique_id`, `ds` and `y`."""
+
+_NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
+"""What people take for a number, commas in it too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,13 +85,14 @@ def find_columns(
         for field in table.schema
         if field.name not in (time, workload) and _is_number(field.type)
     ]
-    demand = choice.demand or marked or _demand(numeric, label)
+    demand = choice.demand or marked or _demand(table, (time, workload), numeric, label)
     for taken, what in ((time, "time"), (workload, "workload")):
         if demand == taken and _is_number(table.schema.field(demand).type):
             raise TraceError(f"--demand={demand}: is the {what} of {label}; name another column")
     if demand not in numeric:
         kind = table.schema.field(demand).type
-        raise TraceError(f"{label}: the demand {demand!r} is {kind}, must be numbers")
+        found = _first_word(table[demand])
+        raise TraceError(f"{label}: the demand {demand!r} is {kind}, must be numbers{found}")
     return FoundColumns(time, workload, demand, tuple(n for n in numeric if n != demand))
 
 
@@ -117,7 +122,11 @@ def _workload(table: pa.Table, time: str, label: str) -> str | None:
     found = _by_name([n for n in table.column_names if n != time], WORKLOADS)
     if found is not None:
         return found
-    texts = [f.name for f in table.schema if f.name != time and _is_text(f.type)]
+    texts = [
+        f.name
+        for f in table.schema
+        if f.name != time and _is_text(f.type) and f.name.lower() not in DEMANDS
+    ]
     if len(texts) > 1:
         raise TraceError(
             f"{label}: which column names the workload? Say --id COLUMN, one of {', '.join(texts)}"
@@ -125,13 +134,44 @@ def _workload(table: pa.Table, time: str, label: str) -> str | None:
     return texts[0] if texts else None
 
 
+def _holds_a_number(column: pa.ChunkedArray) -> bool:
+    return any(text and _NUMBER.fullmatch(text) for text in column.to_pylist())
+
+
+def _first_word(column: pa.ChunkedArray) -> str:
+    """The first row of a column of text that is no number, in words; empty: it holds no text."""
+    if not _is_text(column.type):
+        return ""
+    for row, text in enumerate(column.to_pylist()):
+        try:
+            float(text or "nan")
+        except ValueError:
+            return f"; row {row + 1} has {text[:40]!r}"
+    return ""
+
+
 def _is_text(kind: pa.DataType) -> bool:
     is_plain = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return bool(is_plain or pa.types.is_dictionary(kind))
 
 
-def _demand(numeric: Sequence[str], label: str) -> str:
-    found = numeric[0] if len(numeric) == 1 else _by_name(numeric, DEMANDS)
+def _demand(
+    table: pa.Table, taken: Sequence[str | None], numeric: Sequence[str], label: str
+) -> str:
+    """The usual name, else the only column of numbers.
+
+    One of a usual name that holds a word, as where something was missing once, is text: it is the
+    demand all the same, to be told, and not to give way to whatever else is a number.
+    """
+    words = [
+        f.name
+        for f in table.schema
+        if f.name not in taken and _is_text(f.type) and _holds_a_number(table[f.name])
+    ]
+    named = _by_name([n for n in table.column_names if n in {*numeric, *words}], DEMANDS)
+    if named is not None and named in words:
+        return named
+    found = numeric[0] if len(numeric) == 1 else named
     if found is not None:
         return found
     if not numeric:

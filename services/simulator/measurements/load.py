@@ -22,6 +22,8 @@ from services.simulator.measurements.tables import DECIMAL_COMMA, read_table
 
 MOST_STEPS_PER_ROW = 100
 """A workload that has a row in fewer steps than this could not be replayed anyhow."""
+LARGEST = 1e30
+"""Nothing measured is so large; single precision ends at 3e38, and spreads are products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,7 @@ class _Rows:
     ) -> _Rows:
         times = epoch_ms(table[found.time], found.time, label)
         values = np.stack([_numbers(table[column]) for column in columns], axis=1)
+        _refuse_beyond(values, columns, label)
         owners = _owners(table, found.workload, name, label)
         names, where = _by_appearance(owners)
         order = np.lexsort((times, where))
@@ -199,6 +202,17 @@ def _by_appearance(owners: np.ndarray) -> tuple[list[str], IntArray]:
     names = list(dict.fromkeys(owners.tolist()))
     place = {name: k for k, name in enumerate(names)}
     return names, np.array([place[name] for name in owners.tolist()], dtype=np.int64)
+
+
+def _refuse_beyond(values: FloatArray, columns: list[str], label: str) -> None:
+    """Refuse numbers that forecasts, of half the digits, would make infinite."""
+    beyond = np.argwhere(np.abs(values) > LARGEST)  # which no unknown one is
+    if beyond.size:
+        row, column = (int(place) for place in beyond[0])
+        raise TraceError(
+            f"{label}: column {columns[column]!r}, row {row + 1}: {values[row, column]:g} is "
+            f"larger than anything measured, {LARGEST:g} at most"
+        )
 
 
 def _numbers(column: pa.ChunkedArray) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import gzip
 import io
@@ -22,6 +23,8 @@ DELIMITERS = ",;\t|"
 DECIMAL_COMMA = b"decimal_comma"
 """Metadata of a table whose numbers were read with a comma for the point."""
 _SNIFFED_BYTES = 64_000
+_UNREADABLE = (pa.ArrowException, OSError, ValueError, EOFError, zlib.error)
+_TOO_MUCH = (OverflowError, RecursionError)  # a number beyond 64 bits, brackets without end
 _WITH_COMMA = re.compile(r"\s*[-+]?\d+(?:,\d+)?\s*")
 
 
@@ -41,7 +44,7 @@ def read_table(path: Path) -> pa.Table:
         raise TraceError(f"{path.name}: its name must end in one of {', '.join(READERS)}")
     try:
         table = READERS[kind](path)
-    except (pa.ArrowException, OSError, ValueError, EOFError, zlib.error) as error:
+    except _UNREADABLE as error:
         reason = str(error).splitlines()[0]
         raise TraceError(f"{path.name} is not a readable {kind[1:]} file: {reason}") from error
     if table.num_rows == 0:
@@ -62,6 +65,8 @@ def _read_csv(path: Path) -> pa.Table:
     content = _content(path)
     start = content[:_SNIFFED_BYTES].decode("utf-8-sig", errors="replace")
     header = start.splitlines()[0] if start.strip() else ""
+    if "\ufffd" in header:
+        raise ValueError(f"no UTF-8 text, its first line is {header[:60]!r}; save it as UTF-8")
     delimiter = max(DELIMITERS, key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
     if names and all(_is_number(name) for name in names):
@@ -93,13 +98,18 @@ def _is_number(text: str) -> bool:
 
 def _read_json(path: Path) -> pa.Table:
     """One object per line, or one array of objects."""
-    content = _content(path)
+    content = _content(path).removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] != b"[":
         return pa_json.read_json(io.BytesIO(content))
-    rows = json.loads(content)
-    if not all(isinstance(row, dict) for row in rows):
-        raise ValueError("an array must hold objects, e.g. [{...}, {...}]")
-    return pa.Table.from_pylist(rows)
+    try:
+        rows = json.loads(content)
+        if not all(isinstance(row, dict) for row in rows):
+            raise ValueError("an array must hold objects, e.g. [{...}, {...}]")
+        # every row's names: pyarrow itself would take those of the first row alone
+        names = list(dict.fromkeys(name for row in rows for name in row))
+        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+    except _TOO_MUCH as error:
+        raise ValueError(str(error)) from error
 
 
 def _read_parquet(path: Path) -> pa.Table:

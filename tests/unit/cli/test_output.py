@@ -10,11 +10,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from services.cli.application import app
 from services.cli.output import (
     console,
+    folder,
+    named,
     picture,
     print_json,
     print_table,
@@ -22,6 +25,7 @@ from services.cli.output import (
     write_json,
     write_whole,
 )
+from services.cli.study_commands import JsonFile
 from services.kernel.errors import InvalidInput
 
 
@@ -70,6 +74,8 @@ def test_a_table_has_the_columns_of_its_first_row() -> None:
         ["bench", "forecast", "--data", "x.parquet", "--plot"],
         ["bench", "decide", "--data", "x.parquet", "--plot"],
         ["bench", "llm", "--plot"],
+        ["bench", "supply", "--plot"],
+        ["models", "train", "--data", "x.parquet", "--out"],
     ],
 )
 def test_a_file_is_seen_to_be_writable_before_the_work(command: list[str], tmp_path: Path) -> None:
@@ -111,6 +117,15 @@ def test_a_picture_is_of_a_kind_that_can_be_drawn(tmp_path: Path) -> None:
         assert picture(param, path) == path
 
 
+@pytest.mark.parametrize(
+    "command", [["bench", "supply"], ["bench", "llm"], ["bench", "fleet"], ["backtest", "x.csv"]]
+)
+def test_the_kind_of_a_picture_is_seen_before_the_work(command: list[str], tmp_path: Path) -> None:
+    arguments = [*command, "--plot", str(tmp_path / "x.nope")]
+    with pytest.raises(InvalidInput, match=r"^--plot=.*x\.nope: its name must end in one of"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
+
+
 def test_a_file_that_cannot_be_written_to_its_end_stays_as_it_was(tmp_path: Path) -> None:
     """As on a full disk: the anchor of the audit log, above all, must not be lost."""
     file = tmp_path / "anchor"
@@ -139,3 +154,74 @@ def test_what_a_link_leads_to_is_replaced_with_its_rights(tmp_path: Path) -> Non
 def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     write_whole(Path("/dev/null"), "text")
     assert not Path("/dev/null").is_file()
+
+
+def test_a_document_on_stdout_stays_alone() -> None:
+    """What is said to people goes to stderr then, and to stdout again with the next command."""
+    small = typer.Typer()
+
+    @small.command()
+    def measure(json_file: JsonFile = None) -> None:
+        console.print("left out: w9")
+        print_table("Found", [{"figure": 1}])
+        write_json(json_file, {"n": 1})
+
+    asked = CliRunner().invoke(small, ["--json", "-"])
+    assert json.loads(asked.stdout) == {"n": 1}
+    assert "left out: w9" in asked.stderr
+    assert "Found" in asked.stderr
+    unasked = CliRunner().invoke(small, [])
+    assert "Found" in unasked.stdout
+    assert unasked.stderr == ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backtest", "x.csv", "--report"],
+        ["demo", "--json"],
+        ["demo", "--report"],
+        ["advise", "--html"],
+        ["audit", "check", "--anchor-file"],
+        ["bench", "ablate", "--data", "x.parquet", "--json"],
+        ["models", "train", "--data", "x.parquet", "--out"],
+    ],
+)
+def test_what_never_goes_to_stdout_makes_no_file_named_so(command: list[str]) -> None:
+    with pytest.raises(InvalidInput, match=f"^{command[-1]}=-: cannot go to stdout; name a file"):
+        CliRunner().invoke(app, [*command, "-"], catch_exceptions=False)
+
+
+def test_a_file_by_name_is_seen_to_be_writable(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--html"])
+    for path in (None, tmp_path / "x.html"):
+        assert named(param, path) == path
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["bench", "llm", "--keep"],
+        ["bench", "race", "--data", "x.parquet", "--keep"],
+        ["bench", "loads", "--data", "x.parquet", "--keep"],
+        ["bench", "faults", "--logs"],
+        ["bench", "ablate-tails", "--data", "x.parquet", "--models"],
+    ],
+)
+def test_a_folder_is_seen_to_be_one_before_the_work(command: list[str], tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place, said in (("file", "is no folder"), ("file/below", "cannot be written")):
+        with pytest.raises(InvalidInput, match=f"^{command[-1]}=.*: {said}"):
+            CliRunner().invoke(app, [*command, str(tmp_path / place)], catch_exceptions=False)
+
+
+def test_a_folder_may_be_there_or_be_made(tmp_path: Path) -> None:
+    param: Any = SimpleNamespace(opts=["--keep"])
+    for path in (None, tmp_path, tmp_path / "new" / "folder"):
+        assert folder(param, path) == path
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_of_a_table_is_seen_to_be_writable_before_the_work(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"^file=.*: is a folder"):
+        CliRunner().invoke(app, ["bench", "response-table", str(tmp_path)], catch_exceptions=False)

@@ -136,6 +136,12 @@ def test_options_reach_the_study_in_one_thread(asked: Asked, tmp_path: Path) -> 
     assert asked.plotted == [picture]
 
 
+def test_figures_on_stdout_are_alone_there(asked: Asked) -> None:
+    result = CliRunner().invoke(app, ["backtest", "shop.parquet", "--json", "-"])
+    assert json.loads(result.stdout) == {"data": "shop"}
+    assert "As deployed: Forecasting paid" in result.stderr
+
+
 def test_a_prometheus_is_asked_instead_of_a_file(asked: Asked) -> None:
     invoke("--prometheus", "http://p:9090", "--query", "sum(rps)", "--since", "3d", file=None)
     assert asked.wanted == PrometheusRange("http://p:9090", "sum(rps)", "3d", 60)

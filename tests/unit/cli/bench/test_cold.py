@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from forecaster import model_to_bytes
 from services.cli.application import app
 from services.forecasting.registry.shipped import shipped_prior
+from services.kernel.errors import InvalidInput
 from services.lab.bench.forecast import cold, task
 from services.lab.bench.forecast.cold import ColdOptions
 
@@ -76,3 +77,13 @@ def test_another_prior_may_be_measured(asked: list[ColdOptions], tmp_path: Path)
     (options,) = asked
     assert (options.is_fitted, options.seed) == (False, 9)
     assert options.prior.version == shipped_prior().version
+
+
+@pytest.mark.parametrize("content", [None, b"", b"{}", b"no prior at all"])
+def test_what_is_no_prior_is_told_in_a_line(tmp_path: Path, content: bytes | None) -> None:
+    file = tmp_path / "prior"
+    if content is not None:
+        file.write_bytes(content)
+    arguments = ["bench", "cold", "--data", "x.parquet", "--prior", str(file)]
+    with pytest.raises(InvalidInput, match=r"^--prior=.*: no prior of `models pretrain`"):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)

@@ -96,3 +96,14 @@ def test_what_cannot_be_used_is_refused_by_name(asked: Pretraining, tmp_path: Pa
     with pytest.raises(InvalidInput, match="no checkpoint") as found:
         train_prior(asked, "cpu", is_resumed=True)
     assert isinstance(found.value.__cause__, CheckpointError)
+
+
+def test_traces_that_are_not_there_are_told_before_the_work(
+    asked: Pretraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def make_up(*_: object) -> list[Series]:
+        raise AssertionError("demand is made up first")
+
+    monkeypatch.setattr(pretraining, "made_up_demand", make_up)
+    with pytest.raises(InvalidInput, match=r"^--traces=.*: nothing is there"):
+        train_prior(replace(asked, traces=asked.out / "none"), "cpu", is_resumed=False)

@@ -38,6 +38,16 @@ def test_a_trace_is_resampled_and_cut_to_the_first_workloads(tmp_path: Path) -> 
     assert "the first 2 of 3 workloads; see --workloads" in fleet.notes
 
 
+def test_a_step_that_was_asked_for_and_cannot_be_is_refused(tmp_path: Path) -> None:
+    """It gave way to the trace's own without a word."""
+    rng = np.random.default_rng(5)
+    data = write(tmp_path, {"svc/a": rng.uniform(2, 8, 3000)}, interval_s=600)
+    assert load_fleet(options(data=data, step_s=None)).services.step_s == 600
+    assert load_fleet(options(data=data, step_s=1200)).services.step_s == 1200
+    with pytest.raises(InvalidInput, match=r"^--data=.*: step 300 s: .* an interval of 600 s"):
+        load_fleet(options(data=data, step_s=300))
+
+
 def test_a_workload_left_out_is_noted(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     series = {"svc/a": rng.uniform(2, 8, 3000), "svc/flat": np.full(3000, 3.0)}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.simulator.fleet import TraceOptions
+from services.simulator.fleet import TraceError, TraceOptions
 from services.simulator.measurements import ColumnChoice, load_trace
 from tests.unit.simulator.fleet.traces import SHORT, START, write
 
@@ -74,3 +74,9 @@ def test_public_traces_load(name, n_workloads):
     loaded = load_trace(DATA / f"{name}.parquet", TraceOptions(max_history_steps=4032))
     assert loaded.fleet.n_workloads == n_workloads
     assert loaded.fleet.replay_hours == 24
+
+
+def test_a_replay_has_an_end() -> None:
+    for hours in (0.0, -1.0, float("inf"), float("nan")):
+        with pytest.raises(TraceError, match=r"^replay_hours="):
+            TraceOptions(replay_hours=hours)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from services.simulator.fleet.trace_metadata import TraceError, TraceMetadata
@@ -34,7 +36,12 @@ def test_a_workload_may_have_a_demand_of_its_own() -> None:
     assert metadata.own_demand("a", columns) == {"w": "b"}
 
 
-@pytest.mark.parametrize("stated", [0, -60, 0.5])
+def test_a_demand_of_its_own_that_is_no_name_is_none() -> None:
+    metadata = TraceMetadata({"workloads": {"w": {"demand_column": ["b"]}}})
+    assert metadata.own_demand("a", metadata.columns(["a", "b"])) == {}
+
+
+@pytest.mark.parametrize("stated", [0, -60, 0.5, math.inf, math.nan])
 def test_an_interval_is_above_zero(stated: float) -> None:
     with pytest.raises(TraceError, match=f"interval_seconds={stated}"):
         TraceMetadata({"interval_seconds": stated}).interval_s()

@@ -60,3 +60,25 @@ def test_a_column_is_not_two_things(
     path = csv(tmp_path, "ts,rps\n1767571200,1\n1767571260,2\n")
     with pytest.raises(TraceError, match=f"^--demand={demand}: is the {what} of mine.csv"):
         read_file(path, ColumnChoice(demand=demand, workload=workload))
+
+
+@pytest.mark.parametrize(
+    ("header", "row"),
+    [("ts,id,rps,latency_ms", "{},a,{},{}\n"), ("ts,rps,latency_ms", "{},{},{}\n")],
+)
+@pytest.mark.parametrize("word", ["-", "None", '"1,042"'])
+def test_a_demand_with_a_word_in_it_gives_way_to_no_other_column(
+    tmp_path: Path, header: str, row: str, word: str
+) -> None:
+    values = [1.5, word, 2.5]
+    rows = "".join(row.format(at, value, 100) for at, value in zip(stamps(3), values, strict=True))
+    path = csv(tmp_path, f"{header}\n{rows}")
+    said = word.strip('"')
+    with pytest.raises(TraceError, match=f"the demand 'rps' is string, .*; row 2 has '{said}'"):
+        read_file(path)
+    assert read_file(path, ColumnChoice(demand="latency_ms", workload=None)).trace.columns
+
+
+def test_a_column_of_words_alone_is_no_demand_whatever_it_is_called(tmp_path: Path) -> None:
+    path = csv(tmp_path, "ts,id,load,my_rate\n" + "".join(f"{at},a,high,1\n" for at in stamps(3)))
+    assert read_file(path).trace.demand == "my_rate"

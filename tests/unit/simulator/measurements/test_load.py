@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from pathlib import Path
 
@@ -119,3 +120,14 @@ def test_one_time_off_the_grid_does_not_stop_a_study(tmp_path: Path, wavy: Serie
     pq.write_table(table.set_column(0, "timestamp", column), path)
     fleet = load_trace(path, SHORT).fleet
     np.testing.assert_allclose(fleet.demand[0], wavy["svc/a"].astype(np.float32), rtol=1e-6)
+
+
+@pytest.mark.parametrize("column", ["rps", "queue"])
+def test_a_number_that_no_forecast_can_hold_is_told_with_its_row(
+    tmp_path: Path, column: str
+) -> None:
+    rows = [{"ts": at, "rps": 1.0 + k, "queue": 2.0} for k, at in enumerate(stamps(4))]
+    rows[2][column] = -1e39
+    path = csv(tmp_path, "\n".join(map(json.dumps, rows)), "mine.jsonl")
+    with pytest.raises(TraceError, match=f"column '{column}', row 3: -1e\\+39 is larger than"):
+        read_file(path)

@@ -61,6 +61,10 @@ def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
         ("half.jsonl", b'{"ts": 1, "rps": 2}\n{"ts":', "not a readable jsonl file"),
         ("number.json", b"42", "not a readable json file"),
         ("list.json", b"[1, 2]", "an array must hold objects"),
+        ("large.json", b'[{"ts": "2026-01-05", "rps": 1000000000000000000000}]', "too large"),
+        ("deep.json", b"[" * 100_000, "recursion"),
+        ("latin.csv", "ts,d\xe9bit\n2026-01-05,1\n".encode("latin-1"), "no UTF-8 text.*as UTF-8"),
+        ("excel.csv", "ts,rps\n2026-01-05,1\n".encode("utf-16"), "no UTF-8 text.*as UTF-8"),
     ],
 )
 def test_a_file_that_cannot_be_read_is_told_in_a_line(
@@ -85,3 +89,19 @@ def test_text_of_another_encoding_is_told(tmp_path: Path) -> None:
     path.write_bytes("ts,id,rps\n2026-01-05,\xe9,1\n2026-01-06,\xe9,2\n".encode("latin-1"))
     with pytest.raises(TraceError, match=r"latin\.csv: column 'id' is binary"):
         read_file(path)
+
+
+def test_what_the_first_object_lacks_is_read_of_the_others(tmp_path: Path) -> None:
+    rows: list[dict[str, object]] = [{"ts": at, "id": "a"} for at in stamps(4)]
+    for k, row in enumerate(rows[1:]):
+        row.update(rps=float(k), queue=2.0 * k)
+    path = csv(tmp_path, json.dumps(rows), "mine.json")
+    trace = read_file(path).trace
+    assert [column.name for column in trace.columns] == ["rps", "queue"]
+    assert trace.series[0].values[1:].tolist() == [[0, 0], [1, 2], [2, 4]]
+
+
+def test_a_byte_order_mark_before_an_array_is_passed_over(tmp_path: Path) -> None:
+    rows = [{"ts": at, "rps": float(k)} for k, at in enumerate(stamps(3))]
+    path = csv(tmp_path, "\ufeff" + json.dumps(rows), "mine.json")
+    assert read_file(path).trace.demand == "rps"
