@@ -36,5 +36,5 @@ def test_a_time_of_another_age_or_of_no_place(text: str) -> None:
 @pytest.mark.parametrize("number", ["2020", "1767614400", "1.5e9", 1767614400, 0.5])
 def test_a_number_is_no_time(number: object) -> None:
     """Read as seconds of Unix time a year would be in January of 1970."""
-    with pytest.raises(ValidationError, match="must be RFC 3339, e.g. 2026-01-05T12:00:00Z"):
+    with pytest.raises(ValidationError, match="must be RFC 3339"):
         TIMES.validate_python(number)
