@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from pydantic import AfterValidator, AwareDatetime
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 
 AHEAD = timedelta(seconds=30)
 """What is of a later time is of a clock that was ahead: it counts when that time is there."""
+_NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
 _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -32,5 +34,16 @@ class Window:
     to_at: datetime
 
 
-Instant = Annotated[AwareDatetime, AfterValidator(to_utc)]
+def not_a_number(at: object) -> object:
+    """`at`, which is no number: `2020` would be 33 minutes after the beginning of 1970.
+
+    Raises:
+        ValueError: It is one.
+    """
+    if isinstance(at, (int, float)) or (isinstance(at, str) and _NUMBER.fullmatch(at)):
+        raise ValueError(f"is the number {at}, must be RFC 3339, e.g. 2026-01-05T12:00:00Z")
+    return at
+
+
+Instant = Annotated[AwareDatetime, BeforeValidator(not_a_number), AfterValidator(to_utc)]
 """RFC 3339 with an offset."""

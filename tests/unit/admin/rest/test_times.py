@@ -31,3 +31,10 @@ def test_every_offset_becomes_utc() -> None:
 def test_a_time_of_another_age_or_of_no_place(text: str) -> None:
     with pytest.raises(ValidationError):
         TIMES.validate_python(text)
+
+
+@pytest.mark.parametrize("number", ["2020", "1767614400", "1.5e9", 1767614400, 0.5])
+def test_a_number_is_no_time(number: object) -> None:
+    """Read as seconds of Unix time a year would be in January of 1970."""
+    with pytest.raises(ValidationError, match="must be RFC 3339"):
+        TIMES.validate_python(number)
