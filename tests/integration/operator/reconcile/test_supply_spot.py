@@ -41,6 +41,13 @@ def nodes(bench: Bench, product: str = "H100") -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: each["metadata"]["name"])
 
 
+def unmark(bench: Bench, product: str = "H100") -> None:
+    """No node of a GPU type is a spot node, or under notice."""
+    for each in nodes(bench, product):
+        body = {"metadata": {"labels": dict.fromkeys(SPOT)}, "spec": {"taints": None}}
+        patch_node(bench, each["metadata"]["name"], body)
+
+
 @pytest.fixture
 def spot(bench: Bench) -> Iterator[Bench]:
     """Two spot nodes of eight H100; `llama` has a replica of four GPUs on one of them."""
@@ -51,10 +58,7 @@ def spot(bench: Bench) -> Iterator[Bench]:
     bench.reconcile()
     yield bench
     bench.lab.http.delete(BUDGETS)
-    for each in nodes(bench):
-        labels = dict.fromkeys(SPOT)
-        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": labels}})
-        patch_node(bench, each["metadata"]["name"], {"spec": {"taints": None}})
+    unmark(bench)
 
 
 def tell(bench: Bench, name: str) -> None:
@@ -92,9 +96,7 @@ def spot_l4(bench: Bench) -> Iterator[Bench]:
     for each in nodes(bench, "L4"):
         patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": SPOT}})
     yield bench
-    for each in nodes(bench, "L4"):
-        labels = dict.fromkeys(SPOT)
-        patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": labels}})
+    unmark(bench, "L4")
 
 
 def test_a_variant_on_spot_nodes_is_known_apart_and_its_mix_is_chosen_so(spot_l4: Bench) -> None:
@@ -239,7 +241,6 @@ def test_a_variant_under_notice_is_replaced_once_and_the_other_stays(spot_l4: Be
     parts.decide(spot_l4, h100=(2, 2), l4=(2, 2), direction="hold")
     spot_l4.reconcile()
     assert parts.replicas(spot_l4) == (2, 2 + n_leaving)  # once
-    patch_node(spot_l4, name, {"spec": {"taints": None}})
 
 
 def test_the_chain_counts_a_variant_under_notice_as_gone(spot_l4: Bench) -> None:
@@ -256,12 +257,19 @@ def test_the_chain_counts_a_variant_under_notice_as_gone(spot_l4: Bench) -> None
     desired = {v["name"]: v["desired"] for v in after["variants"]}
     assert parts.replicas(spot_l4) == (desired["h100"], desired["l4"] + n_leaving)
     assert replay(chain.deps, after["id"]).is_identical
-    patch_node(spot_l4, name, {"spec": {"taints": None}})
 
 
-def test_a_pool_under_notice_is_replaced_and_the_other_stays(bench: Bench) -> None:
+@pytest.fixture
+def spot_h100(bench: Bench) -> Iterator[Bench]:
+    """All nodes of H100 are spot nodes."""
     for each in nodes(bench):
         patch_node(bench, each["metadata"]["name"], {"metadata": {"labels": SPOT}})
+    yield bench
+    unmark(bench)
+
+
+def test_of_each_pool_is_replaced_what_of_it_is_under_notice(spot_h100: Bench) -> None:
+    bench = spot_h100
     pools.deploy(bench.lab)
     pools.autoscale(bench.lab)
     for _ in range(3):
@@ -282,9 +290,6 @@ def test_a_pool_under_notice_is_replaced_and_the_other_stays(bench: Bench) -> No
     decide_pools(bench, prefill=(2, 3), decode=(2, 2))
     bench.reconcile()
     assert pools.replicas(bench) == (wanted[0] + 1, wanted[1])
-    for each in nodes(bench):
-        body = {"metadata": {"labels": dict.fromkeys(SPOT)}, "spec": {"taints": None}}
-        patch_node(bench, each["metadata"]["name"], body)
 
 
 # -- the whole chain ------------------------------------------------------------------------------
