@@ -22,7 +22,7 @@ from decider.belief.lead_time import (
 from decider.belief.miss_learning import learn_misses
 from decider.belief.miss_model import MissData, MissPosterior, NewMember
 from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
-from decider.belief.miss_steps import steps_across_loads
+from decider.belief.miss_steps import behind_a_queue, queue_steps, steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
 from decider.belief.places import placed_share
@@ -229,6 +229,7 @@ __all__ = [
     "VariantSet",
     "VariantState",
     "WorkloadInput",
+    "behind_a_queue",
     "capacity_draws",
     "cause_shares",
     "contradictions",
@@ -270,6 +271,7 @@ __all__ = [
     "predictive_draws",
     "prior_draws",
     "promised_violation",
+    "queue_steps",
     "reach_steps",
     "relative_capacity_new",
     "replay_decision",

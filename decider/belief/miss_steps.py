@@ -1,4 +1,11 @@
-"""Counts of steps that responses are learned from: made whole, and chosen across loads."""
+"""Steps that responses are learned from: counts made whole, queues left out, loads chosen across.
+
+A request is counted in the step that it ends in. Once requests have piled up, those that end next
+have waited: they miss whatever arrives meanwhile, also where replicas have been added and the load
+of each is low again. Such steps say how long the queue was, and nothing of what a load does to its
+requests. Taken for that, one bad minute makes a response so flat that no number of replicas seems
+to help (docs/decisions/0092). While a queue grows the load is what makes it: those steps stay.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +16,10 @@ from decider.miss_draws import NO_MIX
 from decider.types import BoolArray, FloatArray, IntArray
 
 N_BINS, MAX_STEPS = 20, 200
+QUEUED_SHARE = 0.25
+"""More requests than this share of those that end in a step make a queue."""
+QUEUE_ENDS_S = 60.0
+"""Requests that waited in a queue have ended so long after it."""
 
 
 def whole_counts(
@@ -72,6 +83,30 @@ def steps_across_loads(load: FloatArray, mix: FloatArray = NO_MIX) -> IntArray:
         columns = [*load.T, total]
     turn = np.min([_turns(one) for one in (*columns, *mix.T)], axis=0)
     return np.sort(np.argsort(turn, kind="stable")[:MAX_STEPS])
+
+
+def queue_steps(step_s: float) -> int:
+    """How many steps before a step are looked at for a queue: the last one, and a minute before."""
+    require(0 < step_s < np.inf, f"step_s={step_s} must be finite and > 0")
+    return 1 + int(QUEUE_ENDS_S // step_s)
+
+
+def behind_a_queue(total: FloatArray, waiting: FloatArray) -> BoolArray:
+    """Which steps say more of requests that had piled up before them than of their load.
+
+    Those before which a queue was, less than a minute ago, while what waits does not grow. What is
+    not known is no queue, and does not grow.
+
+    Args:
+        total: (N,) requests that ended in each step.
+        waiting: (N, 1+K) requests that waited, on the mean, in the step itself and in each of the
+            K before it, the newest first; NaN: not known.
+    """
+    is_one = waiting.ndim == 2 and waiting.shape[0] == total.size and waiting.shape[1] > 1
+    require(is_one, f"waiting {waiting.shape} must be (N, 1+K) of the {total.size} steps of total")
+    was_queued = (waiting[:, 1:] > QUEUED_SHARE * total[:, None]).any(axis=1)
+    grows = waiting[:, 0] > waiting[:, 1]
+    return np.asarray(was_queued & ~grows)
 
 
 def _turns(load: FloatArray) -> IntArray:

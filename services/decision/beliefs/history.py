@@ -33,7 +33,7 @@ from services.decision.rows.sli_series import SliGrid
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.steps.kept import KeptSteps
-from services.kernel.domain.objective import READY, counted_names
+from services.kernel.domain.objective import READY, WAITING, counted_names
 from services.kernel.telemetry import get_logger
 
 SINCE = timedelta(days=14)
@@ -162,7 +162,7 @@ def load_history(
 
 
 def history_steps(member: ShardMember, past: PastSeries) -> MissSteps:
-    """Steps of which requests, misses, all loads and the ready replicas are known.
+    """Steps of which requests, misses, all loads and the ready replicas are known, no queue's.
 
     Args:
         member: The workload.
@@ -184,7 +184,8 @@ def history_steps(member: ShardMember, past: PastSeries) -> MissSteps:
     load /= np.where(ready > 0, ready, np.nan)[:, None]
     is_known = np.isfinite(load).all(axis=1) & (load[:, 0] > 0) & (requests > 0)
     every = MissSteps(grid.starts_s, load if spec.further_loads else load[:, 0], missed, requests)
-    return every.rows(np.flatnonzero(is_known & np.isfinite(requests)))
+    known = every.rows(np.flatnonzero(is_known & np.isfinite(requests)))
+    return known.without_queues(past.counted.get(WAITING), float(member.step_s))
 
 
 def _on_grid(series: Sampled | None, grid: SliGrid) -> FloatArray:

@@ -9,10 +9,18 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, IntArray, MissDraws, steps_across_loads, worth_in_force
+from decider import (
+    FloatArray,
+    IntArray,
+    MissDraws,
+    behind_a_queue,
+    queue_steps,
+    steps_across_loads,
+    worth_in_force,
+)
 from services.decision.beliefs.ready_mix import ReadyMixes, stated_ratios
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.loads import NONE_FURTHER, Sampled, further_capacity, stacked
+from services.decision.rows.loads import NONE_FURTHER, Sampled, further_capacity, stacked, values_at
 from services.decision.rows.responses import judged_requests, tolerated_share
 from services.kernel.domain import WorkloadSpec
 
@@ -90,6 +98,19 @@ class MissSteps:
         )
         mix = self.mix[chosen] if len(self.mix) else self.mix
         return MissSteps(steps_s, load, missed, total, mix)
+
+    def without_queues(self, waiting: Sampled | None, step_s: float) -> MissSteps:
+        """Those that tell of their load, see `behind_a_queue`.
+
+        Args:
+            waiting: Starts of steps and the requests that waited in each; None: not known.
+            step_s: Length of a step.
+        """
+        if waiting is None:
+            return self
+        back_s = step_s * np.arange(1.0 + queue_steps(step_s))
+        at = [values_at(waiting, self.steps_s - one) for one in back_s]
+        return self.rows(np.flatnonzero(~behind_a_queue(self.total, np.stack(at, axis=1))))
 
     def across_loads(self) -> MissSteps:
         """Those to learn from, see `steps_across_loads`."""

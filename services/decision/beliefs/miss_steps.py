@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 import numpy as np
 from sqlalchemy import Connection, RowMapping
 
+from decider import queue_steps
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps
 from services.decision.beliefs.ready_mix import ReadyMixes
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import NONE_FURTHER, Sampled
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.objective import WAITING
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +61,13 @@ def load_counts(
 def load_steps(
     connection: Connection, members: Sequence[ShardMember], span: StepSpan
 ) -> dict[int, MissSteps]:
-    """Steps by workload; one without any is not there."""
+    """Steps by workload; one without any is not there.
+
+    Those that requests of a queue end in are left out, where what waits is known.
+    """
     rows = _load_rows(connection, members, span)
+    waiting = _load_waiting(connection, members, rows, span.last)
+    step_s = {m.id: float(m.step_s) for m in members}
     specs = {m.id: m.spec for m in members}
     further = load_further_of_steps(connection, members, span.first, span.last)
     mixes = _load_mixes(connection, members, span)
@@ -67,7 +75,8 @@ def load_steps(
     for row in rows:
         key = int(row["workload_id"])
         loads = further.get(key, NONE_FURTHER)
-        found[key] = MissSteps.of(row, specs[key], loads, mixes.get(key))
+        steps = MissSteps.of(row, specs[key], loads, mixes.get(key))
+        found[key] = steps.without_queues(waiting.get(key), step_s[key])
     return {key: steps for key, steps in found.items() if steps.size}
 
 
@@ -76,6 +85,32 @@ def _load_rows(
 ) -> Sequence[RowMapping]:
     pools = {m.id: m.spec.pool_of(m.spec.demand) for m in members if m.spec.pools}
     return repository.load_miss_steps(connection, span.first, span.last, span.max_steps, pools)
+
+
+def _load_waiting(
+    connection: Connection,
+    members: Sequence[ShardMember],
+    rows: Sequence[RowMapping],
+    last: datetime,
+) -> dict[int, Sampled]:
+    """What waited in the steps of rows and shortly before; of those that count it, one query."""
+    counts = {m.id: m for m in members if counts_waiting(m.spec)}
+    first = {}
+    for row in rows:
+        if (member := counts.get(int(row["workload_id"]))) is not None:
+            before_s = (1 + queue_steps(member.step_s)) * member.step_s
+            first[member.id] = datetime.fromtimestamp(row["steps_s"][0] - before_s, UTC)
+    found = repository.load_waiting(connection, first, last)
+    return {
+        int(row["workload_id"]): (np.array(row["steps_s"]), np.array(row["waiting"], dtype=float))
+        for row in found
+    }
+
+
+def counts_waiting(spec: WorkloadSpec) -> bool:
+    """Whether an objective counts the requests that wait."""
+    objective = spec.sla.objective
+    return objective is not None and any(one.name == WAITING for one in objective.series)
 
 
 def _load_mixes(

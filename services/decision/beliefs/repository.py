@@ -14,6 +14,7 @@ from services.decision.rows.translate import to_draws
 from services.kernel.db import schema
 from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.objective import WAITING
 
 FIT_LOCK = "harmony.decide.fit"
 NO_POOLS: Mapping[int, str] = {}
@@ -232,6 +233,38 @@ def load_further_loads(
         "pools": [pool for _, _, pool in wanted],
         "first": [first[key] for key, _, _ in wanted],
         "earliest": min(first[key] for key, _, _ in wanted),
+        "last": last,
+    }
+    return connection.execute(statement, given).mappings().all()
+
+
+def load_waiting(
+    connection: Connection, first: Mapping[int, datetime], last: datetime
+) -> Sequence[RowMapping]:
+    """Requests that waited in the steps of workloads: arrays of starts and means.
+
+    Args:
+        connection: An open transaction.
+        first: Start of each workload's first step, exclusive; empty: nothing is read.
+        last: Last step start, exclusive.
+    """
+    if not first:
+        return []
+    statement = text(
+        "SELECT w.id AS workload_id, "
+        "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
+        "array_agg(i.value::double precision ORDER BY i.step_at) AS waiting "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[])) AS w(id, first_at) "
+        "CROSS JOIN LATERAL (SELECT step_at, value FROM indicators "
+        "WHERE workload_id = w.id AND indicator = :name AND is_observed "
+        "AND step_at > w.first_at AND step_at > :earliest AND step_at < :last) i "
+        "WHERE i.value >= 0 AND i.value < 'infinity' GROUP BY w.id"
+    )
+    given = {
+        "ids": list(first),
+        "first": list(first.values()),
+        "name": WAITING,
+        "earliest": min(first.values()),
         "last": last,
     }
     return connection.execute(statement, given).mappings().all()

@@ -87,11 +87,11 @@ def stacked(demand: Sampled, further: Mapping[str, Sampled], spec: WorkloadSpec)
     """(N, 1+F) loads at the steps of the demand; NaN where one was not observed."""
     at_s, values = demand
     columns = [np.asarray(values, dtype=float)]
-    columns += [_at(further.get(name), at_s) for name in spec.further_loads]
+    columns += [values_at(further.get(name), at_s) for name in spec.further_loads]
     return np.stack(columns, axis=1)
 
 
-def _at(series: Sampled | None, at_s: FloatArray) -> FloatArray:
+def values_at(series: Sampled | None, at_s: FloatArray) -> FloatArray:
     """(N,) values at step starts; NaN where there is none."""
     found = np.full(at_s.size, np.nan)
     if series is None or series[0].size == 0:

@@ -10,6 +10,7 @@ import pytest
 from sqlalchemy import Engine, event, text
 
 from services.decision.beliefs.miss_steps import StepSpan, load_further_of_steps, load_steps
+from services.kernel.domain.objective import WAITING
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
 from tests.integration.decision.measured_steps import READY, add_measured_steps
 from tests.integration.decision.pool_rows import add_service
@@ -73,6 +74,47 @@ def test_who_has_no_further_load_costs_no_query(database: Engine) -> None:
         assert asked == []
         found = load_further_of_steps(connection, list(members.values()), first, NOW)
     assert list(found) == [bound]
+    assert len(asked) == 1
+
+
+def test_steps_behind_a_queue_are_left_out(database: Engine) -> None:
+    """It grew in the fourth of seven, was gone after the fifth, and the sixth is a minute after."""
+    queued, empty, unknown = (
+        add_workload(database, name, sla=SLA) for name in ("queued", "empty", "unknown")
+    )
+    for workload, waiting in ((queued, [0.0, 0.0, 0.0, 900.0, 0.0, 0.0, 0.0]), (empty, [0.0] * 7)):
+        add_measured_steps(database, workload, 9.0, np.full(7, 5.0))
+        add_demand(database, workload, waiting, last=LAST, indicator=WAITING, step=STEP)
+    add_measured_steps(database, unknown, 9.0, np.full(7, 5.0))
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET step_s = 60"))
+    first = dict.fromkeys((queued, empty, unknown), ORIGIN - timedelta(days=1))
+    with database.connect() as connection:
+        members = list(members_of(connection).values())
+        found = load_steps(connection, members, StepSpan(first, ORIGIN, 100))
+        # The queue is older than the first step that is read.
+        first[queued] = LAST - 3 * STEP
+        later = load_steps(connection, members, StepSpan(first, ORIGIN, 100))
+        newest = load_steps(connection, members, StepSpan(first, ORIGIN, 1))
+    back = np.array([6, 5, 4, 3, 0])
+    assert found[queued].steps_s.tolist() == (LAST.timestamp() - 60.0 * back).tolist()
+    assert found[empty].size == found[unknown].size == 7
+    assert later[queued].steps_s.tolist() == newest[queued].steps_s.tolist() == [LAST.timestamp()]
+
+
+def test_who_counts_nothing_that_waits_costs_no_query(database: Engine) -> None:
+    series = [one for one in OBJECTIVE["series"] if one["name"] != WAITING]
+    workload = add_workload(
+        database, "plain", sla=SLA | {"objective": OBJECTIVE | {"series": series}}
+    )
+    add_measured_steps(database, workload, 9.0, np.full(6, 5.0))
+    asked: list[str] = []
+    event.listen(database, "before_cursor_execute", lambda *given: asked.append(given[2]))
+    with database.connect() as connection:
+        members = list(members_of(connection).values())
+        asked.clear()
+        first = {workload: ORIGIN - timedelta(days=1)}
+        assert load_steps(connection, members, StepSpan(first, ORIGIN, 100))[workload].size == 6
     assert len(asked) == 1
 
 

@@ -75,6 +75,13 @@ def test_several_loads_are_all_per_ready_replica() -> None:
     assert history_steps(two, past(**counts, demand=series(10, 20))).size == 0
 
 
+def test_a_step_behind_a_queue_is_not_told() -> None:
+    counts = {"ready": series(2, 2, 2, 2), "total": series(50, 50, 50, 50)}
+    told = past(**counts, good=series(50, 20, 20, 50), demand=series(10, 10, 10, 10))
+    told = PastSeries({**told.counted, "sli_waiting": series(0, 90, 0, 0)}, told.loads)
+    assert (history_steps(member(), told).steps_s / STEP_S).tolist() == [0, 1]
+
+
 def test_without_demand_nothing_is_told() -> None:
     counts = {"ready": series(2), "total": series(50), "good": series(50)}
     assert history_steps(member(), past(**counts)).size == 0
