@@ -29,6 +29,7 @@ from decider.planning.fallback import (
     DecisionTime,
     Standing,
     last_known_demand,
+    shown_demand,
     stand,
     stand_together,
 )
@@ -255,11 +256,13 @@ def _draft(
     if first.held is not None:
         unlost, raw = raw, first.held
         quiet = None if quiet is None else quiet + raw - unlost
-    if last is not None:
+    shown = shown_demand(workload, time, config.fallback)
+    if last is not None and shown is not None:
         if quiet is not None:
-            quiet = max(quiet, reactive_floor(last, loads.floor, config.reactive_floor_ratio))
-            last += counted_waiting(workload.waiting_load or 0.0, last, config.max_backlog_steps)
-        floor = reactive_floor(last, loads.floor, config.reactive_floor_ratio)
+            quiet = max(quiet, reactive_floor(shown, loads.floor, config.reactive_floor_ratio))
+            waits = counted_waiting(workload.waiting_load or 0.0, last, config.max_backlog_steps)
+            last, shown = last + waits, shown + waits
+        floor = reactive_floor(shown, loads.floor, config.reactive_floor_ratio)
         if unlost is not None:
             unlost = max(unlost, floor)
         if floor > raw:

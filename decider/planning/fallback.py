@@ -104,10 +104,27 @@ def last_known_demand(
     return demand if age_s <= max(config.stale_after_s, time.step_s) else None
 
 
+def shown_demand(
+    workload: WorkloadInput, time: DecisionTime, config: FallbackConfig
+) -> float | None:
+    """The last demand as far as chance does not explain it; None: it is not known, or stale.
+
+    It is what the reactive floor holds. Of short steps the mean of the newest scatters, too: with
+    nothing having changed it is now and then far above what is forecast, and a start that answers
+    it comes a minute late. Where its scatter cannot be told it is the last demand.
+    """
+    last = last_known_demand(workload, time, config)
+    if last is None:
+        return None
+    n_steps = config.averaged_steps(time.step_s)
+    shown = risen_demand(workload.history.demand, n_steps, config)
+    return min(last, shown) if shown > 0 else last
+
+
 def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> float:
     """What the newest steps show to be there beyond chance; 0 where nothing can be told.
 
-    The mean of the newest k steps, for every k below `n_steps`, less `rise_deviations` of what such
+    The mean of the newest k steps, for every k up to `n_steps`, less `rise_deviations` of what such
     a mean scatters by: the largest of them. How single steps scatter is told by the changes from
     step to step before all of these; their median, so that an earlier burst is none of it.
 
@@ -125,7 +142,7 @@ def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> fl
     if change.size < LEAST_CHANGES:
         return 0.0
     scatter = MEDIAN_TO_SIGMA * float(np.median(change))
-    newest = seen[:-n_steps:-1]
+    newest = seen[: -n_steps - 1 : -1]
     count = np.arange(1.0, newest.size + 1.0)
     shown = np.cumsum(newest) / count - config.rise_deviations * scatter / np.sqrt(count)
     shown = shown[np.isfinite(shown)]

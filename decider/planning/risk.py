@@ -150,6 +150,9 @@ def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:
     Bound 3 stays an identity. In place of 2, the expected misses of every moment are at most the
     reactive rule's, since the count in force is at least its and more replicas miss no more.
 
+    Of steps under 40 s the last demand is what the newest steps of a minute show beyond chance
+    (`decider.planning.fallback.shown_demand`), and the bounds are about that.
+
     Args:
         last_demand: Newest observed demand.
         capacity: Load of one replica.
