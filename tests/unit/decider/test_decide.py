@@ -102,6 +102,19 @@ def test_the_reactive_floor_overrides_a_useless_forecast() -> None:
     assert decision.binding_constraint == "reactive_floor"
 
 
+@pytest.mark.parametrize(("newest", "replicas"), [(120.0, range(8, 12)), (250.0, range(22, 26))])
+def test_of_short_steps_the_floor_holds_what_chance_does_not_explain(
+    newest: float, replicas: range
+) -> None:
+    """Steps go up and down by a fifth, so that a minute of 120 is no news, and one of 250 is."""
+    history = observed(*[90.0, 110.0] * 15, *[newest] * 4)
+    owner = workload(replicas=ReplicaState(5, 5), forecast_origin_s=NOW_S - 15.0, history=history)
+    request = replace(shard(np.zeros((50, 6)), [owner]), step_s=15.0)
+    (decision,) = decide_shard(request, CONFIG, NOW_S)
+    assert decision.binding_constraint == "reactive_floor"
+    assert decision.final in replicas
+
+
 @given(st.lists(st.floats(0, 400), min_size=5, max_size=12), st.integers(0, 2))
 @settings(max_examples=20, deadline=None)
 def test_robust_bound_on_adversarial_traces(demand: list[float], kind: int) -> None:
