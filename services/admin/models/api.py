@@ -32,6 +32,13 @@ ModelStatus = Annotated[
     Query(pattern="^(training|shadow|promoted|retired|failed)$", examples=["promoted"]),
 ]
 
+PosteriorKind = Annotated[
+    str | None, Query(pattern="^(lead_time|capacity|response|misses)$", examples=["lead_time"])
+]
+PosteriorStatus = Annotated[
+    str | None, Query(pattern="^(promoted|rejected)$", examples=["promoted"])
+]
+
 
 @router.get("/models", tags=["models"], dependencies=[Reader])
 def list_models(
@@ -109,9 +116,9 @@ def list_posteriors(  # noqa: PLR0913 - one argument per filter
     deps: Deps,
     principal: AsReader,
     period: Times,
-    kind: Annotated[str | None, Query(max_length=40, examples=["lead_time"])] = None,
+    kind: PosteriorKind = None,
     scope: Annotated[str | None, Query(max_length=100, examples=["gpu_type:H100"])] = None,
-    status: Annotated[str | None, Query(max_length=40, examples=["promoted"])] = None,
+    status: PosteriorStatus = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[PosteriorView]:

@@ -52,6 +52,10 @@ def test_posteriors_show_quantiles_of_their_draws(admin: AppClient, database: En
     assert page["items"] + rest["items"] == items
     filtered = admin.get("/v1/posteriors", params={"kind": "response"}).json()["items"]
     assert filtered == [items[1]]
+    for name in ("kind", "status"):
+        refused = admin.get("/v1/posteriors", params={name: "nope"})
+        assert refused.status_code == 422
+        assert name in str(refused.json()["errors"])
     assert admin.get("/v1/posteriors/999").status_code == 404
 
 
