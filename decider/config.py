@@ -23,6 +23,8 @@ class RiskControlConfig:
             `(epsilon - violation) / epsilon` (adaptive conformal step size).
         word_worth: Violations that the forecast's own word is worth: the change is larger while
             less than these and what was promised since is known. Infinite: never larger.
+        unspent_word_worth: The same of upward changes while requests that were measured missed less
+            than promised: a step counts many.
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
@@ -37,6 +39,7 @@ class RiskControlConfig:
     aim_ratio: float = 0.97
     gain: float = 0.0005
     word_worth: float = 5.0
+    unspent_word_worth: float = 0.5
     max_drop: float = 0.5
     pacing_gain: float = 0.1
     pacing_steps: float = 288.0
@@ -50,7 +53,8 @@ class RiskControlConfig:
         """Refuse impossible values."""
         _require(0 < self.aim_ratio <= 1, f"aim_ratio={self.aim_ratio} must be in (0, 1]")
         _require(self.gain >= 0, f"gain={self.gain} must be >= 0")
-        _require(self.word_worth > 0, f"word_worth={self.word_worth} must be > 0")
+        for name in ("word_worth", "unspent_word_worth"):
+            _require(getattr(self, name) > 0, f"{name}={getattr(self, name)} must be > 0")
         _require(0 < self.min_level_ratio <= 1, "min_level_ratio must be in (0, 1]")
         _require(self.max_level_ratio >= 1, "max_level_ratio must be >= 1")
         _require(0 < self.max_level < 1, "max_level must be in (0, 1)")

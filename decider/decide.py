@@ -80,10 +80,12 @@ class ReplicaLoads:
     Attributes:
         capacity: Its mean capacity.
         floor: What the reactive floor counts on.
+        is_learned: It is known what load does to the requests.
     """
 
     capacity: float
     floor: float
+    is_learned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,9 @@ def plan_shard(
                 w,
                 standings[row],
                 replace(first[row], held=held.get(row)),
-                ReplicaLoads(float(capacity[row]), float(outlook.floor_load[row])),
+                ReplicaLoads(
+                    float(capacity[row]), float(outlook.floor_load[row]), row in outlook.soft
+                ),
                 time,
                 config,
             ),
@@ -271,7 +275,9 @@ def _draft(
     model_held = 0 if model is None or unlost is None else model - unlost
     if standing.replicas is not None:
         raw, cause, quiet, unlost = standing.replicas, standing.rung, None, None
-    given = GuardInput(workload, time.now_s, last, loads.capacity, config.consolidation_ratio)
+    given = GuardInput(
+        workload, time.now_s, last, loads.capacity, config.consolidation_ratio, loads.is_learned
+    )
     guarded, trace = apply_guards(given, raw)
     return Draft(
         raw, cause, guarded, trace, model=model, quiet=quiet, unlost=unlost, model_held=model_held

@@ -29,6 +29,7 @@ class GuardInput:
         last_demand: Newest observed demand; None if unknown or stale.
         capacity: Load of one replica.
         consolidation_ratio: Utilisation that a smaller set may be brought to.
+        has_response: It is known what load does to the requests.
     """
 
     workload: WorkloadInput
@@ -36,6 +37,7 @@ class GuardInput:
     last_demand: float | None
     capacity: float
     consolidation_ratio: float
+    has_response: bool = False
 
     @property
     def current(self) -> int:
@@ -52,7 +54,16 @@ class GuardInput:
         low, high = effective_bounds(self.workload)
         return max(low, min(high, self.current))
 
+    @property
+    def is_learning(self) -> bool:
+        """What load does to its requests is about to be known."""
+        if self.has_response or self.workload.sla.good_share is None:
+            return False
+        return self.workload.risk.observed_steps < LEARNING_STEPS
 
+
+LEARNING_STEPS = 12
+"""Steps since its first decision within which a response is learned, if requests are measured."""
 SHORT_HISTORY = "short_history"
 """Rung of a forecast that has fewer whole stretches than any forecaster needs."""
 
@@ -118,6 +129,8 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
         return count, ""
     if given.workload.forecast_rung == SHORT_HISTORY:
         return given.start, "the history is too short to know what fewer replicas must absorb"
+    if given.is_learning:
+        return given.start, "what load does to the requests is not known yet"
     if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)

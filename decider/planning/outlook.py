@@ -15,6 +15,7 @@ import numpy as np
 from decider.config import DecideConfig
 from decider.planning.exact import exact_rows, need_range, tables_of
 from decider.planning.fallback import Standing
+from decider.planning.first_price import first_prices
 from decider.planning.plan import Plan, Program, first_charge, solve
 from decider.planning.pool_risk import PoolRisk, pool_risks, worth_of
 from decider.planning.risk import RiskLevel, risk_level
@@ -363,15 +364,19 @@ def _prices(
     searched = ~priced & ~carried
     held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
     multiplier = np.where(carried, np.exp(held), 0.0)
+    watched = np.array([w.risk.observed_steps > 0 for w in request.workloads])
+    asked = np.flatnonzero(searched & ~is_any & watched)
+    first = first_prices(request, program, judged, level, asked)
+    multiplier[list(first)], searched[list(first)] = list(first.values()), False
     if searched.any():
         lead = lead_steps(request)
         search = SearchConfig(config.n_multipliers, config.n_bisections, config.max_multiplier)
         rows = np.flatnonzero(searched)
-        asked = [one for one in judged.services if searched[one.rows[0]]]
-        part, judged = program.rows(rows), replace(judged, services=asked)
+        services = [one for one in judged.services if searched[one.rows[0]]]
+        part, judged = program.rows(rows), replace(judged, services=services)
         risk_of = plan_risk(request, part.grid, judged, lead, rows)
         is_broken = np.zeros_like(searched)
-        for one in asked:
+        for one in services:
             at = list(one.rows)
             is_broken[at] = is_bound[at].any()
         multiplier[rows] = search_multiplier(part, risk_of, level[rows], is_broken[rows], search)

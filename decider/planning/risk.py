@@ -11,8 +11,14 @@ objective is, else by the believed capacity) and aim
 forecast's own word is worth `k` violations, and what happened is worth the `e * n_t` that were
 promised: at first the level moves as far as so few steps can tell, later by the least gain. While
 it is not clipped and the steps known do not become fewer, the mean violation over T steps differs
-from `a * e` by at most `e * (range of the log level) / (gain * T)`, whatever the demand does. That
-is a statement about the average in the long run, not a guarantee for a window. On top, a
+from `a * e` by at most `e * (range of the log level) / (gain * T)`, whatever the demand does.
+
+Where requests are counted a step says more than good or bad. So what a promise of requests leaves
+unspent is spent sooner: while less than `a * e` of all requests have missed, a step below the aim
+raises the level with a smaller `k`. Once they have, and downwards, it moves as above; so the mean
+is above `a * e` by no more than that, and one step.
+
+That is a statement about the average in the long run, not a guarantee for a window. On top, a
 proportional term paces the budget of the SLA window: what has been over- or underspent is worked
 off over `pacing_steps`.
 """
@@ -97,10 +103,13 @@ def teach_level(
     if sla.epsilon is None:
         return state
     epsilon = sla.epsilon
-    n_known = spent_by_source(state, sla).n_steps
-    learning = epsilon / (config.word_worth + epsilon * n_known)
-    gain = min(max(config.gain, learning), config.max_drop * epsilon)
-    change = gain * (config.aim_ratio * epsilon - violation_ratio) / epsilon
+    aim, spent = config.aim_ratio * epsilon, spent_by_source(state, sla)
+    worth, most = config.word_worth, config.max_drop * epsilon
+    is_counted = sla.kind == "DemandFraction" and spent.source == "measured"
+    if is_counted and violation_ratio < aim and spent.steps < aim * spent.n_steps:
+        worth, most = config.unspent_word_worth, config.max_drop
+    gain = min(max(config.gain, epsilon / (worth + epsilon * spent.n_steps)), most)
+    change = gain * (aim - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
     return replace(state, log_level=max(low, min(high, state.log_level + change)))
 

@@ -8,6 +8,7 @@ needs none of this.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -208,7 +209,8 @@ def learned_row(
 
 def _to_response(view: MissView, draws: MissDraws) -> LearnedResponse | None:
     try:
-        return LearnedResponse.of(draws, view.member.spec, view.requests_per_step(), view.mix)
+        made = LearnedResponse.of(draws, view.member.spec, view.requests_per_step(), view.mix)
+        return replace(made, is_first=view.stored is None)
     except (ValueError, ArithmeticError) as error:
         tell_refused(view.member, error)
         return None

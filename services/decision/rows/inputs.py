@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import numpy as np
@@ -275,6 +275,14 @@ def _resized(draws: FloatArray) -> FloatArray:
     return np.asarray(np.quantile(draws, at))
 
 
+def risk_memory(member: ShardMember, rows: ShardRows) -> RiskState:
+    """Memory of the risk control; a price found before the response was known is none of it."""
+    risk, response = rows.risk.get(member.id, RiskState()), rows.responses.get(member.id)
+    if response is None or not response.is_first:
+        return risk
+    return replace(risk, log_multiplier=None)
+
+
 def workload_input(
     member: ShardMember,
     variants: VariantInput | None,
@@ -300,7 +308,7 @@ def workload_input(
         hardware=translate.to_hardware(member.spec),
         control=translate.to_control(member.spec, now),
         history=history,
-        risk=rows.risk.get(member.id, RiskState()),
+        risk=risk_memory(member, rows),
         forecast_rung=translate.forecast_rung(forecast),
         forecast_origin_s=forecast["origin_at"].timestamp(),
         has_replica_state=measured,

@@ -31,12 +31,14 @@ class LearnedResponse:
         worth: (V,) factor on the stated capacity of each variant but the first, as learned; 1
             where it was not. Draws and capacity are per reference replica of the mix that runs,
             counted by them.
+        is_first: Nothing was known of it in the decision before.
     """
 
     draws: MissDraws
     requests_per_step: float
     capacity: FloatArray
     worth: FloatArray = field(default_factory=lambda: np.zeros(0))
+    is_first: bool = False
 
     @classmethod
     def of(
@@ -73,7 +75,7 @@ class LearnedResponse:
         """
         draws = pool_response(self.draws, loads)
         capacity = equivalent_capacity(draws, to_sla(spec), self.requests_per_step)
-        return LearnedResponse(draws, self.requests_per_step, capacity)
+        return LearnedResponse(draws, self.requests_per_step, capacity, is_first=self.is_first)
 
     @property
     def floor(self) -> float:

@@ -53,6 +53,7 @@ def test_a_workload_learns_from_its_own_steps_and_is_stored(deps: DecisionDeps) 
     assert (row["scope"], row["n_observations"]) == (f"workload:{workload}", 60)
     assert row["summary"]["method"] == "particles"
     again = believed(deps)
+    assert (first[workload].is_first, again[workload].is_first) == (True, False)
     np.testing.assert_array_equal(
         again[workload].draws.to_array(), first[workload].draws.to_array()
     )

@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from decider import Control, DirectionRules, History, Limits, RatePolicy, ReplicaState
+from decider import (
+    Control,
+    DirectionRules,
+    History,
+    Limits,
+    RatePolicy,
+    ReplicaState,
+    RiskState,
+    Sla,
+)
 from decider.planning.guards import ORDER, GuardInput, apply_guards
 from decider.types import Hardware
 from tests.unit.decider.shards import NOW_S, workload
@@ -17,7 +26,8 @@ from tests.unit.decider.shards import NOW_S, workload
 
 def guard_input(current: int = 10, last_demand: float | None = None, **changes: Any) -> GuardInput:
     changes.setdefault("replicas", ReplicaState(current, current))
-    return GuardInput(workload(**changes), NOW_S, last_demand, 10.0, 1.0)
+    has_response = changes.pop("has_response", False)
+    return GuardInput(workload(**changes), NOW_S, last_demand, 10.0, 1.0, has_response)
 
 
 def passed(raw: int, **changes: Any) -> tuple[int, str]:
@@ -42,6 +52,7 @@ def percent(value: int, period_s: float = 60.0) -> RatePolicy:
     return RatePolicy("Percent", value, period_s)
 
 
+MEASURED = Sla(0.01, good_share=0.99)
 CASES = [
     # raw, expected, moved by, changes
     (15, (15, ""), {}),
@@ -65,6 +76,12 @@ CASES = [
     (15, (15, ""), {"last_demand": 300.0}),
     (5, (10, "consolidation"), {"forecast_rung": "short_history"}),
     (15, (15, ""), {"forecast_rung": "short_history"}),
+    # with an objective, and no step yet that says what load does to the requests
+    (5, (10, "consolidation"), {"sla": MEASURED}),
+    (15, (15, ""), {"sla": MEASURED}),
+    (5, (10, "consolidation"), {"sla": MEASURED, "risk": RiskState(observed_steps=11.0)}),
+    (5, (5, ""), {"sla": MEASURED, "risk": RiskState(observed_steps=12.0)}),
+    (5, (5, ""), {"sla": MEASURED, "has_response": True}),
     (15, (12, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=2)}),
     (15, (10, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=0)}),
     (15, (15, ""), {"replicas": ReplicaState(10, 10, schedulable_gpus=None)}),

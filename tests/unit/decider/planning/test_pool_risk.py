@@ -14,6 +14,7 @@ from decider import (
     Hardware,
     Limits,
     ReplicaState,
+    RiskState,
     ShardRequest,
     Sla,
     decide_shard,
@@ -137,7 +138,8 @@ def test_a_pool_without_load_goes_to_its_minimum_and_the_other_keeps_the_promise
 ) -> None:
     paths = np.stack([noisy(200.0, 4, cv=0.3), np.zeros((200, 6))])
     drawn = service_response(4) if is_soft else None
-    request = service(paths, drawn, two_pools(sla(kind), spec=30))
+    watched = RiskState(observed_steps=100.0)  # long enough to be scaled in without a response
+    request = service(paths, drawn, two_pools(sla(kind), spec=30, risk=watched))
     first, second = decide_shard(request, FREE, NOW_S)
     assert second.final == 1
     (alone,) = decide_shard(

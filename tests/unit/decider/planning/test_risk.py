@@ -98,6 +98,60 @@ def test_a_forecast_that_is_too_wary_is_found_out_in_as_few_steps_as_can_tell() 
     assert wary_levels(never, 600)[-1] < 1.35
 
 
+REQUESTS = Sla(0.01, "DemandFraction", good_share=0.99)
+
+
+def measured(state: RiskState, violation: float, sla: Sla, config: RiskControlConfig) -> RiskState:
+    """Memory after a step of a thousand requests."""
+    counted = count_measured(state, 1e3 * violation, 1e3, sla, STEP_S)
+    return teach_level(counted, violation, sla, config)
+
+
+def test_what_requests_left_unspent_is_spent_as_soon_as_it_was_counted() -> None:
+    """Where 2.5 times the level would do, half of the way is gone before one step's worth of
+    violations was due; a promise of time goes as slowly as before."""
+    found = {}
+    for sla in (REQUESTS, replace(REQUESTS, kind="TimeFraction")):
+        state = RiskState()
+        for _ in range(80):
+            state = measured(state, 0.4 * level(state, sla), sla, CONFIG)
+        found[sla.kind] = level(state, sla) / (CONFIG.aim_ratio * sla.epsilon)
+    assert found["DemandFraction"] > 1.6
+    assert found["TimeFraction"] < 1.2
+
+
+def test_downwards_and_once_the_promise_is_spent_the_level_goes_as_slowly_as_it_did() -> None:
+    slow = replace(CONFIG, unspent_word_worth=CONFIG.word_worth)
+    spent = RiskState(measured_missed=60.0, measured_total=4e3, measured_steps=4.0)
+    unspent = replace(spent, measured_missed=0.0)
+    for state, violation in ((spent, 0.0), (spent, 0.5), (unspent, 0.5)):
+        assert measured(state, violation, REQUESTS, CONFIG) == measured(
+            state, violation, REQUESTS, slow
+        )
+    quick, slowly = (measured(unspent, 0.0, REQUESTS, c).log_level for c in (CONFIG, slow))
+    assert quick > 5.0 * slowly > 0.0
+
+
+@given(st.lists(st.floats(0, 1), min_size=100, max_size=300), st.sampled_from([0.01, 0.05, 0.2]))
+@settings(max_examples=60, deadline=None)
+def test_what_is_spent_sooner_breaks_the_promise_by_no_more(
+    violations: list[float], epsilon: float
+) -> None:
+    """While unclipped, above the aim by at most e * range / (gain * T), and one step."""
+    config = replace(
+        CONFIG, gain=1e-3, max_drop=1e9, min_level_ratio=1e-9, max_level=0.99, max_level_ratio=1e9
+    )
+    sla = Sla(epsilon, "DemandFraction", good_share=0.9)
+    path = [RiskState()]
+    for violation in violations:
+        path.append(measured(path[-1], violation, sla, config))
+    logs = [s.log_level for s in path]
+    above = float(np.mean(violations)) - config.aim_ratio * epsilon
+    reach = max(logs) - min(logs)
+    n_steps = len(violations)
+    assert above <= epsilon * reach / (config.gain * n_steps) + 1.0 / n_steps + 1e-9
+
+
 @pytest.mark.parametrize("epsilon", [0.01, 0.1])
 def test_the_first_violation_lowers_the_level_by_what_the_forecasts_word_is_worth(
     epsilon: float,

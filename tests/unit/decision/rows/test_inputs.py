@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, prior_draws
+from decider import MissDraws, RiskState, prior_draws
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -20,6 +20,7 @@ from services.decision.rows.inputs import (
     history_of,
     lead_time_of,
     response_of,
+    risk_memory,
     scored_capacity,
 )
 from services.decision.rows.lead_times import durations_of
@@ -188,3 +189,18 @@ def test_a_capacity_learned_from_latencies_is_one_of_all_loads() -> None:
     measured = bound_member(sla={"objective": objective})
     response = LearnedResponse.of(two_loads(1.0, 10.0), measured.spec, 500.0)
     assert further_of(measured, replace(learned, responses={1: response})) == (200.0,)
+
+
+def test_a_price_of_risk_found_before_the_response_was_known_is_not_carried() -> None:
+    member, state = bound_member(), RiskState(observed_steps=8.0, log_multiplier=-2.0)
+    learned = LearnedResponse(prior_draws(10.0, 0.0, 0.05, 8), 100.0, np.full(8, 10.0))
+    known = {
+        is_first: ShardRows(
+            risk={member.id: state}, responses={member.id: replace(learned, is_first=is_first)}
+        )
+        for is_first in (False, True)
+    }
+    assert risk_memory(member, ShardRows(risk={member.id: state})) == state
+    assert risk_memory(member, known[False]) == state
+    assert risk_memory(member, known[True]) == replace(state, log_multiplier=None)
+    assert risk_memory(member, ShardRows()) == RiskState()
