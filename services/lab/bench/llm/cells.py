@@ -13,8 +13,9 @@ from services.lab.bench.llm.score import PartScore
 
 
 class Part(Enum):
-    """A part of what is scored."""
+    """A part of a run."""
 
+    WARM_UP = "before what is scored"
     WHOLE = "whole"
     EARLY = "first half"
     LATE = "second half"
@@ -134,10 +135,15 @@ class Cell:
 
 
 def score_of(run: RaceRun, part: Part) -> PartScore:
-    """A part of what is scored of a run."""
+    """A part of a run, scored."""
     first, last = run.first_minute, run.last_minute
     middle = (first + last) // 2
-    spans = {Part.WHOLE: (first, last), Part.EARLY: (first, middle), Part.LATE: (middle, last)}
+    spans = {
+        Part.WARM_UP: (0, first),
+        Part.WHOLE: (first, last),
+        Part.EARLY: (first, middle),
+        Part.LATE: (middle, last),
+    }
     return run.minutes.part(*spans[part])
 
 

@@ -34,19 +34,23 @@ def frontier_rows(cell: Cell, goodputs: Sequence[float]) -> list[Row]:
 
 
 def deployed_rows(cell: Cell) -> list[Row]:
-    """One row per promise of Harmony's."""
-    return [
-        {
-            "policy": policy,
-            "promise": f"{setting:.1%}",
-            "goodput": f"{score.goodput:.2%}",
-            "GPU-hours": f"{score.gpu_hours:.2f}",
-            "minutes out of SLA": f"{score.minutes_out_of_sla:.1f}",
-            "scale events": f"{score.scale_events:.0f}",
-        }
-        for policy in (HARMONY, HARMONY_TOLD)
-        for setting, score in cell.points(policy, Part.WHOLE, cell.seeds).items()
-    ]
+    """One row per promise of Harmony's, with the minutes before, in which it learns."""
+    rows = []
+    for policy in (HARMONY, HARMONY_TOLD):
+        before = cell.points(policy, Part.WARM_UP, cell.seeds)
+        for setting, score in cell.points(policy, Part.WHOLE, cell.seeds).items():
+            row: Row = {
+                "policy": policy,
+                "promise": f"{setting:.1%}",
+                "goodput": f"{score.goodput:.2%}",
+                "GPU-hours": f"{score.gpu_hours:.2f}",
+                "minutes out of SLA": f"{score.minutes_out_of_sla:.1f}",
+                "scale events": f"{score.scale_events:.0f}",
+                "goodput before": f"{before[setting].goodput:.2%}",
+                "GPU-hours before": f"{before[setting].gpu_hours:.2f}",
+            }
+            rows.append(row)
+    return rows
 
 
 def setting_rows(cell: Cell) -> list[Row]:

@@ -82,6 +82,17 @@ class RaceRun:
             "goodput": round(score.goodput, 6),
             "minutes_out_of_sla": int(score.minutes_out_of_sla),
             "scale_events": int(score.scale_events),
+            "warm_up": self._warm_up(),
+        }
+
+    def _warm_up(self) -> dict[str, Any]:
+        """What came of the minutes that are not scored: what Harmony learns from at first."""
+        score = self.minutes.part(0, self.first_minute)
+        return {
+            "gpu_hours": round(score.gpu_hours, 4),
+            "goodput": round(score.goodput, 6) if score.n_requests else None,
+            "minutes_out_of_sla": int(score.minutes_out_of_sla),
+            "scale_events": int(score.scale_events),
         }
 
 

@@ -52,6 +52,21 @@ def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: Deci
         assert replay(loop.deps, row["id"]).is_identical
 
 
+def test_a_service_is_not_scaled_in_before_steps_say_what_load_does(deps: DecisionDeps) -> None:
+    """Stated is three times what a replica bears; ten are needed, fourteen run at the start."""
+    loop = Loop(deps, lambda _t: 100.0)
+    stated = {"per_replica": 30.0}
+    sla = promise("DemandFraction", objective=OBJECTIVE)
+    measured = loop.add("measured", truth(10.0), capacity=stated, sla=sla)
+    believed = loop.add("believed", truth(10.0), capacity=stated, sla=promise())
+    for one in (measured, believed):
+        one.count = 14
+    loop.run(30)
+    assert max(believed.counts[1:5]) < 7, "what is stated holds where nothing is measured"
+    assert set(measured.counts[:5]) == {14}
+    assert set(measured.counts[-10:]) <= {10, 11}, "and then they are as many as are needed"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
 def test_errors_at_low_load_add_no_replica(deps: DecisionDeps, kind: str) -> None:

@@ -27,7 +27,7 @@ SETTINGS = {"hpa": (22.0, 2.0), "fixed": (0.8, 2.4)}
 PROMISES = (0.9, 0.99)
 RUN_FIELDS = {
     "trace", "startup_s", "gpu", "mode", "policy", "setting", "seed",
-    "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events",
+    "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "warm_up",
 }  # fmt: skip
 SUMMARY_FIELDS = {"vs_oracle", "vs_planner", "vs_simple_chosen", "gap_closed", "worst_vs_simple"}
 

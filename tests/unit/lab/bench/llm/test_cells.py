@@ -67,6 +67,7 @@ def test_the_first_half_chooses_where_seeds_are_the_same_requests() -> None:
     assert chosen.gpu_hours == pytest.approx(2.5 * 1.8**0.25)
     assert score_of(worse, Part.EARLY).goodput == 1.0
     assert score_of(worse, Part.WHOLE).n_requests == 100_000
+    assert score_of(worse, Part.WARM_UP).n_requests == 20_000
 
 
 def test_without_a_simple_rival_none_is_chosen() -> None:

@@ -29,6 +29,7 @@ def test_promises_and_settings() -> None:
     (cell,) = cells_of(RUNS)
     (row,) = deployed_rows(cell)
     assert (row["promise"], row["goodput"], row["scale events"]) == ("99.0%", "98.50%", "10")
+    assert (row["goodput before"], row["GPU-hours before"]) == ("98.50%", "1.80")
     assert len(setting_rows(cell)) == 7
 
 
