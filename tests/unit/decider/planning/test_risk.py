@@ -108,7 +108,7 @@ def measured(state: RiskState, violation: float, sla: Sla, config: RiskControlCo
 
 
 def test_what_requests_left_unspent_is_spent_as_soon_as_it_was_counted() -> None:
-    """Where 2.5 times the level would do, a third of the way is gone before one step's worth of
+    """Where 2.5 times the level would do, a fifth of the way is gone before one step's worth of
     violations was due; a promise of time goes as slowly as before."""
     found = {}
     for sla in (REQUESTS, replace(REQUESTS, kind="TimeFraction")):
@@ -116,8 +116,8 @@ def test_what_requests_left_unspent_is_spent_as_soon_as_it_was_counted() -> None
         for _ in range(80):
             state = measured(state, 0.4 * level(state, sla), sla, CONFIG)
         found[sla.kind] = level(state, sla) / (CONFIG.aim_ratio * sla.epsilon)
-    assert found["DemandFraction"] > 1.5
-    assert found["TimeFraction"] < 1.2
+    assert found["DemandFraction"] > 1.3
+    assert found["TimeFraction"] < 1.15
 
 
 def test_downwards_and_once_the_promise_is_spent_the_level_goes_as_slowly_as_it_did() -> None:
@@ -129,7 +129,7 @@ def test_downwards_and_once_the_promise_is_spent_the_level_goes_as_slowly_as_it_
             state, violation, REQUESTS, slow
         )
     quick, slowly = (measured(unspent, 0.0, REQUESTS, c).log_level for c in (CONFIG, slow))
-    assert quick > 5.0 * slowly > 0.0
+    assert quick > 4.0 * slowly > 0.0
 
 
 @given(st.lists(st.floats(0, 1), min_size=100, max_size=300), st.sampled_from([0.01, 0.05, 0.2]))
