@@ -3,7 +3,8 @@
 A price that is searched for in a service's first forecasts says little. While a forecast is one
 value any price keeps the promise, and the least is found; read off a few steps its tail may lie
 beyond the most replicas, and the largest is. Either is carried on for the better part of an hour
-(docs/decisions/0094). What the response says of a certain demand does not depend on that.
+(docs/decisions/0094). What the response says of a certain demand does not depend on that. It is
+used for promises of requests, whose level follows soon where it is too careful.
 """
 
 from __future__ import annotations
@@ -49,20 +50,24 @@ def first_price(soft: Soft, demand: float, level: float) -> float:
 def first_prices(
     request: ShardRequest, program: Program, judged: Judged, level: FloatArray, rows: IntArray
 ) -> Mapping[int, float]:
-    """By row, first prices of the workloads that have a response.
+    """By row, first prices of the promises of requests that were watched before, with a response.
 
-    The pools of a service share one, the largest of theirs: a pool without load has none to give.
+    Any other has its price looked for in the forecast. The pools of a service share one, the
+    largest of theirs: a pool without load has none to give.
 
     Args:
         request: The shard.
         program: The planning problem.
         judged: What plans are judged by.
         level: (W,) risk levels; finite in `rows`.
-        rows: (R,) rows whose price is asked for; all pools of a service or none.
+        rows: (R,) rows without a price; all pools of a service or none.
     """
     worth = np.ones(level.size) if program.worth is None else program.worth
     found = {}
     for row in (int(one) for one in rows if int(one) in judged.soft):
+        owner = request.workloads[row]
+        if owner.sla.kind != "DemandFraction" or owner.risk.observed_steps <= 0:
+            continue
         demand = float(np.median(judged.scenarios.demand[row]))
         found[row] = first_price(judged.soft[row], demand, float(level[row])) / float(worth[row])
     for service in judged.services:

@@ -364,9 +364,7 @@ def _prices(
     searched = ~priced & ~carried
     held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
     multiplier = np.where(carried, np.exp(held), 0.0)
-    watched = np.array([w.risk.observed_steps > 0 for w in request.workloads])
-    asked = np.flatnonzero(searched & ~is_any & watched)
-    first = first_prices(request, program, judged, level, asked)
+    first = first_prices(request, program, judged, level, np.flatnonzero(searched))
     multiplier[list(first)], searched[list(first)] = list(first.values()), False
     if searched.any():
         lead = lead_steps(request)

@@ -276,9 +276,13 @@ def _resized(draws: FloatArray) -> FloatArray:
 
 
 def risk_memory(member: ShardMember, rows: ShardRows) -> RiskState:
-    """Memory of the risk control; a price found before the response was known is none of it."""
+    """Memory of the risk control; a price found before the response was known is none of it.
+
+    Of promises of requests: of time it is carried on (docs/decisions/0094).
+    """
     risk, response = rows.risk.get(member.id, RiskState()), rows.responses.get(member.id)
-    if response is None or not response.is_first:
+    is_of_requests = translate.measured_unit(member.spec) == "requests"
+    if response is None or not (response.is_first and is_of_requests):
         return risk
     return replace(risk, log_multiplier=None)
 

@@ -13,6 +13,7 @@ from decider import DecideConfig, RiskState, decide_shard
 from decider.planning.first_price import first_price
 from decider.planning.risk import MAX_LOG_MULTIPLIER, MIN_LOG_MULTIPLIER
 from decider.tables.soft_response import Soft
+from decider.types import RiskKind
 from tests.unit.decider.pool_cases import service, service_response, two_pools
 from tests.unit.decider.shards import NOW_S, noisy, workload
 from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
@@ -83,8 +84,9 @@ def test_a_price_that_is_carried_stays() -> None:
     assert prices(steps_watched=8.0, carried=2.5) == [2.5, 2.5]
 
 
-def test_a_promise_about_any_step_has_its_price_looked_for_as_before() -> None:
-    kind = replace(sla("AnyInWindow"), window_s=3600.0)
+@pytest.mark.parametrize("name", ["AnyInWindow", "TimeFraction"])
+def test_other_promises_have_their_price_looked_for_as_before(name: RiskKind) -> None:
+    kind = replace(sla(name), window_s=3600.0)
     paths = noisy(100.0, 3, cv=0.2)
     asked = []
     for steps in (0.0, 8.0):

@@ -192,7 +192,9 @@ def test_a_capacity_learned_from_latencies_is_one_of_all_loads() -> None:
 
 
 def test_a_price_of_risk_found_before_the_response_was_known_is_not_carried() -> None:
-    member, state = bound_member(), RiskState(observed_steps=8.0, log_multiplier=-2.0)
+    """Of a promise of requests; of one of time it is."""
+    of_requests = bound_member(sla={"kind": "DemandFraction", "epsilon": 0.01})
+    member, state = of_requests, RiskState(observed_steps=8.0, log_multiplier=-2.0)
     learned = LearnedResponse(prior_draws(10.0, 0.0, 0.05, 8), 100.0, np.full(8, 10.0))
     known = {
         is_first: ShardRows(
@@ -204,3 +206,4 @@ def test_a_price_of_risk_found_before_the_response_was_known_is_not_carried() ->
     assert risk_memory(member, known[False]) == state
     assert risk_memory(member, known[True]) == replace(state, log_multiplier=None)
     assert risk_memory(member, ShardRows()) == RiskState()
+    assert risk_memory(bound_member(), known[True]) == state
