@@ -128,11 +128,11 @@ class SpotNote:
     hours_between: float
     held: int
 
-    def words(self) -> str:
-        """Where they run and what that costs, in words."""
+    def words(self, name: str = "replicas") -> str:
+        """Where they run and what that costs, in words; `name`: what they are called."""
         each, more = hours_words(self.hours_between), held_words(self.held)
         return (
-            f"of {self.ready} replicas {self.replicas} run on spot nodes, of which one goes about "
+            f"of {self.ready} {name} {self.replicas} run on spot nodes, of which one goes about "
             f"each {each}: {more}"
         )
 

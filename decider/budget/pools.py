@@ -66,9 +66,11 @@ def _best(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> IntArray:
 
 
 def _risk(shard: DraftedShard, one: PoolRisk, counts: IntArray) -> float:
-    grid, charge = shard.outlook.grid, shard.outlook.charge
+    outlook, grid = shard.outlook, shard.outlook.grid
     alone = [
-        charge[row, grid.row_index(row, counts[i : i + 1])[0]] for i, row in enumerate(one.rows)
+        outlook.charge[row, grid.row_index(row, counts[i : i + 1])[0]]
+        + outlook.risk_of_losses(row, int(counts[i]))
+        for i, row in enumerate(one.rows)
     ]
     return one.charge(np.array(alone), counts)
 

@@ -29,7 +29,7 @@ from decider.planning.utility import (
 from decider.tables.backlog import with_backlog
 from decider.tables.candidates import CandidateGrid, effective_bounds, make_grid
 from decider.tables.landing import LandingWeights, landing_weights
-from decider.tables.mix_survivors import MixSurvival
+from decider.tables.mix_survivors import MixSurvival, mix_survival_laws
 from decider.tables.scenarios import (
     Scenarios,
     StepTables,
@@ -38,7 +38,7 @@ from decider.tables.scenarios import (
 )
 from decider.tables.soft_response import Soft, floor_loads, soft_responses, top_need
 from decider.tables.soft_tables import soften
-from decider.tables.survivors import SurvivalLaw, least_within
+from decider.tables.survivors import SurvivalLaw, least_within, survival_laws
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 
@@ -105,14 +105,14 @@ class Outlook:
             mixes: By row of `mix_survival`, (V,) counts of the variants; of one without them
                 nothing is lost.
         """
-        risk = _charged(self.grid, self.charge, self.services, replicas)
+        index = self.grid.index_of(replicas)
+        risk = np.take_along_axis(self.charge, index[:, None], axis=1)[:, 0]
         for row in self.mix_survival.keys() & mixes.keys():
             own = self.own_risk(row, int(replicas[row]))
             risk[row] += float(self.risks_of_mixes(row, np.array([mixes[row]]))[0]) - own
         for row in self.survival:
-            count = int(replicas[row])
-            risk[row] += self.risk_with_losses(row, count) - self.own_risk(row, count)
-        return risk
+            risk[row] += self.risk_of_losses(row, int(replicas[row]))
+        return _joint(self.services, risk, replicas)
 
     def level_of_step(self, request: ShardRequest, row: int) -> float:
         """The level of a row for the time that one decision owns; infinite: prices decide."""
@@ -128,12 +128,29 @@ class Outlook:
         return float(self.program.stages.own_risk[row, 0, at])
 
     def risk_with_losses(self, row: int, count: int) -> float:
-        """The same with interruptions of spot nodes, of a row of `survival`."""
-        return self.survival[row].expected(partial(self.owned_risks, row), count)
+        """The same with interruptions of spot nodes."""
+        law = self.survival.get(row)
+        if law is None:
+            return self.own_risk(row, count)
+        return law.expected(partial(self.owned_risks, row), count)
+
+    def risk_of_losses(self, row: int, count: int) -> float:
+        """What interruptions of spot nodes add to the risk of a row; 0 where none is on one."""
+        return self.risk_with_losses(row, count) - self.own_risk(row, count)
 
     def risks_of_mixes(self, row: int, mixes: IntArray) -> FloatArray:
         """(K,) the same of mixes (K, V), of a row of `mix_survival`."""
         return self.mix_survival[row].expected(partial(self.owned_risks, row), mixes)
+
+    def joint_risk(self, service: PoolRisk, counts: IntArray) -> float:
+        """Risk of a service on counts (P,) of its pools, in the time that the decision owns.
+
+        Interruptions of spot nodes are in it, each pool's by itself: what they make bad is counted
+        as if no other pool failed at that moment.
+        """
+        pairs = zip(service.rows, counts, strict=True)
+        alone = [self.risk_with_losses(row, int(n)) for row, n in pairs]
+        return service.charge(np.array(alone), counts)
 
     def owned_risks(self, row: int, counts: IntArray) -> FloatArray:
         """Risk in the time that the decision owns at counts, in their shape."""
@@ -153,15 +170,12 @@ class Outlook:
         return next((one for one in self.services if row in one.rows), None)
 
 
-def _charged(
-    grid: CandidateGrid, charge: FloatArray, services: Sequence[PoolRisk], replicas: IntArray
-) -> FloatArray:
-    """(W,) risk that counts (W,) answer for."""
-    index = grid.index_of(replicas)
-    risk = np.take_along_axis(charge, index[:, None], axis=1)[:, 0]
+def _joint(services: Sequence[PoolRisk], alone: FloatArray, replicas: IntArray) -> FloatArray:
+    """(W,) risk that counts (W,) answer for, from that of each row alone (W,)."""
+    risk = alone.copy()
     for one in services:
         at = list(one.rows)
-        risk[at] = one.charge(risk[at], replicas[at])
+        risk[at] = one.charge(alone[at], replicas[at])
     return risk
 
 
@@ -280,7 +294,7 @@ def look_ahead(
     if services:
         safest = np.where(program.grid.is_allowed, charge, np.inf).argmin(axis=1)
         counts = np.take_along_axis(program.grid.counts, safest[:, None], axis=1)[:, 0]
-        least = _charged(program.grid, charge, services, counts)
+        least = _joint(services, least, counts)
     made = Outlook(
         scenarios,
         program.grid,
@@ -316,27 +330,9 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
 
         top = int(outlook.grid.low[row] + outlook.grid.stride[row] * outlook.grid.last[row])
         is_feasible[row] &= is_kept(least_within(is_kept, min(top, most), most))
+    for one in outlook.services:
+        is_feasible[list(one.rows)] = is_feasible[list(one.rows)].all()
     return replace(outlook, is_feasible=is_feasible)
-
-
-def mix_survival_laws(request: ShardRequest) -> dict[int, MixSurvival]:
-    """By row, what interruptions leave of mixes of variants."""
-    found: dict[int, MixSurvival] = {}
-    for row, one in enumerate(request.workloads):
-        if one.variants is not None:
-            law = MixSurvival.of(one.variants, request.lead_time_draws_s[row])
-            found |= {} if law is None else {row: law}
-    return found
-
-
-def survival_laws(request: ShardRequest) -> dict[int, SurvivalLaw]:
-    """By row, what interruptions leave of a count; not of variants and pools."""
-    found: dict[int, SurvivalLaw] = {}
-    for row, one in enumerate(request.workloads):
-        if one.variants is None and one.pool is None and one.replicas.spot is not None:
-            law = SurvivalLaw.of(one.replicas, request.lead_time_draws_s[row])
-            found |= {} if law is None else {row: law}
-    return found
 
 
 def _prices(

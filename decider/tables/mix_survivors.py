@@ -17,7 +17,7 @@ import numpy as np
 from scipy.special import bdtrc, gammaln
 
 from decider.tables.survivors import gone_draws
-from decider.types import FloatArray, IntArray
+from decider.types import FloatArray, IntArray, ShardRequest
 from decider.variant_types import SpotShare, VariantSet
 
 CapacityRisk = Callable[[IntArray], FloatArray]
@@ -177,6 +177,16 @@ class MixSurvival:
             kept = chance.mean(axis=1).max(axis=0) > NEGLIGIBLE / size
             lost, chance = lost[:, kept], chance[:, :, kept]
         return lost, chance.mean(axis=1)
+
+
+def mix_survival_laws(request: ShardRequest) -> dict[int, MixSurvival]:
+    """By row, what interruptions leave of mixes of variants."""
+    found: dict[int, MixSurvival] = {}
+    for row, one in enumerate(request.workloads):
+        if one.variants is not None:
+            law = MixSurvival.of(one.variants, request.lead_time_draws_s[row])
+            found |= {} if law is None else {row: law}
+    return found
 
 
 def _kinds(spot: IntArray) -> tuple[IntArray, IntArray]:

@@ -21,7 +21,7 @@ import numpy as np
 from scipy.special import gammaln, xlog1py, xlogy
 
 from decider.belief.interruptions import InterruptionBelief
-from decider.types import FloatArray, IntArray, ReplicaState, SpotReplicas
+from decider.types import FloatArray, IntArray, ReplicaState, ShardRequest, SpotReplicas
 
 RiskOf = Callable[[IntArray], FloatArray]
 """Risk at counts of replicas, both in one shape."""
@@ -101,6 +101,16 @@ class SurvivalLaw:
             return float(chance.whole @ risk_of(left))
         # the node that is not full goes as the others do, and takes less with it
         return float(chance.stays @ risk_of(left) + chance.goes @ risk_of(left - rest))
+
+
+def survival_laws(request: ShardRequest) -> dict[int, SurvivalLaw]:
+    """By row, what interruptions leave of a count; not of variants."""
+    found: dict[int, SurvivalLaw] = {}
+    for row, one in enumerate(request.workloads):
+        if one.variants is None and one.replicas.spot is not None:
+            law = SurvivalLaw.of(one.replicas, request.lead_time_draws_s[row])
+            found |= {} if law is None else {row: law}
+    return found
 
 
 def gone_draws(spot: SpotReplicas, lead_time_draws_s: FloatArray) -> FloatArray:

@@ -97,6 +97,8 @@ def _states(states: Sequence[RowMapping], name: str) -> list[RowMapping]:
                 "new_node_gpus": found.get("new_node_gpus"),
                 "warm_gpus": found.get("warm_gpus"),
                 "leaving_replicas": leaving_of_part(found),
+                "spot_replicas": (found.get("spot") or {}).get("replicas"),
+                "spot_nodes": (found.get("spot") or {}).get("nodes"),
             }
         )
         for at, found in seen

@@ -26,6 +26,7 @@ from services.decision.rows.prepare import Prepared
 from services.decision.rows.service_decision import ServiceDecision, binding_pool, pool_words
 from services.decision.rows.translate import forecast_rung
 from services.decision.rows.variants import to_column
+from services.kernel.domain import PoolSpec
 from services.kernel.domain.loads import bound_words
 
 
@@ -101,22 +102,26 @@ def decisions_sha256(decisions: Sequence[Decision]) -> str:
 
 def _pools_to_dict(made: ServiceDecision) -> dict[str, object]:
     """What was decided about each pool, and which of them binds."""
-    each = [
-        {
-            "name": pool.name,
-            "gpu_type": pool.gpu_type,
-            "loads": list(pool.loads),
-            "current": decision.current,
-            "raw": decision.raw,
-            "desired": decision.final,
-            "reason": str(decision.reason),
-            "binding_constraint": decision.binding_constraint,
-            "guard_trace": decision_to_dict(decision)["guard_trace"],
-        }
-        for pool, decision in zip(made.member.spec.pools, made.decisions, strict=True)
-    ]
+    pairs = zip(made.member.spec.pools, made.decisions, strict=True)
+    each = [_pool_to_dict(pool, decision) for pool, decision in pairs]
     bound = binding_pool(made.decisions[0])
     return {"summary": pool_words(made.decisions), "bound_by": bound, "counts": each}
+
+
+def _pool_to_dict(pool: PoolSpec, decision: Decision) -> dict[str, object]:
+    """What was decided about a pool; `spot` only where replicas of it are on spot nodes."""
+    record = decision_to_dict(decision)
+    return {
+        "name": pool.name,
+        "gpu_type": pool.gpu_type,
+        "loads": list(pool.loads),
+        "current": decision.current,
+        "raw": decision.raw,
+        "desired": decision.final,
+        "reason": str(decision.reason),
+        "binding_constraint": decision.binding_constraint,
+        "guard_trace": record["guard_trace"],
+    } | {name: record[name] for name in ("spot",) if name in record}
 
 
 def _explanation(made: ServiceDecision) -> dict[str, object]:

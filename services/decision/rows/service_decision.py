@@ -115,6 +115,7 @@ def whole_decision(decisions: Sequence[Decision]) -> Decision:
         budget_demand=(),
         expected_misses=_misses(lead, final),
         pools=None,
+        spot=None,
     )
 
 
@@ -126,7 +127,9 @@ def pool_words(decisions: Sequence[Decision]) -> str:
     misses = first.expected_misses
     if misses is not None and first.final in misses.by_replicas:
         words += f": {misses.words(first.final).partition(': ')[2]}"
-    return f"{words}; bound by {bound}" if bound else words
+    words = f"{words}; bound by {bound}" if bound else words
+    spot = (d.spot.words(name) for name, d in known if d.spot is not None)
+    return "; ".join((words, *spot))
 
 
 def binding_pool(decision: Decision) -> str:

@@ -54,6 +54,36 @@ def test_both_counts_are_decided_stored_explained_and_replayed(
     assert report.record["final"] == row["desired_replicas"]
 
 
+def test_a_pool_on_spot_nodes_holds_for_their_interruptions(
+    deps: DecisionDeps, database: Engine, workload: int
+) -> None:
+    """Decode runs on three nodes of four replicas; such a node goes once in ten hours."""
+    add_loads(database, workload, rate=45.0, tokens=2000.0)
+    counts = {}
+    for replicas in (0, 12):
+        on_spot = {"spot": {"replicas": replicas, "nodes": 3, "leaving": 0}} if replicas else {}
+        with database.begin() as connection:
+            connection.execute(text("TRUNCATE decisions, replica_states"))
+            connection.execute(
+                text(
+                    "INSERT INTO gpu_interruptions VALUES (1, 'A100', 40, 400, '{}', now()) "
+                    "ON CONFLICT DO NOTHING"
+                )
+            )
+        observe(database, workload, NOW, prefill=seen(6), decode=seen(12, **on_spot))
+        service.decide_shard(deps, 0, ORIGIN)
+        (row,) = decisions(database)
+        counts[replicas] = variants_of(row)
+        assert replay(deps, row["id"]).is_identical
+    assert counts[12]["decode"] >= counts[0]["decode"] + 2
+    prefill, decode = row["explanation"]["pools"]["counts"]
+    assert "spot" not in prefill
+    assert decode["spot"]["replicas"] == decode["spot"]["ready"] == 12
+    assert decode["spot"]["held"] == counts[12]["decode"] - counts[0]["decode"]
+    assert "of 12 decode 12 run on spot nodes" in row["explanation"]["summary"]
+    assert "spot" not in row["explanation"]
+
+
 def test_a_pool_that_was_not_seen_is_left_as_it_is(
     deps: DecisionDeps, database: Engine, workload: int
 ) -> None:

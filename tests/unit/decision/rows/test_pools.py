@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, prior_draws
+from decider import MissDraws, SpotReplicas, learn_interruptions, prior_draws
 from services.decision.rows.inputs import capacity_of, equivalent_of, history_of, lead_time_of
 from services.decision.rows.pools import paths_by_load, pool_views
 from services.decision.rows.responses import LearnedResponse
@@ -51,6 +51,16 @@ def test_what_is_about_to_go_is_neither_asked_for_nor_there() -> None:
     )
     found = [to_replica_state(view.rows.states[1][-1]) for view in (prefill, decode)]
     assert [(one.spec, one.ready) for one in found] == [(3, 3), (3, 3)]
+
+
+def test_which_replicas_of_a_pool_are_on_spot_nodes() -> None:
+    on_spot = pool(5) | {"spot": {"replicas": 4, "nodes": 2, "leaving": 0}}
+    prefill, decode = pool_views(
+        member(), rows(states={1: [state(prefill=pool(3), decode=on_spot)]})
+    )
+    rate = learn_interruptions(3.0, 60.0)
+    found = [to_replica_state(view.rows.states[1][-1], rate).spot for view in (prefill, decode)]
+    assert found == [None, SpotReplicas(4, 2, rate.interruptions, rate.node_hours)]
 
 
 def test_a_pool_that_the_newest_snapshot_lacks_was_not_seen() -> None:

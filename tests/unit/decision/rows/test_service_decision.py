@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from decider import DecideConfig, Decision, Direction, GuardStep, PoolRecord, Reason, decide_shard
+from decider.result import SpotNote
 from services.decision.rows.prepare import prepare
 from services.decision.rows.service_decision import (
     binding_pool,
@@ -58,6 +59,15 @@ def test_which_pool_binds_and_the_counts_of_both(pair: tuple[Decision, ...]) -> 
     words = f"{pair[0].final} prefill + {pair[1].final} decode"
     assert pool_words(pair) == f"{words}; bound by decode"
     assert binding_pool(replace(pair[0], bound_by=())) == ""
+
+
+def test_what_of_a_pool_is_on_spot_nodes_is_said_beside_the_counts(
+    pair: tuple[Decision, ...],
+) -> None:
+    on_spot = replace(pair[1], spot=SpotNote(4, 6, 2, 5.0, 1))
+    words = "of 6 decode 4 run on spot nodes, of which one goes about each 5 h: 1 more is held"
+    assert pool_words((pair[0], on_spot)) == f"{pool_words(pair)}; {words}"
+    assert whole_decision((pair[0], on_spot)).spot is None, "it is of one pool"
 
 
 @pytest.mark.parametrize(
