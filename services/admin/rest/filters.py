@@ -32,7 +32,7 @@ def parse_labels(given: list[str] | None) -> dict[str, str]:
     found: dict[str, str] = {}
     for text in given or ():
         key, sign, value = text.partition("=")
-        if not sign or not key or len(text) > 400:
+        if not sign or not key or "=" in value or len(text) > 400:
             raise InvalidInput(f"label={text[:80]!r} must read key=value, e.g. team=chat")
         if key in found:
             raise InvalidInput(f"label={text[:80]!r}: the key {key!r} is given twice")

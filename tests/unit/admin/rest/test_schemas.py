@@ -36,6 +36,16 @@ class Wish(In):
     count: int
 
 
+class Mixed(In):
+    """Fields that may hold a number."""
+
+    share: float | None = None
+    counts: tuple[int, ...] = ()
+    is_on: bool = False
+    either: bool | int = 0
+    name: str = ""
+
+
 class Thing(Out):
     """What a client gets."""
 
@@ -102,3 +112,14 @@ def test_a_service_that_answers_says_ok_and_what_it_checked() -> None:
     checks = {"database": "ok", "redis": "ok", "schema": "0001"}
     assert Readiness(checks=checks).model_dump() == {"status": "ready", "checks": checks}
     assert documented(Readiness)["checks"] == checks
+
+
+@pytest.mark.parametrize("field", ["share", "count"])
+def test_true_is_no_number(field: str) -> None:
+    with pytest.raises(ValidationError, match="must be a number, not true or false"):
+        (Wish if field == "count" else Mixed).model_validate({field: True})
+
+
+def test_true_is_taken_where_it_says_something() -> None:
+    found = Mixed.model_validate({"is_on": True, "either": True, "share": 1, "counts": [1]})
+    assert (found.is_on, found.either, found.share, found.counts) == (True, True, 1.0, (1,))

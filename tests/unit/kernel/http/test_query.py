@@ -78,3 +78,13 @@ def test_another_is_refused_with_what_was_meant() -> None:
 
 def test_a_route_without_any_says_so() -> None:
     assert "It takes cluster" in get("/v1/plain?x=1").json()["detail"]
+
+
+def test_a_parameter_that_is_taken_once_is_not_given_twice() -> None:
+    answer = get("/v1/things?limit=3&limit=4&label=a&label=b")
+    assert answer.status_code == 422
+    (found,) = answer.json()["errors"]
+    assert (found["field"], found["rule"]) == ("query.limit", "repeated_parameter")
+    assert found["message"] == "is given 2 times; give it once"
+    assert get("/v1/plain?cluster=eu&cluster=us").status_code == 422
+    assert get("/page?utm_source=a&utm_source=b").status_code == 200
