@@ -22,6 +22,8 @@ from services.lab.bench.supply.nodes import NO_TIME, Node, PoolRules, Replica, R
 
 LOOK_S = 10.0
 """What adds nodes looks at times that are multiples of this."""
+PASS_S = 15.0
+"""Who is told of interruptions looks at times that are multiples of this, as Harmony's operator."""
 COLD_RATIO = 2.0
 """A start whose image has to be pulled takes so many times as long."""
 
@@ -57,6 +59,7 @@ class SupplyCluster:
         replicas: Of each service, those that are there, the oldest first.
         starts: Of each service, all that were asked for since the start, the oldest first.
         pool: The nodes.
+        on_notice: Called at the next pass after an interruption was announced; None: nobody is.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class SupplyCluster:
         self.services = services
         self.ledger = ledger
         self.pool = SupplyPool(rules, luck)
+        self.on_notice: Callable[[], None] | None = None
         self.spec = np.zeros(len(services))
         self.ready = np.zeros(len(services))
         self.replicas: list[list[Replica]] = [[] for _ in services]
@@ -185,6 +189,8 @@ class SupplyCluster:
             if node is not None:
                 self._at(node.lost_s, self._losing(node))
                 self._want_look(self.now_s)
+                if self.on_notice is not None:
+                    self._at(math.ceil(self.now_s / PASS_S) * PASS_S, self.on_notice)
 
         return announce
 

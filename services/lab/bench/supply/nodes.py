@@ -92,6 +92,7 @@ class PoolRules:
         startup_sigma: Standard deviation of its logarithm.
         consolidate_after_s: A node that nobody needs goes after so long.
         retry_s: After a refusal nothing is asked for so long, as Karpenter does.
+        is_spot: Its nodes may be interrupted.
     """
 
     gpus_per_node: int
@@ -100,6 +101,7 @@ class PoolRules:
     startup_sigma: float = 0.3
     consolidate_after_s: float = 60.0
     retry_s: float = 180.0
+    is_spot: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,8 @@ Each part is the function that the services call: the forecasting service's stre
 decision service's lead times and advice on headroom, the decider, and the operator's room, ceiling,
 back-off and buffers. What they read as rows they are given as values.
 
-An interruption is reacted to when its replicas are gone. What tells it before (`Node.lost_s`) is
-read by nobody yet.
+At the notice of an interruption the replicas on that node are replaced in the operator's next pass,
+and count for decisions neither as asked for nor as there.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from services.decision.headroom.advice import Dependence, TypeNeeds, to_advice
 from services.kernel.clock import make_rng
 from services.lab.bench.supply.cluster import SupplyCluster
 from services.lab.bench.supply.demand import GPU_TYPE, STEP_S, SupplyTask
+from services.lab.bench.supply.known_spot import KnownSpot
 from services.lab.bench.supply.known_supply import KnownSupply, supply_row
 from services.lab.bench.supply.nodes import Reserve
 from services.lab.bench.supply.run_figures import SettingFigures, coverage_of
@@ -100,9 +101,12 @@ class HarmonySide:
         self._memory = DecisionMemory.empty(len(self._specs))
         self._starts = KnownStarts(len(self._specs), self._clock)
         self._known = KnownSupply(cluster, self._clock)
+        self._spot = KnownSpot(cluster, self._clock)
+        self._desired: list[int] = []
         self._advised: Advised = ()
         self._supply: TypeSupply | None = None
         self._lead_time_s: list[FloatArray] = []
+        cluster.on_notice = self._replace_leaving
 
     def ask(self, inputs: StepInputs) -> list[AskedService]:
         """Look at the cluster, and ask about each service."""
@@ -111,6 +115,7 @@ class HarmonySide:
             self._memory = self._memory.learned(share, self._sla, float(STEP_S), CONFIG.risk)
         self._starts.look(self.cluster)
         self._supply = self._known.look(self._starts)
+        self._spot.look()
         row = supply_row(self._supply)
         found = [self._ask(service, inputs, row) for service in range(len(self._specs))]
         self._lead_time_s = [each.lead_time_s for each in found]
@@ -123,12 +128,14 @@ class HarmonySide:
         lead_time_s = self._starts.lead_time_s(service, spec, state, supply, inputs.now_s)
         now_s = self._clock.at(inputs.now_s).timestamp()
         on_way = [r for r in cluster.replicas[service] if not r.is_ready]
+        leaving = self._spot.leaving(service)
         replicas = ReplicaState(
-            int(cluster.spec[service]),
-            int(cluster.ready[service]),
+            max(0, int(cluster.spec[service]) - leaving),
+            int(cluster.ready[service]) - leaving,
             tuple(cluster.now_s - r.asked_s for r in on_way if r.node is not None),
             tuple(cluster.now_s - r.asked_s for r in on_way if r.node is None),
             state["schedulable_gpus"],
+            spot=self._spot.use(service),
         )
         history = self._memory.history(service, inputs.demand[service], now_s)
         given = WorkloadInput(
@@ -150,16 +157,38 @@ class HarmonySide:
         supply = self._supply
         assert supply is not None
         row = supply_row(supply)
-        granted = self._known.patch([d.final for d in decisions], supply)
-        for decision, count in zip(decisions, granted, strict=True):
-            is_held = _is_cut(decision) or count < decision.final
+        self._desired = [d.final for d in decisions]
+        asked = self._beside_leaving()
+        granted = self._known.patch(asked, supply)
+        for decision, count, wanted in zip(decisions, granted, asked, strict=True):
+            is_held = _is_cut(decision) or count < wanted
             self.n_held += is_held and inputs.step >= self._task.n_warm_up
         self._hold(decisions, inputs, row)
         for replica in self.cluster.scale(granted):
             replica.expected_s = interval_of(self._lead_time_s[replica.service])
-        made = [replace(d, final=n) for d, n in zip(decisions, granted, strict=True)]
+        kept = [min(d.final, n) for d, n in zip(decisions, granted, strict=True)]
+        made = [replace(d, final=n) for d, n in zip(decisions, kept, strict=True)]
         now_s = self._clock.at(inputs.now_s).timestamp()
         self._memory = self._memory.decided(made, now_s)
+
+    def _beside_leaving(self) -> list[int]:
+        """What was decided, and as many more as are about to go, within the services' bounds."""
+        return [
+            max(n, min(n + self._spot.leaving(service), spec.max_replicas))
+            for service, (n, spec) in enumerate(zip(self._desired, self._specs, strict=True))
+        ]
+
+    def _replace_leaving(self) -> None:
+        """The operator's pass after a notice: what is about to go is replaced.
+
+        Nothing falls, and nothing is replaced where less was granted than decided.
+        """
+        if self._supply is None or not self._desired:
+            return
+        spec = [int(n) for n in self.cluster.spec]
+        told = zip(spec, self._desired, self._beside_leaving(), strict=True)
+        asked = [now if now < decided else max(now, beside) for now, decided, beside in told]
+        self.cluster.scale(self._known.patch(asked, self._supply))
 
     def _hold(
         self, decisions: Sequence[Decision], inputs: StepInputs, supply: dict[str, Any]

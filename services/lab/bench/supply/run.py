@@ -86,7 +86,8 @@ def run_cell(
 
 def cluster_maker(task: SupplyTask, options: SupplyOptions, startup_s: float) -> MakeCluster:
     """Makes clusters that meet the same demand and the same luck."""
-    rules = PoolRules(GPUS_PER_NODE, task.most_nodes, startup_s)
+    is_spot = options.spot_per_day > 0
+    rules = PoolRules(GPUS_PER_NODE, task.most_nodes, startup_s, is_spot=is_spot)
     luck = supply_luck(options, task.seed, task.fleet.n_workloads)
     need, services, initial = task.need, task.services, task.initial
 

@@ -174,3 +174,11 @@ def test_images_tell_where_a_start_is_warm() -> None:
     assert found.free_gpus(1) == found.free_gpus(1, 0) == 7
     assert found.free_gpus(2, 1) == 0
     assert len(found.services) == len(SERVICES)
+
+
+def test_who_is_told_of_an_interruption_hears_of_it_at_the_next_pass() -> None:
+    told: list[float] = []
+    made = cluster(given=luck(notices=(62.0,)))
+    made.on_notice = lambda: told.append(made.now_s)
+    made.advance(300.0)
+    assert told == [75.0]

@@ -21,7 +21,7 @@ def side_of(
     given: SupplyTask, promise: float = 0.01, most_nodes: int = 8, **of_luck: tuple
 ) -> HarmonySide:
     ledger = SupplyLedger(given.need, float(STEP_S), 0)
-    rules = replace(RULES, most_nodes=most_nodes)
+    rules = replace(RULES, most_nodes=most_nodes, is_spot=bool(of_luck.get("notices")))
     made = SupplyCluster(given.services, rules, luck(**of_luck), ledger, given.initial)
     return HarmonySide(given, made, promise)
 
@@ -73,3 +73,46 @@ def test_an_increase_that_the_ceiling_cuts_is_counted_as_held() -> None:
     gpus = np.array([1.0, 2.0])
     assert tight.n_held > free.n_held
     assert tight.cluster.spec @ gpus <= 16.0
+
+
+def test_what_is_about_to_go_is_replaced_before_it_goes() -> None:
+    """A notice half a minute after a decision, nodes in 30 s, starts in 30 s, gone after 120 s."""
+    given = task(35.0)
+    found = []
+    for is_told in (True, False):
+        side = side_of(given, notices=(630.0,))
+        side.cluster.pool.rules = replace(side.cluster.pool.rules, startup_s=30.0)
+        if not is_told:
+            side.cluster.on_notice = None
+        go(given, side, 10)
+        before = side.cluster.spec.copy()
+        forecasts = said(given, 0.05)
+        inputs = step_inputs(given, forecasts, 10, CAPACITY)
+        (decisions,) = decide_step(inputs, CAPACITY, [side.ask(inputs)])
+        side.apply(decisions, inputs)
+        side.cluster.advance(645.0)
+        asked = side.cluster.spec - before
+        side.cluster.advance(751.0)
+        found.append((asked.sum(), side.cluster.ready.copy()))
+    (asked, ready), (nothing, fewer) = found
+    assert asked >= 1
+    assert nothing == 0
+    assert (ready >= 4).all()
+    assert ready.sum() > fewer.sum()
+
+
+def test_decisions_count_what_is_about_to_go_neither_as_asked_for_nor_as_there() -> None:
+    given = task(35.0)
+    side = side_of(given, notices=(605.0,))
+    go(given, side, 10)
+    decided = side.cluster.spec.copy()
+    side.cluster.advance(660.0)
+    inputs = step_inputs(given, said(given), 11, CAPACITY)
+    asked = side.ask(inputs)
+    replicas = [each.given.replicas for each in asked]
+    assert [each.spec for each in replicas] == list(decided)
+    assert sum(each.ready for each in replicas) < decided.sum() + 1
+    assert side.cluster.spec.sum() > decided.sum()
+    spot = [each.spot for each in replicas if each.spot is not None]
+    assert spot
+    assert all(0 < each.replicas <= n.ready for each, n in zip(spot, replicas, strict=False))
