@@ -10,9 +10,13 @@ from decider.planning.outlook import Outlook
 from decider.planning.pool_risk import PoolRisk
 from decider.tables.candidates import effective_bounds
 from decider.tables.survivors import least_within
-from decider.types import FloatArray, IntArray, ShardRequest
+from decider.types import IntArray, ShardRequest
 
 _TOLERANCE = 1e-12
+SMALL = 0.5
+"""Share of the risk level that interruptions may add whatever a count risks without any."""
+RELEASE = 2.0
+"""Weight of what interruptions add where it is asked whether a replica that runs may go."""
 _HALVINGS = 40
 """Times that a risk is halved until it is none."""
 _BISECTIONS = 12
@@ -22,13 +26,18 @@ _BISECTIONS = 12
 def counts_through_losses(
     request: ShardRequest, outlook: Outlook, counts: IntArray
 ) -> dict[int, int]:
-    """By row, the least count that is at most as risky with interruptions as promised.
+    """By row, the least count that is no riskier with interruptions than it may be.
 
-    What is promised is the risk level in use; where a count was worth more risk without any
-    interruption, it is that risk. The count never falls below the given one. Where none up to the
-    bounds is good enough it is the bound: so more interruptions never ask for fewer. Nothing is
-    held where prices alone decide; for pools see `_pools_through_losses`, for variants
-    `decider.mix.request`.
+    That is: no riskier than promised, the level in use, or than the wanted count is without any
+    interruption where that is more. Or what interruptions add is a small share of the level: it is
+    in the risk that the decision answers for, and so in the price of risk, which keeps the mean. To
+    hold each single count to the level asked for one replica more, and gave it back, whenever a
+    count came near the level. A replica that runs is let go only where the count without it could
+    bear twice what interruptions add.
+
+    The count never falls below the given one. Where none up to the bounds is good enough it is the
+    bound: so more interruptions never ask for fewer. Nothing is held where prices alone decide; for
+    pools see `_of_pools`, for variants `decider.mix.request`.
 
     Args:
         request: The shard.
@@ -39,55 +48,75 @@ def counts_through_losses(
         Counts of the rows that have replicas on spot nodes, and of the other pools of their
         services.
     """
+    found: dict[int, int] = {}
+    for weight in (1.0, RELEASE):
+        for row, n in _asked(request, outlook, counts, weight).items():
+            current = request.workloads[row].replicas.spec
+            found[row] = n if row not in found else max(found[row], min(current, n))
+    return found
+
+
+def _asked(
+    request: ShardRequest, outlook: Outlook, counts: IntArray, weight: float
+) -> dict[int, int]:
+    """Such counts, what interruptions add being weighted."""
     found = {}
     for row in outlook.survival:
         if request.workloads[row].pool is None:
             level, count = outlook.level_of_step(request, row), int(counts[row])
-            allowed = max(outlook.own_risk(row, count), level) + _TOLERANCE
-            found[row] = _least(request, outlook, row, count, allowed)
+            allowed = max(outlook.own_risk(row, count), level)
+
+            def is_within(
+                n: int, row: int = row, level: float = level, most: float = allowed
+            ) -> bool:
+                own, more = outlook.own_risk(row, n), weight * outlook.risk_of_losses(row, n)
+                return own + more <= most + _TOLERANCE or more <= SMALL * level
+
+            found[row] = least_within(is_within, count, _bound(request, row, count))
     for one in outlook.services:
         if not outlook.survival.keys().isdisjoint(one.rows):
-            found |= _pools_through_losses(request, outlook, one, counts)
+            found |= _of_pools(request, outlook, one, counts, weight)
     return found
 
 
-def _least(request: ShardRequest, outlook: Outlook, row: int, low: int, allowed: float) -> int:
-    """Least count from `low` on that risks no more than is allowed by itself; else the bound."""
-    most = max(low, effective_bounds(request.workloads[row])[1])
-    return least_within(lambda n: outlook.risk_with_losses(row, n) <= allowed, low, most)
+def _bound(request: ShardRequest, row: int, count: int) -> int:
+    return max(count, effective_bounds(request.workloads[row])[1])
 
 
-def _pools_through_losses(
-    request: ShardRequest, outlook: Outlook, service: PoolRisk, counts: IntArray
+def _of_pools(
+    request: ShardRequest, outlook: Outlook, service: PoolRisk, counts: IntArray, weight: float
 ) -> dict[int, int]:
-    """Counts of the pools of a service, of which some are on spot nodes.
+    """Such counts of the pools of a service, by their joint risk.
 
     Each may risk the same by itself, in money: where a replica costs twice as much, twice as much
     may be risked, which is cheapest where each replica more divides a risk by the same. How much
-    that is, is found for the service: the most with which its joint risk is as promised. So a pool
+    that is, is found for the service: the most with which its joint risk is as it may be. So a pool
     on no spot node may be raised, too. Where the bounds leave no such risk each pool does its part,
     one among as many as there are.
     """
-    before = counts[list(service.rows)]
-    level = outlook.level_of_step(request, service.rows[0])
-    allowed = max(service.charge(_alone(outlook, service, before), before), level) + _TOLERANCE
+    rows, before = service.rows, counts[list(service.rows)]
+    level = outlook.level_of_step(request, rows[0])
+    allowed = max(outlook.joint_risk(service, before, 0.0), level) + _TOLERANCE
     worth = outlook.program.worth
 
     def held(risk: float) -> dict[int, int]:
-        own = {row: risk / (1.0 if worth is None else float(worth[row])) for row in service.rows}
-        return {row: _least(request, outlook, row, int(counts[row]), own[row]) for row in own}
+        found = {}
+        for row, count in zip(rows, before, strict=True):
+            most = risk / (1.0 if worth is None else float(worth[row]))
+
+            def is_within(n: int, row: int = row, most: float = most) -> bool:
+                added = weight * outlook.risk_of_losses(row, n)
+                return outlook.own_risk(row, n) + added <= most
+
+            found[row] = least_within(is_within, int(count), _bound(request, row, int(count)))
+        return found
 
     def is_kept(risk: float) -> bool:
         asked = np.array(list(held(risk).values()), dtype=np.int64)
-        return outlook.joint_risk(service, asked) <= allowed
+        total = outlook.joint_risk(service, asked, weight)
+        return total <= allowed or total - outlook.joint_risk(service, asked, 0.0) <= SMALL * level
 
-    return held(_most_within(is_kept, allowed) or allowed / len(service.rows))
-
-
-def _alone(outlook: Outlook, service: PoolRisk, counts: IntArray) -> FloatArray:
-    """(P,) risk of each pool alone, if none of its replicas is lost."""
-    pairs = zip(service.rows, counts, strict=True)
-    return np.array([outlook.own_risk(row, int(n)) for row, n in pairs])
+    return held(_most_within(is_kept, allowed) or allowed / len(rows))
 
 
 def _most_within(is_within: Callable[[float], bool], most: float) -> float:

@@ -142,14 +142,16 @@ class Outlook:
         """(K,) the same of mixes (K, V), of a row of `mix_survival`."""
         return self.mix_survival[row].expected(partial(self.owned_risks, row), mixes)
 
-    def joint_risk(self, service: PoolRisk, counts: IntArray) -> float:
+    def joint_risk(self, service: PoolRisk, counts: IntArray, weight: float = 1.0) -> float:
         """Risk of a service on counts (P,) of its pools, in the time that the decision owns.
 
-        Interruptions of spot nodes are in it, each pool's by itself: what they make bad is counted
-        as if no other pool failed at that moment.
+        What interruptions of spot nodes add is in it, weighted, and each pool's by itself: as if no
+        other pool failed at that moment.
         """
-        pairs = zip(service.rows, counts, strict=True)
-        alone = [self.risk_with_losses(row, int(n)) for row, n in pairs]
+        alone = [
+            self.own_risk(row, int(n)) + weight * self.risk_of_losses(row, int(n))
+            for row, n in zip(service.rows, counts, strict=True)
+        ]
         return service.charge(np.array(alone), counts)
 
     def owned_risks(self, row: int, counts: IntArray) -> FloatArray:

@@ -35,9 +35,10 @@ class KnownSpot:
         """Count what went and what is about to go."""
         if not self.cluster.pool.rules.is_spot:
             return
-        serving = {id(r.node) for own in self.cluster.replicas for r in own if r.is_ready}
+        # who was interrupted was under notice for longer than from one look to the next: a node that
+        # is gone without one was let go, which in a cluster its NodeClaim tells
         nodes = {
-            str(node.ordinal): SpotNode(_is_noticed(node), serves=id(node) in serving)
+            str(node.ordinal): SpotNode(_is_noticed(node))
             for node in self.cluster.pool.nodes
             if node.is_there
         }

@@ -120,6 +120,29 @@ def test_where_prices_alone_decide_nothing_is_held() -> None:
     assert held.spot.held == 0
 
 
+def test_what_adds_little_near_the_level_asks_for_nothing() -> None:
+    """A count that risks almost what it may: a replica more, and back, at each such moment."""
+    rare = SpotReplicas(12, 12, 4.0, 400.0)
+    request = spot_shard(rare, epsilon=0.02)
+    outlook = look_ahead(request, standing(request), CONFIG)
+    level = float(outlook.level[0])
+    risks = {n: outlook.own_risk(0, n) for n in range(8, 16)}
+    near = max((n for n in risks if risks[n] <= level), key=lambda n: risks[n])
+    tight = replace(outlook, level=np.array([1.02 * risks[near]]))
+    assert tight.risk_with_losses(0, near) > tight.level[0]
+    assert counts_through_losses(request, tight, np.array([near])) == {0: near}
+
+
+def test_a_replica_that_runs_goes_only_where_it_would_not_be_back_at_once() -> None:
+    """Eleven are wanted. Thirteen bear the interruptions, fourteen what is twice as much."""
+    found = {}
+    for n in (12, 13, 14, 15, 20):
+        request = spot_shard(SpotReplicas(n, n, 400.0, 400.0), ready=n, epsilon=0.02)
+        outlook = look_ahead(request, standing(request), CONFIG)
+        found[n] = counts_through_losses(request, outlook, np.array([11]))[0]
+    assert found == {12: 13, 13: 13, 14: 14, 15: 14, 20: 14}
+
+
 def test_the_bound_is_the_most_that_is_held() -> None:
     held = decided(spot_shard(SpotReplicas(12, 1, 400.0, 400.0), most=14))
     assert held.raw == 14

@@ -21,7 +21,7 @@ from decider import (
     decision_to_dict,
     inputs_to_bytes,
 )
-from decider.planning.interruptions import counts_through_losses
+from decider.planning.interruptions import SMALL, counts_through_losses
 from decider.planning.outlook import Outlook, look_ahead
 from decider.stored.replay import decision_bytes, replay_decision, replay_service
 from decider.types import RISK_KINDS, RiskKind
@@ -127,12 +127,19 @@ def test_what_is_held_keeps_the_joint_promise(
     assert (held >= wanted).all()
     assert (held <= np.maximum(wanted, most)).all()
     (one,) = outlook.services
-    plain = replace(outlook, survival={})
-    allowed = max(outlook.level_of_step(request, 0), plain.joint_risk(one, wanted))
+    level = outlook.level_of_step(request, 0)
+    allowed = max(level, outlook.joint_risk(one, wanted, 0.0))
+
+    def is_kept(counts: np.ndarray) -> bool:
+        total = outlook.joint_risk(one, counts)
+        return total <= allowed + 1e-9 or total - outlook.joint_risk(one, counts, 0.0) <= (
+            SMALL * level + 1e-9
+        )
+
     if (held < most).all():
-        assert outlook.joint_risk(one, held) <= allowed + 1e-9
-    if (held > wanted).any():
-        assert outlook.joint_risk(one, wanted) > allowed
+        assert is_kept(held)
+    if (held > np.maximum(wanted, 12)).any():  # 12 run: those are not let go for a little
+        assert not is_kept(wanted)
 
 
 def test_whole_nodes_are_held_for_the_pool_that_is_on_spot_nodes() -> None:
@@ -153,6 +160,7 @@ def test_both_hold_what_keeps_the_promise_of_both() -> None:
     level = outlook.level[0]
     assert outlook.joint_risk(one, np.array([found[0], found[1]])) <= level + 1e-9
     assert outlook.joint_risk(one, np.array([found[0] - 1, found[1] - 1])) > level
+    assert outlook.joint_risk(one, np.array([found[0], found[1]]), 0.0) < level
 
 
 def test_the_dearer_pool_holds_less() -> None:
