@@ -35,8 +35,8 @@ class KnownSpot:
         """Count what went and what is about to go."""
         if not self.cluster.pool.rules.is_spot:
             return
-        # who was interrupted was under notice for longer than from one look to the next: a node that
-        # is gone without one was let go, which in a cluster its NodeClaim tells
+        # A node is under notice for longer than from one look to the next: one that is gone without
+        # it was let go, which in a cluster its NodeClaim tells.
         nodes = {
             str(node.ordinal): SpotNode(_is_noticed(node))
             for node in self.cluster.pool.nodes
