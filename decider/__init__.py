@@ -64,7 +64,7 @@ from decider.explain import decision_summary, decision_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
-from decider.planning.risk import teach_level, update_risk
+from decider.planning.risk import after_decision, teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
 from decider.recording import PlannedShard
 from decider.result import (
@@ -229,6 +229,7 @@ __all__ = [
     "VariantSet",
     "VariantState",
     "WorkloadInput",
+    "after_decision",
     "behind_a_queue",
     "capacity_draws",
     "cause_shares",

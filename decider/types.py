@@ -112,6 +112,7 @@ class RiskState:
             of requests, steps of one of time.
         measured_total: What it was of, in the same unit.
         measured_steps: Steps within the window that were measured.
+        level_use: Estimated risk of the last decisions over their level, a weighted mean.
     """
 
     log_level: float = 0.0
@@ -121,6 +122,7 @@ class RiskState:
     measured_missed: float = 0.0
     measured_total: float = 0.0
     measured_steps: float = 0.0
+    level_use: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decider.planning.interruptions import RELEASE, SMALL
 from decider.tables.mix_survivors import CapacityRisk, MixSurvival
 from decider.types import BoolArray, FloatArray, IntArray
 from decider.variant_types import whole
@@ -22,6 +23,7 @@ from decider.variant_types import whole
 MOST_COUNTS = 96
 """Counts of one variant beside which the least of another is looked for; of more an even choice."""
 _TOLERANCE = 1e-12
+_SLACK = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +34,17 @@ class MixPromise:
         law: What interruptions leave of mixes.
         own_risk: Risk of capacities of which nothing is lost.
         allowed: Most risk that a mix may have.
+        level: Risk level in use. Of it interruptions may add a small share to whatever a mix risks
+            without any; 0: nothing.
+        running: Replicas that each variant has now; empty: none. Of a mix that lets some of them
+            go what interruptions add counts more, so that they do not come and go.
     """
 
     law: MixSurvival
     own_risk: CapacityRisk
     allowed: float
+    level: float = 0.0
+    running: Sequence[int] = ()
 
     def risk(self, mixes: IntArray) -> FloatArray:
         """(K,) risk of mixes (K, V)."""
@@ -44,7 +52,18 @@ class MixPromise:
 
     def is_kept(self, mixes: IntArray) -> BoolArray:
         """(K,) mixes (K, V) that risk no more than they may."""
-        return np.asarray(self.risk(mixes) <= self.allowed + _TOLERANCE)
+        return self._within(*self._risks(mixes))
+
+    def _risks(self, mixes: IntArray) -> tuple[FloatArray, FloatArray]:
+        """(K,) risk without any interruption, and what they add as it counts."""
+        own = self.own_risk(np.floor(mixes @ self.law.ratio + _SLACK).astype(np.int64))
+        lets_go = (mixes < np.array(self.running or [0])).any(axis=1)
+        weight = np.where(lets_go, RELEASE, 1.0)
+        return own, weight * np.maximum(self.risk(mixes) - own, 0.0)
+
+    def _within(self, own: FloatArray, added: FloatArray) -> BoolArray:
+        is_little = (own <= self.allowed + _TOLERANCE) & (added <= SMALL * self.level)
+        return np.asarray(is_little | (own + added <= self.allowed + _TOLERANCE))
 
     def sure(self, mixes: IntArray) -> FloatArray:
         """(K,) capacity that mixes (K, V) are as good as.
@@ -52,13 +71,14 @@ class MixPromise:
         One that keeps the promise counts in full. One that does not is as good as the largest
         capacity without any loss that is as risky.
         """
-        risk, units = self.risk(mixes), mixes @ self.law.ratio
+        own_risk, added = self._risks(mixes)
+        risk, units = own_risk + added, mixes @ self.law.ratio
         top = whole(float(units.max(initial=0.0)))
         own = self.own_risk(np.arange(top + 1))
         falling = np.maximum.accumulate(own[::-1])  # by capacity, the largest first
         n_less = np.searchsorted(falling, risk - _TOLERANCE)
         alike = np.minimum(np.maximum(top - n_less, 0), units)
-        return np.asarray(np.where(risk <= self.allowed + _TOLERANCE, units, alike))
+        return np.asarray(np.where(self._within(own_risk, added), units, alike))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -86,7 +86,7 @@ def mixes_through_losses(
         asked = replace(
             _whole_request(request, outlook, row, count),
             high=max(count, effective_bounds(request.workloads[row])[1]),
-            promise=MixPromise(law, risk_of, allowed),
+            promise=MixPromise(law, risk_of, allowed, level, _running(request, row)),
         )
         options = make_options(asked)
         best = tuple(int(n) for n in options.counts[options.best()])
@@ -130,9 +130,17 @@ def _promise(shard: DraftedShard, row: int) -> MixPromise | None:
     if held is None:
         return None
     own, allowed = outlook.own_risk(row, shard.drafts[row].guarded), held.allowed
+    level, running = outlook.level_of_step(shard.request, row), _running(shard.request, row)
     if own > allowed:
-        allowed = own + outlook.level_of_step(shard.request, row)
-    return MixPromise(outlook.mix_survival[row], partial(outlook.owned_risks, row), allowed)
+        allowed = own + level
+    risk_of = partial(outlook.owned_risks, row)
+    return MixPromise(outlook.mix_survival[row], risk_of, allowed, level, running)
+
+
+def _running(request: ShardRequest, row: int) -> Sequence[int]:
+    variants = request.workloads[row].variants
+    assert variants is not None, "the caller chose rows with variants"
+    return variants.current
 
 
 def _waits(variants: VariantSet, horizon_s: float) -> tuple[float, ...]:

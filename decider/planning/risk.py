@@ -4,19 +4,27 @@ With `e = epsilon`, `v_t` the violation of step t (share of the step out of SLA:
 objective is, else by the believed capacity) and aim
 `a <= 1`, the feedback is
 
-    log level_{t+1} = log level_t + gain_t * (a * e - v_t) / e
+    log level_{t+1} = log level_t + gain_t * (a * e * u_t - v_t) / e
     gain_t = max(gain, e / (k + e * n_t))
 
-(adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). After `n_t` steps the
-forecast's own word is worth `k` violations, and what happened is worth the `e * n_t` that were
+(adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). `u_t` is the share of
+the level that decisions took: their estimated risk over it, a mean of the last few. Counts are
+whole, so a decision often has to risk less than its level, and a step that then misses less than
+was promised says nothing against the forecast. Taught as if it did, the level would climb for as
+long as one replica fewer is too few, and be spent at the next change of demand. After `n_t` steps
+the forecast's own word is worth `k` violations, and what happened is worth the `e * n_t` that were
 promised: at first the level moves as far as so few steps can tell, later by the least gain. While
 it is not clipped and the steps known do not become fewer, the mean violation over T steps differs
-from `a * e` by at most `e * (range of the log level) / (gain * T)`, whatever the demand does.
+from `a * e * mean(u)` by at most `e * (range of the log level) / (gain * T)`, whatever the demand
+does. The price of risk keeps the mean of `u` from above one: it rises while decisions take more
+than their level, so that mean exceeds one by at most `(range of the log price) / (multiplier_gain *
+T)`, plus what its own weighting leaves (`max_risk_ratio / (USE_WEIGHT * T)`), while that price is
+below its largest and the level can be kept at all.
 
 Where requests are counted a step says more than good or bad. So what a promise of requests leaves
 unspent is spent sooner: while less than `a * e` of all requests have missed, a step below the aim
 raises the level with a smaller `k`. Once they have, and downwards, it moves as above; so the mean
-is above `a * e` by no more than that, and one step.
+is above `a * e * mean(u)` by no more than that, and one step.
 
 That is a statement about the average in the long run, not a guarantee for a window. On top, a
 proportional term paces the budget of the SLA window: what has been over- or underspent is worked
@@ -32,8 +40,12 @@ from decider.belief.capacity import needed
 from decider.config import RiskControlConfig
 from decider.errors import require
 from decider.planning.ledgers import ErrorBudget, count_believed, error_budget, spent_by_source
+from decider.result import Decision
 from decider.types import RiskState, Sla
 
+# Weight of the newest decision in the share of the level taken: what a step's requests felt was
+# decided over the last few.
+USE_WEIGHT = 0.25
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
 
@@ -98,18 +110,19 @@ def update_risk(
 def teach_level(
     state: RiskState, violation_ratio: float, sla: Sla, config: RiskControlConfig
 ) -> RiskState:
-    """Move the level by one step's violation; prices alone have none."""
+    """Move the level by what one step's decisions did not expect; prices alone have none."""
     require(0.0 <= violation_ratio <= 1.0, f"violation_ratio={violation_ratio}: must be in [0, 1]")
     if sla.epsilon is None:
         return state
     epsilon = sla.epsilon
     aim, spent = config.aim_ratio * epsilon, spent_by_source(state, sla)
+    expected = aim * state.level_use
     worth, most = config.word_worth, config.max_drop * epsilon
     is_counted = sla.kind == "DemandFraction" and spent.source == "measured"
-    if is_counted and violation_ratio < aim and spent.steps < aim * spent.n_steps:
+    if is_counted and violation_ratio < expected and spent.steps < aim * spent.n_steps:
         worth, most = config.unspent_word_worth, config.max_drop
     gain = min(max(config.gain, epsilon / (worth + epsilon * spent.n_steps)), most)
-    change = gain * (aim - violation_ratio) / epsilon
+    change = gain * (expected - violation_ratio) / epsilon
     low, high = _log_bounds(epsilon, config)
     return replace(state, log_level=max(low, min(high, state.log_level + change)))
 
@@ -122,9 +135,26 @@ def next_multiplier(
     The least cost for a mean risk over time has one price of risk at all times. The price rises
     while decisions carry more than the level, and falls while they carry less.
     """
-    ratio = min(estimated_risk / level, config.max_risk_ratio)
-    moved = log_multiplier + config.multiplier_gain * (ratio - 1.0)
+    moved = log_multiplier + config.multiplier_gain * (_ratio(estimated_risk, level, config) - 1.0)
     return max(MIN_LOG_MULTIPLIER, min(MAX_LOG_MULTIPLIER, moved))
+
+
+def _ratio(estimated_risk: float, level: float, config: RiskControlConfig) -> float:
+    return min(estimated_risk / level, config.max_risk_ratio)
+
+
+def after_decision(state: RiskState, decision: Decision, config: RiskControlConfig) -> RiskState:
+    """What a decision leaves in memory: its price of risk, and how much of its level it took.
+
+    Args:
+        state: Memory before.
+        decision: The decision. One that estimated no risk counts as having taken its level.
+        config: Settings.
+    """
+    risk, level = decision.risk_after, decision.risk_level
+    taken = 1.0 if risk is None or not level else _ratio(risk, level, config)
+    level_use = state.level_use + USE_WEIGHT * (taken - state.level_use)
+    return replace(state, log_multiplier=decision.next_log_multiplier, level_use=level_use)
 
 
 def reactive_floor(last_demand: float, capacity: float, ratio: float) -> int:

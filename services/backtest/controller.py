@@ -120,7 +120,7 @@ class HarmonyController:
             quantiles=_quantiles(forecast),
         )
         decisions = decide_shard(request, self._options.decide, now_s)
-        self._memory = self._memory.decided(decisions, now_s)
+        self._memory = self._memory.decided(decisions, now_s, self._options.decide.risk)
         return decisions
 
     def learn(self, violation_ratio: FloatArray) -> None:

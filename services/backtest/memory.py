@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from decider import Decision, History, RiskControlConfig, RiskState, Sla, update_risk
+from decider import (
+    Decision,
+    History,
+    RiskControlConfig,
+    RiskState,
+    Sla,
+    after_decision,
+    update_risk,
+)
 from services.simulator.fleet.arrays import FloatArray
 
 Events = tuple[tuple[float, int], ...]
@@ -44,11 +52,13 @@ class DecisionMemory:
         )
         return replace(self, risk=risk)
 
-    def decided(self, decisions: Sequence[Decision], now_s: float) -> DecisionMemory:
+    def decided(
+        self, decisions: Sequence[Decision], now_s: float, config: RiskControlConfig
+    ) -> DecisionMemory:
         """After W decisions, all of which were applied."""
         return DecisionMemory(
             tuple(
-                replace(state, log_multiplier=d.next_log_multiplier)
+                after_decision(state, d, config)
                 for state, d in zip(self.risk, decisions, strict=True)
             ),
             tuple(

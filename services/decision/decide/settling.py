@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import RowMapping
 
-from decider import Decision, FloatArray, RiskState, error_budget
+from decider import Decision, FloatArray, RiskState, after_decision, error_budget
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
@@ -106,9 +106,8 @@ class ShardMemory:
             if self.run.members[key].spec.sla.objective is not None:
                 memory.setdefault(key, RiskState())  # whether it is measured is told from the start
             if key in decisions:
-                state = memory.get(key, RiskState())
-                log_multiplier = decisions[key].next_log_multiplier
-                memory[key] = replace(state, log_multiplier=log_multiplier)
+                state, config = memory.get(key, RiskState()), self.run.deps.config.risk
+                memory[key] = after_decision(state, decisions[key], config)
         rows = [(key, self._stored(key, state), self.run.now) for key, state in memory.items()]
         repository.store_risk_states(self.run.connection, sorted(rows))
 

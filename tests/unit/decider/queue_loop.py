@@ -7,7 +7,15 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from decider import DecideConfig, History, Limits, MissDraws, ReplicaState, decide_shard
+from decider import (
+    DecideConfig,
+    History,
+    Limits,
+    MissDraws,
+    ReplicaState,
+    after_decision,
+    decide_shard,
+)
 from decider.types import RiskKind, RiskState
 from tests.unit.decider.shards import noisy, workload
 from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
@@ -94,7 +102,7 @@ class QueueLoop:
             step_s=STEP_S,
         )
         (decision,) = decide_shard(request, self.config, now_s)
-        self.risk = replace(self.risk, log_multiplier=decision.next_log_multiplier)
+        self.risk = after_decision(self.risk, decision, self.config.risk)
         self._set(decision.final)
 
     def _set(self, count: int) -> None:

@@ -88,7 +88,8 @@ class Deployed:
         decisions = decide_shard(self.request(view, slas, memory), self.config, view.now_s)
         wanted = np.array([float(d.final) for d in decisions]).reshape(view.shape)
         after = tuple(
-            own.decided(decisions[g * W : (g + 1) * W], view.now_s) for g, own in enumerate(memory)
+            own.decided(decisions[g * W : (g + 1) * W], view.now_s, self.config.risk)
+            for g, own in enumerate(memory)
         )
         return wanted, after
 

@@ -110,7 +110,7 @@ class Measured:
         W = view.shape[1]
         wanted = np.array([float(d.final) for d in decisions]).reshape(view.shape)
         memory = tuple(
-            own.decided(decisions[g * W : (g + 1) * W], view.now_s)
+            own.decided(decisions[g * W : (g + 1) * W], view.now_s, config.risk)
             for g, own in enumerate(known.memory)
         )
         return wanted, replace(known, memory=memory)

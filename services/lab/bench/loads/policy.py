@@ -101,10 +101,11 @@ class MeasuredLoads:
         if view.paths is None:
             return grid.answer(np.full(grid.shape, np.nan)), state
         known, n_workloads = self._after(view, state), grid.shape[1]
-        decisions = decide_shard(self._request(view, known), self.deployed.config, grid.now_s)
+        config = self.deployed.config
+        decisions = decide_shard(self._request(view, known), config, grid.now_s)
         wanted = np.array([float(d.final) for d in decisions]).reshape(grid.shape)
         memory = tuple(
-            own.decided(decisions[g * n_workloads : (g + 1) * n_workloads], grid.now_s)
+            own.decided(decisions[g * n_workloads : (g + 1) * n_workloads], grid.now_s, config.risk)
             for g, own in enumerate(known.memory)
         )
         return wanted, replace(known, memory=memory)

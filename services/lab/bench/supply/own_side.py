@@ -169,7 +169,7 @@ class HarmonySide:
         kept = [min(d.final, n) for d, n in zip(decisions, granted, strict=True)]
         made = [replace(d, final=n) for d, n in zip(decisions, kept, strict=True)]
         now_s = self._clock.at(inputs.now_s).timestamp()
-        self._memory = self._memory.decided(made, now_s)
+        self._memory = self._memory.decided(made, now_s, CONFIG.risk)
 
     def _beside_leaving(self) -> list[int]:
         """What was decided, and as many more as are about to go, within the services' bounds."""

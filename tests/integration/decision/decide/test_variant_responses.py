@@ -75,7 +75,10 @@ def test_a_variant_that_carries_less_than_stated_is_learned_and_the_promise_kept
 def test_what_it_is_worth_to_learn_a_variant(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch, is_learned: bool
 ) -> None:
-    """The table of decision record 0036; `-s` prints it. A prior of no width learns nothing."""
+    """The table of decision record 0036; `-s` prints it. A prior of no width learns nothing.
+
+    The promise is then kept by the level of risk alone, with more of both (decision record 0097).
+    """
     if not is_learned:
         monkeypatch.setattr(miss_prior, "WORTH_SIGMA", 1e-3)
     loop = VariantLoop(deps, day)
@@ -84,8 +87,8 @@ def test_what_it_is_worth_to_learn_a_variant(
     bad, usd = float(np.mean(one.is_bad[DAY:])), usd_per_hour(one, DAY)
     h100, l4 = (np.mean([m[name] for m in one.mixes[DAY:]]) for name in ("h100", "l4"))
     print(f"\nlearned {is_learned}: bad {bad:.4f}, USD/h {usd:.2f}, h100 {h100:.2f}, l4 {l4:.2f}")
-    assert bad <= 0.05 if is_learned else bad > 0.06
-    assert usd < 47.0 if is_learned else usd > 47.5
+    assert bad <= 0.05
+    assert usd < 47.0 if is_learned else usd > 49.0
 
 
 def test_a_mix_that_never_varies_leaves_the_stated_ratio_and_says_so(deps: DecisionDeps) -> None:

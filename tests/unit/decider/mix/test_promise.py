@@ -12,6 +12,7 @@ from decider import SpotReplicas, SpotShare
 from decider.mix.candidates import MixRequest
 from decider.mix.options import make_options
 from decider.mix.promise import MixPromise, MixSearch
+from decider.planning.interruptions import SMALL
 from decider.tables.mix_survivors import MixSurvival
 from decider.types import FloatArray, IntArray
 from decider.variant_types import VariantSet, VariantState
@@ -125,3 +126,49 @@ def test_hundreds_of_replicas_are_searched_in_few_looks(monkeypatch: pytest.Monk
     assert of_many.is_kept(mixes).all()
     assert [600, 0] in mixes.tolist()
     assert sum(looked) < 3000
+
+
+TWO = VariantSet(
+    (
+        VariantState("a", "A", 1, 1.0, 4.0),
+        VariantState("b", "B", 1, 1.0, 1.0, spot=SpotShare(SpotReplicas(8, 8, 8.0, 20.0), 8)),
+    )
+)
+MIXES = np.array(list(product(range(16), range(25))), dtype=np.int64)
+
+
+@pytest.mark.parametrize("running", [(0, 0), (4, 12), (12, 0), (0, 20)])
+def test_what_runs_is_let_go_only_where_the_mix_without_it_bears_twice_as_much(
+    running: tuple[int, int],
+) -> None:
+    """Of mixes that let nothing go all is as it was; of others, those that would not be back."""
+    plain = promise(TWO, 0.02)
+    held = replace(plain, running=running)
+    kept, before = held.is_kept(MIXES), plain.is_kept(MIXES)
+    lets_go = (np.array(running) > MIXES).any(axis=1)
+    assert (kept[~lets_go] == before[~lets_go]).all()
+    own = own_risk(MIXES.sum(axis=1))
+    twice = own + 2.0 * (plain.risk(MIXES) - own) <= plain.allowed + 1e-9
+    assert (kept[lets_go] == twice[lets_go]).all()
+    if any(running):
+        assert (before & ~kept).any()
+    assert (held.sure(MIXES)[kept] == MIXES.sum(axis=1)[kept]).all()
+    wanted = int((own_risk(np.arange(30)) > plain.allowed).sum())
+    assert (held.sure(MIXES)[before & ~kept] < wanted).all(), "it is not enough"
+
+
+def test_what_interruptions_add_is_looked_at_where_it_is_more_than_little() -> None:
+    """A mix near the level asked for one replica more, and gave it back with the next forecast."""
+    rare = replace(TWO.states[1], spot=SpotShare(SpotReplicas(12, 12, 0.4, 20.0), 12))
+    strict = promise(VariantSet((TWO.states[0], rare)), float(own_risk(np.array([12]))[0]) * 1.02)
+    held = replace(strict, level=strict.allowed)
+    asked = np.array([(0, 12)])
+    assert strict.risk(asked)[0] > strict.allowed
+    assert not strict.is_kept(asked).any()
+    assert held.is_kept(asked).all()
+    own = own_risk(MIXES.sum(axis=1))
+    added = held.risk(MIXES) - own
+    more = held.is_kept(MIXES) & ~strict.is_kept(MIXES)
+    assert more.any()
+    assert (own[more] <= held.allowed + 1e-9).all()
+    assert (added[more] <= SMALL * held.level).all()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,12 +17,15 @@ from decider.errors import InvalidRequest
 from decider.planning.ledgers import count_believed, count_measured
 from decider.planning.risk import (
     MAX_LOG_MULTIPLIER,
+    USE_WEIGHT,
+    after_decision,
     next_multiplier,
     reactive_floor,
     risk_level,
     teach_level,
     update_risk,
 )
+from decider.types import RiskKind
 
 STEP_S = 300.0
 SLA = Sla(0.01)
@@ -225,6 +230,78 @@ def test_a_count_that_a_budget_cut_moves_the_price_no_more_than_a_few_levels_do(
     """Such a decision carries any risk up to 1: a thousand levels would shut the price for days."""
     held = next_multiplier(3.0, 1.0, 0.001, CONFIG)
     assert held == pytest.approx(3.0 + CONFIG.multiplier_gain * (CONFIG.max_risk_ratio - 1.0))
+
+
+def decided(risk: float | None, level: float | None, price: float | None = None) -> Any:
+    """A decision, as much of it as memory keeps."""
+    return SimpleNamespace(risk_after=risk, risk_level=level, next_log_multiplier=price)
+
+
+def test_what_a_decision_took_of_its_level_is_remembered_with_its_price() -> None:
+    """The mean of the last few; one that estimated nothing counts as having taken its level."""
+    took = after_decision(RiskState(log_level=0.3), decided(0.002, 0.01, 2.5), CONFIG)
+    assert took == RiskState(log_level=0.3, log_multiplier=2.5, level_use=1.0 - 0.8 * USE_WEIGHT)
+    for unknown in (decided(None, None), decided(None, 0.01), decided(0.002, None)):
+        assert after_decision(RiskState(), unknown, CONFIG) == RiskState()
+        assert took.level_use < after_decision(took, unknown, CONFIG).level_use < 1.0
+
+
+def test_a_count_that_a_budget_cut_is_remembered_as_no_more_than_a_few_levels() -> None:
+    found = after_decision(RiskState(), decided(1.0, 0.001), CONFIG).level_use
+    assert found == pytest.approx(1.0 + USE_WEIGHT * (CONFIG.max_risk_ratio - 1.0))
+
+
+@pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
+def test_a_level_that_whole_counts_do_not_take_does_not_climb(kind: RiskKind) -> None:
+    """One replica fewer is too few: as little is missed as decisions expect, of half the level.
+
+    Taught by what was promised, the level would have left the aim behind, to be spent where demand
+    next changes. Where decisions expected to take it whole, so little says that they are too wary.
+    """
+    sla = Sla(0.05, kind, good_share=0.95)
+    found = {}
+    for expected in (0.5, 1.0):
+        state = RiskState()
+        for _ in range(400):
+            now = level(state, sla)
+            state = after_decision(state, decided(expected * now, now), CONFIG)
+            state = measured(state, 0.5 * CONFIG.aim_ratio * sla.epsilon, sla, CONFIG)
+        found[expected] = state.log_level
+    assert abs(found[0.5]) < 0.1
+    assert found[1.0] > 0.5
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 1), st.floats(0, 1), st.booleans()), min_size=200, max_size=400
+    ),
+    st.sampled_from([0.01, 0.05, 0.2]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_stated_bounds_hold_whatever_decisions_took_of_their_level(
+    steps: list[tuple[float, float, bool]], epsilon: float
+) -> None:
+    """While unclipped: the mean violation is near the aim times the mean use, and the price keeps
+    that use from above one by what the price has moved and what the mean is behind."""
+    config = replace(CONFIG, gain=1e-4, min_level_ratio=1e-9, max_level=0.99, max_level_ratio=1e9)
+    sla, n_steps = Sla(epsilon), len(steps)
+    state, price, uses, logs, prices = RiskState(), 3.0, [], [0.0], [3.0]
+    for violation, risk, is_near in steps:
+        now = level(state, sla, config)
+        estimated = now * 2.0 * risk if is_near else risk
+        price = next_multiplier(price, estimated, now, config)
+        state = after_decision(state, decided(estimated, now, price), config)
+        uses.append(state.level_use)
+        state = update_risk(state, violation, sla, STEP_S, config)
+        logs.append(state.log_level)
+        prices.append(price)
+    mean_use, mean_violation = float(np.mean(uses)), float(np.mean([v for v, *_ in steps]))
+    gap = abs(mean_violation - config.aim_ratio * epsilon * mean_use)
+    assert gap <= epsilon * (max(logs) - min(logs)) / (config.gain * n_steps) + 1e-9
+    if max(prices) < MAX_LOG_MULTIPLIER:
+        moved = (max(prices) - min(prices)) / (config.multiplier_gain * n_steps)
+        behind = config.max_risk_ratio / (USE_WEIGHT * n_steps)
+        assert mean_use <= 1.0 + moved + behind + 1e-9
 
 
 def test_a_violation_outside_zero_and_one_is_refused() -> None:
