@@ -29,7 +29,10 @@ def to_operation_detail(row: RowMapping) -> OperationDetail:
 
 
 def to_frontier(row: RowMapping) -> FrontierView:
-    """The frontiers that a backtest left."""
+    """The frontiers that a backtest left: Harmony's first, the oracle's last, others by name.
+
+    A database gives them back in an order of its own.
+    """
     result: Mapping[str, Any] = row["result"]
     recommended = result.get("recommended")
     return FrontierView(
@@ -39,8 +42,12 @@ def to_frontier(row: RowMapping) -> FrontierView:
         finished_at=row["finished_at"],
         curves=[
             FrontierCurve(policy=name, points=[FrontierPoint.model_validate(p) for p in points])
-            for name, points in result["frontiers"].items()
+            for name, points in sorted(result["frontiers"].items(), key=lambda one: _place(one[0]))
         ],
         recommended=RecommendedPromise.model_validate(recommended) if recommended else None,
         advice=result.get("advice", ""),
     )
+
+
+def _place(policy: str) -> tuple[bool, bool, str]:
+    return not policy.startswith("harmony"), policy == "oracle", policy

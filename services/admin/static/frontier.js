@@ -13,7 +13,6 @@
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const percent = (v) => Number((100 * v).toPrecision(3)) + " %";
   const usd = (v) => "$" + (v >= 100 ? Math.round(v).toLocaleString("en") : v.toFixed(2));
-  const plain = (name) => name.replaceAll("_", " ");
 
   // The lower left edge, by rate.
   function front(points) {
@@ -45,7 +44,7 @@
     const parts = [];
     curves.forEach((curve, k) => {
       const cost = u.data[k + 1][i];
-      if (cost !== null && cost !== undefined) parts.push(plain(curve.policy) + " " + usd(cost));
+      if (cost !== null && cost !== undefined) parts.push(curve.name + " " + usd(cost));
     });
     readout.textContent = percent(u.data[0][i]) + " of time out of SLA  ·  " + parts.join("  ·  ");
   }
@@ -55,9 +54,9 @@
     if (chart) chart.destroy();
     const tables = curves.map((c) => [c.points.map((p) => p.violation_rate), c.points.map((p) => p.cost_usd)]);
     const data = tables.length ? uPlot.join(tables) : [[0], [null]];
-    const series = [{}].concat(curves.map((c, k) => ({
-      label: c.policy, stroke: color("--c" + (k % N_COLOURS)), width: k === 0 ? 2.5 : 1.5, dash: DASHES[k % DASHES.length],
-      spanGaps: true, points: { show: true, size: k === 0 ? 6 : 4 },
+    const series = [{}].concat(curves.map((c) => ({
+      label: c.name, stroke: color("--c" + (c.place % N_COLOURS)), width: c.isOwn ? 2.5 : 1.5, dash: DASHES[c.place % DASHES.length],
+      spanGaps: true, points: { show: true, size: c.isOwn ? 6 : 4 },
     })));
     const ink = color("--ink-soft"), grid = color("--grid");
     const font = "12px " + getComputedStyle(document.body).fontFamily;
@@ -81,7 +80,11 @@
       const answer = await fetch(root.dataset.api, { headers: { Accept: "application/json" } });
       const body = await answer.json();
       if (!answer.ok) throw new Error(body.detail || answer.statusText);
-      curves = body.curves.map((c) => ({ policy: c.policy, points: front(c.points) })).filter((c) => c.points.length);
+      const names = [...root.querySelectorAll(".legend li")].map((item) => item.textContent);
+      curves = body.curves
+        .map((c, place) => ({ name: names[place], place, isOwn: c.policy === "harmony", points: front(c.points) }))
+        .filter((c) => c.points.length);
+      root.dataset.thick = curves.filter((c) => c.isOwn).map((c) => c.name).join();
       draw();
     } catch (error) {
       document.getElementById("frontier-note").textContent = String(error.message || error);

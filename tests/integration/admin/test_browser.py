@@ -198,6 +198,8 @@ def run_a_backtest(page: Any, deps: AdminDeps, workload: str) -> None:
         "c => new Set(c.getContext('2d').getImageData(0, 0, c.width, c.height).data).size",
     )
     assert drawn > 20, "the frontier is blank"
+    assert page.get_attribute("#frontier", "data-thick") == "Harmony"
+    assert page.locator("#frontier .legend li").first.inner_text() == "Harmony"
     keep(page, "backtest")
 
 
