@@ -40,7 +40,7 @@ def test_a_backtest_from_its_request_to_its_frontier(
     assert frontier["backtest_id"] == asked.json()["id"]
     curves = {curve["policy"]: curve["points"] for curve in frontier["curves"]}
     assert {"harmony", "hpa"} <= set(curves)
-    assert list(curves)[0] == "harmony", "whatever order the database gives them in"
+    assert next(iter(curves)) == "harmony", "whatever order the database gives them in"
     assert list(curves)[-1] == "oracle" or "oracle" not in curves
     assert len(curves["harmony"]) > 10
     assert all(point["cost_usd"] > 0 for point in curves["harmony"])
