@@ -46,7 +46,7 @@ REASONS: dict[str, tuple[str, str]] = {
     "scale_down_bounds": ("Above the maximum", "{current} lies above the upper bound."),
     "scale_down_gpu_budget": ("GPU budget", "The GPU budget does not allow {current}."),
     "hold_within_risk": (
-        "Within the promise",
+        "Expected to keep the promise",
         "{current} are expected to keep the promise, and fewer would not.",
     ),
     "hold_fallback": ("Held: fallback", "No usable forecast: the count stays as it is."),
