@@ -100,6 +100,10 @@ class PauseView(Out):
     source: Literal["api", "kubernetes"] | None = Field(
         None, description="`kubernetes`: an annotation or a freeze in force", examples=["api"]
     )
+    is_both_held: bool = Field(
+        False,
+        description="An annotation or a freeze holds the other direction too; it ends there",
+    )
     reason: str = Field("", examples=["load test"])
     is_in_force: bool = Field(description="False: the operator's next pass takes it over")
     version: int = Field(description="Of what was set here; 0: nothing was", examples=[1])

@@ -76,6 +76,7 @@ def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datet
         direction=direction,
         until_at=until,
         source=source,
+        is_both_held=asked is not None and asked.direction != "Both" and held == "Both",
         reason=asked.reason if asked else "",
         is_in_force=asked is None or held in (asked.direction, "Both"),
         version=row["version"],

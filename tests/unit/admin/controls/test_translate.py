@@ -113,6 +113,25 @@ def test_a_pause_of_the_api_is_in_force_once_the_spec_holds_it(
     assert view.is_in_force is is_in_force
 
 
+@pytest.mark.parametrize(
+    ("held", "direction", "is_both_held"),
+    [
+        ({"paused": True}, "ScaleIn", True),
+        ({"paused": True}, "ScaleOut", True),
+        ({"scale_in_only": True, "scale_out_only": True}, "ScaleIn", True),
+        ({"paused": True}, "Both", False),
+        ({"scale_out_only": True}, "ScaleIn", False),
+        ({}, "ScaleIn", False),
+    ],
+)
+def test_what_a_freeze_holds_beside_a_pause_in_one_direction_is_said(
+    held: dict[str, Any], direction: str, is_both_held: bool
+) -> None:
+    view = to_pause(ROW, spec(**held), paused(direction), NOW)
+    assert (view.direction, view.is_both_held) == (direction, is_both_held)
+    assert not to_pause(ROW, spec(**held), Controls(), NOW).is_both_held
+
+
 def test_a_pause_of_the_api_that_is_over_is_none() -> None:
     over = to_pause(ROW, spec(), paused(until_at=NOW), NOW)
     assert over == to_pause(ROW, spec(), Controls(), NOW)
