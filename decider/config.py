@@ -28,8 +28,10 @@ class RiskControlConfig:
         max_drop: Largest fall of the log level in one step, so that one bad step is not ruin.
         pacing_gain: Weight of the budget's pace (integral part).
         pacing_steps: Steps over which an error of pace is to be worked off.
-        multiplier_gain: Change of the multiplier's logarithm per decision and relative error of
-            its estimated risk.
+        multiplier_gain: Least change of the multiplier's logarithm per decision and relative error
+            of its estimated risk.
+        first_multiplier_gain: The change before any step of the pools of a service with a promise
+            of requests is known; it is half of this after ten, and falls on to the least.
         max_risk_ratio: Largest estimated risk, in levels, that one decision is counted with there.
         min_level_ratio: Lowest level in use, as a share of epsilon.
         max_level_ratio: Highest level in use, as a multiple of epsilon.
@@ -44,6 +46,7 @@ class RiskControlConfig:
     pacing_gain: float = 0.1
     pacing_steps: float = 288.0
     multiplier_gain: float = 0.03
+    first_multiplier_gain: float = 0.2
     max_risk_ratio: float = 4.0
     min_level_ratio: float = 0.05
     max_level_ratio: float = 8.0

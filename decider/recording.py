@@ -249,7 +249,11 @@ def _carried(
         return workload.risk.log_multiplier
     if not outlook.is_feasible[row]:
         return used
-    return next_multiplier(used, risk, float(outlook.level[row]), config.risk)
+    # Of one count the first price is right; pools of a few replicas each begin with too low a one.
+    is_first_low = workload.pool is not None and workload.sla.kind == "DemandFraction"
+    n_steps = workload.risk.observed_steps if is_first_low else math.inf
+    level = float(outlook.level[row])
+    return next_multiplier(used, risk, level, n_steps, config.risk)
 
 
 def _plan(counts: IntArray, *, is_planned: bool) -> tuple[int, ...]:

@@ -46,6 +46,8 @@ from decider.types import RiskState, Sla
 # Weight of the newest decision in the share of the level taken: what a step's requests felt was
 # decided over the last few.
 USE_WEIGHT = 0.25
+# Steps after which the price of risk moves by half of its first gain.
+FIRST_STEPS = 10.0
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
 
@@ -128,14 +130,29 @@ def teach_level(
 
 
 def next_multiplier(
-    log_multiplier: float, estimated_risk: float, level: float, config: RiskControlConfig
+    log_multiplier: float,
+    estimated_risk: float,
+    level: float,
+    n_steps: float,
+    config: RiskControlConfig,
 ) -> float:
     """Carry the price of risk to the next decision: dual ascent on the long-run mean risk.
 
     The least cost for a mean risk over time has one price of risk at all times. The price rises
-    while decisions carry more than the level, and falls while they carry less.
+    while decisions carry more than the level, and falls while they carry less: by the least gain,
+    of pools at first by as much as so few decisions can tell (steps of stochastic approximation).
+
+    Args:
+        log_multiplier: Logarithm of the price in use.
+        estimated_risk: Risk of the decision.
+        level: Its level.
+        n_steps: Steps of the service that are known; infinite where the price moves by the least
+            gain from the start.
+        config: Settings.
     """
-    moved = log_multiplier + config.multiplier_gain * (_ratio(estimated_risk, level, config) - 1.0)
+    first = config.first_multiplier_gain / (1.0 + n_steps / FIRST_STEPS)
+    gain = max(config.multiplier_gain, first)
+    moved = log_multiplier + gain * (_ratio(estimated_risk, level, config) - 1.0)
     return max(MIN_LOG_MULTIPLIER, min(MAX_LOG_MULTIPLIER, moved))
 
 

@@ -191,6 +191,23 @@ def test_pools_share_risk_and_price_and_carry_them_on_together() -> None:
     assert first.next_log_multiplier != 3.0
 
 
+@pytest.mark.parametrize("kind", ["DemandFraction", "TimeFraction"])
+def test_the_price_of_pools_moves_more_while_few_steps_are_known(kind: RiskKind) -> None:
+    """Of a promise of requests: pools of a few replicas each begin with too low a price."""
+    paths = np.stack([noisy(100.0, 1, cv=0.3), noisy(300.0, 2, cv=0.3)])
+    owners, moves = two_pools(sla(kind), spec=20), []
+    for n_steps in (0.0, 9.0, 1e6):
+        state = RiskState(log_multiplier=3.0, observed_steps=n_steps)
+        asked = [replace(w, risk=state) for w in owners]
+        made = decide_shard(service(paths, service_response(1), asked), CONFIG, NOW_S)[0]
+        assert made.next_log_multiplier is not None
+        moves.append(abs(made.next_log_multiplier - 3.0))
+    if kind == "DemandFraction":
+        assert moves[0] > 1.5 * moves[1] > 3.0 * moves[2] > 0.0
+    else:
+        assert moves[1] == moves[0]
+
+
 def test_it_is_never_less_than_that_of_one_pool_alone_and_falls_with_replicas() -> None:
     paths = np.stack([noisy(100.0, 7, cv=0.3), noisy(100.0, 8, cv=0.3)])
     states = [ReplicaState(16, 12, (30.0, 200.0), (10.0,)), ReplicaState(14, 14)]

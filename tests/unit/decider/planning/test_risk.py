@@ -219,16 +219,36 @@ def test_the_level_stays_a_usable_probability(violations: list[float], epsilon: 
     assert epsilon * CONFIG.min_level_ratio - 1e-12 <= found <= max(CONFIG.max_level, epsilon)
 
 
+LATE = 1e6
+"""Steps after which a price moves by the least gain."""
+
+
 def test_the_price_of_risk_follows_the_estimated_risk() -> None:
-    assert next_multiplier(3.0, 0.02, 0.01, CONFIG) > 3.0
-    assert next_multiplier(3.0, 0.001, 0.01, CONFIG) < 3.0
-    assert next_multiplier(3.0, 0.01, 0.01, CONFIG) == pytest.approx(3.0)
-    assert next_multiplier(MAX_LOG_MULTIPLIER, 1.0, 0.01, CONFIG) == MAX_LOG_MULTIPLIER
+    for n_steps in (0.0, LATE):
+        assert next_multiplier(3.0, 0.02, 0.01, n_steps, CONFIG) > 3.0
+        assert next_multiplier(3.0, 0.001, 0.01, n_steps, CONFIG) < 3.0
+        assert next_multiplier(3.0, 0.01, 0.01, n_steps, CONFIG) == pytest.approx(3.0)
+        found = next_multiplier(MAX_LOG_MULTIPLIER, 1.0, 0.01, n_steps, CONFIG)
+        assert found == MAX_LOG_MULTIPLIER
+
+
+def test_a_first_price_is_left_as_soon_as_few_decisions_can_tell() -> None:
+    """From e^0.7 to e^2.7, where decisions risk four levels: it took 23 of them."""
+    price, steps = 0.7, 0
+    while price < 2.7:
+        price = next_multiplier(price, 0.4, 0.1, 9.0 + steps, CONFIG)
+        steps += 1
+    assert steps < 10
+    moves = [next_multiplier(3.0, 0.2, 0.1, n, CONFIG) - 3.0 for n in (0.0, 9.0, 99.0, LATE)]
+    assert moves == sorted(moves, reverse=True)
+    assert moves[0] == pytest.approx(CONFIG.first_multiplier_gain)
+    assert moves[-1] == pytest.approx(CONFIG.multiplier_gain)
+    assert next_multiplier(3.0, 0.2, 0.1, math.inf, CONFIG) - 3.0 == pytest.approx(moves[-1])
 
 
 def test_a_count_that_a_budget_cut_moves_the_price_no_more_than_a_few_levels_do() -> None:
     """Such a decision carries any risk up to 1: a thousand levels would shut the price for days."""
-    held = next_multiplier(3.0, 1.0, 0.001, CONFIG)
+    held = next_multiplier(3.0, 1.0, 0.001, LATE, CONFIG)
     assert held == pytest.approx(3.0 + CONFIG.multiplier_gain * (CONFIG.max_risk_ratio - 1.0))
 
 
@@ -289,7 +309,7 @@ def test_the_stated_bounds_hold_whatever_decisions_took_of_their_level(
     for violation, risk, is_near in steps:
         now = level(state, sla, config)
         estimated = now * 2.0 * risk if is_near else risk
-        price = next_multiplier(price, estimated, now, config)
+        price = next_multiplier(price, estimated, now, state.observed_steps, config)
         state = after_decision(state, decided(estimated, now, price), config)
         uses.append(state.level_use)
         state = update_risk(state, violation, sla, STEP_S, config)
