@@ -45,6 +45,12 @@ Policies = Annotated[
 Goodput = Annotated[
     str, typer.Option(help="Shares of requests that meet both goals, comma-separated.")
 ]
+Promise = Annotated[
+    str | None,
+    typer.Option(
+        help="Promises that Harmony runs at, comma-separated; default: the eight of its grid."
+    ),
+]
 OwnGpu = Annotated[str | None, typer.Option(help="GPU type; default: the trace's own.")]
 OwnTtft = Annotated[
     str | None, typer.Option(help="Goal: time to the first token; default: the trace's own.")
@@ -114,6 +120,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     startup: Startup = "60s",
     policies: Policies = "all",
     goodput: Goodput = "0.95,0.97,0.99",
+    promise: Promise = None,
     gpu: OwnGpu = None,
     model: Model = "Qwen/Qwen3-32B",
     mode: Mode = "aggregated",
@@ -142,6 +149,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     docs/benchmarks/llm.md has the figures.
     """
     from services.lab.bench.llm.bench import LlmBench, bench_llm as run
+    from services.lab.bench.llm.families import GOODPUTS
     from services.lab.bench.llm.keep import KeptRuns
     from services.lab.bench.llm.plot import plot_cells
     from services.lab.bench.llm.runs import POLICIES
@@ -152,7 +160,8 @@ def bench_llm(  # noqa: PLR0913 - one option each
         traces=tuple(own.choice(name) for name in parts(trace)),
         startups_s=tuple(_seconds(text) for text in parts(startup)),
         policies=POLICIES if names == ["all"] else tuple(names),
-        goodputs=tuple(_share(text) for text in parts(goodput)),
+        goodputs=_shares("--goodput", goodput),
+        promises=GOODPUTS if promise is None else _shares("--promise", promise),
         n_seeds=seeds,
         model=model,
         mode=mode,
@@ -227,11 +236,11 @@ def _seconds(text: str) -> float:
         raise InvalidInput(f"--startup: {error}") from error
 
 
-def _share(text: str) -> float:
+def _shares(option: str, text: str) -> tuple[float, ...]:
     try:
-        return float(text)
+        return tuple(float(one) for one in parts(text))
     except ValueError as error:
-        raise InvalidInput(f"--goodput={text}: must be shares, comma-separated") from error
+        raise InvalidInput(f"{option}={text}: must be shares, comma-separated") from error
 
 
 def _print(
@@ -251,6 +260,8 @@ def _print(
             print_rows("every setting", report.setting_rows(cell), is_markdown)
         if promised := report.deployed_rows(cell):
             print_rows("as deployed", promised, is_markdown)
+    if rows := report.promise_rows(document["deployed"]):
+        print_rows("promised 99 %, pooled over seeds", rows, is_markdown)
     for goodput, found in document["summary"].items():
         if rows := report.chosen_rows(found):
             print_rows(f"simple rival chosen on earlier data for {goodput}", rows, is_markdown)

@@ -12,7 +12,7 @@ from services.kernel.settings import Settings
 from services.lab.arena.engine import POOLS, EngineChoice, ReplayEngine
 from services.lab.arena.loop import ROUTERS
 from services.lab.bench.llm.cells import Cell, cells_of
-from services.lab.bench.llm.families import HARMONY
+from services.lab.bench.llm.families import GOODPUTS, HARMONY
 from services.lab.bench.llm.keep import RIVAL_CODE, KeptRuns, code_digest, trace_digest
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_works
@@ -43,6 +43,7 @@ class LlmBench:
         model: Name of the model.
         mode: One of `MODES`.
         router: How requests find a worker.
+        promises: Settings of Harmony: shares of requests that are to meet both goals.
     """
 
     traces: tuple[TraceChoice, ...]
@@ -53,6 +54,7 @@ class LlmBench:
     model: str = "Qwen/Qwen3-32B"
     mode: str = MODES[0]
     router: str = ROUTERS[0]
+    promises: tuple[float, ...] = GOODPUTS
 
     def __post_init__(self) -> None:
         """Refuse what cannot be run, before anything is."""
@@ -69,9 +71,12 @@ class LlmBench:
         for startup_s in self.startups_s:
             if not 0 <= startup_s < float("inf"):
                 raise InvalidInput(f"--startup={startup_s:g} must be >= 0")
-        for goodput in self.goodputs:
-            if not 0 < goodput < 1:
-                raise InvalidInput(f"--goodput={goodput:g} must lie in (0, 1)")
+        if not self.promises:
+            raise InvalidInput("--promise must name at least one share, e.g. 0.99")
+        for option, shares in (("--goodput", self.goodputs), ("--promise", self.promises)):
+            for share in shares:
+                if not 0 < share < 1:
+                    raise InvalidInput(f"{option}={share:g} must lie in (0, 1)")
 
     def engine(self, gpu: str) -> EngineChoice:
         """The engine on a GPU type."""
@@ -114,7 +119,7 @@ def bench_llm(run: LlmBench, kept: KeptRuns, tell: Tell) -> tuple[dict[str, Any]
                 if HARMONY in run.policies:
                     priors[name] = prior_laws(run, trace, kept, tell)
             race = Race(trace, seed, 0.0, laws[name], run.router, priors.get(name))
-            runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases)
+            runner = RaceRunner(RaceTrack(race, engine), kept, tell, databases, run.promises)
             runs += _races(run, runner)
     cells = cells_of(runs)
     return _document(run, cells, loaded, about, laws), cells

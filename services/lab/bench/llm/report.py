@@ -53,6 +53,23 @@ def deployed_rows(cell: Cell) -> list[Row]:
     return rows
 
 
+def promise_rows(deployed: Mapping[str, Any]) -> list[Row]:
+    """One row per trace and start-up: what Harmony's promise of 99 % came to over its seeds."""
+    return [
+        {
+            "trace": row["trace"],
+            "start-up": f"{row['startup_s']:g} s",
+            "goodput of each seed": ", ".join(f"{one:.2%}" for one in row["seeds"].values()),
+            "pooled": f"{row['goodput']:.2%}",
+            "90 % interval": _percent_interval(row["interval"]),
+            "GPU-hours": f"{row['gpu_hours']:.2f}",
+            "minutes out of SLA": f"{row['minutes_out_of_sla']:.1f}",
+            "scale events": f"{row['scale_events']:.0f}",
+        }
+        for row in deployed["cells"]
+    ]
+
+
 def setting_rows(cell: Cell) -> list[Row]:
     """One row per policy and setting."""
     return [
@@ -112,6 +129,10 @@ def _hours(hours: float | None, least: float | None) -> str:
 
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
+
+
+def _percent_interval(interval: Sequence[float] | None) -> str:
+    return "–" if interval is None else f"{interval[0]:.2%} to {interval[1]:.2%}"
 
 
 def _with_interval(value: float | None, interval: Sequence[float] | None) -> str:

@@ -105,12 +105,14 @@ class RaceRunner:
         kept: Runs of before.
         tell: Called with lines of progress.
         databases: For Harmony's runs; None where it does not run.
+        promises: Settings of Harmony.
     """
 
     track: RaceTrack
     kept: KeptRuns
     tell: Tell
     databases: RunDatabases | None = None
+    promises: tuple[float, ...] = GOODPUTS
 
     def run(self, policy: str) -> list[tuple[float, RunMinutes]]:
         """Every setting of a policy.
@@ -123,7 +125,7 @@ class RaceRunner:
         if policy in PLANNERS:
             return [(one, self._planner(policy, PLANNERS[policy], one)) for one in SLO_SCALES]
         if policy in HARMONIES:
-            return [(one, self._harmony(policy, one)) for one in GOODPUTS]
+            return [(one, self._harmony(policy, one)) for one in self.promises]
         if policy not in FAMILIES:
             raise InvalidInput(f"--policies={policy}: must be of {', '.join(POLICIES)}")
         family = FAMILIES[policy]

@@ -161,6 +161,12 @@ def _deployed(cell: Cell, policy: str) -> Figures | None:
         "goodput": whole.goodput,
         "gpu_hours": whole.gpu_hours,
         "interval": interval,
+        "seeds": {
+            str(seed): cell.points(policy, Part.WHOLE, [seed])[PROMISED].goodput
+            for seed in cell.seeds
+        },
+        "minutes_out_of_sla": whole.minutes_out_of_sla,
+        "scale_events": whole.scale_events,
     }
 
 

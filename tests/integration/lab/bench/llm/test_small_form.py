@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.application import app
-from services.lab.bench.llm import bench, runs
+from services.lab.bench.llm import bench
 from services.lab.bench.llm.families import FAMILIES
 from services.lab.bench.llm.rivals import capacity
 from services.lab.bench.llm.traces import made
@@ -24,7 +24,7 @@ from tests.unit.lab.bench.llm.queue_engine import QueueEngine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SETTINGS = {"hpa": (22.0, 2.0), "fixed": (0.8, 2.4)}
-PROMISES = (0.9, 0.99)
+SHARES = ("--goodput", "0.9", "--promise", "0.9,0.99")
 RUN_FIELDS = {
     "trace", "startup_s", "gpu", "mode", "policy", "setting", "seed",
     "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "warm_up",
@@ -38,7 +38,6 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made, "HOUR_S", 600)
     monkeypatch.setattr(capacity, "_MINUTES", 4.0)
     monkeypatch.setattr(capacity, "_N_WORKERS", 2)
-    monkeypatch.setattr(runs, "GOODPUTS", PROMISES)
     for name, settings in SETTINGS.items():
         monkeypatch.setitem(FAMILIES, name, replace(FAMILIES[name], settings=settings))
 
@@ -61,7 +60,8 @@ def test_two_traces_and_three_policies(options: tuple[str, ...], tmp_path: Path)
     file = tmp_path / "found.json"
     command = ["bench", "llm", "--trace", "stationary,burst", "--policies", "harmony,hpa,fixed"]
     result = CliRunner().invoke(
-        app, [*command, "--goodput", "0.9", "--startup", "30s", *options, "--json", str(file)]
+        app,
+        [*command, *SHARES, "--startup", "30s", *options, "--json", str(file)],
     )
     assert result.exit_code == 0, result.output
     document = json.loads(file.read_text())

@@ -66,6 +66,8 @@ def test_a_document_of_runs_and_figures(file: str, tmp_path: Path) -> None:
         ({"startups_s": (-1.0,)}, "--startup=-1 must be >= 0"),
         ({"startups_s": (4000.0,)}, "cannot be scored at a start-up of 4000 s"),
         ({"goodputs": (1.0,)}, r"--goodput=1 must lie in \(0, 1\)"),
+        ({"promises": (0.99, 1.5)}, r"--promise=1.5 must lie in \(0, 1\)"),
+        ({"promises": ()}, "--promise must name at least one share"),
         ({"traces": ()}, "must each name at least one"),
         ({"traces": (TraceChoice("azure"),)}, "needs the public traces"),
         ({"router": "best"}, "--router=best: must be one of round_robin, kv_router"),

@@ -7,11 +7,12 @@ from services.lab.bench.llm.report import (
     chosen_rows,
     deployed_rows,
     frontier_rows,
+    promise_rows,
     setting_rows,
     summary_rows,
     title,
 )
-from services.lab.bench.llm.verdict import summarise
+from services.lab.bench.llm.verdict import deployed, summarise
 from tests.unit.lab.bench.llm.race_runs import family, race_run
 
 RUNS = [*family("oracle", 1.0), *family("trail", 2.0), race_run("harmony", 0.99, 0.985, 9.0)]
@@ -31,6 +32,16 @@ def test_promises_and_settings() -> None:
     assert (row["promise"], row["goodput"], row["scale events"]) == ("99.0%", "98.50%", "10")
     assert (row["goodput before"], row["GPU-hours before"]) == ("98.50%", "1.80")
     assert len(setting_rows(cell)) == 7
+
+
+def test_the_promise_of_99_percent_over_seeds() -> None:
+    seeds = {7: 0.98, 8: 0.99, 9: 1.0}
+    runs = [race_run("harmony", 0.99, share, 4.0, seed=seed) for seed, share in seeds.items()]
+    (row,) = promise_rows(deployed(cells_of(runs)))
+    assert row["goodput of each seed"] == "98.00%, 99.00%, 100.00%"
+    assert (row["pooled"], row["90 % interval"]) == ("99.00%", "97.31% to 100.00%")
+    (row,) = promise_rows(deployed(cells_of(runs[:1])))
+    assert (row["pooled"], row["90 % interval"]) == ("98.00%", "–")
 
 
 def test_the_summary_and_what_was_chosen() -> None:

@@ -73,6 +73,13 @@ def test_harmony_is_told_a_wrong_capacity_or_the_right_one(
     assert databases.n_made == len(GOODPUTS)
 
 
+def test_harmony_runs_at_the_promises_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runs, "HarmonyPolicy", lambda _setup, _url: constant(8))
+    one = replace(runner(Databases()), promises=(0.99,))
+    assert [setting for setting, _ in one.run("harmony")] == [0.99]
+    assert [setting for setting, _ in one.run("fixed")] != [0.99]
+
+
 def test_without_a_prior_or_a_database_harmony_does_not_run() -> None:
     for one in (runner(), runner(Databases(), replace(RACE, priors=None))):
         with pytest.raises(InvalidInput, match="--policies=harmony: needs a database and a prior"):
