@@ -137,6 +137,19 @@ class TrailingRule:
 
 
 @dataclass(frozen=True, slots=True)
+class ChangeCosts:
+    """What changes of a count cost.
+
+    Attributes:
+        start: Of one start, in replica-steps.
+        stop: Of one stop, in replica-steps.
+    """
+
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True, slots=True)
 class DecideConfig:
     """Everything that shapes a decision besides its inputs.
 
@@ -148,6 +161,8 @@ class DecideConfig:
             replica-steps. It keeps the planner serving when the SLA is out of reach anyway.
         start_cost_steps: Cost of one start in replica-steps.
         stop_cost_steps: Cost of one stop in replica-steps.
+        change_cost_step_s: Both are of a step of at least so long: a replica that comes or goes
+            costs no less because decisions are made every few seconds.
         first_step_ratio: One decision may carry at most this many risk levels.
         n_multipliers: Size of the multiplier grid.
         n_bisections: Bisection steps after the grid.
@@ -174,6 +189,7 @@ class DecideConfig:
     shortage_price_ratio: float = 2.0
     start_cost_steps: float = 0.5
     stop_cost_steps: float = 0.5
+    change_cost_step_s: float = 60.0
     first_step_ratio: float = 10.0
     n_multipliers: int = 14
     n_bisections: int = 6
@@ -194,6 +210,10 @@ class DecideConfig:
         _require(self.shortage_price_ratio >= 0, "shortage_price_ratio must be >= 0")
         _require(self.start_cost_steps >= 0, "start_cost_steps must be >= 0")
         _require(self.stop_cost_steps >= 0, "stop_cost_steps must be >= 0")
+        _require(
+            0 <= self.change_cost_step_s < math.inf,
+            f"change_cost_step_s={self.change_cost_step_s} must be finite and >= 0",
+        )
         _require(self.first_step_ratio >= 1, "first_step_ratio must be >= 1")
         _require(self.max_candidates >= 4, f"max_candidates={self.max_candidates} must be >= 4")
         _require(self.n_multipliers >= 2, "n_multipliers must be >= 2")
@@ -211,3 +231,8 @@ class DecideConfig:
             f"consolidation_ratio={self.consolidation_ratio} must be in [0, 1]",
         )
         _require(all(0 < e < 1 for e in self.epsilons), "epsilons must lie in (0, 1)")
+
+    def change_costs(self, step_s: float) -> ChangeCosts:
+        """What a start and a stop cost in replica-steps of `step_s` seconds."""
+        longer = max(1.0, self.change_cost_step_s / step_s)
+        return ChangeCosts(self.start_cost_steps * longer, self.stop_cost_steps * longer)

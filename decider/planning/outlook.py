@@ -247,13 +247,14 @@ def make_program(
     steps = soften(soft, scenarios, grid, tables_of(scenarios, grid, exact))
     stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
     current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
+    costs = config.change_costs(request.step_s)
     program = Program(
         grid,
         stages,
         current,
         config.shortage_price_ratio,
-        config.start_cost_steps,
-        config.stop_cost_steps,
+        costs.start,
+        costs.stop,
         worth_of(request),
     )
     return scenarios, weights, steps, program

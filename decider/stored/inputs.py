@@ -214,7 +214,8 @@ def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     What cannot matter to this very decision is left out: the release before reads it.
 
     `spread_sigma` is what the paths of this very decision were spread by, with a response or
-    without one, as it was before there were two.
+    without one, as it was before there were two. Costs of starts and stops are those of its own
+    step.
     """
     settings: dict[str, Any] = plain_fields(config)
     rows = [row for row in range(len(part.workloads)) if part.response(row) is not None]
@@ -224,6 +225,9 @@ def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     if config.fallback.averaged_steps(part.step_s) == 1:
         for name in ("rise_deviations", "n_scatter"):
             del settings["fallback"][name]
+    costs = config.change_costs(part.step_s)
+    settings |= {"start_cost_steps": costs.start, "stop_cost_steps": costs.stop}
+    del settings["change_cost_step_s"]
     of_response = settings.pop("response_spread_sigma")
     if rows:
         settings["spread_sigma"] = of_response

@@ -196,6 +196,7 @@ def _config(header: Mapping[str, Any], *, has_response: bool) -> DecideConfig:
     known = {one.name for one in dataclass_fields(RiskControlConfig)}  # format 1 has more
     plain["risk"] = RiskControlConfig(**{k: v for k, v in plain["risk"].items() if k in known})
     plain["epsilons"] = tuple(plain["epsilons"])
+    plain["change_cost_step_s"] = 0.0  # costs are those of its own step: `_settings`
     return DecideConfig(**plain)
 
 

@@ -132,13 +132,14 @@ class PlannedGrid:
             np.tile(steps.shortage, (G, 1, 1)),
         )
         current = np.array([w.replicas.spec for w in own.workloads], dtype=np.int64)
+        costs = config.change_costs(view.step_s)
         return Program(
             tiled,
             stages,
             current,
             config.shortage_price_ratio,
-            config.start_cost_steps,
-            config.stop_cost_steps,
+            costs.start,
+            costs.stop,
         )
 
     def _widest(self, view: GridView) -> list[ReplicaState]:

@@ -21,3 +21,24 @@ def test_constant_load_never_churns() -> None:
         owner = replace(owner, replicas=ReplicaState(n, n), risk=risk)
     assert owner.replicas.spec == 10
     assert not any(changes[1:])
+
+
+def n_changes(config: DecideConfig, step_s: float) -> int:
+    """Changes of the count while forecasts of one demand scatter from decision to decision."""
+    rng = np.random.default_rng(4)
+    owner, n = workload(forecast_origin_s=NOW_S - step_s), 0
+    for _ in range(120):
+        level = 300.0 * (1.0 + 0.01 * rng.standard_normal())
+        paths = level * (1.0 + 0.1 * rng.standard_normal((100, 12)))
+        request = replace(shard(paths, [owner], lead_s=step_s), step_s=step_s)
+        (decision,) = decide_shard(request, config, NOW_S)
+        n += decision.final != decision.current
+        risk = replace(owner.risk, log_multiplier=decision.next_log_multiplier)
+        owner = replace(owner, replicas=ReplicaState(decision.final, decision.final), risk=risk)
+    return n
+
+
+def test_decisions_every_few_seconds_do_not_change_the_count_with_every_forecast() -> None:
+    by_step = replace(DecideConfig(), change_cost_step_s=0.0)
+    assert n_changes(DecideConfig(), 15.0) <= 0.75 * n_changes(by_step, 15.0)
+    assert n_changes(DecideConfig(), 60.0) == n_changes(by_step, 60.0)

@@ -122,6 +122,21 @@ def test_a_rise_within_the_minute_replays_and_of_earlier_decisions_there_was_non
     assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
 
 
+@pytest.mark.parametrize(("change_cost_step_s", "stored"), [(60.0, 2.0), (0.0, 0.5)])
+def test_costs_of_changes_replay_and_earlier_decisions_by_those_of_their_step(
+    change_cost_step_s: float, stored: float
+) -> None:
+    """Before decision record 0100 they were half a step, however short."""
+    config = DecideConfig(change_cost_step_s=change_cost_step_s)
+    request = replace(shard(noisy(100.0), lead_s=15.0), step_s=15.0)
+    (decision,) = decide_shard(request, config, NOW_S)
+    blob = inputs_to_bytes(request, 0, decision, config, NOW_S)
+    assert b"change_cost_step_s" not in unpacked(blob), "the release before reads it"
+    back = inputs_from_bytes(blob)[1]
+    assert (back.start_cost_steps, back.stop_cost_steps) == (stored, stored)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
 def test_steps_of_a_minute_or_more_do_not_know_of_rises() -> None:
     request = shard(noisy(100.0))
     (decision,) = decide_shard(request, DecideConfig(), NOW_S)
@@ -176,7 +191,8 @@ def test_every_field_of_the_inputs_survives_storage() -> None:
     back, back_config, now_s, _ = inputs_from_bytes(
         inputs_to_bytes(request, 0, decision, config, NOW_S)
     )
-    assert back_config == config
+    # costs of changes are stored as they are for its own step
+    assert back_config == replace(config, change_cost_step_s=0.0)
     assert now_s == NOW_S
     (stored,) = back.workloads
     blank = History()
