@@ -149,7 +149,6 @@ def bench_llm(  # noqa: PLR0913 - one option each
     docs/benchmarks/llm.md has the figures.
     """
     from services.lab.bench.llm.bench import LlmBench, bench_llm as run
-    from services.lab.bench.llm.families import GOODPUTS
     from services.lab.bench.llm.keep import KeptRuns
     from services.lab.bench.llm.plot import plot_cells
     from services.lab.bench.llm.runs import POLICIES
@@ -161,7 +160,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
         startups_s=tuple(_seconds(text) for text in parts(startup)),
         policies=POLICIES if names == ["all"] else tuple(names),
         goodputs=_shares("--goodput", goodput),
-        promises=GOODPUTS if promise is None else _shares("--promise", promise),
+        promises=_promises(promise),
         n_seeds=seeds,
         model=model,
         mode=mode,
@@ -234,6 +233,12 @@ def _seconds(text: str) -> float:
         return parse_duration_s(text)
     except ValueError as error:
         raise InvalidInput(f"--startup: {error}") from error
+
+
+def _promises(text: str | None) -> tuple[float, ...]:
+    from services.lab.bench.llm.families import GOODPUTS
+
+    return GOODPUTS if text is None else _shares("--promise", text)
 
 
 def _shares(option: str, text: str) -> tuple[float, ...]:
