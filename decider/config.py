@@ -41,7 +41,7 @@ class RiskControlConfig:
     aim_ratio: float = 0.97
     gain: float = 0.0005
     word_worth: float = 5.0
-    unspent_word_worth: float = 0.5
+    unspent_word_worth: float = 1.0
     max_drop: float = 0.5
     pacing_gain: float = 0.1
     pacing_steps: float = 288.0

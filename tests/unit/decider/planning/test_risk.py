@@ -279,19 +279,16 @@ def test_a_level_that_whole_counts_do_not_take_does_not_climb(kind: RiskKind) ->
     next changes. Where decisions expected to take it whole, so little says that they are too wary.
     """
     sla = Sla(0.05, kind, good_share=0.95)
-    found, first = {}, {}
+    found = {}
     for expected in (0.5, 1.0):
         state = RiskState()
-        for n in range(400):
+        for _ in range(400):
             now = level(state, sla)
             state = after_decision(state, decided(expected * now, now), CONFIG)
             state = measured(state, 0.5 * CONFIG.aim_ratio * sla.epsilon, sla, CONFIG)
-            if n == 20:  # what was taken is known by then: of none it counts as the whole level
-                first[expected] = state.log_level
         found[expected] = state.log_level
-    assert abs(found[0.5]) < 0.15
-    assert abs(found[0.5] - first[0.5]) < 0.01
-    assert found[1.0] > first[1.0] + 0.2
+    assert abs(found[0.5]) < 0.1
+    assert found[1.0] > 0.5
 
 
 @given(
