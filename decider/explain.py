@@ -88,7 +88,8 @@ def expected_misses(
     service's. Requests weigh what they are in each scenario, as in the risk: a scenario with twice
     the demand has twice the requests to miss.
     """
-    if request.response(row) is None:
+    response = request.response(row)
+    if response is None:
         return None
     step, service = int(outlook.owned_step[row]), outlook.service_of(row)
     around = np.array(sorted({n + d for n in counts for d in (-1, 0, 1)}), dtype=np.int64)
@@ -105,9 +106,10 @@ def expected_misses(
         requests = outlook.scenarios.raw[row if service is None else service.rows[0]]
         shares = shares / _requests_of_step(requests, step)
     known = zip(outlook.grid.counts[row, index], shares, strict=True)
-    return ExpectedMisses(
-        "requests" if is_of_requests else "minutes", {int(n): float(share) for n, share in known}
-    )
+    by_replicas = {int(n): float(share) for n, share in known}
+    if not is_of_requests:
+        return ExpectedMisses("minutes", by_replicas)
+    return ExpectedMisses("requests", by_replicas, float(response.floor.mean()))
 
 
 def _requests_of_step(requests: FloatArray, step: int) -> float:
@@ -228,6 +230,12 @@ def decision_to_dict(decision: Decision) -> dict[str, object]:
     }
 
 
+def misses_to_dict(misses: ExpectedMisses) -> dict[str, object]:
+    """What counts are expected to miss; not what no count cures, which decides nothing."""
+    shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
+    return {"of": misses.of, "by_replicas": shares}
+
+
 def _where_there_is(decision: Decision) -> dict[str, object]:
     """Fields of a record that not every decision has."""
     shadow: dict[str, object] = {}
@@ -239,8 +247,7 @@ def _where_there_is(decision: Decision) -> dict[str, object]:
         shadow["mix"] = mix_to_dict(decision.mix)
     misses = decision.expected_misses
     if misses is not None:
-        shares = {str(n): _rounded(share) for n, share in misses.by_replicas.items()}
-        shadow["expected_misses"] = {"of": misses.of, "by_replicas": shares}
+        shadow["expected_misses"] = misses_to_dict(misses)
     if decision.bound_by:
         shadow["bound_by"] = [_rounded(share) for share in decision.bound_by]
     pools = decision.pools

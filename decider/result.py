@@ -68,6 +68,15 @@ class GuardStep:
     detail: str = ""
 
 
+TOLD_FROM = 0.0005
+"""A smaller share that misses at any count is not told in words."""
+
+
+def _percent(share: float) -> str:
+    percent = 100.0 * share
+    return f"{percent:.0f} %" if percent >= 10.0 else f"{percent:.2g} %"
+
+
 @dataclass(frozen=True, slots=True)
 class ExpectedMisses:
     """What counts are expected to miss at the step that a decision is made for.
@@ -77,17 +86,21 @@ class ExpectedMisses:
     Attributes:
         of: What the shares are of: `requests`, which miss a goal, or `minutes`, which are bad.
         by_replicas: Expected share by count, in ascending order of counts.
+        incurable: Share of the requests that is expected to miss beside these, whatever the count;
+            0 of minutes.
     """
 
     of: Literal["requests", "minutes"]
     by_replicas: Mapping[int, float]
+    incurable: float = 0.0
 
     def words(self, replicas: int) -> str:
         """The share of one of the counts, in words."""
         ending = "would miss" if self.of == "requests" else "would be bad"
-        share = 100.0 * self.by_replicas[replicas]
-        figure = f"{share:.0f}" if share >= 10.0 else f"{share:.2g}"
-        return f"{replicas} replicas: {figure} % of {self.of} {ending}"
+        told = f"{replicas} replicas: {_percent(self.by_replicas[replicas])} of {self.of} {ending}"
+        if self.incurable < TOLD_FROM:
+            return told
+        return f"{told}, and {_percent(self.incurable)} at any count"
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decider.result import TOLD_FROM
 from services.admin.decisions.schemas import DecisionDetail, ExpectedShare
 from services.admin.rest.formats import percent
 
@@ -14,7 +15,8 @@ _WORDS = {
 def explain_misses(detail: DecisionDetail) -> str:
     """One sentence on the count that runs, the decided one and its neighbours; empty: not known.
 
-    `8 replicas: 3.1 % of requests would wait longer than the objective allows, or fail; 10: 0.6 %`.
+    `8 replicas: 3.1 % of requests would wait longer than the objective allows, or fail; 10: 0.6 %;
+    beside these 0.8 % at any count`.
     """
     misses = detail.expected_misses
     if misses is None:
@@ -28,6 +30,8 @@ def explain_misses(detail: DecisionDetail) -> str:
     first, *others = shares
     noun = "1 replica" if first.replicas == 1 else f"{first.replicas} replicas"
     words = [f"{noun}: {percent(first.share)} {of} {ending}", *map(_short, others)]
+    if misses.incurable is not None and misses.incurable >= TOLD_FROM:
+        words.append(f"beside these {percent(misses.incurable)} at any count")
     return "; ".join(words)
 
 

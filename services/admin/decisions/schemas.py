@@ -53,16 +53,21 @@ class ExpectedShare(Out):
 
 
 class ExpectedMissesView(Out):
-    """What some counts are expected to miss at the step that a decision is made for.
-
-    Without what no number of replicas cures.
-    """
+    """What some counts are expected to miss at the step that a decision is made for."""
 
     of: Literal["requests", "minutes"] = Field(
         description="Unit of the promise: requests that miss a goal, or minutes that are bad",
         examples=["requests"],
     )
-    by_replicas: list[ExpectedShare] = Field(description="In ascending order of counts")
+    by_replicas: list[ExpectedShare] = Field(
+        description="In ascending order of counts, without what no number of replicas cures"
+    )
+    incurable: float | None = Field(
+        None,
+        description="Share of the requests that is expected to miss beside these, whatever the "
+        "count; null: not told",
+        examples=[0.008],
+    )
 
 
 class DecisionDetail(DecisionSummary):

@@ -89,7 +89,12 @@ def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None
     if record.get("of") not in ("requests", "minutes") or not shares:
         return None
     told = [schemas.ExpectedShare(replicas=count, share=share) for count, share in shares]
-    return schemas.ExpectedMissesView(of=record["of"], by_replicas=told)
+    incurable = record.get("incurable")
+    return schemas.ExpectedMissesView(
+        of=record["of"],
+        by_replicas=told,
+        incurable=float(incurable) if isinstance(incurable, (int, float)) else None,
+    )
 
 
 def to_action(row: RowMapping) -> schemas.ActionView:

@@ -20,6 +20,7 @@ from decider import (
     decision_to_dict,
     inputs_to_bytes,
 )
+from decider.explain import misses_to_dict
 from services.decision.rows.loads import missing_loads, missing_words, to_further_paths
 from services.decision.rows.pools import to_forecast_arrays
 from services.decision.rows.prepare import Prepared
@@ -140,6 +141,10 @@ def _explanation(made: ServiceDecision) -> dict[str, object]:
             "reason": forecast["reason"],
         },
     }
+    misses = decision.expected_misses
+    if misses is not None and misses.incurable:  # it decides nothing, so the digest is without it
+        incurable = float(f"{misses.incurable:.4g}")
+        record["expected_misses"] = misses_to_dict(misses) | {"incurable": incurable}
     if made.has_pools:
         pools = _pools_to_dict(made)
         record |= {"pools": pools, "summary": f"{record['summary']}, {pools['summary']}"}

@@ -67,6 +67,20 @@ def test_a_service_is_not_scaled_in_before_steps_say_what_load_does(deps: Decisi
     assert set(measured.counts[-10:]) <= {10, 11}, "and then they are as many as are needed"
 
 
+def test_what_misses_at_any_count_is_told_beside_what_counts_would_miss(
+    deps: DecisionDeps,
+) -> None:
+    loop = Loop(deps, lambda _t: 100.0)
+    measured = loop.add("m", truth(10.0), sla=promise("DemandFraction", objective=OBJECTIVE))
+    measured.lost = lambda _t: 0.03
+    loop.run(25)
+    made = stored(deps, "SELECT * FROM decisions ORDER BY id DESC LIMIT 1")[0]
+    misses = made["explanation"]["expected_misses"]
+    assert 0.002 < misses["incurable"] < 0.05
+    assert "% at any count" in made["explanation"]["summary"]
+    assert replay(loop.deps, made["id"]).is_identical
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
 def test_errors_at_low_load_add_no_replica(deps: DecisionDeps, kind: str) -> None:
