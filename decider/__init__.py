@@ -60,7 +60,7 @@ from decider.budget.peers import PeerAmount, PeerLedger, PeerParts, give_to_peer
 from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import GrantedShard, KnownBudgets, decide_shard, grant_shard, plan_shard
 from decider.errors import InvalidRequest, ReplayMismatch
-from decider.explain import decision_summary, decision_to_dict
+from decider.explain import decision_summary, decision_to_dict, misses_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
 from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
@@ -264,6 +264,7 @@ __all__ = [
     "learn_misses",
     "met_between",
     "miss_log_likelihood",
+    "misses_to_dict",
     "mixed_draws",
     "peak_replicas",
     "placed_share",

@@ -68,7 +68,7 @@ class GuardStep:
     detail: str = ""
 
 
-TOLD_FROM = 0.0005
+_TOLD_FROM = 0.0005
 """A smaller share that misses at any count is not told in words."""
 
 
@@ -86,21 +86,21 @@ class ExpectedMisses:
     Attributes:
         of: What the shares are of: `requests`, which miss a goal, or `minutes`, which are bad.
         by_replicas: Expected share by count, in ascending order of counts.
-        incurable: Share of the requests that is expected to miss beside these, whatever the count;
+        floor: Share of the requests that is expected to miss beside these, whatever the count;
             0 of minutes.
     """
 
     of: Literal["requests", "minutes"]
     by_replicas: Mapping[int, float]
-    incurable: float = 0.0
+    floor: float = 0.0
 
     def words(self, replicas: int) -> str:
         """The share of one of the counts, in words."""
         ending = "would miss" if self.of == "requests" else "would be bad"
         told = f"{replicas} replicas: {_percent(self.by_replicas[replicas])} of {self.of} {ending}"
-        if self.incurable < TOLD_FROM:
+        if self.floor < _TOLD_FROM:
             return told
-        return f"{told}, and {_percent(self.incurable)} at any count"
+        return f"{told}, and {_percent(self.floor)} at any count"
 
 
 @dataclass(frozen=True, slots=True)

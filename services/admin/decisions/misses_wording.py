@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from decider.result import TOLD_FROM
 from services.admin.decisions.schemas import DecisionDetail, ExpectedShare
 from services.admin.rest.formats import percent
 
+_TOLD_FROM = 0.0005
+"""A smaller share that misses at any count is not told."""
 _WORDS = {
     "requests": ("of requests", "would wait longer than the objective allows, or fail"),
     "minutes": ("of minutes", "would be bad (too few of their requests within the objective)"),
@@ -30,8 +31,8 @@ def explain_misses(detail: DecisionDetail) -> str:
     first, *others = shares
     noun = "1 replica" if first.replicas == 1 else f"{first.replicas} replicas"
     words = [f"{noun}: {percent(first.share)} {of} {ending}", *map(_short, others)]
-    if misses.incurable is not None and misses.incurable >= TOLD_FROM:
-        words.append(f"beside these {percent(misses.incurable)} at any count")
+    if misses.floor is not None and misses.floor >= _TOLD_FROM:
+        words.append(f"beside these {percent(misses.floor)} at any count")
     return "; ".join(words)
 
 

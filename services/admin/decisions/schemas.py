@@ -62,7 +62,7 @@ class ExpectedMissesView(Out):
     by_replicas: list[ExpectedShare] = Field(
         description="In ascending order of counts, without what no number of replicas cures"
     )
-    incurable: float | None = Field(
+    floor: float | None = Field(
         None,
         description="Share of the requests that is expected to miss beside these, whatever the "
         "count; null: not told",

@@ -89,11 +89,11 @@ def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None
     if record.get("of") not in ("requests", "minutes") or not shares:
         return None
     told = [schemas.ExpectedShare(replicas=count, share=share) for count, share in shares]
-    incurable = record.get("incurable")
+    floor = record.get("floor")
     return schemas.ExpectedMissesView(
         of=record["of"],
         by_replicas=told,
-        incurable=float(incurable) if isinstance(incurable, (int, float)) else None,
+        floor=float(floor) if isinstance(floor, (int, float)) else None,
     )
 
 

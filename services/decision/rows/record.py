@@ -19,8 +19,8 @@ from decider import (
     decision_summary,
     decision_to_dict,
     inputs_to_bytes,
+    misses_to_dict,
 )
-from decider.explain import misses_to_dict
 from services.decision.rows.loads import missing_loads, missing_words, to_further_paths
 from services.decision.rows.pools import to_forecast_arrays
 from services.decision.rows.prepare import Prepared
@@ -142,9 +142,9 @@ def _explanation(made: ServiceDecision) -> dict[str, object]:
         },
     }
     misses = decision.expected_misses
-    if misses is not None and misses.incurable:  # it decides nothing, so the digest is without it
-        incurable = float(f"{misses.incurable:.4g}")
-        record["expected_misses"] = misses_to_dict(misses) | {"incurable": incurable}
+    if misses is not None and misses.floor:  # it decides nothing, so the digest is without it
+        floor = float(f"{misses.floor:.4g}")
+        record["expected_misses"] = misses_to_dict(misses) | {"floor": floor}
     if made.has_pools:
         pools = _pools_to_dict(made)
         record |= {"pools": pools, "summary": f"{record['summary']}, {pools['summary']}"}

@@ -65,7 +65,7 @@ def test_counts_are_told_with_what_they_are_expected_to_miss(kind: RiskKind, wor
     assert shares == sorted(shares, reverse=True)
     wanted = {decision.current, decision.final, *decision.counterfactuals.values()}
     assert wanted <= set(misses.by_replicas)
-    assert misses.incurable == (0.01 if kind == "DemandFraction" else 0.0)
+    assert misses.floor == (0.01 if kind == "DemandFraction" else 0.0)
     record = json.loads(json.dumps(decision_to_dict(decision)))["expected_misses"]
     assert set(record) == {"of", "by_replicas"}, "the digest of earlier decisions is of these"
     assert record["by_replicas"][str(decision.final)] == pytest.approx(

@@ -22,7 +22,7 @@ def test_a_reason_begins_with_the_direction_that_it_explains() -> None:
 def test_expected_misses_are_told_in_the_words_of_the_goal() -> None:
     requests = ExpectedMisses("requests", {19: 0.05, 20: 0.0312})
     assert requests.words(20) == "20 replicas: 3.1 % of requests would miss"
-    few, some = (replace(requests, incurable=share) for share in (0.0004, 0.0078))
+    few, some = (replace(requests, floor=share) for share in (0.0004, 0.0078))
     assert few.words(20) == requests.words(20)
     assert some.words(20) == "20 replicas: 3.1 % of requests would miss, and 0.78 % at any count"
     assert (

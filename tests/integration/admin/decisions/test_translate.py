@@ -56,7 +56,7 @@ def test_what_counts_are_expected_to_miss_is_told_where_it_is_known(
     assert "objective allows" not in console.get("/decisions/200040").text
     known = viewer.get("/v1/decisions/200040").json()["desired_replicas"]
     shares = f'{{"{known}": 0.0312, "{known - 1}": 0.2}}'
-    record = f'{{"of": "requests", "by_replicas": {shares}, "incurable": 0.0078}}'
+    record = f'{{"of": "requests", "by_replicas": {shares}, "floor": 0.0078}}'
     statement = (
         "UPDATE decisions SET explanation = explanation || jsonb_build_object("
         "'expected_misses', CAST(:record AS jsonb)) WHERE id = 200040"
@@ -69,7 +69,7 @@ def test_what_counts_are_expected_to_miss_is_told_where_it_is_known(
             {"replicas": known - 1, "share": 0.2},
             {"replicas": known, "share": 0.0312},
         ],
-        "incurable": 0.0078,
+        "floor": 0.0078,
     }
     page = console.get("/decisions/200040").text
     assert (

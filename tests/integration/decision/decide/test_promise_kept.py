@@ -76,7 +76,7 @@ def test_what_misses_at_any_count_is_told_beside_what_counts_would_miss(
     loop.run(25)
     made = stored(deps, "SELECT * FROM decisions ORDER BY id DESC LIMIT 1")[0]
     misses = made["explanation"]["expected_misses"]
-    assert 0.002 < misses["incurable"] < 0.05
+    assert 0.002 < misses["floor"] < 0.05
     assert "% at any count" in made["explanation"]["summary"]
     assert replay(loop.deps, made["id"]).is_identical
 

@@ -30,11 +30,11 @@ def test_the_count_that_runs_the_decided_one_and_its_neighbours_are_told() -> No
 
 
 @pytest.mark.parametrize(
-    ("incurable", "ending"),
+    ("floor", "ending"),
     [(0.0078, "; beside these 0.78 % at any count"), (0.0004, ""), (None, ""), ("much", "")],
 )
-def test_what_misses_at_any_count_is_told_beside_it(incurable: Any, ending: str) -> None:
-    assert words(STORED | {"incurable": incurable}) == words(STORED) + ending
+def test_what_misses_at_any_count_is_told_beside_it(floor: Any, ending: str) -> None:
+    assert words(STORED | {"floor": floor}) == words(STORED) + ending
 
 
 def test_a_promise_of_time_is_told_in_minutes() -> None:

@@ -73,7 +73,7 @@ SHARE: dict[str, Any] = {"replicas": 20, "share": 0.031}
 KILLED: dict[str, Any] = {
     "pod": "llama-x", "told_at": AT, "killed_at": AT, "grace_s": 30.0, "requests": 3.0,
 }  # fmt: skip
-MISSES: dict[str, Any] = {"of": "requests", "by_replicas": [SHARE], "incurable": 0.008}
+MISSES: dict[str, Any] = {"of": "requests", "by_replicas": [SHARE], "floor": 0.008}
 DETAIL: dict[str, Any] = SUMMARY | {
     "forecast_id": 5,
     "policy_version": "harmony-1",
@@ -124,7 +124,7 @@ def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> No
 def test_expected_misses_are_of_requests_or_of_minutes() -> None:
     assert documented(ExpectedShare) == SHARE
     assert through(ExpectedMissesView, MISSES) == MISSES
-    may_be_absent = {"incurable"}
+    may_be_absent = {"floor"}
     assert optional(ExpectedMissesView, MISSES) == may_be_absent
     assert nullable(ExpectedMissesView, MISSES) == may_be_absent
     with pytest.raises(ValidationError, match="of"):
