@@ -127,9 +127,11 @@ def test_costs_of_changes_replay_and_earlier_decisions_by_those_of_their_step(
     change_cost_step_s: float, stored: float
 ) -> None:
     """Before decision record 0100 they were half a step, however short."""
-    config = DecideConfig(change_cost_step_s=change_cost_step_s)
-    request = replace(shard(noisy(100.0), lead_s=15.0), step_s=15.0)
-    (decision,) = decide_shard(request, config, NOW_S)
+    owner = workload(forecast_origin_s=NOW_S - 15.0)
+    request = replace(shard(noisy(100.0), [owner], lead_s=15.0), step_s=15.0)
+    config, other = (DecideConfig(change_cost_step_s=s) for s in (change_cost_step_s, 30.0))
+    (decision,), (otherwise,) = (decide_shard(request, c, NOW_S) for c in (config, other))
+    assert decision_bytes(decision) != decision_bytes(otherwise), "the costs matter here"
     blob = inputs_to_bytes(request, 0, decision, config, NOW_S)
     assert b"change_cost_step_s" not in unpacked(blob), "the release before reads it"
     back = inputs_from_bytes(blob)[1]
