@@ -243,8 +243,15 @@ class Watch:
         lows = [bounds(spec, target)[0] for spec in specs]
         if replicas == 0 and self._current is not None and self._current.desired[target] != 0:
             self.fail("nothing is scaled to zero unasked", where)
-        if before == 0 and min(lows) > 0:
+        if before == 0 and min(lows) > 0 and not self._was_put_to_zero(target):
             self.fail("what was scaled to zero by hand stays there", where)
+
+    def _was_put_to_zero(self, target: str) -> bool:
+        """True where the last count that an operator wrote was zero; a bound was raised since."""
+        written = self.world.cluster.written
+        own = (one for one in reversed(written) if one.target == target and one.by != "outside")
+        last = next(own, None)
+        return last is not None and last.after == 0
 
     def _check_rates(
         self, specs: list[Object], target: str, before: int, replicas: int, where: str

@@ -68,7 +68,7 @@ MUTANTS = (
     Mutant(
         "what was scaled to zero by hand is scaled up",
         "operator.plan.plan:_forbidden",
-        "if current == 0 and spec.min_replicas > 0 and not situation.follower:",
+        "if is_stopped_by_hand(action.decision, situation):",
         "if False:",
     ),
     Mutant(

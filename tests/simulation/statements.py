@@ -168,7 +168,20 @@ def _loaded(tables: Tables, row: Row) -> Row:
         "variants": json.loads(variants) if variants else None,
         "n_attempts": len(actions),
         "last_result": "" if last is None else last["result"],
+        "is_put_to_zero": row["current_replicas"] == 0 and _is_put_to_zero(tables, row),
     }
+
+
+def _is_put_to_zero(tables: Tables, row: Row) -> bool:
+    """The newest count that was applied to the workload of a decision is zero."""
+    applied = (
+        action
+        for action in tables.rows["actions"].values()
+        if action["workload_id"] == row["workload_id"]
+        and action["result"] in ("applied", "unknown")
+    )
+    last = max(applied, key=lambda action: action["applied_at"], default=None)
+    return last is not None and last["to_replicas"] == 0
 
 
 def _is_open(tables: Tables, row: Row, given: Given) -> bool:

@@ -55,6 +55,8 @@ class StoredDecision:
         capacity_ratios: Reference replicas that one of a variant counts as, by name, where that was
             learned; without one it counts as stated.
         is_external: Its workload was made over REST and never had a GPUAutoscaler.
+        is_put_to_zero: The target had no replicas, and the last count that was applied was zero: it
+            was not stopped by hand.
         note: What is asked for beside what was decided, for the reason of its action.
     """
 
@@ -82,6 +84,7 @@ class StoredDecision:
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
     is_external: bool = False
+    is_put_to_zero: bool = False
     note: str = ""
 
     def is_ahead(self, now: datetime) -> bool:
@@ -340,8 +343,7 @@ def _forbidden(
         return action.with_result(Result.CONFLICT, f"{situation.conflict} scales the same target")
     if to_replicas == current:
         return action.with_result(Result.UNCHANGED, f"the target has {current} replicas already")
-    # where a follower scales the target, it may have scaled it to zero itself
-    if current == 0 and spec.min_replicas > 0 and not situation.follower:
+    if is_stopped_by_hand(action.decision, situation):
         reason = "the target was scaled to zero by hand; give it replicas to go on"
         return action.with_result(Result.PAUSED, reason)
     if situation.pause.holds(current, to_replicas, now):
@@ -355,6 +357,18 @@ def _forbidden(
     if spec.mode == "Approval":
         return _ask(action, situation, now)
     return None
+
+
+def is_stopped_by_hand(decision: StoredDecision, situation: Situation) -> bool:
+    """True where somebody scaled the target, or all of its parts, to zero to stop the service.
+
+    Zero is nobody's wish where `minReplicas` or a schedule allowed it and it was applied: raised
+    since, the bound wakes the service. A follower may have scaled the target to zero itself.
+    """
+    spec = situation.spec
+    if spec is None or spec.min_replicas == 0 or situation.follower:
+        return False
+    return situation.replicas == 0 and not decision.is_put_to_zero
 
 
 def _pause_reason(pause: Pause, now: datetime) -> str:

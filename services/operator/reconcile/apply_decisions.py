@@ -175,6 +175,7 @@ def to_decision(row: RowMapping) -> StoredDecision:
             if "capacity_ratio" in v
         },
         is_external=bool(row.get("is_external")),
+        is_put_to_zero=bool(row["is_put_to_zero"]),
     )
 
 

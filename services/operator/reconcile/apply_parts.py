@@ -18,7 +18,14 @@ from services.operator.plan.part_plan import (
     scale_in,
     within_quota,
 )
-from services.operator.plan.plan import PlannedAction, Result, Situation, StoredDecision, plan
+from services.operator.plan.plan import (
+    PlannedAction,
+    Result,
+    Situation,
+    StoredDecision,
+    is_stopped_by_hand,
+    plan,
+)
 from services.operator.plan.scaling import Scaling
 from services.operator.plan.spot import needs_spot, spot_use
 from services.operator.reconcile.observe import View, situation_of
@@ -129,7 +136,9 @@ def plan_parts(
             continue
         if not changes:
             continue
-        scaling = _reachable(view, autoscaler, decision, _stopped(autoscaler, changes))
+        scaling = _reachable(
+            view, autoscaler, decision, _stopped(view, autoscaler, decision, changes)
+        )
         if scaling.patches:
             found.scalings.append(scaling)
         else:
@@ -254,11 +263,11 @@ def _limit_reason(
     )
 
 
-def _stopped(autoscaler: Autoscaler, changes: list[PartChange]) -> list[PartChange]:
+def _stopped(
+    view: View, autoscaler: Autoscaler, decision: StoredDecision, changes: list[PartChange]
+) -> list[PartChange]:
     """Nothing is patched where every target was scaled to zero by hand."""
-    spec = autoscaler.spec
-    is_stopped = spec is not None and spec.min_replicas > 0 and not any(p.current for p in changes)
-    if not is_stopped:
+    if not is_stopped_by_hand(decision, situation_of(view, autoscaler)):
         return changes
     reason = "the targets were scaled to zero by hand; give one of them replicas to go on"
     return [

@@ -233,7 +233,11 @@ _DECISION_FIELDS = (
     "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, d.variants, "
     "d.explanation -> 'guard_trace' AS guard_trace, "
     "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, "
-    "d.forecast_id, d.explanation ->> 'trace' AS trace"
+    "d.forecast_id, d.explanation ->> 'trace' AS trace, "
+    # of a target with replicas nothing is asked
+    "CASE WHEN d.current_replicas = 0 THEN (SELECT n.to_replicas = 0 FROM actions n "
+    "WHERE n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
+    "ORDER BY n.applied_at DESC LIMIT 1) END AS is_put_to_zero"
 )
 _LAST_ACTION = (
     "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result "

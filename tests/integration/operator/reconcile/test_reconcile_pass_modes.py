@@ -127,3 +127,32 @@ def test_zero_is_reached_only_where_it_is_asked_for(bench: Bench, least: int, le
     bench.decide("llama", 0)
     bench.reconcile()
     assert bench.lab.replicas("llama") == left
+
+
+def test_a_service_put_to_zero_is_woken_after_its_least_count_is_raised(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama", minReplicas=0)
+    bench.reconcile()
+    bench.decide("llama", 0)
+    bench.step()
+    assert bench.lab.replicas("llama") == 0
+    bench.lab.change("llama", {"minReplicas": 1})
+    bench.step()
+    bench.decide("llama", 6, current_replicas=0)
+    bench.step()
+    assert bench.lab.replicas("llama") == 6
+
+
+def test_a_service_stopped_by_hand_stays_so_and_that_is_said(bench: Bench) -> None:
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 4)
+    bench.step()
+    bench.lab.scale("llama", 0)
+    bench.step()
+    bench.decide("llama", 6, current_replicas=0)
+    bench.step()
+    assert bench.lab.replicas("llama") == 0
+    limited = bench.lab.condition("llama", "ScalingLimited")
+    assert (limited["status"], limited["reason"]) == ("True", "ScaledToZeroByHand")

@@ -77,6 +77,11 @@ def test_a_target_scaled_to_zero_by_hand_is_left_alone() -> None:
     assert plan_one(decision(desired=6), situation(0, minReplicas=0)).is_patch
 
 
+def test_what_was_put_to_zero_while_that_was_allowed_is_woken_after_the_bound_is_raised() -> None:
+    slept = replace(decision(desired=6), is_put_to_zero=True)
+    assert plan_one(slept, situation(0)).is_patch
+
+
 def test_bounds_that_changed_since_are_kept_and_said() -> None:
     action = plan_one(decision(desired=20), situation(4))
     assert action.to_replicas == 10

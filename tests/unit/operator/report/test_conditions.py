@@ -26,6 +26,18 @@ def test_all_conditions_are_there_in_the_documented_order() -> None:
     assert tuple(f.type for f in conditions.find(facts(), NOW)) == CONDITION_TYPES
 
 
+def test_a_target_stopped_by_hand_is_said_while_replicas_are_wanted() -> None:
+    found = finding(facts(decision(desired=6), where=situation(0)), "ScalingLimited")
+    assert (found.status, found.reason) == ("True", "ScaledToZeroByHand")
+    assert "6 replicas are wanted: scale it to at least one" in found.message
+    for other in (
+        facts(replace(decision(desired=6), is_put_to_zero=True), where=situation(0)),
+        facts(decision(desired=6), where=situation(0, minReplicas=0)),
+        facts(decision(desired=0), where=situation(0)),
+    ):
+        assert finding(other, "ScalingLimited").reason != "ScaledToZeroByHand"
+
+
 def test_a_healthy_one_is_ready() -> None:
     found = {f.type: f.status for f in conditions.find(facts(decision()), NOW)}
     assert found == {
