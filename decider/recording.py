@@ -32,7 +32,7 @@ from decider.result import (
 )
 from decider.tables.candidates import effective_bounds
 from decider.tables.reach import wanted_steps
-from decider.types import FloatArray, IntArray, ShardRequest, WorkloadInput
+from decider.types import BoolArray, FloatArray, IntArray, ShardRequest, WorkloadInput
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,6 +74,10 @@ class _Judged:
         before: (W,) risk of what runs.
         after: (W,) risk of the counts.
         carried: (W,) risk of what the model asks for, where it is not trusted; else of the counts.
+        lower: (W,) risk of one replica fewer than those, infinite where fewer are not allowed.
+        planned: (W,) risk of what the model asked for before the guards.
+        is_short: (W,) more was wanted than there may be: a bound, a guard or a budget holds it; of
+            a pool, or of another of its service.
         held: (W,) risk before anything decided now can land.
     """
 
@@ -81,6 +85,9 @@ class _Judged:
     before: FloatArray
     after: FloatArray
     carried: FloatArray
+    lower: FloatArray
+    planned: FloatArray
+    is_short: BoolArray
     held: FloatArray
 
 
@@ -100,13 +107,29 @@ def _judge(
         variants, draft = shard.request.workloads[row].variants, drafts[row]
         now |= {} if variants is None else {row: variants.current}
         asked |= {row: draft.mix.counts} if draft.model is not None and draft.mix else {}
+    own = own.astype(np.int64)
+    least = np.array([effective_bounds(w)[0] for w in shard.request.workloads])
     return _Judged(
         final,
         outlook.risk_at(spec, now),
         outlook.risk_at(final, mixes),
-        outlook.risk_at(own.astype(np.int64), asked),
+        outlook.risk_at(own, asked),
+        np.where(own > least, outlook.risk_at(np.maximum(own - 1, 0)), np.inf),
+        outlook.risk_at(np.array([d.raw if d.model is None else d.model for d in drafts])),
+        _is_short(shard, final),
         outlook.risk_held(),
     )
+
+
+def _is_short(shard: DraftedShard, final: IntArray) -> BoolArray:
+    """(W,) whether more was wanted than was granted, or than may ever be."""
+    raw = np.array([d.raw for d in shard.drafts])
+    is_own = np.array([d.model is None for d in shard.drafts])
+    is_short = is_own & ((final < raw) | ~shard.outlook.is_feasible)
+    for service in shard.outlook.services:
+        at = list(service.rows)
+        is_short[at] = is_short[at].any()
+    return is_short
 
 
 def record(
@@ -156,7 +179,7 @@ def _recorded(
         risk_before=float(judged.before[row]) if is_planned else None,
         risk_after=float(judged.after[row]) if is_planned else None,
         log_multiplier=_log_multiplier(outlook, row) if is_planned else None,
-        next_log_multiplier=_carried(outlook, row, w, float(judged.carried[row]), planned.config)
+        next_log_multiplier=_carried(outlook, row, w, judged, planned.config)
         if standing.is_planned
         else w.risk.log_multiplier,
         risk_committed=float(judged.held[row]) if is_planned else None,
@@ -178,6 +201,7 @@ def _recorded(
         reach=_reach(request, row) if is_planned else None,
         pools=_pools(shard, grants, row),
         spot=_spot(w, draft),
+        is_short=bool(judged.is_short[row]),
     )
     return _with_queue(made, request, row, draft)
 
@@ -237,9 +261,14 @@ def _log_multiplier(outlook: Outlook, row: int) -> float | None:
 
 
 def _carried(
-    outlook: Outlook, row: int, workload: WorkloadInput, risk: float, config: DecideConfig
+    outlook: Outlook, row: int, workload: WorkloadInput, judged: _Judged, config: DecideConfig
 ) -> float | None:
     """Price of risk for the next decision; it stays where the level cannot be kept anyway.
+
+    It moves only as far as it could have changed the count. While something else keeps the count
+    below the plan it does not rise, while something keeps it above it falls no more than the plan
+    by itself would let it, and where one replica fewer would not be taken at any price it does not
+    fall: else it would have run away by the time that the plan is followed again.
 
     A model that is not trusted goes on with the risk of its own counts: what it would ask for is
     what it is judged by.
@@ -252,7 +281,13 @@ def _carried(
     # Of one count the first price is right; pools of a few replicas each begin with too low a one.
     is_first_low = workload.pool is not None and workload.sla.kind == "DemandFraction"
     n_steps = workload.risk.observed_steps if is_first_low else math.inf
-    level = float(outlook.level[row])
+    level, risk = float(outlook.level[row]), float(judged.carried[row])
+    if judged.is_short[row]:
+        risk = min(risk, level)
+    else:  # it may have been held above the plan
+        risk = max(risk, min(level, float(judged.planned[row])))
+    if judged.lower[row] > outlook.first_limit[row]:  # a lower price buys nothing here
+        risk = max(risk, level)
     return next_multiplier(used, risk, level, n_steps, config.risk)
 
 

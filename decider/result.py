@@ -273,6 +273,8 @@ class Decision:
         spot: Replicas on spot nodes; None: there are none, or it was not planned.
         pools: The pools of its service. Risks, the price of risk, what is expected to be missed and
             what binds are then those of the service. None: it has none.
+        is_short: More was wanted than was granted, or than its bounds allow; of its own pool, or of
+            another of its service.
     """
 
     workload: str
@@ -309,3 +311,4 @@ class Decision:
     reach: ReachNote | None = None
     pools: PoolRecord | None = None
     spot: SpotNote | None = None
+    is_short: bool = False

@@ -26,6 +26,12 @@ unspent is spent sooner: while less than `a * e` of all requests have missed, a 
 raises the level with a smaller `k`. Once they have, and downwards, it moves as above; so the mean
 is above `a * e * mean(u)` by no more than that, and one step.
 
+Where a count is short of what was wanted (its bound, a guard or a budget holds it), what it was
+foretold to miss is no surprise: `u` is then all that it risks, and at once. Between four levels and
+that, a violation teaches nothing; below it teaches as of four levels, so that a bound that is
+lifted leaves no level behind. The statement about the mean holds above with the larger `u`, below
+with the smaller.
+
 That is a statement about the average in the long run, not a guarantee for a window. On top, a
 proportional term paces the budget of the SLA window: what has been over- or underspent is worked
 off over `pacing_steps`.
@@ -118,13 +124,15 @@ def teach_level(
         return state
     epsilon = sla.epsilon
     aim, spent = config.aim_ratio * epsilon, spent_by_source(state, sla)
-    expected = aim * state.level_use
+    foretold = aim * state.level_use
+    expected = min(foretold, aim * config.max_risk_ratio)
     worth, most = config.word_worth, config.max_drop * epsilon
     is_counted = sla.kind == "DemandFraction" and spent.source == "measured"
     if is_counted and violation_ratio < expected and spent.steps < aim * spent.n_steps:
         worth, most = config.unspent_word_worth, config.max_drop
     gain = min(max(config.gain, epsilon / (worth + epsilon * spent.n_steps)), most)
-    change = gain * (expected - violation_ratio) / epsilon
+    told = min(violation_ratio, expected) + max(0.0, violation_ratio - foretold)
+    change = gain * (expected - told) / epsilon
     low, high = _log_bounds(epsilon, config)
     return replace(state, log_level=max(low, min(high, state.log_level + change)))
 
@@ -165,12 +173,15 @@ def after_decision(state: RiskState, decision: Decision, config: RiskControlConf
 
     Args:
         state: Memory before.
-        decision: The decision. One that estimated no risk counts as having taken its level.
+        decision: The decision. One that estimated no risk counts as having taken its level. Of one
+            that was short all that it foretold counts, and at once.
         config: Settings.
     """
     risk, level = decision.risk_after, decision.risk_level
     taken = 1.0 if risk is None or not level else _ratio(risk, level, config)
     level_use = state.level_use + USE_WEIGHT * (taken - state.level_use)
+    if decision.is_short and risk is not None and level:
+        level_use = max(level_use, risk / level)
     return replace(state, log_multiplier=decision.next_log_multiplier, level_use=level_use)
 
 

@@ -22,6 +22,7 @@ def decision(current: int, final: int, *, raw: int | None = None, price: float =
         next_log_multiplier=price,
         risk_after=0.002,
         risk_level=0.01,
+        is_short=False,
     )
 
 

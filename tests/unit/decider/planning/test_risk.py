@@ -252,9 +252,13 @@ def test_a_count_that_a_budget_cut_moves_the_price_no_more_than_a_few_levels_do(
     assert held == pytest.approx(3.0 + CONFIG.multiplier_gain * (CONFIG.max_risk_ratio - 1.0))
 
 
-def decided(risk: float | None, level: float | None, price: float | None = None) -> Any:
+def decided(
+    risk: float | None, level: float | None, price: float | None = None, *, is_short: bool = False
+) -> Any:
     """A decision, as much of it as memory keeps."""
-    return SimpleNamespace(risk_after=risk, risk_level=level, next_log_multiplier=price)
+    return SimpleNamespace(
+        risk_after=risk, risk_level=level, next_log_multiplier=price, is_short=is_short
+    )
 
 
 def test_what_a_decision_took_of_its_level_is_remembered_with_its_price() -> None:
@@ -266,9 +270,33 @@ def test_what_a_decision_took_of_its_level_is_remembered_with_its_price() -> Non
         assert took.level_use < after_decision(took, unknown, CONFIG).level_use < 1.0
 
 
-def test_a_count_that_a_budget_cut_is_remembered_as_no_more_than_a_few_levels() -> None:
+def test_a_risk_that_was_chosen_is_remembered_as_no_more_than_a_few_levels() -> None:
     found = after_decision(RiskState(), decided(1.0, 0.001), CONFIG).level_use
     assert found == pytest.approx(1.0 + USE_WEIGHT * (CONFIG.max_risk_ratio - 1.0))
+
+
+def test_what_a_short_count_misses_teaches_nothing_beyond_what_was_foretold() -> None:
+    """At its bound, frozen or cut: as the decision said, nearly all is missed for fifty steps.
+
+    Were it held against a few levels, the level would fall to a twentieth and stay there for days.
+    """
+    state = RiskState()
+    for _ in range(50):
+        now = level(state)
+        state = after_decision(state, decided(0.96, now, is_short=True), CONFIG)
+        state = update_risk(state, 0.95, SLA, STEP_S, CONFIG)
+    assert state.log_level == 0.0
+    worse = update_risk(replace(state, level_use=20.0), 0.95, SLA, STEP_S, CONFIG)
+    assert worse.log_level < 0.0
+
+
+def test_that_a_short_count_missed_nothing_raises_the_level_by_no_more_than_a_few_levels_do() -> (
+    None
+):
+    few = replace(RiskState(), level_use=CONFIG.max_risk_ratio)
+    many = replace(RiskState(), level_use=90.0)
+    raised = [teach_level(state, 0.0, SLA, CONFIG).log_level for state in (few, many)]
+    assert raised[0] == raised[1] > 0.0
 
 
 @pytest.mark.parametrize("kind", ["TimeFraction", "DemandFraction"])
