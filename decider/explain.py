@@ -12,6 +12,7 @@ from decider.mix.record import changes, mix_to_dict, spot_words
 from decider.planning.outlook import Outlook
 from decider.planning.plan import first_of_plan, within
 from decider.planning.pool_risk import PoolRisk
+from decider.planning.utility import step_risk
 from decider.result import Decision, ExpectedMisses
 from decider.tables.candidates import effective_bounds, smallest_allowed
 from decider.tables.pairing import paired_draws
@@ -38,7 +39,7 @@ def counterfactuals(
     """Unguarded counts at other risk levels, at the median forecast, and at zero lead time."""
     table = {f"epsilon_{e:g}": _at_level(request, outlook, e) for e in config.epsilons}
     table["median_forecast"] = _at_median(request, outlook)
-    table["zero_lead_time"] = _at_zero_lead(outlook)
+    table["zero_lead_time"] = _at_zero_lead(request, outlook)
     floors = [effective_bounds(w) for w in request.workloads]
     return [
         {name: max(low, min(high, int(counts[row]))) for name, counts in table.items()}
@@ -70,9 +71,10 @@ def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:
     return np.asarray(np.where(owned[:, steps], need, 0.0).max(axis=1, initial=0.0), dtype=np.int64)
 
 
-def _at_zero_lead(outlook: Outlook) -> IntArray:
+def _at_zero_lead(request: ShardRequest, outlook: Outlook) -> IntArray:
     """Least count that keeps the level in the present step, were starts instant."""
-    keeps = within(outlook.steps.violation[:, 0], outlook.level, outlook.grid.is_allowed)
+    risk = step_risk(request, outlook.steps)[:, 0]
+    keeps = within(risk, outlook.level, outlook.grid.is_allowed)
     rows = np.arange(outlook.level.size)
     first = np.where(np.isinf(outlook.level), smallest_allowed(outlook.grid), keeps.argmax(axis=1))
     return np.asarray(outlook.grid.counts[rows, first])

@@ -77,6 +77,10 @@ def update_belief(
 ) -> LeadTimeBelief:
     """Update a belief with finished starts and with starts that are still on their way.
 
+    One that has taken longer than practically any would says that it is stuck, not that starts
+    are slow: it counts as no older than `_STUCK_Z` deviations of what the belief and the finished
+    ones say. Else one that never ends would make the law hours long by its age alone.
+
     Args:
         prior: Belief before.
         durations_s: (N,) lead times of starts that became ready.
@@ -91,6 +95,10 @@ def update_belief(
     n = done.size + ages.size
     if n == 0:
         return prior
+    if ages.size:
+        known = update_belief(prior, durations_s, np.zeros(0))
+        spread = known.sigma * math.sqrt(1.0 + 1.0 / known.n_mean)
+        ages = np.minimum(ages, known.mu + _STUCK_Z * spread)
     sigma0 = max(prior.sigma, MIN_SIGMA)
     mu, sigma = prior.mu, sigma0
     weight = prior.n_mean + n

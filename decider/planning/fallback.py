@@ -99,7 +99,7 @@ def last_known_demand(
     if last is None:
         return None
     demand, age_steps = last
-    demand = max(demand, risen_demand(workload.history.demand, n_steps, config))
+    demand = max(demand, risen_demand(workload.history.demand, n_steps, config) or 0.0)
     age_s = time.now_s - workload.history.demand_until_s + age_steps * time.step_s
     return demand if age_s <= max(config.stale_after_s, time.step_s) else None
 
@@ -118,15 +118,17 @@ def shown_demand(
         return None
     n_steps = config.averaged_steps(time.step_s)
     shown = risen_demand(workload.history.demand, n_steps, config)
-    return min(last, shown) if shown > 0 else last
+    return last if shown is None else min(last, shown)
 
 
-def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> float:
-    """What the newest steps show to be there beyond chance; 0 where nothing can be told.
+def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> float | None:
+    """What the newest steps show to be there beyond chance; None where that cannot be told.
 
     The mean of the newest k steps, for every k up to `n_steps`, less `rise_deviations` of what such
     a mean scatters by: the largest of them. How single steps scatter is told by the changes from
-    step to step before all of these; their median, so that an earlier burst is none of it.
+    step to step before all of these; their median, so that an earlier burst is none of it. Where
+    most steps are equal, as where requests are few, that median is 0, and what the changes amount
+    to in all tells it (`scatter_of_changes`).
 
     Args:
         demand: (C,) demand of steps, the newest last; NaN where it was not observed.
@@ -135,18 +137,28 @@ def risen_demand(demand: FloatArray, n_steps: int, config: FallbackConfig) -> fl
     """
     known = np.flatnonzero(np.isfinite(demand) & (demand >= 0))
     if n_steps <= 1 or known.size == 0 or not np.isfinite(config.rise_deviations):
-        return 0.0
+        return None
     seen = np.where(demand >= 0, demand, np.nan)[: known[-1] + 1]
     change = np.abs(np.diff(seen[:-n_steps][-config.n_scatter :]))
     change = change[np.isfinite(change)]
     if change.size < LEAST_CHANGES:
-        return 0.0
-    scatter = MEDIAN_TO_SIGMA * float(np.median(change))
+        return None
+    scatter = float(scatter_of_changes(change[None])[0])
     newest = seen[: -n_steps - 1 : -1]
     count = np.arange(1.0, newest.size + 1.0)
     shown = np.cumsum(newest) / count - config.rise_deviations * scatter / np.sqrt(count)
     shown = shown[np.isfinite(shown)]
-    return max(0.0, float(shown.max())) if shown.size else 0.0
+    return max(0.0, float(shown.max())) if shown.size else None
+
+
+def scatter_of_changes(change: FloatArray) -> FloatArray:
+    """(T,) standard deviation of single steps by the changes (T, K) between them; NaN unknown.
+
+    The median of independent normal steps' changes tells it, whatever a burst among them adds.
+    Where it is 0, the mean square does: twice the variance of independent steps.
+    """
+    typical = MEDIAN_TO_SIGMA * np.nanmedian(change, axis=1)
+    return np.asarray(np.where(typical > 0, typical, np.sqrt(np.nanmean(change**2, axis=1) / 2.0)))
 
 
 def stand(

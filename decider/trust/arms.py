@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig, TrailingRule
-from decider.planning.fallback import LEAST_CHANGES, MEDIAN_TO_SIGMA
+from decider.planning.fallback import LEAST_CHANGES, scatter_of_changes
 from decider.types import FloatArray
 
 WINDOWS_STEPS = (12, 36, 144)
@@ -92,7 +92,7 @@ def _scatter(change: FloatArray) -> FloatArray:
     found = np.full(change.shape[0], np.nan)
     is_told = np.isfinite(change).sum(axis=1) >= LEAST_CHANGES
     if is_told.any():
-        found[is_told] = MEDIAN_TO_SIGMA * np.nanmedian(change[is_told], axis=1)
+        found[is_told] = scatter_of_changes(change[is_told])
     return found
 
 

@@ -75,18 +75,28 @@ def smoothed_pool(windows: Windows, horizon: int, _: WindowConfig) -> Pool:
     """A smoothed level plus what followed earlier levels, over every past stretch.
 
     Of the weights of the newest value each row takes the one whose levels were nearest to what
-    followed: small where steps are mostly noise, 1 for a walk. What followed levels that lagged
-    behind a ramp lies above them, so that a ramp goes on.
+    followed, as far as it has been seen: small where steps are mostly noise, 1 for a walk, and soon
+    after demand has moved to another level. What followed levels that lagged behind a ramp lies
+    above them, so that a ramp goes on.
     """
     values, observed = windows.demand()
     levels = _levels(values, observed)
     blocks, is_whole = _blocks(values, observed, horizon + 1)
     after = blocks[..., 1:] - levels[..., : blocks.shape[1], None]
-    error = np.abs(after).mean(axis=3)
-    count = np.maximum(is_whole.sum(axis=1), 1)
-    loss = np.where(is_whole, error, np.float32(0)).sum(axis=2) / count
-    best, row = loss.argmin(axis=0), np.arange(len(windows))
+    best, row = _losses(values, observed, levels, horizon).argmin(axis=0), np.arange(len(windows))
     return levels[best, row, -1][:, None, None] + after[best, row], is_whole
+
+
+def _losses(values: F32, observed: Bool, levels: F32, horizon: int) -> F32:
+    """`(A, B)` mean distance of levels to what followed each within a horizon, as far as seen."""
+    total = np.zeros((len(SMOOTHING), values.shape[0]), dtype=np.float32)
+    count = np.zeros(values.shape[0], dtype=np.float32)
+    for ahead in range(1, min(horizon, values.shape[1] - 1) + 1):
+        seen = observed[:, ahead:] & observed[:, :-ahead]
+        error = np.abs(values[:, ahead:] - levels[..., :-ahead])
+        total += np.where(seen, error, np.float32(0)).sum(axis=2)
+        count += seen.sum(axis=1)
+    return total / np.maximum(count, np.float32(1))
 
 
 def _levels(values: F32, observed: Bool) -> F32:

@@ -11,6 +11,7 @@ from decider import (
     DecideConfig,
     Limits,
     ReplicaState,
+    Sla,
     decide_shard,
 )
 from decider.explain import decision_summary, decision_to_dict
@@ -33,6 +34,19 @@ def test_counterfactuals_order_and_stay_within_bounds() -> None:
     assert by_level == sorted(by_level, reverse=True)
     assert others["median_forecast"] == 16
     assert all(1 <= n <= 25 for n in others.values())
+
+
+def test_without_start_up_times_a_promise_of_requests_is_judged_by_requests() -> None:
+    """Of eight scenarios in a thousand come half of all requests: 7 replicas were named."""
+    paths = np.full((1000, 6), 300.0)
+    paths[:8] = 30_000.0
+    owner = workload(
+        replicas=ReplicaState(300, 300), limits=Limits(1, 400), sla=Sla(0.05, "DemandFraction")
+    )
+    config = DecideConfig(spread_sigma=0.0)
+    given = shard(paths, [owner], capacity=100.0, lead_s=1e-3)
+    (decision,) = decide_shard(given, config, NOW_S)
+    assert decision.counterfactuals["zero_lead_time"] > 250
 
 
 def test_the_record_is_json_and_the_summary_reads() -> None:

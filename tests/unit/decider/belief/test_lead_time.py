@@ -57,6 +57,24 @@ def test_censored_starts_are_data_and_dropping_them_biases() -> None:
     assert dropped.median_s < 150
 
 
+@pytest.mark.parametrize("age_s", [3600.0, 86_400.0, 30 * 86_400.0])
+def test_a_start_that_never_ends_does_not_own_the_law(age_s: float) -> None:
+    """Of twelve starts of 90 s and one stuck for a day nine in ten were expected within 23 min."""
+    quick = 90.0 * np.exp(0.1 * np.random.default_rng(0).standard_normal(12))
+    found = update_belief(LeadTimeBelief.from_median(90, 0.4), quick, np.array([age_s]))
+    assert float(np.quantile(predictive_draws(found, 64), 0.9)) < 300.0
+    older = update_belief(LeadTimeBelief.from_median(90, 0.4), quick, np.array([2 * age_s]))
+    assert older == found
+
+
+def test_starts_that_all_take_far_longer_than_stated_are_learned_as_they_end() -> None:
+    stated = LeadTimeBelief.from_median(60, 0.4)
+    waiting = update_belief(stated, NONE, np.full(8, 550.0))
+    assert waiting.median_s > 150.0
+    ended = update_belief(stated, np.full(80, 600.0), NONE)
+    assert ended.median_s == pytest.approx(600.0, rel=0.2)
+
+
 def test_a_start_that_has_just_begun_says_nothing() -> None:
     belief = update_belief(LeadTimeBelief.from_median(60, 0.4, 20), NONE, np.full(5, 0.5))
     assert belief.median_s == pytest.approx(60, rel=0.01)

@@ -103,7 +103,7 @@ def test_without_enough_steps_before_it_is_the_mean() -> None:
 def test_steps_of_a_minute_are_what_they_were() -> None:
     values = [*usual(4), 250.0]
     assert last(values, 60.0) == 250.0
-    assert risen_demand(np.array(values), 1, CONFIG) == 0.0
+    assert risen_demand(np.array(values), 1, CONFIG) is None
 
 
 @given(
@@ -114,9 +114,36 @@ def test_a_rise_is_never_more_than_was_seen_and_has_no_unit(
     values: list[float], scale: float
 ) -> None:
     demand = np.array(values)
-    found = risen_demand(demand, 4, CONFIG)
+    found, scaled = (risen_demand(each, 4, CONFIG) for each in (demand, scale * demand))
+    if found is None:
+        assert scaled is None
+        return
     assert found <= (np.nanmax(demand) if np.isfinite(demand).any() else 0.0) * (1 + 1e-9)
-    assert risen_demand(scale * demand, 4, CONFIG) == pytest.approx(scale * found)
+    assert scaled == pytest.approx(scale * found)
+
+
+def test_of_few_requests_a_lone_one_is_no_rise() -> None:
+    """Most steps hold none, so the median change is 0: each request counted as a minute of such."""
+    sparse = [0.0] * 60
+    sparse[5::12] = [4000.0] * 5
+    sparse[-1] = 4000.0
+    mean = float(np.mean(sparse[-12:]))
+    newest, held = last(sparse, 5.0), shown(sparse, 5.0)
+    assert newest is not None
+    assert held is not None
+    assert newest < 1.25 * mean
+    assert held < 1.25 * mean
+
+
+def test_a_minute_that_shows_nothing_holds_nothing() -> None:
+    """It was taken for one of which nothing can be told, and held its whole mean."""
+    rng = np.random.default_rng(3)
+    few = [float(n) for n in 1000.0 * rng.poisson(0.8, 60)]
+    few[-12:] = [0.0, 0.0, 1000.0, *[0.0] * 9]
+    held, mean = shown(few, 5.0), last(few, 5.0)
+    assert held is not None
+    assert mean is not None
+    assert held < mean
 
 
 def test_impossible_settings_of_a_rise_are_refused() -> None:

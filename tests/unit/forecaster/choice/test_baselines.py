@@ -17,10 +17,13 @@ from tests.unit.forecaster.conftest import STEP_S, make_series
 WINDOW = WindowConfig(context=48, horizon=4, recent=24, season_past=6)
 
 
-def windows_of(demand: np.ndarray) -> Windows:
+def series_of(demand: np.ndarray) -> Series:
     values = demand.astype(np.float32)[:, None]
-    series = Series("w", values, np.isfinite(values), ("a",), (1,), 0, 0, STEP_S)
-    return build_windows([series], WINDOW)
+    return Series("w", values, np.isfinite(values), ("a",), (1,), 0, 0, STEP_S)
+
+
+def windows_of(demand: np.ndarray) -> Windows:
+    return build_windows([series_of(demand)], WINDOW)
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -61,6 +64,19 @@ def test_of_a_walk_it_is_the_last_value_and_a_ramp_goes_on(rng: np.random.Genera
     assert np.allclose(smoothed.quantiles, last.quantiles, atol=3.0)
     ramp = Baseline("smoothed", WINDOW).predict(windows_of(np.arange(100.0)), 4, 5, rng)
     assert np.allclose(ramp.quantiles[0][9], [100, 101, 102, 103], atol=0.5)
+
+
+def test_a_level_that_changed_is_followed_before_a_horizon_has_passed(
+    rng: np.random.Generator,
+) -> None:
+    """No whole stretch began after the change, so the weight stayed that of noise."""
+    demand = 300.0 * (1.0 + 0.05 * rng.standard_normal(300))
+    demand[-6:] *= 10.0
+    window = replace(WINDOW, context=288, horizon=12)
+    series = build_windows([series_of(demand)], window)
+    forecast = Baseline("smoothed", window).predict(series, 12, 200, rng)
+    medians = forecast.quantiles[0][np.argmin(np.abs(forecast.quantile_levels - 0.5))]
+    assert medians[0] > 2000.0
 
 
 def test_a_gap_moves_no_level(rng: np.random.Generator) -> None:
