@@ -73,7 +73,8 @@ def to_room(known: TypeNeeds) -> HeadroomRoom:
 
     What is granted and not asked for yet is taken from what is free. A budget limits what services
     could use. A chunk is the smallest replica, and no more than a node has: headroom in small
-    pieces finds room on what nodes in use have left.
+    pieces finds room on what nodes in use have left. Where no service says anything it is what it
+    was.
     """
     supply, needs = known.supply, known.needs
     rising = sum(_gpus(row, row["held_replicas"] - row["current_replicas"]) for row in needs)
@@ -82,7 +83,8 @@ def to_room(known: TypeNeeds) -> HeadroomRoom:
     if supply["budget_gpus"] is not None:
         held = sum(_gpus(row, row["held_replicas"]) for row in needs)
         most = min(most, int(supply["budget_gpus"]) - held)
-    smallest = min((int(row["gpus_per_replica"]) for row in needs), default=1)
+    sizes = [int(row["gpus_per_replica"]) for row in needs]
+    smallest = min(sizes, default=supply["last_chunk_gpus"] or 1)
     chunk = min(smallest, supply["gpus_per_node"] or smallest)
     weights = [max(1, _gpus(row, row["held_replicas"])) for row in needs]
     price = np.average([row["usd_per_gpu_hour"] for row in needs], weights=weights) if needs else 0

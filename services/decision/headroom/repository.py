@@ -43,7 +43,8 @@ def load_due(connection: Connection, before: datetime, oldest: datetime) -> Sequ
     statement = text(
         "SELECT s.cluster_id, k.name AS cluster, s.gpu_type, s.ceiling, s.node_gpus, s.asked_gpus, "  # noqa: S608 - our condition
         "s.startup_median_s, s.startup_sigma, s.n_startups, s.gpus_per_node, s.headroom_risk, "
-        "b.gpus AS budget_gpus, h.dependence, h.n_dependence_steps, h.dependence_at "
+        "b.gpus AS budget_gpus, h.chunk_gpus AS last_chunk_gpus, h.dependence, "
+        "h.n_dependence_steps, h.dependence_at "
         "FROM gpu_supply s JOIN clusters k ON k.id = s.cluster_id "
         "LEFT JOIN gpu_headroom h ON h.cluster_id = s.cluster_id AND h.gpu_type = s.gpu_type "
         "LEFT JOIN gpu_budgets b ON b.cluster_id = s.cluster_id AND b.gpu_type = s.gpu_type "

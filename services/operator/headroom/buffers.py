@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,24 +10,25 @@ from datetime import datetime
 import structlog
 
 from services.kernel import telemetry
-from services.operator.cluster.placement import NodeState
+from services.operator.cluster.placement import NodeState, Shape
 from services.operator.kube.client import KubeClient, Object
+from services.operator.plan.buffer_pods import pod_spec
 from services.operator.plan.buffers import (
     GROUP,
     KIND,
     OWN,
     VERSIONS,
     Advised,
-    SeenBuffer,
+    BufferSize,
+    buffer_name,
     buffer_of,
-    chunks_to_hold,
+    gpus_to_hold,
     noted,
     owner_of,
-    pod_spec,
     template_of,
-    to_seen,
 )
-from services.operator.plan.headroom import BufferState
+from services.operator.plan.headroom import BufferState, HeadroomAdvice
+from services.operator.plan.seen_buffers import BufferProblem, SeenBuffer, to_seen
 from services.operator.plan.supply import TypeSupply
 from services.operator.resource.fields import API_VERSION
 from services.operator.wire.discovery import ServedKind
@@ -35,6 +37,7 @@ from services.operator.wire.http import KubeError
 log = structlog.get_logger("operator")
 
 POD_TEMPLATE = ServedKind("v1", "PodTemplate", "podtemplates", has_scale=False)
+_REFUSED = "BufferRefused"
 _APPLY_OFF = BufferState(
     reason="ApplyOff",
     problem="nothing is held: HARMONY_OPERATOR_HEADROOM is false; set it to true "
@@ -50,8 +53,14 @@ _NOT_SERVED = BufferState(
 )
 _NODES_UNKNOWN = BufferState(
     reason="NodesUnknown",
-    problem="nothing is held: neither a NodePool nor a node of the type is known, which a buffer "
-    "has to name; set settings.operator_supply=true, or start the first node",
+    problem="nothing is held: neither a NodePool nor a node of the type is known that pods of its "
+    "services may go to, which a buffer has to name; set settings.operator_supply=true, or start "
+    "the first node",
+)
+_NO_POOL_TAKES = BufferState(
+    reason="NoPoolTakes",
+    problem="nothing is held: no NodePool of the type takes the pods of a service of it; see the "
+    "selector, affinity and tolerations of the pods, and the labels and taints of the pools",
 )
 
 
@@ -64,6 +73,7 @@ class BufferPlace:
         namespace: Of the operator; empty: none is known.
         owners: The GPUBudget that asks for it, by GPU type.
         nodes: All nodes with GPUs.
+        shapes: Pods of a replica of each service, by GPU type.
         unreadable: GPU types of which it cannot be read what is asked for.
         advised: Memory of what was advised, by GPU type.
     """
@@ -72,6 +82,7 @@ class BufferPlace:
     namespace: str
     owners: Mapping[str, Object]
     nodes: Sequence[NodeState]
+    shapes: Mapping[str, Sequence[Shape]] = field(default_factory=dict)
     unreadable: frozenset[str] = frozenset()
     advised: MutableMapping[str, Advised] = field(default_factory=dict)
 
@@ -122,7 +133,7 @@ def _served(kube: KubeClient) -> ServedKind | None:
 def _refused(error: KubeError) -> BufferState:
     telemetry.reconcile_errors_total.labels("headroom").inc()
     log.warning("headroom_not_held", error=error.message)
-    return BufferState(reason="BufferRefused", problem=f"it cannot be kept: {error.message}")
+    return BufferState(reason=_REFUSED, problem=f"it cannot be kept: {error.message}")
 
 
 def _told(supply: TypeSupply, state: BufferState | None) -> TypeSupply:
@@ -145,51 +156,77 @@ class _Keeper:
     def keep(self, supply: TypeSupply, seen: SeenBuffer | None) -> BufferState | None:
         """Make a type's buffer what it should be; None: there is none, and nothing is advised."""
         advice, owner = supply.headroom.advice, self.place.owners.get(supply.gpu_type)
+        problem = None if seen is None else seen.problem(self.now, supply.startup.patience_s)
         if advice is None or owner is None:
             # what is not known lets go of nothing
-            return None if seen is None else self._state(seen, seen.replicas, 0)
-        spec = pod_spec(supply, self.place.nodes, advice.chunk_gpus)
+            held = 0 if seen is None else seen.replicas * (seen.chunk_gpus or 0)
+            return None if seen is None else self._state(seen.name, held, problem)
+        shapes = self.place.shapes.get(supply.gpu_type, ())
+        spec = pod_spec(supply, self.place.nodes, shapes, advice.chunk_gpus)
         if spec is None:
-            return _NODES_UNKNOWN
-        chunks = self._chunks(supply, seen, advice.gpus // advice.chunk_gpus, advice.chunk_gpus)
+            return self._without_place(supply, seen)
+        chunks = self._chunks(supply, seen, advice)
         if seen is None and chunks == 0:
             return None
-        reference = owner_of(owner, API_VERSION)
-        name = buffer_of(supply.gpu_type, {}, "", reference)["metadata"]["name"]
-        template = template_of(name, spec, reference)
-        self._write(supply.gpu_type, seen, template, chunks)
-        return self._state(seen, chunks, advice.chunk_gpus, name)
+        name = buffer_name(supply.gpu_type)
+        template = template_of(name, spec, owner_of(owner, API_VERSION))
+        size = BufferSize(chunks, advice.chunk_gpus, str(template["metadata"]["name"]))
+        is_refused = problem is not None and problem.reason == _REFUSED
+        self._write(supply.gpu_type, seen, template, size, is_refused=is_refused)
+        return self._state(name, chunks * advice.chunk_gpus, problem)
 
-    def _chunks(
-        self, supply: TypeSupply, seen: SeenBuffer | None, wanted: int, chunk_gpus: int
-    ) -> int:
+    def _without_place(self, supply: TypeSupply, seen: SeenBuffer | None) -> BufferState:
+        """What no pod may use is let go of; where nothing is known it stays."""
+        if not any(new.pool is not None for new in supply.resolved.new):
+            return _NODES_UNKNOWN
+        if seen is not None:
+            self.remove(seen)
+        return _NO_POOL_TAKES
+
+    def _chunks(self, supply: TypeSupply, seen: SeenBuffer | None, advice: HeadroomAdvice) -> int:
+        """Pods to ask room for: as many as the GPUs to hold take, as far as the ceiling lets them.
+
+        All is counted in GPUs until the end, since the size of a chunk changes with the services.
+        """
         patience_s, memory = supply.startup.patience_s, self.place.advised
-        advised = noted(memory.get(supply.gpu_type, ()), wanted, self.now, patience_s)
+        advised = noted(memory.get(supply.gpu_type, ()), advice.gpus, self.now, patience_s)
         memory[supply.gpu_type] = advised
-        current = 0 if seen is None else seen.replicas
-        most = max(0, supply.left_to_targets - supply.use.asked) // chunk_gpus
-        return min(chunks_to_hold(current, advised, self.now, patience_s), most)
+        size = advice.chunk_gpus
+        current = 0 if seen is None else seen.replicas * (seen.chunk_gpus or size)
+        gpus = gpus_to_hold(current, advised, self.now, patience_s)
+        most = max(0, supply.left_to_targets - supply.use.asked) // size
+        return min(math.ceil(gpus / size), most)
 
-    def _write(self, gpu_type: str, seen: SeenBuffer | None, template: Object, chunks: int) -> None:
-        name, namespace = str(template["metadata"]["name"]), self.place.namespace
-        spec = {"podTemplateRef": {"name": name}, "replicas": chunks}
-        is_same = seen is not None and (seen.template, seen.replicas) == (name, chunks)
-        is_refused = seen is not None and bool(seen.problem)  # its template may be gone
+    def _write(
+        self,
+        gpu_type: str,
+        seen: SeenBuffer | None,
+        template: Object,
+        size: BufferSize,
+        *,
+        is_refused: bool,
+    ) -> None:
+        """Write what is not so yet; of one that is refused the template may be gone."""
+        namespace, chunks = self.place.namespace, size.chunks
+        is_same = seen is not None and size == BufferSize(
+            seen.replicas, seen.chunk_gpus or 0, seen.template
+        )
         if is_same and not is_refused:
             return
-        if seen is None or seen.template != name or is_refused:
+        if seen is None or seen.template != size.template or is_refused:
             self._create_template(template)
         if seen is None:
             owner = template["metadata"]["ownerReferences"][0]
-            buffer = buffer_of(gpu_type, spec, self.kind.api_version, owner)
-            self.kube.create_in(self.kind, namespace, buffer)
+            made = buffer_of(gpu_type, size, owner, self.now)
+            body = {"apiVersion": self.kind.api_version, **made}
+            self.kube.create_in(self.kind, namespace, body)
             log.info("headroom_held", gpu_type=gpu_type, chunks=chunks)
             return
         if is_same:
             return
-        self.kube.patch_in(self.kind, namespace, seen.name, {"spec": spec})
+        self.kube.patch_in(self.kind, namespace, seen.name, size.changed(self.now))
         log.info("headroom_resized", gpu_type=gpu_type, chunks=chunks, was=seen.replicas)
-        if seen.template != name and seen.template:
+        if seen.template != size.template and seen.template:
             self.kube.delete_in(POD_TEMPLATE, namespace, seen.template)
 
     def _create_template(self, template: Object) -> None:
@@ -200,24 +237,11 @@ class _Keeper:
             if not error.is_conflict:
                 raise
 
-    def _state(
-        self, seen: SeenBuffer | None, chunks: int, chunk_gpus: int, name: str = ""
-    ) -> BufferState:
-        where = f"{KIND}/{self.place.namespace}/{name or (seen.name if seen else '')}"
-        if seen is not None and seen.is_unread(self.now):
-            return BufferState(
-                where,
-                chunks * chunk_gpus,
-                "BufferUnread",
-                f"{where} has no status since {seen.created_at:%Y-%m-%dT%H:%M:%SZ}: nothing that "
-                "adds nodes reads it, so nothing is held (Karpenter and the Cluster Autoscaler "
-                "have a feature gate for it)",
-            )
-        if seen is not None and seen.problem:
-            return BufferState(
-                where, chunks * chunk_gpus, "BufferRefused", f"{where}: {seen.problem}"
-            )
-        return BufferState(where, chunks * chunk_gpus)
+    def _state(self, name: str, gpus: int, problem: BufferProblem | None) -> BufferState:
+        where = f"{KIND}/{self.place.namespace}/{name}"
+        if problem is None:
+            return BufferState(where, gpus)
+        return BufferState(where, gpus, problem.reason, f"{where}: {problem.told}")
 
     def remove(self, seen: SeenBuffer) -> None:
         """Let go of a buffer that nobody asks for any longer."""

@@ -190,7 +190,7 @@ class Memory:
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
         startups: Node start-ups seen by GPU type, with the time they were read at.
-        advised: Chunks of headroom that were advised lately, by GPU type.
+        advised: GPUs of headroom that were advised lately, by GPU type.
         spot: Spot nodes and their interruptions; None: to be read from the database.
         gates: Scheduling gates of pods that are or were held, by uid.
     """

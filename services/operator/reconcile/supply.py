@@ -149,10 +149,21 @@ def hold_headroom(deps: OperatorDeps, view: View, now: datetime) -> View:
         namespace,
         owners,
         nodes,
+        _shapes(view),
         frozenset(unreadable),
         deps.memory.advised,
     )
     return replace(view, supplies=keep_buffers(deps.kube, place, view.supplies, now))
+
+
+def _shapes(view: View) -> dict[str, list[Shape]]:
+    """Pods of a replica of each service, by GPU type, as far as they are known."""
+    found: dict[str, list[Shape]] = {}
+    for member in view.members():
+        target = view.target_of(member)
+        if target is not None and target.shape and member.spec is not None:
+            found.setdefault(member.spec.gpu_type, []).append(target.shape)
+    return found
 
 
 def supplies_now(

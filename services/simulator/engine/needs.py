@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -51,20 +51,51 @@ class PodToleration:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeExpression:
+    """One expression of a required node affinity."""
+
+    key: str
+    operator: str
+    values: tuple[str, ...] = ()
+
+    def holds(self, labels: Mapping[str, str]) -> bool:
+        """Check whether a node with these labels meets it; an unknown operator is never met."""
+        value = labels.get(self.key)
+        if self.operator in ("Gt", "Lt"):
+            bound = self.values[0] if self.values else ""
+            if value is None or not value.isdigit() or not bound.isdigit():
+                return False
+            return int(value) > int(bound) if self.operator == "Gt" else int(value) < int(bound)
+        return {
+            "In": value in self.values,
+            "NotIn": value not in self.values,
+            "Exists": value is not None,
+            "DoesNotExist": value is None,
+        }.get(self.operator, False)
+
+
+@dataclass(frozen=True, slots=True)
 class Needs:
     """Needs of the pods of one template.
 
     Attributes:
         resource: Name by which they ask for GPUs.
+        affinity: Terms of the required node affinity, of which one has to hold; empty: none.
     """
 
     labels: tuple[NodeLabel, ...] = ()
     tolerations: tuple[PodToleration, ...] = ()
     resource: str = GPU
+    affinity: tuple[tuple[NodeExpression, ...], ...] = ()
 
     def is_selected(self, labels: tuple[NodeLabel, ...]) -> bool:
         """Check whether a node with these labels is one of those asked for."""
-        return not self.labels or set(self.labels) <= set(labels)
+        if self.labels and not set(self.labels) <= set(labels):
+            return False
+        if not self.affinity:
+            return True
+        known = dict(labels)
+        return any(term and all(each.holds(known) for each in term) for term in self.affinity)
 
     def repelled_by(self, taints: tuple[NodeTaint, ...]) -> NodeTaint | None:
         """The first taint that keeps the pods away."""
@@ -87,6 +118,20 @@ def to_needs(pod_spec: dict[str, Any], but: str, resource: str = GPU) -> Needs:
         tuple(sorted(NodeLabel(k, str(v)) for k, v in selector.items() if k != but)),
         to_tolerations(pod_spec.get("tolerations") or ()),
         resource,
+        _to_affinity(pod_spec),
+    )
+
+
+def _to_affinity(pod_spec: dict[str, Any]) -> tuple[tuple[NodeExpression, ...], ...]:
+    """The terms of a required node affinity; a term without expressions selects no node."""
+    node = (pod_spec.get("affinity") or {}).get("nodeAffinity") or {}
+    required = node.get("requiredDuringSchedulingIgnoredDuringExecution") or {}
+    return tuple(
+        tuple(
+            NodeExpression(each["key"], each["operator"], tuple(map(str, each.get("values") or ())))
+            for each in term.get("matchExpressions") or ()
+        )
+        for term in required.get("nodeSelectorTerms") or ()
     )
 
 

@@ -37,11 +37,18 @@ def _serves(cluster: ClusterUnderTest, version: str) -> bool:
     return "CapacityBuffer" in {each["kind"] for each in answer.json()["resources"]}
 
 
-def template(cluster: ClusterUnderTest, product: str) -> str:
+def template(cluster: ClusterUnderTest, product: str, *pools: str) -> str:
+    """A PodTemplate of eight GPUs of a product, or of any of some pools."""
     name = cluster.name("t")
     container = {"name": "c", "image": "registry.k8s.io/pause:3.10",
                  "resources": {"requests": {GPU: "8"}, "limits": {GPU: "8"}}}  # fmt: skip
-    pod = {"spec": {"nodeSelector": {PRODUCT: product}, "containers": [container]}}
+    place: Obj = {"nodeSelector": {PRODUCT: product}}
+    if pools:
+        names = {"key": "karpenter.sh/nodepool", "operator": "In", "values": list(pools)}
+        terms = {"nodeSelectorTerms": [{"matchExpressions": [names]}]}
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": terms}
+        place = {"affinity": {"nodeAffinity": required}}
+    pod = {"spec": {**place, "containers": [container]}}
     body = {"metadata": {"name": name}, "template": pod}
     cluster.do("POST", cluster.core("podtemplates"), body)
     return name
@@ -91,6 +98,56 @@ def test_nodes_are_held_for_a_buffer(karpenter: ClusterUnderTest, root: str) -> 
     karpenter.do("DELETE", f"{root}/{name}")
     karpenter.eventually(lambda: not nodes_of(karpenter, pool))
     karpenter.do("DELETE", f"{POOLS}/{pool}")
+
+
+def test_nodes_of_any_pool_that_its_pods_name_hold_a_buffer(
+    karpenter: ClusterUnderTest, root: str
+) -> None:
+    """The first pool may have one node; the other one has the rest."""
+    pools, name = (karpenter.name("pool"), karpenter.name("pool")), karpenter.name("b")
+    for pool, limit in zip(pools, (8, 16), strict=True):
+        add_pool(karpenter, pool, limit)
+    karpenter.do("POST", root, buffer(name, template(karpenter, "", *pools), 3))
+
+    def counts() -> list[int]:
+        return [len(nodes_of(karpenter, pool)) for pool in pools]
+
+    karpenter.eventually(lambda: counts() == [1, 2])
+    karpenter.eventually(lambda: _is_held(karpenter.do("GET", f"{root}/{name}")))
+    karpenter.do("DELETE", f"{root}/{name}")
+    karpenter.eventually(lambda: counts() == [0, 0])
+    for pool in pools:
+        karpenter.do("DELETE", f"{POOLS}/{pool}")
+
+
+def test_a_buffer_says_how_it_stands_as_karpenter_does(
+    karpenter: ClusterUnderTest, root: str
+) -> None:
+    pool, name = karpenter.name("pool"), karpenter.name("b")
+    add_pool(karpenter, pool, limit=8)
+    karpenter.do("POST", root, buffer(name, template(karpenter, pool), 2))
+    waits = ("Provisioning", "False", "RequiresNewCapacity")
+    karpenter.eventually(lambda: waits in _told(karpenter.do("GET", f"{root}/{name}")))
+    fewer: Obj = {"spec": {"replicas": 1}}
+    karpenter.do("PATCH", f"{root}/{name}", fewer, **MERGE)
+    fits = ("Provisioning", "True", "FitsExistingCapacity")
+    karpenter.eventually(lambda: fits in _told(karpenter.do("GET", f"{root}/{name}")))
+    none: Obj = {"spec": {"replicas": 0}}
+    karpenter.do("PATCH", f"{root}/{name}", none, **MERGE)
+    empty = ("Provisioning", "False", "BufferEmpty")
+    karpenter.eventually(lambda: empty in _told(karpenter.do("GET", f"{root}/{name}")))
+    gone: Obj = {"spec": {"podTemplateRef": {"name": "not-there"}}}
+    karpenter.do("PATCH", f"{root}/{name}", gone, **MERGE)
+    missing = ("ReadyForProvisioning", "False", "PodTemplateNotFound")
+    karpenter.eventually(lambda: missing in _told(karpenter.do("GET", f"{root}/{name}")))
+    karpenter.do("DELETE", f"{root}/{name}")
+    karpenter.eventually(lambda: not nodes_of(karpenter, pool))
+    karpenter.do("DELETE", f"{POOLS}/{pool}")
+
+
+def _told(obj: Obj) -> set[tuple[str, str, str]]:
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return {(each["type"], each["status"], each["reason"]) for each in conditions}
 
 
 def _is_held(obj: Obj) -> bool:

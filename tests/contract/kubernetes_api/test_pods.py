@@ -77,6 +77,49 @@ def test_26_pods_wait_for_gpus_and_say_so(cluster: ClusterUnderTest) -> None:
     cluster.eventually(lambda: not cluster.pods(name))
 
 
+def test_26_a_required_node_affinity_says_where_a_pod_may_go(cluster: ClusterUnderTest) -> None:
+    """One term has to hold as a whole, and each expression names several values."""
+    free_gpus(cluster)
+    nodes = cluster.do("GET", "/api/v1/nodes")["items"]
+    hosts = [
+        node["metadata"]["labels"]["kubernetes.io/hostname"]
+        for node in nodes
+        if GPU in node["status"]["allocatable"]
+    ]
+
+    def deploy(*values: str) -> str:
+        name = cluster.name("p")
+        body = gpu_deployment(cluster, name, 1)
+        host = {"key": "kubernetes.io/hostname", "operator": "In", "values": list(values)}
+        never = {"key": "harmony.test/nowhere", "operator": "Exists"}
+        terms = [{"matchExpressions": [never]}, {"matchExpressions": [host]}]
+        required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+        body["spec"]["template"]["spec"]["affinity"] = {"nodeAffinity": required}
+        cluster.do("POST", cluster.apps("deployments"), body)
+        return name
+
+    def refusal(name: str) -> str:
+        return next(
+            (
+                each["message"]
+                for pod in cluster.pods(name)
+                for each in pod["status"].get("conditions") or ()
+                if each["type"] == "PodScheduled" and each["status"] == "False"
+            ),
+            "",
+        )
+
+    name, nowhere = deploy("nowhere", hosts[-1]), deploy("nowhere")
+    cluster.eventually(lambda: len(cluster.ready_pods(name)) == 1)
+    (pod,) = cluster.pods(name)
+    (node,) = [n for n in nodes if n["metadata"]["name"] == pod["spec"]["nodeName"]]
+    assert node["metadata"]["labels"]["kubernetes.io/hostname"] == hosts[-1]
+    cluster.eventually(lambda: "didn't match Pod's node affinity/selector" in refusal(nowhere))
+    for each in (name, nowhere):
+        cluster.do("DELETE", cluster.apps("deployments", each))
+        cluster.eventually(lambda of=each: not cluster.pods(of))
+
+
 def test_26_a_freed_gpu_goes_to_the_pod_that_waits(cluster: ClusterUnderTest) -> None:
     total = free_gpus(cluster)
     first, second = cluster.name("p"), cluster.name("p")

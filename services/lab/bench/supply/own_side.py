@@ -10,6 +10,7 @@ and count for decisions neither as asked for nor as there.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
@@ -39,7 +40,7 @@ from services.lab.bench.supply.known_supply import KnownSupply, supply_row
 from services.lab.bench.supply.nodes import Reserve
 from services.lab.bench.supply.run_figures import SettingFigures, coverage_of
 from services.lab.bench.supply.starts import KnownStarts, RunClock, interval_of
-from services.operator.plan.buffers import Advised, chunks_to_hold, noted
+from services.operator.plan.buffers import Advised, gpus_to_hold, noted
 from services.operator.plan.supply import TypeSupply
 from services.simulator.policies.rivals import HARMONY
 
@@ -219,10 +220,11 @@ class HarmonySide:
         generator = make_rng(self._task.seed, "headroom", supply["cluster_id"], GPU_TYPE)
         advice = to_advice(known, generator, now)
         chunk, patience_s = int(advice["chunk_gpus"]), self._supply.startup.patience_s
-        self._advised = noted(self._advised, int(advice["gpus"]) // chunk, now, patience_s)
-        current = self.cluster.pool.reserve.n_chunks
-        n_chunks = chunks_to_hold(current, self._advised, now, patience_s)
-        self.cluster.hold(Reserve(n_chunks, chunk))
+        self._advised = noted(self._advised, int(advice["gpus"]), now, patience_s)
+        reserve = self.cluster.pool.reserve
+        current = reserve.n_chunks * reserve.chunk_gpus
+        gpus = gpus_to_hold(current, self._advised, now, patience_s)
+        self.cluster.hold(Reserve(math.ceil(gpus / chunk), chunk))
 
     def figures(self, first_s: float, last_s: float) -> SettingFigures:
         """What it came to; the interval's coverage is that of starts between two times."""

@@ -10,17 +10,12 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from services.lab.cluster.controllers.manifests import node_spec
 from services.lab.cluster.nodes import publishing
-from services.lab.cluster.nodes.buffers import (
-    Buffer,
-    BufferRoom,
-    find_room,
-    publish_buffer,
-    read_buffers,
-)
+from services.lab.cluster.nodes.buffer_status import BufferLook, publish_buffer
+from services.lab.cluster.nodes.buffers import Buffer, BufferRoom, find_room, read_buffers
 from services.lab.cluster.nodes.definitions import CLAIMS, GROUP, POOLS, VERSION
 from services.lab.cluster.nodes.machines import Machines, WaitingPod
 from services.lab.cluster.nodes.pools import NodePoolSpec, of_node_group, of_node_pool
@@ -69,16 +64,17 @@ class NodeAutoscaler:
         waiting, busy = self._waiting(), self._busy()
         buffers = list(read_buffers(self._objects, self._registry))
         rooms = self._rooms() if buffers else []
-        lacking = [_keep(each, busy, rooms) for each in buffers]
-        waiting += [pod for left in lacking for pod in left]
+        for buffer in buffers:
+            used, lacking = find_room(buffer.pods, rooms)
+            busy |= used
+            waiting += lacking
         for machines in self._machines.values():
             for machine in machines.idle(busy, now_s):
                 machines.all.remove(machine)
                 publishing.remove_node(self._objects, machine.name)
             machines.keep_least(now_s)
             waiting = machines.plan(waiting, now_s)
-        for buffer, left in zip(buffers, lacking, strict=True):
-            publish_buffer(self._objects, buffer, len(left))
+        self._publish_buffers(buffers, waiting)
         self._publish()
 
     def _interrupt(self, machines: Machines, now_s: float) -> None:
@@ -139,6 +135,17 @@ class NodeAutoscaler:
             if machine.is_there:
                 publishing.remove_node(self._objects, machine.name)
 
+    def _publish_buffers(self, buffers: Iterable[Buffer], failed: Iterable[WaitingPod]) -> None:
+        """Tell of buffers as who adds the nodes does; Karpenter where there are pools of it."""
+        n_failed = Counter(pod.buffer for pod in failed)
+        asked_for = [pod for machines in self._machines.values() for pod in machines.asked_for]
+        n_new = Counter(pod.buffer for pod in asked_for)
+        is_karpenter = any(name.startswith(f"{POOLS}/") for name in self._machines)
+        for buffer in buffers:
+            uid = str(buffer.obj["metadata"]["uid"])
+            look = BufferLook(n_new[uid], n_failed[uid])
+            publish_buffer(self._objects, buffer, look, is_karpenter=is_karpenter)
+
     def _publish(self) -> None:
         pool_type, claim_type = self._type(POOLS), self._type(CLAIMS)
         for obj in self._pools():
@@ -152,10 +159,3 @@ class NodeAutoscaler:
         if groups and config_maps is not None:
             form = str(self._groups().get(_FORM, publishing.YAML_FORM))
             publishing.publish_groups(self._objects, config_maps, groups, form)
-
-
-def _keep(buffer: Buffer, busy: set[str], rooms: list[BufferRoom]) -> list[WaitingPod]:
-    """Count the nodes on which a buffer has room as busy; its pods that have none."""
-    used, left = find_room(buffer.pods, rooms)
-    busy |= used
-    return left

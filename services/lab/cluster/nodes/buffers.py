@@ -2,7 +2,7 @@
 
 A buffer states a pod template and how many pods of it there is to be room for. The autoscaler looks
 for that room on the nodes that exist, asks for nodes where it is not, and takes away no node on
-which it has found some.
+which it has found some. How a buffer's status tells of it: `buffer_status`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from services.lab.cluster.storage.resources import Obj, Registry, ResourceType
 from services.simulator.engine.engine import ANY_GPU_TYPE, NodeSpec
 
 STRATEGY = "buffer.x-k8s.io/active-capacity"
-READY, PROVISIONING = "ReadyForProvisioning", "Provisioning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +81,8 @@ def _read(objects: Objects, rtype: ResourceType, templates: ResourceType, obj: O
         of_one = deployment_spec(name, template["template"], is_warm=False)
     except ValueError as error:
         return Buffer(rtype, obj, None, problem=str(error))
-    pod = WaitingPod(of_one.gpu_type, of_one.gpus_per_pod, of_one.needs)
+    uid = str(obj["metadata"]["uid"])
+    pod = WaitingPod(of_one.gpu_type, of_one.gpus_per_pod, of_one.needs, uid)
     return Buffer(rtype, obj, template, (pod,) * int(spec.get("replicas") or 0))
 
 
@@ -98,36 +98,3 @@ def find_room(
         else:
             used.add(room.node.name)
     return used, left
-
-
-def publish_buffer(objects: Objects, buffer: Buffer, n_left: int) -> None:
-    """Write how it stands with a buffer, of whose pods `n_left` have no room yet."""
-    template, old = buffer.template, buffer.obj.get("status") or {}
-    if template is None:
-        wanted = [(READY, "False", "NotReady", buffer.problem)]
-        status: Obj = {}
-    else:
-        has_room = ("True", "Provisioned") if n_left == 0 else ("False", "WaitingForCapacity")
-        told = f"{n_left} of {len(buffer.pods)} have no room yet" if n_left else ""
-        wanted = [(READY, "True", "Ready", ""), (PROVISIONING, *has_room, told)]
-        status = {
-            "podTemplateRef": {"name": template["metadata"]["name"]},
-            "podTemplateGeneration": template["metadata"].get("generation", 1),
-            "replicas": len(buffer.pods),
-            "provisioningStrategy": STRATEGY,
-        }
-    conditions = [_condition(objects, old, *each) for each in wanted]
-    objects.write_status(buffer.rtype, buffer.obj, status | {"conditions": conditions})
-
-
-def _condition(objects: Objects, old: Obj, kind: str, status: str, reason: str, told: str) -> Obj:
-    before = {each["type"]: each for each in old.get("conditions") or ()}.get(kind)
-    is_same = before is not None and before["status"] == status
-    at = before["lastTransitionTime"] if before is not None and is_same else objects.now()
-    return {
-        "type": kind,
-        "status": status,
-        "reason": reason,
-        "message": told,
-        "lastTransitionTime": at,
-    }

@@ -23,11 +23,16 @@ NOTICE_S = 120.0
 
 @dataclass(frozen=True, slots=True)
 class WaitingPod:
-    """A pod without a node."""
+    """A pod without a node.
+
+    Attributes:
+        buffer: Uid of the CapacityBuffer that it is one of; empty: it is a pod.
+    """
 
     gpu_type: str
     gpus: int
     needs: Needs
+    buffer: str = ""
 
     def may_use(self, pool: NodePoolSpec) -> bool:
         """Check whether a node of the pool would take it."""
@@ -71,6 +76,7 @@ class Machines:
     Attributes:
         refused_s: When the provider refused last; None: not since it gave a machine.
         n_asked: Machines ever asked for.
+        asked_for: Pods that the machines are for which were asked for at the last look.
         backed_off_s: When the last series of refusals began; None: none is under way.
     """
 
@@ -80,13 +86,15 @@ class Machines:
     refused_s: float | None = None
     n_asked: int = 0
     backed_off_s: float | None = None
+    asked_for: list[WaitingPod] = field(default_factory=list)
 
     def plan(self, waiting: Sequence[WaitingPod], now_s: float) -> list[WaitingPod]:
         """Ask for what the pods need; those that no machine of this pool will take."""
         if not any(pod.may_use(self.pool) for pod in waiting):
             self.refused_s = self.backed_off_s = None
         rooms = [self.pool.node.gpus for machine in self.all if not machine.is_there]
-        left = []
+        n_coming, left = len(rooms), []
+        self.asked_for = []
         for pod in waiting:
             place = next((i for i, free in enumerate(rooms) if free >= pod.gpus), None)
             if not pod.may_use(self.pool) or (place is None and not self._ask(now_s)):
@@ -96,6 +104,7 @@ class Machines:
                 rooms.append(self.pool.node.gpus)
                 place = len(rooms) - 1
             rooms[place] -= pod.gpus
+            self.asked_for += [pod] if place >= n_coming else []
         return left
 
     def keep_least(self, now_s: float) -> None:

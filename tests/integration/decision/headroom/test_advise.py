@@ -192,6 +192,20 @@ def test_one_type_that_cannot_be_read_keeps_no_other_from_its_advice(supplied: F
     assert [row["gpu_type"] for row in advice(supplied)] == ["L4"]
 
 
+def test_pieces_keep_their_size_while_no_service_says_anything(supplied: Fleet) -> None:
+    supplied.decide(0)
+    with supplied.engine.begin() as connection:
+        connection.execute(text("UPDATE gpu_needs SET gpus_per_replica = 4"))
+    assert advised(supplied)["chunk_gpus"] == 4
+    with supplied.engine.begin() as connection:
+        connection.execute(text("DELETE FROM gpu_needs"))
+    for _ in range(2):
+        supplied.clock.advance(STEP_S)
+        supply(supplied)
+        silent = advised(supplied)
+        assert (silent["chunk_gpus"], silent["gpus"]) == (4, 0)
+
+
 def test_needs_of_workloads_that_left_are_dropped(supplied: Fleet) -> None:
     supplied.decide(0)
     with supplied.engine.begin() as connection:

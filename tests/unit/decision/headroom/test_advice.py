@@ -23,7 +23,7 @@ NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 SUPPLY = {
     "cluster_id": 1, "cluster": "default", "gpu_type": "H100", "ceiling": 96, "node_gpus": 32,
     "asked_gpus": 20, "startup_median_s": 300.0, "startup_sigma": 0.3, "n_startups": 30,
-    "gpus_per_node": 8, "headroom_risk": None, "budget_gpus": None,
+    "gpus_per_node": 8, "headroom_risk": None, "budget_gpus": None, "last_chunk_gpus": None,
 }  # fmt: skip
 
 
@@ -84,6 +84,12 @@ def test_without_services_there_is_nothing() -> None:
     nothing = to_room(known(gpus_per_node=None))
     assert (nothing.chunk_gpus, nothing.usd_per_gpu_hour) == (1, 0.0)
     assert advice(known(gpus_per_node=None))["gpus"] == 0
+
+
+def test_without_services_a_chunk_stays_as_it_was() -> None:
+    assert to_room(known(last_chunk_gpus=8)).chunk_gpus == 8
+    assert to_room(known(last_chunk_gpus=8, gpus_per_node=4)).chunk_gpus == 4
+    assert to_room(known(need(), last_chunk_gpus=8)).chunk_gpus == 2
 
 
 def test_the_price_is_that_of_the_gpus_in_use() -> None:

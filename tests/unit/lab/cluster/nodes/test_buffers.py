@@ -113,9 +113,11 @@ def test_a_buffer_that_cannot_be_kept_says_so(
     lab.hold(1, **spec)
     lab.after(60)
     assert lab.each(NODES) == []
-    (condition,) = lab.buffer()["status"]["conditions"]
+    condition, provisioning = lab.buffer()["status"]["conditions"]
     assert (condition["type"], condition["status"]) == ("ReadyForProvisioning", "False")
     assert why in condition["message"]
+    assert (provisioning["type"], provisioning["status"]) == ("Provisioning", "False")
+    assert provisioning["reason"] == "NotReadyForProvisioning"
 
 
 def test_room_is_found_once() -> None:
