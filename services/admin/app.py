@@ -31,6 +31,7 @@ from services.admin.rest.examples import install_examples
 from services.admin.series import api as series, fans_api
 from services.admin.showback import api as showback
 from services.admin.workloads import api as workloads
+from services.kernel import telemetry
 from services.kernel.db.migrations import current_revision, head_revision
 from services.kernel.http import application as http
 from services.kernel.security.audit import note_audit_head
@@ -102,13 +103,18 @@ def _add_health(app: FastAPI) -> None:
         response_model=schemas.Readiness,
     )
     def readyz(deps: Deps) -> schemas.Readiness | Response:
-        """Database, Redis and schema are as the service needs them."""
-        checks = {"database": _check_database(deps), "redis": _check_redis(deps)}
+        """Database and schema are as the service needs them.
+
+        Redis is looked at too, and not needed: without it nobody has a session of the console, and
+        all that keys and tokens may do goes on.
+        """
+        checks = {"database": _check_database(deps)}
         if checks["database"] == "ok":
             found = current_revision(deps.engine)
             is_head = found == _head()
             checks["schema"] = "ok" if is_head else f"at {found}, needs {_head()}: harmony migrate"
         failed = [name for name, result in checks.items() if result != "ok"]
+        checks["redis"] = _check_redis(deps)
         if not failed:
             with deps.engine.connect() as connection:
                 note_audit_head(connection)
@@ -127,6 +133,8 @@ def _check_database(deps: AdminDeps) -> str:
 
 def _check_redis(deps: AdminDeps) -> str:
     try:
-        return "ok" if deps.redis.ping() else "does not answer"
+        found = "ok" if deps.redis.ping() else "does not answer"
     except redis.RedisError:
-        return "cannot be reached"
+        found = "cannot be reached"
+    telemetry.redis_unreachable.set(found != "ok")
+    return found

@@ -43,7 +43,7 @@ class AdminDeps:
 
     Attributes:
         engine: Database.
-        redis: Sessions and the readiness check.
+        redis: Sessions, and what `/readyz` says of it.
         settings: Settings.
         clock: Time of the data: simulated in a replay.
         wall: Time of keys and audit, always the wall clock outside tests.

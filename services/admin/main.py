@@ -6,6 +6,8 @@ import sys
 
 import redis
 import uvicorn
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from services.admin.app import make_app
 from services.admin.clusters import KnownClusters
@@ -29,6 +31,9 @@ from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 from services.kernel.tracing_otel import configure_tracing
 
+_REDIS_S = 1.0
+"""Seconds in which Redis answers, or is away."""
+
 
 def make_deps(settings: Settings) -> AdminDeps:
     """Dependencies on the servers that the settings name.
@@ -45,7 +50,13 @@ def make_deps(settings: Settings) -> AdminDeps:
     except HarmonyError:
         engine.dispose()
         raise
-    client = redis.Redis.from_url(settings.redis_url, socket_timeout=5, socket_connect_timeout=5)
+    client = redis.Redis.from_url(
+        settings.redis_url,
+        # twice this is less than a probe of readiness waits
+        socket_timeout=_REDIS_S,
+        socket_connect_timeout=_REDIS_S,
+        retry=Retry(NoBackoff(), retries=1),
+    )
     return AdminDeps(
         engine=engine,
         redis=client,

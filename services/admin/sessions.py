@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ import orjson
 import redis
 
 from services.kernel.clock import Clock
-from services.kernel.errors import ConfigurationError
+from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.security.oidc_login import LoginAttempt, Person
 from services.kernel.telemetry import get_logger
 
@@ -49,8 +51,24 @@ def session_key(admin_key_file: Path | None) -> bytes:
     return hmac.digest(secret, b"harmony console sessions", "sha256")
 
 
+@contextmanager
+def _answered() -> Iterator[None]:
+    """Redis is asked within.
+
+    Raises:
+        Unavailable: It cannot be reached.
+    """
+    try:
+        yield
+    except redis.RedisError as error:
+        raise Unavailable(
+            "Redis cannot be reached, which keeps the console's sessions and logins; try again "
+            "shortly, or call the REST API with a key"
+        ) from error
+
+
 class SessionStore:
-    """Opens, finds and ends sessions."""
+    """Opens, finds and ends sessions; each raises `Unavailable` where Redis cannot be reached."""
 
     def __init__(self, client: redis.Redis, key: bytes, wall: Clock) -> None:
         """Keep sessions through `client`.
@@ -75,14 +93,17 @@ class SessionStore:
     def find(self, token: str) -> str | Person | None:
         """Prefix of the key, or the person, that the session is of; None where it has ended."""
         name = _name("session", token)
-        found = self._unseal(name, self._client.get(name))
+        with _answered():
+            stored = self._client.get(name)
+        found = self._unseal(name, stored)
         if found is None or isinstance(found, str):
             return found
         return Person(**found | {"values": tuple(found["values"])})
 
     def close(self, token: str) -> None:
         """End the session."""
-        self._client.delete(_name("session", token))
+        with _answered():
+            self._client.delete(_name("session", token))
 
     def begin(self, attempt: LoginAttempt) -> str:
         """Remember a login that was begun; returns the token for the browser's cookie."""
@@ -91,7 +112,9 @@ class SessionStore:
     def take(self, token: str) -> LoginAttempt | None:
         """The login that was begun with this token, once; None: there is none, or no more."""
         name = _name("login", token)
-        found = self._unseal(name, self._client.getdel(name))
+        with _answered():
+            stored = self._client.getdel(name)
+        found = self._unseal(name, stored)
         return None if found is None else LoginAttempt(**found)
 
     def _store(self, kind: str, value: str | dict[str, Any], lasting_s: int) -> str:
@@ -99,7 +122,8 @@ class SessionStore:
         name = _name(kind, token)
         until_s = self._wall.now().timestamp() + lasting_s
         body = orjson.dumps({"until_s": until_s, "value": value})
-        self._client.set(name, self._mac(name, body) + body, ex=lasting_s)
+        with _answered():
+            self._client.set(name, self._mac(name, body) + body, ex=lasting_s)
         return token
 
     def _unseal(self, name: str, stored: object) -> Any:

@@ -56,6 +56,9 @@ workload_errors_total = _counter(
 model_unreadable = _gauge(
     "model_unreadable", "1 where the promoted model cannot be read and simple forecasters answer"
 )
+redis_unreachable = _gauge(
+    "redis_unreachable", "1 where Redis did not answer the admin API's last probe of readiness"
+)
 jobs_resent_total = _counter("jobs_resent_total", "Orphans found by a sweep", ("job",))
 jobs_not_sent_total = _counter(
     "jobs_not_sent_total", "Jobs not sent since the same one waits in its queue", ("job",)

@@ -104,9 +104,11 @@ def _finish(deps: AdminDeps, cookie: str, answer: LoginReturn, address: str) -> 
     with deps.engine.begin() as connection:
         entry = AuditEntry(now, principal.actor, "session.open", f"user/{principal.prefix}")
         security.append_audit(connection, entry)
+        # within: what cannot be opened is not noted as open
+        token = deps.sessions.open_for(person, deps.settings.oidc_session_s)
     if deps.limiter is not None:
         deps.limiter.give_back(failure_limit(deps.settings), limited_name(address))
-    return deps.sessions.open_for(person, deps.settings.oidc_session_s), attempt.following
+    return token, attempt.following
 
 
 def _printable(text: str) -> str:

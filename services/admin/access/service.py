@@ -197,13 +197,15 @@ def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
 
     Raises:
         Unauthorized: The key is not valid.
+        Unavailable: There is nowhere to keep a session.
     """
     now = deps.wall.now()
     principal = authentication.log_in(deps, token, address)
     with deps.engine.begin() as connection:
         entry = AuditEntry(now, principal.actor, "session.open", f"key/{principal.prefix}")
         security.append_audit(connection, entry)
-    return deps.sessions.open(principal.prefix), principal
+        # within: what cannot be opened is not noted as open
+        return deps.sessions.open(principal.prefix), principal
 
 
 def list_audit(

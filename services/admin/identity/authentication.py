@@ -88,8 +88,8 @@ def _principal_of(deps: AdminDeps, person: Person) -> Principal:
 def _verify_key(deps: AdminDeps, token: str, who: str, cost: float) -> Principal:
     """Verify a key; while too many wrong ones come from an address, no secret is hashed for it.
 
-    A key that was verified within the last minute goes on: one bad neighbour behind the same
-    address does not lock the others out.
+    A key that this process has verified before goes on: it is no guess, so that one bad neighbour
+    behind the same address does not lock the others out.
     """
     now = deps.wall.now()
     known = deps.verifier.recall(token, now)

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine
 
+from services.ingest.push.cursor_repository import CursorMoves, note_samples
 from services.ingest.push.service import measure
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadRef
@@ -138,6 +139,8 @@ def backfill(
         screened.sort(key=lambda pair: pair[0].id)
         blocks = [_block(ref, each, step_us) for ref, each in screened]
         n_rows = sum(len(block.at_us) for block in blocks)
+        # cursors before steps, as resampling has them: it may write the same steps
+        note_samples(work.connection, CursorMoves.none(refs), at)
         if repository.has_indicators(work.connection, workload_ids, span):
             n_rows = write_steps(work.connection, blocks)
         else:

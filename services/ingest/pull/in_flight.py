@@ -11,18 +11,12 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from threading import Event
 
 import numpy as np
 
+from services.ingest.pull.patience import Patience
 from services.ingest.series.catalog import WorkloadRef
-from services.ingest.series.source import (
-    SERVER_REASONS,
-    LabelledPoints,
-    RangeQuery,
-    Source,
-    SourceError,
-)
+from services.ingest.series.source import LabelledPoints, RangeQuery, Source, SourceError
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
 
@@ -32,6 +26,7 @@ MOST_PODS = 500
 """Pods of one workload that are kept at most; of a larger one nothing is known."""
 _LOOKBACK_S = 60
 _N_CONNECTIONS = 8
+_WHAT = "requests in flight by pod"
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _MEAN_OVER_PODS = re.compile(
     rf'sum\(avg_over_time\((?P<selector>(?:[^()"]|{_TEXT})+\[)\$step\]\)\)'
@@ -58,7 +53,7 @@ def by_pod(query: str) -> str | None:
 
 
 def fetch_in_flight(
-    source: Source, workloads: Sequence[WorkloadRef], at: datetime, is_down: Event
+    source: Source, workloads: Sequence[WorkloadRef], at: datetime, patience: Patience
 ) -> list[PodRequests]:
     """Requests in flight at `at`; a workload is absent of which they are not known.
 
@@ -66,21 +61,25 @@ def fetch_in_flight(
         source: The source.
         workloads: Those to ask for.
         at: Aware.
-        is_down: Set when the server itself does not answer; the rest are not tried then.
+        patience: Says whom it is still worth to ask for, and is told what came of it.
     """
 
     def fetch(workload: WorkloadRef) -> PodRequests | None:
+        queries = _queries_of(workload)
+        if not queries or not patience.may_ask(workload):
+            return None
         try:
-            return None if is_down.is_set() else _fetch_one(source, workload, at)
+            totals = _fetch_totals(source, queries, at)
         except SourceError as error:
-            if error.reason in SERVER_REASONS:
-                is_down.set()
+            patience.note_failure(workload, error.reason, _WHAT)
             telemetry.source_errors_total.labels(source.name, error.reason).inc()
             name = f"{workload.namespace}/{workload.name}"
             get_logger("ingest.pull").warning(
                 "pods_not_asked", workload=name, reason=error.reason, error=error.message
             )
             return None
+        patience.note_answer(workload)
+        return PodRequests(workload.id, totals) if 0 < len(totals) <= MOST_PODS else None
 
     if not workloads:
         return []
@@ -88,20 +87,24 @@ def fetch_in_flight(
         return [found for found in pool.map(fetch, workloads) if found is not None]
 
 
-def _fetch_one(source: Source, workload: WorkloadRef, at: datetime) -> PodRequests | None:
+def _queries_of(workload: WorkloadRef) -> list[str]:
+    """Queries of what runs on each pod and of what waits there; none where they are not known."""
     indicators = workload.indicators
     queries = [by_pod(indicators[name].query) for name in (RUNNING, WAITING) if name in indicators]
     if RUNNING not in indicators or queries[0] is None:
-        return None
+        return []
+    return [query for query in queries if query is not None]
+
+
+def _fetch_totals(source: Source, queries: Sequence[str], at: datetime) -> dict[str, float]:
+    """Requests by the pod's name; what waits counts on pods where something could run."""
     totals: dict[str, float] = {}
-    for is_first, query in zip((True, False), filter(None, queries), strict=False):
+    for number, query in enumerate(queries):
         asked = RangeQuery(query, at, at, _LOOKBACK_S)
         for pod, value in _readings(source.fetch_series(asked)).items():
-            if is_first or pod in totals:
+            if number == 0 or pod in totals:
                 totals[pod] = totals.get(pod, 0.0) + value
-    if not totals or len(totals) > MOST_PODS:
-        return None
-    return PodRequests(workload.id, totals)
+    return totals
 
 
 def _readings(series: Sequence[LabelledPoints]) -> dict[str, float]:

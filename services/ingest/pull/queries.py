@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Event
 
 import numpy as np
 
 from services.ingest.pull.absent import SeriesQuery
+from services.ingest.pull.patience import Patience
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.known_series import SeriesRef
 from services.ingest.series.samples import SECOND_US, Samples, join_samples
-from services.ingest.series.source import SERVER_REASONS, Points, RangeQuery, Source, SourceError
+from services.ingest.series.source import Points, RangeQuery, Source, SourceError
 from services.kernel import telemetry
 from services.kernel.domain.objective import READY
 from services.kernel.telemetry import get_logger
 
 NOT_TRIED = "not_tried"
-"""Reason of a query that was not sent, since the server did not answer others."""
+"""Reason of a query that was not sent, since others of its workload or the server were silent."""
 _N_CONNECTIONS = 8
 _FINER_STEPS = 4
 _FINEST_S = 5
@@ -114,32 +115,60 @@ def join_answers(answers: Sequence[QueryAnswer]) -> Samples:
     return join_samples(parts)
 
 
-def fetch_all(source: Source, queries: Sequence[SeriesQuery], is_down: Event) -> list[QueryAnswer]:
+def fetch_all(
+    source: Source, queries: Sequence[SeriesQuery], patience: Patience
+) -> list[QueryAnswer]:
     """Answers in the order of the queries, fetched over a few connections at once.
+
+    Workloads take turns, and so do namespaces: one with many slow queries holds all connections
+    only when the others have been asked for.
 
     Args:
         source: The source.
         queries: The queries.
-        is_down: Set when the server itself does not answer; the rest are not tried then.
+        patience: Says whom it is still worth to ask for, and is told what came of it.
     """
     log = get_logger("ingest.pull")
 
     def fetch(asked: SeriesQuery) -> QueryAnswer:
-        if is_down.is_set():
+        workload = asked.ref.workload
+        if not patience.may_ask(workload):
             return _failed(source, asked, NOT_TRIED)
         try:
-            return QueryAnswer(asked, source.fetch(asked.query))
+            points = source.fetch(asked.query)
         except SourceError as error:
-            if error.reason in SERVER_REASONS:
-                is_down.set()
+            patience.note_failure(workload, error.reason, str(asked.ref))
             values = {"series": str(asked.ref), "reason": error.reason, "error": error.message}
             log.warning("query_failed", **values)
             return _failed(source, asked, error.reason)
+        patience.note_answer(workload)
+        return QueryAnswer(asked, points)
 
     if not queries:
         return []
+    order = _in_turns([asked.ref.workload for asked in queries])
     with ThreadPoolExecutor(min(_N_CONNECTIONS, len(queries))) as pool:
-        return list(pool.map(fetch, queries))
+        sent = {place: pool.submit(fetch, queries[place]) for place in order}
+    return [sent[place].result() for place in range(len(queries))]
+
+
+def _in_turns(workloads: Sequence[WorkloadRef]) -> list[int]:
+    """Places of the queries of these workloads, in the order in which they are sent.
+
+    The first query of each workload comes before the second of any, and the first workload of each
+    namespace before the second of any.
+    """
+    n_queries: Counter[int] = Counter()
+    ranks: dict[int, int] = {}
+    n_workloads: Counter[str] = Counter()
+    turns: list[tuple[int, int, int]] = []
+    for place, workload in enumerate(workloads):
+        if workload.id not in ranks:
+            ranks[workload.id] = n_workloads[workload.namespace]
+            n_workloads[workload.namespace] += 1
+        turns.append((n_queries[workload.id], ranks[workload.id], place))
+        n_queries[workload.id] += 1
+    return [place for _, _, place in sorted(turns)]
 
 
 def _failed(source: Source, asked: SeriesQuery, reason: str) -> QueryAnswer:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from threading import Event
 
 import numpy as np
 from pydantic import ValidationError
@@ -17,6 +16,7 @@ from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
 from services.ingest.pull.past_counts import MOST_AT_ONCE, counts_of, is_unasked
+from services.ingest.pull.patience import Patience
 from services.ingest.pull.queries import (
     NOT_TRIED,
     QueryAnswer,
@@ -49,7 +49,7 @@ from services.kernel.clock import floor_step, make_rng
 from services.kernel.db.bulkhead import SetApart
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.session_lock import session_lock
-from services.kernel.db.workload_errors import HISTORY, note_errors
+from services.kernel.db.workload_errors import HISTORY, PULL, note_errors
 from services.kernel.errors import Unavailable
 from services.kernel.server_clock import not_ahead
 
@@ -85,9 +85,12 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     already changes nothing.
 
     A failed query is counted and its steps stay gaps; the others go on. When the server itself does
-    not answer, the rest of the queries are not tried. The counts of objectives come last, when all
-    else is stored: neither a slow query of theirs nor one that fails keeps a step from its
-    forecast.
+    not answer, the rest of the queries are not tried. The counts of objectives come when all else
+    is stored: neither a slow query of theirs nor one that fails keeps a step from its forecast.
+
+    A workload with a query that took too long in the last pull comes after all others, and only for
+    as long as a query may take: neither it nor its owner's other workloads keep the others from
+    their steps. It is told so until its queries are answered in time.
 
     A shard is pulled by one worker at a time: where the source is slow, more jobs of it come than
     are done, and each would ask for the same. A clock that is ahead of the database's counts as it:
@@ -106,24 +109,22 @@ def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullR
             return PullResult(0, 0, {})  # a job of another cluster's, which its own workers pull
         at = not_ahead(work.connection, at, deps.clock)
         found = shard_repository.load_shard(work.connection, shard)
-        rows = _readable(work.connection, found, deps.catalog)
-    rows = [row for row in rows if row.workload.has_query]
+        readable = _readable(work.connection, found, deps.catalog)
+    rows = [row for row in readable if row.workload.has_query]
     stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
-    stale = _in_turn(stale, make_rng(deps.settings.seed, "history", shard, at.isoformat()))
-    pull = _Pull(deps, source, shard, at)
-    pull.past(stale, is_sli=False)
-    pull.recent(rows, is_sli=False)
-    pull.recent(rows, is_sli=True)
-    if deps.settings.operator_deletion_cost:
-        pull.in_flight(rows)
-    if pull.n_history_rows:
-        deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
+    rng = make_rng(deps.settings.seed, "history", shard, at.isoformat())
+    stale = _in_turn(stale, rng)
     unasked = _unasked(rows, stale)
-    if pull.is_down.is_set():
-        pull.skip(stale, is_sli=True)
-    elif pull.counts_of_past([*stale, *unasked]):
-        deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": shard}))
+    patience = Patience(len({row.workload.namespace for row in rows}))
+    pull = _Pull(deps, source, shard, at, patience)
+    pull.all_of([row for row in rows if not row.is_slow], stale, unasked)
+    slow = [row for row in rows if row.is_slow]
+    if slow:
+        patience.limit(deps.settings.prometheus_timeout_s)
+        # in any order: where there is no time for all of them, each has its turn
+        pull.all_of([slow[at] for at in rng.permutation(len(slow)).tolist()], stale, unasked)
     pull.note_missing([*stale, *unasked])
+    pull.note_slow(readable)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -178,6 +179,7 @@ class _Pull:
     """One pull of a shard, and what has come of it so far.
 
     Attributes:
+        patience: Whom it is still worth to ask for.
         missing: Workloads whose history is to be asked for again, and why it is missing.
     """
 
@@ -185,23 +187,55 @@ class _Pull:
     source: Source
     shard: int
     at: datetime
-    is_down: Event = field(default_factory=Event)
+    patience: Patience
     n_accepted: int = 0
     n_history_rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     missing: dict[int, str] = field(default_factory=dict)
 
+    def all_of(
+        self, rows: Sequence[CursorRow], stale: Sequence[CursorRow], unasked: Sequence[CursorRow]
+    ) -> None:
+        """Fetch and store all that is missing of these workloads.
+
+        Args:
+            rows: The workloads.
+            stale: Those whose history is missing, these and others.
+            unasked: Those of which only what their objectives counted in the past is, likewise.
+        """
+        own = {row.workload.id for row in rows}
+        stale = [row for row in stale if row.workload.id in own]
+        unasked = [row for row in unasked if row.workload.id in own]
+        n_before = self.n_history_rows
+        # who was slow says with a short query first whether a long one has a chance
+        self.past([row for row in stale if not row.is_slow], is_sli=False)
+        self.recent(rows, is_sli=False)
+        self.recent(rows, is_sli=True)
+        self.past([row for row in stale if row.is_slow], is_sli=False)
+        if self.deps.settings.operator_deletion_cost:
+            self.in_flight(rows)
+        if self.n_history_rows > n_before:
+            self.deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
+        if self.patience.is_down:
+            self.skip(stale, is_sli=True)
+        elif self.counts_of_past([*stale, *unasked]):
+            self.deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": self.shard}))
+
     def recent(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
-        """Fetch and store the newest steps."""
+        """Fetch and store the newest steps, asked for in the order of the workloads."""
         deps, at = self.deps, self.at
         queries: list[SeriesQuery] = []
-        for row in rows:
+        # numbered by their keys, so that no two writers wait for each other's rows in a circle
+        for row in sorted(rows, key=lambda row: row.workload.id):
             step_s = row.workload.step_s
             end_at = floor_step(at, step_s)
             start_at = floor_step(at - timedelta(seconds=deps.settings.late_s), step_s)
             start_at = min(start_at, end_at - timedelta(seconds=step_s))
             queries += queries_of(row.workload, start_at, end_at, is_sli=is_sli, first=len(queries))
-        answers = fetch_all(self.source, queries, self.is_down)
+        place = {row.workload.id: number for number, row in enumerate(rows)}
+        queries.sort(key=lambda asked: place[asked.ref.workload.id])
+        answers = fetch_all(self.source, queries, self.patience)
+        answers.sort(key=lambda answer: answer.asked.number)
         self.errors.update(answer.error for answer in answers if answer.error)
         if answers:
             self._store(answers)
@@ -219,7 +253,8 @@ class _Pull:
             samples = join_samples([samples, find_zeros(work.connection, asked, samples)])
             series = series_columns(refs)
             accepted = accept(samples, series, deps.settings, at, tally)
-            stored = store(work.connection, accepted, series, at)
+            refused = tally.by_workload
+            stored = store(work.connection, accepted, series, at, also_locked=refused)
             tally.store(work.connection, at)
             if stored.is_any_reopened:
                 work.send_after_commit(jobs.shard_job(jobs.INGEST_RESAMPLE, self.shard, at))
@@ -229,7 +264,7 @@ class _Pull:
     def in_flight(self, rows: Sequence[CursorRow]) -> None:
         """Fetch and store which pods have how many requests; nothing else depends on it."""
         workloads = [row.workload for row in rows]
-        found = fetch_in_flight(self.source, workloads, self.at, self.is_down)
+        found = fetch_in_flight(self.source, workloads, self.at, self.patience)
         readings = {one.workload_id: one.by_pod for one in found}
         if readings:
             with unit_of_work(self.deps.engine) as work:
@@ -239,7 +274,8 @@ class _Pull:
         """Back-fill workloads that have no recent samples, one transaction each.
 
         What could not be asked for is noted: the newest steps, which are asked for next, would hide
-        that it is missing. One slow query is no server that is away.
+        that it is missing. One slow query is no server that is away; where a short one was too slow
+        in this pull, no long one is tried.
 
         Returns:
             Those that the source has answered.
@@ -247,6 +283,9 @@ class _Pull:
         n_timeouts = 0
         asked = []
         for number, row in enumerate(rows):
+            if not self.patience.may_ask(row.workload):
+                self.skip([row], is_sli=is_sli)
+                continue
             errors = self._fill(row, is_sli=is_sli)
             passing = sorted(errors & _MAY_PASS)
             if passing:
@@ -274,7 +313,7 @@ class _Pull:
         if start_at >= end_at:
             return set()
         queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
-        answers = fetch_all(self.source, queries, Event())
+        answers = fetch_all(self.source, queries, Patience())
         errors = [answer.error for answer in answers if answer.error]
         self.errors.update(errors)
         frame = _to_frame(row.workload, answers, start_at, end_at)
@@ -312,6 +351,22 @@ class _Pull:
         with unit_of_work(self.deps.engine) as work:
             handled = sorted(row.workload.id for row in rows)
             note_errors(work.connection, HISTORY, handled, apart, self.at)
+
+    def note_slow(self, rows: Sequence[CursorRow]) -> None:
+        """Note for whom a query took too long, and who was answered in time or asks no more."""
+        timed_out = self.patience.timed_out
+        slow = [row.workload for row in rows if row.is_slow]
+        answered = self.patience.answered
+        well = {one.id for one in slow if one.id in answered or not one.has_query}
+        if not timed_out and not well:
+            return
+        remedy = "make it cheaper, e.g. by a recording rule; it is asked for last meanwhile"
+        apart = {
+            id_: SetApart(id_, Unavailable(f"the query of {what} took too long: {remedy}"))
+            for id_, what in sorted(timed_out.items())
+        }
+        with unit_of_work(self.deps.engine) as work:
+            note_errors(work.connection, PULL, sorted(timed_out.keys() | well), apart, self.at)
 
 
 def _to_frame(

@@ -39,7 +39,10 @@ class Tally:
         counts[reason] = counts.get(reason, 0) + n
 
     def store(self, connection: Connection, now: datetime) -> None:
-        """Note the counts with the workloads' cursors, and whose loads are not plausible."""
+        """Note the counts with the workloads' cursors, and whose loads are not plausible.
+
+        The cursors of `by_workload` are locked already, where the transaction holds any.
+        """
         repository.add_rejections(connection, self.by_workload, now)
         plausible = self.plausible if self.failing is None else self.plausible & self.failing
         note_implausible(connection, plausible, self.implausible, now)

@@ -97,7 +97,14 @@ class _Write:
             times = SeriesTimes.of(accepted)
             seen = series.slots[times.series]
             are_new = deps.known.are_new(seen, times.first_us)
-            stored = store(work.connection, accepted, series, now, are_new=are_new)
+            stored = store(
+                work.connection,
+                accepted,
+                series,
+                now,
+                are_new=are_new,
+                also_locked=tally.by_workload,
+            )
             tally.store(work.connection, now)
             _announce(deps, work, stored, now)
         deps.known.note_stored(seen, times.last_us)

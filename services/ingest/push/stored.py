@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -73,6 +73,7 @@ def store(
     now: datetime,
     *,
     are_new: bool = False,
+    also_locked: Collection[int] = (),
 ) -> Stored:
     """Write accepted samples, move the cursors, write what waits for nothing.
 
@@ -82,6 +83,8 @@ def store(
         series: Their series.
         now: Now.
         are_new: None of the samples is there yet, which is what the database then insists on.
+        also_locked: Further workloads whose cursors the transaction writes to later on. All are
+            locked here, in one order: else two writers wait for each other's in a circle.
 
     Raises:
         psycopg.errors.UniqueViolation: One of them is there, and `are_new` says otherwise.
@@ -98,12 +101,20 @@ def store(
         found = repository.write_observations(connection, chunks, span)
         changed = _changed(found, series, times)
     stored = _by_workload(series, times, changed, now)
-    ids = np.array([workload.id for workload in stored.workloads], dtype=np.int64)
-    moves = CursorMoves(ids, stored.reopen_us, stored.newest_us)
-    note_samples(connection, moves, now)
+    note_samples(connection, _moves(stored, also_locked), now)
     # after the cursors: they are locked now, so that another push's samples are there, or wait
     _write_at_once(connection, series, changed, now)
     return stored
+
+
+def _moves(stored: Stored, also_locked: Collection[int]) -> CursorMoves:
+    """What is stored means for cursors; further ones are locked and stay where they are."""
+    own = np.array([workload.id for workload in stored.workloads], dtype=np.int64)
+    moves = CursorMoves.none({*own.tolist(), *also_locked})
+    place = np.searchsorted(moves.ids, own)
+    reopen_us, newest_us = moves.reopen_us.copy(), moves.newest_us.copy()
+    reopen_us[place], newest_us[place] = stored.reopen_us, stored.newest_us
+    return CursorMoves(moves.ids, reopen_us, newest_us)
 
 
 def _changed(

@@ -32,6 +32,7 @@ class CursorRow:
         last_sample_at: Time of its newest sample; None before the first.
         counts_asked: Of which counts of its objective the past was asked for; None: of none.
         is_history_missing: The source could not be asked for its history.
+        is_slow: The source took too long for a query of it in the last pull.
     """
 
     workload: WorkloadRef
@@ -39,6 +40,7 @@ class CursorRow:
     last_sample_at: datetime | None
     counts_asked: str | None = None
     is_history_missing: bool = False
+    is_slow: bool = False
 
 
 @dataclass(frozen=True, slots=True)

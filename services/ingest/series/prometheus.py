@@ -123,7 +123,8 @@ class PrometheusSource:
             "start": f"{start_at.astimezone(UTC).timestamp():.3f}",
             "end": f"{end_at.astimezone(UTC).timestamp():.3f}",
             "step": str(query.resolution_s),
-            "timeout": f"{self._limits.timeout_s:g}s",
+            # without a unit: with one Prometheus takes no fraction
+            "timeout": f"{self._limits.timeout_s:g}",
         }
         if query.lookback_s is not None:
             form["lookback_delta"] = f"{query.lookback_s}s"
@@ -134,12 +135,12 @@ class PrometheusSource:
             is_last = attempt == self._limits.n_retries
             try:
                 status, body = self._post(form)
+                if _is_timeout(status, body):
+                    raise self._timeout()
                 if status not in _RETRIED or is_last:
                     return status, body
             except httpx.TimeoutException as error:
-                raise SourceError(
-                    TIMEOUT, f"{self._url} gave no answer within {self._limits.timeout_s:g} s"
-                ) from error
+                raise self._timeout() from error
             except SourceForbidden as error:
                 raise SourceError(FORBIDDEN, f"{self._url}: {error}") from error
             except httpx.DecodingError as error:
@@ -153,6 +154,11 @@ class PrometheusSource:
                     ) from error
             self._sleep(self._limits.backoff_s * 2**attempt)
         raise AssertionError("the last attempt returns or raises")
+
+    def _timeout(self) -> SourceError:
+        return SourceError(
+            TIMEOUT, f"{self._url} gave no answer within {self._limits.timeout_s:g} s"
+        )
 
     def _post(self, form: dict[str, str]) -> tuple[int, bytes]:
         deadline_s = time.monotonic() + self._limits.timeout_s  # httpx limits each read only
@@ -191,6 +197,20 @@ def check_url(url: str) -> str:
         f"HARMONY_PROMETHEUS_URL={shown!r} must be an http:// or https:// URL of a server without "
         "user, query or fragment, e.g. http://prometheus.monitoring:9090"
     )
+
+
+def _is_timeout(status: int, body: bytes) -> bool:
+    """Check whether the server itself gave the query up: no server that is busy, to be tried again.
+
+    Prometheus answers 503 then, as it does while it starts.
+    """
+    if status not in _RETRIED:
+        return False
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return False
+    return isinstance(answer, dict) and answer.get("errorType") == "timeout"
 
 
 def to_points(status: int, body: bytes, expression: str) -> Points:

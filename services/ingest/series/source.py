@@ -25,7 +25,8 @@ BAD_QUERY = "bad_query"
 TOO_LARGE = "too_large"
 MALFORMED = "malformed"
 SEVERAL_SERIES = "several_series"
-SERVER_REASONS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN})
+SERVER_REASONS = frozenset({UNREACHABLE, FORBIDDEN})
+"""Reasons that are the same for every query; a timeout may be of one that asks for too much."""
 
 
 class SourceError(Exception):

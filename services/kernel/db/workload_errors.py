@@ -16,6 +16,7 @@ from services.kernel.telemetry import get_logger
 INGEST, RESAMPLE, FORECAST = "ingest", "resample", "forecast"
 DECIDE, SCORE = "decide", "score"
 HISTORY = "history"
+PULL = "pull"
 _LONGEST_MESSAGE = 300
 _CLEAR = text(
     "DELETE FROM workload_errors WHERE stage = :stage AND workload_id = ANY(CAST(:ids AS int[]))"

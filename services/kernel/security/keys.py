@@ -5,7 +5,7 @@ random bits and only its argon2 hash is stored. An unknown prefix is refused wit
 guessing costs the server nothing. Argon2 is slow by design, so a success is remembered in memory:
 for a minute it is taken as it is, which is also how long another process may go on accepting a
 revoked key; then the row is read again, and the secret is hashed again only if the stored hash has
-changed.
+changed. What was verified here before is no guess, however long ago, until its key is refused.
 """
 
 from __future__ import annotations
@@ -169,8 +169,8 @@ def rotate_key(connection: Connection, key_id: int, now: datetime, grace_s: floa
         raise Conflict(f"key {key_id} was replaced by key {old['replaced_by']}; rotate that one")
     life = old["expires_at"] - old["created_at"] if old["expires_at"] else None
     values = {name: old[name] for name in ("name", "role", "namespaces", "cluster_id")}
-    expires_at = now + life if life else None
-    made = _draw(connection, values | {"created_at": now, "expires_at": expires_at})
+    values |= {"created_at": now, "expires_at": now + life if life else None}
+    made = _draw(connection, values)
     until = now + timedelta(seconds=grace_s)
     old_until = min(until, old["expires_at"]) if old["expires_at"] else until
     credentials.set_key_replaced(connection, key_id, made.key_id, old_until)
@@ -290,7 +290,7 @@ class KeyVerifier:
     """
 
     def __init__(self, engine: Engine, ttl_s: float = 60.0, max_entries: int = 1024) -> None:
-        """Verify against `engine`."""
+        """Verify against `engine`; of too many successes the one used longest ago is forgotten."""
         self._engine = engine
         self._ttl_s = ttl_s
         self._max_entries = max_entries
@@ -304,21 +304,36 @@ class KeyVerifier:
         Raises:
             Unauthorized: The key is unknown, wrong, revoked or expired; only `reason` says which.
         """
-        principal = self.recall(token, now)
-        return self._check(token, now) if principal is None else principal
+        return self.recall(token, now) or self._check(token, now)
 
     def recall(self, token: str, now: datetime) -> Principal | None:
-        """The principal of a key that was verified within the last `ttl_s`; no work at all.
+        """The principal of a key that was verified here before; None: it has to be verified.
+
+        Within `ttl_s` there is no work at all; after that the row is read again, nothing is hashed.
 
         Raises:
-            Unauthorized: The key has expired since.
+            Unauthorized: The key has expired or was revoked since. It is forgotten, so that who
+                goes on sending it is taken for somebody who guesses.
         """
         digest = hashlib.sha256(token.encode()).digest()
         with self._lock:
             found = self._known.get(digest)
-        if found is None or found.until_s < time.monotonic():
-            return None
-        return _in_force(found.principal, now)
+            if found is None:
+                return None
+            self._known.move_to_end(digest)
+        try:
+            if found.until_s >= time.monotonic():
+                return _in_force(found.principal, now)
+            row = self._row_of(found.principal.prefix)
+            if row["hash"] != found.stored_hash:
+                return None
+            principal = _in_force(_principal(row), now)
+        except Unauthorized:
+            with self._lock:
+                self._known.pop(digest, None)
+            raise
+        self._remember(digest, row, is_new=False)
+        return principal
 
     def verify_prefix(self, prefix: str, now: datetime) -> Principal:
         """The principal of a session that was opened with the key of this prefix.
@@ -328,32 +343,29 @@ class KeyVerifier:
         Raises:
             Unauthorized: The key is revoked or expired.
         """
-        with self._engine.connect() as connection:
-            row = credentials.load_key(connection, prefix)
-        if row is None or row["revoked_at"] is not None:
-            raise Unauthorized(SESSION_ENDED, reason="revoked_key")
-        return _in_force(_principal(row), now, SESSION_ENDED)
+        principal = _principal(self._row_of(prefix, SESSION_ENDED))
+        return _in_force(principal, now, SESSION_ENDED)
 
     def forget(self, key_id: int) -> None:
         """Drop what is remembered of a key, so that a revocation holds at once here."""
         with self._lock:
-            stale = [k for k, one in self._known.items() if one.principal.key_id == key_id]
-            for digest in stale:
+            for digest in [k for k, v in self._known.items() if v.principal.key_id == key_id]:
                 del self._known[digest]
 
     def _check(self, token: str, now: datetime) -> Principal:
         parts = split_key(token)
         if parts is None:
             raise Unauthorized(NOT_VALID, reason="malformed_key")
-        with self._engine.connect() as connection:
-            row = credentials.load_key(connection, parts[0])
-        if row is None:
-            raise Unauthorized(NOT_VALID, reason="unknown_key")
-        if row["revoked_at"] is not None:
-            raise Unauthorized(NOT_VALID, reason="revoked_key")
-        digest = hashlib.sha256(token.encode()).digest()
-        self._check_secret(digest, row, parts[1])
+        row = self._row_of(parts[0])
+        self._check_secret(hashlib.sha256(token.encode()).digest(), row, parts[1])
         return _in_force(_principal(row), now)
+
+    def _row_of(self, prefix: str, message: str = NOT_VALID) -> RowMapping:
+        with self._engine.connect() as connection:
+            row = credentials.load_key(connection, prefix)
+        if row is None or row["revoked_at"] is not None:
+            raise Unauthorized(message, reason="unknown_key" if row is None else "revoked_key")
+        return row
 
     def _check_secret(self, digest: bytes, row: RowMapping, secret: str) -> None:
         if self._is_unchanged(digest, row):
@@ -370,10 +382,14 @@ class KeyVerifier:
             found = self._known.get(digest)
         return found is not None and found.stored_hash == row["hash"]
 
-    def _remember(self, digest: bytes, row: RowMapping) -> None:
+    def _remember(self, digest: bytes, row: RowMapping, *, is_new: bool = True) -> None:
+        """Remember a success; one that is not new only where it was not forgotten meanwhile."""
         until_s = time.monotonic() + self._ttl_s
         with self._lock:
+            if not is_new and digest not in self._known:
+                return
             self._known[digest] = _Known(until_s, _principal(row), row["hash"])
+            self._known.move_to_end(digest)
             while len(self._known) > self._max_entries:
                 self._known.popitem(last=False)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import httpx
 import numpy as np
 import pytest
 
@@ -115,3 +116,25 @@ def test_every_series_is_given_with_its_labels(source: Source) -> None:
     assert len({tuple(sorted(one.labels.items())) for one in found}) == len(found)
     total = sum(one.points.value for one in found)
     assert list(total) == [33.0, 30.0, 31.0, 32.0, 33.0]
+
+
+class HastyTransport(httpx.HTTPTransport):
+    """Tells the server to evaluate each query for 20 ms at most, whatever the client waits."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        form = request.content.decode().replace("timeout=10", "timeout=0.02")
+        headers = {"Content-Type": request.headers["Content-Type"]}
+        hasty = httpx.Request("POST", request.url, content=form.encode(), headers=headers)
+        return super().handle_request(hasty)
+
+
+def test_a_query_that_prometheus_gives_up_is_a_timeout(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    waits: list[float] = []
+    with prometheus_server(tmp_path_factory.mktemp("hasty")) as url:
+        source = PrometheusSource(url, transport=HastyTransport(), sleep=waits.append)
+        with pytest.raises(SourceError) as caught:
+            source.fetch(query("max_over_time(sum(load)[2h:1s])", 0, 9_000, 1))
+        source.close()
+    assert (caught.value.reason, waits) == ("timeout", [])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from services.kernel.errors import Unavailable
@@ -53,6 +54,38 @@ def test_wrong_credentials_are_few(make: Make, deps: AdminDeps, keys: dict[Role,
     unused = {"headers": bearer(keys[Role.ADMIN])}
     assert statuses(client, 2, **unused) == [429] * 2
     assert statuses(client, 2) == [401] * 2  # without a credential there is nothing to try
+
+
+def test_a_neighbour_with_a_stale_key_never_holds_up_one_in_use(
+    make: Make, deps: AdminDeps, keys: dict[Role, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deps.verifier, "_ttl_s", -1.0)  # as if each request came a minute later
+    client = make(auth_failures_per_min=3)
+    known = {"headers": bearer(keys[Role.VIEWER])}
+    stale = {"headers": bearer("hk_0123456789_" + "x" * 43)}
+    assert statuses(client, 1, **known) == [200]
+    assert statuses(client, 5, **stale) == [401] * 3 + [429] * 2
+    assert statuses(client, 3, **known) == [200] * 3
+    assert statuses(client, 1, headers=bearer(keys[Role.ADMIN])) == [429]
+
+
+def test_a_key_that_is_revoked_is_refused_and_then_taken_for_a_guess(
+    make: Make,
+    deps: AdminDeps,
+    keys: dict[Role, str],
+    database: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deps.verifier, "_ttl_s", -1.0)
+    client = make(auth_failures_per_min=2)
+    gone = {"headers": bearer(keys[Role.VIEWER])}
+    assert statuses(client, 1, **gone) == [200]
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE api_keys SET revoked_at = now() WHERE prefix = :prefix"),
+            {"prefix": keys[Role.VIEWER].split("_")[1]},
+        )
+    assert statuses(client, 5, **gone) == [401] * 3 + [429] * 2
 
 
 def test_right_credentials_cost_nothing(make: Make, deps: AdminDeps, keys: dict[Role, str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import httpx
@@ -137,6 +138,19 @@ def test_wrong_credentials_are_few(edge: Edge, keys: dict[str, str]) -> None:
     assert edge.post(keys["admin"]).status_code == 429
     assert edge.post(keys["operator"]).status_code == 202  # verified a moment ago
     assert edge.post("sesame").status_code == 202
+
+
+def test_a_neighbour_with_a_stale_key_never_holds_up_one_in_use(
+    edge: Edge, keys: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    verifier = partial(KeyVerifier, ttl_s=-1.0)  # as if each request came a minute later
+    monkeypatch.setattr("services.ingest.push.auth.KeyVerifier", verifier)
+    edge.set(auth_failures_per_min=3)
+    assert edge.post(keys["operator"]).status_code == 202
+    stale = [edge.post("hk_0123456789_" + "x" * 43).status_code for _ in range(5)]
+    assert stale == [401, 401, 401, 429, 429]
+    assert [edge.post(keys["operator"]).status_code for _ in range(3)] == [202] * 3
+    assert edge.post(keys["admin"]).status_code == 429
 
 
 def test_a_key_that_nobody_can_check_is_not_taken_for_a_wrong_one(

@@ -53,6 +53,46 @@ def test_memory_ends_by_itself(database: Engine) -> None:
         verifier.verify(token, AT)
 
 
+def test_what_was_verified_before_is_recalled_until_its_key_is_refused(database: Engine) -> None:
+    token, other = make(database), make(database, expires_at=AT + timedelta(hours=1))
+    verifier = KeyVerifier(database, ttl_s=-1.0)
+    assert verifier.recall(token, AT) is None, "never verified: a guess"
+    who = verifier.verify(token, AT)
+    verifier.verify(other, AT)
+    assert verifier.recall(token, AT) == who
+    assert verifier.recall(token[:-1] + ("a" if token[-1] != "a" else "b"), AT) is None
+    with database.begin() as connection:
+        security.revoke_key(connection, who.key_id, AT)
+    for refused, at in ((token, AT), (other, AT + timedelta(hours=1))):
+        with pytest.raises(Unauthorized):
+            verifier.recall(refused, at)
+        assert verifier.recall(refused, at) is None, "a guess from now on"
+
+
+def test_another_hash_is_verified_anew(database: Engine) -> None:
+    token = make(database)
+    verifier = KeyVerifier(database, ttl_s=-1.0)
+    who = verifier.verify(token, AT)
+    with database.begin() as connection:
+        hash_ = security._hasher().hash("another secret")
+        connection.execute(text("UPDATE api_keys SET hash = :hash"), {"hash": hash_})
+    assert verifier.recall(token, AT) is None
+    with pytest.raises(Unauthorized):
+        verifier.verify(token, AT)
+    assert who.role is Role.VIEWER
+
+
+def test_of_many_keys_those_used_last_are_remembered(database: Engine) -> None:
+    tokens = [make(database) for _ in range(3)]
+    verifier = KeyVerifier(database, max_entries=2)
+    for token in tokens[:2]:
+        verifier.verify(token, AT)
+    assert verifier.recall(tokens[0], AT) is not None
+    verifier.verify(tokens[2], AT)
+    known = [verifier.recall(token, AT) is not None for token in tokens]
+    assert known == [True, False, True]
+
+
 def test_a_secret_is_hashed_once(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     token = make(database)
     verifier = KeyVerifier(database, ttl_s=-1.0)  # asked about again each time

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from threading import Event
 
 import numpy as np
 import pytest
 
 from services.ingest.pull.in_flight import MOST_PODS, PodRequests, by_pod, fetch_in_flight
+from services.ingest.pull.patience import Patience
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.samples import to_us
 from services.ingest.series.source import LabelledPoints, Points, RangeQuery, SourceError
@@ -54,7 +54,7 @@ def points(pod: str, value: float) -> LabelledPoints:
 
 
 def fetch(source: Source, *workloads: WorkloadRef) -> list[PodRequests]:
-    return fetch_in_flight(source, workloads, T0, Event())  # type: ignore[arg-type]
+    return fetch_in_flight(source, workloads, T0, Patience())  # type: ignore[arg-type]
 
 
 def test_the_query_of_a_sum_tells_pods_apart() -> None:
@@ -114,9 +114,20 @@ def test_a_query_that_fails_costs_its_own_workload_only() -> None:
 
 
 def test_a_server_that_is_away_is_not_asked_again() -> None:
-    is_down = Event()
+    patience = Patience()
     source = Source(fails="running", reason="unreachable")
-    assert fetch_in_flight(source, [BOTH], T0, is_down) == []  # type: ignore[arg-type]
-    assert is_down.is_set()
-    assert fetch_in_flight(source, [BOTH], T0, is_down) == []  # type: ignore[arg-type]
+    assert fetch_in_flight(source, [BOTH], T0, patience) == []  # type: ignore[arg-type]
+    assert patience.is_down
+    assert fetch_in_flight(source, [BOTH], T0, patience) == []  # type: ignore[arg-type]
     assert len(source.asked) == 1
+
+
+def test_a_query_that_takes_too_long_ends_the_asking_for_its_own_workload_only() -> None:
+    patience = Patience()
+    other = workload(2, concurrency_requests=RUNNING.replace("llama", "other"))
+    source = Source(fails="llama", reason="timeout", running={"a": 1.0})
+    for n_asked in (2, 3):
+        found = fetch_in_flight(source, [BOTH, other], T0, patience)  # type: ignore[arg-type]
+        assert found == [PodRequests(2, {"a": 1.0})]
+        assert len(source.asked) == n_asked
+    assert (set(patience.timed_out), patience.answered) == ({1}, {2})

@@ -107,6 +107,15 @@ def test_a_timeout_is_not_tried_again() -> None:
     assert waits == []
 
 
+def test_a_query_that_the_server_gave_up_is_a_timeout_and_not_tried_again() -> None:
+    body = b'{"status":"error","errorType":"timeout","error":"query timed out in evaluation"}'
+    waits: list[float] = []
+    with pytest.raises(SourceError, match="within 10 s") as caught:
+        fetch(lambda request: httpx.Response(503, content=body), waits)
+    assert caught.value.reason == "timeout"
+    assert waits == []
+
+
 def test_an_answer_in_an_encoding_that_it_is_not_in_is_malformed() -> None:
     def pack(request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, content=iter([GOOD]))
