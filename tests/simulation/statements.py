@@ -150,7 +150,8 @@ def store_starts(tables: Tables, given: Given) -> Found:
         before = tables.rows["pod_starts"].get((row["pod_uid"],))
         if before is not None:
             kept = {name: before[name] or row[name] for name in _TIMES_OF_STARTS}
-            row = before | kept | {"observed_at": row["observed_at"]}
+            kept |= {name: row[name] for name in ("observed_at", "refused_at")}
+            row = before | kept
         tables.put("pod_starts", row)
     return Found()
 

@@ -28,7 +28,7 @@ async def showback_query(
     from_at: Annotated[
         Instant | None, Query(description="Start, inclusive; default: a week before `to_at`")
     ] = None,
-    to_at: Annotated[Instant | None, Query(description="End, inclusive; default: now")] = None,
+    to_at: Annotated[Instant | None, Query(description="End, exclusive; default: now")] = None,
 ) -> ShowbackQuery:
     """What names a team, of which workloads, and when."""
     return ShowbackQuery(by, from_at, to_at, of)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
@@ -12,42 +13,89 @@ from services.admin.rest.times import Window
 
 _TEAM = {"namespace": "w.namespace", "label": "w.spec -> 'labels' ->> :team_label"}
 
+_LONGEST = timedelta(hours=1)
+"""Longest step; outcomes that lie further apart do not follow each other."""
+
+# no row says how long its step was, and `step_s` only how long steps are now: a step ends where the
+# next one begins, unless some are missing between, which two gaps of one length tell apart
+_STEPS = """
+SELECT step_at, gpu_hours, cost_usd,
+       CASE WHEN next <= :longest AND next IN (last, second) THEN next
+            WHEN last <= :longest AND last = before THEN least(next, last)
+            ELSE least(next, last, w.step_s * interval '1 second') END AS length
+FROM (
+    SELECT step_at, gpu_hours::numeric, cost_usd::numeric,
+           lead(step_at) OVER own - step_at AS next,
+           lead(step_at, 2) OVER own - lead(step_at) OVER own AS second,
+           step_at - lag(step_at) OVER own AS last,
+           lag(step_at) OVER own - lag(step_at, 2) OVER own AS before
+    FROM outcomes WHERE workload_id = w.id
+    -- so many around the window that it does not matter where it ends
+    AND step_at >= :from_at - 3 * CAST(:longest AS interval)
+    AND step_at < :to_at + 3 * CAST(:longest AS interval)
+    WINDOW own AS (ORDER BY step_at)
+) apart WHERE step_at >= :from_at - CAST(:longest AS interval) AND step_at < :to_at
+"""
+
 # decimals: their sum does not depend on the order in which they are added
 _COSTS = """
 SELECT {team} AS team, count(*) AS n_workloads, sum(o.gpu_hours) AS gpu_hours,
        sum(o.cost_usd) AS cost_usd,
-       round(sum(greatest(0, floor(extract(epoch FROM
-           CASE WHEN w.is_active THEN :to_at ELSE least(:to_at, w.updated_at) END
-           - greatest(:from_at, w.created_at)) / w.step_s) - o.n_known) * w.step_s) / 3600, 6)
+       round(sum(greatest(0, extract(epoch FROM life.to_at - life.from_at)) - o.known_s) / 3600, 6)
            AS unmeasured_hours
-FROM workloads w CROSS JOIN LATERAL (
-    SELECT sum(gpu_hours::numeric) FILTER (WHERE cost_usd IS NOT NULL) AS gpu_hours,
-           sum(cost_usd::numeric) AS cost_usd, count(cost_usd) AS n_known
-    FROM outcomes
-    WHERE workload_id = w.id AND step_at >= :from_at AND step_at <= :to_at
+FROM workloads w
+CROSS JOIN LATERAL (
+    SELECT greatest(:from_at, date_bin(step, w.created_at + step - interval '1 us', epoch))
+               AS from_at,
+           least(:to_at, date_bin(step, until, epoch)) AS to_at
+    FROM (SELECT w.step_s * interval '1 second' AS step, to_timestamp(0) AS epoch,
+                 CASE WHEN w.is_active THEN :now ELSE w.updated_at END AS until) s
+) life
+CROSS JOIN LATERAL (
+    SELECT sum(gpu_hours) FILTER (WHERE is_own AND cost_usd IS NOT NULL) AS gpu_hours,
+           sum(cost_usd) FILTER (WHERE is_own) AS cost_usd,
+           count(cost_usd) FILTER (WHERE is_own) AS n_known,
+           coalesce(extract(epoch FROM sum(greatest(interval '0',
+               least(life.to_at, step_at + length) - greatest(life.from_at, step_at)
+           )) FILTER (WHERE cost_usd IS NOT NULL)), 0) AS known_s
+    FROM (SELECT *, step_at >= :from_at AS is_own FROM ({steps}) s) s
 ) o
-WHERE {where} AND (w.is_active OR o.n_known > 0) AND w.created_at <= :to_at
+WHERE {where} AND (w.is_active OR o.n_known > 0) AND w.created_at < :to_at
 GROUP BY team ORDER BY team NULLS LAST
 """
 
 
 def load_costs(
-    connection: Connection, label: str | None, filters: Mapping[str, Any], window: Window
+    connection: Connection,
+    label: str | None,
+    filters: Mapping[str, Any],
+    window: Window,
+    now: datetime,
 ) -> list[RowMapping]:
     """GPU-hours and dollars of each team, and workload-hours whose cost is not known.
+
+    Sums of windows that follow each other are those of all of them together: what a step cost
+    belongs to the window in which it begins, and its time to each window by what lies in it. The
+    hours of a workload are those of its steps from when it came until it left, or that are over.
 
     Args:
         connection: An open transaction.
         label: Name of the label whose values are the teams; None: namespaces are. Workloads
             without it are one row whose `team` is NULL.
         filters: Which workloads, as `Conditions.of_workloads` takes them.
-        window: Steps that begin in it.
+        window: Its end is exclusive.
+        now: Aware. Steps that are not over by then are no hours of unknown cost.
     """
     where = Conditions()
     where.of_workloads(filters)
     team = _TEAM["namespace" if label is None else "label"]
-    statement = text(_COSTS.format(team=team, where=where.sql))
-    values = where.values | {"from_at": window.from_at, "to_at": window.to_at}
+    statement = text(_COSTS.format(team=team, where=where.sql, steps=_STEPS))
+    values = where.values | {
+        "from_at": window.from_at,
+        "to_at": window.to_at,
+        "now": now,
+        "longest": _LONGEST,
+    }
     if label is not None:
         values["team_label"] = label
     return list(connection.execute(statement, values).mappings())

@@ -33,7 +33,7 @@ class ShowbackQuery:
     Attributes:
         by: `namespace`, or `label=NAME`.
         from_at: Start, inclusive; None: a week before the end.
-        to_at: End, inclusive; None: now.
+        to_at: End, exclusive; None: now.
         filters: Which workloads, as for lists.
     """
 
@@ -78,10 +78,10 @@ def get_showback_csv(deps: ReadDeps, query: ShowbackQuery) -> str:
 
 
 def _rows(deps: ReadDeps, query: ShowbackQuery, window: Window) -> list[RowMapping]:
-    # hours to come cost nothing yet: they are not hours of which the cost is not known
-    past = Window(window.from_at, min(window.to_at, deps.clock.now()))
+    now = deps.clock.now()
+    past = Window(window.from_at, min(window.to_at, now))
     with deps.reading() as connection:
-        return repository.load_costs(connection, label_of(query.by), query.filters, past)
+        return repository.load_costs(connection, label_of(query.by), query.filters, past, now)
 
 
 def label_of(by: str) -> str | None:

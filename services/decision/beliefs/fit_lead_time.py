@@ -31,6 +31,7 @@ from services.decision.rows.inputs import group_rows
 from services.decision.rows.lead_times import (
     cause_scope,
     observed_starts,
+    on_free_gpus,
     own_scope,
     type_scope,
 )
@@ -75,7 +76,7 @@ def collect_starts(rows: Sequence[RowMapping], now: datetime) -> Starts | None:
     owners: list[FloatArray] = []
     scopes: list[tuple[str, ...]] = []
     types: list[str] = []
-    for workload_id, starts in group_rows(rows).items():
+    for workload_id, starts in group_rows(on_free_gpus(rows)).items():
         for gpu_type, own_scopes in _owners_of(workload_id, starts).items():
             own = [start for start in starts if start["gpu_type"] == gpu_type]
             every = observed_starts(own[-MAX_STARTS_PER_WORKLOAD:], now)

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, RowMapping, text
 
 from decider import FloatArray
+from services.decision.rows.repository import JOIN_SUPPLY
 from services.decision.rows.translate import to_draws
 from services.kernel.db import schema
 from services.kernel.db.session_lock import session_lock
@@ -320,14 +321,14 @@ def load_newest_counts(
 def load_all_starts(connection: Connection, since: datetime) -> Sequence[RowMapping]:
     """Starts of all workloads since a time, for the posteriors.
 
-    Left out are those on new nodes, whose wait is not the service's own, and of types whose GPUs
-    may come on new nodes those of which it is not known yet.
+    Left out are those on new nodes, whose wait is not the service's own. `is_provisioned` is as in
+    `load_pod_starts`.
     """
     statement = text(
-        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at, "
-        "p.cause FROM pod_starts p WHERE p.requested_at >= :since AND p.is_new_node IS NOT TRUE "
-        "AND (p.ready_at IS NOT NULL OR NOT EXISTS (SELECT FROM gpu_supply s "
-        "WHERE s.gpu_type = p.gpu_type AND s.ceiling IS NOT NULL)) "
+        "SELECT p.workload_id, p.gpu_type, p.requested_at, p.ready_at, p.gone_at, p.observed_at, "  # noqa: S608
+        "p.bound_at, p.is_new_node, p.cause, s.ceiling IS NOT NULL AS is_provisioned "
+        f"FROM pod_starts p {JOIN_SUPPLY} "
+        "WHERE p.requested_at >= :since AND p.is_new_node IS NOT TRUE "
         "ORDER BY p.workload_id, p.requested_at, p.pod_uid"
     )
     return connection.execute(statement, {"since": since}).mappings().all()

@@ -3,9 +3,10 @@
 What is believed is the fitted posterior, else what the spec states, updated with the starts of the
 last hours. A pod has one GPU type: variants of one type share a lead time.
 
-A start on a free GPU has a law for each cause, as far as they differ: its image is on the node, or
-is pulled, or a snapshot is restored. How likely each is tells the newest snapshot of the replicas,
-else the starts so far (`decider.belief.start_causes`).
+Where nodes are added for pods, a start on a free GPU begins with its place on a node: of a pod that
+waits for one nothing is learned of it (`on_free_gpus`). It has a law for each cause, as far as they
+differ: its image is on the node, or is pulled, or a snapshot is restored. How likely each is tells
+the newest snapshot of the replicas, else the starts so far (`decider.belief.start_causes`).
 
 A start that needs a new node waits for it first. Where that is so, the law is the sum of two: from
 the request to the node, learned over all pods of the GPU type, and from the node to Ready, learned
@@ -300,7 +301,7 @@ def _on_free_gpu(
     belief: LeadTimeBelief, wanted: Sequence[str], known: Known, warm: float | None
 ) -> FloatArray:
     """(P,) draws of a start on a GPU that is free, by what it may have to do first."""
-    starts = observed_starts([s for s in known.starts if not s.get("is_new_node")], known.now)
+    starts = observed_starts(on_free_gpus(known.starts), known.now)
     by_cause: dict[str, LeadTimeBelief] = {}
     for scope in reversed(wanted):
         of_scope = {cause: known.fitted.get(cause_scope(scope, cause)) for cause in CAUSES}
@@ -336,8 +337,30 @@ def _from_node_to_ready(
     starts: Sequence[RowMapping], now: datetime
 ) -> tuple[FloatArray, FloatArray]:
     """The same of starts on new nodes, from when they were given the node."""
-    on_new = [{**s, "requested_at": s["bound_at"]} for s in starts if s.get("is_new_node")]
-    return durations_of(cast(Sequence[RowMapping], on_new), now)
+    return durations_of([_from_its_place(s) for s in starts if s.get("is_new_node")], now)
+
+
+def on_free_gpus(starts: Sequence[RowMapping]) -> list[RowMapping]:
+    """Starts that tell what one on a free GPU takes, each from when it began.
+
+    Where nodes are added for pods (`is_provisioned`) a pod may wait for one as long as none can be
+    had. That is no start on a free GPU before it has a place, nor ever where it gets none.
+    """
+    found: list[RowMapping] = []
+    for start in starts:
+        if start.get("is_new_node"):
+            continue
+        if not start.get("is_provisioned"):
+            found.append(start)
+        elif start["bound_at"] is not None:
+            found.append(_from_its_place(start))
+        elif start["ready_at"] is not None:  # nobody saw when it was given its place
+            found.append(start)
+    return found
+
+
+def _from_its_place(start: RowMapping) -> RowMapping:
+    return cast(RowMapping, {**start, "requested_at": start["bound_at"]})
 
 
 def observed_starts(starts: Sequence[RowMapping], now: datetime) -> ObservedStarts:

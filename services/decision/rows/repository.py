@@ -31,6 +31,11 @@ MEASURED_COLUMNS = OUTCOME_COLUMNS[OUTCOME_COLUMNS.index("computed_at") :]
 """Those that are computed again until the row is final."""
 STARTS_FOR, N_STARTS = timedelta(days=1), 50
 """How long starts are learned from, and how many of a workload at most."""
+JOIN_SUPPLY = (
+    "LEFT JOIN workloads w ON w.id = p.workload_id "
+    "LEFT JOIN gpu_supply s ON s.cluster_id = w.cluster_id AND s.gpu_type = p.gpu_type"
+)
+"""Joins the supply of a pod start's GPU type in its cluster; a type without a ceiling is fixed."""
 _FORECAST = (
     "f.id, f.workload_id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "
     "f.n_paths, f.paths, f.path_scale, f.quantile_levels, f.quantiles, f.further_names, "
@@ -171,6 +176,7 @@ def load_pod_starts(
 ) -> Sequence[RowMapping]:
     """Starts of pods requested, ready or gone since a time, and the newest before, oldest first.
 
+    `is_provisioned` tells whether nodes are added for pods of the type in the workload's cluster.
     Of a day the newest of each GPU type are read with them: what a start takes is learned from few,
     and of a workload on two types a busy one must not hide those of the other.
     """
@@ -179,13 +185,14 @@ def load_pod_starts(
         "is_new_node, cause"
     )
     statement = text(
-        f"SELECT p.* FROM (SELECT {columns} FROM pod_starts WHERE workload_id = ANY(:ids) "  # noqa: S608
+        "SELECT p.*, s.ceiling IS NOT NULL AS is_provisioned "  # noqa: S608
+        f"FROM (SELECT {columns} FROM pod_starts WHERE workload_id = ANY(:ids) "
         "AND (requested_at >= :since OR ready_at >= :since) "
         f"UNION SELECT {columns} FROM (SELECT {columns}, row_number() OVER ("
         "    PARTITION BY workload_id, gpu_type ORDER BY requested_at DESC) AS place "
         "  FROM pod_starts WHERE workload_id = ANY(:ids) AND requested_at >= :oldest) n "
-        "  WHERE place <= :n) p "
-        "ORDER BY workload_id, requested_at, pod_uid"
+        f"  WHERE place <= :n) p {JOIN_SUPPLY} "
+        "ORDER BY p.workload_id, p.requested_at, p.pod_uid"
     )
     given = {"ids": list(ids), "since": since, "oldest": since - STARTS_FOR, "n": N_STARTS}
     return connection.execute(statement, given).mappings().all()

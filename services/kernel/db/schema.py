@@ -127,6 +127,7 @@ pod_starts = Table(
     time_column("bound_at", nullable=True),
     Column("is_new_node", Boolean, nullable=True),
     Column("cause", Text, nullable=True),
+    time_column("refused_at", nullable=True),
     Index(None, "workload_id", "requested_at"),
     Index("ix_pod_starts_ready", "workload_id", "ready_at"),
     Index("ix_pod_starts_there", "workload_id", postgresql_where=text("gone_at IS NULL")),

@@ -12,9 +12,10 @@ one halves it, so it follows how often this type is short.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import lru_cache
+from statistics import NormalDist
 
 STARTUP_S = 300.0
 """Median from a pod's request to its node, where nothing states or shows it."""
@@ -22,6 +23,12 @@ _SIGMA = 0.5
 _PRIOR_STARTS = 4.0
 _PATIENCE_Z = 2.326
 """Standard normal quantile of 99 %."""
+_NORMAL = NormalDist()
+_N_ITERATIONS = 40
+_MOST_TYPES = 64
+"""GPU types whose laws are kept from one pass to the next."""
+_FAR_Z = 8.0
+"""Beyond it the tail of a normal is reckoned by its series."""
 _LEAST_WAIT_S = 60.0
 _MOST_WAIT_S = 3600.0
 _MOST_REFUSALS = 30
@@ -46,20 +53,60 @@ class NodeStartup:
         return self.median_s * math.exp(_PATIENCE_Z * spread)
 
 
-def learn_startup(stated_s: float | None, seen_s: Sequence[float]) -> NodeStartup:
-    """The law after starts that were seen; what is stated counts for four of them.
+@dataclass(frozen=True, slots=True)
+class NodeWaits:
+    """Seconds for which pods of a GPU type waited for a node.
+
+    Attributes:
+        ended: From the request of a pod to its place on a node that came for it.
+        unended: Until a pod went for which none had come, or it was known that none can be had: a
+            node takes longer than that.
+    """
+
+    ended: tuple[float, ...] = ()
+    unended: tuple[float, ...] = ()
+
+
+NO_WAITS = NodeWaits()
+
+
+@lru_cache(maxsize=_MOST_TYPES)
+def learn_startup(stated_s: float | None, waits: NodeWaits = NO_WAITS) -> NodeStartup:
+    """The law after waits that were seen; what is stated counts for four of them.
+
+    Waits in vain are right-censored data: each is taken to end as the law has it beyond its age,
+    until law and ends agree (expectation-maximisation, as for lead times). They count as starts by
+    the share of the law that they outlived, rounded down together. Pods that wait still tell
+    nothing yet: they would put off the time at which their own wait is too long.
 
     Args:
         stated_s: Median as stated; None: nothing is.
-        seen_s: Seconds from the request of a pod to its place on a node that came for it.
+        waits: What was seen.
     """
     prior = math.log(stated_s or STARTUP_S)
-    logs = [math.log(max(1.0, each)) for each in seen_s]
-    weight = _PRIOR_STARTS + len(logs)
-    mean = (_PRIOR_STARTS * prior + sum(logs)) / weight
-    squares = sum((each - mean) ** 2 for each in logs) + _PRIOR_STARTS * (prior - mean) ** 2
-    variance = (_PRIOR_STARTS * _SIGMA**2 + squares) / weight
-    return NodeStartup(math.exp(mean), math.sqrt(variance), len(logs))
+    logs = [math.log(max(1.0, each)) for each in waits.ended]
+    ages = [math.log(max(1.0, each)) for each in waits.unended]
+    weight = _PRIOR_STARTS + len(logs) + len(ages)
+    mean, sigma = prior, _SIGMA
+    for _ in range(_N_ITERATIONS if ages else 1):
+        beyond = [_beyond((age - mean) / sigma) for age in ages]
+        ends = [mean + sigma * first for first, _ in beyond]
+        # of ends that are not known what they may differ from their mean adds to the variance
+        unknown = sum(sigma**2 * max(0.0, second - first**2) for first, second in beyond)
+        mean = (_PRIOR_STARTS * prior + sum(logs) + sum(ends)) / weight
+        squares = sum((each - mean) ** 2 for each in (*logs, *ends)) + unknown
+        squares += _PRIOR_STARTS * (prior - mean) ** 2
+        sigma = math.sqrt((_PRIOR_STARTS * _SIGMA**2 + squares) / weight)
+    outlived = sum(_NORMAL.cdf((age - mean) / sigma) for age in ages)
+    return NodeStartup(math.exp(mean), sigma, len(logs) + math.floor(outlived))
+
+
+def _beyond(bound: float) -> tuple[float, float]:
+    """First two moments of a standard normal given that it exceeds `bound`."""
+    if bound > _FAR_Z:
+        return bound + 1.0 / bound, bound**2 + 2.0
+    hazard = _NORMAL.pdf(bound) / _NORMAL.cdf(-bound)
+    return hazard, 1.0 + bound * hazard
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +145,20 @@ class Provisioning:
         """True while an attempt after a refusal is under way."""
         asked, refused = self.attempted_at, self.refused_at
         return asked is not None and refused is not None and asked > refused
+
+    @property
+    def refused_since(self) -> datetime | None:
+        """Since when it counts as known that no node can be had; None: it does not.
+
+        An attempt is made in spite of that: what it asked for was refused from the first moment,
+        unless a node comes of it.
+        """
+        return (self.attempted_at or self.refused_at) if self.is_refused else None
+
+    @property
+    def none_since(self) -> datetime | None:
+        """The same, as long as no attempt is under way: one may come of that."""
+        return None if self.is_trying else self.refused_since
 
 
 @dataclass(frozen=True, slots=True)

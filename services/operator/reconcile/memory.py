@@ -7,7 +7,7 @@ changed only after the transaction that it mirrors has committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,7 +24,7 @@ from services.operator.kueue.gates import Gate
 from services.operator.plan.buffers import Advised
 from services.operator.plan.interruptions import SpotCount, SpotNode
 from services.operator.plan.plan import StoredDecision
-from services.operator.plan.provisioning import Provisioning
+from services.operator.plan.provisioning import NodeWaits, Provisioning
 from services.operator.report.facts import Details, HistoryFigures
 from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
@@ -43,6 +43,7 @@ class KnownStart:
         bound_at: When it was given a node, once that is stored.
         is_new_node: The node came after the pod was asked for; None: not known.
         cause: What the start had to do first; None: not known.
+        refused_at: Since when it is known that no node comes for it; None: one may come, or came.
     """
 
     workload_id: int
@@ -53,6 +54,7 @@ class KnownStart:
     bound_at: datetime | None = None
     is_new_node: bool | None = None
     cause: str | None = None
+    refused_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +191,7 @@ class Memory:
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
-        startups: Node start-ups seen by GPU type, with the time they were read at.
+        waits: How long pods waited for nodes, by GPU type, with the time that was read at.
         advised: GPUs of headroom that were advised lately, by GPU type.
         spot: Spot nodes and their interruptions; None: to be read from the database.
         gates: Scheduling gates of pods that are or were held, by uid.
@@ -216,7 +218,7 @@ class Memory:
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None
     supply: dict[str, Provisioning] | None = None
-    startups: tuple[datetime, Mapping[str, Sequence[float]]] | None = None
+    waits: tuple[datetime, Mapping[str, NodeWaits]] | None = None
     advised: dict[str, Advised] = field(default_factory=dict)
     spot: SeenSpot | None = None
     gates: dict[str, Gate] = field(default_factory=dict)

@@ -25,6 +25,7 @@ from services.operator.cluster.pods import (
 from services.operator.cluster.queue_labels import is_managed
 from services.operator.plan.part_members import members_of
 from services.operator.plan.spot import spot_use
+from services.operator.plan.supply import TypeSupply
 from services.operator.reconcile import repository
 from services.operator.reconcile.apply_parts import count_parts
 from services.operator.reconcile.memory import KnownStart, OperatorDeps, State
@@ -148,6 +149,7 @@ def _follow_starts(
             before = known.get(pod.uid)
             after = _with_node(_follow(pod, before, workload_id, gpu_type), pod, view.nodes)
             after = _with_cause(after, pod, view.nodes)
+            after = _with_refusal(after, pod, view.supplies.get(gpu_type))
             if after is None:
                 continue
             if after == before:
@@ -166,7 +168,8 @@ def _follow_starts(
     for uid in known.keys() - view.pod_uids if view.autoscalers else ():
         found.gone.append(uid)
         if known[uid].is_stored:
-            rows.append(_start_row(uid, known[uid], None, now, now))
+            gone = _gone(known[uid], view.supplies.get(known[uid].gpu_type))
+            rows.append(_start_row(uid, gone, None, now, now))
     repository.store_starts(connection, rows)
 
 
@@ -202,6 +205,7 @@ def _known_starts(connection: Connection, deps: OperatorDeps) -> dict[str, Known
                 bound_at=row["bound_at"],
                 is_new_node=row["is_new_node"],
                 cause=row["cause"],
+                refused_at=row["refused_at"],
             )
             for row in repository.load_open_starts(connection)
         }
@@ -246,19 +250,32 @@ def _ready_at(pod: PodState, start: KnownStart, now: datetime) -> datetime | Non
 def _with_node(
     start: KnownStart | None, pod: PodState, nodes: Mapping[str, NodeState]
 ) -> KnownStart | None:
-    """The start with when the pod was given its node, and whether that came after it.
-
-    Of one on a node that was there it is noted once it is ready: that makes no row more.
-    """
-    if start is None or start.bound_at is not None or pod.bound_at is None:
+    """The start with when the pod was given its node, and whether that came after it."""
+    if start is None or start.is_new_node is not None or pod.bound_at is None:
         return start
     node = nodes.get(pod.node)
-    if node is None or node.created_at is None:
-        return start
-    is_new = node.created_at >= start.requested_at
-    if not is_new and not start.is_ready:
-        return start
+    made_at = None if node is None else node.created_at
+    is_new = None if made_at is None else made_at >= start.requested_at
     return replace(start, bound_at=pod.bound_at, is_new_node=is_new)
+
+
+def _with_refusal(
+    start: KnownStart | None, pod: PodState, supply: TypeSupply | None
+) -> KnownStart | None:
+    """The start with since when it is known that no node comes for it.
+
+    Where the supply is fixed nobody was expected to add one. Of one that came all the same it is
+    known how long it took.
+    """
+    if start is None:
+        return None
+    is_fixed = supply is None or not supply.is_provisioned
+    if pod.node:
+        return replace(start, refused_at=None) if is_fixed and start.refused_at else start
+    if start.refused_at is not None or start.is_ready:
+        return start
+    since = start.requested_at if supply is None or is_fixed else supply.state.none_since
+    return start if since is None else replace(start, refused_at=max(since, start.requested_at))
 
 
 def _with_cause(
@@ -276,6 +293,14 @@ def _with_cause(
     return start if cause is None else replace(start, cause=cause)
 
 
+def _gone(start: KnownStart, supply: TypeSupply | None) -> KnownStart:
+    """The start of a pod that went: one of an attempt that no node came of was refused."""
+    since = None if supply is None else supply.state.refused_since
+    if since is None or start.refused_at or start.bound_at or start.is_ready:
+        return start
+    return replace(start, refused_at=max(since, start.requested_at))
+
+
 def _start_row(
     uid: str, start: KnownStart, ready_at: datetime | None, gone_at: datetime | None, now: datetime
 ) -> dict[str, Any]:
@@ -290,6 +315,7 @@ def _start_row(
         "bound_at": start.bound_at,
         "is_new_node": start.is_new_node,
         "cause": start.cause,
+        "refused_at": start.refused_at,
     }
 
 

@@ -188,7 +188,7 @@ def load_open_starts(connection: Connection) -> Sequence[RowMapping]:
     """Pods that were seen and are not known to be gone."""
     statement = text(
         "SELECT pod_uid, workload_id, gpu_type, requested_at, ready_at, bound_at, is_new_node, "
-        "cause FROM pod_starts "
+        "cause, refused_at FROM pod_starts "
         "WHERE gone_at IS NULL AND workload_id IN (SELECT id FROM workloads)"
     )
     return connection.execute(statement).mappings().all()
@@ -200,29 +200,32 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
     Args:
         connection: An open transaction.
         rows: pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, observed_at,
-            bound_at, is_new_node, cause.
+            bound_at, is_new_node, cause, refused_at; this one is as it is given last.
     """
     if not rows:
         return
     statement = text(
         "INSERT INTO pod_starts (pod_uid, workload_id, gpu_type, requested_at, ready_at, gone_at, "
-        "observed_at, bound_at, is_new_node, cause) SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
+        "observed_at, bound_at, is_new_node, cause, refused_at) "
+        "SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
         "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
         "CAST(:requested_at AS timestamptz[]), "
         "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
         "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
-        "CAST(:is_new_node AS boolean[]), CAST(:cause AS text[])) "
+        "CAST(:is_new_node AS boolean[]), CAST(:cause AS text[]), "
+        "CAST(:refused_at AS timestamptz[])) "
         "ON CONFLICT (pod_uid) DO UPDATE SET "
         "ready_at = COALESCE(pod_starts.ready_at, EXCLUDED.ready_at), "
         "gone_at = COALESCE(pod_starts.gone_at, EXCLUDED.gone_at), "
         "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
         "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
         "cause = COALESCE(pod_starts.cause, EXCLUDED.cause), "
+        "refused_at = EXCLUDED.refused_at, "
         "observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
-        "bound_at", "is_new_node", "cause",
+        "bound_at", "is_new_node", "cause", "refused_at",
     )  # fmt: skip
     connection.execute(statement, {name: [row[name] for row in rows] for name in names})
 

@@ -31,6 +31,7 @@ from services.operator.plan.interruptions import (
 )
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
+    NO_WAITS,
     Provisioning,
     ProvisioningSigns,
     attempt,
@@ -72,8 +73,8 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     if memory.supply is None:
         memory.supply = supply_repository.load_states(connection)
     fresh_s = timedelta(seconds=deps.settings.step_s)
-    if memory.startups is None or now - memory.startups[0] >= fresh_s:
-        memory.startups = (now, supply_repository.load_startups(connection, now))
+    if memory.waits is None or now - memory.waits[0] >= fresh_s:
+        memory.waits = (now, supply_repository.load_waits(connection, now))
     asked = (m.spec for each in view.autoscalers for m in members_of(each))
     types = {spec.gpu_type for spec in asked if spec is not None} | stated.keys()
     members = list(view.members())
@@ -239,8 +240,8 @@ def _supply(
     nodes = nodes_of_type(view.nodes.values(), gpu_type)
     resolved = resolve(gpu_type, stated, view.sources, nodes, is_claimed=_is_claimed(view, members))
     memory = deps.memory
-    seen_s = memory.startups[1].get(gpu_type, ()) if memory.startups else ()
-    startup = learn_startup(stated.startup_s, seen_s)
+    waits = memory.waits[1].get(gpu_type) if memory.waits else None
+    startup = learn_startup(stated.startup_s, waits or NO_WAITS)
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     if resolved.ceiling is not None:
         state = follow(state, _signs(view, gpu_type, stated, members), startup, now)

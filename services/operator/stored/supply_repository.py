@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
-from services.operator.plan.provisioning import Provisioning
+from services.operator.plan.provisioning import NodeWaits, Provisioning
 from services.operator.plan.supply import TypeSupply
 from services.operator.stored.columns import to_count, to_text
 
@@ -17,6 +17,24 @@ _LEARNED_FROM = timedelta(days=30)
 _MOST_STARTS = 200
 _LONGEST = 4000
 _STATE = ("n_refused", "refused_at", "retry_at", "attempted_at", "settled_at", "refusal")
+
+_WAITS = """
+WITH waits AS (
+    SELECT pod_uid, gpu_type, requested_at, coalesce(refused_at, bound_at, gone_at) AS until,
+           coalesce(is_new_node, false) AND refused_at IS NULL AS has_ended
+    FROM pod_starts
+    WHERE (is_new_node OR refused_at > requested_at
+           OR (bound_at IS NULL AND ready_at IS NULL AND gone_at IS NOT NULL))
+    AND workload_id IN (SELECT id FROM workloads)
+), told AS (
+    SELECT gpu_type, has_ended, extract(epoch FROM max(until - requested_at))::float8 AS seconds,
+           row_number() OVER (PARTITION BY gpu_type, has_ended ORDER BY until DESC) AS place
+    FROM waits WHERE until > :oldest AND until > requested_at
+    GROUP BY gpu_type, has_ended, until, CASE WHEN has_ended THEN pod_uid END
+)
+SELECT gpu_type, has_ended, array_agg(seconds ORDER BY seconds)
+FROM told WHERE place <= :most GROUP BY gpu_type, has_ended
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +51,19 @@ def load_states(connection: Connection) -> dict[str, Provisioning]:
     return {row[0]: Provisioning(*row[1:]) for row in rows}
 
 
-def load_startups(connection: Connection, now: datetime) -> Mapping[str, Sequence[float]]:
-    """Seconds from a pod's request to its place on a node that came for it, by GPU type."""
-    statement = text(
-        "SELECT gpu_type, EXTRACT(EPOCH FROM bound_at - requested_at) FROM ("
-        "SELECT gpu_type, bound_at, requested_at, row_number() OVER "
-        "(PARTITION BY gpu_type ORDER BY bound_at DESC) AS place FROM pod_starts "
-        "WHERE is_new_node AND bound_at > :oldest "
-        "AND workload_id IN (SELECT id FROM workloads)) s WHERE place <= :most"
-    )
-    found: dict[str, list[float]] = defaultdict(list)
-    oldest = now - _LEARNED_FROM
-    for gpu_type, seconds in connection.execute(
-        statement, {"oldest": oldest, "most": _MOST_STARTS}
-    ):
-        found[gpu_type].append(float(seconds))
-    return found
+def load_waits(connection: Connection, now: datetime) -> Mapping[str, NodeWaits]:
+    """For how long pods waited for a node, by GPU type, as far as it is over.
+
+    A wait is over once it is known that no node can be had: what comes afterwards tells of the
+    outage, not of how long a node takes. Of those that were over at the same time without a node
+    the longest counts, for all: they waited in vain for one reason.
+    """
+    given = {"oldest": now - _LEARNED_FROM, "most": _MOST_STARTS}
+    found: dict[str, NodeWaits] = defaultdict(NodeWaits)
+    for gpu_type, has_ended, seconds in connection.execute(text(_WAITS), given):
+        part = {"ended" if has_ended else "unended": tuple(seconds)}
+        found[gpu_type] = replace(found[gpu_type], **part)
+    return dict(found)
 
 
 def store_supplies(

@@ -62,8 +62,9 @@ class KnownSupply:
             if node.is_there
         ]
         stated = StatedSupply(mode=PROVISIONED, ceiling=ceiling)
-        startup = learn_startup(stated.startup_s, tuple(starts.startups_s))
+        startup = learn_startup(stated.startup_s, starts.waits)
         self.state = follow(self.state, self._signs(), startup, now)
+        starts.note_refusal(self.state)
         asked = sum(
             int(n) * service.gpus for n, service in zip(cluster.spec, cluster.services, strict=True)
         )

@@ -22,6 +22,7 @@ from services.kernel.domain.lead_time import COLD, WARM
 from services.lab.bench.supply.cluster import SupplyCluster
 from services.lab.bench.supply.demand import GPU_TYPE
 from services.lab.bench.supply.nodes import NO_TIME, Replica
+from services.operator.plan.provisioning import NodeWaits, Provisioning
 
 N_STARTS = 50
 """Newest starts of a service that the decision service reads."""
@@ -56,12 +57,14 @@ class _ServiceStarts:
         under_way: Those that are not ready and not gone.
         ended: Rows of the newest of the others.
         bound: Replicas under way whose node is known.
+        refused: Those of which it is known that no node comes for them.
     """
 
     n_read: int = 0
     under_way: list[Replica] = field(default_factory=list)
     ended: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=N_STARTS))
     bound: set[int] = field(default_factory=set)
+    refused: set[int] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,34 +85,68 @@ class KnownStarts:
 
     Attributes:
         startups_s: Newest times from a replica's request to its place on a node that came for it.
+        vain_s: Newest times from a replica's request until it went without a node, or it was known
+            that none can be had; of those that ended together the longest.
     """
 
     def __init__(self, n_services: int, clock: RunClock) -> None:
         self.startups_s: deque[float] = deque(maxlen=N_STARTUPS)
+        self.vain_s: deque[float] = deque(maxlen=N_STARTUPS)
         self._clock = clock
+        self._is_refused = False
         self._of = [_ServiceStarts() for _ in range(n_services)]
         self._learned: dict[int, _LeadTimeDraws] = {}
 
     def look(self, cluster: SupplyCluster) -> None:
         """Take up what has happened since the last look."""
+        vain: dict[float, float] = {}
         for own, starts in zip(self._of, cluster.starts, strict=True):
             own.under_way += starts[own.n_read :]
             own.n_read = len(starts)
             still = []
             for replica in own.under_way:
                 self._note_node(own, replica)
+                if (
+                    replica.is_gone
+                    and not self._is_refused
+                    and id(replica) not in own.bound | own.refused
+                ):
+                    waited_s = replica.gone_s - replica.asked_s
+                    vain[replica.gone_s] = max(waited_s, vain.get(replica.gone_s, 0.0))
                 if replica.is_ready or replica.is_gone:
                     own.ended.append(self.row(replica))
                     own.bound.discard(id(replica))
+                    own.refused.discard(id(replica))
                 else:
                     still.append(replica)
             own.under_way = still
+        self.vain_s += [waited_s for waited_s in vain.values() if waited_s > 0.0]
+
+    @property
+    def waits(self) -> NodeWaits:
+        """For how long replicas waited for a node, as the operator reads it."""
+        return NodeWaits(tuple(self.startups_s), tuple(self.vain_s))
+
+    def note_refusal(self, state: Provisioning) -> None:
+        """Note of all that wait that no node comes for them, where that is known."""
+        self._is_refused, since = state.is_refused, state.none_since
+        if since is None:
+            return
+        longest_s = 0.0
+        for own in self._of:
+            for replica in own.under_way:
+                if replica.bound_s == NO_TIME and id(replica) not in own.refused:
+                    own.refused.add(id(replica))
+                    waited_s = (since - self._clock.at(replica.asked_s)).total_seconds()
+                    longest_s = max(longest_s, waited_s)
+        if longest_s > 0.0:
+            self.vain_s.append(longest_s)
 
     def _note_node(self, own: _ServiceStarts, replica: Replica) -> None:
         if replica.bound_s == NO_TIME or id(replica) in own.bound:
             return
         own.bound.add(id(replica))
-        if replica.is_new_node:
+        if replica.is_new_node and id(replica) not in own.refused:
             self.startups_s.append(replica.bound_s - replica.asked_s)
 
     def rows(self, service: int) -> list[RowMapping]:
@@ -123,6 +160,7 @@ class KnownStarts:
         is_bound = replica.bound_s != NO_TIME
         return {
             "gpu_type": GPU_TYPE,
+            "is_provisioned": True,
             "requested_at": self._clock.at(replica.asked_s),
             "bound_at": self._at(replica.bound_s),
             "ready_at": self._at(replica.ready_s),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, RowMapping, text
+from sqlalchemy import Engine, RowMapping, insert, text
 
 from services.admin.rest.times import Window
 from services.admin.showback.repository import load_costs
+from services.kernel.db import schema
+from services.kernel.db.partitions import ensure_partitions
 from tests.integration.admin.showback.costs import (
     FROM,
     N_STEPS,
@@ -27,7 +29,7 @@ SUMS = """
 SELECT {team}, sum(CAST(o.gpu_hours AS numeric)), sum(CAST(o.cost_usd AS numeric)),
        count(DISTINCT w.id)
 FROM outcomes o JOIN workloads w ON w.id = o.workload_id
-WHERE o.step_at BETWEEN :from_at AND :to_at AND o.cost_usd IS NOT NULL GROUP BY 1
+WHERE o.step_at >= :from_at AND o.step_at < :to_at AND o.cost_usd IS NOT NULL GROUP BY 1
 """
 
 
@@ -39,7 +41,7 @@ def costs(
     filters: Mapping[str, Any] | None = None,
 ) -> dict[str | None, RowMapping]:
     with database.connect() as connection:
-        rows = load_costs(connection, label, filters or {}, Window(from_at, to_at))
+        rows = load_costs(connection, label, filters or {}, Window(from_at, to_at), TO)
     return {row["team"]: row for row in rows}
 
 
@@ -51,7 +53,7 @@ def test_sums_are_those_of_sql_to_the_last_digit(
     database: Engine, label: str | None, team: str, n_steps: int
 ) -> None:
     seed_teams(database)
-    to_at = FROM + (n_steps - 1) * STEP
+    to_at = FROM + n_steps * STEP
     with database.connect() as connection:
         asked = {"from_at": FROM, "to_at": to_at}
         expected = {
@@ -83,6 +85,90 @@ def test_hours_of_unknown_cost_are_counted(database: Engine) -> None:
     found = {key: float(row["unmeasured_hours"]) for key, row in costs(database).items()}
     # of the 24 steps of each, lab/chat has 3 and lab/free 12
     assert found == {"lab": pytest.approx((21 + 12) / 12), "prod": 0.0}
+
+
+@pytest.mark.parametrize("step_s", [60, 300, 900, 3600])
+def test_steps_are_as_long_as_they_were_whatever_they_are_now(
+    database: Engine, step_s: int
+) -> None:
+    seed_teams(database)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET step_s = :s"), {"s": step_s})
+    found = {key: float(row["unmeasured_hours"]) for key, row in costs(database).items()}
+    assert found == {"lab": pytest.approx((21 + 12) / 12, abs=1e-6), "prod": 0.0}
+
+
+def add_steps(
+    engine: Engine, step_s: int, lengths_s: list[int], unknown: Collection[int] = ()
+) -> None:
+    """Steps of these lengths, one after the other; those unknown have no outcome at all."""
+    workload = add(engine, "changed/chat", {}, step_s=step_s)
+    at, rows = FROM, []
+    for place, length_s in enumerate(lengths_s):
+        if place not in unknown:
+            rows.append(
+                {
+                    "workload_id": workload, "step_at": at, "gpu_hours": length_s / 3600.0,
+                    "cost_usd": length_s / 1200.0, "computed_at": TO,
+                }
+            )  # fmt: skip
+        at += timedelta(seconds=length_s)
+    assert at == TO
+    with engine.begin() as connection:
+        ensure_partitions(connection, "outcomes", FROM, TO)
+        connection.execute(insert(schema.outcomes), rows)
+
+
+CHANGED = [
+    pytest.param(60, [300] * 12 + [60] * 60, set(), id="shorter"),
+    pytest.param(300, [60] * 60 + [300] * 12, set(), id="longer"),
+    pytest.param(60, [300] * 12 + [60] * 60, {5, 6, 30, 31, 32, 70, 71}, id="shorter, with gaps"),
+    pytest.param(900, [60] * 60 + [900] * 4, {20, 21, 22}, id="longer, with a gap"),
+    pytest.param(300, [300] * 24, {0, 1, 9, 10, 23}, id="never changed"),
+]
+
+
+@pytest.mark.parametrize(("step_s", "lengths_s", "unknown"), CHANGED)
+def test_hours_of_unknown_cost_are_those_of_the_steps_that_are_missing(
+    database: Engine, step_s: int, lengths_s: list[int], unknown: set[int]
+) -> None:
+    add_steps(database, step_s, lengths_s, unknown)
+    missing_s = sum(lengths_s[place] for place in unknown)
+    (row,) = costs(database).values()
+    assert float(row["unmeasured_hours"]) == pytest.approx(missing_s / 3600.0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("step_s", "lengths_s", "unknown"), CHANGED)
+def test_windows_that_follow_each_other_add_up_to_both_together(
+    database: Engine, step_s: int, lengths_s: list[int], unknown: set[int]
+) -> None:
+    """Wherever they are cut: a step that begins at the cut is in the second alone."""
+    add_steps(database, step_s, lengths_s, unknown)
+    seed_teams(database)
+    whole = costs(database, "team")
+    for cut_s in (1, 299, 300, 1500, 1530, 3600, 3601, 3660, 7199):
+        middle = FROM + timedelta(seconds=cut_s)
+        parts = (costs(database, "team", FROM, middle), costs(database, "team", middle, TO))
+        assert whole.keys() == parts[0].keys() == parts[1].keys()
+        for team, row in whole.items():
+            for name in ("cost_usd", "gpu_hours"):
+                with localcontext(prec=60):
+                    assert row[name] == sum(part[team][name] or 0 for part in parts)
+            hours = float(sum(part[team]["unmeasured_hours"] for part in parts))
+            assert hours == pytest.approx(float(row["unmeasured_hours"]), abs=3e-6)
+
+
+def test_a_step_that_is_not_over_is_no_hour_of_unknown_cost(database: Engine) -> None:
+    workload = add(database, "prod/chat", {}, at=FROM - timedelta(seconds=100))
+    add_costs(database, workload, [1.0] * N_STEPS)
+    late = TO + STEP - timedelta(seconds=1)
+    with database.connect() as connection:
+        (row,) = load_costs(connection, None, {}, Window(FROM - STEP, late), late)
+        (then,) = load_costs(connection, None, {}, Window(FROM - STEP, late), TO + STEP)
+    assert row["unmeasured_hours"] == 0
+    assert float(then["unmeasured_hours"]) == pytest.approx(
+        (STEP.total_seconds() - 1) / 3600, abs=1e-6
+    )
 
 
 def test_a_team_of_which_nothing_is_known_has_no_cost(database: Engine) -> None:

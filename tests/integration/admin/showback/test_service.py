@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from csv import DictReader
 from datetime import timedelta
+from decimal import Decimal, localcontext
+from io import StringIO
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from services.admin.showback.service import (
@@ -16,7 +19,7 @@ from services.admin.showback.service import (
     label_of,
 )
 from services.kernel.errors import InvalidInput
-from tests.integration.admin.showback.costs import FROM, TO, seed_teams
+from tests.integration.admin.showback.costs import FROM, STEP, TO, seed_teams
 
 pytestmark = pytest.mark.integration
 
@@ -40,6 +43,27 @@ def test_rows_add_up_to_the_total_and_the_csv_is_the_same_rows(
     lines = get_showback_csv(deps, query).splitlines()
     assert len(lines) == 1 + len(found.teams)
     assert lines[-1] == "(no label),1,9.999999999999996,30.0,1.000000"
+
+
+def test_months_add_up_in_json_and_csv_alike(deps: AdminDeps, database: Engine) -> None:
+    """The window that ends where the next one begins does not count that step twice."""
+    seed_teams(database)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET step_s = 60"))
+    middle = FROM + 10 * STEP
+    asked = [ShowbackQuery("namespace", a, b, {}) for a, b in ((FROM, middle), (middle, TO))]
+    first, second = (get_showback(deps, query) for query in asked)
+    whole = get_showback(deps, ShowbackQuery("namespace", FROM, TO, {}))
+    assert (first.cost_usd or 0) + (second.cost_usd or 0) == pytest.approx(whole.cost_usd)
+    assert whole.unmeasured_hours == pytest.approx(2.75, abs=1e-6)
+    assert first.unmeasured_hours + second.unmeasured_hours == pytest.approx(2.75, abs=1e-6)
+    with database.connect() as connection:
+        query = text("SELECT sum(cost_usd::numeric), sum(gpu_hours::numeric) FROM outcomes")
+        stored = tuple(connection.execute(query).one())
+    lines = [row for each in asked for row in DictReader(StringIO(get_showback_csv(deps, each)))]
+    with localcontext(prec=60):
+        for name, known in zip(("cost_usd", "gpu_hours"), stored, strict=True):
+            assert sum(Decimal(row[name]) for row in lines) == known
 
 
 def test_a_quarter_is_the_most(deps: AdminDeps) -> None:

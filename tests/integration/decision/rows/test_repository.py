@@ -7,10 +7,13 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, text
 
+from services.decision.beliefs.repository import load_all_starts
 from services.decision.decide import service
 from services.decision.rows import repository
+from services.decision.rows.lead_times import observed_starts, on_free_gpus
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
+from services.kernel.db.schema_clusters import SHARDS_PER_CLUSTER
 from services.kernel.jobs import DECIDE_SHARD, RecordingSender
 from tests.integration.decision.measured_rows import add_counts, outcomes
 from tests.integration.decision.stored_rows import (
@@ -111,6 +114,53 @@ def test_the_newest_starts_are_read_of_each_gpu_type(deps: DecisionDeps) -> None
     uids = [row["pod_uid"] for row in found]
     oldest_first = [f"L4-{m}" for m in range(210, 160, -1)]
     assert uids == [*oldest_first, *(f"H100-{m}" for m in range(150, 100, -1))]
+
+
+def test_of_starts_it_is_told_whether_nodes_are_added_for_them(database: Engine) -> None:
+    """By the supply of their type in their own cluster, in decisions as in the daily fit."""
+    one, other = add_workload(database, "one"), add_workload(database, "other")
+    asked, bound = NOW - timedelta(hours=2), NOW - timedelta(minutes=5)
+    pods = [
+        ("waits", None, None, None),
+        ("went", None, None, NOW - timedelta(hours=1)),
+        ("at last", bound, bound + timedelta(seconds=30), None),
+        ("on its way", bound, None, None),
+    ]
+    rows = [
+        {
+            "pod_uid": f"{workload} {gpu_type} {uid}", "workload_id": workload,
+            "gpu_type": gpu_type, "requested_at": asked, "bound_at": bound_at,
+            "ready_at": ready_at, "gone_at": gone_at, "observed_at": NOW,
+            "is_new_node": None if bound_at is None else False,
+        }
+        for workload, gpu_type in ((one, "H100"), (one, "L4"), (other, "H100"))
+        for uid, bound_at, ready_at, gone_at in pods
+    ]  # fmt: skip
+    with database.begin() as connection:
+        connection.execute(text("INSERT INTO clusters VALUES (2, 'other', now(), NULL)"))
+        given = {"id": other, "shard": SHARDS_PER_CLUSTER}
+        moved = text("UPDATE workloads SET cluster_id = 2, shard = :shard WHERE id = :id")
+        connection.execute(moved, given)
+        connection.execute(schema.pod_starts.insert(), rows)
+        for cluster, gpu_type, ceiling in ((1, "H100", 8), (1, "L4", None), (2, "L4", 8)):
+            connection.execute(
+                text(
+                    "INSERT INTO gpu_supply (cluster_id, gpu_type, ceiling, reason, message, "
+                    "node_gpus, asked_gpus, startup_median_s, startup_sigma, n_startups, "
+                    "n_refused, refusal, observed_at) VALUES (:cluster, :gpu_type, :ceiling, '', "
+                    "'', 0, 0, 300, 0.5, 0, 0, '', now())"
+                ),
+                {"cluster": cluster, "gpu_type": gpu_type, "ceiling": ceiling},
+            )
+        decided = repository.load_pod_starts(connection, [one, other], asked)
+        fitted = load_all_starts(connection, asked)
+    for found in (decided, fitted):
+        seconds: dict[tuple[int, str], list[float]] = {}
+        for kind in ((one, "H100"), (one, "L4"), (other, "H100")):
+            own = [row for row in found if (row["workload_id"], row["gpu_type"]) == kind]
+            seconds[kind] = sorted(observed_starts(on_free_gpus(own), NOW).seconds)
+        every = [3600.0, 6930.0, 7200.0, 7200.0]
+        assert seconds == {(one, "H100"): [30.0, 300.0], (one, "L4"): every, (other, "H100"): every}
 
 
 def test_interruptions_are_those_of_the_cluster(database: Engine) -> None:

@@ -66,6 +66,23 @@ def test_unschedulable_pods_are_pending(bench: Bench) -> None:
     assert states[-1]["pending_replicas"] == 2
     assert states[-1]["schedulable_gpus"] == 0
     assert states[-1]["start_ages_s"] == [60.0, 60.0]
+    # nobody adds nodes here, so none was ever to come for them
+    starts = bench.rows("pod_starts")
+    assert [(row["bound_at"], row["refused_at"]) for row in starts] == [
+        (None, row["requested_at"]) for row in starts
+    ]
+
+
+def test_a_start_on_its_way_tells_when_it_was_given_its_node(bench: Bench) -> None:
+    bench.lab.deploy("llama", replicas=1, median_s=150)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 2)
+    bench.reconcile()
+    bench.step()
+    (start,) = bench.rows("pod_starts")
+    assert (start["ready_at"], start["is_new_node"], start["refused_at"]) == (None, False, None)
+    assert start["bound_at"] >= start["requested_at"]
 
 
 def test_starts_tell_what_they_had_to_do_first(bench: Bench) -> None:

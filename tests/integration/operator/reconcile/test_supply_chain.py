@@ -193,6 +193,41 @@ def test_once_a_node_comes_there_is_no_back_off_any_longer(bench: Bench, chain: 
     assert chain.served[-1] >= 10
 
 
+def test_pods_that_waited_in_vain_do_not_put_off_starts_on_free_gpus(
+    bench: Bench, chain: Chain
+) -> None:
+    """A start takes 20 s here; before, decisions looked as far ahead as pods had waited."""
+    bench.deps.settings.operator_supply = True
+    allow(bench, {"nodeStartup": "5m"})
+    add_pool(bench, **{"node-capacity": "0"})
+    never_waited = chain.step(5.0)
+    for _ in range(12):
+        chain.step(60.0)
+    waiting = [row for row in bench.rows("pod_starts") if row["bound_at"] is None]
+    assert len(waiting) >= 4
+    for _ in range(3):  # what waits is taken back, and GPUs are free
+        row = chain.step(5.0)
+    assert row["explanation"]["reach"] == never_waited["explanation"]["reach"]
+    # what was refused tells nothing of how long a node takes
+    assert all(start["refused_at"] is not None for start in waiting)
+    assert supply_row(bench)["startup_median_s"] == pytest.approx(300.0, rel=0.05)
+
+
+def test_waits_that_nobody_explains_are_learned_from_once(bench: Bench, chain: Chain) -> None:
+    """They tell that a node takes longer; that none comes for hours is told as a refusal."""
+    allow(bench, {"mode": "provisioned", "ceiling": 80, "nodeStartup": "50s"})
+    medians = []
+    for _ in range(40):
+        chain.step(60.0)
+        medians.append(supply_row(bench)["startup_median_s"])
+    assert medians[0] == pytest.approx(50.0)
+    assert 55.0 < medians[-1] < 100.0
+    assert supply_row(bench)["n_refused"] >= 2
+    told = [row for row in bench.rows("pod_starts") if row["refused_at"] is not None]
+    waited_s = {(row["refused_at"] - row["requested_at"]).total_seconds() for row in told}
+    assert 180.0 < max(waited_s) < 300.0
+
+
 def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there(
     bench: Bench, chain: Chain
 ) -> None:

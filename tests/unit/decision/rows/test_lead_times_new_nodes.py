@@ -130,6 +130,38 @@ def test_of_the_starts_of_a_decision_the_first_find_what_is_free() -> None:
     assert room.free_chance(()) == 1.0
 
 
+def waited(bound_s: float | None, ready_s: float | None, **row: Any) -> Any:
+    """A start where nodes are added for pods, asked for 9000 s ago; None: not yet."""
+    start = started(None, ready_s, 9000.0)
+    bound = None if bound_s is None else start["requested_at"] + timedelta(seconds=bound_s)
+    is_new = None if bound_s is None else False
+    return start | {"is_provisioned": True, "bound_at": bound, "is_new_node": is_new} | row
+
+
+FREE = state(48, 8)
+
+
+def test_a_pod_that_waits_for_a_node_in_vain_tells_nothing_of_a_free_gpu() -> None:
+    alone = lead_s(FREE)
+    went = waited(None, None, gone_at=NOW - timedelta(seconds=60))
+    assert np.array_equal(lead_s(FREE, [waited(None, None)] * 8 + [went] * 8), alone)
+    # it does where nobody adds nodes: there it waits for nothing that is told otherwise
+    fixed = [waited(None, None, is_provisioned=False)] * 8
+    assert np.median(lead_s(state(48, None), fixed, supply={})) > 2 * np.median(alone)
+
+
+def test_a_pod_that_waited_begins_to_start_with_its_place_on_a_node() -> None:
+    at_once = [waited(0.0, 30.0)] * 8
+    at_last = [waited(8900.0, 8930.0)] * 8
+    assert np.array_equal(lead_s(FREE, at_last), lead_s(FREE, at_once))
+    under_way = [waited(8900.0, None)] * 8
+    told = lead_s(FREE, under_way)
+    assert np.median(told) < 300.0
+    assert np.quantile(told, 0.1) > np.quantile(lead_s(FREE, at_once), 0.1)
+    nobody_saw = [waited(None, 30.0)] * 8
+    assert np.array_equal(lead_s(FREE, nobody_saw), lead_s(FREE, at_once))
+
+
 def test_some_land_at_once_and_some_wait_for_the_node() -> None:
     found = lead_s(state(11, 8), batches(6, 6, 6))
     here, there = lead_s(state(16, 8), batches(6, 6, 6)), lead_s(state(8, 8), batches(6, 6, 6))

@@ -53,7 +53,7 @@ def supply(*pools: tuple[GpuNodePool, int]) -> TypeSupply:
     """A type with pools, each with what is left in it."""
     new = tuple(NewNodes(each, gpus, 8) for each, gpus in pools)
     resolved = Resolved(64, "Detected", "", new or (NewNodes(None, 64),))
-    return TypeSupply("H100", resolved, GpusInUse(), Provisioning(), learn_startup(120.0, ()))
+    return TypeSupply("H100", resolved, GpusInUse(), Provisioning(), learn_startup(120.0))
 
 
 def service(*tolerations: Toleration, **selector: str) -> Shape:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
+from decider import LeadTimeBelief, update_belief
 from services.operator.plan.provisioning import (
+    NodeWaits,
     Provisioning,
     ProvisioningSigns,
     attempt,
@@ -19,7 +23,7 @@ from services.operator.plan.provisioning import (
 )
 from tests.unit.operator.examples import NOW
 
-LAW = learn_startup(120.0, ())
+LAW = learn_startup(120.0)
 NOTHING = ProvisioningSigns()
 
 
@@ -33,13 +37,55 @@ def refused_at(seconds: float) -> Provisioning:
 
 
 def test_a_start_law_moves_from_what_is_stated_to_what_is_seen() -> None:
-    assert learn_startup(None, ()).median_s == pytest.approx(300.0)
+    assert learn_startup(None).median_s == pytest.approx(300.0)
     assert LAW.median_s == pytest.approx(120.0)
-    seen = learn_startup(120.0, [60.0] * 60)
+    seen = learn_startup(120.0, NodeWaits((60.0,) * 60))
     assert 60.0 < seen.median_s < 66.0
     assert seen.sigma < LAW.sigma
     assert seen.patience_s < LAW.patience_s
     assert seen.n_seen == 60
+
+
+@pytest.mark.parametrize(
+    ("ended", "unended"),
+    [((100.0, 200.0, 400.0), (50.0, 900.0, 2000.0)), ((), (600.0,)), ((90.0,), (1e7,)), ((), ())],
+)
+def test_the_law_is_what_decisions_learn_of_lead_times(
+    ended: tuple[float, ...], unended: tuple[float, ...]
+) -> None:
+    found = learn_startup(300.0, NodeWaits(ended, unended))
+    prior = LeadTimeBelief.from_median(300.0, 0.5, 4.0)
+    belief = update_belief(prior, np.array(ended), np.array(unended))
+    assert found.median_s == pytest.approx(belief.median_s, rel=1e-3)
+    assert found.sigma == pytest.approx(belief.sigma, rel=1e-3)
+    assert found.n_seen == math.floor(belief.n_mean - 4.0 + 1e-9)
+
+
+def test_a_wait_in_vain_is_worth_as_much_as_it_was_long() -> None:
+    plain = learn_startup(300.0)
+    short = learn_startup(300.0, NodeWaits(unended=(20.0,) * 3))
+    assert short.median_s == pytest.approx(plain.median_s, rel=0.02)
+    assert (short.n_seen, short.sigma) == (0, pytest.approx(plain.sigma, rel=0.05))
+    long = learn_startup(300.0, NodeWaits(unended=(plain.patience_s,)))
+    assert 350.0 < long.median_s < 600.0
+    assert long.patience_s > plain.patience_s
+    assert learn_startup(300.0, NodeWaits((60.0,) * 40, (2 * plain.patience_s,))).median_s < 90.0
+
+
+def test_it_is_known_that_none_can_be_had_until_it_is_tried_again() -> None:
+    assert Provisioning().none_since is None
+    state = refused_at(30)
+    assert state.none_since == at(30)
+    assert state.retry_at is not None
+    tried = attempt(state, LAW, state.retry_at)
+    assert (tried.none_since, tried.refused_since) == (None, state.retry_at)
+    # what the attempt asked for was asked for in vain from the first moment
+    signs = ProvisioningSigns(at(0), refusal_at=at(400), refusal="no capacity")
+    again = follow(tried, signs, LAW, at(400))
+    assert again.n_refused == 2
+    assert again.none_since == tried.attempted_at
+    came = follow(again, ProvisioningSigns(node_at=at(500)), LAW, at(510))
+    assert came.none_since is None
 
 
 def test_a_wait_within_the_law_is_no_refusal() -> None:
@@ -132,7 +178,7 @@ def test_an_attempt_before_any_refusal_changes_nothing() -> None:
 def test_a_type_that_is_often_short_is_asked_seldom() -> None:
     waits = [backoff(n, LAW).total_seconds() for n in range(1, 9)]
     assert waits == [120, 240, 480, 960, 1920, 3600, 3600, 3600]
-    assert backoff(1, learn_startup(1.0, ())).total_seconds() == 60
+    assert backoff(1, learn_startup(1.0)).total_seconds() == 60
 
 
 @settings(deadline=None)

@@ -19,7 +19,7 @@ from services.operator.plan.supply import (
 from tests.unit.operator.examples import NOW
 from tests.unit.operator.pods import shape
 
-LAW = learn_startup(120.0, ())
+LAW = learn_startup(120.0)
 
 
 def supply(ceiling: int | None = 64, **given: Any) -> TypeSupply:

@@ -27,7 +27,7 @@ def supply(advice: HeadroomAdvice | None, ceiling: int | None = 64, mode: str = 
     stated = StatedHeadroom(mode, 0.01) if mode else None
     resolved = Resolved(ceiling, "Detected", "NodePool/hopper may have 64 GPUs")
     headroom = TypeHeadroom(stated, advice)
-    use, law = GpusInUse(24, 8, 36), learn_startup(120.0, ())
+    use, law = GpusInUse(24, 8, 36), learn_startup(120.0)
     return TypeSupply("H100", resolved, use, Provisioning(), law, headroom=headroom)
 
 

@@ -15,7 +15,7 @@ def supply(ceiling: int | None, **given: Any) -> TypeSupply:
     resolved = Resolved(ceiling, "Detected", "NodePool/hopper may have 64 GPUs")
     use = GpusInUse(24, 8, 32)
     return TypeSupply("H100", resolved, use, given.pop("state", Provisioning()),
-                      learn_startup(120.0, ()), **given)  # fmt: skip
+                      learn_startup(120.0), **given)  # fmt: skip
 
 
 def test_a_fixed_supply_says_why() -> None:

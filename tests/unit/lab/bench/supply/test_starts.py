@@ -10,7 +10,8 @@ import pytest
 from services.kernel.domain.lead_time import COLD, WARM
 from services.lab.bench.supply.known_supply import KnownSupply, supply_row
 from services.lab.bench.supply.starts import KnownStarts, RunClock, interval_of
-from tests.unit.lab.bench.supply.small import cluster, workload
+from services.operator.plan.provisioning import NO_WAITS
+from tests.unit.lab.bench.supply.small import cluster, luck, workload
 
 CLOCK = RunClock(1_768_089_600.0)
 
@@ -65,6 +66,36 @@ def test_a_start_that_was_taken_away_ends_without_being_ready() -> None:
     (row,) = starts.rows(0)
     assert row["ready_at"] is None
     assert row["gone_at"] == CLOCK.at(1.0)
+
+
+def test_waits_in_vain_are_learned_until_none_can_be_had() -> None:
+    """As the operator learns them: of a refusal the longest, and nothing of what comes after."""
+    found, starts = cluster(given=luck(outages=((0.0, 2000.0),))), KnownStarts(2, CLOCK)
+    known = KnownSupply(found, CLOCK)
+    found.scale([8, 1])  # two more than there is room for
+    for at_s in range(10, 3000, 10):
+        found.advance(float(at_s))
+        starts.look(found)
+        law = known.look(starts).startup
+        if at_s == 1000:
+            assert known.state.is_refused
+            assert len(starts.vain_s) == 1
+            assert starts.vain_s[0] <= 20.0
+    assert not known.state.is_refused
+    assert [row["is_new_node"] for row in starts.rows(0)[-2:]] == [True, True]
+    assert not starts.startups_s, "how long the outage was is no start-up of a node"
+    assert law.median_s == pytest.approx(300.0, rel=0.05)
+
+
+def test_a_replica_that_went_without_a_node_tells_how_long_it_waited() -> None:
+    found, starts = cluster(), KnownStarts(2, CLOCK)
+    found.scale([9, 1])
+    found.advance(100.0)
+    starts.look(found)
+    assert starts.waits == NO_WAITS
+    found.scale([6, 1])
+    starts.look(found)
+    assert list(starts.vain_s) == [100.0]
 
 
 def test_a_start_without_a_free_gpu_is_expected_to_take_the_node_too() -> None:
