@@ -11,9 +11,16 @@
 | `google.com/tpu` | `cloud.google.com/gke-tpu-accelerator` | docs.cloud.google.com, TPUs in GKE |
 | `aws.amazon.com/neuron` | `karpenter.k8s.aws/instance-accelerator-name` | awsdocs-neuron.readthedocs-hosted.com, Neuron device plugin; karpenter.sh, upgrade guide |
 
-What a pool of Karpenter states besides (`instance-gpu-name`, `instance-gpu-count`,
-`instance-accelerator-count`) is from karpenter.sh, reference of instance types, and
-`cloud.google.com/gke-accelerator` from docs.cloud.google.com, GPUs in GKE. All functions are pure.
+Behind these, what the provider of nodes says counts, of a node as of a pool that nodes come from:
+
+| label | source |
+|---|---|
+| `karpenter.k8s.aws/instance-gpu-name`, `…/instance-gpu-count`, `…/instance-accelerator-count` | karpenter.sh, reference of instance types |
+| `eks.amazonaws.com/instance-gpu-name`, `…/instance-gpu-count` | docs.aws.amazon.com, EKS Auto Mode, create a node pool |
+| `karpenter.azure.com/sku-gpu-name`, `…/sku-gpu-count` | learn.microsoft.com, AKS node auto-provisioning |
+| `cloud.google.com/gke-accelerator`, with `gke-gpu-partition-size` or `gke-gpu-sharing-strategy` where cards are sliced | docs.cloud.google.com, GPUs in GKE |
+
+`kubernetes.azure.com/accelerator` names the vendor alone (`nvidia`). All functions are pure.
 """  # noqa: E501 - a table has its rows on one line
 
 from __future__ import annotations
@@ -34,6 +41,7 @@ _WHOLE = re.compile(r"(?P<count>[0-9]{1,19})(?P<kilo>k?)")
 _MOST = 10**9
 _SHARED = ".shared"
 _AWS = "karpenter.k8s.aws"
+_GKE = "cloud.google.com"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,37 +50,46 @@ class DevicePlugin:
 
     Attributes:
         resource: Its name in capacities, requests, limits and quotas.
-        product_labels: Labels of nodes that name the product, the first that is there.
-        pool_labels: Further labels by which a pool of Karpenter tells the product.
-        count_label: Label by which such a pool tells how many a node has; empty: none.
+        own_labels: Labels that name the product, as what belongs to the plugin sets them.
+        provider_labels: The same of providers of nodes.
+        count_labels: Labels by which a pool of Karpenter tells how many a node has.
     """
 
     resource: str
-    product_labels: tuple[str, ...] = ()
-    pool_labels: tuple[str, ...] = ()
-    count_label: str = ""
+    own_labels: tuple[str, ...] = ()
+    provider_labels: tuple[str, ...] = ()
+    count_labels: tuple[str, ...] = ()
+
+    @property
+    def product_labels(self) -> tuple[str, ...]:
+        """Labels that name the product, of a node or a pool of nodes; the first that is there."""
+        return self.own_labels + self.provider_labels
 
 
-_GPU_NAME, _GPU_COUNT = f"{_AWS}/instance-gpu-name", f"{_AWS}/instance-gpu-count"
+_ON_AWS = (f"{_AWS}/instance-gpu-name", "eks.amazonaws.com/instance-gpu-name")
+_ON_AZURE = ("karpenter.azure.com/sku-gpu-name",)
+_ON_GKE = f"{_GKE}/gke-accelerator"
+_COUNT_ON_AWS = (f"{_AWS}/instance-gpu-count", "eks.amazonaws.com/instance-gpu-count")
+_COUNTS = (*_COUNT_ON_AWS, "karpenter.azure.com/sku-gpu-count")
 _INTEL = ("gpu.intel.com/product",)
 _AMD = ("amd.com/gpu.product-name", "beta.amd.com/gpu.product-name")
 PLUGINS = (
     DevicePlugin(
         NVIDIA_GPU,
         ("nvidia.com/gpu.product",),
-        (_GPU_NAME, "cloud.google.com/gke-accelerator"),
-        _GPU_COUNT,
+        (*_ON_AWS, *_ON_AZURE, _ON_GKE),
+        _COUNTS,
     ),
-    DevicePlugin("amd.com/gpu", _AMD, (_GPU_NAME,), _GPU_COUNT),
+    DevicePlugin("amd.com/gpu", _AMD, (*_ON_AWS, *_ON_AZURE), _COUNTS),
     DevicePlugin("gpu.intel.com/i915", _INTEL),
     DevicePlugin("gpu.intel.com/xe", _INTEL),
-    DevicePlugin("habana.ai/gaudi", (), (_GPU_NAME,), _GPU_COUNT),
+    DevicePlugin("habana.ai/gaudi", (), _ON_AWS, _COUNT_ON_AWS),
     DevicePlugin("google.com/tpu", ("cloud.google.com/gke-tpu-accelerator",)),
     DevicePlugin(
         "aws.amazon.com/neuron",
         (f"{_AWS}/instance-accelerator-name",),
         (),
-        f"{_AWS}/instance-accelerator-count",
+        (f"{_AWS}/instance-accelerator-count",),
     ),
 )
 _BY_RESOURCE = {plugin.resource: plugin for plugin in PLUGINS}
@@ -106,10 +123,9 @@ def plugin_of(resource: str) -> DevicePlugin | None:
     whole_gpu = _BY_RESOURCE[NVIDIA_GPU]
     if _MIG.fullmatch(resource):
         own = f"{resource.removesuffix(_SHARED)}.product"
-        labels = (own, *whole_gpu.product_labels)
-        return DevicePlugin(resource, labels, whole_gpu.pool_labels)
+        return DevicePlugin(resource, (own, *whole_gpu.own_labels), whole_gpu.provider_labels)
     if resource == NVIDIA_GPU + _SHARED:
-        return DevicePlugin(resource, whole_gpu.product_labels, whole_gpu.pool_labels)
+        return DevicePlugin(resource, whole_gpu.own_labels, whole_gpu.provider_labels)
     return None
 
 
@@ -121,7 +137,17 @@ def product_of(resource: str, labels: Mapping[str, str]) -> str:
     """
     plugin = plugin_of(resource)
     names = () if plugin is None else plugin.product_labels
-    return sliced(resource, next((str(labels[n]) for n in names if labels.get(n)), ""))
+    name = next((each for each in names if labels.get(each)), "")
+    card = str(labels.get(name, ""))
+    return sliced(resource, _on_gke(card, labels) if name == _ON_GKE else card)
+
+
+def _on_gke(card: str, labels: Mapping[str, str]) -> str:
+    """The product of nodes whose pool on GKE slices its cards: labels of their own say how."""
+    profile = labels.get(f"{_GKE}/gke-gpu-partition-size")
+    is_shared = bool(labels.get(f"{_GKE}/gke-gpu-sharing-strategy"))
+    parts = (card, f"MIG-{profile}" if profile else "", "SHARED" if is_shared else "")
+    return "-".join(filter(None, parts))
 
 
 def sliced(resource: str, card: str) -> str:

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from services.operator.cluster.gpu_types import is_of_type, is_unknown
 from services.operator.cluster.images import all_images, has_images
-from services.operator.cluster.placement import NodeState, PodShape, Shape
+from services.operator.cluster.placement import NodeState, PodShape, Shape, resources_asked
 from services.operator.cluster.pods import PodState
 
 _MOST_REPLICAS = 10_000
@@ -74,6 +75,18 @@ class FreeGpus:
             self._known[key] = self._count(gpu_type, gpus_per_replica, shape)
         return self._known[key]
 
+    def may_be_elsewhere(self, gpu_type: str, shape: Shape) -> bool:
+        """True where replicas may stand on nodes of which nothing tells whether they are of it."""
+        asked = resources_asked(shape, gpu_type, (room.node for room in self.by_node))
+        pods = [pod for pod in shape if pod.asked]
+        return any(
+            is_unknown(each) and not is_of_type(each, gpu_type)
+            for room in self.by_node
+            if not pods or any(pod.fits(room.node) for pod in pods)
+            for each in room.node.accelerators
+            if each.resource in asked
+        )
+
     def _count(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int | None:
         rooms = [room for room in self.by_node if room.node.of_type(gpu_type) is not None]
         wanted = [pod for pod in shape if pod.asked]
@@ -92,8 +105,12 @@ class FreeGpus:
 def _n_bare(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> int:
     """Replicas that a node has room for where nothing is known of their pods."""
     own = room.node.of_type(gpu_type)
-    resources = () if own is None else own.accelerators
-    return sum(room.free.get(each.resource, 0) // gpus_per_replica for each in resources)
+    fitting = {
+        each.resource: room.free.get(each.resource, 0) // gpus_per_replica
+        for each in (() if own is None else own.accelerators)
+    }
+    by_claims = [fitting.pop(each) for each in room.node.devices if each in fitting]
+    return sum(fitting.values()) + max(by_claims, default=0)  # these may be the same devices
 
 
 def _count_gangs(rooms: Sequence[NodeRoom], pods: Sequence[PodShape], gpu_type: str) -> int:

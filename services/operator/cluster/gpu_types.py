@@ -3,7 +3,7 @@
 A type is a product or a part of it: `H100` is `NVIDIA-H100-80GB-HBM3`, `MI300X` is
 `AMD_Instinct_MI300X_OAM`. A slice of a GPU is of a type only if the type names the slice too:
 `A100-MIG-1g.5gb`, `A100-SHARED`. Where no label names a product, the name of the resource does:
-`gaudi` or `habana.ai/gaudi`.
+`gaudi` or `habana.ai/gaudi`. The whole name of a resource is all of it, whatever labels name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from services.operator.cluster.accelerators import Accelerators
+from services.operator.cluster.accelerators import Accelerators, plugin_of
 
 _MIG, _SHARED = "MIG", "SHARED"
 _PROFILE = re.compile(r"(?:\d+C\.)?\d+G\.\d+GB[\w.+]*")
@@ -35,10 +35,16 @@ class _Name:
 
 def is_of_type(accelerators: Accelerators, gpu_type: str) -> bool:
     """True where a node's accelerators are of `gpu_type`."""
-    if accelerators.product:
-        return is_product(accelerators.product, gpu_type)
     resource, wanted = accelerators.resource.lower(), gpu_type.lower()
+    if accelerators.product and wanted != resource:
+        return is_product(accelerators.product, gpu_type)
     return wanted in (resource, resource.rpartition("/")[2])
+
+
+def is_unknown(accelerators: Accelerators) -> bool:
+    """True where a label should name the product, and none does."""
+    plugin = None if accelerators.product else plugin_of(accelerators.resource)
+    return plugin is not None and bool(plugin.own_labels)
 
 
 @lru_cache(4096)

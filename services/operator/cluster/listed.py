@@ -139,6 +139,7 @@ class ListedKind:
         read: Makes the value that is kept of an object.
         read_last: Makes a value with a `uid` that outlives an object; None: of this one nothing
             does. Of kinds without it nothing is.
+        is_newest_kept: Of what outlives an object the newest value is kept, not the first.
     """
 
     resource: str
@@ -147,6 +148,7 @@ class ListedKind:
     is_optional: bool = False
     read: Reader = read_object
     read_last: Reader | None = None
+    is_newest_kept: bool = False
 
     @property
     def path(self) -> str:

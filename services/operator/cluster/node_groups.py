@@ -37,12 +37,15 @@ class NodeGroup:
         most: Nodes that it may have.
         nodes: Nodes that it is asked to have.
         refused: Why no node is added at present; None: nothing says so.
+        rising_since: When it began to add the nodes that are on their way; None: it adds none, or
+            nothing says since when.
     """
 
     name: str
     most: int
     nodes: int
     refused: NodeRefusal | None = None
+    rising_since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,9 @@ def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
 
 def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
     health, scale_up = written.get("health") or {}, written.get("scaleUp") or {}
-    refused = None
+    refused, rising_since, stamp = None, None, scale_up.get("lastTransitionTime")
+    if str(scale_up.get("status")) == "InProgress" and stamp:
+        rising_since = _time(str(stamp))
     if str(scale_up.get("status")) == "Backoff":
         info = scale_up.get("backoffInfo") or {}
         said = ": ".join(str(info[k]) for k in ("errorCode", "errorMessage") if info.get(k))
@@ -104,6 +109,7 @@ def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
         int(health["maxSize"]),
         int(health.get("cloudProviderTarget") or 0),
         refused,
+        rising_since,
     )
 
 
@@ -116,12 +122,14 @@ def _of_text(status: str) -> Iterator[NodeGroup]:
         counts = dict(_COUNT.findall(health[1])) if health else {}
         if "maxSize" not in counts:
             raise UnreadableStatus(f"node group {name.strip()!r} states no maxSize")
-        refused, after = None, _SCALE_UP.search(rest)
+        refused, rising_since, after = None, None, _SCALE_UP.search(rest)
+        stamp = None if after is None else _TRANSITION.search(rest, after.end())
         if after is not None and after[1] == "Backoff":
-            stamp = _TRANSITION.search(rest, after.end())
             refused = _backed_off(name.strip(), stamp[1] if stamp else "", "")
+        if after is not None and after[1] == "InProgress" and stamp is not None:
+            rising_since = _time(stamp[1])
         nodes = int(counts.get("cloudProviderTarget", 0))
-        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused)
+        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused, rising_since)
 
 
 def _backed_off(name: str, stamp: str, said: str) -> NodeRefusal:

@@ -16,7 +16,7 @@ from services.operator.cluster.accelerators import (
     sliced,
     whole,
 )
-from services.operator.cluster.gpu_types import is_of_type, is_slice
+from services.operator.cluster.gpu_types import is_of_type, is_slice, is_unknown
 from services.operator.cluster.placement import (
     COMPARING,
     NodeState,
@@ -33,8 +33,19 @@ Object = Mapping[str, Any]
 KARPENTER_VERSION = "karpenter.sh/v1"
 NODE_POOL, NODE_CLAIM = "NodePool", "NodeClaim"
 POOL_LABEL = "karpenter.sh/nodepool"
-_PROVIDED = ("kubernetes.io", "k8s.io", "karpenter.sh", "karpenter.k8s.aws", "cloud.google.com")
+_PROVIDED = (
+    "kubernetes.io",
+    "k8s.io",
+    "karpenter.sh",
+    "k8s.aws",
+    "eks.amazonaws.com",
+    "kubernetes.azure.com",
+    "karpenter.azure.com",
+    "cloud.google.com",
+)
 """Domains of labels that a node has from its provider, whatever the pool states."""
+_INSTANCES = ("/instance-type", "/instance-family", "/sku-name", "/sku-family")
+"""Requirements that state what nodes are by the names of their provider."""
 _AWAITED = ("", "AwaitingReconciliation", "ReconcilingDependents")
 
 
@@ -61,6 +72,15 @@ class GpuNodePool:
     taints: tuple[Taint, ...]
     problem: str = ""
     resource: str = NVIDIA_GPU
+
+    @property
+    def may_have_any(self) -> bool:
+        """True where its nodes may have accelerators."""
+        is_stated = any(
+            each.operator in ("In", "Exists") and each.key.endswith(_INSTANCES)
+            for each in self.requirements
+        )
+        return bool(self.limit) or self.used > 0 or (self.limit is None and is_stated)
 
     def takes(self, pod: PodShape) -> bool:
         """True where a node of the pool could take such a pod, as many GPUs as it asks for."""
@@ -129,6 +149,28 @@ class NodeClaim:
     launched_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class EndedClaim:
+    """A claim whose deletion has begun, as it was seen last.
+
+    Karpenter deletes a claim that its provider has no node for, and asks for another one. A claim
+    that somebody deletes while its node is asked for is launched before it goes, and one whose pods
+    went away is not deleted before it was.
+
+    Attributes:
+        ended_at: When its deletion began.
+        is_launched: Its provider gave a node for it.
+        why: What the attempt to launch it said; empty: nothing.
+    """
+
+    uid: str
+    name: str
+    pool: str
+    ended_at: datetime
+    is_launched: bool
+    why: str = ""
+
+
 def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
     """A pool for each resource that it limits; None: it is being deleted, or of a fixed size.
 
@@ -186,7 +228,7 @@ def _products(
     resource: str, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
 ) -> tuple[str, ...]:
     plugin = plugin_of(resource)
-    names = () if plugin is None else (*plugin.product_labels, *plugin.pool_labels)
+    names = () if plugin is None else plugin.product_labels
     found = (_values(name, labels, requirements) for name in names)
     return tuple(sliced(resource, card) for card in next((each for each in found if each), ()))
 
@@ -195,8 +237,9 @@ def _gpus_per_node(
     resource: str, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
 ) -> int:
     plugin = plugin_of(resource)
-    label = "" if plugin is None else plugin.count_label
-    return _only(_values(label, labels, requirements)) if label else 0
+    names = () if plugin is None else plugin.count_labels
+    found = (_only(_values(name, labels, requirements)) for name in names)
+    return next((each for each in found if each), 0)
 
 
 def _only(values: tuple[str, ...]) -> int:
@@ -227,6 +270,23 @@ def to_node_claim(resource: Object) -> NodeClaim | None:
         "deletionTimestamp" in metadata,
         _is_meant(resource),
         _launched_at(metadata, status),
+    )
+
+
+def to_ended_claim(resource: Object) -> EndedClaim | None:
+    """A claim that is being deleted; None: it is not, or it is of no pool."""
+    metadata, status = resource["metadata"], resource.get("status") or {}
+    pool = (metadata.get("labels") or {}).get(POOL_LABEL)
+    if not pool or "deletionTimestamp" not in metadata:
+        return None
+    refused = _refused(metadata, status)
+    return EndedClaim(
+        str(metadata["uid"]),
+        str(metadata["name"]),
+        str(pool),
+        parse_kube_time(metadata["deletionTimestamp"]),
+        bool(status.get("providerID")) or _launched_at(metadata, status) is not None,
+        "" if refused is None else refused.why,
     )
 
 
@@ -283,6 +343,22 @@ def type_of_pool(pool: GpuNodePool, nodes: Iterable[NodeState]) -> tuple[str, ..
     }
     is_sliced = any(is_slice(product) for product in own)
     return tuple(sorted(own)) if is_sliced or not pool.products else pool.products
+
+
+def unknown_pools(pools: Iterable[GpuNodePool], nodes: Iterable[NodeState]) -> list[GpuNodePool]:
+    """Pools that may have accelerators of which nothing tells the product.
+
+    Those that limit or have some, and those that state by instance types what their nodes are: what
+    is of neither kind is taken to be a pool of CPUs.
+    """
+    nodes = list(nodes)
+    return [
+        pool
+        for pool in pools
+        if pool.may_have_any
+        and is_unknown(Accelerators(pool.resource, "", 0))
+        and not type_of_pool(pool, nodes)
+    ]
 
 
 def pools_of_type(

@@ -1,12 +1,19 @@
-"""What adds nodes to a cluster, as it was read."""
+"""What adds nodes to a cluster, as it was read, and what nodes and their pools tell of each other.
+
+A pool that states instance types alone does not say which GPUs its nodes have: the first of its
+nodes does, and that is kept when the node is gone. A node without a label of its product, as before
+feature discovery has looked at it, has the product of its pool. All functions are pure.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
+from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.node_groups import NodeGroup
-from services.operator.cluster.node_pools import GpuNodePool, NodeClaim
+from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, NodeClaim, NodeRefusal
+from services.operator.cluster.placement import NodeState
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +26,8 @@ class SeenSources:
         claims: Nodes that the pools asked for.
         groups: Node groups of the Cluster Autoscaler by name; None: could not be read.
         problems: Why something could not be read, and what to do.
+        refused: By pool, the newest of its claims that went before it was launched.
+        has_status: There is a status of the Cluster Autoscaler.
     """
 
     is_on: bool = False
@@ -26,3 +35,96 @@ class SeenSources:
     claims: tuple[NodeClaim, ...] = ()
     groups: Mapping[str, NodeGroup] | None = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    refused: Mapping[str, NodeRefusal] = field(default_factory=dict)
+    has_status: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ToldPool:
+    """What nodes told of a pool that does not state it.
+
+    Attributes:
+        pool: As it was then; what was told of another template does not hold.
+        products: GPU products that nodes of it had.
+        gpus_per_node: GPUs of the largest of them.
+    """
+
+    pool: GpuNodePool
+    products: frozenset[str]
+    gpus_per_node: int
+
+    def holds_for(self, pool: GpuNodePool) -> bool:
+        """True where the nodes of a pool are as those that told of it."""
+        before = self.pool
+        is_same = (pool.name, pool.resource) == (before.name, before.resource)
+        template = pool.requirements, pool.labels
+        return is_same and template == (before.requirements, before.labels)
+
+
+def learn_pools(
+    told: Iterable[ToldPool], pools: Iterable[GpuNodePool], nodes: Iterable[NodeState]
+) -> tuple[ToldPool, ...]:
+    """What nodes told so far of the pools that do not state their product.
+
+    Args:
+        told: The same before.
+        pools: As they are stated.
+        nodes: All nodes with GPUs.
+    """
+    told, found = list(told), []
+    of_pools: dict[str, list[Accelerators]] = {}
+    for node in nodes:
+        of_pools.setdefault(node.labels.get(POOL_LABEL, ""), []).extend(node.accelerators)
+    for pool in pools:
+        if pool.products:
+            continue
+        before = next((each for each in told if each.holds_for(pool)), None)
+        own = [
+            each
+            for each in of_pools.get(pool.name, ())
+            if each.resource == pool.resource and each.product
+        ]
+        products = {each.product for each in own} | (before.products if before else set())
+        sizes = [each.count for each in own] + ([before.gpus_per_node] if before else [])
+        if products:
+            found.append(ToldPool(pool, frozenset(products), max(sizes)))
+    return tuple(found)
+
+
+def with_told(sources: SeenSources, told: Iterable[ToldPool]) -> SeenSources:
+    """The sources, their pools with what nodes told of them."""
+    if sources.pools is None:
+        return sources
+    known = {(each.pool.name, each.pool.resource): each for each in told}
+    pools = (_as_told(pool, known.get((pool.name, pool.resource))) for pool in sources.pools)
+    return replace(sources, pools=tuple(pools))
+
+
+def _as_told(pool: GpuNodePool, told: ToldPool | None) -> GpuNodePool:
+    if told is None:
+        return pool
+    size = pool.gpus_per_node or told.gpus_per_node
+    return replace(pool, products=tuple(sorted(told.products)), gpus_per_node=size)
+
+
+def with_products(
+    nodes: Iterable[NodeState], pools: Iterable[GpuNodePool] | None
+) -> list[NodeState]:
+    """The nodes; of one whose labels name no product it is that of its pool, if it has only one."""
+    known = {
+        (pool.name, pool.resource): pool.products[0]
+        for pool in pools or ()
+        if len(pool.products) == 1
+    }
+    return [_with_product(node, known) for node in nodes] if known else list(nodes)
+
+
+def _with_product(node: NodeState, known: Mapping[tuple[str, str], str]) -> NodeState:
+    name = node.labels.get(POOL_LABEL, "")
+    if not name or all(each.product for each in node.accelerators):
+        return node
+    own = (
+        each if each.product else replace(each, product=known.get((name, each.resource), ""))
+        for each in node.accelerators
+    )
+    return replace(node, accelerators=tuple(own))

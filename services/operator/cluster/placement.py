@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,7 @@ from services.operator.cluster.accelerators import (
     offered,
     total,
 )
-from services.operator.cluster.gpu_types import is_of_type
+from services.operator.cluster.gpu_types import is_of_type, is_unknown
 from services.operator.cluster.images import images_of, images_on
 from services.operator.cluster.pods import ClaimRef, claims_of, labels_of, parse_kube_time
 
@@ -229,6 +229,8 @@ class NodeState:
         is_meant: It goes because who manages nodes wants fewer of them, or others.
         taken: How many of each resource claims hold; of resources that pods ask for by name it is
             known from the pods.
+        devices: Which devices each resource is that claims ask for: one device may be of several,
+            since services select devices in different ways.
     """
 
     name: str
@@ -242,15 +244,32 @@ class NodeState:
     notice: str = ""
     is_meant: bool = False
     taken: Mapping[str, int] = field(default_factory=dict)
+    devices: Mapping[str, frozenset[Hashable]] = field(default_factory=dict)
 
     @property
     def gpus(self) -> int:
-        """All its accelerators, whatever their resource."""
-        return total(self.accelerators)
+        """All its accelerators, whatever their resource; a device counts once."""
+        by_name = total(each for each in self.accelerators if each.resource not in self.devices)
+        return by_name + len(self.claimable)
+
+    @property
+    def claimable(self) -> frozenset[Hashable]:
+        """Devices that claims may be given."""
+        own = (self.devices.get(each.resource, frozenset()) for each in self.accelerators)
+        return frozenset[Hashable]().union(*own)
 
     def of_type(self, gpu_type: str) -> NodeState | None:
         """The node with its accelerators of a type alone; None: it has none of it."""
-        own = tuple(each for each in self.accelerators if is_of_type(each, gpu_type))
+        return self._with(each for each in self.accelerators if is_of_type(each, gpu_type))
+
+    def maybe_of_type(self, gpu_type: str) -> NodeState | None:
+        """The same with accelerators of which nothing tells what they are."""
+        return self._with(
+            each for each in self.accelerators if is_unknown(each) or is_of_type(each, gpu_type)
+        )
+
+    def _with(self, accelerators: Iterable[Accelerators]) -> NodeState | None:
+        own = tuple(accelerators)
         if len(own) == len(self.accelerators):
             return self
         return replace(self, accelerators=own) if own else None

@@ -7,7 +7,7 @@ on each node as devices match. So room, placement and supply are counted as for 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from services.operator.cluster.accelerators import Accelerators
@@ -120,6 +120,7 @@ def with_devices(
         return list(nodes)
     offered: dict[str, list[Accelerators]] = defaultdict(list)
     taken: dict[str, dict[str, int]] = defaultdict(dict)
+    which: dict[str, dict[str, frozenset[Hashable]]] = defaultdict(dict)
     allocated = seen.allocated
     for view in views.values():
         by_node: dict[str, list[Device]] = defaultdict(list)
@@ -129,20 +130,18 @@ def with_devices(
         for node, devices in by_node.items():
             offered[node].append(Accelerators(view.resource, devices[0].product, len(devices)))
             taken[node][view.resource] = sum(device.key in allocated for device in devices)
+            which[node][view.resource] = frozenset(device.key for device in devices)
     return [
         replace(
-            node, accelerators=(*node.accelerators, *offered[node.name]), taken=taken[node.name]
+            node,
+            accelerators=(*node.accelerators, *offered[node.name]),
+            taken=taken[node.name],
+            devices=which[node.name],
         )
         if node.name in offered
         else node
         for node in nodes
     ]
-
-
-def _with(node: NodeState, offered: Sequence[Accelerators], taken: Mapping[str, int]) -> NodeState:
-    if not offered:
-        return node
-    return replace(node, accelerators=(*node.accelerators, *offered), taken=taken)
 
 
 def _spec_of(seen: SeenDevices, namespace: str, ref: ClaimRef) -> Iterable[DeviceRequest]:

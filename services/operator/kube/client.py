@@ -30,6 +30,9 @@ Object = Mapping[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
 KEDA_VERSION = "keda.sh/v1alpha1"
 _ABSENT_FOR_S = 120.0
+_MOST_WARNINGS = 100
+_EVENTS_OF_NONE = "default"
+"""Namespace of Events about objects that have none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,8 @@ PATHS: dict[str, ListedKind] = {
         f"/apis/{KARPENTER_VERSION}",
         is_optional=True,
         read=node_pools.to_node_claim,
+        read_last=node_pools.to_ended_claim,
+        is_newest_kept=True,
     ),
 }
 """Kinds that are listed; of most objects only the fields that a pass reads are kept."""
@@ -99,6 +104,7 @@ class KubeClient:
         self._discovery = Discovery(http)
         self._absent_until: dict[str, float] = {}
         self._last: dict[str, LastStates] = {}
+        self._warnings: dict[str, str] = {}
 
     @property
     def n_calls(self) -> int:
@@ -127,6 +133,29 @@ class KubeClient:
     def last_states(self, kind: str) -> list[Any]:
         """What outlives the objects of a kind that were seen, the newest of them."""
         return self._last[kind].values() if kind in self._last else []
+
+    def warning_about(self, uid: str) -> str:
+        """What the newest Event of type Warning says about an object that has no namespace.
+
+        It is asked for once. Empty: there is none, or Events cannot be read.
+        """
+        if uid in self._warnings or time.monotonic() < self._absent_until.get("Event", 0.0):
+            return self._warnings.get(uid, "")
+        selector = quote(f"involvedObject.uid={uid},type=Warning")
+        path = f"/api/v1/namespaces/{_EVENTS_OF_NONE}/events?fieldSelector={selector}"
+        try:
+            found: list[Object] = self._http.send(Call("list", "events", path)).get("items") or []
+        except KubeError:
+            self._absent_until["Event"] = time.monotonic() + _ABSENT_FOR_S
+            return ""
+        newest: Object = {}
+        if found:
+            newest = max(found, key=lambda each: str(each.get("lastTimestamp") or ""))
+        said = filter(None, (str(newest.get(key) or "") for key in ("reason", "message")))
+        self._warnings[uid] = ": ".join(said)
+        if len(self._warnings) > _MOST_WARNINGS:
+            del self._warnings[next(iter(self._warnings))]
+        return self._warnings[uid]
 
     def find_config_map(self, namespace: str, name: str) -> Object | None:
         """A ConfigMap; None: there is none.

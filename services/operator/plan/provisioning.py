@@ -120,7 +120,8 @@ class Provisioning:
         attempted_at: When it was tried again; None: not since the first refusal.
         settled_at: When a node ended the last back-off: what was said before it is settled.
         why: What the last refusal said.
-        is_said: Who adds nodes said it; else pods waited for too long, or nobody knows any more.
+        said_at: When who adds nodes said it; None: pods waited for too long, or nobody knows any
+            more.
     """
 
     n_refused: int = 0
@@ -129,7 +130,7 @@ class Provisioning:
     attempted_at: datetime | None = None
     settled_at: datetime | None = None
     why: str = ""
-    is_said: bool = False
+    said_at: datetime | None = None
 
     def may_ask(self, now: datetime) -> bool:
         """True where pods may be made to wait for a node."""
@@ -180,16 +181,25 @@ class ProvisioningSigns:
     refusal: str = ""
     launched_at: datetime | None = None
 
+    @property
+    def refused_last(self) -> bool:
+        """True where a refusal was said, and no node was given since: the newest word counts."""
+        return self.refusal_at is not None and not _is_after(self.launched_at, self.refusal_at)
+
     def is_given(self, state: Provisioning) -> bool:
         """Whether it was seen since the refusal, or the attempt after it, that nodes can be had.
 
         A node that came says so. One that was launched says so where it was said that none could
-        be; where pods waited for too long it may be one more of those that never come. One that was
-        launched before the newest refusal says nothing: the next one was refused.
+        be, after that was said; where pods waited for too long it may be one more of those that
+        never come. One that was launched before the newest refusal says nothing: the next one was
+        refused.
         """
-        since = state.attempted_at if state.is_trying else state.refused_at
-        is_last = state.is_said and _is_after(self.launched_at, self.refusal_at)
-        return _is_after(self.node_at, since) or (is_last and _is_after(self.launched_at, since))
+        asked_at = state.attempted_at if state.is_trying else None
+        if _is_after(self.node_at, asked_at or state.refused_at):
+            return True
+        if state.said_at is None or self.refused_last:
+            return False
+        return _is_after(self.launched_at, asked_at or state.said_at)
 
 
 def follow(
@@ -205,14 +215,13 @@ def follow(
     if not why:
         return state
     n_refused = min(state.n_refused + 1, _MOST_REFUSALS)
-    retry_at, is_said = now + backoff(n_refused, startup), _is_after(seen.refusal_at, since)
     return replace(
         state,
         n_refused=n_refused,
         refused_at=now,
-        retry_at=retry_at,
+        retry_at=now + backoff(n_refused, startup),
         why=why,
-        is_said=is_said,
+        said_at=seen.refusal_at if _is_said(seen, since) else None,
     )
 
 
@@ -235,11 +244,15 @@ def _is_after(one: datetime | None, other: datetime | None) -> bool:
     return one is not None and (other is None or one > other)
 
 
+def _is_said(seen: ProvisioningSigns, since: datetime | None) -> bool:
+    return seen.refused_last and _is_after(seen.refusal_at, since)
+
+
 def _refusal(
     seen: ProvisioningSigns, since: datetime | None, startup: NodeStartup, now: datetime
 ) -> str:
     """Why what was asked for since then counts as refused; empty: it does not."""
-    if _is_after(seen.refusal_at, since):
+    if _is_said(seen, since):
         return seen.refusal or "the autoscaler of the nodes does not say why"
     if seen.waiting_since is None:
         return ""

@@ -7,7 +7,7 @@ wait for nodes as long as all pods of the type together ask for no more than the
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.free_gpus import FreeGpus, NodeRoom
@@ -15,6 +15,7 @@ from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.placement import NodeState, PodShape, Shape
 from services.operator.plan.headroom import TypeHeadroom
 from services.operator.plan.provisioning import NodeStartup, Provisioning
+from services.operator.plan.supply_refusals import SupplySource, with_room, words_of
 
 _MOST_NODES = 1000
 _ANY_NODE, _ANY_RESOURCE = "a node to come", "what the type is"
@@ -28,11 +29,13 @@ class NewNodes:
         pool: Whose nodes they are; None: not known, so any pod of the type may go there.
         gpus: All of them together.
         gpus_per_node: 0: not known.
+        source: Pool or node group, as conditions name it; empty: not known.
     """
 
     pool: GpuNodePool | None
     gpus: int
     gpus_per_node: int = 0
+    source: str = ""
 
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int:
         """GPUs of them that whole replicas can use."""
@@ -59,12 +62,22 @@ class Resolved:
         reason: One word for a condition.
         message: What it follows from, and what would change it.
         new: What nodes to come may bring, up to the ceiling.
+        cap: GPUs that pods may ask for together where the supply is fixed; None: nothing is stated.
+        limit: GPUs that pools, groups and nodes beside them may have together, whatever ceiling is
+            stated; None: not known.
     """
 
     ceiling: int | None
     reason: str
     message: str
     new: tuple[NewNodes, ...] = ()
+    limit: int | None = None
+    cap: int | None = None
+
+    @property
+    def most(self) -> int | None:
+        """GPUs that all pods may ask for together; None: nothing says so."""
+        return self.cap if self.ceiling is None else self.ceiling
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +104,7 @@ class TypeSupply:
     Attributes:
         may_ask: Pods may be made to wait for a node now.
         headroom: What is to be held ready.
+        sources: Pools and node groups that nodes of the type come from, as far as they are known.
     """
 
     gpu_type: str
@@ -100,6 +114,7 @@ class TypeSupply:
     startup: NodeStartup
     may_ask: bool = True
     headroom: TypeHeadroom = field(default_factory=TypeHeadroom)
+    sources: tuple[SupplySource, ...] = ()
 
     @property
     def is_provisioned(self) -> bool:
@@ -109,7 +124,18 @@ class TypeSupply:
     @property
     def left_to_targets(self) -> int:
         """GPUs of the ceiling that pods of others leave to the targets of autoscalers."""
-        return max(0, (self.resolved.ceiling or 0) - self.use.others)
+        return max(0, (self.resolved.most or 0) - self.use.others)
+
+    @property
+    def closed(self) -> tuple[SupplySource, ...]:
+        """Sources of which no new node counts, while others may be asked."""
+        return tuple(s for s in self.sources if s.is_closed) if self.may_ask else ()
+
+    @property
+    def reach(self) -> int | None:
+        """GPUs that can be there while some sources refuse; None: no fewer than the ceiling."""
+        limit, closed = self.resolved.limit, sum(each.room or 0 for each in self.closed)
+        return None if limit is None or not closed else limit - closed
 
     @property
     def most_asked(self) -> int:
@@ -117,25 +143,44 @@ class TypeSupply:
 
         During a back-off it is what nodes have: a rise onto free GPUs needs no new node.
         """
-        if self.may_ask:
-            return self.left_to_targets
+        if self.may_ask or not self.is_provisioned:
+            return self._within_reach
         return min(self.left_to_targets, max(0, self.use.nodes - self.use.others))
+
+    @property
+    def _within_reach(self) -> int:
+        left, reach = self.left_to_targets, self.reach
+        return left if reach is None else min(left, max(0, reach - self.use.others))
 
     @property
     def bound(self) -> str:
         """Why no more may be asked for now."""
-        if not self.may_ask:
+        if self.is_provisioned and not self.may_ask:
             return f"{self.state.why}; {self.turn}"
-        ceiling, others = self.resolved.ceiling, self.use.others
+        ceiling, others = self.resolved.most, self.use.others
         beside = f", of which others ask for {others}" if others else ""
-        return f"pods may ask for {ceiling} GPUs of {self.gpu_type} together{beside}"
+        reach, why = self.reach, ""
+        if reach is not None and ceiling is not None and reach < ceiling:
+            ceiling, why = reach, f"; {self.partly}"
+        return f"pods may ask for {ceiling} GPUs of {self.gpu_type} together{beside}{why}"
 
     @property
     def words(self) -> str:
         """Where the GPUs come from, and what may be done about it."""
         if self.is_provisioned and self.state.is_refused:
             return f"{self.state.why}; {self.turn}"
-        return self.resolved.message
+        return f"{self.resolved.message}; {self.partly}" if self.closed else self.resolved.message
+
+    @property
+    def partly(self) -> str:
+        """Which sources refuse and why, and which still add nodes; empty: none refuses."""
+        if not self.closed:
+            return ""
+        open_ones = [s.name for s in with_room(self.sources) if not s.state.is_refused]
+        rest = f"; {' and '.join(open_ones)} still may add nodes" if open_ones else ""
+        retry_at = min(each.state.retry_at for each in self.closed if each.state.retry_at)
+        until = f"no new node of it counts before {retry_at:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{words_of(self.closed)}; {until}{rest}"
 
     @property
     def turn(self) -> str:
@@ -154,18 +199,33 @@ class TypeSupply:
             here: Free GPUs on nodes, in whole replicas.
             wanted: Its replicas.
         """
-        waiting = wanted.n_pending * wanted.gpus_per_replica
+        closed = {each.name for each in self.closed}
+        waiting = wanted.waiting_gpus
         new = sum(
             nodes.schedulable(self.gpu_type, wanted.gpus_per_replica, wanted.shape)
             for nodes in self.resolved.new
+            if nodes.source not in closed
         )
         if not self.may_ask:
             # what was asked for in the attempt that is under way may still come
             new = min(new, max(0, waiting - here)) if self.state.is_trying else 0
-        left = self.left_to_targets - self.use.asked
-        most = max(0, left) // wanted.gpus_per_replica * wanted.gpus_per_replica + waiting
-        total = min(here + new, most)
+        total = min(here + new, self.most_of(wanted) or 0)
         return RoomToGrow(total, max(0, total - here))
+
+    def most_of(self, wanted: ReplicaNeed) -> int | None:
+        """GPUs that the ceiling leaves to more replicas of a target; None: there is no ceiling."""
+        if self.resolved.most is None:
+            return None
+        left = max(0, self._within_reach - self.use.asked)
+        return left // wanted.gpus_per_replica * wanted.gpus_per_replica + wanted.waiting_gpus
+
+    def is_short(self, here: int, wanted: ReplicaNeed) -> bool:
+        """True where refusals leave a target less room than there was without them."""
+        if self.state.is_refused or not self.closed:
+            return self.state.is_refused
+        found = self.room(here, wanted).gpus
+        is_less = found < replace(self, sources=()).room(here, wanted).gpus
+        return is_less and found <= wanted.n_pending * wanted.gpus_per_replica
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +235,11 @@ class ReplicaNeed:
     gpus_per_replica: int
     shape: Shape
     n_pending: int
+
+    @property
+    def waiting_gpus(self) -> int:
+        """GPUs of those that wait."""
+        return self.n_pending * self.gpus_per_replica
 
 
 @dataclass(frozen=True, slots=True)

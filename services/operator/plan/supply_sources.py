@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
-from services.operator.cluster.node_groups import GroupOfType, NodeGroup
-from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, pools_of_type
+from services.operator.cluster.node_groups import (
+    GROUPS_ANNOTATION,
+    STATUS_NAME,
+    STATUS_NAMESPACE,
+    GroupOfType,
+)
+from services.operator.cluster.node_pools import (
+    POOL_LABEL,
+    GpuNodePool,
+    pools_of_type,
+    unknown_pools,
+)
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.plan.headroom import StatedHeadroom
 from services.operator.plan.supply import NewNodes, Resolved
 
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
+_NOBODY = ("NoSource", "ProductUnknown", "ClaimsIgnored")
+"""Reasons why nobody is known to add nodes: in mode auto a ceiling alone makes no pod wait."""
+_ENDLESS = 10**9
+_NOT_LOOKED_FOR = (
+    "what adds nodes is not looked for: HARMONY_OPERATOR_SUPPLY is false; set it to true "
+    "(docs/supply.md has the rights that it needs), or set spec.supply.mode to provisioned with a "
+    "ceiling"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +63,7 @@ class _Sources:
         limit: GPUs that their nodes may have together.
         inside: GPUs that nodes of theirs have now.
         notes: What of them does not count, and what to do.
+        open: What adds nodes of the type, and of which nothing says how many.
     """
 
     limit: int = 0
@@ -52,13 +71,14 @@ class _Sources:
     named: list[str] = field(default_factory=list)
     new: list[NewNodes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    open: list[NewNodes] = field(default_factory=list)
 
     def add(self, name: str, limit: int, inside: int, new: NewNodes) -> None:
         """Count one of them."""
         self.named.append(name)
         self.limit += limit
         self.inside += inside
-        self.new.append(new)
+        self.new.append(replace(new, source=name))
 
 
 def resolve(
@@ -69,7 +89,7 @@ def resolve(
     *,
     is_claimed: bool = False,
 ) -> Resolved:
-    """Mode and ceiling of a type.
+    """Mode and ceiling of a type. A ceiling that is stated is a cap whatever the mode is.
 
     Args:
         gpu_type: As autoscalers name it.
@@ -78,16 +98,54 @@ def resolve(
         nodes: All nodes with GPUs.
         is_claimed: Pods of the type claim devices.
     """
+    seen = _SeenNodes(nodes_of_type(nodes, gpu_type), nodes)
+    found = _resolved(gpu_type, stated, sources, seen, is_claimed=is_claimed)
+    if found.ceiling is not None or stated.ceiling is None:
+        return found
+    message = f"{found.message}; no more than spec.supply.ceiling={stated.ceiling} is asked for"
+    return replace(found, message=message, cap=stated.ceiling)
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenNodes:
+    """Nodes of the type, with its accelerators alone, and all of them."""
+
+    own: Sequence[NodeState]
+    every: Sequence[NodeState]
+
+    @property
+    def gpus(self) -> int:
+        """GPUs of the type that are there."""
+        return sum(node.gpus for node in self.own)
+
+    @property
+    def of_one(self) -> int:
+        """GPUs of the largest node; 0: there is none."""
+        return max((node.gpus for node in self.own), default=0)
+
+
+def _resolved(
+    gpu_type: str,
+    stated: StatedSupply,
+    sources: SeenSources,
+    nodes: _SeenNodes,
+    *,
+    is_claimed: bool,
+) -> Resolved:
     if stated.problem:
         return Resolved(None, "InvalidSupply", stated.problem)
     if stated.mode == FIXED:
         return Resolved(None, "SetFixed", "spec.supply.mode is fixed")
-    own = nodes_of_type(nodes, gpu_type)
-    found = _ignored(gpu_type) if is_claimed else _detected(gpu_type, stated, sources, own)
-    if stated.ceiling is not None and (
-        stated.mode == PROVISIONED or found.reason not in ("NoSource", "ClaimsIgnored")
-    ):
-        return _up_to(stated.ceiling, found, own)
+    is_read = sources.is_on and not is_claimed
+    adding = _adding(gpu_type, stated, sources, nodes) if is_read else _Sources()
+    if is_claimed:
+        found = _ignored(gpu_type)
+    elif not sources.is_on:
+        found = Resolved(None, "DetectionOff", _NOT_LOOKED_FOR)
+    else:
+        found = _detected(gpu_type, sources, adding, nodes)
+    if stated.ceiling is not None and (stated.mode == PROVISIONED or found.reason not in _NOBODY):
+        return _up_to(stated.ceiling, found, adding, nodes)
     if found.ceiling is None and stated.mode == PROVISIONED:
         message = (
             f"spec.supply.mode is provisioned and no ceiling can be read: {found.message}; until "
@@ -114,59 +172,81 @@ def _ignored(gpu_type: str) -> Resolved:
     return Resolved(None, "ClaimsIgnored", message)
 
 
-def _up_to(ceiling: int, found: Resolved, own: Sequence[NodeState]) -> Resolved:
-    """The ceiling that is stated; what was found of pools and groups limits it further."""
-    if found.ceiling is not None:
-        if found.ceiling < ceiling:
-            message = f"spec.supply.ceiling={ceiling} cannot be reached: {found.message}"
-            return Resolved(found.ceiling, "LowerLimitHolds", message, found.new)
-        return Resolved(ceiling, "CeilingSet", f"spec.supply.ceiling is {ceiling}", found.new)
-    there = sum(node.gpus for node in own)
-    of_one = max((node.gpus for node in own), default=0)
-    new = NewNodes(None, max(0, ceiling - there), of_one)
-    return Resolved(ceiling, "CeilingSet", f"spec.supply.ceiling is {ceiling}", (new,))
+def _up_to(ceiling: int, found: Resolved, adding: _Sources, nodes: _SeenNodes) -> Resolved:
+    """The ceiling that is stated; what was found of pools and groups limits it further.
+
+    Where one is among them that nothing limits, they are no limit together.
+    """
+    left = max(0, ceiling - nodes.gpus)
+    if found.ceiling is not None and found.ceiling < ceiling and not adding.open:
+        message = f"spec.supply.ceiling={ceiling} cannot be reached: {found.message}"
+        return replace(found, reason="LowerLimitHolds", message=message)
+    new = (*found.new, *(replace(each, gpus=min(each.gpus, left)) for each in adding.open))
+    if not adding.named and not adding.open:
+        new = (NewNodes(None, left, nodes.of_one),)
+    limit = None if adding.open else found.limit
+    return Resolved(ceiling, "CeilingSet", f"spec.supply.ceiling is {ceiling}", new, limit)
 
 
-def _detected(
-    gpu_type: str, stated: StatedSupply, sources: SeenSources, own: Sequence[NodeState]
-) -> Resolved:
-    if not sources.is_on:
-        message = (
-            "what adds nodes is not looked for: HARMONY_OPERATOR_SUPPLY is false; set it to true "
-            "(docs/supply.md has the rights that it needs), or set spec.supply.mode to provisioned "
-            "with a ceiling"
-        )
-        return Resolved(None, "DetectionOff", message)
+def _adding(
+    gpu_type: str, stated: StatedSupply, sources: SeenSources, nodes: _SeenNodes
+) -> _Sources:
+    """What adds nodes of a type."""
     found = _Sources(notes=list(sources.problems))
-    pools, mixed = pools_of_type(sources.pools or (), gpu_type, own)
-    _add_pools(found, pools, own)
-    _add_groups(found, stated.groups, sources.groups)
-    found.notes += [
-        f"NodePool/{each.name} may have other GPUs too, so its limit is not one of {gpu_type}: "
-        "give it one GPU type, or set spec.supply.ceiling"
-        for each in mixed
-    ]
+    pools, mixed = pools_of_type(sources.pools or (), gpu_type, nodes.own)
+    _add_pools(found, pools, nodes.own)
+    _add_groups(found, stated.groups, sources)
+    if sources.pools is None:
+        found.open.append(NewNodes(None, _ENDLESS, nodes.of_one))
+    for each in mixed:
+        found.notes.append(
+            f"NodePool/{each.name} may have other GPUs too, so its limit is not one of {gpu_type}: "
+            "give it one GPU type, or set spec.supply.ceiling"
+        )
+        left = _ENDLESS if each.limit is None else max(0, each.limit - each.used)
+        if not each.problem:
+            found.open.append(NewNodes(each, left, each.gpus_per_node, f"NodePool/{each.name}"))
+    return found
+
+
+def _detected(gpu_type: str, sources: SeenSources, found: _Sources, nodes: _SeenNodes) -> Resolved:
+    """The ceiling that pools and groups have together, with the nodes beside them."""
     if not found.named:
         if found.notes:
             reason = "SupplyUnreadable" if sources.problems else "CeilingUnknown"
             return Resolved(None, reason, "; ".join(found.notes))
-        return Resolved(None, "NoSource", f"no NodePool and no node group of {gpu_type} was found")
-    beside = max(0, sum(node.gpus for node in own) - found.inside)
+        return _no_source(gpu_type, sources, nodes)
+    beside = max(0, nodes.gpus - found.inside)
     ceiling = found.limit + beside
     limits = f"{' and '.join(found.named)} may have {found.limit} GPUs"
     message = f"{limits}, and {beside} are on nodes beside them" if beside else limits
-    return Resolved(ceiling, "Detected", "; ".join([message, *found.notes]), tuple(found.new))
+    message = "; ".join([message, *found.notes])
+    return Resolved(ceiling, "Detected", message, tuple(found.new), ceiling)
+
+
+def _no_source(gpu_type: str, sources: SeenSources, nodes: _SeenNodes) -> Resolved:
+    """Nothing of the type was found: which pools may be of it all the same, and what to do."""
+    stating = "set spec.supply.mode to provisioned with a ceiling"
+    unknown = unknown_pools(sources.pools or (), nodes.every)
+    if unknown:
+        names = ", ".join(f"NodePool/{each}" for each in sorted({pool.name for pool in unknown}))
+        message = (
+            f"nothing tells which GPUs {names} may have, until a node of it has told: state the "
+            "product in its spec.template, as a requirement or a label (nvidia.com/gpu.product, "
+            f"karpenter.k8s.aws/instance-gpu-name; docs/supply.md has them all), or {stating}"
+        )
+        return Resolved(None, "ProductUnknown", message)
+    message = (
+        f"no NodePool and no node group of {gpu_type} was found, so nobody is known to add its "
+        "nodes: where a NodePool should, create it, or state the product in its spec.template; "
+        f"where a node group does, name it by the annotation {GROUPS_ANNOTATION}; or {stating}"
+    )
+    return Resolved(None, "NoSource", message)
 
 
 def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[NodeState]) -> None:
     for pool in pools:
         name = f"NodePool/{pool.name}"
-        if pool.limit is None:
-            found.notes.append(
-                f"{name} has no limit on {pool.resource}, so nothing is asked of it: set its "
-                f'spec.limits["{pool.resource}"], or spec.supply.ceiling'
-            )
-            continue
         sizes = [
             each.count
             for node in own
@@ -178,23 +258,42 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
         used = max(pool.used, inside)
         if pool.problem:
             found.notes.append(f"{name} adds no nodes: {pool.problem}")
-        left = 0 if pool.problem else max(0, pool.limit - used)
         size = max(sizes, default=0) or pool.gpus_per_node
+        if pool.limit is None:
+            if not pool.problem:
+                found.notes.append(
+                    f"{name} has no limit on {pool.resource}, so nothing is asked of it: set its "
+                    f'spec.limits["{pool.resource}"], or spec.supply.ceiling'
+                )
+                found.open.append(NewNodes(pool, _ENDLESS, size, name))
+            continue
+        left = 0 if pool.problem else max(0, pool.limit - used)
         found.add(name, max(pool.limit, used), inside, NewNodes(pool, left, size))
 
 
-def _add_groups(
-    found: _Sources, wanted: Iterable[GroupOfType], groups: Mapping[str, NodeGroup] | None
-) -> None:
+def _add_groups(found: _Sources, wanted: Sequence[GroupOfType], sources: SeenSources) -> None:
+    groups = sources.groups or {}
+    unseen = [each for each in wanted if each.name not in groups]
+    found.open += [NewNodes(None, _ENDLESS, each.gpus_per_node) for each in unseen]
+    if sources.groups is None:
+        return
+    if wanted and not groups and not sources.has_status:
+        names = ", ".join(each.name for each in wanted)
+        found.notes.append(
+            f"ConfigMap/{STATUS_NAMESPACE}/{STATUS_NAME} does not exist, so nothing is known of "
+            f"the node groups that the GPUBudget names ({names}): the Cluster Autoscaler writes it "
+            f"where it runs in {STATUS_NAMESPACE} (--namespace) with --write-status-configmap=true "
+            f"and --status-config-map-name={STATUS_NAME}; else set spec.supply.mode to provisioned "
+            "with a ceiling"
+        )
+        return
     for each in wanted:
-        group = None if groups is None else groups.get(each.name)
+        group = groups.get(each.name)
         if group is None:
-            if groups is not None:
-                known = ", ".join(sorted(groups)) or "none"
-                found.notes.append(
-                    f"the Cluster Autoscaler's status has no node group {each.name!r}; it has: "
-                    f"{known}"
-                )
+            known = ", ".join(sorted(groups)) or "none"
+            found.notes.append(
+                f"the Cluster Autoscaler's status has no node group {each.name!r}; it has: {known}"
+            )
             continue
         size = each.gpus_per_node
         left = max(0, group.most - group.nodes) * size

@@ -18,7 +18,11 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from services.kernel import telemetry
-from services.operator.cluster.node_groups import GROUPS_ANNOTATION, to_groups_of_type
+from services.operator.cluster.node_groups import (
+    GROUPS_ANNOTATION,
+    GroupOfType,
+    to_groups_of_type,
+)
 from services.operator.kube.client import Object
 from services.operator.plan.headroom import StatedHeadroom
 from services.operator.plan.supply_sources import StatedSupply
@@ -75,12 +79,14 @@ def to_budget(resource: Object) -> Budget:
 
 def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
     """What an object says of the supply of its type."""
+    groups: tuple[GroupOfType, ...] = ()
+    problem = ""
     try:
         groups = to_groups_of_type(annotation)
     except ValueError as error:
-        return StatedSupply(problem=str(error))
+        problem = str(error)
     if written is None:
-        return StatedSupply(groups=groups)
+        return StatedSupply(groups=groups, problem=problem)
     asked = written.headroom
     headroom = None if asked is None else StatedHeadroom(asked.mode, asked.risk)
     return StatedSupply(
@@ -88,6 +94,7 @@ def to_stated(written: Supply | None, annotation: str) -> StatedSupply:
         written.ceiling,
         written.node_startup_s,
         groups,
+        problem,
         headroom=headroom,
         is_spot=bool(written.spot),
     )

@@ -157,8 +157,9 @@ def _limit_gpus(
         room = GpuRoom.of({name: s.most_asked for name, s in supplies.items()}, uses.values())
         before = {name: room.held(name) for name in supplies}
         _cap_rises(room, scalings, uses, {name: s.bound for name, s in supplies.items()})
-        raised = [name for name, held in before.items() if room.held(name) > held]
-        note_attempts(connection, deps, [supplies[name] for name in raised], room, now)
+        raised = [supplies[name] for name, held in before.items() if room.held(name) > held]
+        asked = [supply for supply in raised if supply.is_provisioned]
+        note_attempts(connection, deps, asked, room, now)
 
 
 def _cap_rises(

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import Clock
 from services.kernel.settings import Settings
+from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetState
@@ -191,10 +192,13 @@ class Memory:
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
+        supply_sources: The same of each pool and node group, by GPU type and name. It is not
+            stored: who adds nodes says it again.
         waits: How long pods waited for nodes, by GPU type, with the time that was read at.
         advised: GPUs of headroom that were advised lately, by GPU type.
         spot: Spot nodes and their interruptions; None: to be read from the database.
         gates: Scheduling gates of pods that are or were held, by uid.
+        told_pools: What nodes, those that are gone too, told of the pools that they came from.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -218,18 +222,20 @@ class Memory:
     watermark: Watermark = field(default_factory=Watermark)
     budgets_read_at: datetime | None = None
     supply: dict[str, Provisioning] | None = None
+    supply_sources: dict[str, Mapping[str, Provisioning]] = field(default_factory=dict)
     waits: tuple[datetime, Mapping[str, NodeWaits]] | None = None
     advised: dict[str, Advised] = field(default_factory=dict)
     spot: SeenSpot | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
+    told_pools: tuple[ToldPool, ...] = ()
 
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        Kept are actions that are not stored or not reported yet, what was patched, roll-outs and
-        gates (how long one has hung, or held, cannot be read again).
+        Kept are actions that are not stored or not reported yet, what was patched, roll-outs,
+        gates (how long one has hung, or held, cannot be read again) and what nodes told.
         """
-        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "gates")
+        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "gates", "told_pools")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

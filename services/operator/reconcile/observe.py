@@ -14,10 +14,15 @@ from services.operator.cluster import quotas
 from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler
-from services.operator.cluster.node_sources import SeenSources
+from services.operator.cluster.node_sources import (
+    SeenSources,
+    learn_pools,
+    with_products,
+    with_told,
+)
 from services.operator.cluster.other_autoscalers import OtherAutoscalers, older_autoscalers
 from services.operator.cluster.ownership import PodIndex
-from services.operator.cluster.placement import NodeState, Shape, resources_asked
+from services.operator.cluster.placement import NodeState, resources_asked
 from services.operator.cluster.pods import PodState, Replicas
 from services.operator.cluster.quotas import GpuQuota, QuotasOfNamespace
 from services.operator.cluster.targets import TargetState, missing
@@ -151,11 +156,16 @@ class View:
             return GpusToGrow(None)
         shape = () if target is None else target.shape
         claims = self.claim_room(autoscaler, replicas)
-        room = self._by_supply(spec, shape, replicas.pending)
+        need = ReplicaNeed(spec.gpus_per_replica, shape, replicas.pending)
+        room = self._by_supply(spec.gpu_type, need)
         if claims is not None and claims.is_known:
             room = GpusToGrow(0, CLAIMS)
         elif claims is not None and not any(pod.asked for pod in shape):
             room = GpusToGrow(None)  # what is asked for by name is known all the same
+        supply = self.supplies.get(spec.gpu_type)
+        most = None if supply is None else supply.most_of(need)
+        if most is not None:
+            room = room.within(most, CEILING)
         quota, queue = self.quota_of(autoscaler), self.queue_room(autoscaler)
         # pods that wait for a node count as used; they are served first all the same
         if quota is not None:
@@ -190,16 +200,16 @@ class View:
         shape = () if target is None else target.shape
         return quotas.tightest(own, resources_asked(shape, spec.gpu_type, self.nodes.values()))
 
-    def _by_supply(self, spec: WorkloadSpec, shape: Shape, n_pending: int) -> GpusToGrow:
-        """The same without quotas."""
-        on_nodes = self.free.schedulable(spec.gpu_type, spec.gpus_per_replica, shape)
-        warm = self.free.warm(spec.gpu_type, spec.gpus_per_replica, shape)
-        supply = self.supplies.get(spec.gpu_type)
-        if supply is None or not supply.is_provisioned:
+    def _by_supply(self, gpu_type: str, need: ReplicaNeed) -> GpusToGrow:
+        """What is free and what is to come, without quotas and ceilings of a fixed supply."""
+        on_nodes = self.free.schedulable(gpu_type, need.gpus_per_replica, need.shape)
+        warm = self.free.warm(gpu_type, need.gpus_per_replica, need.shape)
+        supply = self.supplies.get(gpu_type)
+        is_unknown = on_nodes is None and self.free.may_be_elsewhere(gpu_type, need.shape)
+        if supply is None or not supply.is_provisioned or is_unknown:
             return GpusToGrow(on_nodes, "" if on_nodes is None else NODES, warm=warm)
-        need = ReplicaNeed(spec.gpus_per_replica, shape, n_pending)
         found = supply.room(on_nodes or 0, need)
-        limit = REFUSED if supply.state.is_refused else CEILING
+        limit = REFUSED if supply.is_short(on_nodes or 0, need) else CEILING
         return GpusToGrow(found.gpus, limit, found.on_new_nodes, warm)
 
 
@@ -229,6 +239,10 @@ def observe(deps: OperatorDeps) -> View:
     is_looked_for = bool(autoscalers) and deps.settings.operator_supply
     sources = read_sources(kube) if is_looked_for else SeenSources()
     nodes = with_claims(_nodes(deps, devices, asked), sources.claims) if autoscalers else []
+    if sources.pools is not None:
+        deps.memory.told_pools = learn_pools(deps.memory.told_pools, sources.pools, nodes)
+        sources = with_told(sources, deps.memory.told_pools)
+        nodes = with_products(nodes, sources.pools)
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:

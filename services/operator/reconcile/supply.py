@@ -10,8 +10,6 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.operator.cluster.gpu_types import is_product
-from services.operator.cluster.node_pools import NodeClaim, NodeRefusal, pools_of_type
-from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
 from services.operator.devices.seen_devices import is_claimed
@@ -20,6 +18,7 @@ from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
 from services.operator.kube.client import Object
 from services.operator.leadership.process import pod_namespace
+from services.operator.plan.followed_supply import TypeSigns, followed
 from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
 from services.operator.plan.interruptions import (
@@ -35,11 +34,11 @@ from services.operator.plan.provisioning import (
     Provisioning,
     ProvisioningSigns,
     attempt,
-    follow,
     learn_startup,
 )
 from services.operator.plan.spot import spot_names
 from services.operator.plan.supply import GpusInUse, TypeSupply
+from services.operator.plan.supply_refusals import tried
 from services.operator.plan.supply_sources import (
     AUTO,
     FIXED,
@@ -170,14 +169,16 @@ def _shapes(view: View) -> dict[str, list[Shape]]:
 def supplies_now(
     deps: OperatorDeps, view: View, types: Iterable[str], now: datetime
 ) -> dict[str, TypeSupply]:
-    """The provisioned supplies of some types as the last pass saw them, at the present state."""
+    """The supplies with a ceiling, of some types, as of the last pass but at the present state."""
     found = {}
     for gpu_type in types:
         supply = view.supplies.get(gpu_type)
-        if supply is None or not supply.is_provisioned:
+        if supply is None or supply.resolved.most is None:
             continue
         state = (deps.memory.supply or {}).get(gpu_type, supply.state)
-        found[gpu_type] = replace(supply, state=state, may_ask=state.may_ask(now))
+        known = deps.memory.supply_sources.get(gpu_type, {})
+        sources = tuple(each.at(known.get(each.name, each.state), now) for each in supply.sources)
+        found[gpu_type] = replace(supply, state=state, may_ask=state.may_ask(now), sources=sources)
     return found
 
 
@@ -188,10 +189,22 @@ def note_attempts(
     room: GpuRoom,
     now: datetime,
 ) -> None:
-    """Use up the turn of each type that is asked for new nodes again, before they are asked for."""
+    """Use up the turn of each type that is asked for new nodes again, before they are asked for.
+
+    So it is with those of its pools and node groups whose turn it is.
+    """
     for supply in raised:
         here = supply.use.nodes - supply.use.others
-        if not supply.state.is_refused or room.held(supply.gpu_type) <= here:
+        if room.held(supply.gpu_type) <= here:
+            continue
+        deps.memory.supply_sources = {
+            **deps.memory.supply_sources,
+            supply.gpu_type: {
+                **deps.memory.supply_sources.get(supply.gpu_type, {}),
+                **tried(supply.sources, supply.startup, now),
+            },
+        }
+        if not supply.state.is_refused:
             continue
         state = attempt(supply.state, supply.startup, now)
         supply_repository.store_attempt(connection, supply.gpu_type, state)
@@ -237,19 +250,27 @@ def _supply(
 ) -> TypeSupply:
     gpu_type, stated = wanted.gpu_type, wanted.stated or StatedSupply()
     members = [m for m in every if m.spec is not None and m.spec.gpu_type == gpu_type]
-    nodes = nodes_of_type(view.nodes.values(), gpu_type)
-    resolved = resolve(gpu_type, stated, view.sources, nodes, is_claimed=_is_claimed(view, members))
+    every_node = list(view.nodes.values())
+    nodes, is_claimed = nodes_of_type(every_node, gpu_type), _is_claimed(view, members)
+    resolved = resolve(gpu_type, stated, view.sources, every_node, is_claimed=is_claimed)
     memory = deps.memory
     waits = memory.waits[1].get(gpu_type) if memory.waits else None
     startup = learn_startup(stated.startup_s, waits or NO_WAITS)
     state = (memory.supply or {}).get(gpu_type, Provisioning())
-    if resolved.ceiling is not None:
-        state = follow(state, _signs(view, gpu_type, stated, members), startup, now)
     of_one = max((node.gpus for node in nodes), default=0)
     to_come = max((new.gpus_per_node for new in resolved.new), default=0)
     use = replace(_in_use(deps, view, gpu_type, members), of_one_node=of_one or to_come)
     headroom = TypeHeadroom(stated.headroom)
-    return TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
+    supply = TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
+    if resolved.ceiling is None:
+        return supply
+    signs = TypeSigns(_signs(view, nodes, members), stated.groups, nodes)
+    before = memory.supply_sources.get(gpu_type, {})
+    supply = followed(supply, before, view.sources, signs, now)
+    # one that cannot be read just now is still as it was
+    states = {**before, **{each.name: each.state for each in supply.sources}}
+    memory.supply_sources = {**memory.supply_sources, gpu_type: states}
+    return supply
 
 
 def _in_use(
@@ -272,12 +293,11 @@ def _in_use(
         asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
     nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
     resources |= {each.resource for node in nodes.values() for each in node.accelerators}
-    of_type = _OfPods(gpu_type, nodes, resources)
+    maybe = {name: node.maybe_of_type(gpu_type) for name, node in view.nodes.items()}
+    of_type = _OfPods(gpu_type, maybe, resources)
     others = sum(of_type.asked(pod) for pod in view.pods.every if pod.uid not in own)
-    held = sum(
-        max(node.taken.get(each.resource, 0) for each in node.accelerators)
-        for node in nodes.values()
-    )
+    allocated = view.devices.allocated
+    held = sum(len(node.claimable & allocated) for node in nodes.values())
     others += max(0, held - own_devices)
     return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
 
@@ -298,12 +318,13 @@ class _OfPods:
     """Accelerators of a type among those that pods ask for.
 
     Attributes:
-        nodes: Nodes that have the type, with those accelerators alone, by name.
+        nodes: All nodes by name, with those accelerators alone that are of the type, or may be of
+            it since nothing tells; None: it has none.
         resources: By which the type is asked for; empty: nobody knows, so it may be any.
     """
 
     gpu_type: str
-    nodes: dict[str, NodeState]
+    nodes: Mapping[str, NodeState | None]
     resources: set[str]
 
     def asked(self, pod: PodState) -> int:
@@ -313,51 +334,36 @@ class _OfPods:
         """
         if pod.is_gated:
             return 0
-        if pod.node:
-            node = self.nodes.get(pod.node)
+        if pod.node in self.nodes:
+            node = self.nodes[pod.node]
             offered = {each.resource for each in node.accelerators} if node is not None else set()
-            return sum(each.count for each in pod.asked if each.resource in offered)
+            return sum(
+                each.count
+                for each in pod.asked
+                if each.resource in offered and self._may_be(each.resource)
+            )
+        # it waits, or its node is not known
         return sum(
             each.count
             for each in pod.asked
-            if (not self.resources or each.resource in self.resources)
+            if self._may_be(each.resource)
             and (not each.product or is_product(each.product, self.gpu_type))
         )
 
+    def _may_be(self, resource: str) -> bool:
+        """True where the type may be asked for by a resource."""
+        return not self.resources or resource in self.resources
+
 
 def _signs(
-    view: View, gpu_type: str, stated: StatedSupply, members: Iterable[Autoscaler]
+    view: View, nodes: Sequence[NodeState], members: Iterable[Autoscaler]
 ) -> ProvisioningSigns:
+    """Pods of a type that wait, and when its newest node came."""
     waiting = [
         pod.requested_at
         for member in members
         for pod in view.pods_of(member)
         if not pod.node and (pod.gpus or pod.claims) and not pod.is_leaving and not pod.is_gated
     ]
-    nodes = nodes_of_type(view.nodes.values(), gpu_type)
     came = [node.created_at for node in nodes if node.created_at is not None]
-    claims = _claims(view.sources, gpu_type, nodes)
-    refusals = [c.refused for c in claims if c.refused is not None]
-    refusals += _refusals_of_groups(view.sources, stated)
-    newest = max(refusals, key=lambda each: each.at, default=None)
-    launched = [c.launched_at for c in claims if c.launched_at is not None and not c.is_ending]
-    return ProvisioningSigns(
-        min(waiting, default=None),
-        max(came, default=None),
-        None if newest is None else newest.at,
-        "" if newest is None else newest.why,
-        max(launched, default=None),
-    )
-
-
-def _claims(sources: SeenSources, gpu_type: str, nodes: Sequence[NodeState]) -> list[NodeClaim]:
-    """Nodes that pools of a type asked for."""
-    pools, _ = pools_of_type(sources.pools or (), gpu_type, nodes)
-    names = {pool.name for pool in pools}
-    return [claim for claim in sources.claims if claim.pool in names]
-
-
-def _refusals_of_groups(sources: SeenSources, stated: StatedSupply) -> list[NodeRefusal]:
-    groups = sources.groups or {}
-    own = [groups[each.name] for each in stated.groups if each.name in groups]
-    return [group.refused for group in own if group.refused is not None]
+    return ProvisioningSigns(min(waiting, default=None), max(came, default=None))

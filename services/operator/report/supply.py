@@ -31,6 +31,8 @@ def supply_findings(supply: TypeSupply, budget_gpus: int | None) -> list[Finding
     if state.is_refused:
         told = f"{state.why}; {supply.turn}; refused {state.n_refused} times"
         return [provisioned, Finding("NodesArrive", FALSE, "ProvisioningRefused", told)]
+    if supply.closed:
+        return [provisioned, Finding("NodesArrive", TRUE, "PartlyRefused", supply.partly)]
     return [provisioned, Finding("NodesArrive", TRUE, "NoRefusal")]
 
 

@@ -48,6 +48,9 @@ FURTHER_RIGHTS = (
     # name of the Cluster Autoscaler's status
     Right("karpenter.sh", ("nodepools", "nodeclaims"), ("list", "watch")),
     Right("", ("configmaps",), ("get",)),
+    # why Karpenter gave up a NodeClaim; the chart grants it in the namespace `default` alone, where
+    # Events about objects without a namespace are
+    Right("", ("events",), ("list",)),
     # quotas of the queues that pods are sent to; on with HARMONY_OPERATOR_KUEUE=true
     Right("kueue.x-k8s.io", ("localqueues", "clusterqueues", "resourceflavors"), ("list", "watch")),
     # devices that pods claim; on with HARMONY_OPERATOR_DRA=true

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.operator.resource.fields import Decimal, Duration, ResourceModel
 
 
-class SupplyHeadroom(ResourceModel):
+class _KnownFields(ResourceModel):
+    """A piece whose fields are all known: a setting that does nothing must not look like one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_no_others(cls, written: Any) -> Any:
+        """Refuse fields that are not known; the API server prunes them, where it has the schema."""
+        if not isinstance(written, Mapping):
+            return written
+        names = {name: field.alias or name for name, field in cls.model_fields.items()}
+        for name, value in written.items():
+            if name not in names and name not in names.values():
+                known = ", ".join(sorted(names.values()))
+                raise ValueError(f"{name}={value!r} is no field of it; its fields are {known}")
+        return written
+
+
+class SupplyHeadroom(_KnownFields):
     """GPUs that are held ready for what services may need while a node starts."""
 
     mode: Literal["off", "advise", "apply"] = Field(
@@ -25,7 +43,7 @@ class SupplyHeadroom(ResourceModel):
     )
 
 
-class Supply(ResourceModel):
+class Supply(_KnownFields):
     """Where GPUs of the type come from: nodes that exist, or nodes that are added for pods."""
 
     mode: Literal["auto", "fixed", "provisioned"] = Field(

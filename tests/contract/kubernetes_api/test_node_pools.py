@@ -53,11 +53,6 @@ def claims_of(cluster: ClusterUnderTest, pool: str) -> list[Obj]:
     return list(found["items"])
 
 
-def launched(claim: Obj) -> Obj:
-    (found,) = [c for c in claim["status"]["conditions"] if c["type"] == "Launched"]
-    return dict(found)
-
-
 def test_a_node_comes_for_a_pod_that_waits_and_goes_when_it_is_empty(
     karpenter: ClusterUnderTest,
 ) -> None:
@@ -90,13 +85,40 @@ def test_a_pool_keeps_its_limit(karpenter: ClusterUnderTest) -> None:
     karpenter.eventually(lambda: not nodes_of(karpenter, pool))
 
 
-def test_a_claim_without_capacity_says_so(karpenter: ClusterUnderTest) -> None:
+def test_a_claim_without_capacity_is_deleted_and_an_event_says_why(
+    karpenter: ClusterUnderTest,
+) -> None:
+    """As kubernetes-sigs/karpenter, pkg/controllers/nodeclaim/lifecycle, launch.go and events.go.
+
+    The claim goes without ever saying more of `Launched` than that it is waited for, and its
+    finalizer lets a watch see that it was being deleted.
+    """
     pool = karpenter.name("pool")
     add_pool(karpenter, pool, **{"node-capacity": "0"})
+    version = karpenter.do("GET", CLAIMS)["metadata"]["resourceVersion"]
     name = deploy(karpenter, pool, 1)
-    karpenter.eventually(lambda: claims_of(karpenter, pool))
-    condition = launched(claims_of(karpenter, pool)[0])
-    assert (condition["status"], condition["reason"]) == ("False", "InsufficientCapacity")
+    selector = {"labelSelector": f"karpenter.sh/nodepool={pool}", "resourceVersion": version}
+
+    def changes() -> list[Obj]:
+        found = karpenter.watch(CLAIMS, **selector)
+        return found if any(each["type"] == "DELETED" for each in found) else []
+
+    seen = karpenter.eventually(changes)
+    assert [seen[0]["type"], seen[-1]["type"]] == ["ADDED", "DELETED"]
+    assert seen[0]["object"]["metadata"]["finalizers"] == ["karpenter.sh/termination"]
+    last = seen[-1]["object"]
+    assert last["metadata"]["deletionTimestamp"]
+    told = [c for e in seen for c in (e["object"].get("status") or {}).get("conditions", ())]
+    assert {(c["type"], c["status"], c["reason"]) for c in told} == {
+        ("Launched", "Unknown", "AwaitingReconciliation")
+    }
+    assert claims_of(karpenter, pool) == []
+    events = "/api/v1/namespaces/default/events"
+    about = f"involvedObject.uid={last['metadata']['uid']}"
+    (event,) = karpenter.do("GET", events, fieldSelector=about)["items"]
+    assert (event["type"], event["reason"]) == ("Warning", "InsufficientCapacityError")
+    begins = f"NodeClaim {last['metadata']['name']} event: insufficient capacity, "
+    assert event["message"].startswith(begins)
     assert not karpenter.ready_pods(name)
     karpenter.do("DELETE", karpenter.apps("deployments", name))
     karpenter.do("DELETE", f"{POOLS}/{pool}")

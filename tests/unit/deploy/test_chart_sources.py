@@ -122,6 +122,19 @@ def test_what_adds_nodes_may_be_read_where_that_is_on() -> None:
     assert (status["resourceNames"], status["verbs"]) == (["cluster-autoscaler-status"], ["get"])
     (pools,) = (r for r in on if r["apiGroups"] == ["karpenter.sh"])
     assert (pools["resources"], pools["verbs"]) == (["nodepools", "nodeclaims"], ["list", "watch"])
+    assert not any("events" in r["resources"] and "list" in r["verbs"] for r in on)
+
+
+def test_events_of_node_claims_may_be_read_where_what_adds_nodes_is() -> None:
+    """Those about objects without a namespace are in the namespace `default`."""
+    name = "harmony-system-harmony-operator-supply"
+    assert not [role for role in of_kind(render(), "Role") if role["metadata"]["name"] == name]
+    on = render({"settings": {"operator_supply": True}})
+    role, binding = named(on, "Role", name), named(on, "RoleBinding", name)
+    assert {role["metadata"]["namespace"], binding["metadata"]["namespace"]} == {"default"}
+    assert role["rules"] == [{"apiGroups": [""], "resources": ["events"], "verbs": ["list"]}]
+    (subject,) = binding["subjects"]
+    assert subject["namespace"] == "harmony-system"
 
 
 def test_queues_may_be_read_where_that_is_on() -> None:

@@ -40,7 +40,7 @@ def _only(names: Iterable[str]) -> str:
 def product_label(resource: str) -> str:
     """Label of nodes that names the product of a resource; empty: none does."""
     plugin = plugin_of(resource)
-    return "" if plugin is None else next(iter(plugin.product_labels), "")
+    return "" if plugin is None else next(iter(plugin.own_labels), "")
 
 
 def limited_by(hard: Obj) -> list[str]:

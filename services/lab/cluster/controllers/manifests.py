@@ -162,7 +162,7 @@ def node_body(node: NodeSpec) -> Obj:
             "labels": {
                 "kubernetes.io/hostname": node.name,
                 "kubernetes.io/os": "linux",
-                **({label: node.gpu_type} if label else {}),
+                **({label: node.gpu_type} if label and node.gpu_type else {}),
             },
         },
         "spec": {},

@@ -155,6 +155,8 @@ class NodeAutoscaler:
             if pool_type is not None:
                 publishing.publish_pool(self._objects, pool_type, obj, machines)
         groups = [each for name, each in self._machines.items() if name.startswith("group/")]
+        for each in groups:
+            each.look(self._engine.now_s)
         config_maps = self._registry.find("", "v1", "configmaps")
         if groups and config_maps is not None:
             form = str(self._groups().get(_FORM, publishing.YAML_FORM))

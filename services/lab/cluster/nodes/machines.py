@@ -69,6 +69,14 @@ class Machine:
         return max(self.due_s, self.goes_s - NOTICE_S)
 
 
+@dataclass(frozen=True, slots=True)
+class ScaleUp:
+    """`scaleUp` of a node group in the Cluster Autoscaler's status."""
+
+    status: str
+    since_s: float
+
+
 @dataclass(slots=True)
 class Machines:
     """All machines of one pool.
@@ -78,6 +86,8 @@ class Machines:
         n_asked: Machines ever asked for.
         asked_for: Pods that the machines are for which were asked for at the last look.
         backed_off_s: When the last series of refusals began; None: none is under way.
+        told_s: The last refusal that was told of.
+        scale_up: What a node group says that it does, with the time since when; None: nothing yet.
     """
 
     pool: NodePoolSpec
@@ -87,6 +97,8 @@ class Machines:
     n_asked: int = 0
     backed_off_s: float | None = None
     asked_for: list[WaitingPod] = field(default_factory=list)
+    told_s: float | None = None
+    scale_up: ScaleUp | None = None
 
     def plan(self, waiting: Sequence[WaitingPod], now_s: float) -> list[WaitingPod]:
         """Ask for what the pods need; those that no machine of this pool will take."""
@@ -106,6 +118,21 @@ class Machines:
             rooms[place] -= pod.gpus
             self.asked_for += [pod] if place >= n_coming else []
         return left
+
+    def look(self, now_s: float) -> ScaleUp:
+        """What it does as a node group; nodes on their way are told of before a refusal.
+
+        So the Cluster Autoscaler has it (kubernetes/autoscaler, clusterstate.go,
+        buildScaleUpStatusNodeGroup).
+        """
+        status = "NoActivity"
+        if any(not each.is_there for each in self.all):
+            status = "InProgress"
+        elif self.backed_off_s is not None:
+            status = "Backoff"
+        if self.scale_up is None or self.scale_up.status != status:
+            self.scale_up = ScaleUp(status, now_s)
+        return self.scale_up
 
     def keep_least(self, now_s: float) -> None:
         """Ask for the nodes that a pool has whatever is asked of it."""

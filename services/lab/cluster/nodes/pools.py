@@ -23,6 +23,8 @@ GPUS_ANNOTATION = "lab.harmony.dev/node-gpus"
 MEDIAN_ANNOTATION = "lab.harmony.dev/node-startup-median"
 SIGMA_ANNOTATION = "lab.harmony.dev/node-startup-sigma"
 CAPACITY_ANNOTATION = "lab.harmony.dev/node-capacity"
+PRODUCT_ANNOTATION = "lab.harmony.dev/node-product"
+"""Product by which nodes are labelled when they are there, where the pool does not state it."""
 INTERRUPTIONS_ANNOTATION = "lab.harmony.dev/node-interruptions"
 """Interruptions of a node in an hour: it has an exponential life, told two minutes ahead."""
 _DEFAULT_GPUS = 8
@@ -71,6 +73,9 @@ def of_node_pool(obj: Obj) -> NodePoolSpec:
     gpus = int(annotations.get(GPUS_ANNOTATION, _DEFAULT_GPUS))
     limits = spec.get("limits") or {}
     resource = resource_of(limits)
+    product = annotations.get(PRODUCT_ANNOTATION)
+    if product is not None:
+        labels.setdefault(product_label(resource), product)
     limit = limits.get(resource)
     after = (spec.get("disruption") or {}).get("consolidateAfter", "0s")
     capacity = annotations.get(CAPACITY_ANNOTATION)

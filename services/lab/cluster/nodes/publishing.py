@@ -11,10 +11,13 @@ from services.lab.cluster.controllers.publishing import owner_reference
 from services.lab.cluster.nodes.machines import Machine, Machines
 from services.lab.cluster.nodes.pools import POOL_LABEL
 from services.lab.cluster.storage.objects import Objects, Write
-from services.lab.cluster.storage.resources import NODES, Obj, ResourceType
+from services.lab.cluster.storage.resources import EVENTS, NODES, Obj, ResourceType
 
 STATUS_NAMESPACE, STATUS_NAME = "kube-system", "cluster-autoscaler-status"
 TEXT_FORM, YAML_FORM = "text", "yaml"
+EVENTS_NAMESPACE = "default"
+"""Where Events about objects without a namespace are."""
+_FINALIZER = "karpenter.sh/termination"
 INTERRUPTION_TAINT = "aws-node-termination-handler/spot-itn"
 
 
@@ -49,10 +52,8 @@ def remove_node(objects: Objects, name: str) -> None:
 
 
 def publish_claims(objects: Objects, rtype: ResourceType, pool: Obj, machines: Machines) -> None:
-    """Make the NodeClaims of a pool equal to its machines; a refused one stands until the next."""
+    """Make the NodeClaims of a pool equal to its machines; one that is refused comes and goes."""
     wanted = {each.name: _claim(machines, each) for each in machines.all}
-    if machines.refused_s is not None:
-        wanted[f"{machines.pool.name}-refused"] = _refused_claim(machines)
     for stored in list(objects.store.each(rtype, "")):
         meta = stored.obj["metadata"]
         is_own = (meta.get("labels") or {}).get(POOL_LABEL) == machines.pool.name
@@ -60,12 +61,58 @@ def publish_claims(objects: Objects, rtype: ResourceType, pool: Obj, machines: M
             objects.remove(rtype, stored.obj)
     for name, status in wanted.items():
         old = objects.store.get(rtype, "", name)
-        if old is None:
-            labels = {POOL_LABEL: machines.pool.name}
-            meta = {"labels": labels, "ownerReferences": [owner_reference(pool)]}
-            spec = pool["spec"]["template"]["spec"]
-            old = objects.born(rtype, "", name, metadata=meta, spec=spec)
+        old = _new_claim(objects, rtype, pool, name) if old is None else old
         objects.write_status(rtype, old, status)
+    if machines.refused_s is not None and machines.refused_s != machines.told_s:
+        _refuse_claim(objects, rtype, pool, machines)
+    machines.told_s = machines.refused_s
+
+
+def _new_claim(objects: Objects, rtype: ResourceType, pool: Obj, name: str) -> Obj:
+    labels = {POOL_LABEL: pool["metadata"]["name"]}
+    meta = {"labels": labels, "ownerReferences": [owner_reference(pool)]}
+    return objects.born(rtype, "", name, metadata=meta, spec=pool["spec"]["template"]["spec"])
+
+
+def _refuse_claim(objects: Objects, rtype: ResourceType, pool: Obj, machines: Machines) -> None:
+    """What Karpenter does with a claim that its provider has no capacity for.
+
+    It says so in an Event, deletes the claim, and lets it go: `Launched` never says more than that
+    it is waited for (kubernetes-sigs/karpenter, pkg/controllers/nodeclaim/lifecycle/launch.go and
+    events.go).
+    """
+    at = objects.now()
+    born = _new_claim(objects, rtype, pool, f"{machines.pool.name}-{machines.refused_s:.0f}")
+    claim = objects.write(
+        rtype, {**born, "metadata": {**born["metadata"], "finalizers": [_FINALIZER]}}
+    )
+    message = "object is awaiting reconciliation"
+    awaited = _condition("Launched", "Unknown", at, "AwaitingReconciliation", message)
+    _tell_refusal(objects, claim, machines.pool.node.gpu_type)
+    claim = objects.delete(rtype, claim, {}, Write("karpenter", at))
+    claim = objects.write_status(rtype, claim, {"conditions": [awaited]})
+    bare = {key: value for key, value in claim["metadata"].items() if key != "finalizers"}
+    objects.write(rtype, {**claim, "metadata": bare})
+
+
+def _tell_refusal(objects: Objects, claim: Obj, gpu_type: str) -> None:
+    meta, at = claim["metadata"], objects.now()
+    why = f"insufficient capacity, no {gpu_type} capacity is available in any zone"
+    about = {"apiVersion": claim["apiVersion"], "kind": claim["kind"]}
+    event = objects.born(
+        EVENTS,
+        EVENTS_NAMESPACE,
+        f"{meta['name']}.{meta['uid'][:8]}",
+        involvedObject=about | {"name": meta["name"], "uid": meta["uid"]},
+        type="Warning",
+        reason="InsufficientCapacityError",
+        message=f"NodeClaim {meta['name']} event: {why}",
+        source={"component": "karpenter"},
+        count=1,
+        firstTimestamp=at,
+        lastTimestamp=at,
+    )
+    objects.write(EVENTS, event)
 
 
 def _claim(machines: Machines, machine: Machine) -> Obj:
@@ -82,13 +129,6 @@ def _claim(machines: Machines, machine: Machine) -> Obj:
         ],
     }
     return {**status, "nodeName": machine.name} if machine.is_there else status
-
-
-def _refused_claim(machines: Machines) -> Obj:
-    assert machines.refused_s is not None, "only a refused claim comes here"
-    why = f"no {machines.pool.node.gpu_type} capacity is available in any zone"
-    at = rfc3339(machines.refused_s)
-    return {"conditions": [_condition("Launched", "False", at, "InsufficientCapacity", why)]}
 
 
 def _condition(kind: str, status: str, at: str, reason: str, message: str = "") -> Obj:
@@ -113,7 +153,14 @@ def publish_pool(objects: Objects, rtype: ResourceType, pool: Obj, machines: Mac
 def publish_groups(
     objects: Objects, rtype: ResourceType, groups: Sequence[Machines], form: str
 ) -> None:
-    """Write the Cluster Autoscaler's status, where it says something new."""
+    """Write the Cluster Autoscaler's status, where it says something new.
+
+    Args:
+        objects: Of the cluster.
+        rtype: ConfigMaps.
+        groups: All of them; each has looked what it does.
+        form: `yaml` or `text`.
+    """
     say = _text_of if form == TEXT_FORM else _yaml_of
     status = say(groups)
     old = objects.store.get(rtype, STATUS_NAMESPACE, STATUS_NAME)
@@ -138,13 +185,14 @@ def _yaml_of(groups: Sequence[Machines]) -> str:
 def _group(machines: Machines) -> Obj:
     ready = sum(each.is_there for each in machines.all)
     registered = {"total": ready, "ready": ready, "notStarted": 0}
-    scale_up: Obj = {"status": _scale_up(machines)}
-    if machines.backed_off_s is not None:
+    said = machines.scale_up
+    assert said is not None, "a group has looked what it does"
+    scale_up: Obj = {"status": said.status, "lastTransitionTime": rfc3339(said.since_s)}
+    if said.status == "Backoff":
         scale_up["backoffInfo"] = {
             "errorCode": "OUT_OF_RESOURCES",
             "errorMessage": f"no capacity for {machines.pool.node.gpu_type}",
         }
-        scale_up["lastTransitionTime"] = rfc3339(machines.backed_off_s)
     return {
         "name": machines.pool.name,
         "health": {
@@ -159,13 +207,6 @@ def _group(machines: Machines) -> Obj:
     }
 
 
-def _scale_up(machines: Machines) -> str:
-    if machines.backed_off_s is not None:
-        return "Backoff"
-    is_coming = any(not each.is_there for each in machines.all)
-    return "InProgress" if is_coming else "NoActivity"
-
-
 def _text_of(groups: Sequence[Machines]) -> str:
     """The form of the releases before 1.30."""
     lines = ["Cluster-autoscaler status at 2026-01-05 00:00:00 +0000 UTC:", "Cluster-wide:"]
@@ -173,14 +214,14 @@ def _text_of(groups: Sequence[Machines]) -> str:
     for each in groups:
         ready, pool = sum(m.is_there for m in each.all), each.pool
         sizes = f"(minSize={pool.least_nodes}, maxSize={pool.most_nodes})"
-        target = f"cloudProviderTarget={len(each.all)}"
+        target, said = f"cloudProviderTarget={len(each.all)}", each.scale_up
+        assert said is not None, "a group has looked what it does"
+        since = rfc3339(said.since_s).replace("T", " ").rstrip("Z")
         lines += [
             f"  Name:        {pool.name}",
             f"  Health:      Healthy (ready={ready} unready=0 registered={ready} {target} {sizes})",
-            f"  ScaleUp:     {_scale_up(each)} (ready={ready} {target})",
+            f"  ScaleUp:     {said.status} (ready={ready} {target})",
+            f"               LastTransitionTime: {since}.000000001 +0000 UTC m=+1.0",
         ]
-        if each.backed_off_s is not None:
-            at = rfc3339(each.backed_off_s).replace("T", " ").rstrip("Z")
-            lines.append(f"               LastTransitionTime: {at}.000000001 +0000 UTC m=+1.0")
         lines += ["  ScaleDown:   NoCandidates (candidates=0)", ""]
     return "\n".join(lines)

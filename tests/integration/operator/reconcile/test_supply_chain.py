@@ -12,6 +12,7 @@ import pytest
 from services.lab.cluster.nodes.definitions import definitions
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile.chain import Chain
+from tests.integration.operator.watched_claims import watched_claims
 
 pytestmark = pytest.mark.integration
 
@@ -25,7 +26,10 @@ def chain(bench: Bench) -> Iterator[Chain]:
     """A service that holds all 16 H100 of the cluster, with two replicas of eight."""
     bench.lab.deploy("llama", replicas=2, gpus=8, median_s=20)
     bench.lab.autoscale("llama", gpusPerReplica=8, maxReplicas=60)
-    yield Chain(bench)
+    for definition in definitions():
+        bench.lab.define(definition)
+    with watched_claims(bench):
+        yield Chain(bench)
     bench.lab.http.delete(POOLS)
     bench.lab.http.delete(BUDGETS)
     bench.lab.http.delete("/api/v1/namespaces/kube-system/configmaps")
@@ -300,5 +304,6 @@ def test_a_pool_that_vanishes_ends_the_waiting(bench: Bench, chain: Chain) -> No
     chain.step(100.0)
     found = budget(bench, "Provisioned")
     assert (found["status"], found["reason"]) == ("False", "NoSource")
+    assert "set spec.supply.mode to provisioned with a ceiling" in found["message"]
     chain.step(100.0)
     assert bench.lab.replicas("llama") == 4

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.operator.conftest import autoscaler_spec
+from tests.integration.operator.conftest import GROUP_PATH, autoscaler_spec
 from tests.integration.operator.resource.admission_cases import (
     AHEAD,
     AUTOSCALERS,
@@ -320,6 +320,15 @@ def test_an_unknown_field_is_refused_when_the_client_asks_for_it(api: httpx.Clie
     refused = api.post(AUTOSCALERS, json=body, params={"fieldValidation": "Strict"})
     assert refused.status_code == 400
     assert 'unknown field "spec.maxReplica"' in refused.json()["message"]
+
+
+def test_so_is_one_of_a_budget_at_any_depth(api: httpx.Client) -> None:
+    spec = {"gpuType": "H100", "gpus": 8, "supply": {"ceiling": 8, "price": "2.50"}}
+    body = {"metadata": {"name": "typo"}, "spec": spec}
+    budgets = f"{GROUP_PATH}/gpubudgets"
+    refused = api.post(budgets, json=body, params={"fieldValidation": "Strict"})
+    assert refused.status_code == 400
+    assert 'unknown field "spec.supply.price"' in refused.json()["message"]
 
 
 def test_a_change_is_checked_like_a_new_one(api: httpx.Client) -> None:

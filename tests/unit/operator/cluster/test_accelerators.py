@@ -20,6 +20,9 @@ from services.operator.cluster.accelerators import (
 
 CARD = "nvidia.com/gpu.product"
 A100 = "NVIDIA-A100-SXM4-40GB"
+GKE = "cloud.google.com/gke-accelerator"
+PART = "cloud.google.com/gke-gpu-partition-size"
+SHARING = "cloud.google.com/gke-gpu-sharing-strategy"
 
 
 @pytest.mark.parametrize(
@@ -48,6 +51,20 @@ A100 = "NVIDIA-A100-SXM4-40GB"
         ("gpu.intel.com/xe", {"gpu.intel.com/product": "Max_1550"}, "Max_1550"),
         ("google.com/tpu", {"cloud.google.com/gke-tpu-accelerator": "tpu7x"}, "tpu7x"),
         ("habana.ai/gaudi", {CARD: A100}, ""),
+        ("nvidia.com/gpu", {"karpenter.k8s.aws/instance-gpu-name": "h100"}, "h100"),
+        ("nvidia.com/gpu", {"eks.amazonaws.com/instance-gpu-name": "h100"}, "h100"),
+        ("nvidia.com/gpu", {"karpenter.azure.com/sku-gpu-name": "H100"}, "H100"),
+        ("nvidia.com/gpu", {"kubernetes.azure.com/accelerator": "nvidia"}, ""),
+        ("nvidia.com/gpu", {GKE: "nvidia-h100-80gb"}, "nvidia-h100-80gb"),
+        ("nvidia.com/gpu", {CARD: A100, "karpenter.k8s.aws/instance-gpu-name": "a100"}, A100),
+        ("nvidia.com/gpu", {GKE: "nvidia-l4", SHARING: "time-sharing"}, "nvidia-l4-SHARED"),
+        ("nvidia.com/gpu", {GKE: "nvidia-a100", PART: "1g.5gb"}, "nvidia-a100-MIG-1g.5gb"),
+        (
+            "nvidia.com/gpu",
+            {GKE: "nvidia-a100", PART: "1g.5gb", SHARING: "mps"},
+            "nvidia-a100-MIG-1g.5gb-SHARED",
+        ),
+        ("amd.com/gpu", {"karpenter.azure.com/sku-gpu-name": "MI300X"}, "MI300X"),
     ],
 )
 def test_labels_name_the_product(resource: str, labels: dict[str, str], product: str) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
 from dataclasses import replace
 
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.accelerators import Accelerators
-from services.operator.cluster.free_gpus import FreeGpus, free_gpus
+from services.operator.cluster.free_gpus import FreeGpus, NodeRoom, free_gpus
 from services.operator.cluster.placement import (
     NodeState,
     PodShape,
     Taint,
+    Toleration,
     to_node,
     to_pod_shape,
 )
@@ -67,6 +69,25 @@ def test_the_pods_own_gpus_count_where_they_are_known() -> None:
     """A replica of two GPUs whose pods ask for four leaves room for two, not four."""
     free = FreeGpus((room(node("n", 8), 8),))
     assert free.schedulable("H100", 2, (shape(4),)) == 2 * 2
+
+
+def test_replicas_may_stand_on_nodes_of_which_nothing_tells_what_they_are() -> None:
+    free = FreeGpus((room(node("n", 8, product="", taints=(TAINT,)), 8),))
+    tolerant = shape(8, tolerations=(Toleration("dedicated", "train", "", False),))
+    assert free.schedulable("H100", 8, (tolerant,)) is None
+    assert free.may_be_elsewhere("H100", (tolerant,))
+    assert free.may_be_elsewhere("H100", ()), "nothing says that they may not"
+    assert not free.may_be_elsewhere("H100", (shape(8),)), "the taint keeps them away"
+    assert not free.may_be_elsewhere("MI300X", (shape(8, "amd.com/gpu"),))
+    assert not FreeGpus((room(node("n", 8), 8),)).may_be_elsewhere("L4", (shape(8),))
+
+
+def test_the_same_devices_are_free_once_where_the_pods_are_not_known() -> None:
+    every: frozenset[Hashable] = frozenset(range(8))
+    accelerators = tuple(Accelerators(name, "H100", 8) for name in ("class?a", "class?b"))
+    own = NodeState("n", accelerators, devices={"class?a": every, "class?b": every})
+    free = FreeGpus((NodeRoom(own, {"class?a": 6, "class?b": 6}),))
+    assert free.schedulable("H100", 2) == 6
 
 
 def test_a_group_may_stand_on_several_nodes_but_stands_whole() -> None:

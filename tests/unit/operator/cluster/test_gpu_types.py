@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.accelerators import PLUGINS, Accelerators
-from services.operator.cluster.gpu_types import is_of_type, is_product, is_slice
+from services.operator.cluster.gpu_types import is_of_type, is_product, is_slice, is_unknown
 
 SINGLE = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
 TIME_SLICED = "NVIDIA-A100-SXM4-40GB-SHARED"
@@ -90,6 +90,28 @@ def test_where_no_label_names_a_product_the_resource_does(
     resource: str, gpu_type: str, expected: bool
 ) -> None:
     assert is_of_type(Accelerators(resource, "", 8), gpu_type) is expected
+
+
+def test_the_whole_name_of_a_resource_is_all_of_it() -> None:
+    """As it was before a provider's label told the product: `gaudi-hl-205` on AWS."""
+    assert is_of_type(Accelerators("habana.ai/gaudi", "gaudi-hl-205", 8), "habana.ai/gaudi")
+    assert is_of_type(Accelerators("habana.ai/gaudi", "gaudi-hl-205", 8), "gaudi")
+    assert not is_of_type(Accelerators("nvidia.com/gpu", "h100", 8), "habana.ai/gaudi")
+
+
+@pytest.mark.parametrize(
+    ("resource", "product", "expected"),
+    [
+        ("nvidia.com/gpu", "", True),
+        ("nvidia.com/gpu", "h100", False),
+        ("habana.ai/gaudi", "", False),
+        ("deviceclass/gpu.example.com", "", False),
+    ],
+)
+def test_what_a_label_should_tell_and_none_does_is_unknown(
+    resource: str, product: str, expected: bool
+) -> None:
+    assert is_unknown(Accelerators(resource, product, 8)) is expected
 
 
 def test_a_product_that_is_named_counts_alone() -> None:

@@ -71,6 +71,8 @@ def test_both_forms_say_the_same(text: str) -> None:
     found = to_node_groups(status(text))
     assert found.keys() == {"gpu-a", "gpu-b"}
     assert (found["gpu-a"].most, found["gpu-a"].nodes, found["gpu-a"].refused) == (6, 3, None)
+    assert f"{found['gpu-a'].rising_since:%H:%M %z}" == "00:09 +0000"
+    assert found["gpu-b"].rising_since is None
     refused = found["gpu-b"].refused
     assert refused is not None
     assert refused.why.startswith("the Cluster Autoscaler backs off from node group gpu-b")

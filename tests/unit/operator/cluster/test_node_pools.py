@@ -9,12 +9,14 @@ import pytest
 from services.operator.cluster.node_pools import (
     GpuNodePool,
     pools_of_type,
+    to_ended_claim,
     to_node_claim,
     to_node_pools,
     type_of_pool,
+    unknown_pools,
 )
-from services.operator.cluster.placement import to_pod_shape
-from tests.unit.operator.pods import node, shape
+from services.operator.cluster.placement import PodShape, to_pod_shape
+from tests.unit.operator.pods import gpus, node, shape
 
 GPU = "nvidia.com/gpu"
 PRODUCT = "nvidia.com/gpu.product"
@@ -28,7 +30,8 @@ def listed(*requirements: dict[str, Any], **given: Any) -> dict[str, Any]:
     spec: dict[str, Any] = {"template": template, "limits": given.get("limits", {GPU: "64"})}
     if "replicas" in given:
         spec["replicas"] = given["replicas"]
-    status = {"resources": {GPU: "16"}, "conditions": given.get("conditions", [])}
+    used = given.get("used", {GPU: "16"})
+    status = {"resources": used, "conditions": given.get("conditions", [])}
     metadata: dict[str, Any] = {"name": "hopper"}
     if given.get("is_leaving"):
         metadata["deletionTimestamp"] = "2026-01-05T00:00:00Z"
@@ -304,3 +307,79 @@ def test_a_claim_that_stays_is_not_ending() -> None:
     found = to_node_claim(claim(launched("True")))
     assert found is not None
     assert (found.node, found.is_ending, found.is_meant) == ("", False, False)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "eks.amazonaws.com/instance-gpu-name",
+        "karpenter.azure.com/sku-gpu-name",
+        "kubernetes.azure.com/scalesetpriority",
+        "topology.k8s.aws/zone-id",
+        "karpenter.k8s.aws/instance-gpu-name",
+    ],
+)
+def test_a_node_may_have_any_label_of_its_provider(key: str) -> None:
+    found = pool(limits={"nvidia.com/gpu": "8"})
+    assert found.takes(PodShape(gpus(8), selector=((key, "x"),)))
+
+
+@pytest.mark.parametrize("domain", ["karpenter.k8s.aws/instance", "eks.amazonaws.com/instance"])
+def test_how_many_gpus_a_node_has_its_provider_tells(domain: str) -> None:
+    found = pool(wants(f"{domain}-gpu-name", "h100"), wants(f"{domain}-gpu-count", "4"))
+    assert (found.products, found.gpus_per_node) == (("h100",), 4)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "limits", "is_named"),
+    [
+        (wants("node.kubernetes.io/instance-type", "p5.48xlarge"), {}, True),
+        (wants("karpenter.k8s.aws/instance-family", "p5"), {"cpu": "100"}, True),
+        (wants("karpenter.azure.com/sku-family", "N"), {}, True),
+        (wants("karpenter.sh/capacity-type", "spot"), {"nvidia.com/gpu": "64"}, True),
+        (wants("karpenter.k8s.aws/instance-category", "c", "m"), {"cpu": "100"}, False),
+        (wants("node.kubernetes.io/instance-type", "c7i.large"), {"nvidia.com/gpu": "0"}, False),
+        (wants("nvidia.com/gpu.product", "H100"), {"nvidia.com/gpu": "64"}, False),
+        (wants("karpenter.sh/capacity-type", "spot"), {"habana.ai/gaudi": "64"}, False),
+    ],
+)
+def test_pools_that_may_have_gpus_of_an_unknown_product(
+    requirement: dict[str, Any], limits: dict[str, str], is_named: bool
+) -> None:
+    found = pool(requirement, limits=limits, used={})
+    assert unknown_pools([found], []) == ([found] if is_named else [])
+    told = node("n", 8, labels={"karpenter.sh/nodepool": "hopper"})
+    assert unknown_pools([found], [told]) == []
+
+
+def gone(*conditions: dict[str, str], **status: Any) -> dict[str, Any]:
+    found = claim(*conditions)
+    own = {"uid": "u1", "deletionTimestamp": "2026-01-05T00:02:00Z"}
+    return {"metadata": found["metadata"] | own, "status": found["status"] | status}
+
+
+def test_a_claim_that_is_being_deleted_tells_whether_it_was_launched() -> None:
+    """Karpenter's own: `Launched` is still awaited when a claim goes for want of capacity."""
+    assert to_ended_claim(claim(launched("True"))) is None
+    awaited = launched("Unknown", "AwaitingReconciliation")
+    for resource in (gone(), gone(awaited)):
+        found = to_ended_claim(resource)
+        assert found is not None
+        assert (found.uid, found.name, found.pool) == ("u1", "c1", "hopper")
+        assert (found.is_launched, found.why) == (False, "")
+        assert f"{found.ended_at:%H:%M}" == "00:02"
+    for resource in (gone(launched("True")), gone(awaited, providerID="aws:///i-1")):
+        found = to_ended_claim(resource)
+        assert found is not None
+        assert found.is_launched
+
+
+def test_a_claim_whose_launch_failed_says_why_when_it_goes() -> None:
+    found = to_ended_claim(gone(launched("Unknown", "LaunchFailed", message="no such subnet")))
+    assert found is not None
+    assert found.why == "NodeClaim/c1 was not launched (LaunchFailed: no such subnet)"
+
+
+def test_of_a_claim_of_no_pool_nothing_is_told() -> None:
+    resource = gone()
+    assert to_ended_claim(resource | {"metadata": resource["metadata"] | {"labels": {}}}) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.placement import (
     NOTICE_TAINTS,
+    NodeState,
     Taint,
     gang_size,
     nodes_of_type,
@@ -129,6 +131,28 @@ def test_a_node_has_each_of_its_accelerators_apart() -> None:
     assert [each.gpus for each in nodes_of_type([found], "A100")] == [6]
     assert [each.gpus for each in nodes_of_type([found], "A100-MIG-1g.5gb")] == [14]
     assert nodes_of_type([found], "H100") == []
+
+
+def test_a_device_that_several_selectors_choose_counts_once() -> None:
+    """Eight devices, of which one service may be given all and another one half."""
+    every = frozenset(f"gpu-{i}" for i in range(8))
+    views = {"class?a": every, "class?b": frozenset(list(every)[:4])}
+    accelerators = [Accelerators(name, "H100", len(own)) for name, own in views.items()]
+    by_name = Accelerators("nvidia.com/gpu", "H100", 2)
+    found = NodeState("n", (*accelerators, by_name), devices=views)
+    assert found.gpus == 8 + 2
+    assert found.claimable == every
+    other = replace(found, accelerators=(*accelerators, replace(by_name, product="L4")))
+    assert [each.gpus for each in nodes_of_type([other], "H100")] == [8]
+
+
+def test_what_a_node_may_have_of_a_type_is_what_nothing_tells_too() -> None:
+    found = to_node({**MIXED, "metadata": {"name": "n", "labels": {}}})
+    assert found is not None
+    assert found.of_type("A100") is None
+    maybe = found.maybe_of_type("A100")
+    assert maybe is not None
+    assert [each.count for each in maybe.accelerators] == [6]
 
 
 def test_replicas_ask_for_what_their_pods_do_or_else_for_what_their_type_is() -> None:

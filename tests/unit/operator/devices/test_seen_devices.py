@@ -8,11 +8,12 @@ import pytest
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.free_gpus import free_gpus
-from services.operator.cluster.placement import NodeState, PodShape
+from services.operator.cluster.placement import NodeState, PodShape, nodes_of_type
 from services.operator.cluster.pods import ClaimRef
 from services.operator.cluster.targets import ClaimProblem
 from services.operator.devices.claims import to_claim, to_class, to_template
 from services.operator.devices.seen_devices import (
+    AskedDevices,
     SeenDevices,
     asked_by_claims,
     is_claimed,
@@ -113,6 +114,26 @@ def test_selectors_choose_among_the_devices_of_a_class() -> None:
     devices = seen(chosen, slices=slices, claims=[])
     assert room(devices, (PodShape((), claims=(ClaimRef("chosen"),)),), 1) == 2
     assert room(devices, (ONE,), 1) == 2  # an L4 is no H100
+
+
+def test_a_device_that_services_select_differently_is_one_gpu() -> None:
+    """Each service has a view of its own to be placed by, and all of them see the same four."""
+    product = "device.attributes['gpu.nvidia.com'].productName == 'NVIDIA H100 80GB HBM3'"
+    kind = "device.attributes['gpu.nvidia.com'].type == 'gpu'"
+    more = [
+        template(name, request(selectors=[{"cel": {"expression": each}}]))
+        for name, each in (("product", product), ("kind", kind))
+    ]
+    devices = seen(*more)
+    asked: list[AskedDevices] = []
+    for name in ("one", "product", "kind"):
+        found = with_claims(devices, "serving", (PodShape((), claims=(ClaimRef(name),)),))
+        assert not isinstance(found, ClaimProblem)
+        asked += found[1]
+    first, second, _ = with_devices(NODES, devices, asked)
+    assert len(first.accelerators) == 3
+    assert [each.gpus for each in nodes_of_type([first, second], "H100")] == [4, 2]
+    assert len(first.claimable & devices.allocated) == 1
 
 
 def test_a_tainted_device_is_not_free() -> None:

@@ -27,6 +27,13 @@ def test_the_first_of_each_object_stays() -> None:
     assert last.values() == [End("a", "x")]
 
 
+def test_where_the_newest_counts_it_takes_the_place_of_the_first() -> None:
+    last = LastStates(ListedKind("nodeclaims", "/apis/x", read_last=read, is_newest_kept=True))
+    for found in ({"uid": "a", "how": "x"}, {"uid": "a", "how": "y"}, {"uid": "a"}):
+        last.see(found)
+    assert last.values() == [End("a", "y")]
+
+
 def test_the_oldest_make_room() -> None:
     last = LastStates(ListedKind("pods", "/api/v1", read_last=read))
     for n in range(last_states._MOST + 2):

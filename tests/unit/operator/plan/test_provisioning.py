@@ -151,6 +151,17 @@ def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there() -> None
         assert not follow(given_one, launched, LAW, at(120)).is_refused
 
 
+def test_a_launch_after_a_refusal_counts_although_no_pass_was_between_them() -> None:
+    launched = ProvisioningSigns(at(0), None, at(10), "none", launched_at=at(13))
+    assert follow(Provisioning(), launched, LAW, at(20)) == Provisioning()
+    assert not follow(refused_at(10), launched, LAW, at(20)).is_refused
+    late = follow(Provisioning(), ProvisioningSigns(at(0), None, at(10), "none"), LAW, at(20))
+    assert late.said_at == at(10)
+    assert not follow(late, launched, LAW, at(21)).is_refused, "it was seen later than it was"
+    tried = attempt(late, LAW, at(200))
+    assert follow(tried, launched, LAW, at(201)) == tried, "it says nothing of the attempt"
+
+
 def test_a_launch_before_the_newest_refusal_says_nothing() -> None:
     state = refused_at(10)
     for signs in (

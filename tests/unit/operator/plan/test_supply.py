@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -16,6 +17,7 @@ from services.operator.plan.supply import (
     Resolved,
     TypeSupply,
 )
+from services.operator.plan.supply_refusals import SupplySource
 from tests.unit.operator.examples import NOW
 from tests.unit.operator.pods import shape
 
@@ -79,6 +81,46 @@ def test_the_reason_says_when_it_is_tried_again() -> None:
         "pods may ask for 64 GPUs of H100 together, of which others ask for 4"
     )
     assert supply().words == "spec.supply.ceiling is 64"
+
+
+def test_a_ceiling_caps_a_supply_that_is_fixed_too() -> None:
+    """A back-off of the time when it was provisioned holds nothing back any more."""
+    fixed = supply(None, asked=16, others=8, may_ask=False, state=REFUSED)
+    capped = replace(fixed, resolved=replace(fixed.resolved, cap=40))
+    assert not capped.is_provisioned
+    assert (capped.left_to_targets, capped.most_asked) == (32, 32)
+    assert capped.most_of(need(n_pending=1)) == 16 + 8
+    assert capped.bound == "pods may ask for 40 GPUs of H100 together, of which others ask for 8"
+    assert fixed.most_of(need()) is None
+
+
+def two_pools(*, is_dry: bool = True, limit: int | None = 80) -> TypeSupply:
+    """Two pools with room for 32 GPUs each beside 16 that are there; one may be dry."""
+    new = (NewNodes(None, 32, 8, "NodePool/spot"), NewNodes(None, 32, 8, "NodePool/steady"))
+    resolved = Resolved(80, "Detected", "pools may have 80 GPUs", new, limit)
+    sources = (
+        SupplySource("NodePool/spot", 32, REFUSED if is_dry else Provisioning(), not is_dry),
+        SupplySource("NodePool/steady", 32, Provisioning()),
+    )
+    use = GpusInUse(16, 0, 16)
+    return TypeSupply("H100", resolved, use, Provisioning(), LAW, sources=sources)
+
+
+def test_new_nodes_of_a_source_that_refuses_do_not_count() -> None:
+    both, one = two_pools(is_dry=False), two_pools()
+    assert both.room(0, need()).gpus == 64
+    assert (both.most_asked, both.reach, both.partly) == (80, None, "")
+    assert one.room(0, need()).gpus == 32
+    assert (one.most_asked, one.reach) == (48, 48)
+    assert one.bound.startswith("pods may ask for 48 GPUs of H100 together; NodePool/spot: no ")
+    assert one.words.startswith("pools may have 80 GPUs; NodePool/spot: no capacity; ")
+    assert not one.is_short(0, need(n_pending=3)), "those that wait find room"
+    assert one.is_short(0, need(n_pending=5))
+    assert not both.is_short(0, need(n_pending=5))
+
+
+def test_where_limits_are_not_known_a_refusing_source_takes_nothing_from_the_ceiling() -> None:
+    assert two_pools(limit=None).most_asked == 80
 
 
 def test_a_fixed_supply_is_not_provisioned() -> None:

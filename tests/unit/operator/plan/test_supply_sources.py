@@ -10,6 +10,7 @@ import pytest
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
 from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.node_sources import SeenSources
+from services.operator.cluster.placement import Requirement
 from services.operator.plan.supply import Resolved
 from services.operator.plan.supply_sources import StatedSupply, resolve
 from tests.unit.operator.pods import node, shape
@@ -66,6 +67,91 @@ def test_a_ceiling_in_mode_auto_needs_something_that_adds_nodes() -> None:
     assert (found.ceiling, found.reason) == (None, "NoSource")
 
 
+@pytest.mark.parametrize(
+    ("stated", "reason"),
+    [
+        (StatedSupply("fixed", 40), "SetFixed"),
+        (StatedSupply("auto", 40), "NoSource"),
+        (StatedSupply("auto", 40, problem="annotation x"), "InvalidSupply"),
+    ],
+)
+def test_a_stated_ceiling_is_a_cap_where_no_pod_may_wait_for_a_node(
+    stated: StatedSupply, reason: str
+) -> None:
+    found = resolved(stated, on())
+    assert (found.ceiling, found.cap, found.most, found.reason) == (None, 40, 40, reason)
+    assert found.message.endswith("no more than spec.supply.ceiling=40 is asked for")
+    assert resolved(replace(stated, ceiling=None), on()).most is None
+
+
+def by_instance_type(**given: Any) -> GpuNodePool:
+    """A pool that states no product."""
+    types = Requirement("node.kubernetes.io/instance-type", "In", ("p5.48xlarge",))
+    return replace(pool("p5", products=(), **given), requirements=(types,))
+
+
+def test_pools_of_an_unknown_product_are_named_with_what_to_do() -> None:
+    found = resolve("H100", StatedSupply("auto", 16), on(by_instance_type()), [])
+    assert (found.ceiling, found.cap, found.reason) == (None, 16, "ProductUnknown")
+    assert "nothing tells which GPUs NodePool/p5 may have" in found.message
+    assert "nvidia.com/gpu.product" in found.message
+    assert "set spec.supply.mode to provisioned with a ceiling" in found.message
+    stated = resolve("H100", StatedSupply("provisioned", 16), on(by_instance_type()), [])
+    assert (stated.ceiling, stated.reason) == (16, "CeilingSet")
+    assert [new.gpus for new in stated.new] == [16]
+
+
+def test_a_pool_of_which_nodes_of_another_type_told_is_not_unknown() -> None:
+    l4 = node("l4", 1, product="NVIDIA-L4", labels={"karpenter.sh/nodepool": "p5"})
+    found = resolve("H100", StatedSupply(), on(by_instance_type()), [l4])
+    assert found.reason == "NoSource"
+
+
+def test_where_nothing_adds_nodes_the_message_says_what_would() -> None:
+    found = resolved(StatedSupply(), on())
+    assert found.reason == "NoSource"
+    for remedy in ("spec.template", "scaling.harmony.dev/node-groups", "spec.supply.mode"):
+        assert remedy in found.message
+
+
+def test_a_limited_pool_is_no_bound_beside_one_without_a_limit() -> None:
+    sources = on(pool("reserved", 8), pool("on-demand", None, used=0))
+    for mode in ("auto", "provisioned"):
+        found = resolved(StatedSupply(mode, 64), sources)
+        assert (found.ceiling, found.reason) == (64, "CeilingSet")
+        assert found.message == "spec.supply.ceiling is 64"
+        new = {each.pool.name: each.gpus for each in found.new if each.pool is not None}
+        assert new == {"reserved": 0, "on-demand": 64 - 12}, "twelve are there"
+    unstated = resolved(StatedSupply(), sources)
+    assert (unstated.ceiling, unstated.reason) == (8 + 12, "Detected")
+
+
+def test_a_limited_pool_is_no_bound_beside_one_of_several_types() -> None:
+    mixed = pool("mixed", 32, used=8, products=("H100", "A100"))
+    found = resolved(StatedSupply("auto", 64), on(pool("reserved", 8), mixed))
+    assert (found.ceiling, found.message) == (64, "spec.supply.ceiling is 64")
+    assert [each.gpus for each in found.new] == [0, 24]
+    low = resolved(StatedSupply("auto", 20), on(pool("reserved", 8), mixed))
+    assert [each.gpus for each in low.new] == [0, 8]
+
+
+def test_a_pool_without_a_limit_that_adds_no_nodes_opens_nothing() -> None:
+    sources = on(pool("reserved", 8), pool("broken", None, used=0, problem="no NodeClass"))
+    found = resolved(StatedSupply("auto", 64), sources)
+    assert (found.ceiling, found.reason) == (20, "LowerLimitHolds")
+    assert "NodePool/broken adds no nodes: no NodeClass" in found.message
+    assert "or spec.supply.ceiling" not in found.message, "it is set"
+
+
+def test_a_group_that_cannot_be_seen_is_no_bound_either() -> None:
+    stated = StatedSupply("auto", 64, groups=(GroupOfType("b", 8),))
+    unread = on(pool("reserved", 8), groups=None, problems=("the ConfigMap cannot be read",))
+    for sources in (unread, on(pool("reserved", 8))):
+        found = resolved(stated, sources)
+        assert (found.ceiling, found.reason) == (64, "CeilingSet")
+        assert [each.gpus for each in found.new] == [0, 52]
+
+
 def test_a_pool_without_a_limit_is_not_asked_but_a_stated_ceiling_will_do() -> None:
     open_ended = on(pool(limit=None))
     found = resolved(StatedSupply(), open_ended)
@@ -105,6 +191,17 @@ def test_node_groups_are_those_that_the_budget_names() -> None:
     unknown = resolved(StatedSupply(groups=(GroupOfType("b", 8),)), on(groups=groups))
     assert (unknown.ceiling, unknown.reason) == (None, "CeilingUnknown")
     assert "has no node group 'b'; it has: a, other" in unknown.message
+
+
+def test_a_status_that_is_not_there_is_named() -> None:
+    stated = StatedSupply(groups=(GroupOfType("asg-h100", 8),))
+    found = resolved(stated, on(groups={}))
+    assert (found.ceiling, found.reason) == (None, "CeilingUnknown")
+    assert "ConfigMap/kube-system/cluster-autoscaler-status does not exist" in found.message
+    for remedy in ("asg-h100", "--write-status-configmap=true", "spec.supply.mode"):
+        assert remedy in found.message
+    empty = resolved(stated, on(groups={}, has_status=True))
+    assert "has no node group 'asg-h100'; it has: none" in empty.message
 
 
 def test_what_cannot_be_read_is_fixed_and_says_what_to_do() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from services.operator.cluster.node_pools import GpuNodePool
+from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.targets import TargetState
 from services.operator.reconcile.memory import Memory, PatchedScale, Watermark
 from tests.unit.operator.examples import NOW
@@ -38,7 +40,10 @@ def test_forgetting_keeps_what_must_still_be_written() -> None:
     memory = Memory()
     memory.unwritten = [("row",)]
     memory.links = {"ReplicaSet": {"a": None}}
+    own = GpuNodePool("p5", 64, 0, 0, (), {}, (), ())
+    memory.told_pools = told = (ToldPool(own, frozenset({"H100"}), 8),)
     memory.forget()
+    assert memory.told_pools == told
     assert memory.unwritten == [("row",)]
     assert memory.links == {}
 

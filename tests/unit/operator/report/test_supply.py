@@ -7,6 +7,7 @@ from typing import Any
 
 from services.operator.plan.provisioning import Provisioning, learn_startup
 from services.operator.plan.supply import GpusInUse, Resolved, TypeSupply
+from services.operator.plan.supply_refusals import SupplySource
 from services.operator.report.supply import supply_findings, supply_status
 from tests.unit.operator.examples import NOW
 
@@ -53,3 +54,17 @@ def test_a_refusal_says_why_and_when_it_is_tried_again() -> None:
     assert arrive.message.startswith("no capacity; the next increase may try again at ")
     assert arrive.message.endswith("refused 2 times")
     assert supply_status(refused)["retryTime"] == f"{NOW + timedelta(minutes=4):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def test_a_pool_that_refuses_beside_one_that_does_not_is_named() -> None:
+    state = Provisioning(1, NOW, NOW + timedelta(minutes=4), why="no spot capacity")
+    sources = (
+        SupplySource("NodePool/spot", 32, state, may_ask=False),
+        SupplySource("NodePool/on-demand", 32, Provisioning()),
+    )
+    _, arrive = supply_findings(supply(64, sources=sources), 64)
+    assert (arrive.status, arrive.reason) == ("True", "PartlyRefused")
+    assert arrive.message == (
+        "NodePool/spot: no spot capacity; no new node of it counts before "
+        f"{NOW + timedelta(minutes=4):%Y-%m-%dT%H:%M:%SZ}; NodePool/on-demand still may add nodes"
+    )

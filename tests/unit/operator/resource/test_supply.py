@@ -44,6 +44,23 @@ def test_what_is_wrong_names_its_field(supply: dict[str, Any], field: str) -> No
         written(**supply)
 
 
+@pytest.mark.parametrize(
+    ("supply", "message"),
+    [
+        (
+            {"price": "2.50"},
+            "supply.*price='2.50' is no field of it; its fields are ceiling, headroom, mode, "
+            "nodeStartup, spot",
+        ),
+        ({"node_startup": "4m"}, "node_startup='4m' is no field of it"),
+        ({"headroom": {"gpus": 8}}, "headroom.*gpus=8 is no field of it; its fields are mode, ris"),
+    ],
+)
+def test_a_field_that_is_not_known_is_refused(supply: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){message}"):
+        written(**supply)
+
+
 def test_headroom_is_what_costs_least_unless_a_risk_is_stated() -> None:
     assert written().headroom is None
     assert written(headroom={}).headroom == SupplyHeadroom(mode="advise", risk=None)

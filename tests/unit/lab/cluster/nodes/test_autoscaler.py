@@ -13,6 +13,7 @@ from services.lab.cluster.storage.objects import Write
 from services.lab.cluster.storage.resources import (
     CUSTOM_RESOURCE_DEFINITIONS,
     DEPLOYMENTS,
+    EVENTS,
     NAMESPACES,
     NODES,
     ResourceType,
@@ -144,14 +145,16 @@ def test_empty_nodes_go_and_those_with_pods_stay(lab: Lab) -> None:
     assert len(lab.each(lab.type(CLAIMS))) == 1
 
 
-def test_without_capacity_a_claim_says_so_until_there_is_some(lab: Lab) -> None:
+def test_without_capacity_a_claim_is_deleted_until_there_is_some(lab: Lab) -> None:
     lab.add_pool(**{"node-capacity": "1"})
     lab.deploy(2)
     lab.after(600)
     assert lab.counts() == (1, 1)
-    refused = [c for c in lab.each(lab.type(CLAIMS)) if conditions(c)["Launched"] == "False"]
-    (condition,) = refused[0]["status"]["conditions"]
-    assert condition["reason"] == "InsufficientCapacity"
+    assert [conditions(c)["Launched"] for c in lab.each(lab.type(CLAIMS))] == ["True"]
+    told = lab.each(EVENTS, "default")
+    # it is asked for again every three minutes
+    assert [event["reason"] for event in told] == ["InsufficientCapacityError"] * 4
+    assert len({event["involvedObject"]["uid"] for event in told}) == 4
     (pool,) = lab.each(lab.type(POOLS))
     annotations = {"lab.harmony.dev/node-capacity": "5"}
     body = {**pool, "metadata": {**pool["metadata"], "annotations": annotations}}

@@ -75,3 +75,14 @@ def test_a_node_pool_is_of_the_resource_that_it_limits() -> None:
     found = of_node_pool(pool)
     assert (found.node.resource, found.node.gpu_type) == ("amd.com/gpu", "MI300X")
     assert found.most_nodes == 2
+
+
+def test_nodes_are_labelled_when_they_are_there_where_the_pool_does_not_state_the_product() -> None:
+    pool = node_pool(annotations={"node-product": "NVIDIA-B200"})
+    pool["spec"]["template"]["metadata"]["labels"].pop("nvidia.com/gpu.product", None)
+    pool["spec"]["template"]["spec"]["requirements"] = []
+    found = of_node_pool(pool)
+    assert found.node.gpu_type == "NVIDIA-B200"
+    assert ("nvidia.com/gpu.product", "NVIDIA-B200") in [
+        (each.key, each.value) for each in found.node.labels
+    ]
