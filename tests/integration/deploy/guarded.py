@@ -130,7 +130,7 @@ def collection(manifest: Manifest) -> str:
     plural = f"{manifest['kind'].lower()}s"
     if manifest["kind"].startswith("Cluster"):
         return f"{RBAC}/{plural}"
-    return f"{RBAC}/namespaces/{NAMESPACE}/{plural}"
+    return f"{RBAC}/namespaces/{manifest['metadata']['namespace']}/{plural}"
 
 
 def refusals() -> Counter[str]:

@@ -117,9 +117,23 @@ def furnish(bench: Bench) -> None:
     )
 
 
+def refuse_node(bench: Bench) -> None:
+    """A NodeClaim that goes before it is launched, seen by a pass while it goes."""
+    claims, name = "/apis/karpenter.sh/v1/nodeclaims", f"hopper-{bench.lab.namespace}"
+    labels, finalizers = {"karpenter.sh/nodepool": "hopper"}, ["karpenter.sh/termination"]
+    bench.lab.post(claims, {"metadata": {"name": name, "labels": labels, "finalizers": finalizers}})
+    bench.lab.http.delete(f"{claims}/{name}").raise_for_status()
+    try:
+        bench.reconcile()
+    finally:
+        headers = {"Content-Type": "application/merge-patch+json"}
+        body = {"metadata": {"finalizers": None}}
+        bench.lab.http.patch(f"{claims}/{name}", json=body, headers=headers).raise_for_status()
+
+
 def live(bench: Bench) -> None:
     """What an operator does in its life, each once: passes, a scale-out, a scale-in, its Lease."""
-    bench.reconcile()
+    refuse_node(bench)
     for name in ("llama", "shards", "wide"):
         bench.decide(name, 3 if name == "llama" else 2)
     bench.reconcile()
