@@ -96,7 +96,7 @@ def _losses(values: F32, observed: Bool, levels: F32, horizon: int) -> F32:
         error = np.abs(values[:, ahead:] - levels[..., :-ahead])
         total += np.where(seen, error, np.float32(0)).sum(axis=2)
         count += seen.sum(axis=1)
-    return total / np.maximum(count, np.float32(1))
+    return np.asarray(total / np.maximum(count, np.float32(1)), dtype=np.float32)
 
 
 def _levels(values: F32, observed: Bool) -> F32:
