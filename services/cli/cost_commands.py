@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,6 +33,8 @@ HtmlFile = Annotated[
 By = Annotated[
     str, typer.Option(help="What names a team: namespace, or label=NAME of the GPUAutoscalers.")
 ]
+LONGEST = timedelta(days=93)
+"""As far back as a report or a sum of costs may go: the bound of showback over REST."""
 NONE_YET = "no workload is scaled by somebody else; set mode: Advisory to compare first"
 
 
@@ -63,7 +66,7 @@ def advise(  # noqa: PLR0913 - one option each
     from services.platform.costs import advise as load_report
     from services.simulator.measurements.prometheus import length_of
 
-    length = length_of(since)
+    length = length_of(since, LONGEST)
     place, slash, own = name.rpartition("/")
     query = AdvisoryQuery(length, place if slash else namespace, own, seed)
     found = load_report(connected_settings(), query)
@@ -95,7 +98,7 @@ def showback(
     from services.platform.costs import showback as load_showback
     from services.simulator.measurements.prometheus import length_of
 
-    found, lines = load_showback(connected_settings(), by, length_of(since), namespace)
+    found, lines = load_showback(connected_settings(), by, length_of(since, LONGEST), namespace)
     if not _is_stdout(json_file, csv):
         _print_showback(found)
     write_json(json_file, found.model_dump(mode="json"))

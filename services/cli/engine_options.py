@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from services.cli.output import read_from
 from services.kernel.errors import InvalidInput
 from services.operator.resource.quantities import parse_duration_s
 
@@ -23,8 +24,9 @@ RequestSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of arrival
 Lengths = Annotated[
     Path | None,
     typer.Option(
+        callback=read_from,
         help="CSV of requests whose lengths are drawn, scaled to the means (Azure's or Mooncake's "
-        "columns). Default: log-normal, as spread as Azure's conversations."
+        "columns). Default: log-normal, as spread as Azure's conversations.",
     ),
 ]
 

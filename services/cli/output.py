@@ -1,4 +1,4 @@
-"""Tables for people, JSON for machines."""
+"""Tables for people, JSON for machines, and the files of options that are read and written."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
 DISTRIBUTION = "harmony-gpu"
 HELP_WIDTH = 110
+_CLAIMS = "harmony.claims"
 PICTURES = (".png", ".svg", ".pdf")
 HELP: dict[str, Any] = {
     "help_option_names": ["-h", "--help"],
@@ -94,17 +96,19 @@ def _umask() -> int:
     return mask
 
 
-def writable(param: typer.CallbackParam, path: Path | None) -> Path | None:
+def writable(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option, seen to be one that can be written, before the work; `-` is stdout.
 
     Raises:
-        InvalidInput: It is a folder, or lies in a place where nothing can be written.
+        InvalidInput: It is a folder, lies in a place where nothing can be written, or is a file
+            that the command reads or writes for another option.
     """
     if path is None or str(path) == "-":
         return path
     flag = param.opts[0]
     if path.is_dir():
         raise InvalidInput(f"{flag}={path}: is a folder; name a file in it")
+    _claim_written(ctx, flag, path)
     there = next(parent for parent in path.absolute().parents if parent.exists())
     place = path if path.exists() else there
     try:
@@ -126,14 +130,14 @@ def streamed(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) 
     if path is not None and str(path) == "-":
         console.stderr = True
         ctx.call_on_close(_say_on_stdout)
-    return writable(param, path)
+    return writable(ctx, param, path)
 
 
 def _say_on_stdout() -> None:
     console.stderr = False
 
 
-def named(param: typer.CallbackParam, path: Path | None) -> Path | None:
+def named(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option that never goes to stdout, seen to be one that can be written.
 
     Raises:
@@ -141,10 +145,10 @@ def named(param: typer.CallbackParam, path: Path | None) -> Path | None:
     """
     if path is not None and str(path) == "-":
         raise InvalidInput(f"{param.opts[0]}=-: cannot go to stdout; name a file")
-    return writable(param, path)
+    return writable(ctx, param, path)
 
 
-def folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
+def folder(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The folder of an option, seen to be one, or one that can be made, before the work.
 
     Raises:
@@ -154,16 +158,16 @@ def folder(param: typer.CallbackParam, path: Path | None) -> Path | None:
         return path
     if path.exists():
         raise InvalidInput(f"{param.opts[0]}={path}: is no folder; name one")
-    return writable(param, path)
+    return writable(ctx, param, path)
 
 
-def picture(param: typer.CallbackParam, path: Path | None) -> Path | None:
+def picture(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
     """The file of an option that draws, seen to be one of a kind that can be drawn.
 
     Raises:
         InvalidInput: Its name tells of no such kind, or it cannot be written.
     """
-    path = writable(param, path)
+    path = writable(ctx, param, path)
     if path is not None and path.suffix.lower() not in PICTURES:
         kinds = ", ".join(PICTURES)
         raise InvalidInput(f"{param.opts[0]}={path}: its name must end in one of {kinds}")
@@ -184,6 +188,72 @@ def _try_to_write(place: Path, *, is_there: bool) -> None:
         os.close(os.open(place, os.O_WRONLY))
     elif not os.access(place, os.W_OK):  # a pipe or a terminal, which is not to be opened twice
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@dataclass(frozen=True, slots=True)
+class _Claim:
+    """A file of an option.
+
+    Attributes:
+        path: Where it is, links followed.
+        given: The option as it was given.
+        against: What is wrong with writing to it too.
+        is_read: It is read, not written.
+    """
+
+    path: Path
+    given: str
+    against: str
+    is_read: bool
+
+
+def _claim_written(ctx: typer.Context, flag: str, path: Path) -> None:
+    """Note a file that will be written.
+
+    Raises:
+        InvalidInput: It is also read, or written by another option.
+    """
+    if path.exists() and not path.is_file():  # a pipe, a terminal
+        return
+    _note(ctx, _Claim(path.resolve(), f"{flag}={path}", f"is the file of {flag} too", False))
+
+
+def read_from(
+    ctx: typer.Context, param: typer.CallbackParam, value: Path | list[Path] | None
+) -> Path | list[Path] | None:
+    """The file or files of an option that are read, with the metadata beside them.
+
+    Raises:
+        InvalidInput: One of them is also written.
+    """
+    for path in _paths(value):
+        given = f"{param.opts[0]}={path}"
+        _note(ctx, _Claim(path.resolve(), given, "is the file that is read", True))
+        beside = path.with_suffix(".json") if path.name else path
+        if beside != path:
+            against = f"is read as the metadata of {path.name}; name another file"
+            _note(ctx, _Claim(beside.resolve(), given, against, True))
+    return value
+
+
+def _paths(value: Path | list[Path] | None) -> Sequence[Path]:
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, Path) else value
+
+
+def _note(ctx: typer.Context, claim: _Claim) -> None:
+    claims: list[_Claim] = ctx.meta.setdefault(_CLAIMS, [])
+    for other in claims:
+        if (claim.is_read and other.is_read) or not _is_same(claim.path, other.path):
+            continue
+        written, at_odds = (other, claim) if claim.is_read else (claim, other)
+        raise InvalidInput(f"{written.given}: {at_odds.against}")
+    claims.append(claim)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one == other or (one.exists() and other.exists() and one.samefile(other))
 
 
 def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:

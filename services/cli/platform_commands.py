@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from services.cli.output import console, named, print_json, print_table
+from services.cli.output import console, named, print_json, print_table, read_from
 from services.cli.workload_filter import Name, Namespace, chosen
 from services.kernel.settings import get_settings
 
@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
 def demo(  # noqa: PLR0913 - one option each
     data: Annotated[
         Path | None,
-        typer.Option(help="Replay this trace (docs/traces.md) instead."),
+        typer.Option(callback=read_from, help="Replay this trace (docs/traces.md) instead."),
     ] = None,
     generated: Generated = False,
     demand: Annotated[

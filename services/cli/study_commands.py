@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from services.cli.output import console, named, picture, print_table, streamed, write_json
+from services.cli.output import (
+    console,
+    named,
+    picture,
+    print_table,
+    read_from,
+    streamed,
+    write_json,
+)
 from services.cli.progress import one_thread, progress
 from services.kernel.errors import ConfigurationError, InvalidInput
 
@@ -17,7 +26,16 @@ if TYPE_CHECKING:
     from services.simulator.measurements import ColumnChoice, Measurements
 
 DataOption = Annotated[
-    Path, typer.Option("--data", help="Trace: CSV, JSON lines or parquet (docs/traces.md).")
+    Path,
+    typer.Option(
+        "--data", callback=read_from, help="Trace: CSV, JSON lines or parquet (docs/traces.md)."
+    ),
+]
+DataOptions = Annotated[
+    list[Path],
+    typer.Option(
+        "--data", callback=read_from, help="Trace: a parquet (docs/traces.md); repeatable."
+    ),
 ]
 Demand = Annotated[
     str | None, typer.Option(help="Demand column; default: found by its name, and said.")
@@ -35,14 +53,19 @@ JsonFile = Annotated[
 
 Data = Annotated[
     Path | None,
-    typer.Argument(help="Your measurements: CSV, JSON lines or parquet; or ask --prometheus."),
+    typer.Argument(
+        callback=read_from,
+        help="Your measurements: CSV, JSON lines or parquet; or ask --prometheus.",
+    ),
 ]
 TimeColumn = Annotated[
     str | None, typer.Option("--time", help="Column of the time; default: found, and said.")
 ]
 WorkloadColumn = Annotated[
     str | None,
-    typer.Option("--id", help="Column that names the service; default: found, and said."),
+    typer.Option(
+        "--id", help="Column that names the service, '' for one service; default: found, and said."
+    ),
 ]
 PrometheusUrl = Annotated[
     str | None, typer.Option(help="Ask this Prometheus instead, e.g. http://localhost:9090.")
@@ -116,10 +139,11 @@ def backtest(  # noqa: PLR0913 - one option each
     with progress() as tell:
         tell("reading")
         found = _measured(source, choice, since or DEFAULT_SINCE, step)
+        _say(found.said)  # before the replay is tried: what was read may be why it cannot be
         loaded = _replayed(found, step, hours, seed)
-        said = [*found.said, *(f"left out: {d.workload}: {d.reason}" for d in loaded.dropped)]
-        for line in said:
-            console.print(line, markup=False, highlight=False)
+        left_out = [f"left out: {d.workload}: {d.reason}" for d in loaded.dropped]
+        _say([loaded.end_said, *left_out])
+        said = [*found.said, loaded.end_said, *left_out]
         one_thread()
         from services.backtest.study import run_study  # dear to load: wrong data is named before
 
@@ -127,6 +151,11 @@ def backtest(  # noqa: PLR0913 - one option each
     _print_study(study)
     write_json(json_file, study.to_json())
     _draw(study, said, plot, report)
+
+
+def _say(sentences: Sequence[str]) -> None:
+    for line in sentences:
+        console.print(line, markup=False, highlight=False)
 
 
 def _draw(study: Study, said: list[str], plot: Path | None, report: Path | None) -> None:

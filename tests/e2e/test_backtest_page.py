@@ -75,7 +75,7 @@ def spreadsheet(tmp_path: Path) -> Path:
         for at_s in (start_s + STEP_S * k for k in range(N_STEPS)):
             at = datetime.fromtimestamp(at_s, UTC).isoformat()
             for service in SERVICES:
-                rows.writerow([at, service, f"{load(service, at_s):.3f}".replace(".", ",")])
+                rows.writerow([at, service, f"{load(service, at_s):.2f}".replace(".", ",")])
     return path
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, folder, named, print_rows, write_json
+from services.cli.output import console, folder, named, print_rows, read_from, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Risk, Seed, promises
 
@@ -116,7 +116,9 @@ def _model(task: DecideTask, seed: int, folder: Path | None, tell: Any) -> Train
 
 
 def bench_ablate_summary(
-    files: Annotated[list[Path], typer.Argument(help="Documents of `bench ablate --json`.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=read_from, help="Documents of `bench ablate --json`.")
+    ],
     arm: Annotated[str, typer.Option(help="One arm on every data set instead.")] = "",
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
 ) -> None:

@@ -28,7 +28,7 @@ from services.cli.bench.operator import bench_operator
 from services.cli.bench.race import bench_race
 from services.cli.bench.response import bench_response, bench_response_table
 from services.cli.bench.supply import bench_supply
-from services.cli.output import console, picture, print_rows, print_table, write_json
+from services.cli.output import console, picture, print_rows, print_table, read_from, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, Demand, JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -156,7 +156,9 @@ def _task(data: Path, protocol: str, demand: str | None, max_origins: int) -> Be
 
 
 def bench_forecast_summary(
-    files: Annotated[list[Path], typer.Argument(help="Documents of `bench forecast --json`.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=read_from, help="Documents of `bench forecast --json`.")
+    ],
     model: Annotated[str, typer.Option(help="Harmony's forecaster to compare.")] = "harmony",
     is_detailed: Annotated[
         bool, typer.Option("--detail", help="Every forecaster of every document instead.")

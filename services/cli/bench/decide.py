@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from forecaster import ForecasterError
-from services.cli.output import console, picture, print_rows, print_table, write_json
+from services.cli.output import console, picture, print_rows, print_table, read_from, write_json
 from services.cli.progress import one_thread, progress
-from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
+from services.cli.study_commands import DataOptions, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -31,9 +31,7 @@ TruthRatio = Annotated[
 
 
 def bench_decide(  # noqa: PLR0913 - one option each
-    data: Annotated[
-        list[Path], typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable.")
-    ],
+    data: DataOptions,
     demand: Demand = None,
     risk: Risk = "0.01,0.05",
     seed: Seed = 7,
@@ -117,7 +115,9 @@ def _decide_documents(
 
 
 def bench_decide_summary(
-    files: Annotated[list[Path], typer.Argument(help="Documents of `bench decide --json`.")],
+    files: Annotated[
+        list[Path], typer.Argument(callback=read_from, help="Documents of `bench decide --json`.")
+    ],
     is_markdown: Annotated[bool, typer.Option("--markdown", help="For a document.")] = False,
     is_detailed: Annotated[
         bool, typer.Option("--detail", help="Every policy on every data set too.")

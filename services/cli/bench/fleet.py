@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, picture, print_rows, write_json
+from services.cli.output import console, picture, print_rows, read_from, write_json
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
 
@@ -37,7 +37,10 @@ Objectives = Annotated[
 ]
 Planned = Annotated[int, typer.Option(min=0, help="Reckon what so many workloads take.")]
 Source = Annotated[
-    Path | None, typer.Option("--from", help="Show the figures of this file; measure nothing.")
+    Path | None,
+    typer.Option(
+        "--from", callback=read_from, help="Show the figures of this file; measure nothing."
+    ),
 ]
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.engine_options import Model, read_ms
-from services.cli.output import console, folder, picture, print_rows, write_json
+from services.cli.output import console, folder, named, picture, print_rows, write_json
 from services.cli.platform_commands import DemoPort
 from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
@@ -186,7 +186,7 @@ def _serve(bench: LlmBench, kept: KeptRuns, port: int) -> None:
 
 def bench_llm_trace(
     name: Annotated[str, typer.Argument(help="A trace of `bench llm`.")],
-    file: Annotated[Path, typer.Argument(help="Where to write it (.jsonl).")],
+    file: Annotated[Path, typer.Argument(callback=named, help="Where to write it (.jsonl).")],
     rate: Rate = 1.0,
     seed: Seed = 7,
     data_dir: DataDir = None,

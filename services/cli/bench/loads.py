@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.output import console, folder, print_rows, write_json
+from services.cli.output import console, folder, print_rows, read_from, write_json
 from services.cli.progress import one_thread, progress
 from services.cli.study_commands import DataOption, JsonFile, Seed, promises
 from services.kernel.errors import InvalidInput
@@ -41,6 +41,13 @@ Folder = Annotated[
         callback=folder, help="Folder of forecasters and forecasts: taken from there, kept there."
     ),
 ]
+Table = Annotated[
+    Path | None,
+    typer.Option(
+        callback=read_from,
+        help="Table of a real engine as the true response; default: a drawn one.",
+    ),
+]
 LOADS = "l1_requests_per_s,l1_input_tokens_per_s,l1_output_tokens_per_s"
 
 
@@ -49,10 +56,7 @@ def bench_loads(  # noqa: PLR0913 - one option each
     loads: Annotated[
         str, typer.Option(help="Loads that bind a replica, comma-separated; the demand first.")
     ] = LOADS,
-    table: Annotated[
-        Path | None,
-        typer.Option(help="Table of a real engine as the true response; default: a drawn one."),
-    ] = None,
+    table: Table = None,
     risk: Annotated[
         str, typer.Option(help="Promises that each arm's frontier is made of, comma-separated.")
     ] = "0.002,0.01,0.04,0.15",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from services.cli.output import console, picture, print_table, write_json
+from services.cli.output import console, picture, print_table, read_from, write_json
 from services.cli.study_commands import JsonFile, Seed
 
 if TYPE_CHECKING:
@@ -28,7 +28,9 @@ def bench_month(  # noqa: PLR0913 - one option each
     seed: Seed = 7,
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable."),
+        typer.Option(
+            "--data", callback=read_from, help="Trace: a parquet (docs/traces.md); repeatable."
+        ),
     ] = None,
     max_test_steps: Annotated[
         int, typer.Option(min=1, help="Most steps counted per workload of a trace.")

@@ -11,7 +11,7 @@ import typer
 from forecaster import ForecasterError
 from services.cli.output import folder, print_rows, write_json
 from services.cli.progress import one_thread, progress
-from services.cli.study_commands import Demand, JsonFile, Risk, Seed, promises
+from services.cli.study_commands import DataOptions, Demand, JsonFile, Risk, Seed, promises
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -55,9 +55,7 @@ Keep = Annotated[
 
 
 def bench_race(  # noqa: PLR0913 - one option each
-    data: Annotated[
-        list[Path], typer.Option("--data", help="Trace: a parquet (docs/traces.md); repeatable.")
-    ],
+    data: DataOptions,
     demand: Demand = None,
     lead: Lead = "30s,2m,10m",
     step: StepText = None,

@@ -18,7 +18,7 @@ from services.cli.engine_options import (
     chosen_mix,
     read_ms,
 )
-from services.cli.output import console, named, print_table, write_json
+from services.cli.output import console, named, print_table, read_from, write_json
 from services.cli.progress import progress
 from services.cli.study_commands import JsonFile, Seed
 from services.kernel.errors import InvalidInput
@@ -97,7 +97,9 @@ def bench_response_table(  # noqa: PLR0913 - one option each
 
 
 def bench_response(
-    table: Annotated[Path, typer.Option(help="A table of `bench response-table`.")],
+    table: Annotated[
+        Path, typer.Option(callback=read_from, help="A table of `bench response-table`.")
+    ],
     seed: Seed = 7,
     json_file: JsonFile = None,
 ) -> None:

@@ -12,7 +12,7 @@ from rich.panel import Panel
 
 from services.cli.connection import connected_settings, database_engine
 from services.cli.models.prior import pretrain, show_card
-from services.cli.output import console, named, print_json, print_table
+from services.cli.output import console, named, print_json, print_table, read_from
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
@@ -76,7 +76,9 @@ def show(version: Version, as_json: AsJson = False) -> None:
 def train(  # noqa: PLR0913 - one option each
     data: Annotated[
         Path | None,
-        typer.Option(help="Train on this trace (docs/traces.md) instead of the database."),
+        typer.Option(
+            callback=read_from, help="Train on this trace (docs/traces.md) instead of the database."
+        ),
     ] = None,
     demand: Annotated[
         str | None, typer.Option(help="Demand column; default: the metadata JSON beside the file.")

@@ -93,15 +93,21 @@ class PrometheusSource:
         parts = [to_points(*piece, query.expression) for piece in self._pieces(query)]
         return _joined(parts)
 
-    def fetch_series(self, query: RangeQuery) -> list[LabelledPoints]:
+    def fetch_series(
+        self, query: RangeQuery, warned: Callable[[str], object] | None = None
+    ) -> list[LabelledPoints]:
         """Evaluate `query`, which may give any number of series.
+
+        Args:
+            query: What is asked.
+            warned: Gets what the server warns of, e.g. that a part of the data is missing.
 
         Raises:
             SourceError: It fails.
         """
         parts: dict[tuple[tuple[str, str], ...], list[Points]] = {}
         for status, body in self._pieces(query):
-            for one in to_series(status, body, query.expression):
+            for one in to_series(status, body, query.expression, warned):
                 parts.setdefault(tuple(sorted(one.labels.items())), []).append(one.points)
         return [LabelledPoints(dict(labels), _joined(own)) for labels, own in parts.items()]
 
@@ -229,13 +235,15 @@ def to_points(status: int, body: bytes, expression: str) -> Points:
     return _joined([_series_points(one, shown) for one in result])
 
 
-def to_series(status: int, body: bytes, expression: str) -> list[LabelledPoints]:
-    """The series in a `query_range` answer.
+def to_series(
+    status: int, body: bytes, expression: str, warned: Callable[[str], object] | None = None
+) -> list[LabelledPoints]:
+    """The series in a `query_range` answer; `warned` gets its warnings.
 
     Raises:
         SourceError: It is an error or malformed.
     """
-    shown, result = _result(status, body, expression)
+    shown, result = _result(status, body, expression, warned)
     return [LabelledPoints(_labels(one), _series_points(one, shown)) for one in result]
 
 
@@ -254,7 +262,9 @@ def _joined(parts: Sequence[Points]) -> Points:
     )
 
 
-def _result(status: int, body: bytes, expression: str) -> tuple[str, list[object]]:
+def _result(
+    status: int, body: bytes, expression: str, warned: Callable[[str], object] | None = None
+) -> tuple[str, list[object]]:
     """The expression as it is shown, and the series of the answer.
 
     Raises:
@@ -268,6 +278,10 @@ def _result(status: int, body: bytes, expression: str) -> tuple[str, list[object
         raise SourceError(
             BAD_QUERY if is_query else BAD_STATUS, f"query {shown!r}: status {status}: {detail}"
         )
+    warnings = answer.get("warnings")
+    if warned is not None and isinstance(warnings, list):
+        for text in warnings:
+            warned(str(text)[:300])
     data = answer.get("data")
     result = data.get("result") if isinstance(data, dict) else None
     if not isinstance(result, list):

@@ -64,7 +64,7 @@ def _from_trace(options: DemoOptions) -> Fleet:
         asked = "real demand" if options.data == REAL_DEMAND else f"--data={options.data}"
         raise InvalidInput(f"{asked}: {error}") from error
     notes = tuple(f"{drop.workload} left out: {drop.reason}" for drop in loaded.dropped)
-    said = () if options.data == REAL_DEMAND else found.said
+    said = () if options.data == REAL_DEMAND else (*found.said, loaded.end_said)
     fleet = replace(loaded.fleet, notes=loaded.fleet.notes + said + notes)
     fleet = _first_workloads(fleet, options.n_workloads)
     return _with_known_demand(fleet) if options.truth == "served" else fleet

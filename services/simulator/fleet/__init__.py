@@ -8,9 +8,9 @@ from services.simulator.fleet.fleet import (
     WorkloadKind,
 )
 from services.simulator.fleet.generate import FleetOptions, generate_fleet
+from services.simulator.fleet.replay_span import DroppedWorkload
 from services.simulator.fleet.split import ScaledFleet, unsplit, with_pools
 from services.simulator.fleet.trace import (
-    DroppedWorkload,
     LoadedTrace,
     TraceOptions,
     fleet_of,

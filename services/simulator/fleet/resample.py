@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from services.simulator.fleet.arrays import BoolArray, FloatArray
@@ -17,21 +19,24 @@ def aligned(trace: TraceFile, step_s: int) -> tuple[list[TraceSeries], int]:
             raise TraceError(
                 f"irregular grid: workload {s.workload!r} is not on the grid of the others"
             )
-    return [TraceSeries(s.workload, s.time_s - shift_s, s.values) for s in trace.series], shift_s
+    return [replace(s, time_s=s.time_s - shift_s) for s in trace.series], shift_s
 
 
 def resampled(series: TraceSeries, interval_s: int, step_s: int, is_flow: BoolArray) -> TraceSeries:
     """Merge intervals into steps: flows add up, levels are averaged.
 
     A step with at least half of its intervals known is known: a level is their mean, a flow their
-    mean times the number of intervals. Otherwise it is unobserved.
+    mean times the number of intervals. Otherwise it is unobserved. Intervals are the workload's
+    own where its rows are farther apart than the file's.
     """
     k = step_s // interval_s
+    own_s = series.interval_s
+    n_own = max(1.0, step_s / max(interval_s, own_s or 0))
     first = -(-int(series.time_s[0]) // step_s) * step_s
     n = (int(series.time_s[-1]) + interval_s - first) // step_s
     D = series.values.shape[1]
     if n <= 0:
-        return TraceSeries(series.workload, np.array([first]), np.full((1, D), np.nan))
+        return TraceSeries(series.workload, np.array([first]), np.full((1, D), np.nan), own_s)
     cell = (series.time_s - first) // interval_s
     inside = (cell >= 0) & (cell < n * k)
     dense = np.full((n * k, D), np.nan)
@@ -40,10 +45,10 @@ def resampled(series: TraceSeries, interval_s: int, step_s: int, is_flow: BoolAr
     known = np.isfinite(blocks)
     n_known = known.sum(axis=1)
     mean = np.where(known, blocks, 0.0).sum(axis=1) / np.maximum(n_known, 1)
-    merged = mean * np.where(is_flow, k, 1)
-    merged[n_known * 2 < k] = np.nan
+    merged = mean * np.where(is_flow, n_own, 1)
+    merged[n_known * 2 < n_own] = np.nan
     merged[n_known == 0] = np.nan
-    return TraceSeries(series.workload, first + step_s * np.arange(n), merged)
+    return TraceSeries(series.workload, first + step_s * np.arange(n), merged, own_s)
 
 
 def panel(series: TraceSeries, start_s: int, T: int, step_s: int) -> FloatArray:

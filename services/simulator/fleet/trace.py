@@ -14,13 +14,12 @@ from services.kernel.domain import IndicatorSpec
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
-from services.simulator.fleet.resample import aligned, panel, resampled
-from services.simulator.fleet.trace_file import TraceFile, TraceSeries
+from services.simulator.fleet.replay_span import DroppedWorkload, SpanSearch, latest_usable
+from services.simulator.fleet.resample import aligned, resampled
+from services.simulator.fleet.trace_file import TraceFile
 from services.simulator.fleet.trace_metadata import TraceError
 
 TRACE_STARTUP = StartupProfile(median_s=75.0, sigma=0.35, fail_probability=0.004)
-MIN_KNOWN_HISTORY = 0.5
-MIN_KNOWN_REPLAY = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +57,6 @@ class TraceOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class DroppedWorkload:
-    """A workload of the file that is not replayed, and why."""
-
-    workload: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class _ReplayGrid:
     """Steps that a file is replayed on; its clock is shifted by `shift_s` onto them."""
 
@@ -78,10 +69,11 @@ class _ReplayGrid:
 
 @dataclass(frozen=True, slots=True)
 class LoadedTrace:
-    """A fleet, and the workloads that could not be part of it."""
+    """A fleet, the workloads that could not be part of it, and when its replay ends, in words."""
 
     fleet: Fleet
     dropped: tuple[DroppedWorkload, ...]
+    end_said: str
 
 
 def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -> LoadedTrace:
@@ -108,66 +100,25 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
 
     n_replay = max(1, round(options.replay_hours * 3600 / step_s))
     j_demand = [c.name for c in trace.columns].index(trace.demand)
-    end_s = _best_end(gridded, j_demand, n_replay, step_s)
-    start_s = min(int(s.time_s[0]) for s in gridded)
-    n_history = (end_s - start_s) // step_s - n_replay
-    if options.max_history_steps is not None:
-        n_history = min(n_history, options.max_history_steps)
-    if n_history < options.min_history_steps:
+    search = SpanSearch(
+        gridded, j_demand, step_s, n_replay, options.min_history_steps, options.max_history_steps
+    )
+    spans = search.spans()
+    if not spans:
+        n_history = (search.last_s - search.first_s) // step_s - n_replay
         raise TraceError(
             f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
             f"replay of {options.replay_hours:.2g} h; {options.min_history_steps} are needed "
             f"({options.min_history_steps * step_s / 3600:.3g} h)"
         )
-    start_s = end_s - (n_history + n_replay) * step_s
-    panels = [panel(s, start_s, n_history + n_replay, step_s) for s in gridded]
-
-    kept: dict[str, FloatArray] = {}
-    dropped = []
-    for s, rows in zip(gridded, panels, strict=True):
-        reason = _unusable(rows[:, j_demand], n_history)
-        if reason is None:
-            kept[s.workload] = rows
-        else:
-            dropped.append(DroppedWorkload(s.workload, reason))
-    if not kept:
-        reasons = "; ".join(f"{d.workload}: {d.reason}" for d in dropped[:3])
+    found = latest_usable(search, spans)
+    if not found.kept:
+        reasons = "; ".join(f"{d.workload}: {d.reason}" for d in found.dropped[:3])
         raise TraceError(f"{name}: no workload can be replayed ({reasons})")
-    fleet = _fleet(trace, kept, options, _ReplayGrid(name, start_s, step_s, n_history, shift_s))
-    return LoadedTrace(fleet, tuple(dropped))
-
-
-def _best_end(series: list[TraceSeries], j_demand: int, n_replay: int, step_s: int) -> int:
-    """The end of the replay that keeps most known demand, in workloads known in the replay."""
-    ends = sorted({int(s.time_s[-1]) + step_s for s in series})
-
-    def n_kept(end_s: int) -> int:
-        replay_s = end_s - n_replay * step_s
-        total = 0
-        for s in series:
-            known_s = s.time_s[np.isfinite(s.values[:, j_demand]) & (s.time_s < end_s)]
-            if (known_s >= replay_s).sum() >= MIN_KNOWN_REPLAY * n_replay:
-                total += known_s.size
-        return total
-
-    return max(ends, key=lambda end_s: (n_kept(end_s), end_s))
-
-
-def _unusable(demand: FloatArray, n_history: int) -> str | None:
-    history, replay = demand[:n_history], demand[n_history:]
-    known = history[np.isfinite(history)]
-    if known.size < MIN_KNOWN_HISTORY * history.size:
-        return f"demand known in {known.size} of {history.size} history steps"
-    n_replay_known = int(np.isfinite(replay).sum())
-    if n_replay_known < MIN_KNOWN_REPLAY * replay.size:
-        return f"demand known in {n_replay_known} of {replay.size} replayed steps"
-    if np.nanmin(demand) < 0:
-        return "negative demand"
-    if not np.any(known > 0):
-        return "no demand in the history: always zero"
-    if float(known.max()) == float(known.min()):
-        return "constant demand in the history"
-    return None
+    span = found.span
+    grid = _ReplayGrid(name, span.start_s, step_s, span.n_history, shift_s)
+    fleet = _fleet(trace, found.kept, options, grid)
+    return LoadedTrace(fleet, found.dropped, span.end_said(search.last_s, shift_s))
 
 
 def _indicator_name(column: str) -> str:

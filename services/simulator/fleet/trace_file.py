@@ -16,11 +16,13 @@ class TraceSeries:
         workload: Name in the file.
         time_s: (N,) epoch seconds, a regular grid.
         values: (N, D) indicators, NaN where missing.
+        interval_s: Seconds between its rows, where that is more than the file's.
     """
 
     workload: str
     time_s: IntArray
     values: FloatArray
+    interval_s: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from services.simulator.fleet.trace_metadata import TraceError
 
@@ -23,6 +25,10 @@ DEMANDS = (
 
 _NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
 """What people take for a number, commas in it too."""
+_UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
+"""What pandas calls the numbers of a table's rows in a file."""
+_SHOWN = 40
+"""Most characters of a value in a message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +37,7 @@ class ColumnChoice:
 
     Attributes:
         time: Time of a row.
-        workload: Name of its workload.
+        workload: Name of its workload; empty: all rows are one workload's.
         demand: What scaling follows.
     """
 
@@ -49,12 +55,14 @@ class FoundColumns:
         workload: Name of its workload; None: all rows are one workload's.
         demand: What scaling follows; None: the metadata beside the file say it.
         others: Further numeric columns.
+        unread: Every other column, each with what it holds.
     """
 
     time: str
     workload: str | None
     demand: str | None
     others: tuple[str, ...]
+    unread: tuple[str, ...] = ()
 
 
 def find_columns(
@@ -73,27 +81,61 @@ def find_columns(
     """
     names = list(table.column_names)
     for option, name in (
-        *(("--time", choice.time), ("--id", choice.workload)),
+        *(("--time", choice.time), ("--id", choice.workload or None)),
         ("--demand", choice.demand),
     ):
         if name is not None and name not in names:
             raise TraceError(f"{option}={name}: {label} has the columns {', '.join(names)}")
     time = choice.time or _time(table, label)
-    workload = choice.workload or _workload(table, time, label)
-    numeric = [
+    is_told = choice.workload is not None
+    workload = (choice.workload or None) if is_told else _workload(table, time, label)
+    numbers = [
         field.name
         for field in table.schema
         if field.name not in (time, workload) and _is_number(field.type)
     ]
+    numeric = [name for name in numbers if not _counts_rows(table, name, len(numbers))]
     demand = choice.demand or marked or _demand(table, (time, workload), numeric, label)
     for taken, what in ((time, "time"), (workload, "workload")):
         if demand == taken and _is_number(table.schema.field(demand).type):
             raise TraceError(f"--demand={demand}: is the {what} of {label}; name another column")
-    if demand not in numeric:
+    if demand not in numbers:
         kind = table.schema.field(demand).type
         found = _first_word(table[demand])
         raise TraceError(f"{label}: the demand {demand!r} is {kind}, must be numbers{found}")
-    return FoundColumns(time, workload, demand, tuple(n for n in numeric if n != demand))
+    others = tuple(name for name in numeric if name != demand)
+    read = {time, workload, demand, *others}
+    unread = tuple(_held(table, name) for name in names if name not in read)
+    return FoundColumns(time, workload, demand, others, unread)
+
+
+def _counts_rows(table: pa.Table, name: str, n_numbers: int) -> bool:
+    """A column that pandas added, or whose numbers count the rows of the table one by one.
+
+    The only numbers of a table, and those of a demand's usual name, are taken for what they say.
+    """
+    if _UNNAMED.fullmatch(name):
+        return True
+    column = table[name]
+    is_whole = pa.types.is_integer(column.type) and not column.null_count
+    if not is_whole or n_numbers == 1 or len(column) < 2 or _usual(name) in DEMANDS:
+        return False
+    return bool(np.all(np.diff(column.to_numpy().astype(float)) == 1))
+
+
+def _held(table: pa.Table, name: str) -> str:
+    """A column and what it holds, in words."""
+    column = table[name]
+    if _is_number(column.type):
+        return f"{name or 'a column without a name'} (it counts the rows)"
+    if not is_text(column.type):
+        return f"{name} ({column.type})"
+    example = next((text for text in column.to_pylist() if text), "")
+    return f"{name} (text, e.g. {example[:_SHOWN]!r})"
+
+
+def _usual(name: str) -> str:
+    return name.strip().lower()
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -104,7 +146,7 @@ def _is_number(kind: pa.DataType) -> bool:
 
 def _by_name(names: Sequence[str], usual: Sequence[str]) -> str | None:
     """The likeliest of the usual names that is there, in whatever case."""
-    there = {name.lower(): name for name in reversed(names)}
+    there = {_usual(name): name for name in reversed(names)}
     return next((there[name] for name in usual if name in there), None)
 
 
@@ -118,14 +160,18 @@ def _time(table: pa.Table, label: str) -> str:
 
 
 def _workload(table: pa.Table, time: str, label: str) -> str | None:
-    """The usual name, else the only column of text; None where no column could be it."""
-    found = _by_name([n for n in table.column_names if n != time], WORKLOADS)
+    """The usual name, else the only column of text; None where no column could be it.
+
+    An `id` that is another one in each row is the row's, as databases number them.
+    """
+    names = [n for n in table.column_names if n != time and not _numbers_rows(table, n)]
+    found = _by_name(names, WORKLOADS)
     if found is not None:
         return found
     texts = [
         f.name
         for f in table.schema
-        if f.name != time and _is_text(f.type) and f.name.lower() not in DEMANDS
+        if f.name in names and is_text(f.type) and _usual(f.name) not in DEMANDS
     ]
     if len(texts) > 1:
         raise TraceError(
@@ -134,23 +180,32 @@ def _workload(table: pa.Table, time: str, label: str) -> str | None:
     return texts[0] if texts else None
 
 
+def _numbers_rows(table: pa.Table, name: str) -> bool:
+    column = table[name]
+    is_usable = pa.types.is_integer(column.type) or is_text(column.type)
+    if _usual(name) != "id" or not is_usable or len(column) < 2:
+        return False
+    return bool(pc.count_distinct(column.cast(pa.string())).as_py() == len(column))
+
+
 def _holds_a_number(column: pa.ChunkedArray) -> bool:
     return any(text and _NUMBER.fullmatch(text) for text in column.to_pylist())
 
 
 def _first_word(column: pa.ChunkedArray) -> str:
     """The first row of a column of text that is no number, in words; empty: it holds no text."""
-    if not _is_text(column.type):
+    if not is_text(column.type):
         return ""
     for row, text in enumerate(column.to_pylist()):
         try:
             float(text or "nan")
         except ValueError:
-            return f"; row {row + 1} has {text[:40]!r}"
+            return f"; row {row + 1} has {text[:_SHOWN]!r}"
     return ""
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """A column of words."""
     is_plain = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     return bool(is_plain or pa.types.is_dictionary(kind))
 
@@ -166,7 +221,7 @@ def _demand(
     words = [
         f.name
         for f in table.schema
-        if f.name not in taken and _is_text(f.type) and _holds_a_number(table[f.name])
+        if f.name not in taken and is_text(f.type) and _holds_a_number(table[f.name])
     ]
     named = _by_name([n for n in table.column_names if n in {*numeric, *words}], DEMANDS)
     if named is not None and named in words:

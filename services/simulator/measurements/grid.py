@@ -13,6 +13,10 @@ from services.simulator.fleet.trace_metadata import TraceError
 STEPS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
 NEARLY = 0.8
 """A step may be so much shorter than the median gap: some steps then have no row."""
+_CONCENTRATED = 0.7
+"""Times keep to one place of their steps where they are as close as this (1: all on one place)."""
+_EARLY = 0.125
+"""A time so little before the end of a step, in steps, is one of the next that came early."""
 
 
 def interval_of(times_ms: Sequence[IntArray]) -> int | None:
@@ -44,7 +48,46 @@ def _gaps(times_ms: Sequence[IntArray]) -> IntArray:
     return np.concatenate(gaps)
 
 
-def averaged(workload: str, times_ms: IntArray, values: FloatArray, interval_s: int) -> TraceSeries:
+def own_interval(time_s: IntArray, interval_s: int) -> int:
+    """Seconds of the coarsest grid that a workload's own times lie on; `interval_s` at least."""
+    gaps = np.diff(time_s)
+    return max(interval_s, int(np.gcd.reduce(gaps))) if gaps.size else interval_s
+
+
+def place_in_step(times_ms: IntArray, interval_s: int) -> int:
+    """Milliseconds by which steps are to begin off the multiples of their length.
+
+    Samples of a step each that come a little early and a little late are to lie in the middle of
+    steps: at an edge two would share one, and the next would hold none. Times that keep to no place
+    of the step leave the steps where they are.
+
+    Args:
+        times_ms: (N,) times of one workload.
+        interval_s: Length of a step.
+    """
+    step = 1000 * interval_s
+    turn = np.exp(2j * np.pi * (times_ms % step) / step).mean()
+    if abs(turn) < _CONCENTRATED:
+        return 0
+    centre = float(np.angle(turn)) / (2 * np.pi) * step
+    off = (times_ms - centre + step / 2) % step - step / 2
+    place = (centre + float(np.median(off)) + _EARLY * step) % step - _EARLY * step
+    return round(place - step / 2)
+
+
+def _steps_of(times_ms: IntArray, interval_s: int, begin_ms: int) -> IntArray:
+    return (times_ms - begin_ms) // (1000 * interval_s)
+
+
+def steps_shared(times_ms: IntArray, interval_s: int, begin_ms: int) -> int:
+    """Steps in which more than one row lies."""
+    _, n_rows = np.unique(_steps_of(times_ms, interval_s, begin_ms), return_counts=True)
+    return int(np.sum(n_rows > 1))
+
+
+def averaged(
+    workload: str, times_ms: IntArray, values: FloatArray, interval_s: int, begin_ms: int = 0
+) -> TraceSeries:
     """Means of what was measured in each interval; NaN where nothing was.
 
     Args:
@@ -52,9 +95,9 @@ def averaged(workload: str, times_ms: IntArray, values: FloatArray, interval_s: 
         times_ms: (N,) sorted times.
         values: (N, D), NaN where unknown.
         interval_s: Length of an interval; intervals begin at multiples of it.
+        begin_ms: How far off those multiples what is averaged begins (`place_in_step`).
     """
-    cell = times_ms // (1000 * interval_s)
-    places, group = np.unique(cell, return_inverse=True)
+    places, group = np.unique(_steps_of(times_ms, interval_s, begin_ms), return_inverse=True)
     known = np.isfinite(values)
     total = np.zeros((places.size, values.shape[1]))
     count = np.zeros_like(total)

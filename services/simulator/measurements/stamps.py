@@ -16,6 +16,11 @@ _UNITS = ((1e17, 1e-6), (1e14, 1e-3), (1e11, 1.0), (0.0, 1e3))
 
 _FARTHEST = 1e19
 """No number of nanoseconds since the epoch that a date has is so large."""
+_EARLIEST_S = 1e8
+"""March 1973: smaller are days of a spreadsheet, minutes since a start, or numbers of rows."""
+_DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
+"""Number of digits of a date without signs -> what they are."""
+_YEARS = range(1970, 2100)
 
 
 def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
@@ -51,8 +56,27 @@ def _of_timestamps(column: pa.ChunkedArray) -> IntArray:
 def _of_numbers(values: np.ndarray, name: str, label: str) -> IntArray:
     if not np.all(np.isfinite(values) & (values >= 0) & (values < _FARTHEST)):
         raise TraceError(f"{label}: column {name!r} has numbers that are no times since the epoch")
+    if float(np.median(values)) < _EARLIEST_S or _are_dates(values):
+        raise TraceError(
+            f"{label}: column {name!r}: {values[0]:.15g} is no time since the epoch; "
+            "send epoch seconds or ISO 8601, e.g. 2026-01-31T23:59:00Z"
+        )
     factor = next(factor for least, factor in _UNITS if float(np.median(values)) >= least)
     return np.asarray(np.rint(values * factor), dtype=np.int64)
+
+
+def _are_dates(values: np.ndarray) -> bool:
+    """All are dates without signs, as 20260131 or 202601312359, which are read as if in 1976."""
+    texts = {f"{value:.0f}" for value in np.unique(values)}
+    form = _DIGITS.get(len(next(iter(texts))))
+    return form is not None and bool(np.all(values == np.rint(values))) and _fit(texts, form)
+
+
+def _fit(texts: set[str], form: str) -> bool:
+    try:
+        return all(datetime.strptime(text, form).year in _YEARS for text in texts)  # noqa: DTZ007
+    except ValueError:
+        return False
 
 
 def _of_text(texts: list[str], name: str, label: str) -> IntArray:

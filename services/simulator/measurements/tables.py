@@ -10,22 +10,24 @@ import json
 import re
 import zlib
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 import pyarrow.json as pa_json
 import pyarrow.parquet as pq
 
 from services.simulator.fleet.trace_metadata import TraceError
+from services.simulator.measurements.remarks import with_remarks
+from services.simulator.measurements.separators import numbers_of
 
 DELIMITERS = ",;\t|"
-DECIMAL_COMMA = b"decimal_comma"
-"""Metadata of a table whose numbers were read with a comma for the point."""
 _SNIFFED_BYTES = 64_000
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, EOFError, zlib.error)
 _TOO_MUCH = (OverflowError, RecursionError)  # a number beyond 64 bits, brackets without end
-_WITH_COMMA = re.compile(r"\s*[-+]?\d+(?:,\d+)?\s*")
+_NAMES_NOTHING = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 
 def read_table(path: Path) -> pa.Table:
@@ -69,28 +71,47 @@ def _read_csv(path: Path) -> pa.Table:
         raise ValueError(f"no UTF-8 text, its first line is {header[:60]!r}; save it as UTF-8")
     delimiter = max(DELIMITERS, key=header.count)
     names = next(csv.reader([header], delimiter=delimiter), [])
-    if names and all(_is_number(name) for name in names):
+    if any(_is_value(name.strip()) for name in names):
         raise ValueError(f"the first line must name the columns, found {header[:60]!r}")
     options = pa_csv.ParseOptions(delimiter=delimiter)
     table = pa_csv.read_csv(io.BytesIO(content), parse_options=options)
-    if delimiter == "," or not any(_has_decimal_commas(column) for column in table.columns):
+    if len(set(table.column_names)) < table.num_columns:  # which is refused
         return table
-    commas = pa_csv.ConvertOptions(decimal_point=",")
-    table = pa_csv.read_csv(io.BytesIO(content), parse_options=options, convert_options=commas)
-    return table.replace_schema_metadata({DECIMAL_COMMA: "yes"})
+    return _with_separators_read(table, content, options, path.name)
 
 
-def _has_decimal_commas(column: pa.ChunkedArray) -> bool:
-    """A column of text that would be numbers with a comma for the point, as spreadsheets write."""
-    if not pa.types.is_string(column.type):
-        return False
-    known = [text for text in column.to_pylist() if text]
-    return bool(known) and all(_WITH_COMMA.fullmatch(text) for text in known)
+def _with_separators_read(
+    table: pa.Table, content: bytes, options: pa_csv.ParseOptions, label: str
+) -> pa.Table:
+    """The table with its numbers as they were meant: `1.184` may be 1184 elsewhere.
+
+    Where commas part the columns a point is one, and only what is quoted can hold a comma.
+    """
+    floats = [f.name for f in table.schema if pa.types.is_floating(f.type)]
+    looked_at = [f.name for f in table.schema if pa.types.is_string(f.type)]
+    has_points = options.delimiter == "," and bool(floats)
+    looked_at += [] if options.delimiter == "," else floats
+    if not looked_at:
+        return table
+    as_text = pa_csv.ConvertOptions(
+        include_columns=looked_at,
+        column_types={name: pa.string() for name in looked_at},
+        strings_can_be_null=True,
+    )
+    texts = pa_csv.read_csv(io.BytesIO(content), parse_options=options, convert_options=as_text)
+    stripped = {name: pc.utf8_trim_whitespace(texts[name]) for name in looked_at}
+    numbers, said = numbers_of(stripped, label, has_points=has_points)
+    for name, column in numbers.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    return with_remarks(table, *said)
 
 
-def _is_number(text: str) -> bool:
+def _is_value(name: str) -> bool:
+    """A name that is a number or a time is a row's: the file has no line of names."""
+    if _NAMES_NOTHING.fullmatch(name):
+        return True
     try:
-        float(text)
+        datetime.fromisoformat(name)
     except ValueError:
         return False
     return True

@@ -120,6 +120,7 @@ def test_showback_goes_to_files_and_to_stdout(tmp_path: Path) -> None:
 def test_what_cannot_be_used_is_named(command: str) -> None:
     for wrong, said in (
         (("--since", "7"), "--since=7: must be hours, days or weeks"),
+        (("--since", "99999w"), "--since=99999w: ask for at most 93d"),
         (("--json", "-", "--csv", "-"), "only one of both can go to stdout"),
     ):
         with pytest.raises(InvalidInput, match=said):

@@ -29,6 +29,11 @@ from services.cli.study_commands import JsonFile
 from services.kernel.errors import InvalidInput
 
 
+def context() -> Any:
+    """Of a command that claims no other file."""
+    return SimpleNamespace(meta={})
+
+
 def test_a_document_holds_times_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     print_json({"at": datetime(2026, 1, 5, tzinfo=UTC), "day": date(2026, 1, 5)})
     printed = json.loads(capsys.readouterr().out)
@@ -88,13 +93,13 @@ def test_a_file_is_seen_to_be_writable_before_the_work(command: list[str], tmp_p
 def test_stdout_and_new_folders_are_fine(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--json"])
     for path in (None, Path("-"), tmp_path / "new" / "folder" / "x.json"):
-        assert writable(param, path) == path
+        assert writable(context(), param, path) == path
 
 
 def test_where_nothing_can_be_written_is_seen_also_by_root() -> None:
     param: Any = SimpleNamespace(opts=["--json"])
     with pytest.raises(InvalidInput, match=r"^--json=/proc/x.json: cannot be written, /proc does"):
-        writable(param, Path("/proc/x.json"))
+        writable(context(), param, Path("/proc/x.json"))
 
 
 def test_to_try_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
@@ -102,9 +107,9 @@ def test_to_try_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
     there = tmp_path / "there.json"
     there.write_text("{}")
     before = there.stat().st_mtime_ns
-    assert writable(param, there) == there
-    assert writable(param, tmp_path / "new.json") == tmp_path / "new.json"
-    assert writable(param, Path("/dev/null")) == Path("/dev/null")
+    assert writable(context(), param, there) == there
+    assert writable(context(), param, tmp_path / "new.json") == tmp_path / "new.json"
+    assert writable(context(), param, Path("/dev/null")) == Path("/dev/null")
     assert [path.name for path in tmp_path.iterdir()] == ["there.json"]
     assert (there.read_text(), there.stat().st_mtime_ns) == ("{}", before)
 
@@ -112,9 +117,9 @@ def test_to_try_leaves_nothing_and_changes_nothing(tmp_path: Path) -> None:
 def test_a_picture_is_of_a_kind_that_can_be_drawn(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--plot"])
     with pytest.raises(InvalidInput, match=r"^--plot=.*x\.nope: its name must end in one of \.png"):
-        picture(param, tmp_path / "x.nope")
+        picture(context(), param, tmp_path / "x.nope")
     for path in (None, tmp_path / "x.png", tmp_path / "x.SVG"):
-        assert picture(param, path) == path
+        assert picture(context(), param, path) == path
 
 
 @pytest.mark.parametrize(
@@ -195,7 +200,7 @@ def test_what_never_goes_to_stdout_makes_no_file_named_so(command: list[str]) ->
 def test_a_file_by_name_is_seen_to_be_writable(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--html"])
     for path in (None, tmp_path / "x.html"):
-        assert named(param, path) == path
+        assert named(context(), param, path) == path
 
 
 @pytest.mark.parametrize(
@@ -218,7 +223,7 @@ def test_a_folder_is_seen_to_be_one_before_the_work(command: list[str], tmp_path
 def test_a_folder_may_be_there_or_be_made(tmp_path: Path) -> None:
     param: Any = SimpleNamespace(opts=["--keep"])
     for path in (None, tmp_path, tmp_path / "new" / "folder"):
-        assert folder(param, path) == path
+        assert folder(context(), param, path) == path
     assert list(tmp_path.iterdir()) == []
 
 

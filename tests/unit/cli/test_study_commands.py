@@ -62,7 +62,8 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Asked:
     def load(_trace: Any, _name: str, options: Any) -> Any:
         found.options = options
         dropped = [SimpleNamespace(workload="w9", reason="too short")]
-        return SimpleNamespace(fleet="the fleet", dropped=dropped)
+        end = "the replay ends today; as the data do"
+        return SimpleNamespace(fleet="the fleet", dropped=dropped, end_said=end)
 
     def run(of: str, epsilons: list[float], tell: Any, **settings: Any) -> Any:
         assert of == "the fleet"
@@ -129,11 +130,25 @@ def test_options_reach_the_study_in_one_thread(asked: Asked, tmp_path: Path) -> 
     assert (asked.file, asked.options) == (Path("shop.parquet"), wanted)
     assert asked.choice == ColumnChoice("ts", "who", "load")
     ((said, path),) = asked.pages
-    assert (said, path) == (["read 9 rows", "left out: w9: too short"], web)
+    end = "the replay ends today; as the data do"
+    assert (said, path) == (["read 9 rows", end, "left out: w9: too short"], web)
     assert asked.promises == [0.02]
     assert asked.settings == {"policies": ["hpa", "static_peak"], "shortage_usd": 8.0}
     assert json.loads(out.read_text()) == {"data": "shop"}
     assert asked.plotted == [picture]
+
+
+def test_what_was_read_is_said_before_the_replay_is_tried(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> Any:
+        raise InvalidInput("too short")
+
+    monkeypatch.setattr(fleet, "fleet_of", refuse)
+    result = CliRunner().invoke(app, ["backtest", "shop.parquet"])
+    assert str(result.exception) == "too short"
+    assert "read 9 rows" in result.output
+    assert asked.file == Path("shop.parquet")
 
 
 def test_figures_on_stdout_are_alone_there(asked: Asked) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pytest
 
 from services.simulator.fleet import TraceError, TraceOptions
+from services.simulator.fleet.resample import resampled
+from services.simulator.fleet.trace_file import TraceSeries
 from services.simulator.measurements import load_trace
 from tests.unit.simulator.fleet.traces import SHORT, START, write
 
@@ -50,3 +53,16 @@ def test_a_grid_off_the_epoch_is_shifted_with_a_note(tmp_path, wavy):
     fleet = load_trace(path, SHORT).fleet
     assert fleet.start_s % 57 == 0
     assert any("shifted" in note for note in fleet.notes)
+
+
+def test_a_workload_of_longer_intervals_is_known_by_its_own() -> None:
+    """One row each five minutes in a file of minutes: levels stay, flows of 300 s add up."""
+    rows = np.array([[300.0, 5.0], [600.0, 7.0], [900.0, 9.0]])
+    own = TraceSeries("slow", np.array([0, 300, 600]), rows, interval_s=300)
+    is_flow = np.array([True, False])
+    five = resampled(own, 60, 300, is_flow)
+    assert five.values.tolist() == rows[:2].tolist()
+    assert five.interval_s == 300
+    twice = np.concatenate([rows, [[np.nan, np.nan]]])
+    ten = resampled(replace(own, time_s=np.arange(4) * 300, values=twice), 60, 600, is_flow)
+    assert ten.values.tolist() == [[900.0, 6.0]]

@@ -82,3 +82,39 @@ def test_a_demand_with_a_word_in_it_gives_way_to_no_other_column(
 def test_a_column_of_words_alone_is_no_demand_whatever_it_is_called(tmp_path: Path) -> None:
     path = csv(tmp_path, "ts,id,load,my_rate\n" + "".join(f"{at},a,high,1\n" for at in stamps(3)))
     assert read_file(path).trace.demand == "my_rate"
+
+
+def test_what_is_not_read_is_said(tmp_path: Path) -> None:
+    rows = "".join(f'{at},a,{k}.5,"{k}0 %",true,eu\n' for k, at in enumerate(stamps(3)))
+    found = read_file(csv(tmp_path, "ts,service,rps,busy,ok,region\n" + rows))
+    assert found.said[1] == (
+        "not read: busy (text, e.g. '00 %'), ok (bool), region (text, e.g. 'eu')"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("", 7), ("Unnamed: 0", 7), ("__index_level_0__", 7), ("row", 1)]
+)
+def test_numbers_of_rows_are_no_indicator(tmp_path: Path, name: str, first: int) -> None:
+    """Those of a table that was sorted by something else go up and down."""
+    numbers = (first, 2, 3, 4)
+    rows = "".join(f"{numbers[k]},{at},{5 - k}\n" for k, at in enumerate(stamps(4)))
+    found = read_file(csv(tmp_path, f"{name},ts,my_metric\n{rows}"))
+    assert [column.name for column in found.trace.columns] == ["my_metric"]
+    assert "(it counts the rows)" in found.said[1]
+
+
+def test_an_id_of_each_row_names_no_service(tmp_path: Path) -> None:
+    rows = "".join(f"{k},{at},{5 - k}\n" for k, at in enumerate(stamps(4)))
+    found = read_file(csv(tmp_path, f"id,ts,rps\n{rows}"))
+    (series,) = found.trace.series
+    assert (series.workload, series.time_s.size) == ("mine", 4)
+    assert found.said[1].startswith("not read: id ")
+
+
+def test_names_are_read_without_the_spaces_around_them(tmp_path: Path) -> None:
+    rows = "".join(f"{at},{'a ' if k % 2 else 'a'},{k}.5\n" for k, at in enumerate(stamps(4)))
+    found = read_file(csv(tmp_path, "ts, service,rps\n" + rows))
+    (series,) = found.trace.series
+    assert (series.workload, series.time_s.size) == ("a", 4)
+    assert any("without the spaces around them (2 rows)" in line for line in found.said)

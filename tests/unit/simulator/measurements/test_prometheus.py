@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -14,7 +15,8 @@ from services.ingest.series.prometheus import PrometheusSource
 from services.ingest.series.source import LabelledPoints, Points
 from services.simulator.fleet import TraceError
 from services.simulator.measurements import PrometheusRange
-from services.simulator.measurements.prometheus import fetch_table, series_names
+from services.simulator.measurements.prometheus import fetch_table, length_of, series_names
+from services.simulator.measurements.remarks import remarks_of
 
 NOW = datetime(2026, 1, 20, tzinfo=UTC)
 EMPTY = Points(np.zeros(0, dtype=np.int64), np.zeros(0))
@@ -27,17 +29,24 @@ def labelled(*labels: dict[str, str]) -> list[LabelledPoints]:
 class Server:
     """Answers range queries with a series for each of some labels, and notes the ranges."""
 
-    def __init__(self, *labels: dict[str, str]) -> None:
+    def __init__(
+        self, *labels: dict[str, str], warnings: tuple[str, ...] = (), is_falling: bool = False
+    ) -> None:
         self.labels = labels
+        self.warnings = warnings
+        self.sign = -1 if is_falling else 1
         self.asked: list[tuple[float, float]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         form = dict(httpx.QueryParams(request.content.decode()))
         start, end, step = (float(form[k]) for k in ("start", "end", "step"))
         self.asked.append((start, end))
-        values = [[start + k * step, str(k)] for k in range(round((end - start) / step) + 1)]
+        values = [
+            [start + k * step, str(self.sign * k)] for k in range(round((end - start) / step) + 1)
+        ]
         result = [{"metric": one, "values": values} for one in self.labels]
         body = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        body |= {"warnings": list(self.warnings)} if self.warnings else {}
         return httpx.Response(200, content=orjson.dumps(body))
 
     def source(self) -> PrometheusSource:
@@ -121,3 +130,45 @@ def test_values_lie_on_the_grid_of_steps_whenever_it_is_asked() -> None:
     assert {at % 600_000 for at in times} == {0}
     assert times[-1] == int(NOW.timestamp()) * 1000
     assert len(times) == 13
+
+
+def test_what_the_server_warns_of_is_said_once() -> None:
+    server = Server({"service": "chat"}, warnings=("results truncated:\na store is away",))
+    wanted = PrometheusRange("", "rps", since="14d")
+    assert remarks_of(fetch_table(wanted, server.source(), NOW)) == (
+        "the server warns: results truncated: a store is away",
+    )
+
+
+@pytest.mark.parametrize(
+    ("labels", "query", "is_falling", "is_said"),
+    [
+        ({"__name__": "http_requests_total"}, "http_requests_total", False, True),
+        ({}, "sum(http_requests_total)", False, True),
+        ({}, "sum(rate(http_requests_total[1m]))", False, False),
+        ({}, "sum(http_requests_total)", True, False),
+        ({}, "sum(rps)", False, False),
+    ],
+)
+def test_a_counter_is_told_from_its_rate(
+    labels: dict[str, str], query: str, is_falling: bool, is_said: bool
+) -> None:
+    server = Server(labels, is_falling=is_falling)
+    table = fetch_table(PrometheusRange("", query, since="1h"), server.source(), NOW)
+    said = "http_requests_total never falls, as a counter: .*rate\\(http_requests_total"
+    assert [bool(re.match(said, line)) for line in remarks_of(table)] == [True] * is_said
+
+
+@pytest.mark.parametrize(("since", "step_s"), [("99999w", 60), ("348d", 60), ("6d", 1)])
+def test_more_values_than_a_study_can_bear_are_not_asked_for(since: str, step_s: int) -> None:
+    server = Server({})
+    wanted = PrometheusRange("", "rps", since, step_s)
+    with pytest.raises(TraceError, match=f"^--since={since}: .* at most 500,000 are asked for"):
+        fetch_table(wanted, server.source(), NOW)
+    assert server.asked == []
+
+
+def test_a_length_has_a_bound_where_one_is_given() -> None:
+    assert length_of("93d", timedelta(days=93)) == timedelta(days=93)
+    with pytest.raises(TraceError, match=r"^--since=94d: ask for at most 93d"):
+        length_of("94d", timedelta(days=93))

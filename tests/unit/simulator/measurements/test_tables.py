@@ -58,6 +58,8 @@ def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
             "not a readable csv file",
         ),
         ("text.csv.gz", b"ts,rps\n", "not a readable csv file"),
+        ("bare.csv", b"2026-01-05T00:00:00Z,a,1.5\n2026-01-06,a,2\n", "first line must name"),
+        ("bare2.csv", b"a,1.5\nb,2\n", "first line must name the columns, found 'a,1.5'"),
         ("half.jsonl", b'{"ts": 1, "rps": 2}\n{"ts":', "not a readable jsonl file"),
         ("number.json", b"42", "not a readable json file"),
         ("list.json", b"[1, 2]", "an array must hold objects"),
