@@ -49,7 +49,7 @@ def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, int]:
     """
     with deps.engine.connect() as connection:
         at = not_ahead(connection, at, deps.clock)
-    rows_before = at - timedelta(days=deps.settings.retain_decisions_days)
+    decisions = timedelta(days=deps.settings.retain_decisions_days)
     errors: list[SQLAlchemyError] = []
     dropped: dict[str, int] = {}
 
@@ -63,7 +63,8 @@ def drop_expired(deps: IngestDeps, at: datetime) -> dict[str, int]:
     for name, kept in retention(deps.settings).items():
         attempt(name, partial(_drop_partitions, deps, name, at, kept))
     for table in EXPIRING:
-        attempt(table.name, partial(_delete_rows, deps, table, rows_before))
+        before = at - (decisions if table.kept is None else table.kept)
+        attempt(table.name, partial(_delete_rows, deps, table, before))
     if errors:
         raise errors[0]
     get_logger(__name__).info("retention", **{name: n for name, n in dropped.items() if n})

@@ -84,7 +84,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "broker_transport operation settings",
         "db http secret_files task",
         "listening queued_jobs server_clock",
-        "clock domain errors jobs server_errors telemetry tracing",
+        "clock domain errors jobs server_errors server_limits telemetry tracing",
         "log_stream",
     ),
     "services.kernel.db": (

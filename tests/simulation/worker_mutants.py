@@ -93,7 +93,7 @@ MUTANTS = {
     Mutant(
         "two shards share out a budget at once",
         _LEDGER + "open_ledger",
-        "repository.lock_budgets(connection, types, cluster_id)",
+        "repository.lock_budgets(connection, sorted({*types, *beside}), cluster_id)",
         "pass",
     ): _LOCKS + "test_the_lock_is_held_until_the_decisions_are_committed",
     Mutant(

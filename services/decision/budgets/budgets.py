@@ -110,21 +110,30 @@ def last_known(
 
 
 def open_ledger(
-    connection: Connection, settings: Settings, members: Collection[ShardMember], now: datetime
+    connection: Connection,
+    settings: Settings,
+    members: Collection[ShardMember],
+    now: datetime,
+    beside: Collection[str] = (),
 ) -> Ledger:
     """Lock the members' budgets and read who holds what.
+
+    A transaction that opens several ledgers locks the budgets of all of them with the first: were
+    each to lock its own, two transactions could wait for each other. A savepoint that is rolled
+    back gives back all that were locked in it, never some of them.
 
     Args:
         connection: The transaction that will store the decisions; the locks end with it.
         settings: How old a budget may be.
-        members: The shard's workloads.
+        members: Workloads of the shard.
         now: Aware.
+        beside: GPU types of the transaction's other ledgers.
     """
     types = sorted({name for m in members for name in gpu_types_of(m)})
     cluster_id = next((m.cluster_id for m in members), FIRST)  # a shard is of one cluster
     if not repository.load_budgets(connection, [*types, ANY_TYPE], cluster_id):
         return Ledger()
-    repository.lock_budgets(connection, types, cluster_id)
+    repository.lock_budgets(connection, sorted({*types, *beside}), cluster_id)
     budgets = _load_budgets(connection, settings, types, cluster_id, now)
     known = _readable(budgets)
     fleet = ShareReader(connection, settings, known, now).read({m.id for m in members})

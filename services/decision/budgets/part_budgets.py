@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+import orjson
 from sqlalchemy import RowMapping
 
 from decider import PRICES, Decision, IntArray
@@ -27,6 +29,15 @@ def gpu_types_of(member: ShardMember) -> set[str]:
     """GPU types that a workload may run on."""
     types = {part.gpu_type for part in member.spec.parts}
     return types or {member.spec.gpu_type}
+
+
+def stored_gpu_types(specs: Iterable[str]) -> frozenset[str]:
+    """GPU types that workloads may run on by their stored specs; none of one that is spoilt."""
+    types: set[str] = set()
+    for spec in specs:
+        with suppress(ValueError):  # nested deeper than anybody reads
+            types |= {target.gpu_type for target in stored_targets(orjson.loads(spec))}
+    return frozenset(types)
 
 
 def part_holdings(

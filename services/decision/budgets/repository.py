@@ -42,7 +42,8 @@ def load_budgets(
 def lock_budgets(connection: Connection, gpu_types: Sequence[str], cluster_id: int = FIRST) -> None:
     """One transaction at a time decides on a budgeted type of a cluster, until it ends.
 
-    The locks are taken in the order of their keys, so two transactions never wait for each other.
+    The locks are taken in the order of their keys, so two transactions that take all of theirs at
+    once never wait for each other.
     Those of the first cluster are named as they were when there was one.
     """
     prefix = "" if cluster_id == FIRST else f"{cluster_id}/"

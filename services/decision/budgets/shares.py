@@ -98,7 +98,7 @@ class ShareReader:
                 self._row(one, found, snapshot, is_first=(one.gpu_type, one.shard) not in before)
                 for one in made
             ]
-            shares_repository.store_shares(connection, rows)
+            shares_repository.store_shares(connection, rows, self.now)
             known |= {(one.gpu_type, one.shard): one for one in made}
         return FleetHoldings(
             {id_: h for id_, h in found.holdings.items() if h.shard in own},

@@ -8,7 +8,7 @@ need wait for anybody to know it, in whatever order transactions commit.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
@@ -17,6 +17,12 @@ from services.kernel.db import schema_running
 from services.kernel.db.clusters import FIRST, shards_of
 from services.kernel.db.session import CopyTarget, copy_rows
 
+FORGOTTEN_AFTER = timedelta(minutes=10)
+"""A share that has run out for so long counts as one that is not there.
+
+Nobody reads it: its type is in use in no other shard any more. Marks are kept for none that ran out
+twice as long ago; between the two, clocks may differ.
+"""
 _UNSEEN = "NOT pg_visible_in_snapshot(m.xact::text::xid8, s.seen_in::pg_snapshot)"
 
 
@@ -53,20 +59,27 @@ def load_shares(
     policy_version: str,
     now: datetime,
 ) -> Sequence[RowMapping]:
-    """Shares of shards as they are stored, and whether each is up to date."""
+    """Shares of shards as they are stored, but for forgotten ones; whether each is up to date."""
     statement = text(
         "SELECT s.gpu_type, s.shard, s.held_gpus, s.demand_gpus, "  # noqa: S608
         "s.policy_version = :policy_version AND s.good_until > :now AND NOT EXISTS ("
         f"  SELECT FROM gpu_share_marks m WHERE m.shard = s.shard AND {_UNSEEN}) AS is_fresh "
-        "FROM gpu_shares s WHERE s.gpu_type = ANY(:gpu_types) AND s.shard = ANY(:shards)"
+        "FROM gpu_shares s WHERE s.gpu_type = ANY(:gpu_types) AND s.shard = ANY(:shards) "
+        "AND s.good_until > :forgotten"
     )
     given: dict[str, Any] = {"gpu_types": list(gpu_types), "shards": list(shards)}
-    given |= {"policy_version": policy_version, "now": now}
+    given |= {"policy_version": policy_version, "now": now, "forgotten": now - FORGOTTEN_AFTER}
     return connection.execute(statement, given).mappings().all()
 
 
-def store_shares(connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
-    """Store shares, and drop the marks of their shards that every share in use sees."""
+def store_shares(connection: Connection, rows: Iterable[Sequence[Any]], now: datetime) -> None:
+    """Store shares, and drop the marks of their shards that every share in use sees.
+
+    Args:
+        connection: The transaction, with the locks of the types.
+        rows: gpu_type, shard, policy_version, held_gpus, demand_gpus, seen_in, good_until.
+        now: Aware.
+    """
     columns = (
         *("gpu_type", "shard", "policy_version"),
         *("held_gpus", "demand_gpus", "seen_in", "good_until"),
@@ -77,8 +90,9 @@ def store_shares(connection: Connection, rows: Iterable[Sequence[Any]]) -> None:
     statement = text(
         "DELETE FROM gpu_share_marks WHERE id IN (SELECT id FROM gpu_share_marks m "  # noqa: S608
         "WHERE m.shard = ANY(:shards) AND NOT EXISTS (SELECT FROM gpu_shares s "
-        f"  WHERE s.shard = m.shard AND {_UNSEEN}) "
+        f"  WHERE s.shard = m.shard AND s.good_until > :unused AND {_UNSEEN}) "
         # another type's reader may be at the same marks
         "FOR UPDATE SKIP LOCKED)"
     )
-    connection.execute(statement, {"shards": sorted({row[1] for row in found})})
+    shards = sorted({row[1] for row in found})
+    connection.execute(statement, {"shards": shards, "unused": now - 2 * FORGOTTEN_AFTER})

@@ -109,7 +109,8 @@ def _drafted(
 def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
     """Grant what was drafted under the locks of the budgets, and store it.
 
-    The locks are held from here on until the transaction ends.
+    The locks are those of all that the transaction decides for, and are held from the first call on
+    until it ends.
     """
     decided: list[DecidedWorkload] = []
     stored: list[tuple[Any, ...]] = []
@@ -119,7 +120,7 @@ def grant_part(run: ShardRun, groups: Sequence[DraftedGroup]) -> GrantedPart:
     trace = tracing.to_headers().get(tracing.HEADER, "")
     version = run.deps.settings.policy_version
     members = run.members.values()
-    ledger = budgets.open_ledger(run.connection, run.deps.settings, members, run.now)
+    ledger = budgets.open_ledger(run.connection, run.deps.settings, members, run.now, run.gpu_types)
     for group in groups:
         view = budgets.budget_view(group.prepared, ledger)
         granted = decider.grant_shard(group.planned, view, group.granted)

@@ -13,7 +13,7 @@ from decider import InterruptionBelief, learn_interruptions
 from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
-from services.decision.budgets.part_budgets import gpu_types_of
+from services.decision.budgets.part_budgets import gpu_types_of, stored_gpu_types
 from services.decision.decide.granting import GrantedPart, draft_part, grant_part
 from services.decision.decide.lock_repository import lock_shard
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
@@ -95,7 +95,8 @@ def decide_shard(
         groups = _of_turn(deps, work, every, asked, now) if every else {origin_at: {}}
         if not groups:
             return ShardReport(0, 0)
-        moments = [(_Moment(work, deps, at, now), found) for at, found in groups.items()]
+        types = stored_gpu_types(row["spec"] for found in groups.values() for row in found.values())
+        moments = [(_Moment(work, deps, at, now, types), found) for at, found in groups.items()]
         done = [part for at, found in moments for part in _decide_group(at, found)]
         repository.notify_decisions(work.connection, shard)
     for part in done:
@@ -166,11 +167,12 @@ class _Moment:
     deps: DecisionDeps
     origin_at: datetime
     now: datetime
+    gpu_types: frozenset[str]
 
     def run(self, found: Sequence[RowMapping]) -> ShardRun:
         """A run over workloads by their rows."""
         members = {int(row["id"]): to_member(row) for row in found}
-        return ShardRun(self.work, self.deps, members, self.origin_at, self.now)
+        return ShardRun(self.work, self.deps, members, self.origin_at, self.now, self.gpu_types)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ class ShardRun:
         members: The shard's workloads by id; at least one.
         origin_at: The origin that is decided for.
         now: Time of the run.
+        gpu_types: GPU types of all workloads that the transaction decides for, at any origin: their
+            budgets are locked together.
     """
 
     work: UnitOfWork
@@ -33,6 +35,7 @@ class ShardRun:
     members: Mapping[int, ShardMember]
     origin_at: datetime
     now: datetime
+    gpu_types: frozenset[str] = frozenset()
 
     @property
     def connection(self) -> Connection:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import orjson
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 
 from decider import (
     FloatArray,
@@ -112,7 +112,6 @@ def judge_shard(
     """
     with unit_of_work(deps.engine, deps.sender) as work:
         now = deps.now(work.connection)
-        lock_shard(work.connection, shard)
         found = repository.load_workloads(work.connection, shard)
         members = {int(row["id"]): to_member(row) for row in found}
         verdicts = {int(r["workload_id"]): r for r in load_verdicts(work.connection, list(members))}
@@ -123,7 +122,12 @@ def judge_shard(
         if not members:
             return TrustReport()
         past = _load_past(work, deps, members, verdicts, now)
-        judged = _judge(deps, members, past, config or TrustConfig())
+    # of many workloads it takes a minute: nothing is locked meanwhile
+    judged = _judge(deps, members, past, config or TrustConfig())
+    with unit_of_work(deps.engine) as work:
+        lock_shard(work.connection, shard)
+        members = _unchanged(work.connection, members, verdicts)
+        judged = {key: verdict for key, verdict in judged.items() if key in members}
         rows = [_row(key, verdict, now) for key, verdict in sorted(judged.items())]
         rows += [
             _unseen_row(key, past.states.get(key, TrustState()), now)
@@ -133,6 +137,22 @@ def judge_shard(
     report = _report(members, past.states, judged)
     get_logger(__name__).info("models_judged", shard=shard, **asdict(report))
     return report
+
+
+def _unchanged(
+    connection: Connection, members: Mapping[int, ShardMember], verdicts: Mapping[int, RowMapping]
+) -> dict[int, ShardMember]:
+    """Those of the workloads that no other look has judged meanwhile: it counts, this one does not.
+
+    Args:
+        connection: A transaction that has locked the shard.
+        members: The workloads.
+        verdicts: The verdicts that this look went on from.
+    """
+    before = {key: (row["n_looks"], row["decided_at"]) for key, row in verdicts.items()}
+    stored = load_verdicts(connection, list(members))
+    after = {int(row["workload_id"]): (row["n_looks"], row["decided_at"]) for row in stored}
+    return {key: m for key, m in members.items() if before.get(key) == after.get(key)}
 
 
 def _judge(

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
 from services.kernel.db.schema import PARTITIONED
+from services.kernel.server_limits import SESSION
 
 _DAY_S = 86400
 _known: dict[str, set[str]] = {}
+_making = threading.Lock()
 
 
 def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
@@ -29,25 +33,34 @@ def ensure_partitions(
 ) -> list[str]:
     """Make the partitions of `table` that `first`..`last` fall into.
 
-    A new partition is attached rather than created in place, so that writers of the other
-    partitions are not held up.
+    They are made in a moment, by a session and in a transaction of their own. Made by the caller's,
+    they would keep all who need them waiting until the caller commits: whoever holds what the
+    caller comes to wait for would wait in a circle with it. So they stay where the caller rolls
+    back. They are attached rather than created in place, so that writers of the other partitions
+    are not held up.
+
+    Args:
+        connection: The transaction that will write to them; it must not hold the table for itself.
+        table: The table.
+        first: First time.
+        last: Last time.
 
     Returns:
         Names of the partitions that were made.
     """
-    database = str(connection.engine.url)
-    known = _known.setdefault(f"{database}/{table}", set())
-    made: list[str] = []
+    known = _known.setdefault(f"{connection.engine.url}/{table}", set())
+    starts: dict[str, datetime] = {}
     start, _ = partition_bounds(table, first)
     while start <= last:
-        _, end = partition_bounds(table, start)
         name = partition_name(table, start)
         if name not in known:
-            if _attach(connection, table, start, end):
-                made.append(name)
-            else:
-                known.add(name)  # committed by someone earlier, so it stays even on rollback
-        start = end
+            starts[name] = start
+        _, start = partition_bounds(table, start)
+    missing = {n: at for n, at in starts.items() if _find(connection, table, n) is None}
+    made = _make(connection.engine, table, missing) if missing else []
+    for name in starts:
+        _look_at(connection, table, name)
+        known.add(name)
     return made
 
 
@@ -57,20 +70,41 @@ def forget_partitions(engine: Engine) -> None:
         _known.pop(f"{engine.url}/{table}", None)
 
 
-def _attach(connection: Connection, table: str, start: datetime, end: datetime) -> bool:
-    name = partition_name(table, start)
-    # by the statement's snapshot: to_regclass answers from a cache that may miss what was committed
-    # while this transaction waited for the lock
-    # beside its table, whatever schema comes first on the search path
-    exists = text(
-        "SELECT 1 FROM pg_class p JOIN pg_class t USING (relnamespace) "
+def _make(engine: Engine, table: str, starts: Mapping[str, datetime]) -> list[str]:
+    """Make partitions by a session beside the pool's, which may all be in use; one at a time."""
+    apart = create_engine(engine.url, poolclass=NullPool, connect_args=dict(SESSION))
+    with _making, apart.begin() as connection:
+        return [name for name, at in starts.items() if _attach(connection, table, name, at)]
+
+
+def _find(connection: Connection, table: str, name: str) -> str | None:
+    """A partition as a statement is to name it; None: there is none.
+
+    By the statement's snapshot: to_regclass answers from a cache that may miss what was committed
+    while this transaction waited for the lock. Beside its table, whatever schema comes first on the
+    search path.
+    """
+    statement = text(
+        "SELECT p.oid::regclass::text FROM pg_class p JOIN pg_class t USING (relnamespace) "
         "WHERE p.relname = :name AND t.oid = CAST(:table AS regclass)"
     )
-    given = {"name": name, "table": table}
-    if connection.execute(exists, given).scalar() is not None:
-        return False
+    found = connection.execute(statement, {"name": name, "table": table}).scalar()
+    return None if found is None else str(found)
+
+
+def _look_at(connection: Connection, table: str, name: str) -> None:
+    """Let a transaction see a partition that came while it was using the table already.
+
+    It hears of new partitions when it locks something that it has not locked before.
+    """
+    found = _find(connection, table, name)
+    if found is not None:
+        connection.execute(text(f"SELECT FROM {found} LIMIT 0"))
+
+
+def _attach(connection: Connection, table: str, name: str, start: datetime) -> bool:
     connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
-    if connection.execute(exists, given).scalar() is not None:
+    if _find(connection, table, name) is not None:
         return False
     schema = connection.execute(
         text(
@@ -86,7 +120,8 @@ def _attach(connection: Connection, table: str, start: datetime, end: datetime) 
     connection.execute(
         text(
             f"ALTER TABLE {table} ATTACH PARTITION {name} "
-            f"FOR VALUES FROM ('{start.isoformat()}') TO ('{end.isoformat()}')"
+            f"FOR VALUES FROM ('{start.isoformat()}') "
+            f"TO ('{partition_bounds(table, start)[1].isoformat()}')"
         )
     )
     return True

@@ -7,7 +7,7 @@ of which never do: what serves, and what is open, stays however old it is.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, text
 
@@ -36,12 +36,14 @@ class ExpiringTable:
     Attributes:
         name: The table.
         key: Columns of its primary key.
-        is_over: Condition on a row `r`, with the parameter `before`.
+        is_over: Condition on a row `r`, with the parameter `before` where its age matters.
+        kept: Time that its rows are kept for; None: as long as decisions.
     """
 
     name: str
     key: str
     is_over: str
+    kept: timedelta | None = None
 
 
 EXPIRING = (
@@ -103,6 +105,16 @@ EXPIRING = (
         "workload_id, hour_at",
         "r.hour_at < to_timestamp(floor(extract(epoch FROM CAST(:before AS timestamptz)) "
         f"/ {_SCORES_S}) * {_SCORES_S})",
+    ),
+    # while there is a share, all that changes is marked for it, whether or not anybody reads it
+    ExpiringTable(
+        "gpu_shares", "gpu_type, shard", "r.good_until < :before", kept=timedelta(hours=2)
+    ),
+    ExpiringTable(
+        "gpu_share_marks",
+        "id",
+        "NOT EXISTS (SELECT FROM gpu_shares s WHERE s.shard = r.shard "
+        "AND NOT pg_visible_in_snapshot(r.xact::text::xid8, s.seen_in::pg_snapshot))",
     ),
     # the newest says when drift may ask again
     ExpiringTable(

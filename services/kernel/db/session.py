@@ -26,18 +26,12 @@ from services.kernel.db.schema import PARTITIONED
 from services.kernel.errors import ConfigurationError, Unavailable
 from services.kernel.jobs import Job, JobSender
 from services.kernel.server_errors import is_partition_missing
+from services.kernel.server_limits import SESSION
 
 _MOST_CONNECTIONS = 10
 _JSONB = postgres.types["jsonb"].oid
 FEW_ROWS = 8
 """Rows up to which each is an `INSERT` of its own."""
-_LIVENESS = {
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-"""A server that vanished without a word is given up after a minute: nothing else would tell."""
 
 
 def sqlalchemy_url(url: str) -> str:
@@ -102,7 +96,7 @@ def _new_engine(url: str, n_kept: int) -> Engine:
         max_overflow=_MOST_CONNECTIONS - n_kept,
         pool_pre_ping=True,
         json_deserializer=orjson.loads,
-        connect_args={"connect_timeout": 5, "options": "-c timezone=UTC", **_LIVENESS},
+        connect_args=dict(SESSION),
     )
     ping = engine.dialect.do_ping
 

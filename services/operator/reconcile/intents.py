@@ -149,16 +149,16 @@ def _row(scaling: Scaling, now: datetime) -> dict[str, Any]:
 
 
 def resolve_intents(
-    connection: Connection, deps: OperatorDeps, view: View, ids: Mapping[Key, int]
+    rows: Sequence[RowMapping], deps: OperatorDeps, view: View, ids: Mapping[Key, int]
 ) -> list[ResolvedIntent]:
-    """Find out what became of every intent that is open.
+    """Find out what became of intents that are open.
 
-    The counts are read from the API server itself: a copy may be older than the patch.
+    The counts are read from the API server itself: a copy may be older than the patch. It may take
+    its time for each, so no transaction may be open meanwhile.
 
     Raises:
         KubeError: The API server is away, so nothing can be found out now.
     """
-    rows = intents_repository.load_intents(connection)
     if not rows:
         return []
     by_id = {ids[a.key]: a for a in view.autoscalers if a.key in ids}

@@ -27,6 +27,7 @@ from services.operator.reconcile.decision_pass import KnownFleet, store_actions
 from services.operator.reconcile.find_targets import add_patched
 from services.operator.reconcile.gpu_use import FleetAtHand
 from services.operator.reconcile.intents import resolve_intents, store_results, with_results
+from services.operator.reconcile.intents_repository import load_intents
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, observe
 from services.operator.reconcile.record_states import FleetSnapshot, record_states, remember_states
@@ -68,7 +69,7 @@ class PassReport:
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Results of the first transaction.
+    """Results of the first two transactions.
 
     Attributes:
         resolved: Actions of former passes that could only be stored now.
@@ -84,14 +85,15 @@ class _Stored:
 def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     """One level-triggered pass over every autoscaler.
 
-    The first transaction stores the snapshot, finds out what became of intents that were left open,
-    and reads the open decisions. The second one stores an intent for each scaling; then the targets
-    are patched, outside of any transaction; the third one stores an action for each decision, in
-    place of the intents. When it fails, the rows are kept and written by the next pass before it
+    The first transaction registers the autoscalers. What became of intents that were left open is
+    then found out, outside of any transaction; the second one stores that and the snapshot, and
+    reads the open decisions. The third one stores an intent for each scaling; then the targets are
+    patched, outside of any transaction; the fourth one stores an action for each decision, in place
+    of the intents. When it fails, the rows are kept and written by the next pass before it
     reads decisions, so nothing is applied twice; a process that dies in between leaves the intents.
 
     Raises:
-        KubeError: The API server cannot be read; nothing was done.
+        KubeError: The API server cannot be read; nothing was patched.
         sqlalchemy.exc.DBAPIError: The database failed; nothing was patched, or what was is kept.
     """
     started_s, calls = time.perf_counter(), deps.kube.n_calls
@@ -132,8 +134,12 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         store_results(connection, memory.unwritten, memory.settled)
         note_operator(connection, deps.settings.cluster, now - _SEEN_EVERY, now)
         ids = register(connection, deps, view, now)
-        resolved = resolve_intents(connection, deps, view, ids)
-        add_patched(deps, view.targets)
+        intents = load_intents(connection)
+    memory.unwritten, memory.settled = [], []
+    resolved = resolve_intents(intents, deps, view, ids)
+    add_patched(deps, view.targets)
+    with unit_of_work(deps.engine) as work:
+        connection = work.connection
         keys = [each.key for each in resolved]
         found_at = now - ahead_by(connection, deps.clock) if resolved else now
         store_results(connection, [each.to_row(found_at) for each in resolved], keys)
@@ -148,7 +154,6 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
         refresh_details(connection, deps, ids, now)
         if snapshot.states:
             repository.notify(connection, STATES_CHANNEL, now.isoformat())
-    memory.unwritten, memory.settled = [], []
     remember_states(deps, snapshot)
     for each in resolved:
         telemetry.actions_total.labels(str(each.result)).inc()

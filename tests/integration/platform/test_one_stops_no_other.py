@@ -115,6 +115,7 @@ class Shard:
             connection.execute(text("TRUNCATE shard_turns, superseded_origins, gpu_shares"))
             for table in ("indicator_steps", "observations", "replica_states", "outcomes"):
                 connection.execute(text(f"TRUNCATE {table}"))
+        with self.engine.begin() as connection:
             register(connection, rows, 500, START)
             ids = list(connection.scalars(text("SELECT id FROM workloads ORDER BY id")))
             connection.execute(text("UPDATE workloads SET shard = 0"))

@@ -30,6 +30,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
     """
     config = _config()
     with engine.connect() as connection:
+        connection.execute(text("SET lock_timeout = 0"))  # another's may take hours
         connection.execute(text("SELECT pg_advisory_lock(7012)"))
         try:
             connection.execute(text(f"SET lock_timeout = '{_LOCK_TIMEOUT}'"))
@@ -40,6 +41,7 @@ def migrate(engine: Engine, revision: str = "head") -> str:
         finally:
             connection.rollback()
             connection.execute(text("SELECT pg_advisory_unlock(7012)"))
+            connection.execute(text("RESET lock_timeout"))
             connection.commit()
     return current_revision(engine) or ""
 

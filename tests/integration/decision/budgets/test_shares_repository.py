@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -39,7 +39,7 @@ def test_a_share_is_good_for_its_policy_until_its_time_and_its_next_mark(fleet: 
         with fleet.engine.begin() as connection:
             seen_in = shares_repository.load_snapshot(connection)
             row = ("H100", 3, "p", 7, [1] * PRICES.size, seen_in, NOW + STEP)
-            shares_repository.store_shares(connection, [row])
+            shares_repository.store_shares(connection, [row], NOW)
 
     store()
     assert is_fresh()
@@ -53,3 +53,33 @@ def test_a_share_is_good_for_its_policy_until_its_time_and_its_next_mark(fleet: 
     with fleet.engine.connect() as connection:
         left = connection.execute(text("SELECT shard FROM gpu_share_marks")).scalars().all()
     assert left == [2]
+
+
+def test_marks_are_kept_for_no_share_that_is_forgotten(fleet: Fleet) -> None:
+    def store(gpu_type: str, now: datetime) -> None:
+        with fleet.engine.begin() as connection:
+            seen_in = shares_repository.load_snapshot(connection)
+            row = (gpu_type, 3, "p", 7, [1] * PRICES.size, seen_in, now + STEP)
+            shares_repository.store_shares(connection, [row], now)
+
+    def n_marks() -> int:
+        with fleet.engine.connect() as connection:
+            query = text("SELECT count(*) FROM gpu_share_marks")
+            return int(connection.execute(query).scalar_one())
+
+    def n_known(now: datetime) -> int:
+        with fleet.engine.connect() as connection:
+            return len(shares_repository.load_shares(connection, ["A100"], [3], "p", now))
+
+    fleet.add("w", 3, 1, 10.0)
+    store("A100", NOW)
+    with fleet.engine.begin() as connection:
+        connection.execute(text("INSERT INTO gpu_share_marks (shard) VALUES (3)"))
+    ends = NOW + STEP
+    forgotten = shares_repository.FORGOTTEN_AFTER
+    store("H100", ends + forgotten)
+    assert (n_known(ends + forgotten - timedelta(seconds=1)), n_marks()) == (1, 1)
+    # forgotten already, though a process whose clock is behind may know it still
+    assert (n_known(ends + forgotten), n_marks()) == (0, 1)
+    store("H100", ends + 2 * forgotten)
+    assert n_marks() == 0

@@ -12,9 +12,11 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, text
 
+from decider import TrustVerdict
 from services.decision.decide import service
 from services.decision.decide.replay import replay
 from services.decision.rows.repository import DECISION_COLUMNS, OUTCOME_COLUMNS
+from services.decision.trust import service as trust_service
 from services.decision.trust.service import TrustReport, judge_shard, send_due
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
@@ -285,6 +287,30 @@ def test_a_second_look_at_the_same_days_counts_nothing_twice(bench: Bench) -> No
     first = bench.verdicts()[workload]["state"]
     judge_shard(bench.deps, 0, is_scheduled=False)
     assert bench.verdicts()[workload]["state"] == first | {"n_looks": 2}
+
+
+def test_a_look_locks_nothing_while_it_judges_and_gives_way_to_another(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a large shard that takes a minute, which no transaction may stand still for."""
+    workload = bench.workload("w")
+    bench.past(workload, (0, 6), ratio=2.0)
+    judge, n_open = trust_service.judge_model, list[int]()
+    query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = "
+
+    def judged(*given: Any) -> TrustVerdict:
+        if not n_open:
+            with bench.deps.engine.connect() as connection:
+                found = connection.execute(text(f"{query}'idle in transaction'"))
+                n_open.append(found.scalar_one())
+            judge_shard(bench.deps, 0, is_scheduled=False)
+        return judge(*given)
+
+    monkeypatch.setattr(trust_service, "judge_model", judged)
+    report = judge_shard(bench.deps, 0, is_scheduled=False)
+    assert n_open == [0]
+    assert report.n_looks == 0
+    assert bench.verdicts()[workload]["n_looks"] == 1
 
 
 def test_looks_are_made_once_per_interval_however_often_it_is_asked(bench: Bench) -> None:

@@ -176,6 +176,23 @@ def test_the_newest_request_for_a_fit_stays(database: Engine, insert: Insert) ->
     assert stored(database, schema.refit_requests, "model_version") == {"2"}
 
 
+def test_shares_that_nobody_reads_end_with_their_marks(database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(text("INSERT INTO gpu_share_marks (shard) VALUES (1), (2), (3)"))
+    with database.begin() as connection:
+        seen_in = connection.scalar(text("SELECT pg_current_snapshot()::text"))
+        share = schema.metadata.tables["gpu_shares"].insert()
+        times = ((1, OLD, seen_in), (2, YOUNG, seen_in), (3, YOUNG, "2:2:"))
+        for shard, good_until, seen in times:
+            row = {"gpu_type": "H100", "shard": shard, "policy_version": "p", "held_gpus": 1}
+            row |= {"demand_gpus": [1], "seen_in": seen, "good_until": good_until}
+            connection.execute(share.values(**row))
+    assert expire(database)["gpu_shares"] == 1
+    assert stored(database, schema.metadata.tables["gpu_shares"], "shard") == {2, 3}
+    # that of the third is not seen by its share yet
+    assert stored(database, schema.metadata.tables["gpu_share_marks"], "shard") == {3}
+
+
 def test_the_query_of_the_manual_says_which_tables_are_large(database: Engine) -> None:
     with database.begin() as connection:
         for table in ("decisions", "forecasts"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
 from services.decision.decide.service import decide_shard
@@ -93,10 +93,8 @@ def test_decisions_of_the_fleets_shards_are_held_back_until_the_block_ends(
     database: Engine, settings: Settings
 ) -> None:
     one_workload(database)
-    with database.begin() as connection:
-        name = connection.execute(text("SELECT quote_ident(current_database())")).scalar()
-        connection.execute(text(f"ALTER DATABASE {name} SET lock_timeout = '100ms'"))
-    database.dispose()  # a connection has the setting from its start
+    short = text("SET LOCAL lock_timeout = '100ms'")
+    event.listen(database, "begin", lambda connection: connection.execute(short))
     settings = settings.model_copy(update={"step_s": STEP_S})
     deps = DecisionDeps(database, FixedClock(NOW), settings, sender=RecordingSender())
     shards = shards_of(database)

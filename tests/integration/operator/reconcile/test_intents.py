@@ -8,11 +8,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from services.decision.rows import repository as decision_repository
-from services.operator.kube.client import KubeClient
+from services.operator.kube.client import KubeClient, Scale
 from services.operator.reconcile import decision_pass, intents_repository, reconcile_pass
 from services.operator.reconcile.intents import store_results
+from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.reconcile import pools
@@ -91,6 +93,30 @@ def test_killed_between_patch_and_row_the_successor_records_the_scaling(
     assert "interrupted" in bench.rows("actions")[0]["reason"]
     assert changes(bench) == [1]
     assert bench.rows("intents") == []
+
+
+def test_no_transaction_is_open_while_the_api_server_is_asked_what_became_of_an_intent(
+    bench: Bench, kill: Kill, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ready(bench)
+    bench.decide("llama", 4, current_replicas=3)
+    kill(after=True)
+    n_open: list[int] = []
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+        "AND state = 'idle in transaction'"
+    )
+    get = KubeClient.get_scale
+
+    def asked(self: KubeClient, target: ScaleTarget) -> Scale:
+        with bench.engine.connect() as connection:
+            n_open.append(connection.execute(query).scalar_one())
+        return get(self, target)
+
+    monkeypatch.setattr(KubeClient, "get_scale", asked)
+    bench.reconcile()
+    assert n_open == [0]
+    assert actions(bench) == [("applied", 3, 4)]
 
 
 def test_killed_between_intent_and_patch_the_decision_is_applied_once(

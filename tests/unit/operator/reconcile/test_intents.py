@@ -11,7 +11,6 @@ from services.kernel.settings import Settings
 from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.ownership import PodIndex
 from services.operator.kube.client import Scale
-from services.operator.reconcile import intents_repository
 from services.operator.reconcile.find_targets import Targets
 from services.operator.reconcile.intents import resolve_intent, resolve_intents, with_results
 from services.operator.reconcile.memory import OperatorDeps
@@ -134,21 +133,18 @@ class SilentKube:
         raise KubeError(0, "ReadTimeoutError", "no answer in time")
 
 
-def resolved(monkeypatch: pytest.MonkeyPatch, api_version: str, kind: str) -> list[Any]:
+def resolved(api_version: str, kind: str) -> list[Any]:
     row = intent(("", 3, 5))
     row["targets"][0] |= {"api_version": api_version, "kind": kind}
-    monkeypatch.setattr(intents_repository, "load_intents", lambda _: [row])
     autoscaler = to_autoscaler(resource(), {})
     view = View([autoscaler], [None], Targets(), PodIndex(), set(), FreeGpus(()), {})  # type: ignore[arg-type]
     deps = OperatorDeps(None, SilentKube(), FixedClock(NOW), Settings())  # type: ignore[arg-type]
-    return resolve_intents(None, deps, view, {autoscaler.key: 1})  # type: ignore[arg-type]
+    return resolve_intents([row], deps, view, {autoscaler.key: 1})  # type: ignore[list-item]
 
 
-def test_a_custom_kind_that_does_not_answer_leaves_no_pass_waiting_for_it(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_a_custom_kind_that_does_not_answer_leaves_no_pass_waiting_for_it() -> None:
     """What converts its objects may be dead for days; all other workloads would wait for it."""
-    (found,) = resolved(monkeypatch, "example.dev/v1", "Pool")
+    (found,) = resolved("example.dev/v1", "Pool")
     assert (found.result, found.to_replicas) == ("unknown", 5)
     with pytest.raises(KubeError):
-        resolved(monkeypatch, "apps/v1", "Deployment")
+        resolved("apps/v1", "Deployment")

@@ -70,6 +70,7 @@ def test_kept_and_read_anew_are_the_same(database: Engine, actions: list[tuple])
     with database.begin() as connection:
         connection.execute(text("TRUNCATE workloads RESTART IDENTITY CASCADE"))
         connection.execute(text("TRUNCATE indicator_steps, indicator_changes"))
+    with database.begin() as connection:
         register(connection)
     workers = [KeptSteps(), KeptSteps(most_bytes=200)]
     with database.connect() as late:
