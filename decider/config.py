@@ -136,6 +136,10 @@ class TrailingRule:
         _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
 
 
+REVISION = 2
+"""Of the tables that decisions are made by; inputs are stored with it."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChangeCosts:
     """What changes of a count cost.
@@ -167,7 +171,7 @@ class DecideConfig:
         n_multipliers: Size of the multiplier grid.
         n_bisections: Bisection steps after the grid.
         max_multiplier: Largest multiplier tried, in replica-steps per step out of SLA.
-        max_candidates: Size of the candidate grid; wider ranges get a coarser one.
+        max_candidates: Size of the candidate grid; of wider ranges it lies around what is chosen.
         n_pairs: Pairs of a capacity draw and a spread factor that each demand path is taken with.
         spread_sigma: Standard deviation of the logarithm of the spread factor: a path's distance
             from the mean is scaled by it, since a few hundred paths say little about what lies
@@ -184,6 +188,8 @@ class DecideConfig:
         epsilons: Other risk levels to answer in the explanation.
         fallback: The ladder's settings.
         risk: The risk control's settings.
+        revision: Of the tables. 1: as before docs/decisions/0109; it is no choice, but what an
+            earlier decision was made by and is made again by.
     """
 
     shortage_price_ratio: float = 2.0
@@ -204,9 +210,14 @@ class DecideConfig:
     epsilons: tuple[float, ...] = (0.001, 0.01, 0.05, 0.1)
     fallback: FallbackConfig = field(default_factory=FallbackConfig)
     risk: RiskControlConfig = field(default_factory=RiskControlConfig)
+    revision: int = REVISION
 
     def __post_init__(self) -> None:
         """Refuse impossible values."""
+        _require(
+            1 <= self.revision <= REVISION,
+            f"revision={self.revision} must be from 1 to {REVISION}: a later release decided so",
+        )
         _require(self.shortage_price_ratio >= 0, "shortage_price_ratio must be >= 0")
         _require(self.start_cost_steps >= 0, "start_cost_steps must be >= 0")
         _require(self.stop_cost_steps >= 0, "stop_cost_steps must be >= 0")

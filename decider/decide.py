@@ -135,7 +135,7 @@ def plan_shard(
     The request's own budgets are not looked at.
     """
     require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
-    request = reaching(request)
+    request = reaching(request, is_by_median=config.revision > 1)
     capacity = request.capacity_draws.mean(axis=1)
     time = DecisionTime(now_s, request.step_s)
     standings = _standings(request, time, config)

@@ -265,7 +265,7 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
         shard: The shard.
         rows: The workloads.
         budget_gpus: GPUs of the whole budget. Of a workload that asks for thousands of replicas
-            more than it can ever grant, those are not looked at: one table holds all workloads.
+            more than it can ever grant, those are not looked at.
     """
     outlook, workloads = shard.outlook, shard.request.workloads
     low = [least_of(workloads[row], shard.drafts[row]) for row in rows]
@@ -276,10 +276,9 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
             max(budget_gpus // n, least + MOST_COUNTS) for n, least in zip(gpus, low, strict=True)
         ]
         wanted = [min(want, bound) for want, bound in zip(wanted, most, strict=True)]
-    size = max((want - least for want, least in zip(wanted, low, strict=True)), default=0) + 1
-    loss = np.zeros((len(rows), size))
+    losses = []
     for i, row in enumerate(rows):
-        counts = low[i] + np.arange(size)
+        counts = np.arange(low[i], wanted[i] + 1)
         w = workloads[row]
         if shard.standings[row].replicas is not None:
             lost = np.maximum(wanted[i] - counts, 0) / max(wanted[i], 1)
@@ -296,10 +295,10 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
         # What runs is worth a stop and a start: equals would change places with every forecast.
         moved = outlook.program.start_cost + outlook.program.stop_cost
         kept = moved * np.minimum(counts, w.replicas.spec)
-        loss[i] = np.minimum.accumulate(usd * (w.sla.class_weight * values - kept))
+        losses.append(np.minimum.accumulate(usd * (w.sla.class_weight * values - kept)))
     gpus = [workloads[row].hardware.gpus_per_replica for row in rows]
     return Claims(
-        loss,
+        tuple(losses),
         np.array(low, dtype=np.int64),
         np.array(wanted, dtype=np.int64),
         np.array(gpus, dtype=np.int64),

@@ -172,7 +172,7 @@ def _counts_of(shard: DraftedShard, row: int) -> MixOptions:
     low, wanted = int(claims.low[0]), int(claims.wanted[0])
     counts = np.arange(low, wanted + 1, dtype=np.int64)
     nothing = np.zeros(counts.size)
-    loss = claims.loss[0, : counts.size]
+    loss = claims.loss[0]
     is_all = counts == wanted
     return MixOptions(
         counts[:, None], counts.astype(float), nothing, nothing, nothing, loss - loss.min(),

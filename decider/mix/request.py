@@ -40,8 +40,8 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
     started, stopped = _rates(workload, now_s)
     first = int(claims.low[0])
     wanted, low = max(draft.unlost_guarded, first), _lowest(workload, first)
-    own = claims.loss[0, : wanted - first + 1]
-    loss = np.concatenate([np.full(first - low, claims.loss[0, 0]), own])
+    own = claims.loss[0][: wanted - first + 1]
+    loss = np.concatenate([np.full(first - low, own[0]), own])
     return replace(
         _whole_request(shard.request, shard.outlook, row, wanted),
         low=low,

@@ -19,7 +19,7 @@ from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
 from decider.planning.fallback import Standing
 from decider.step_quantiles import StepQuantiles
-from decider.tables.candidates import CandidateGrid, NeedRange
+from decider.tables.candidates import BODY_SHARES, CandidateGrid, NeedRange
 from decider.tables.demand_law import DemandLaw
 from decider.tables.exact_tables import Integrand, exact_tables
 from decider.tables.pairing import Spreading
@@ -28,6 +28,8 @@ from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
 MOST_TOP_RISK = 1e-3
 """Risk at the top of the candidates, where the promise is wide or there is none."""
+CLOSE = 48.0
+"""Replicas between the ends within which all is taken to be mostly needed."""
 BOTTOM_RISK = 1e-3
 """Probability that the least candidate is enough in some step."""
 
@@ -68,6 +70,11 @@ def integrated(request: ShardRequest, row: int) -> StepQuantiles | None:
     return steps if is_plain else None
 
 
+def spreading_of(config: DecideConfig) -> Spreading:
+    """How paths are spread of who has no response."""
+    return Spreading(config.n_pairs, config.spread_sigma, keeps_mean=config.revision > 1)
+
+
 def exact_rows(
     request: ShardRequest, standings: Sequence[Standing], config: DecideConfig
 ) -> tuple[ExactRows, ...]:
@@ -84,7 +91,7 @@ def exact_rows(
         if steps is not None:
             of_levels = groups.setdefault(steps.levels.tobytes(), {})
             of_levels[row] = steps.aged(standing.age_steps)
-    factors = np.unique(Spreading(config.n_pairs, config.spread_sigma).factors())
+    factors = np.unique(spreading_of(config).factors())
     least = config.risk.min_level_ratio
     found = []
     for group in groups.values():
@@ -115,7 +122,7 @@ def need_range(exact: Sequence[ExactRows], n: int) -> NeedRange | None:
     """
     if not exact:
         return None
-    smallest, largest = np.full(n, np.nan), np.full(n, np.nan)
+    smallest, largest, body = (np.full(shape, np.nan) for shape in (n, n, (n, 2)))
     for one in exact:
         law, widest = one.law, float(one.factors.max())
         # Risks differ by workload: each is asked for once.
@@ -128,7 +135,15 @@ def need_range(exact: Sequence[ExactRows], n: int) -> NeedRange | None:
         low = np.maximum(law.mean + widest * np.minimum(low - law.mean, 0.0), 0.0)
         largest[one.rows] = replicas_needed(high.max(axis=1), one.capacity.min(axis=1))
         smallest[one.rows] = replicas_needed(low.min(axis=1), one.capacity.max(axis=1))
-    return NeedRange(smallest, largest)
+        body[one.rows] = np.stack([smallest[one.rows], largest[one.rows]], axis=1)
+        apart = np.flatnonzero(largest[one.rows] - smallest[one.rows] > CLOSE)
+        if apart.size:
+            some = law.rows(apart)
+            low, high = (some.exceeded_with(1.0 - share) for share in BODY_SHARES)
+            mostly = np.stack([low.min(axis=1), high.max(axis=1)], axis=1)
+            capacity = one.capacity[apart].mean(axis=1, keepdims=True)
+            body[one.rows[apart]] = replicas_needed(mostly, capacity)
+    return NeedRange(smallest, largest, body)
 
 
 def tables_of(

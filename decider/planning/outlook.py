@@ -13,11 +13,11 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.config import DecideConfig
-from decider.planning.exact import exact_rows, need_range, tables_of
 from decider.planning.fallback import Standing
 from decider.planning.first_price import first_prices
 from decider.planning.plan import Plan, Program, first_charge, solve
-from decider.planning.pool_risk import PoolRisk, pool_risks, worth_of
+from decider.planning.pool_risk import PoolRisk, pool_risks
+from decider.planning.prepared import PreparedShard, settled_grid
 from decider.planning.risk import RiskLevel, risk_level
 from decider.planning.utility import (
     Judged,
@@ -26,18 +26,11 @@ from decider.planning.utility import (
     search_multiplier,
     step_risk,
 )
-from decider.tables.backlog import with_backlog
-from decider.tables.candidates import CandidateGrid, effective_bounds, make_grid
-from decider.tables.landing import LandingWeights, landing_weights
+from decider.tables.candidates import CandidateGrid, effective_bounds
+from decider.tables.landing import LandingWeights
 from decider.tables.mix_survivors import MixSurvival, mix_survival_laws
-from decider.tables.scenarios import (
-    Scenarios,
-    StepTables,
-    make_scenarios,
-    stage_tables,
-)
-from decider.tables.soft_response import Soft, floor_loads, soft_responses, top_need
-from decider.tables.soft_tables import soften
+from decider.tables.scenarios import Scenarios, StepTables
+from decider.tables.soft_response import Soft, floor_loads
 from decider.tables.survivors import SurvivalLaw, least_within, survival_laws
 from decider.types import BoolArray, FloatArray, IntArray, ShardRequest
 
@@ -123,6 +116,8 @@ class Outlook:
 
     def own_risk(self, row: int, count: int) -> float:
         """Risk in the time that the decision owns, if none of a count is lost."""
+        if self.grid.is_uneven[row]:
+            return float(self.owned_risks(row, np.array(count)))
         low, stride = int(self.grid.low[row]), int(self.grid.stride[row])
         at = min(max((count - low) // stride, 0), int(self.grid.last[row]))
         return float(self.program.stages.own_risk[row, 0, at])
@@ -181,88 +176,9 @@ def _joint(services: Sequence[PoolRisk], alone: FloatArray, replicas: IntArray) 
     return risk
 
 
-def usable_paths(request: ShardRequest, standings: list[Standing]) -> FloatArray:
-    """(W, S, H) paths shifted by their age; zero where they cannot be planned with."""
-    paths = np.asarray(request.paths, dtype=float)
-    if all(s.is_planned and s.age_steps == 0 for s in standings):
-        return paths
-    paths = paths.copy()
-    for row, standing in enumerate(standings):
-        paths[row] = _usable(paths[row], standing)
-    return paths
-
-
-def usable_further(request: ShardRequest, standings: list[Standing]) -> dict[int, FloatArray]:
-    """By row, (F, S, H) paths of the further loads, as `usable_paths`."""
-    given = ((row, request.further(row)) for row in range(len(standings)))
-    return {row: _usable(f, standings[row]) for row, f in given if f is not None}
-
-
-def _usable(paths: FloatArray, standing: Standing) -> FloatArray:
-    """Paths (..., H) of one workload."""
-    if not standing.is_planned:
-        return np.zeros_like(paths)
-    if standing.age_steps == 0:
-        return paths
-    kept = paths[..., standing.age_steps :]
-    padding = np.repeat(kept[..., -1:], standing.age_steps, axis=-1)
-    return np.concatenate([kept, padding], axis=-1)
-
-
-def make_program(
-    request: ShardRequest,
-    paths: FloatArray,
-    standings: list[Standing],
-    config: DecideConfig,
-    soft: dict[int, Soft],
-    further: Mapping[int, FloatArray] = MappingProxyType({}),
-) -> tuple[Scenarios, LandingWeights, StepTables, Program]:
-    """Build the scenario tables and the planning problem.
-
-    Args:
-        request: The shard.
-        paths: (W, S, H) usable paths.
-        standings: Where each workload stands on the fallback ladder.
-        config: Settings.
-        soft: Responses by row.
-        further: By row, (F, S, H) usable paths of further loads.
-    """
-    exact = exact_rows(request, standings, config)
-    elapsed = np.array([s.elapsed_ratio for s in standings])
-    soft_sigma = config.response_spread_sigma
-    scenarios = make_scenarios(
-        request, paths, config.n_pairs, config.spread_sigma, further, soft_sigma
-    )
-    weights = landing_weights(request, elapsed)
-    scenarios = with_backlog(request, scenarios, weights, elapsed, config.max_backlog_steps)
-    is_dear = config.shortage_price_ratio > 1.0
-    grid = make_grid(
-        request.workloads,
-        scenarios.need,
-        config.max_candidates,
-        is_unserved_dear=is_dear,
-        top_need=top_need(soft, scenarios.demand),
-        need_range=need_range(exact, len(request.workloads)),
-    )
-    steps = soften(soft, scenarios, grid, tables_of(scenarios, grid, exact))
-    stages = stage_tables(request, grid, weights, step_risk(request, steps), steps.shortage)
-    current = np.array([w.replicas.spec for w in request.workloads], dtype=np.int64)
-    costs = config.change_costs(request.step_s)
-    program = Program(
-        grid,
-        stages,
-        current,
-        config.shortage_price_ratio,
-        costs.start,
-        costs.stop,
-        worth_of(request),
-    )
-    return scenarios, weights, steps, program
-
-
 def look_ahead(
     request: ShardRequest,
-    standings: list[Standing],
+    standings: Sequence[Standing],
     config: DecideConfig,
     known: Mapping[int, Soft] | None = None,
 ) -> Outlook:
@@ -274,20 +190,27 @@ def look_ahead(
         config: Settings.
         known: By row, responses under their promise; None: they are made of the request.
     """
-    paths = usable_paths(request, standings)
-    soft = soft_responses(request) if known is None else dict(known)
-    scenarios, weights, steps, program = make_program(
-        request, paths, standings, config, soft, usable_further(request, standings)
-    )
+    whole = PreparedShard.of(request, standings, config, known)
+    grid = settled_grid(whole, lambda part, grid, _: plan_on(part, grid).first())
+    made = plan_on(whole, grid)
+    return _with_losses(request, made) if made.survival else made
+
+
+def plan_on(prepared: PreparedShard, grid: CandidateGrid) -> Outlook:
+    """Plan a shard on given candidates; what interruptions take is not judged yet."""
+    request, config, soft = prepared.request, prepared.config, prepared.soft
+    scenarios, weights = prepared.scenarios, prepared.weights
+    steps = prepared.tables(grid)
+    program = prepared.program(grid, steps)
     levels = tuple(
         risk_level(w.risk, w.sla, request.step_s, config.risk) for w in request.workloads
     )
     level = np.array([np.inf if x is None else x.level for x in levels])
     own = step_risk(request, steps)
-    services = pool_risks(request, scenarios, program.grid, weights, own, soft)
+    services = pool_risks(request, scenarios, grid, weights, own, soft)
     judged = Judged(scenarios, soft, services)
     charge = first_charge(program)
-    least = np.where(program.grid.is_allowed, charge, np.inf).min(axis=1)
+    least = np.where(grid.is_allowed, charge, np.inf).min(axis=1)
     is_bound = np.asarray(least > level + 1e-12)
     multiplier = _prices(request, program, judged, level, config, is_bound)
     is_pool = np.array([w.pool is not None for w in request.workloads])
@@ -295,12 +218,12 @@ def look_ahead(
     first_limit = _first_limit(request, level, config)
     plan = solve(program, paid, first_limit)
     if services:
-        safest = np.where(program.grid.is_allowed, charge, np.inf).argmin(axis=1)
-        counts = np.take_along_axis(program.grid.counts, safest[:, None], axis=1)[:, 0]
+        safest = np.where(grid.is_allowed, charge, np.inf).argmin(axis=1)
+        counts = np.take_along_axis(grid.counts, safest[:, None], axis=1)[:, 0]
         least = _joint(services, least, counts)
-    made = Outlook(
+    return Outlook(
         scenarios,
-        program.grid,
+        grid,
         weights,
         steps,
         program,
@@ -319,7 +242,6 @@ def look_ahead(
         mix_survival_laws(request),
         soft,
     )
-    return _with_losses(request, made) if made.survival else made
 
 
 def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
@@ -331,7 +253,7 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
         def is_kept(n: int, row: int = row, allowed: float = allowed) -> bool:
             return outlook.risk_with_losses(row, n) <= allowed
 
-        top = int(outlook.grid.low[row] + outlook.grid.stride[row] * outlook.grid.last[row])
+        top = int(outlook.grid.top[row])
         is_feasible[row] &= is_kept(least_within(is_kept, min(top, most), most))
     for one in outlook.services:
         is_feasible[list(one.rows)] = is_feasible[list(one.rows)].all()

@@ -138,8 +138,9 @@ class PoolRisk:
         is_more = ~terms.is_kept & (asked > self.spec)
         count = np.where(is_more, available + asked - self.spec, count)
         at, size = list(self.rows), self.grid.counts.shape[1]
-        index = (count - self.grid.low[at]) // self.grid.stride[at]
-        index = np.clip(index, 0, self.grid.last[at])
+        index = np.stack(
+            [self.grid.row_index(row, count[:, i]) for i, row in enumerate(at)], axis=1
+        )
         key = terms.step.copy()
         for i in range(len(at)):
             key = key * size + index[:, i]

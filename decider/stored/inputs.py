@@ -123,6 +123,8 @@ def inputs_to_bytes(
         "step_s": part.step_s,
         "config": _settings(part, config),
     }
+    if config.revision > 1:
+        header["revision"] = config.revision
     if decision.reach is not None or part.reach > part.horizon:
         header["reach"] = part.reach
     if forecast is not None:
@@ -228,6 +230,7 @@ def _settings(part: ShardRequest, config: DecideConfig) -> dict[str, Any]:
     costs = config.change_costs(part.step_s)
     settings |= {"start_cost_steps": costs.start, "stop_cost_steps": costs.stop}
     del settings["change_cost_step_s"]
+    del settings["revision"]  # it stands in the header, where the release before passes over it
     of_response = settings.pop("response_spread_sigma")
     if rows:
         settings["spread_sigma"] = of_response

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from decider.config import DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
+from decider.config import REVISION, DecideConfig, FallbackConfig, RiskControlConfig, TrailingRule
 from decider.decide import decide_shard
 from decider.errors import ReplayMismatch
 from decider.explain import decision_to_dict
@@ -197,6 +197,10 @@ def _config(header: Mapping[str, Any], *, has_response: bool) -> DecideConfig:
     plain["risk"] = RiskControlConfig(**{k: v for k, v in plain["risk"].items() if k in known})
     plain["epsilons"] = tuple(plain["epsilons"])
     plain["change_cost_step_s"] = 0.0  # costs are those of its own step: `_settings`
+    revision = header.get("revision", 1)
+    if revision > REVISION:
+        raise ReplayMismatch(f"revision={revision!r}: this version decides by {REVISION} at most")
+    plain["revision"] = revision
     return DecideConfig(**plain)
 
 

@@ -46,6 +46,7 @@ class DemandRow:
             then such that their logarithms are evenly spaced.
         last: (R,) index of the last one that is read.
         growth: (R,) distance of the logarithms; None: places are whole numbers.
+        is_uneven: (R,) whether some of the whole numbers are left out; None: nowhere.
     """
 
     origin: FloatArray
@@ -53,12 +54,17 @@ class DemandRow:
     places: FloatArray
     last: IntArray
     growth: FloatArray | None = None
+    is_uneven: BoolArray | None = None
 
     def n_below(self, at: FloatArray) -> FloatArray:
         """(..., R, H, N) demands that lie below places (..., R, H, N), of those that are read."""
         most = (self.last + 1.0)[:, None, None]
         if self.growth is None:
-            return np.clip(np.ceil(at), 0.0, most)
+            found = np.clip(np.ceil(at), 0.0, most)
+            for row in () if self.is_uneven is None else np.flatnonzero(self.is_uneven):
+                own = self.places[row, : self.last[row] + 1]
+                found[..., row, :, :] = np.searchsorted(own, at[..., row, :, :])
+            return found
         first = self.places[:, 1, None, None]
         log_at = np.log(np.maximum(at, first)) - np.log(first)
         n_passed = np.ceil(log_at / self.growth[:, None, None]) + 1.0
@@ -163,7 +169,10 @@ def _known(of: Integrand) -> Integrals:
     """Integrals where the capacities are known."""
     grid, one = of.grid, of.capacity[:, 0]
     places = np.broadcast_to(np.arange(float(grid.counts.shape[1])), grid.counts.shape)
-    row = DemandRow(grid.low * one, grid.stride * one, places, grid.last)
+    if grid.is_uneven.any():
+        apart = (grid.counts - grid.low[:, None]).astype(float)
+        places = np.where(grid.is_uneven[:, None], apart, places)
+    row = DemandRow(grid.low * one, grid.stride * one, places, grid.last, None, grid.is_uneven)
     found = excess_over(of.law, of.factors, row)
     excess = found.excess * row.unit[:, None, None]
     served = (grid.counts * one[:, None])[:, None, :]
@@ -200,7 +209,7 @@ def _mixed(of: Integrand, *, is_weighed: bool) -> Integrals:
 def _demands_of(grid: CandidateGrid, capacities: FewerDraws) -> DemandRow:
     """No demand, and demands that all candidates but none lie between."""
     n = grid.low.size
-    top = np.maximum(grid.low + grid.stride * grid.last, 2)
+    top = np.maximum(grid.top, 2)
     low = np.maximum(grid.low, 1) * capacities.values[:, 0]
     growth = np.log(top * capacities.values[:, -1] / low) / (N_DEMANDS - 1)
     places = np.exp(growth[:, None] * (np.arange(N_DEMANDS + 1) - 1.0))
@@ -238,7 +247,7 @@ def _reader(grid: CandidateGrid, capacities: FewerDraws, row: DemandRow) -> csr_
     """(R * K, R * J) matrix that reads tables at candidates times capacities, and averages."""
     assert row.growth is not None, "capacities are averaged over by logarithms"
     n, n_draws = capacities.values.shape
-    counts = np.clip(grid.counts, 1, (grid.low + grid.stride * grid.last)[:, None])
+    counts = np.clip(grid.counts, 1, grid.top[:, None])
     log_demand = np.log(counts)[:, :, None] + np.log(capacities.values / row.unit[:, None])[:, None]
     at = log_demand / row.growth[:, None, None]
     left = np.clip(at.astype(np.int64), 0, N_DEMANDS - 2)

@@ -21,16 +21,19 @@ class Spreading:
     A few hundred paths know little of what lies beyond the largest of them, and at small risks that
     is where the decision lies. Each path is therefore taken `n_pairs` times, with its distance from
     the mean of its step scaled by stratified lognormal factors of mean one: a scale mixture, which
-    smooths the tail in proportion to the forecast's own spread, keeps the mean, and leaves a
-    certain forecast certain.
+    smooths the tail in proportion to the forecast's own spread, and leaves a certain forecast
+    certain. What falls below zero is none. That alone would raise the mean, so the scenarios of
+    such a step are scaled back to it: the mean is kept.
 
     Attributes:
         n_pairs: Scenarios per path.
         sigma: Standard deviation of the logarithm of the factors; 0: none.
+        keeps_mean: False: what falls below zero raises the mean, as before docs/decisions/0109.
     """
 
     n_pairs: int = 1
     sigma: float = 0.0
+    keeps_mean: bool = True
 
     def factors(self) -> FloatArray:
         """(n_pairs,) factors by which distances from the mean are scaled."""
@@ -50,8 +53,15 @@ class Spreading:
         away = (paths - middle)[:, :, None, :] * factors[:, None]
         away += middle[:, :, None, :]
         n, n_paths, horizon = paths.shape
-        np.maximum(away, 0.0, out=away)
-        return np.asarray(away.reshape(n, n_paths * self.n_pairs, horizon))
+        found = np.asarray(away.reshape(n, n_paths * self.n_pairs, horizon))
+        if not found.size or found.min() >= 0:
+            return found
+        is_cut = found.min(axis=1, keepdims=True) < 0
+        np.maximum(found, 0.0, out=found)
+        if self.keeps_mean:
+            mean = found.mean(axis=1, keepdims=True)
+            found *= np.divide(middle, mean, out=np.ones_like(middle), where=is_cut)
+        return found
 
 
 @lru_cache(maxsize=64)

@@ -10,9 +10,10 @@ with the level and slope of a line through a path: its last value and its rise p
 `trend_d` is how much of a slope was still there d steps later: a regression over all past windows,
 drawn to none by what is left unexplained.
 `error_d` is what a past window's line missed the demand by, in shares of its level, over all d of
-one window at a time: the spread grows with d as it did, and neighbours stay alike. Its mean is
-taken out: what a few hours rose by on the whole is no law. No season is known, since history that
-forecasts read is seldom longer than a day (docs/decisions/0069).
+one window at a time: the spread grows with d as it did, and neighbours stay alike. Its median is
+taken out: what a few hours rose by on the whole is no law. Its mean would be that of one outlier:
+all paths would lie below what nearly every window did (docs/decisions/0109). No season is known,
+since history that forecasts read is seldom longer than a day (docs/decisions/0069).
 
 Shapes: W workloads, S paths, H steps of the forecast, D steps beyond, N past windows, C history.
 """
@@ -65,13 +66,22 @@ def reach_steps(
     return max(horizon, min(wanted, carried, MOST_STEPS))
 
 
-def reaching(request: ShardRequest) -> ShardRequest:
-    """The request with paths, further paths and quantiles over the steps of its `reach`."""
+def reaching(request: ShardRequest, *, is_by_median: bool = True) -> ShardRequest:
+    """The request with paths, further paths and quantiles over the steps of its `reach`.
+
+    Args:
+        request: The shard.
+        is_by_median: Errors are those about their median; False: about their mean, as before
+            docs/decisions/0109.
+    """
     beyond = request.reach - request.horizon
     if beyond <= 0:
         return request
     paths = np.asarray(request.paths, dtype=float)
-    laws = [_law(w.history, paths[i], beyond) for i, w in enumerate(request.workloads)]
+    laws = [
+        _law(w.history, paths[i], beyond, is_by_median=is_by_median)
+        for i, w in enumerate(request.workloads)
+    ]
     more = np.stack([law.continued(paths[i]) for i, law in enumerate(laws)])
     whole = np.concatenate([paths, more], axis=2)
     rows = range(len(request.workloads))
@@ -153,7 +163,7 @@ def _spread(n_paths: int, n_windows: int) -> IntArray:
     return np.asarray(np.floor(at * n_windows), dtype=np.int64)
 
 
-def _law(history: History, paths: FloatArray, beyond: int) -> _Law:
+def _law(history: History, paths: FloatArray, beyond: int, *, is_by_median: bool) -> _Law:
     """The law of one workload by its history, for paths (S, H)."""
     demand, horizon = _filled(history.demand), paths.shape[1]
     n_windows = demand.size - horizon - beyond + 1
@@ -168,7 +178,8 @@ def _law(history: History, paths: FloatArray, beyond: int) -> _Law:
     )
     trend = past.trend(horizon)
     errors = past.missed(trend)
-    return _Law(trend, errors - errors.mean(axis=0))
+    middle = np.median(errors, axis=0) if is_by_median else errors.mean(axis=0)
+    return _Law(trend, errors - middle)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -90,12 +90,11 @@ class StageTables:
 def make_scenarios(
     request: ShardRequest,
     paths: FloatArray,
-    n_pairs: int = 1,
-    spread_sigma: float = 0.0,
+    spreading: Spreading | None = None,
     further: Mapping[int, FloatArray] = MappingProxyType({}),
-    response_spread_sigma: float = 0.0,
+    of_soft: Spreading | None = None,
 ) -> Scenarios:
-    """Pair every path with `n_pairs` capacity draws and spread factors (a fixed assignment).
+    """Pair every path with capacity draws and spread factors (a fixed assignment).
 
     A path's loads are spread alike, each around its own mean, and then taken as one demand. Where a
     response is known they are spread by another factor (docs/decisions/0073).
@@ -103,18 +102,16 @@ def make_scenarios(
     Args:
         request: The shard.
         paths: (W, S, H) usable paths.
-        n_pairs: Scenarios per path.
-        spread_sigma: Standard deviation of the logarithm of the factors of who has no response; 0:
-            none. See `Spreading`.
+        spreading: How paths are spread of who has no response; None: they are taken as they are.
         further: By row, (F, S, H) usable paths of its further loads.
-        response_spread_sigma: `spread_sigma` of who has a response.
+        of_soft: The same of who has a response; None: as many scenarios of paths as they are.
     """
     n_draws = request.capacity_draws.shape[1]
-    spreading = Spreading(n_pairs, spread_sigma)
-    of_soft = Spreading(n_pairs, response_spread_sigma)
+    spreading = Spreading() if spreading is None else spreading
+    of_soft = replace(spreading, sigma=0.0) if of_soft is None else of_soft
     soft = [row for row in range(len(request.workloads)) if request.response(row) is not None]
     raw = spreading.scenarios(paths)
-    if soft and n_pairs > 1:
+    if soft and spreading.n_pairs > 1:
         raw[soft] = of_soft.scenarios(paths[soft])
     loads = {
         row: LoadPaths.of(
@@ -149,6 +146,8 @@ def step_tables(scenarios: Scenarios, grid: CandidateGrid) -> StepTables:
     low, stride = grid.low[:, None, None], grid.stride[:, None, None]
     # need > low + stride * i  <=>  ceil((need - low) / stride) > i
     bins = np.clip(np.ceil((scenarios.need - low) / stride), 0, size).astype(np.int64)
+    for i in np.flatnonzero(grid.is_uneven):
+        bins[i] = np.searchsorted(grid.counts[i], scenarios.need[i])
     row = np.arange(n)[:, None, None] * horizon + np.arange(horizon)
     flat = (row * (size + 1) + bins).ravel()
 

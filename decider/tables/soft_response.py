@@ -5,6 +5,7 @@ Shapes: W workloads, S scenarios, H horizon, P draws, N loads.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -108,7 +109,7 @@ def soft_responses(request: ShardRequest) -> dict[int, Soft]:
     return found
 
 
-def top_need(soft: dict[int, Soft], demand: FloatArray) -> IntArray:
+def top_need(soft: Mapping[int, Soft], demand: FloatArray) -> IntArray:
     """(W,) replicas at which the largest demand (W, S, H) risks next to nothing; 0: no response."""
     top = np.zeros(demand.shape[0], dtype=np.int64)
     for row, one in soft.items():
@@ -117,7 +118,7 @@ def top_need(soft: dict[int, Soft], demand: FloatArray) -> IntArray:
     return top
 
 
-def floor_loads(soft: dict[int, Soft], capacity: FloatArray) -> FloatArray:
+def floor_loads(soft: Mapping[int, Soft], capacity: FloatArray) -> FloatArray:
     """(W,) load of one replica that the reactive floor counts on.
 
     Without a response the mean capacity (W,). With one the largest load, up to that, which keeps

@@ -15,6 +15,7 @@ Shapes: S scenarios, H horizon, K candidates.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -39,7 +40,7 @@ MOST_CELLS = 2.0**19
 
 
 def soften(
-    soft: dict[int, Soft], scenarios: Scenarios, grid: CandidateGrid, steps: StepTables
+    soft: Mapping[int, Soft], scenarios: Scenarios, grid: CandidateGrid, steps: StepTables
 ) -> StepTables:
     """Step tables with the expectations of the workloads that have a response.
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from decider.config import DecideConfig
-from decider.planning.exact import exact_rows, need_range, tables_of
+from decider.planning.exact import exact_rows, need_range, spreading_of, tables_of
 from decider.planning.fallback import FORECAST, Standing
-from decider.planning.plan import Program, solve
-from decider.tables.candidates import CandidateGrid, make_grid
+from decider.planning.plan import Program, first_of_plan, solve
+from decider.planning.prepared import PreparedShard, settled_grid
+from decider.tables.candidates import CandidateGrid, candidate_range
 from decider.tables.landing import landing_weights
 from decider.tables.scenarios import make_scenarios, stage_tables
-from decider.types import Hardware, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
+from decider.types import Hardware, IntArray, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
 from services.simulator.policies.grid import FloatArray, GridView, Knob, count_settings
 from services.simulator.policies.predictive.known_laws import KnownLaws
 
@@ -70,11 +71,15 @@ class PlannedGrid:
             return view.answer(np.full(view.shape, np.nan)), None
         paths = np.asarray(view.paths[:, :, : self.horizon], dtype=float)
         is_usable = np.asarray((np.isfinite(paths) & (paths >= 0)).all(axis=(1, 2)))
-        program = self._program(view, np.where(is_usable[:, None, None], paths, 0.0))
+        paths = np.where(is_usable[:, None, None], paths, 0.0)
+        program = self._program(view, paths)
         multiplier = self.multiplier(view)
         plan = solve(program, multiplier.ravel())
         rows = np.arange(multiplier.size)
         counts = program.grid.counts[rows, plan.index[:, 0]].reshape(view.shape)
+        wide = np.flatnonzero(program.grid.is_uneven.reshape(view.shape).any(axis=0))
+        if wide.size:
+            counts[:, wide] = self._wide_counts(view, paths, wide)
         wanted = np.where(is_usable, np.fmax(counts, self._floor(view)), np.nan)
         return view.answer(wanted), None
 
@@ -107,23 +112,19 @@ class PlannedGrid:
     def _program(self, view: GridView, paths: FloatArray) -> Program:
         """The planning problem of all settings, one row per setting and workload."""
         config, (G, W) = self.config, view.shape
-        shared = self._request(view, self._widest(view), paths)
-        if self.laws is not None:
-            laws = self.laws.at(view.now_s)
-            used = tuple(replace(one, values=one.values[:, : self.horizon]) for one in laws)
-            shared = replace(shared, quantiles=used)
+        shared = self._with_laws(view, self._request(view, self._widest(view), paths))
         exact = exact_rows(shared, [FRESH] * W, config)
-        scenarios = make_scenarios(shared, paths, config.n_pairs, config.spread_sigma)
-        grid = make_grid(
+        scenarios = make_scenarios(shared, paths, spreading_of(config))
+        grid = candidate_range(
             shared.workloads,
             scenarios.need,
             config.max_candidates,
             is_unserved_dear=config.shortage_price_ratio > 1.0,
             need_range=need_range(exact, W),
-        )
+        ).grid()
         steps = tables_of(scenarios, grid, exact)
         own = self._request(view, self._states(view), paths)
-        tiled = _tiled(grid, G)
+        tiled = grid.tiled(G)
         stages = stage_tables(
             own,
             tiled,
@@ -141,6 +142,37 @@ class PlannedGrid:
             costs.start,
             costs.stop,
         )
+
+    def _wide_counts(self, view: GridView, paths: FloatArray, wide: IntArray) -> IntArray:
+        """(G, N) first counts of the workloads (N,) whose range is wide.
+
+        What is chosen decides what their candidates are: settings share no tables.
+        """
+        states, multiplier = self._states(view), self.multiplier(view)
+        n, found = view.shape[1], []
+        for g in range(view.shape[0]):
+            own = self._request(view, states[g * n : (g + 1) * n], paths)
+            own = self._with_laws(view, own).part(wide.tolist())
+            whole = PreparedShard.of(own, [FRESH] * wide.size, self.config, {})
+            price = multiplier[g, wide]
+
+            def first_of(
+                part: PreparedShard, grid: CandidateGrid, rows: IntArray, price: FloatArray = price
+            ) -> IntArray:
+                index = first_of_plan(part.program(grid, part.tables(grid)), price[rows])
+                return np.asarray(grid.counts[np.arange(rows.size), index])
+
+            grid = settled_grid(whole, first_of)
+            found.append(first_of(whole, grid, np.arange(wide.size)))
+        return np.stack(found)
+
+    def _with_laws(self, view: GridView, request: ShardRequest) -> ShardRequest:
+        """The request with the quantile functions that are integrated, if there are any."""
+        if self.laws is None:
+            return request
+        laws = self.laws.at(view.now_s)
+        used = tuple(replace(one, values=one.values[:, : self.horizon]) for one in laws)
+        return replace(request, quantiles=used)
 
     def _widest(self, view: GridView) -> list[ReplicaState]:
         """One state per workload that spans all settings' counts."""
@@ -188,13 +220,3 @@ class PlannedGrid:
             np.tile(lead_time_s, (times, 1)),
             view.step_s,
         )
-
-
-def _tiled(grid: CandidateGrid, times: int) -> CandidateGrid:
-    return CandidateGrid(
-        np.tile(grid.counts, (times, 1)),
-        np.tile(grid.low, times),
-        np.tile(grid.stride, times),
-        np.tile(grid.last, times),
-        np.tile(grid.is_allowed, (times, 1)),
-    )

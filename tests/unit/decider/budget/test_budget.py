@@ -90,7 +90,8 @@ def test_shards_that_decide_in_turn_never_exceed_the_budget(
     part_of = np.arange(claims.low.size) % n_shards
     held = claims.low.copy()
     if seed % 2:  # someone took everything first
-        held = allocate(replace(claims, loss=claims.loss[:, ::-1].max() - claims.loss), budget)
+        most = max(float(one.max()) for one in claims.loss)
+        held = allocate(replace(claims, loss=tuple(most - one for one in claims.loss)), budget)
         held = np.minimum(held.granted, claims.wanted)
     taken = demand_at(claims, PRICES) * claims.gpus[:, None]
     known: set[int] = set()
@@ -107,7 +108,10 @@ def test_shards_that_decide_in_turn_never_exceed_the_budget(
                 np.zeros(0, int), np.zeros((0, PRICES.size), int)
             )  # fmt: skip
             own = Claims(
-                claims.loss[mine], claims.low[mine], claims.wanted[mine], claims.gpus[mine]
+                tuple(claims.loss[row] for row in np.flatnonzero(mine)),
+                claims.low[mine],
+                claims.wanted[mine],
+                claims.gpus[mine],
             )
             quota = quota_of(
                 budget, int((held * claims.gpus)[mine].sum()), taken[mine].sum(axis=0), rest
@@ -339,7 +343,7 @@ def test_one_that_asks_for_all_the_world_does_not_make_the_others_tables_as_larg
     allocate_ = budget.allocate
 
     def watched(claims: Claims, gpus: int) -> object:
-        widths.append(claims.loss.shape[1])
+        widths.extend(one.size for one in claims.loss)
         return allocate_(claims, gpus)
 
     monkeypatch.setattr(budget, "allocate", watched)

@@ -11,8 +11,8 @@ from hypothesis import example, given, settings, strategies as st
 
 from decider import DecideConfig, Decision, ReplicaState, Sla, decide_shard
 from decider.planning.fallback import Standing
-from decider.planning.outlook import make_program
 from decider.planning.plan import first_charge, first_of_plan, solve, within
+from decider.planning.prepared import PreparedShard
 from decider.types import Limits, ShardRequest, WorkloadInput
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, shard, workload
 
@@ -21,7 +21,9 @@ PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 def program_of(request: ShardRequest, config: DecideConfig):
     standings = [Standing("model", "", 0, 0.0, None)] * len(request.workloads)
-    return make_program(request, np.asarray(request.paths), standings, config, {})[3]
+    prepared = PreparedShard.of(request, standings, config, {})
+    grid = prepared.candidates.grid()
+    return prepared.program(grid, prepared.tables(grid))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,8 @@ from hypothesis import given, settings, strategies as st
 
 from decider import DecideConfig, ReplicaState, Sla, decide_shard
 from decider.planning.fallback import Standing
-from decider.planning.outlook import make_program
 from decider.planning.plan import solve
+from decider.planning.prepared import PreparedShard
 from decider.types import ShardRequest
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
@@ -19,7 +19,9 @@ PLAIN = DecideConfig(reactive_floor_ratio=0.0, n_pairs=1)
 
 def program_of(request: ShardRequest, config: DecideConfig):
     standings = [Standing("model", "", 0, 0.0, None)] * len(request.workloads)
-    return make_program(request, np.asarray(request.paths), standings, config, {})[3]
+    prepared = PreparedShard.of(request, standings, config, {})
+    grid = prepared.candidates.grid()
+    return prepared.program(grid, prepared.tables(grid))
 
 
 @given(seed=st.integers(0, 10_000), epsilon=st.sampled_from([0.01, 0.05, 0.2]))

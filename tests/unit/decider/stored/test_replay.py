@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -137,6 +138,49 @@ def test_costs_of_changes_replay_and_earlier_decisions_by_those_of_their_step(
     back = inputs_from_bytes(blob)[1]
     assert (back.start_cost_steps, back.stop_cost_steps) == (stored, stored)
     assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
+def far_reaching() -> ShardRequest:
+    """Starts outlast the forecast, and the history has an outlier."""
+    seen = 100.0 * noisy(1.0, 3, n_paths=1, horizon=120, cv=0.02)[0]
+    seen[40] *= 100.0
+    owner = workload(history=observed(*seen))
+    return replace(shard(noisy(100.0, 5, cv=0.02), [owner], lead_s=20 * 300.0), reach=24)
+
+
+def of_a_wide_range() -> ShardRequest:
+    paths = noisy(100.0, 1)
+    paths[0] *= 60.0
+    return shard(paths, [workload(limits=Limits(1, 5_000), risk=RiskState(log_multiplier=4.0))])
+
+
+def near_zero() -> ShardRequest:
+    """Distances from the mean that are scaled fall below zero."""
+    return shard(noisy(100.0, 2, cv=1.0), [workload(limits=Limits(1, 50))])
+
+
+@pytest.mark.parametrize("made", [far_reaching, of_a_wide_range, near_zero])
+@pytest.mark.parametrize("revision", [1, 2])
+def test_a_decision_replays_by_the_tables_that_it_was_made_by(
+    made: Callable[[], ShardRequest], revision: int
+) -> None:
+    """Before decision record 0109 they were others, and nothing was stored of it."""
+    request = made()
+    configs = [DecideConfig(revision=n, reactive_floor_ratio=0.0) for n in (revision, 3 - revision)]
+    (decision,), (otherwise,) = (decide_shard(request, config, NOW_S) for config in configs)
+    assert decision_bytes(decision) != decision_bytes(otherwise), "the tables matter here"
+    blob = inputs_to_bytes(request, 0, decision, configs[0], NOW_S)
+    assert (b"revision" in unpacked(blob)) == (revision > 1), "an earlier release wrote nothing"
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+
+
+def test_tables_of_a_later_release_are_a_named_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    request = shard(noisy(100.0))
+    (decision,) = decide_shard(request, DecideConfig(), NOW_S)
+    blob = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
+    monkeypatch.setattr("decider.stored.replay.REVISION", 1)
+    with pytest.raises(ReplayMismatch, match="revision=2: this version decides by 1 at most"):
+        replay_decision(blob)
 
 
 def test_steps_of_a_minute_or_more_do_not_know_of_rises() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given, settings, strategies as st
 
 from decider import Limits, MissDraws, ReplicaState, ShardRequest
 from decider.tables.backlog import counted_waiting, held_ready, with_backlog
-from decider.tables.candidates import make_grid
+from decider.tables.candidates import candidate_range
 from decider.tables.landing import LandingWeights, landing_weights
 from decider.tables.pairing import paired_draws
 from decider.tables.scenarios import Scenarios, make_scenarios, step_tables
@@ -130,7 +130,7 @@ def missed(paths: np.ndarray) -> np.ndarray:
     draws = MissDraws(*(np.full(8, v) for v in (10.0, 30.0, 0.0, 60.0)))
     request = waiting_shard(paths, draws, replicas=ReplicaState(11, 11))
     _, queued, _ = found(request, most_steps=50.0)
-    grid = make_grid(request.workloads, queued.need, 64)
+    grid = candidate_range(request.workloads, queued.need, 64).grid()
     soft = soft_responses(request)
     steps = soften(soft, queued, grid, step_tables(queued, grid))
     return np.asarray(steps.violation[0, :, grid.row_index(0, np.array(20))])

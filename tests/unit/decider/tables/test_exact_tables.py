@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 from scipy.special import ndtri
 
 from decider import Limits, ReplicaState, StepQuantiles, capacity_draws
-from decider.tables.candidates import CandidateGrid, make_grid
+from decider.tables.candidates import CandidateGrid, candidate_range
 from decider.tables.demand_law import DemandLaw
 from decider.tables.exact_tables import Integrand, exact_tables
 from decider.tables.pairing import Spreading
@@ -21,7 +21,7 @@ FACTORS = Spreading(3, 0.5).factors()
 def grid_of(low: float, high: float, n: int = 1) -> CandidateGrid:
     around = np.broadcast_to(np.array([low, high])[None, :, None], (n, 2, 1))
     one = workload(limits=Limits(0, 5000), replicas=ReplicaState(int(high), int(high)))
-    return make_grid((one,) * n, around, 64)
+    return candidate_range((one,) * n, around, 64).grid()
 
 
 def tables_of(steps: StepQuantiles, capacity: np.ndarray, grid: CandidateGrid):
@@ -115,11 +115,11 @@ def test_a_table_does_not_depend_on_its_company() -> None:
     capacity = np.stack([capacity_draws(1.0, cv, 64) for cv in (0.0, 0.1, 0.1)])
     ends = np.array([[2.0, 20.0], [20.0, 300.0], [400.0, 3000.0]])[:, :, None]
     one = workload(limits=Limits(0, 5000), replicas=ReplicaState(3, 3))
-    grid = make_grid((one,) * 3, ends, 64)
+    grid = candidate_range((one,) * 3, ends, 64).grid()
     by_demand = np.array([True, False, True])
     together = exact_tables(Integrand(DemandLaw.of(steps), FACTORS, capacity, grid), by_demand)
     for row in range(3):
-        alone_grid = make_grid((one,), ends[row : row + 1], 64)
+        alone_grid = candidate_range((one,), ends[row : row + 1], 64).grid()
         part = slice(row, row + 1)
         law = DemandLaw.of(steps[row : row + 1])
         alone = exact_tables(Integrand(law, FACTORS, capacity[part], alone_grid), by_demand[part])

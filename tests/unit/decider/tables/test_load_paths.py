@@ -8,7 +8,7 @@ from hypothesis import given, settings, strategies as st
 
 from decider import Limits, ReplicaState, decide_shard, equivalent_demand
 from decider.config import DecideConfig
-from decider.tables.candidates import make_grid
+from decider.tables.candidates import candidate_range
 from decider.tables.load_paths import LoadPaths, UsablePaths
 from decider.tables.pairing import Spreading, paired_draws
 from decider.tables.scenarios import make_scenarios, step_tables
@@ -68,7 +68,7 @@ def test_scenarios_hold_what_each_path_takes_with_its_draw(
         owner = bound(n_further, sla=sla() if given_draws else workload().sla)
         request = load_shard(paths, further, owner, given_draws)
         spread = Spreading(n_pairs, 0.0 if given_draws else 0.5)  # a response is soft by itself
-        found = make_scenarios(request, request.paths, n_pairs, 0.5, {0: further})
+        found = make_scenarios(request, request.paths, Spreading(n_pairs, 0.5), {0: further})
         np.testing.assert_allclose(found.demand[0], by_hand(request, spread), rtol=3e-6)
         assert np.array_equal(found.raw[0], spread.scenarios(request.paths)[0])
 
@@ -77,10 +77,10 @@ def tables(request: ShardRequest):
     """Scenarios, grid and the soft tables of a shard of one."""
     further = request.further_paths[0]
     assert further is not None
-    scenarios = make_scenarios(request, request.paths, 1, 0.5, {0: further})
+    scenarios = make_scenarios(request, request.paths, Spreading(1, 0.5), {0: further})
     soft = soft_responses(request)
     top = top_need(soft, scenarios.demand)
-    grid = make_grid(request.workloads, scenarios.need, 64, top_need=top)
+    grid = candidate_range(request.workloads, scenarios.need, 64, top_need=top).grid()
     return scenarios, grid, soften(soft, scenarios, grid, step_tables(scenarios, grid))
 
 
@@ -135,7 +135,7 @@ def test_the_tightest_stated_capacity_is_exact_at_the_edge() -> None:
     paths = np.full((4, 2), 0.1)
     further = np.array(STATED)[:, None, None] * np.full((3, 4, 2), 20.0)
     request = load_shard(paths, further, bound(3))
-    scenarios = make_scenarios(request, request.paths, 1, 0.0, {0: further})
+    scenarios = make_scenarios(request, request.paths, Spreading(1, 0.0), {0: further})
     assert (scenarios.need == 20.0).all()
 
 
@@ -189,8 +189,8 @@ def test_loads_that_are_nothing_change_no_more_than_rounding() -> None:
     draws = [response(1), several(2)]
     request = soft_shard(paths, draws, owners)  # type: ignore[arg-type]
     further = np.zeros((2, *paths.shape[1:]))
-    mixed = make_scenarios(request, request.paths, 3, 0.5, {1: further})
-    alone = make_scenarios(request, request.paths, 3, 0.5)
+    mixed = make_scenarios(request, request.paths, Spreading(3, 0.5), {1: further})
+    alone = make_scenarios(request, request.paths, Spreading(3, 0.5))
     assert mixed.demand[0].tobytes() == alone.demand[0].tobytes()
     assert mixed.need[0].tobytes() == alone.need[0].tobytes()
     np.testing.assert_allclose(mixed.demand[1], alone.demand[1], rtol=1e-6)

@@ -146,6 +146,55 @@ def test_the_spread_grows_as_that_of_the_demand_did() -> None:
     assert 0.7 < np.mean(inside) < 0.95
 
 
+def steady(n: int, seed: int = 1) -> np.ndarray:
+    return 100.0 * np.exp(0.02 * np.random.default_rng(seed).standard_normal(n))
+
+
+def beyond(history: np.ndarray, level: float = 100.0) -> np.ndarray:
+    """(200, 36) paths of a steady forecast, where it ends: starts take longer."""
+    rng = np.random.default_rng(5)
+    paths = level * np.exp(0.02 * rng.standard_normal((200, HORIZON)))
+    return np.asarray(
+        reaching(replace(slow(history, paths), reach=HORIZON + 36)).paths[0, :, HORIZON:]
+    )
+
+
+@given(
+    at=st.integers(0, 279),
+    times=st.sampled_from([0.0, 3.0, 10.0, 100.0, 1e4]),
+    seed=st.integers(0, 9),
+)
+@settings(max_examples=40, deadline=None)
+def test_one_outlier_in_the_past_moves_no_middle(at: int, times: float, seed: int) -> None:
+    """About their mean all paths lay a quarter too low after one step of a hundred times."""
+    history = steady(300, seed)
+    plain = beyond(history)
+    history[at] *= times
+    found = beyond(history)
+    np.testing.assert_allclose(np.median(found, axis=0), np.median(plain, axis=0), rtol=0.05)
+    assert (np.quantile(found, 0.99, axis=0) > 100.0).all()
+
+
+def test_a_jump_stays_where_it_is() -> None:
+    """About their mean the paths went back: what rose once was taken from what is to come."""
+    history = steady(300)
+    history[-20:] *= 10.0
+    assert np.median(beyond(history, 1000.0), axis=0) == pytest.approx(1000.0, rel=0.05)
+
+
+def test_an_outlier_takes_no_replica_away() -> None:
+    paths = 100.0 * np.exp(0.02 * np.random.default_rng(5).standard_normal((200, HORIZON)))
+    history, once = steady(300), steady(300)
+    once[150] *= 100.0
+    asked = []
+    for seen in (history, once):
+        (decision,) = decide_shard(
+            looking(slow(seen, paths)), replace(CONFIG, reactive_floor_ratio=0.0), NOW_S
+        )
+        asked.append(decision.raw)
+    assert asked[1] >= asked[0] >= 11
+
+
 def test_gaps_are_filled_and_a_history_of_gaps_carries_nothing() -> None:
     history = ramp(-100, 100)
     history[10:20] = np.nan

@@ -12,7 +12,8 @@ from scipy.special import expit
 
 from decider import Limits, MissDraws, ReplicaState
 from decider.belief.misses import bad_probability
-from decider.tables.candidates import make_grid
+from decider.tables.candidates import candidate_range
+from decider.tables.pairing import Spreading
 from decider.tables.scenarios import make_scenarios, step_tables
 from decider.tables.soft_response import soft_responses, top_need
 from decider.tables.soft_tables import soften
@@ -31,11 +32,11 @@ kinds = pytest.mark.parametrize("kind", RISK_KINDS)
 
 def tables(request: ShardRequest, n_pairs: int = 1):
     """Grid, sharp tables and soft ones."""
-    scenarios = make_scenarios(request, request.paths, n_pairs, 0.5)
+    scenarios = make_scenarios(request, request.paths, Spreading(n_pairs, 0.5))
     soft = soft_responses(request)
-    grid = make_grid(
+    grid = candidate_range(
         request.workloads, scenarios.need, 64, top_need=top_need(soft, scenarios.demand)
-    )
+    ).grid()
     sharp = step_tables(scenarios, grid)
     return scenarios, grid, sharp, soften(soft, scenarios, grid, sharp)
 
@@ -156,11 +157,11 @@ def test_a_share_costs_less_than_its_formula(kind: RiskKind) -> None:
     paths = np.stack([noisy(300.0, i, horizon=12, cv=0.2) for i in range(n)])
     owners = [workload(f"w{i}", sla=sla(kind), limits=Limits(1, 2000)) for i in range(n)]
     request = soft_shard(paths, [response(i, n_draws=64) for i in range(n)], owners)
-    scenarios = make_scenarios(request, request.paths, 3, 0.5)
+    scenarios = make_scenarios(request, request.paths, Spreading(3, 0.5))
     soft = soft_responses(request)
-    grid = make_grid(
+    grid = candidate_range(
         request.workloads, scenarios.need, 64, top_need=top_need(soft, scenarios.demand)
-    )
+    ).grid()
     sharp = step_tables(scenarios, grid)
     soft_s = spent(lambda: soften(soft, scenarios, grid, sharp))
     n_shares = scenarios.demand.size * float(grid.last.mean() + 1.0)

@@ -177,6 +177,14 @@ def test_one_setting_does_on_a_coarse_grid(seed):
     assert_equal_where_free(policy, view)
 
 
+@settings(max_examples=6, deadline=None)
+@given(seed=st.integers(0, 100_000), by_law=st.booleans())
+def test_each_of_several_settings_does_on_a_coarse_grid(seed, by_law):
+    """Candidates lie around what is chosen, so the settings share no tables then."""
+    policy, view = instance(seed, scale=300.0, n_settings=3)
+    assert_equal_where_free(with_laws(policy, view) if by_law else policy, view)
+
+
 def test_the_limit_on_the_first_action_seldom_binds():
     """What the comparison leaves out is little."""
     n_bound = sum(assert_equal_where_free(*instance(seed, n_settings=2)) for seed in range(40))
