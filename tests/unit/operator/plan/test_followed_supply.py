@@ -17,7 +17,7 @@ from services.operator.plan.supply import GpusInUse, TypeSupply
 from services.operator.plan.supply_sources import StatedSupply, resolve
 from tests.unit.operator.examples import NOW
 
-LAW = learn_startup(120.0, ())
+LAW = learn_startup(120.0)
 AUTO = StatedSupply()
 WAITS = ProvisioningSigns(NOW - timedelta(seconds=5))
 

@@ -25,7 +25,7 @@ from services.operator.plan.supply_refusals import (
 )
 from tests.unit.operator.examples import NOW
 
-LAW = learn_startup(120.0, ())
+LAW = learn_startup(120.0)
 NOTHING = ProvisioningSigns()
 
 
