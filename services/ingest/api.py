@@ -28,7 +28,8 @@ from services.kernel.http.query import known_query
 _DESCRIPTION = """
 Samples go in with `POST /v1/observations`, several workloads and indicators at once; the history of
 a workload with `POST /v1/workloads/{namespace}/{name}/history`. A sample that cannot be used is
-refused with a reason and counted, and the others are stored; where none can be used it is 422:
+refused with a reason and counted, and the others are stored; where there is none, or none that can
+be used, it is 422:
 
 `not_finite` `out_of_range` `implausible` `negative` `future` `ancient` `bad_sample` `bad_time`
 `bad_value` `unknown_workload` `unknown_indicator`

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, text
+from sqlalchemy import Connection, Engine, RowMapping, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.rest.times import AHEAD
 from services.kernel.clock import Clock
+from services.kernel.db.clusters import NEXT_SHARD
 from services.kernel.domain import promise_figures
 from services.kernel.server_clock import shared_now
 
@@ -91,11 +93,37 @@ def load_specs(connection: Connection, namespace: str, name: str) -> Sequence[Ro
     return connection.execute(query, {"namespace": namespace, "name": name}).mappings().all()
 
 
-def load_workload_ids(engine: Engine) -> dict[str, int]:
-    """Id of each active workload by `namespace/name`."""
-    query = text("SELECT namespace || '/' || name, id FROM workloads WHERE is_active")
-    with engine.connect() as connection:
-        return {str(key): int(workload_id) for key, workload_id in connection.execute(query)}
+def store_workloads(
+    connection: Connection, rows: Sequence[Mapping[str, Any]], shard_size: int, now: datetime
+) -> dict[tuple[str, str], int]:
+    """Make workloads as REST does, or replace the specs of those that are there.
+
+    One that an operator manages stays as it is, unless its GPUAutoscaler is gone.
+
+    Args:
+        connection: An open transaction.
+        rows: namespace, name, step_s and spec of each.
+        shard_size: Workloads per shard; the shard follows from the id and never changes.
+        now: Aware.
+
+    Returns:
+        Id by namespace and name of those that were stored.
+    """
+    statement = text(
+        "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, managed_by, created_at, "  # noqa: S608
+        f"updated_at, cluster_id) SELECT id, namespace, name, {NEXT_SHARD}, step_s, spec, 'api', "
+        ":now, :now, current_cluster() FROM (SELECT g.*, COALESCE((SELECT w.id FROM workloads w "
+        "  WHERE w.namespace = g.namespace AND w.name = g.name AND w.cluster_id = "
+        "  current_cluster()), nextval('workloads_id_seq')::int) AS id FROM jsonb_to_recordset("
+        "  :rows) AS g(namespace text, name text, step_s int, spec jsonb)) given "
+        "ON CONFLICT (cluster_id, namespace, name) DO UPDATE SET spec = EXCLUDED.spec, "
+        "step_s = EXCLUDED.step_s, managed_by = 'api', is_active = true, updated_at = :now, "
+        "spec_version = workloads.spec_version + (workloads.spec <> EXCLUDED.spec)::int "
+        "WHERE workloads.managed_by = 'api' OR NOT workloads.is_active "
+        "RETURNING namespace, name, id"
+    ).bindparams(bindparam("rows", type_=JSONB))
+    given = {"rows": [dict(row) for row in rows], "shard_size": shard_size, "now": now}
+    return {(row[0], row[1]): int(row[2]) for row in connection.execute(statement, given)}
 
 
 def load_active_shards(engine: Engine) -> list[int]:

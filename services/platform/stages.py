@@ -19,18 +19,18 @@ from services.decision.wiring import DecisionDeps
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.kernel.clock import Clock, FixedClock, last_complete_step, make_clock
 from services.kernel.db.session import check_reachable, make_engine, unit_of_work
-from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.domain.workload import EXTERNAL
+from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
-from services.operator.reconcile.repository import register
 from services.platform.repository import (
     load_active_shards,
     load_decisions_at,
     load_forecasts_at,
     load_newest_step,
-    load_workload_ids,
+    store_workloads,
 )
-from services.simulator.fleet import TraceOptions
+from services.simulator.fleet import Fleet, TraceOptions
 from services.simulator.measurements import ColumnChoice, load_trace
 
 
@@ -47,24 +47,18 @@ class IngestReport:
 def ingest_trace(settings: Settings, file: Path, demand: str | None, now: datetime) -> IngestReport:
     """Register a trace's workloads in Advisory mode and store all of it as history.
 
+    They are as workloads made over REST, so an operator leaves them alone. A file that is given
+    again replaces their specs.
+
     Raises:
         InvalidInput: The file cannot be used.
+        Conflict: A workload of one of the names follows a GPUAutoscaler; nothing is stored.
     """
     loaded = load_trace(file, TraceOptions(replay_hours=1.0), ColumnChoice(demand=demand))
     fleet = loaded.fleet
     engine = make_engine(settings.database_url, cluster=settings.cluster)
-    rows = [
-        {
-            "namespace": workload.namespace,
-            "name": workload.name,
-            "step_s": fleet.step_s,
-            "spec": workload.to_spec(mode="Advisory").model_dump(mode="json"),
-        }
-        for workload in fleet.workloads
-    ]
     with unit_of_work(engine) as work:
-        register(work.connection, rows, settings.shard_size, now)
-    ids = load_workload_ids(engine)
+        ids = _register(work.connection, fleet, settings, now)
     frame = HistoryFrame(
         start_at=fleet.step_at(0),
         step_s=fleet.step_s,
@@ -77,9 +71,32 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
             for i, workload in enumerate(fleet.workloads)
         ),
     )
-    result = backfill(engine, [ids[workload.key] for workload in fleet.workloads], frame)
+    result = backfill(engine, ids, frame)
     dropped = tuple(f"{drop.workload}: {drop.reason}" for drop in loaded.dropped)
     return IngestReport(fleet.n_workloads, result.n_rows, result.n_observed, dropped)
+
+
+def _register(connection: Connection, fleet: Fleet, settings: Settings, now: datetime) -> list[int]:
+    """Store the workloads of a trace; their ids, in their order.
+
+    Raises:
+        Conflict: One of the names belongs to a GPUAutoscaler.
+    """
+    rows = []
+    for one in fleet.workloads:
+        spec = one.to_spec(mode="Advisory")
+        # as REST makes them: nobody's target, and sent back by PUT as GET shows it
+        spec = spec.model_copy(update={"target": f"{EXTERNAL}/{one.name}", "kind": "service"})
+        key = {"namespace": one.namespace, "name": one.name}
+        rows.append({**key, "step_s": fleet.step_s, "spec": spec.model_dump(mode="json")})
+    ids = store_workloads(connection, rows, settings.shard_size, now)
+    for one in fleet.workloads:
+        if (one.namespace, one.name) not in ids:
+            raise Conflict(
+                f"workload {one.key} follows GPUAutoscaler {one.name} in namespace "
+                f"{one.namespace}: give the series of the trace another name, or delete the object"
+            )
+    return [ids[one.namespace, one.name] for one in fleet.workloads]
 
 
 def origin_of(settings: Settings, at: datetime | None) -> datetime:

@@ -12,6 +12,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
@@ -43,7 +44,18 @@ READS = (
     "/readyz",
     "/login",
 )
-NOTHING: dict[str, list[object]] = {"observations": []}
+NAMES = {"namespace": "lab", "name": "chat"}
+SPEC = {
+    "demand": "load_rps",
+    "indicators": [{"name": "load_rps", "level": 1}],
+    "capacity": {"per_replica": 10},
+}
+
+
+def sample() -> dict[str, list[object]]:
+    """What is pushed: a sample of now."""
+    series = {"namespace": "lab", "workload": "chat", "indicator": "load_rps"}
+    return {"observations": [{**series, "samples": [[time.time(), 1.0]]}]}
 
 
 @dataclass(slots=True)
@@ -61,7 +73,7 @@ class Client:
         """Ask once."""
         try:
             if self.is_push:
-                answer = client.post(self.url, json=NOTHING, headers=self.headers)
+                answer = client.post(self.url, json=sample(), headers=self.headers)
             else:
                 answer = client.get(self.url, headers=self.headers)
         except httpx.TransportError as error:
@@ -95,6 +107,8 @@ def _clients(up: UpProcess) -> list[Client]:
     key, token = up.found(r"admin key +(hk_\S+)"), up.found(r"push token +(hp_\S+)")
     api, push = up.found(r"API and console +(http\S+)"), up.found(r"push API +(http\S+)")
     bearer = {"Authorization": f"Bearer {key}"}
+    made = httpx.post(f"{api}/v1/workloads", json={**NAMES, "spec": SPEC}, headers=bearer)
+    made.raise_for_status()
     reads = [Client(api + path, bearer) for path in READS]
     return [*reads, Client(push, {"Authorization": f"Bearer {token}"}, is_push=True)]
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BaseModel, Field, model_validator
 
-from services.admin.rest.schemas import FreezeDirection, In, Out, Reason
+from services.admin.rest.schemas import FreezeDirection, Out, Reason
+from services.admin.rest.sent_back import SentBack
 from services.admin.rest.times import Instant
 from services.kernel.domain.cron import read_cron
 from services.kernel.domain.workload import Mode
@@ -24,21 +26,6 @@ def _zone(name: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("must be an IANA name, e.g. Europe/Berlin") from None
     return name
-
-
-class PolicyPatch(In):
-    """Fields to set; null takes a field back to what the GPUAutoscaler says (RFC 7396)."""
-
-    mode: Mode | None = Field(None, examples=["Approval"])
-    min_replicas: int | None = Field(None, ge=0, le=100_000, examples=[2])
-    max_replicas: int | None = Field(None, ge=1, le=100_000, examples=[24])
-    epsilon: float | None = Field(
-        None, gt=0, lt=1, description="Promised largest share of time out of SLA", examples=[0.01]
-    )
-    price_usd_per_gpu_hour: float | None = Field(
-        None, ge=0, le=1e6, allow_inf_nan=False, examples=[2.5]
-    )
-    fallback_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
 
 
 class PolicyValues(Out):
@@ -76,16 +63,26 @@ class PolicyView(Out):
     updated_at: datetime | None = None
 
 
-class PauseRequest(In):
-    """A pause to make, in place of one that was made here before."""
+class PolicyPatch(SentBack):
+    """Fields to set; null takes a field back to what the GPUAutoscaler says (RFC 7396)."""
 
-    direction: Direction = Field("Both", examples=["Both"])
-    until_at: Instant | None = Field(
-        None,
-        description="Ends by itself then; null: until resumed",
-        examples=["2026-01-05T18:00:00Z"],
+    READ: ClassVar[type[BaseModel]] = PolicyView
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "in_force": "set its fields by themselves, as max_replicas",
+        "overrides": "set its fields by themselves, as max_replicas; null takes one back",
+    }
+    OTHERWISE: ClassVar[str] = "leave it out; the GPUAutoscaler sets the rest of a policy"
+
+    mode: Mode | None = Field(None, examples=["Approval"])
+    min_replicas: int | None = Field(None, ge=0, le=100_000, examples=[2])
+    max_replicas: int | None = Field(None, ge=1, le=100_000, examples=[24])
+    epsilon: float | None = Field(
+        None, gt=0, lt=1, description="Promised largest share of time out of SLA", examples=[0.01]
     )
-    reason: Reason = Field("", examples=["load test"])
+    price_usd_per_gpu_hour: float | None = Field(
+        None, ge=0, le=1e6, allow_inf_nan=False, examples=[2.5]
+    )
+    fallback_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
 
 
 class PauseView(Out):
@@ -111,6 +108,25 @@ class PauseView(Out):
     updated_at: datetime | None = None
 
 
+class PauseRequest(SentBack):
+    """A pause to make, in place of one that was made here before."""
+
+    READ: ClassVar[type[BaseModel]] = PauseView
+    INSTEAD: ClassVar[Mapping[str, str]] = {"is_paused": "resume with DELETE"}
+
+    direction: Direction | None = Field(
+        "Both",
+        description="Null: nothing is held, as a read says; it makes no pause and ends none",
+        examples=["Both"],
+    )
+    until_at: Instant | None = Field(
+        None,
+        description="Ends by itself then; null: until resumed",
+        examples=["2026-01-05T18:00:00Z"],
+    )
+    reason: Reason = Field("", examples=["load test"])
+
+
 def _cron(text: str) -> str:
     if text:
         read_cron(text)
@@ -120,12 +136,30 @@ def _cron(text: str) -> str:
 Cron = Annotated[str, Field(max_length=120), AfterValidator(_cron)]
 
 
-class ScheduleBody(In):
+class ScheduleView(Out):
+    """A schedule as it stands."""
+
+    name: str = Field(examples=["business-hours"])
+    timezone: str = Field(examples=["Europe/Berlin"])
+    days_of_week: list[int] = Field(examples=[[0, 1, 2, 3, 4]])
+    start_time: str = Field(examples=["08:00"])
+    end_time: str = Field(examples=["18:00"])
+    start: str = Field("", description="Cron expression, in place of `start_time`")
+    end: str = Field("", description="Cron expression, in place of `end_time`")
+    min_replicas: int | None = Field(None, examples=[4])
+    max_replicas: int | None = Field(None, examples=[40])
+    freeze: FreezeDirection | None = None
+    is_in_force: bool = Field(description="Holds now")
+
+
+class ScheduleBody(SentBack):
     """A recurring window that changes the bounds or freezes scaling.
 
     It has `start_time` and `end_time` on days of the week, or two cron expressions, `start` and
     `end`, which have days of their own.
     """
+
+    READ: ClassVar[type[BaseModel]] = ScheduleView
 
     name: Name = Field(examples=["business-hours"])
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", examples=["Europe/Berlin"])
@@ -163,36 +197,6 @@ class ScheduleBody(In):
         return self
 
 
-class SchedulesRequest(In):
-    """All schedules of a workload, in place of those there are; none: an empty list."""
-
-    schedules: list[ScheduleBody] = Field(max_length=50)
-
-    @model_validator(mode="after")
-    def _unique(self) -> SchedulesRequest:
-        names = [schedule.name for schedule in self.schedules]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"schedules: name {twice[0]!r} is given twice")
-        return self
-
-
-class ScheduleView(Out):
-    """A schedule as it stands."""
-
-    name: str = Field(examples=["business-hours"])
-    timezone: str = Field(examples=["Europe/Berlin"])
-    days_of_week: list[int] = Field(examples=[[0, 1, 2, 3, 4]])
-    start_time: str = Field(examples=["08:00"])
-    end_time: str = Field(examples=["18:00"])
-    start: str = Field("", description="Cron expression, in place of `start_time`")
-    end: str = Field("", description="Cron expression, in place of `end_time`")
-    min_replicas: int | None = Field(None, examples=[4])
-    max_replicas: int | None = Field(None, examples=[40])
-    freeze: FreezeDirection | None = None
-    is_in_force: bool = Field(description="Holds now")
-
-
 class SchedulesView(Out):
     """The schedules of a workload."""
 
@@ -203,3 +207,22 @@ class SchedulesView(Out):
     schedules: list[ScheduleView]
     is_in_force: bool = Field(description="False: the operator's next pass takes them over")
     version: int = Field(description="Of what was set here; 0: nothing was", examples=[1])
+
+
+class SchedulesRequest(SentBack):
+    """All schedules of a workload, in place of those there are; none: an empty list."""
+
+    READ: ClassVar[type[BaseModel]] = SchedulesView
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "source": "DELETE brings the schedules of the GPUAutoscaler back"
+    }
+
+    schedules: list[ScheduleBody] = Field(max_length=50)
+
+    @model_validator(mode="after")
+    def _unique(self) -> SchedulesRequest:
+        names = [schedule.name for schedule in self.schedules]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"schedules: name {twice[0]!r} is given twice")
+        return self

@@ -26,6 +26,7 @@ from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Item, Page
+from services.admin.rest.sent_back import SentBack
 from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.rest.translate import spec_of
 from services.kernel.domain import ScheduleSpec, WorkloadSpec
@@ -131,7 +132,7 @@ def patch_policy(
         policy = PolicyControl.model_validate(controls.policy.model_dump() | given)
         return controls.model_copy(update={"policy": policy})
 
-    update = _Update(key, "policy.update", changed, if_match)
+    update = _Update(key, "policy.update", changed, if_match, patch)
     return _change(deps, caller, update, translate.to_policy)
 
 
@@ -160,7 +161,7 @@ def put_schedules(
     def changed(controls: Controls) -> Controls:
         return controls.model_copy(update={"schedules": schedules})
 
-    update = _Update(key, "schedules.replace", changed, if_match)
+    update = _Update(key, "schedules.replace", changed, if_match, body)
     return _change(deps, caller, update, _schedules_view(deps))
 
 
@@ -199,12 +200,17 @@ def put_pause(
             f"until_at={body.until_at.isoformat()} must be after now ({now.isoformat()})",
             "/until_at",
         )
-    pause = PauseControl.model_validate(body.model_dump())
 
     def changed(controls: Controls) -> Controls:
+        if body.direction is None:
+            raise InvalidInput(
+                "direction=null: must be Both, ScaleIn or ScaleOut; resume with DELETE",
+                "/direction",
+            )
+        pause = PauseControl.model_validate(body.model_dump())
         return controls.model_copy(update={"pause": pause})
 
-    update = _Update(key, "pause.set", changed, if_match)
+    update = _Update(key, "pause.set", changed, if_match, body)
     return _change(deps, caller, update, _pause_view(deps))
 
 
@@ -269,12 +275,17 @@ def _page(
 
 @dataclass(frozen=True, slots=True)
 class _Update:
-    """A change of controls: of which workload, its name in the audit log, what it does."""
+    """A change of controls: of which workload, its name in the audit log, what it does.
+
+    Attributes:
+        sent: The document that asks for it; None: there is none.
+    """
 
     key: WorkloadKey
     action: str
     changed: Callable[[Controls], Controls]
     if_match: str | None
+    sent: SentBack | None = None
 
 
 _View = Callable[[RowMapping, WorkloadSpec, Controls], Any]
@@ -291,13 +302,22 @@ def _schedules_view(deps: AdminDeps) -> _View:
 
 
 def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> Answer:
-    """Change the controls of a workload, audited, and ask the operator for a pass."""
+    """Change the controls of a workload, audited, and ask the operator for a pass.
+
+    A document that is sent back as it was read changes nothing.
+    """
 
     def change(one: Change) -> Answer:
         row = repository.load_controlled(one.connection, *update.key, is_locked=True)
         found = find_controlled(row, update.key)
         _check_followed(row, update.key)
         check_etag(update.if_match, found.etag, str(update.key))
+        if update.sent is not None:
+            stands = view(found.row, found.spec, found.controls)
+            shown = stands.model_dump(mode="json")
+            update.sent.check_unchanged(shown)
+            if update.sent.is_as_read(shown):
+                return Answer(200, stands, {"ETag": found.etag})
         after = update.changed(found.controls)
         _check_whole(found.spec, after)
         body = after.model_dump(mode="json")
@@ -308,8 +328,8 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         one.wake_operator()
         stored = repository.load_controlled(one.connection, *update.key)
         answer = find_controlled(stored, update.key)
-        shown = view(answer.row, answer.spec, answer.controls)
-        return Answer(200, shown, {"ETag": etag_of(version)})
+        now = view(answer.row, answer.spec, answer.controls)
+        return Answer(200, now, {"ETag": etag_of(version)})
 
     return perform(deps, caller, change)
 

@@ -63,9 +63,13 @@ def replace_workload(
     body: WorkloadUpdate,
     if_match: IfMatch = None,
 ) -> Response:
-    """Replace the spec of a workload that was made here; one of the operator's is refused (409)."""
+    """Replace the spec of a workload that was made here; one of the operator's is refused (409).
+
+    What GET answers may be sent back, changed: a field that cannot be set is taken where it is as
+    it stands. A spec that is as it stands changes nothing.
+    """
     key = WorkloadKey(namespace, name)
-    return respond(service.replace(deps, caller, key, body.spec, if_match))
+    return respond(service.replace(deps, caller, key, body, if_match))
 
 
 @router.post("/{namespace}/{name}/replicas", response_model=ReplicasView, responses=WRITE_PROBLEMS)

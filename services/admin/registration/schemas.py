@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from services.admin.controls.schemas import ScheduleBody
 from services.admin.rest.schemas import In, ObjectName, Out
+from services.admin.rest.sent_back import SentBack
+from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.workload import MAX_FURTHER_LOADS, LoadCounts, Mode, RiskKind
 
@@ -133,8 +136,11 @@ class SlaBody(In):
     )
 
 
-class WorkloadBody(In):
+class WorkloadBody(SentBack):
     """A workload whose decisions somebody else applies: its mode is `Advisory`."""
+
+    READ: ClassVar[type[BaseModel]] = WorkloadSpec
+    OTHERWISE: ClassVar[str] = "leave it out, or let a GPUAutoscaler of this name set it"
 
     gpu_type: Word = Field("H100", examples=["H100"])
     gpus_per_replica: int = Field(1, ge=1, le=64)
@@ -157,6 +163,21 @@ class WorkloadBody(In):
     labels: dict[_LabelKey, _LabelValue] = Field({}, max_length=64, examples=[{"team": "chat"}])
 
 
+class WorkloadSpecView(Out):
+    """A workload's spec, and who sets it."""
+
+    namespace: str = Field(examples=["prod"])
+    name: str = Field(examples=["llama-70b"])
+    managed_by: Literal["kubernetes", "api"] = Field(
+        description="`kubernetes`: its GPUAutoscaler; change it there", examples=["api"]
+    )
+    is_active: bool = Field(examples=[True])
+    mode: Mode = Field(examples=["Advisory"])
+    step_s: int = Field(examples=[60])
+    spec_version: int = Field(description="The ETag, without its quotes", examples=[1])
+    spec: dict[str, Any] = Field(examples=[{"demand": "output_tokens_per_s"}])
+
+
 class WorkloadRequest(In):
     """A workload to make."""
 
@@ -165,8 +186,16 @@ class WorkloadRequest(In):
     spec: WorkloadBody
 
 
-class WorkloadUpdate(In):
+class WorkloadUpdate(SentBack):
     """A workload's spec, in place of the one that stands."""
+
+    READ: ClassVar[type[BaseModel]] = WorkloadSpecView
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "namespace": "make another workload with POST",
+        "name": "make another workload with POST",
+        "is_active": "remove it with DELETE",
+        "mode": "the decisions of a workload made here are advice; a GPUAutoscaler has modes",
+    }
 
     spec: WorkloadBody
 
@@ -194,18 +223,3 @@ class ReplicasView(Out):
     ready: int = Field(examples=[11])
     starting_ages_s: list[float] = Field(examples=[[35.0]])
     observed_at: AwareDatetime = Field(examples=["2026-06-01T12:00:00Z"])
-
-
-class WorkloadSpecView(Out):
-    """A workload's spec, and who sets it."""
-
-    namespace: str = Field(examples=["prod"])
-    name: str = Field(examples=["llama-70b"])
-    managed_by: Literal["kubernetes", "api"] = Field(
-        description="`kubernetes`: its GPUAutoscaler; change it there", examples=["api"]
-    )
-    is_active: bool = Field(examples=[True])
-    mode: Mode = Field(examples=["Advisory"])
-    step_s: int = Field(examples=[60])
-    spec_version: int = Field(description="The ETag, without its quotes", examples=[1])
-    spec: dict[str, Any] = Field(examples=[{"demand": "output_tokens_per_s"}])

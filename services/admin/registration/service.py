@@ -21,6 +21,7 @@ from services.admin.registration.schemas import (
     WorkloadBody,
     WorkloadRequest,
     WorkloadSpecView,
+    WorkloadUpdate,
 )
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.service import KUBERNETES, WorkloadKey
@@ -78,22 +79,25 @@ def create(deps: AdminDeps, caller: Caller, body: WorkloadRequest) -> Answer:
 
 
 def replace(
-    deps: AdminDeps, caller: Caller, key: WorkloadKey, body: WorkloadBody, if_match: str | None
+    deps: AdminDeps, caller: Caller, key: WorkloadKey, body: WorkloadUpdate, if_match: str | None
 ) -> Answer:
-    """Store another spec.
+    """Store another spec; one that is as it stands changes nothing.
 
     Raises:
         NotFound: There is none.
-        InvalidInput: The parts of the spec do not fit each other.
+        InvalidInput: The parts of the spec do not fit each other, or what cannot be set is another.
         Conflict: The operator manages it.
         PreconditionRequired: No ETag was sent.
         PreconditionFailed: It has changed since it was read.
     """
-    spec = to_spec(key.name, body)
+    spec = to_spec(key.name, body.spec)
 
     def change(one: Change) -> Answer:
         row = _ours(one, key, if_match)
+        body.check_unchanged(_view(row).model_dump(mode="json"))
         step_s = deps.settings.step_s
+        if (row["spec"], row["step_s"]) == (spec, step_s):
+            return Answer(200, _view(row), {"ETag": _etag(row)})
         made = repository.replace_spec(one.connection, row["id"], spec, step_s, one.at)
         one.audit("workload.update", f"workload/{key}", row["spec"], spec)
         return Answer(200, _view(made), {"ETag": _etag(made)})
@@ -152,7 +156,8 @@ def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
     """The spec as it is stored.
 
     Raises:
-        InvalidInput: Its parts do not fit each other; names the field.
+        InvalidInput: Its parts do not fit each other, or it has what cannot be set; names the
+            field.
     """
     given = body.model_dump(mode="json")
     try:
@@ -162,7 +167,9 @@ def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
         pointer = "".join(f"/{part}" for part in ("spec", *first["loc"]))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InvalidInput(f"spec: {message}", pointer) from error
-    return spec.model_dump(mode="json")
+    stored = spec.model_dump(mode="json")
+    body.check_unchanged(stored, "/spec")
+    return stored
 
 
 def _ours(one: Change, key: WorkloadKey, if_match: str | None) -> RowMapping:

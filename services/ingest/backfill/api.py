@@ -33,7 +33,7 @@ request.
 
 What is stored is never replaced unasked: where another value is there already it stays, `kept`
 counts those, and `?replace=true` replaces them. So the same request may be sent again. Samples that
-cannot be used are counted in `rejected`, as of a push; if none can, it is 422.
+cannot be used are counted in `rejected`, as of a push; if none can, or none was sent, it is 422.
 """
 _BODY: dict[str, Any] = {
     "requestBody": {

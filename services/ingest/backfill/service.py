@@ -73,21 +73,22 @@ def fill(
 
     Raises:
         NotFound: There is no such workload, or it was removed.
-        InvalidInput: An indicator is none of its spec, or none of the samples can be used.
+        InvalidInput: An indicator is none of its spec, or there is no sample that can be used.
     """
     rejections = parsed.rejections.copy()
     with unit_of_work(deps.engine, deps.sender) as work:
         ref = _workload(work.connection, deps, name)
         is_counted = _check_names(ref, parsed)
+        parsed.check_any("body")
         samples = _screened(deps, ref, parsed, rejections)
-        if not len(samples) and rejections.n_rejected:
+        if not len(samples):
             first = rejections.as_tuple()[0]
             raise InvalidInput(
                 f"none of {rejections.n_rejected} samples can be used: {first.reason}, e.g. "
                 f"{first.example}"
             )
         block = _to_block(ref, parsed, samples)
-        counts = _compared(work.connection, ref, block) if len(block.at_us) else _Counts()
+        counts = _compared(work.connection, ref, block)
         write_steps(work.connection, [block], replaces=replaces)
         if is_counted:
             work.send_after_commit(Job(LEARN_HISTORY, {"shard": ref.shard}))

@@ -47,11 +47,12 @@ def push(deps: IngestDeps, body: bytes) -> PushResult:
     """Store the samples of a push request.
 
     Raises:
-        InvalidInput: The request has not the documented shape.
+        InvalidInput: The request has not the documented shape, or holds no sample.
         PayloadTooLarge: It holds too many samples.
     """
     with deps.decoding:
         parsed = parse_push(body, deps.settings.push_max_samples)
+    parsed.check_any("observations")
     return write(deps, parsed, "push", deps.settings)
 
 

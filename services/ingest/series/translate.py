@@ -56,12 +56,27 @@ class ParsedPush:
         samples: Readable samples; a series is a position in `names`.
         unreadable: Per series number the samples that are no [time, value] pair.
         rejections: The same, counted by reason with an example.
+        empty: Series that were sent without any sample, in their order; none of `names`.
     """
 
     names: tuple[PushedSeriesName, ...]
     samples: Samples
     unreadable: dict[int, dict[str, int]]
     rejections: Rejections
+    empty: tuple[PushedSeriesName, ...] = ()
+
+    def check_any(self, place: str) -> None:
+        """Refuse a request that holds no sample at all, so that nobody takes it for stored.
+
+        Raises:
+            InvalidInput: It does not; names the field at `place` and the first series.
+        """
+        if self.names:
+            return
+        n = len(self.empty)
+        held = f"{self.empty[0]} has no sample" if n else "no series"
+        more = f", as {n - 1} others" if n > 1 else ""
+        raise InvalidInput(f"{place}: {held}{more}; send one sample at least, or no request")
 
 
 def parse_push(body: bytes, max_samples: int) -> ParsedPush:
@@ -140,6 +155,8 @@ def _one_by_one(entries: Sequence[object], max_samples: int) -> ParsedPush:
             raise _too_many(max_samples)
         if samples:
             columns.add(name, samples)
+        else:
+            columns.empty.append(name)
     return columns.parsed()
 
 
@@ -178,6 +195,7 @@ class _Columns:
     values: list[float] = field(default_factory=list)
     unreadable: dict[int, dict[str, int]] = field(default_factory=dict)
     rejections: Rejections = field(default_factory=Rejections)
+    empty: list[PushedSeriesName] = field(default_factory=list)
 
     def add(self, name: PushedSeriesName, samples: list[Any]) -> None:
         """Read the samples of one entry."""
@@ -206,7 +224,8 @@ class _Columns:
         """The columns as arrays."""
         seconds = np.array(self.seconds, dtype=np.float64)
         samples = make_samples(self.series, _to_us(seconds), self.values)
-        return ParsedPush(tuple(self.numbers), samples, self.unreadable, self.rejections)
+        names, empty = tuple(self.numbers), tuple(self.empty)
+        return ParsedPush(names, samples, self.unreadable, self.rejections, empty)
 
 
 def _to_us(seconds: F64) -> I64:
@@ -234,12 +253,19 @@ def load_json(body: bytes) -> object:
 
 def _entries(body: bytes) -> Sequence[object]:
     content = load_json(body)
-    entries = content.get("observations") if isinstance(content, dict) else None
+    if not isinstance(content, dict):
+        raise InvalidInput(
+            f'body: must be a JSON object {{"observations": [...]}}, got {_shown(content)}'
+        )
+    if "observations" not in content:
+        given = f"; the body has {sorted(map(str, content))[:10]}" if content else ""
+        raise InvalidInput(f"observations: is missing, and needed{given}", "/observations")
+    entries = content["observations"]
     if not isinstance(entries, list):
         raise InvalidInput(
-            'body: must be a JSON object {"observations": [...]}, '
-            f"got {type(content).__name__}"
-            + (f" with keys {sorted(map(str, content))[:10]}" if isinstance(content, dict) else "")
+            f"observations={_shown(entries)}: must be a list of series, each an object with "
+            "namespace, workload, indicator and samples",
+            "/observations",
         )
     return entries
 
@@ -253,22 +279,36 @@ def _loads_lenient(body: bytes, strict: orjson.JSONDecodeError) -> object:
 
 
 def _read_entry(position: int, entry: object) -> tuple[PushedSeriesName, list[object]]:
-    where = f"observations[{position}]"
+    where, pointer = f"observations[{position}]", f"/observations/{position}"
     if not isinstance(entry, dict):
-        raise InvalidInput(f"{where}: must be an object, got {type(entry).__name__}")
+        rule = "must be an object with namespace, workload, indicator and samples"
+        raise InvalidInput(f"{where}: {rule}, got {_shown(entry)}", pointer)
+    for key in ("namespace", "workload", "indicator", "samples"):
+        if key not in entry:
+            raise InvalidInput(f"{where}.{key}: is missing, and needed", f"{pointer}/{key}")
     words = []
     for key in ("namespace", "workload", "indicator"):
-        word = entry.get(key)
+        word = entry[key]
         if not isinstance(word, str) or not 0 < len(word) <= _LONGEST_NAME or "\0" in word:
             raise InvalidInput(
-                f"{where}.{key}={str(word)[:60]!r} must be a string of 1 to {_LONGEST_NAME} "
-                "characters"
+                f"{where}.{key}={_shown(word)} must be a string of 1 to {_LONGEST_NAME} characters",
+                f"{pointer}/{key}",
             )
         words.append(word)
-    samples = entry.get("samples")
+    samples = entry["samples"]
     if not isinstance(samples, list):
-        raise InvalidInput(f"{where}.samples: must be a list of [time, value] pairs")
+        raise InvalidInput(
+            f"{where}.samples={_shown(samples)}: must be a list of [time, value] pairs",
+            f"{pointer}/samples",
+        )
     return PushedSeriesName(*words), samples
+
+
+def _shown(value: object) -> str:
+    """A value of JSON in a line, cut short."""
+    if isinstance(value, list | dict):
+        return "[...]" if isinstance(value, list) else "{...}"
+    return repr(value[:60]) if isinstance(value, str) else json.dumps(value)[:60]
 
 
 def _are_number_pairs(samples: list[Any]) -> bool:

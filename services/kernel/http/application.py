@@ -24,6 +24,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import Match
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
@@ -42,6 +43,7 @@ from services.kernel.server_errors import is_of_the_server
 
 _PROBLEM = "application/problem+json"
 _SOON = {"Retry-After": "1"}
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CLIENT_GONE = 499
 """Counted for a client that left before its request was read; no standard status says that."""
 
@@ -282,9 +284,27 @@ def with_route(request: Request, error: HTTPException) -> HTTPException:
     if (error.status_code, error.detail) == (404, "Not Found"):
         return HTTPException(404, f"{asked}: no such route here; /openapi.json lists them")
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = (error.headers or {}).get("Allow", "")
-        return HTTPException(405, f"{asked}: this route takes {allowed}", error.headers)
+        allowed = ", ".join(_methods_at(request))
+        said = f"{asked}: this route takes {allowed}"
+        return HTTPException(405, said, {**(error.headers or {}), "Allow": allowed})
     return error
+
+
+def _methods_at(request: Request) -> list[str]:
+    """Methods that some route takes at the path of a request (RFC 9110, 15.5.6).
+
+    The framework names those of the first route of this path alone.
+    """
+    kept = ("type", "path", "root_path", "headers", "app")  # not what the refused route left there
+    asked = {name: request.scope[name] for name in kept if name in request.scope}
+    return [
+        method
+        for method in _METHODS
+        if any(
+            route.matches({**asked, "method": method})[0] is Match.FULL
+            for route in request.app.router.routes
+        )
+    ]
 
 
 async def on_database(request: Request, error: Exception) -> Response:

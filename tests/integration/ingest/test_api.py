@@ -62,6 +62,22 @@ def test_a_malformed_push_is_a_problem(app: FastAPI, content: bytes) -> None:
     assert answer.json()["code"] == "invalid_input"
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"observations": []}, "observations: no series"),
+        (
+            {"observations": [ONE["observations"][0] | {"samples": []}]},
+            "observations: shop/w0 request_rate_rps has no sample",
+        ),
+    ],
+)
+def test_a_push_without_samples_is_refused(app: FastAPI, content: object, said: str) -> None:
+    answer = request(app, "POST", PATH, json=content)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert answer.json()["detail"].startswith(said)
+
+
 def test_compressed_bodies_are_refused_by_name(app: FastAPI) -> None:
     answer = request(app, "POST", PATH, content=b"x", headers=JSON | {"Content-Encoding": "gzip"})
     assert answer.status_code == 422
@@ -102,16 +118,20 @@ def test_size_is_bounded_with_and_without_a_declared_length(
     ],
 )
 def test_token(
-    deps: IngestDeps, settings: Settings, register: Register, header: str | None, status: int
+    deps: IngestDeps,
+    settings: Settings,
+    clock: FixedClock,
+    register: Register,
+    header: str | None,
+    status: int,
 ) -> None:
     register()
+    clock.advance(60)
     deps.settings = settings.model_copy(update={"push_token": SecretStr("sesame")})
     headers: dict[str, str | bytes] = {**JSON}
     if header is not None:
         headers["Authorization"] = header.encode()
-    answer = request(
-        make_app(deps), "POST", PATH, content=orjson.dumps({"observations": []}), headers=headers
-    )
+    answer = request(make_app(deps), "POST", PATH, content=orjson.dumps(ONE), headers=headers)
     assert answer.status_code == status
     if status == 401:
         assert answer.json()["code"] == "unauthorized"
@@ -241,7 +261,7 @@ def test_probes_are_answered_while_pushes_wait(deps: IngestDeps, register: Regis
 def test_series_without_samples_are_counted_too(app: FastAPI, deps: IngestDeps) -> None:
     empty = {**ONE["observations"][0], "samples": []}
     answer = request(app, "POST", PATH, json={"observations": [empty] * 3})
-    assert answer.json() == {"accepted": 0, "rejected": []}
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
     deps.settings = deps.settings.model_copy(update={"push_max_samples": 3})
     answer = request(app, "POST", PATH, json={"observations": [empty] * 4})
     assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")

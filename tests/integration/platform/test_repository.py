@@ -52,12 +52,10 @@ def test_a_workload_of_which_nothing_is_known_has_a_status(database: Engine) -> 
 
 
 @pytest.mark.usefixtures("seeded")
-def test_ids_and_shards_are_those_of_active_workloads(database: Engine) -> None:
+def test_shards_are_those_of_active_workloads(database: Engine) -> None:
     run(database, "UPDATE workloads SET shard = 5 - id")
-    assert repository.load_workload_ids(database) == dict(zip(NAMES, (3, 1, 2), strict=True))
     assert repository.load_active_shards(database) == [2, 3, 4]
     run(database, "UPDATE workloads SET is_active = id = 2")
-    assert repository.load_workload_ids(database) == {NAMES[2]: 2}
     assert repository.load_active_shards(database) == [3]
 
 

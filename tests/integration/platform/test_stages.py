@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 from sqlalchemy import Engine, text
 
-from services.kernel.errors import InvalidInput, NotFound
+from services.admin.registration.schemas import WorkloadBody
+from services.admin.registration.service import to_spec
+from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.settings import Settings
 from services.platform.stages import (
     IngestReport,
@@ -75,6 +77,52 @@ def test_a_trace_becomes_workloads_in_advisory_mode_with_all_their_history(
     assert n_observed == 2 * (2 * N_STEPS - len(MISSING))
     ((first, last),) = rows(database, "SELECT min(step_at), max(step_at) FROM indicators")
     assert (first, last) == (START, NEWEST)
+
+
+def test_a_trace_that_is_ingested_again_replaces_specs_and_keeps_ids(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    first = ingest(ours, tmp_path)
+    query = (
+        "SELECT id, spec_version, is_active, managed_by, step_s, spec FROM workloads ORDER BY id"
+    )
+    before = rows(database, query)
+    assert ingest(ours, tmp_path).n_observed == first.n_observed
+    assert rows(database, query) == before
+    with database.begin() as connection:  # as the release before left it, after an operator's pass
+        connection.execute(
+            text(
+                "UPDATE workloads SET is_active = false, managed_by = 'kubernetes', step_s = 60, "
+                "spec = spec || '{\"max_replicas\": 3}'"
+            )
+        )
+    ingest(ours, tmp_path)
+    assert rows(database, query) == [(row[0], row[1] + 1, *row[2:]) for row in before]
+
+
+def test_the_spec_of_a_trace_may_be_sent_back_over_rest(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    ingest(ours, tmp_path)
+    stored = dict(rows(database, "SELECT name, spec FROM workloads"))
+    assert len(stored) == 2
+    for name, spec in stored.items():
+        assert to_spec(name, WorkloadBody.model_validate(spec)) == spec
+
+
+def test_a_trace_does_not_take_the_name_of_a_gpuautoscaler(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    ingest(ours, tmp_path)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET managed_by = 'kubernetes', spec = '{}' WHERE name = 'svc-b'")
+        )
+        connection.execute(text("UPDATE workloads SET spec = '{}' WHERE name = 'svc-a'"))
+    with pytest.raises(Conflict, match="workload trace/svc-b follows GPUAutoscaler svc-b") as found:
+        ingest(ours, tmp_path)
+    assert "\n" not in found.value.message
+    assert rows(database, "SELECT DISTINCT spec FROM workloads") == [({},)]  # nothing is stored
 
 
 def test_the_origin_is_the_newest_measured_step_unless_one_is_asked_for(

@@ -154,9 +154,12 @@ def test_none_that_can_be_used_is_an_error(deps: IngestDeps, w0: int) -> None:
     assert rate(deps, w0) == {}
 
 
-def test_a_header_without_lines_changes_nothing(deps: IngestDeps, w0: int) -> None:
-    found = send(deps, table())
-    assert (found.accepted, found.written, found.first_step_at) == (0, 0, None)
+def test_what_holds_no_sample_is_refused(deps: IngestDeps, w0: int) -> None:
+    said = rf"^body: shop/w0 {RATE} has no sample; send one"
+    for empty in (table(), table(line(0, ""), line(1, ""))):
+        with pytest.raises(InvalidInput, match=said):
+            send(deps, empty)
+    assert rate(deps, w0) == {}
 
 
 def test_unknown_names_are_told_the_known_ones(deps: IngestDeps, w0: int) -> None:

@@ -23,9 +23,11 @@ from services.kernel.security.keys import KeyVerifier, Role, create_key
 from services.kernel.security.limits import Limiter
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register
+from tests.integration.ingest.pushes import RATE, at_s, body
 
 pytestmark = pytest.mark.integration
 PUSH, WRITE = "/v1/observations", "/api/v1/write"
+SAMPLE = body(("w0", RATE, [[at_s(0), 1.0]]))
 
 
 class Edge:
@@ -43,7 +45,7 @@ class Edge:
         return self
 
     def post(self, credential: str | None, path: str = PUSH, **headers: str) -> httpx.Response:
-        """One empty push; 202 and 415 mean that the credential was accepted."""
+        """A push of one sample; 202 and 415 mean that the credential was accepted."""
         if path == PUSH:
             headers = {"Content-Type": "application/json"} | headers
         if credential is not None:
@@ -54,7 +56,7 @@ class Edge:
             async with httpx.AsyncClient(
                 transport=transport, base_url="http://localhost"
             ) as client:
-                return await client.post(path, content=b'{"observations": []}', headers=headers)
+                return await client.post(path, content=SAMPLE, headers=headers)
 
         return asyncio.run(send())
 

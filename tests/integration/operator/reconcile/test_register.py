@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from sqlalchemy import text
 
+from services.platform.stages import ingest_trace
 from tests.integration.operator.conftest import GROUP_PATH, Bench
+from tests.unit.simulator.fleet.traces import write
 
 pytestmark = pytest.mark.integration
 
@@ -43,6 +48,33 @@ def test_it_is_left_alone_until_an_autoscaler_takes_it_over(bench: Bench) -> Non
     bench.lab.delete_autoscaler("chat")
     bench.reconcile()
     assert chat() == ("kubernetes", False, "Auto")
+
+
+def test_a_trace_that_is_ingested_beside_it_stays_and_may_be_ingested_again(
+    bench: Bench, tmp_path: Path
+) -> None:
+    """The operator took the workloads of a trace for ones whose GPUAutoscaler is gone."""
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    series = {"svc/a": np.arange(1.0, 451.0), "svc/b": np.arange(451.0, 1.0, -1.0)}
+    file = write(tmp_path, series)  # type: ignore[no-untyped-call]  # untyped
+
+    def ingest() -> list[tuple[int, str, str, bool, int]]:
+        report = ingest_trace(bench.deps.settings, file, None, bench.clock.now())
+        bench.reconcile()
+        names = ("id", "name", "managed_by", "is_active", "spec_version")
+        rows = [row for row in bench.rows("workloads") if row["namespace"] == "trace"]
+        assert len(rows) == report.n_workloads == 2
+        assert {row["spec"]["target"] for row in rows} == {"External/svc-a", "External/svc-b"}
+        return sorted(tuple(row[name] for name in names) for row in rows)
+
+    first = ingest()
+    assert [one[1:] for one in first] == [
+        ("svc-a", "api", True, 1),
+        ("svc-b", "api", True, 1),
+    ]
+    assert ingest() == first
 
 
 def test_a_spec_that_was_spoilt_by_hand_is_stored_again(bench: Bench) -> None:

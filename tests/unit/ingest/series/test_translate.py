@@ -85,7 +85,16 @@ def test_words_of_prometheus_and_bare_nan_are_read_as_values() -> None:
         (b'{"samples": []}', "samples"),
         (b'{"observations": {}}', "observations"),
         (b'{"observations": [3]}', r"observations\[0\]: must be an object"),
-        (b'{"observations": [{}]}', r"observations\[0\]\.namespace="),
+        (b'{"observations": [{}]}', r"^observations\[0\]\.namespace: is missing, and needed$"),
+        (b'{"observations": "x"}', r"^observations='x': must be a list of series"),
+        (b'{"observations": null}', r"^observations=null: must be a list of series"),
+        (b'{"observation": []}', r"^observations: is missing, .* has \['observation'\]$"),
+        (b"{}", r"^observations: is missing, and needed$"),
+        (
+            b'{"observations": [{"namespace": "a", "workload": "b", "samples": []}]}',
+            r"^observations\[0\]\.indicator: is missing",
+        ),
+        (b'{"observations": [{"namespace": null}]}', r"observations\[0\]\.workload: is missing"),
     ],
 )
 def test_a_malformed_request_is_refused_as_a_whole(body: bytes, words: str) -> None:
@@ -105,6 +114,37 @@ def test_a_bad_name_is_named(key: str, value: object) -> None:
 def test_samples_must_be_a_list() -> None:
     with pytest.raises(InvalidInput, match=r"observations\[0\]\.samples"):
         parse("1,2")
+
+
+def test_a_fault_of_a_field_is_pointed_at() -> None:
+    bodies = {
+        "/observations": b'{"observations": "x"}',
+        "/observations/0/namespace": b'{"observations": [{}]}',
+        "/observations/0/workload": json.dumps(
+            {"observations": [{**WHO, "workload": None, "samples": []}]}
+        ).encode(),
+    }
+    for pointer, body in bodies.items():
+        with pytest.raises(InvalidInput) as found:
+            parse_push(body, 100)
+        assert found.value.pointer == pointer
+        assert "None" not in found.value.message
+
+
+def test_what_holds_no_sample_is_named_and_only_where_nothing_does() -> None:
+    parse([[1, 1]]).check_any("observations")
+    parse([7]).check_any("observations")  # one that cannot be read is counted
+    with pytest.raises(InvalidInput, match=r"^observations: shop/llama load_rps has no sample;"):
+        parse([]).check_any("observations")
+    empty = {**WHO, "samples": []}
+    others = [{**empty, "indicator": f"load_{n}"} for n in range(3)]
+    body = json.dumps({"observations": [empty, *others]}).encode()
+    with pytest.raises(InvalidInput, match=r"load_rps has no sample, as 3 others; send one"):
+        parse_push(body, 10).check_any("observations")
+    with pytest.raises(InvalidInput, match=r"^observations: no series; send one sample"):
+        parse_push(b'{"observations": []}', 10).check_any("observations")
+    full = json.dumps({"observations": [empty, {**WHO, "samples": [[1, 1]]}]}).encode()
+    parse_push(full, 10).check_any("observations")
 
 
 def test_too_many_samples() -> None:

@@ -8,7 +8,7 @@ import json
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from pydantic import BaseModel
 from starlette.types import Message
 from uvicorn.server import ServerState
@@ -217,6 +217,38 @@ def test_an_unknown_route_and_method_are_named() -> None:
     answer = ask(make_app(), "GET", "/read")
     assert answer.json()["detail"] == "GET /read: this route takes POST"
     assert answer.headers["Allow"] == "POST"
+
+
+def test_every_method_that_the_path_takes_is_named() -> None:
+    """Of routes of one path the framework names the first one's method alone."""
+    app, router, inner = make_app(), APIRouter(prefix="/things"), APIRouter(prefix="/{name}")
+
+    def answer(name: str = "") -> str:
+        return name
+
+    for method in ("DELETE", "PUT"):
+        router.add_api_route("/{name}", answer, methods=[method])
+    inner.add_api_route("/parts", answer, methods=["GET"])
+    router.include_router(inner)
+    app.include_router(router)
+    app.add_api_route("/things/{name}", answer, methods=["GET"])
+    app.add_api_route("/things/all", answer, methods=["POST"])
+    sub = FastAPI()
+    http.install(sub, "test", 1000)
+    sub.include_router(router)
+    app.mount("/sub", sub)
+    for method, path, allowed in (
+        ("PATCH", "/things/one", "GET, PUT, DELETE"),
+        ("POST", "/things/one", "GET, PUT, DELETE"),
+        ("PATCH", "/things/all", "GET, POST, PUT, DELETE"),
+        ("PUT", "/things/one/parts", "GET"),
+        ("GET", "/sub/things/one", "PUT, DELETE"),
+        ("OPTIONS", "/read", "POST"),
+    ):
+        refused = ask(app, method, path)
+        assert (refused.status_code, refused.headers["Allow"]) == (405, allowed), path
+        said = f"{method} {path}: this route takes {allowed}"
+        assert refused.json()["detail"] == said
 
 
 def test_a_client_that_left_is_no_fault_of_the_server() -> None:
