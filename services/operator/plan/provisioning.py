@@ -27,6 +27,8 @@ _NORMAL = NormalDist()
 _N_ITERATIONS = 40
 _MOST_TYPES = 64
 """GPU types whose laws are kept from one pass to the next."""
+_STUCK_Z = 4.0
+"""Deviations beyond which a wait is of no node that came late, but of none that came."""
 _FAR_Z = 8.0
 """Beyond it the tail of a normal is reckoned by its series."""
 _LEAST_WAIT_S = 60.0
@@ -77,7 +79,8 @@ def learn_startup(stated_s: float | None, waits: NodeWaits = NO_WAITS) -> NodeSt
     Waits in vain are right-censored data: each is taken to end as the law has it beyond its age,
     until law and ends agree (expectation-maximisation, as for lead times). They count as starts by
     the share of the law that they outlived, rounded down together. Pods that wait still tell
-    nothing yet: they would put off the time at which their own wait is too long.
+    nothing yet: they would put off the time at which their own wait is too long. One that was
+    longer than practically any start-up says that none came (docs/decisions/0111).
 
     Args:
         stated_s: Median as stated; None: nothing is.
@@ -85,7 +88,7 @@ def learn_startup(stated_s: float | None, waits: NodeWaits = NO_WAITS) -> NodeSt
     """
     prior = math.log(stated_s or STARTUP_S)
     logs = [math.log(max(1.0, each)) for each in waits.ended]
-    ages = [math.log(max(1.0, each)) for each in waits.unended]
+    ages = _practical([math.log(max(1.0, each)) for each in waits.unended], stated_s, waits)
     weight = _PRIOR_STARTS + len(logs) + len(ages)
     mean, sigma = prior, _SIGMA
     for _ in range(_N_ITERATIONS if ages else 1):
@@ -99,6 +102,16 @@ def learn_startup(stated_s: float | None, waits: NodeWaits = NO_WAITS) -> NodeSt
         sigma = math.sqrt((_PRIOR_STARTS * _SIGMA**2 + squares) / weight)
     outlived = sum(_NORMAL.cdf((age - mean) / sigma) for age in ages)
     return NodeStartup(math.exp(mean), sigma, len(logs) + math.floor(outlived))
+
+
+def _practical(ages: list[float], stated_s: float | None, waits: NodeWaits) -> list[float]:
+    """Logarithms of waits in vain, none longer than nearly all start-ups by the ended ones."""
+    if not ages:
+        return ages
+    known = learn_startup(stated_s, NodeWaits(waits.ended))
+    spread = known.sigma * math.sqrt(1.0 + 1.0 / (_PRIOR_STARTS + len(waits.ended)))
+    most = math.log(known.median_s) + _STUCK_Z * spread
+    return [min(age, most) for age in ages]
 
 
 def _beyond(bound: float) -> tuple[float, float]:
