@@ -137,7 +137,7 @@ class TrailingRule:
 
 
 REVISION = 2
-"""Of the tables that decisions are made by; inputs are stored with it."""
+"""Of the tables and prices that decisions are made by; inputs are stored with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,8 +188,8 @@ class DecideConfig:
         epsilons: Other risk levels to answer in the explanation.
         fallback: The ladder's settings.
         risk: The risk control's settings.
-        revision: Of the tables. 1: as before docs/decisions/0109; it is no choice, but what an
-            earlier decision was made by and is made again by.
+        revision: Of the tables and prices. 1: as before docs/decisions/0108 and 0109; it is no
+            choice, but what an earlier decision was made by and is made again by.
     """
 
     shortage_price_ratio: float = 2.0

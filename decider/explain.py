@@ -39,7 +39,10 @@ def counterfactuals(
     """Unguarded counts at other risk levels, at the median forecast, and at zero lead time."""
     table = {f"epsilon_{e:g}": _at_level(request, outlook, e) for e in config.epsilons}
     table["median_forecast"] = _at_median(request, outlook)
-    table["zero_lead_time"] = _at_zero_lead(request, outlook)
+    # earlier decisions were explained by time, whatever they promised
+    is_by_time = config.revision < 2
+    risk = outlook.steps.violation if is_by_time else step_risk(request, outlook.steps)
+    table["zero_lead_time"] = _at_zero_lead(risk[:, 0], outlook)
     floors = [effective_bounds(w) for w in request.workloads]
     return [
         {name: max(low, min(high, int(counts[row]))) for name, counts in table.items()}
@@ -71,9 +74,8 @@ def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:
     return np.asarray(np.where(owned[:, steps], need, 0.0).max(axis=1, initial=0.0), dtype=np.int64)
 
 
-def _at_zero_lead(request: ShardRequest, outlook: Outlook) -> IntArray:
-    """Least count that keeps the level in the present step, were starts instant."""
-    risk = step_risk(request, outlook.steps)[:, 0]
+def _at_zero_lead(risk: FloatArray, outlook: Outlook) -> IntArray:
+    """Least count whose risk (W, K) keeps the level in the present step, were starts instant."""
     keeps = within(risk, outlook.level, outlook.grid.is_allowed)
     rows = np.arange(outlook.level.size)
     first = np.where(np.isinf(outlook.level), smallest_allowed(outlook.grid), keeps.argmax(axis=1))

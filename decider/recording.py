@@ -90,6 +90,22 @@ class _Judged:
     is_short: BoolArray
     held: FloatArray
 
+    def telling(self, row: int, level: float, first_limit: float) -> float:
+        """Risk that the price of a row follows: its own, as far as a price decided it.
+
+        Args:
+            row: The row.
+            level: Its level.
+            first_limit: Bound on the risk of its first action.
+        """
+        risk = float(self.carried[row])
+        if self.is_short[row]:
+            risk = min(risk, level)
+        else:  # it may have been held above the plan
+            risk = max(risk, min(level, float(self.planned[row])))
+        is_least = self.lower[row] > first_limit  # a lower price buys nothing
+        return max(risk, level) if is_least else risk
+
 
 def _judge(
     shard: DraftedShard, grants: Sequence[Grant], mixes: Mapping[int, Sequence[int]]
@@ -282,12 +298,8 @@ def _carried(
     is_first_low = workload.pool is not None and workload.sla.kind == "DemandFraction"
     n_steps = workload.risk.observed_steps if is_first_low else math.inf
     level, risk = float(outlook.level[row]), float(judged.carried[row])
-    if judged.is_short[row]:
-        risk = min(risk, level)
-    else:  # it may have been held above the plan
-        risk = max(risk, min(level, float(judged.planned[row])))
-    if judged.lower[row] > outlook.first_limit[row]:  # a lower price buys nothing here
-        risk = max(risk, level)
+    if config.revision > 1:
+        risk = judged.telling(row, level, float(outlook.first_limit[row]))
     return next_multiplier(used, risk, level, n_steps, config.risk)
 
 

@@ -11,8 +11,8 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator.cluster.placement import NodeState, Shape
+from services.operator.headroom.buffer_pods import pod_spec
 from services.operator.kube.client import KubeClient, Object
-from services.operator.plan.buffer_pods import pod_spec
 from services.operator.plan.buffers import (
     GROUP,
     KIND,

@@ -209,8 +209,8 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
         "observed_at, bound_at, is_new_node, cause, refused_at) "
         "SELECT * FROM unnest(CAST(:pod_uid AS text[]), "
         "CAST(:workload_id AS int[]), CAST(:gpu_type AS text[]), "
-        "CAST(:requested_at AS timestamptz[]), "
-        "CAST(:ready_at AS timestamptz[]), CAST(:gone_at AS timestamptz[]), "
+        "CAST(:requested_at AS timestamptz[]), CAST(:ready_at AS timestamptz[]), "
+        "CAST(:gone_at AS timestamptz[]), "
         "CAST(:observed_at AS timestamptz[]), CAST(:bound_at AS timestamptz[]), "
         "CAST(:is_new_node AS boolean[]), CAST(:cause AS text[]), "
         "CAST(:refused_at AS timestamptz[])) "
@@ -220,8 +220,7 @@ def store_starts(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> N
         "bound_at = COALESCE(pod_starts.bound_at, EXCLUDED.bound_at), "
         "is_new_node = COALESCE(pod_starts.is_new_node, EXCLUDED.is_new_node), "
         "cause = COALESCE(pod_starts.cause, EXCLUDED.cause), "
-        "refused_at = EXCLUDED.refused_at, "
-        "observed_at = EXCLUDED.observed_at"
+        "refused_at = EXCLUDED.refused_at, observed_at = EXCLUDED.observed_at"
     )
     names = (
         "pod_uid", "workload_id", "gpu_type", "requested_at", "ready_at", "gone_at", "observed_at",
@@ -234,12 +233,10 @@ _DECISION_FIELDS = (
     "d.id, d.workload_id, d.origin_at, d.decided_at, d.valid_until, d.current_replicas, "
     "d.raw_replicas, d.desired_replicas, d.direction, d.reason, d.rung, d.risk_target, "
     "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, d.variants, "
-    "d.explanation -> 'guard_trace' AS guard_trace, "
-    "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, "
-    "d.forecast_id, d.explanation ->> 'trace' AS trace, "
-    # of a target with replicas nothing is asked
-    "CASE WHEN d.current_replicas = 0 THEN (SELECT n.to_replicas = 0 FROM actions n "
-    "WHERE n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
+    "d.explanation -> 'guard_trace' AS guard_trace, d.explanation ->> 'trace' AS trace, "
+    "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, d.forecast_id, "
+    "CASE WHEN d.current_replicas = 0 THEN (SELECT n.to_replicas = 0 FROM actions n WHERE "
+    "n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
     "ORDER BY n.applied_at DESC LIMIT 1) END AS is_put_to_zero"
 )
 _LAST_ACTION = (

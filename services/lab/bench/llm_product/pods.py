@@ -97,6 +97,7 @@ class PodBook:
                 "gone_at": gone_at,
                 "observed_at": now,
                 "bound_at": None,
+                "refused_at": None,
                 "is_new_node": None,
                 "cause": None,
             }

@@ -14,7 +14,7 @@ from services.operator.cluster.placement import (
     Taint,
     Toleration,
 )
-from services.operator.plan.buffer_pods import pod_spec
+from services.operator.headroom.buffer_pods import pod_spec
 from services.operator.plan.provisioning import Provisioning, learn_startup
 from services.operator.plan.supply import GpusInUse, NewNodes, Resolved, TypeSupply
 from tests.unit.operator.pods import node
