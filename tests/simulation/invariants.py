@@ -306,11 +306,15 @@ class Watch:
 
     def committed(self, process: OperatorProcess) -> None:
         self._n_commits[process.label] += 1
-        for row in self.world.store.intents():
-            for each in row["targets"]:
-                key = (row["decision_id"], row["attempt"], each["target"])
-                # after another hand moved a target, its fall may be a rise, and keeps its turn
-                self._announced_rise.setdefault(key, each["to"] > each["from"])
+        announced = {
+            (row["decision_id"], row["attempt"], each["target"]): each["to"] > each["from"]
+            for row in self.world.store.intents()
+            for each in row["targets"]
+        }
+        # after another hand moved a target, its fall may be a rise, and keeps its turn for as long
+        # as its intent is open; one that was settled may be announced anew, from another count
+        before = self._announced_rise
+        self._announced_rise = {key: before.get(key, rise) for key, rise in announced.items()}
         for row in self.world.store.actions_after(self._last_action):
             self._last_action = max(self._last_action, row["id"])
             self.n_actions += 1

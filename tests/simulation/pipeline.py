@@ -281,7 +281,10 @@ def _was_troubled(world: World, origin_at: datetime) -> bool:
     names = {names for at_s, names in world.source.active if from_s <= at_s <= until_s}
     troubles_s = world.source.worker.line.troubles_s
     is_changed = len(names) > 1 or frozenset() in names  # nobody asks for nobody
-    return is_changed or any(from_s <= at_s <= until_s for at_s in troubles_s)
+    # the operator crashed or hung: it is complete from the end of its step on, and nobody asked
+    asked_s = [at_s for at_s, _ in world.source.active]
+    is_unasked = not any(origin_s + STEP_S <= at_s < until_s for at_s in asked_s)
+    return is_changed or is_unasked or any(from_s <= at_s <= until_s for at_s in troubles_s)
 
 
 def _was_away(world: World, name: str, origin_at: datetime) -> bool:

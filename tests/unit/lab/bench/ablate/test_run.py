@@ -28,7 +28,7 @@ FIGURES = ("out", "held", "known")
 def written(tmp_path_factory: pytest.TempPathFactory, write_trace: Callable[..., Path]) -> Path:
     """What the command wrote."""
     folder = tmp_path_factory.mktemp("ablate")
-    path = folder / "small.json"
+    path = folder / "ablation.json"
     arguments = ["--data", str(write_trace(folder)), "--json", str(path), "--max-test-steps", "80"]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own_arms, "ModelArm", partial(ModelArm, SMALL))
