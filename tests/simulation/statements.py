@@ -182,7 +182,8 @@ def _is_put_to_zero(tables: Tables, row: Row) -> bool:
         and action["result"] in ("applied", "unknown")
     )
     last = max(applied, key=lambda action: action["applied_at"], default=None)
-    return last is not None and last["to_replicas"] == 0
+    # what came of one that is unknown may be another hand's
+    return last is not None and last["result"] == "applied" and last["to_replicas"] == 0
 
 
 def _is_open(tables: Tables, row: Row, given: Given) -> bool:

@@ -235,8 +235,8 @@ _DECISION_FIELDS = (
     "d.risk_estimated, d.cost_delta_usd_per_h, d.binding_constraint, d.variants, "
     "d.explanation -> 'guard_trace' AS guard_trace, d.explanation ->> 'trace' AS trace, "
     "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, d.forecast_id, "
-    "CASE WHEN d.current_replicas = 0 THEN (SELECT n.to_replicas = 0 FROM actions n WHERE "
-    "n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
+    "CASE WHEN d.current_replicas = 0 THEN (SELECT n.result = 'applied' AND n.to_replicas = 0 "
+    "FROM actions n WHERE n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
     "ORDER BY n.applied_at DESC LIMIT 1) END AS is_put_to_zero"
 )
 _LAST_ACTION = (
