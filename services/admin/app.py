@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from pathlib import Path
 
 import redis
@@ -32,7 +31,7 @@ from services.admin.series import api as series, fans_api
 from services.admin.showback import api as showback
 from services.admin.workloads import api as workloads
 from services.kernel import telemetry
-from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.db.migrations import see_schema
 from services.kernel.http import application as http
 from services.kernel.security.audit import note_audit_head
 
@@ -85,11 +84,6 @@ def make_app(deps: AdminDeps) -> FastAPI:
     return app
 
 
-@lru_cache(maxsize=1)
-def _head() -> str:
-    return head_revision()
-
-
 def _add_health(app: FastAPI) -> None:
     @app.get("/healthz", tags=["health"])
     def healthz() -> schemas.Health:
@@ -110,9 +104,8 @@ def _add_health(app: FastAPI) -> None:
         """
         checks = {"database": _check_database(deps)}
         if checks["database"] == "ok":
-            found = current_revision(deps.engine)
-            is_head = found == _head()
-            checks["schema"] = "ok" if is_head else f"at {found}, needs {_head()}: harmony migrate"
+            seen = see_schema(deps.engine)
+            checks["schema"] = "ok" if seen.is_served else seen.message
         failed = [name for name, result in checks.items() if result != "ok"]
         checks["redis"] = _check_redis(deps)
         if not failed:

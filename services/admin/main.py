@@ -15,7 +15,7 @@ from services.admin.deps import AdminDeps
 from services.admin.sessions import SessionStore, session_key
 from services.kernel.celery_app import CelerySender, get_celery
 from services.kernel.clock import SystemClock, make_clock
-from services.kernel.db.migrations import current_revision
+from services.kernel.db.migrations import see_schema
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.http.protocol import ProblemProtocol
@@ -45,8 +45,10 @@ def make_deps(settings: Settings) -> AdminDeps:
     engine = make_engine(settings.database_url, n_kept=10)
     try:
         check_reachable(engine)
-        if current_revision(engine) is None:
-            raise ConfigurationError("the database has no schema yet; run `harmony migrate` first")
+        seen = see_schema(engine)
+        # an older one is migrated while this waits for it, not ready
+        if seen.revision is None or (seen.is_newer and not seen.is_served):
+            raise ConfigurationError(seen.message)
     except HarmonyError:
         engine.dispose()
         raise

@@ -158,15 +158,20 @@ def beat() -> None:
 
 
 def migrate(as_json: AsJson = False) -> None:
-    """Bring the database (HARMONY_DATABASE_URL) to the newest schema."""
-    from services.cli.connection import database_engine
-    from services.kernel.db.migrations import migrate as run_migrations
+    """Bring the database (HARMONY_DATABASE_URL) to the newest schema.
 
-    revision = run_migrations(database_engine())
+    One that a newer version has migrated stays as it is: that is no error where its schema serves
+    this version too.
+    """
+    from services.cli.connection import database_engine
+    from services.kernel.db.migrations import migrate as run_migrations, see_schema
+
+    engine = database_engine()
+    revision = run_migrations(engine)
     if as_json:
         print_json({"revision": revision})
     else:
-        console.print(f"database is at revision {revision}")
+        console.print(see_schema(engine).message, soft_wrap=True)
 
 
 def status(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) -> None:

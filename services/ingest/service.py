@@ -21,7 +21,7 @@ from services.ingest.series.resample import Resampled, StepGrid, resample
 from services.ingest.series.samples import IMPLAUSIBLE, SECOND_US, from_us
 from services.ingest.step_blocks import StepSeries, StepValues, to_blocks
 from services.kernel import jobs, telemetry
-from services.kernel.db.migrations import current_revision, head_revision
+from services.kernel.db.migrations import see_schema
 from services.kernel.db.session import check_reachable, unit_of_work
 from services.kernel.db.steps.moving import has_unmoved
 from services.kernel.db.steps.writing import write_steps
@@ -220,9 +220,9 @@ def check_ready(deps: IngestDeps) -> None:
     """Refuse while requests cannot be served.
 
     Raises:
-        Unavailable: The database cannot be reached, or its schema is another version's.
+        Unavailable: The database cannot be reached, or its schema does not serve this code.
     """
     check_reachable(deps.engine)
-    current, head = current_revision(deps.engine), head_revision()
-    if current != head:
-        raise Unavailable(f"the schema is at {current}, this needs {head}; run `harmony migrate`")
+    seen = see_schema(deps.engine)
+    if not seen.is_served:
+        raise Unavailable(seen.message)

@@ -98,7 +98,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "schema_clusters",
         "metadata notifications operations parts session_lock",
     ),
-    "services.kernel.db.migrations": ("env versions",),
+    "services.kernel.db.migrations": ("env versions", "seen_schema"),
     "services.kernel.db.migrations.versions": ROOM,
     "services.kernel.db.steps": (
         "kept",

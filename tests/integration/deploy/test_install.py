@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import yaml
 from services.lab.cluster.cluster import ClusterSettings
 from services.lab.cluster.kubeconfig import make_kubeconfig
 from tests.unit.deploy.chart import CHART, secret_of
+from tests.unit.deploy.chart_values import EXTERNAL
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 
 pytestmark = pytest.mark.integration
@@ -53,6 +55,10 @@ def with_openapi(cluster: httpx.Client) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             if self.path.startswith("/openapi/v2"):
                 self.reply(200, OPENAPI, NO_SCHEMA)
+                return
+            if "watch=" in self.path:  # who waits for a hook asks again, until it gives up
+                with suppress(ConnectionError):
+                    self.reply(404, "application/json", b"{}")
                 return
             headers = {k: v for k, v in self.headers.items() if k.lower() in PASSED_ON}
             found = cluster.request(self.command, self.path, content=body, headers=headers)
@@ -159,3 +165,22 @@ def test_the_life_of_a_release(cluster: httpx.Client, helm: helm_python.Config) 
 
     helm.install(str(CHART), "harmony", NO_HOOK, timeout=60)
     assert secret(cluster) == drawn, "a release of the same name takes up where it left"
+
+
+@pytest.mark.slow
+def test_a_rollback_begins_with_the_migration_of_what_it_goes_back_to(
+    cluster: httpx.Client, helm: helm_python.Config
+) -> None:
+    """So an image that the schema does not serve refuses before a pod is replaced.
+
+    Nothing runs Jobs here, so Helm waits for its end in vain.
+    """
+    helm.install(str(CHART), "harmony", NO_HOOK, timeout=60)
+    changed, waits = {**NO_HOOK, **EXTERNAL, "image": {"tag": "next"}}, r"Job/.*-migrate not ready"
+    with pytest.raises(helm_python.HelmCancelledError, match=waits):
+        helm.upgrade(str(CHART), "harmony", changed, timeout=1)
+    with pytest.raises(helm_python.HelmCancelledError, match=waits):
+        helm.rollback("harmony", version=2, timeout=1)
+    path = f"/apis/apps/v1/namespaces/{NAMESPACE}/deployments/harmony-admin"
+    (container,) = cluster.get(path).json()["spec"]["template"]["spec"]["containers"]
+    assert not container["image"].endswith(":next")

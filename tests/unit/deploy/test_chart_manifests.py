@@ -170,7 +170,7 @@ def test_the_migration_is_a_hook_only_where_it_can_run_first() -> None:
         return found[0]
 
     hook = job(EXTERNAL)["metadata"]
-    assert hook["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert hook["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade,pre-rollback"
     assert hook["name"] == "harmony-migrate"
     plain = job({})
     assert "annotations" not in plain["metadata"]

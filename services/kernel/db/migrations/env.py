@@ -2,6 +2,7 @@
 
 from alembic import context
 
+from services.kernel.db.migrations.seen_schema import note_oldest_code
 from services.kernel.db.schema import metadata
 
 connection = context.config.attributes["connection"]
@@ -10,6 +11,7 @@ context.configure(
     target_metadata=metadata,
     transaction_per_migration=True,
     compare_type=True,
+    on_version_apply=note_oldest_code,
 )
 with context.begin_transaction():
     context.run_migrations()

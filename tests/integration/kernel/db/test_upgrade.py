@@ -11,12 +11,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 
-from services.kernel.db.migrations import head_revision, migrate
+from services.kernel.db.migrations import head_revision, migrate, see_schema
 from services.kernel.db.session import dispose_engines, make_engine
 from services.lab.bench.faults.old_code import LAST_RELEASE, unpack
 from tests.databases import Databases
@@ -88,15 +89,22 @@ def losses(released: Engine, newest: Engine) -> list[str]:
     return sorted([*found, *(f"the key of {key} is gone" for key in old_keys - keys)])
 
 
-@pytest.fixture
-def released(databases: Databases) -> Iterator[Engine]:
-    """The schema of the last release."""
+@contextmanager
+def schema_at(databases: Databases, revision: str) -> Iterator[Engine]:
+    """A database with the schema of a revision."""
     name = databases.create()
     url = databases.url(name)
-    migrate(make_engine(url), RELEASED)
+    migrate(make_engine(url), revision)
     yield make_engine(url)
     dispose_engines(url)
     databases.drop(name)
+
+
+@pytest.fixture
+def released(databases: Databases) -> Iterator[Engine]:
+    """The schema of the last release."""
+    with schema_at(databases, RELEASED) as engine:
+        yield engine
 
 
 def test_the_newest_schema_takes_what_the_last_release_writes(
@@ -106,6 +114,15 @@ def test_the_newest_schema_takes_what_the_last_release_writes(
     assert [loss for loss in found if loss not in ACCEPTED] == []
     manual = (REPO / "docs/operations.md").read_text()
     assert all(words in manual for words in ACCEPTED.values())
+
+
+def test_the_newest_schema_takes_what_the_oldest_code_that_it_names_writes(
+    databases: Databases, database: Engine
+) -> None:
+    oldest_code = see_schema(database).oldest_code
+    assert oldest_code is not None
+    with schema_at(databases, oldest_code) as known:
+        assert losses(known, database) == []
 
 
 @pytest.mark.parametrize(
