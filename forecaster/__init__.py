@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         window_offsets,
         windows_from_offsets,
     )
-    from forecaster.metrics import crps_of_quantiles, pinball
+    from forecaster.metrics import below_shares, crps_of_quantiles, pinball
     from forecaster.online.calibration import Calibration, CalibrationState, largest_seen
     from forecaster.online.drift import DriftTest, DriftVerdict, worst_drift
     from forecaster.online.drift_input import (
@@ -59,7 +59,7 @@ _EXPORTS = {
     "forecaster.features": (
         "build_windows gather_windows is_readable window_offsets windows_from_offsets"
     ),
-    "forecaster.metrics": "crps_of_quantiles pinball",
+    "forecaster.metrics": "below_shares crps_of_quantiles pinball",
     "forecaster.online.calibration": "Calibration CalibrationState largest_seen",
     "forecaster.online.drift": "DriftTest DriftVerdict worst_drift",
     "forecaster.online.drift_input": (
@@ -121,6 +121,7 @@ __all__ = [
     "WindowConfig",
     "Windows",
     "actuals",
+    "below_shares",
     "build_windows",
     "compare",
     "crps_of_quantiles",

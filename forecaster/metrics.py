@@ -28,6 +28,16 @@ def pinball(quantiles: F32, levels: F64, actual: F32) -> F32:
     return np.asarray(np.maximum(tau * error, (tau - 1) * error), dtype=np.float32)
 
 
+def below_shares(quantiles: F32, levels: F64, actual: F32) -> F64:
+    """1 where a value is below the quantile and 0 where it is above, `(B, Q, H)`.
+
+    A value equal to it (a demand of exactly zero) is neither: it counts as the level, the share
+    that a right quantile has below it. Arguments as of `pinball`.
+    """
+    value = actual[:, None, :]
+    return np.where(value == quantiles, levels[None, :, None], value < quantiles)
+
+
 def crps_of_quantiles(quantiles: F32, levels: F64, actual: F32) -> F32:
     """CRPS by quadrature over the levels, `(B, H)`."""
     weights = crps_weights(levels)[None, :, None]

@@ -13,7 +13,7 @@ from forecaster.config import ForecasterConfig, WindowConfig
 from forecaster.dataset import Origins, actuals, origins_between
 from forecaster.errors import HistoryTooShort
 from forecaster.features import gather_windows
-from forecaster.metrics import crps_of_quantiles, pinball
+from forecaster.metrics import below_shares, crps_of_quantiles, pinball
 from forecaster.scaling import ABSOLUTE_FLOOR, series_scale
 from forecaster.types import F32, F64, Bool, Forecast, Series, Windows
 
@@ -51,7 +51,7 @@ class Score:
     Args:
         crps: CRPS.
         tail: Sum of the pinball losses at `TAIL_LEVELS`.
-        coverage: Share of values at or below the quantile, per level of those.
+        coverage: Share of values below the quantile, per level of those; see `below_shares`.
     """
 
     crps: float
@@ -147,11 +147,9 @@ def _score(quantiles: F32, levels: F64, actual: F32, observed: Bool, unit: float
     crps = crps_of_quantiles(quantiles, levels, actual)[observed].mean(dtype=np.float64)
     tails = pinball(quantiles[:, at], levels[at], actual).sum(axis=1)
     tail = tails[observed].mean(dtype=np.float64)
-    below = {
-        v: float((actual <= quantiles[:, k])[observed].mean())
-        for v, k in zip(TAIL_LEVELS, at, strict=True)
-    }
-    return Score(float(crps) / unit, float(tail) / unit, below)
+    below = below_shares(quantiles[:, at], levels[at], actual)
+    shares = {v: float(below[:, k][observed].mean()) for k, v in enumerate(TAIL_LEVELS)}
+    return Score(float(crps) / unit, float(tail) / unit, shares)
 
 
 def compare(

@@ -29,6 +29,8 @@ import numpy.typing as npt
 
 from forecaster.choice.ladder import PRIOR_RUNG, TRAINED_RUNGS
 from forecaster.errors import ConfigError, ShapeError
+from forecaster.metrics import below_shares
+from forecaster.online.coverage import running_coverage, with_below_ratio
 from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import with_quantiles
 from forecaster.types import F32, F64, I64, Bool, Forecast
@@ -58,18 +60,19 @@ class CalibrationState(LearnerState):
             0 before the first outcome, when the forecast's own spread stands in for it.
         demand_scale: `(W, K)` running upper quantile that the running error goes with.
         n_seen: `(W,)` outcomes seen.
-        n_below: `(W, Q)` of them at or below each (calibrated) quantile.
+        below_ratio: `(W, Q)` share of them below each (calibrated) quantile, of newer ones more,
+            see `running_coverage`.
     """
 
     SHARED: ClassVar[tuple[str, ...]] = ("levels",)
-    N_DIGITS: ClassVar[Mapping[str, int]] = {"offsets": 6}
+    N_DIGITS: ClassVar[Mapping[str, int]] = {"offsets": 6, "below_ratio": 9}
 
     levels: F64
     offsets: F64
     error_scale: F64
     demand_scale: F64
     n_seen: I64
-    n_below: I64
+    below_ratio: F64
 
     def __post_init__(self) -> None:
         """Check shapes."""
@@ -80,16 +83,15 @@ class CalibrationState(LearnerState):
             "error_scale": (n_rows, n_groups),
             "demand_scale": (n_rows, n_groups),
             "n_seen": (n_rows,),
-            "n_below": (n_rows, n_levels),
+            "below_ratio": (n_rows, n_levels),
         }
         for name, shape in right.items():
             if getattr(self, name).shape != shape:
                 raise ShapeError(f"{name} has shape {getattr(self, name).shape}; {shape} is right")
 
     def coverage(self) -> F64:
-        """Share of outcomes at or below each quantile, `(W, Q)`; NaN before the first outcome."""
-        seen = self.n_seen[:, None].astype(np.float64)
-        return np.asarray(np.where(seen > 0, self.n_below / np.maximum(seen, 1), np.nan))
+        """Share of outcomes below each quantile, `(W, Q)`; NaN before the first outcome."""
+        return np.asarray(np.where(self.n_seen[:, None] > 0, self.below_ratio, np.nan))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -161,7 +163,7 @@ class Calibration:
             np.zeros((n_rows, self.n_groups)),
             np.zeros((n_rows, self.n_groups)),
             np.zeros(n_rows, dtype=np.int64),
-            np.zeros((n_rows, n_levels), dtype=np.int64),
+            np.zeros((n_rows, n_levels)),
         )
 
     def apply(self, state: CalibrationState, given: Forecast, most: F32 | None = None) -> Forecast:
@@ -184,14 +186,11 @@ class Calibration:
     ) -> CalibrationState:
         """The state after the outcome of `given`, the forecast as it was issued: calibrated."""
         _check_match(state, given)
-        actual, observed = outcome.actual[:, None], outcome.observed[:, None]
-        below = (actual <= given.quantiles) & observed
+        observed = outcome.observed[:, None]
         horizon = _Horizon.of(outcome, state)
         scales = self._running_scales(state, given.quantiles, outcome, horizon)
-        # A value equal to the quantile (a demand of exactly zero) is neither above nor below it.
-        is_tied = (actual == given.quantiles) & observed
-        under = np.where(is_tied, state.levels[:, None], below)
-        miss = np.where(observed, state.levels[:, None] - under, 0) @ horizon.member
+        below = below_shares(given.quantiles, state.levels, outcome.actual)
+        miss = np.where(observed, state.levels[:, None] - below, 0) @ horizon.member
         step = self.rates(state.levels)[:, None] * self._shared(miss, horizon.n_seen)
         offsets = state.offsets * scales.kept[:, None] + step
         return replace(
@@ -200,7 +199,9 @@ class Calibration:
             error_scale=scales.error,
             demand_scale=scales.demand,
             n_seen=state.n_seen + outcome.observed.sum(axis=1),
-            n_below=state.n_below + below.sum(axis=2),
+            below_ratio=running_coverage(
+                state.below_ratio, state.n_seen, np.where(observed, below, np.nan), given.step_s
+            ),
         )
 
     def from_dicts(
@@ -209,11 +210,11 @@ class Calibration:
         """State of `workloads`; one not stored, or with other levels or groups, starts empty.
 
         Objects without a running error (of earlier versions) count offsets in the forecast's
-        spread.
+        spread; those that count all outcomes alike (`n_below`) go on from the share of these.
         """
         own = self.levels.tolist()
         usable = {
-            k: raw
+            k: with_below_ratio(raw)
             for k, raw in stored.items()
             # mostly the very same numbers, which are quickly compared
             if isinstance(raw, Mapping)

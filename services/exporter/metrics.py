@@ -42,9 +42,12 @@ class WorkloadMetric:
 
 EXPORTED = WorkloadMetric("active_workloads", "Active workloads that are exported", is_total=True)
 METRICS_AGE = WorkloadMetric("metrics_age_seconds", "Age of the newest sample")
+STEP = WorkloadMetric("step_seconds", "Length of a step")
 FALLBACK = WorkloadMetric("fallback_active", "1 while a fallback rung answers", "rung")
 QUANTILE = WorkloadMetric("forecast_quantile", "Newest forecast, next step", "q")
-COVERAGE = WorkloadMetric("forecast_coverage_ratio", "Share of outcomes under the quantile", "q")
+COVERAGE = WorkloadMetric(
+    "forecast_coverage_ratio", "Share of the last days' outcomes under the quantile", "q"
+)
 PINBALL = WorkloadMetric("forecast_pinball_loss", "Mean pinball loss", "q")
 SKILL = WorkloadMetric("forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value")
 HEDGE = WorkloadMetric(
@@ -82,8 +85,8 @@ CURRENT = WorkloadMetric("current_replicas", "Replicas in the target's spec")
 PAUSED = WorkloadMetric("paused", "1 while paused")
 
 WORKLOAD_METRICS = (
-    *(EXPORTED, METRICS_AGE, FALLBACK, QUANTILE, COVERAGE, PINBALL, SKILL, HEDGE, DRIFT, TRUSTED),
-    *(RISK_TARGET, RISK_ESTIMATED, GOOD, GOOD_HIGH, GOOD_LOW, SLI_MEASURED, BUDGET_LEFT),
+    *(EXPORTED, METRICS_AGE, STEP, FALLBACK, QUANTILE, COVERAGE, PINBALL, SKILL, HEDGE, DRIFT),
+    *(TRUSTED, RISK_TARGET, RISK_ESTIMATED, GOOD, GOOD_HIGH, GOOD_LOW, SLI_MEASURED, BUDGET_LEFT),
     *(DESIRED, RECOMMENDED, CURRENT, PAUSED),
 )
 """All of them, in the order of the page."""

@@ -26,13 +26,14 @@ def _recent(at: str) -> str:
 
 _SETTLED = "('applied', 'unchanged', 'delegated')"
 _FIGURES = f"""
-SELECT k.name AS cluster, w.namespace, w.name,
+SELECT k.name AS cluster, w.namespace, w.name, w.step_s,
   COALESCE(w.spec -> 'paused', 'false') AS is_paused, w.spec ->> 'paused_until' AS until,
   jsonb_typeof(w.spec #> '{{sla,objective}}') = 'object' AS has_objective,
   extract(epoch FROM g.now - c.last_sample_at)::float8 AS sample_age_s,
   f.rung, f.quantile_levels, f.next_step, d.desired_replicas, d.risk_target, d.risk_estimated,
   a.to_replicas, s.spec_replicas, COALESCE(t.is_trusted, true) AS is_trusted, r.state AS risk_state,
-  h.state -> 'levels' AS levels, h.state -> 'n_below' AS n_below, h.state -> 'n_seen' AS n_seen,
+  h.state -> 'levels' AS levels, h.state -> 'below_ratio' AS below_ratio,
+  h.state -> 'n_seen' AS n_seen,
   h.state #> '{{hedge,weight,tail}}' AS tail_weight, o.pinball, o.skill_vs_last_value,
   v.state -> 'severities' AS severities
 FROM workloads w
@@ -40,7 +41,7 @@ JOIN clusters k ON k.id = w.cluster_id
 CROSS JOIN (SELECT CAST(:now AS timestamptz) AS now) g
 LEFT JOIN ingest_cursors c ON c.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
-LEFT JOIN risk_states r ON r.workload_id = w.id
+LEFT JOIN risk_states r ON r.workload_id = w.id AND {_recent("r.updated_at")}
 LEFT JOIN LATERAL (SELECT model_version, rung, quantile_levels, ARRAY(SELECT quantiles[q][1]
     FROM generate_subscripts(quantiles, 1) AS q ORDER BY q) AS next_step
   FROM forecasts WHERE workload_id = w.id AND {_recent("origin_at")}

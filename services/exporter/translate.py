@@ -50,6 +50,7 @@ def to_figures(row: FigureRow, now: datetime, *, is_trust_judged: bool = True) -
     """
     yield Figure(metrics.PAUSED, "", _paused(row, now))
     yield Figure(metrics.METRICS_AGE, "", row["sample_age_s"])
+    yield Figure(metrics.STEP, "", row["step_s"])
     yield Figure(metrics.TRUSTED, "", float(row["is_trusted"] or not is_trust_judged))
     yield Figure(metrics.RECOMMENDED, "", row["desired_replicas"])
     yield Figure(metrics.DESIRED, "", row["to_replicas"])
@@ -75,9 +76,8 @@ def _forecast(row: FigureRow) -> Iterator[Figure]:
     yield from (Figure(metrics.QUANTILE, key, value) for key, value in next_step.items())
     n_seen = row["n_seen"]
     if _is_number(n_seen) and n_seen:
-        below = _at_shown(_numbers(row["levels"]), _numbers(row["n_below"]))
-        for key, n_below in below.items():
-            yield Figure(metrics.COVERAGE, key, n_below / n_seen)
+        below = _at_shown(_numbers(row["levels"]), _numbers(row["below_ratio"]))
+        yield from (Figure(metrics.COVERAGE, key, ratio) for key, ratio in below.items())
     pinball = _by_name(row["pinball"])
     for key in SHOWN_LEVELS:
         yield Figure(metrics.PINBALL, key, pinball.get(key))

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
+import time
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.metrics_core import Metric
 
 from services.kernel.log_stream import LogStream
 
@@ -28,6 +32,45 @@ def _counter(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Counter
 
 def _gauge(name: str, help_text: str, labels: tuple[str, ...] = ()) -> Gauge:
     return Gauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
+
+
+class AgingGauge(Gauge):
+    """A gauge whose series go when nobody has set them for a while.
+
+    Several workers set the same figure as the work goes round among them. What one of them set long
+    ago is not known any longer, and must not stand beside what another one sets now.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        """As a `Gauge`."""
+        self._ends_s: dict[tuple[str, ...], float] = {}
+        self._aging = threading.Lock()
+        super().__init__(*args, **options)
+
+    def set_for(self, labels: tuple[str, ...], value: float | None, seconds: float) -> None:
+        """Set the series of these labels for so long; None: it is not known, and goes at once."""
+        with self._aging:
+            if value is None:
+                self._drop(labels)
+                return
+            self.labels(*labels).set(value)
+            self._ends_s[labels] = time.monotonic() + seconds
+
+    def collect(self) -> Iterable[Metric]:
+        """What is known when somebody asks."""
+        with self._aging:
+            now_s = time.monotonic()
+            for labels in [one for one, end_s in self._ends_s.items() if end_s <= now_s]:
+                self._drop(labels)
+        return super().collect()
+
+    def _drop(self, labels: tuple[str, ...]) -> None:
+        self._ends_s.pop(labels, None)
+        self.remove(*labels)
+
+
+def _aging_gauge(name: str, help_text: str, labels: tuple[str, ...]) -> AgingGauge:
+    return AgingGauge(f"harmony_{name}", help_text, labels, registry=REGISTRY)
 
 
 def _histogram(
@@ -106,10 +149,10 @@ cold_start_seconds = _histogram(
 )
 gpu_hours_total = _counter("gpu_hours_total", "GPU-hours allocated", ("gpu_type",))
 _BUDGET = ("cluster", "gpu_type")
-gpu_budget_gpus = _gauge(
+gpu_budget_gpus = _aging_gauge(
     "gpu_budget_gpus", "GPUs that all workloads of the type may use together", _BUDGET
 )
-gpu_budget_price_usd = _gauge(
+gpu_budget_price_usd = _aging_gauge(
     "gpu_budget_price_usd",
     "Shadow price per GPU-hour; 0: not scarce, +Inf: minimum replicas alone exceed the budget",
     _BUDGET,
@@ -141,7 +184,7 @@ reconcile_duration_seconds = _histogram(
 )
 reconcile_errors_total = _counter("reconcile_errors_total", "Reconcile errors", ("reason",))
 kube_requests_total = _counter("kube_requests_total", "Calls to the API server", ("verb", "code"))
-leader = _gauge("leader", "1 while this operator leads")
+leader = _gauge("leader", "1 while this operator leads in its cluster", ("cluster",))
 leader_changes_total = _counter(
     "leader_changes_total", "Times that this operator's leadership changed", ("change",)
 )

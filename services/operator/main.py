@@ -67,7 +67,7 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     say_what_is_off(settings)
-    telemetry.leader.set(float(election.keeper is None))
+    telemetry.leader.labels(settings.cluster).set_function(lambda: float(election.is_leading))
     asyncio.run(run(deps, election))
     deps.engine.dispose()
     return 0

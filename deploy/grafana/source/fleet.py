@@ -262,7 +262,7 @@ EXPORTED = [
     Panel(
         "timeseries",
         "Oldest newest sample",
-        "Age of the newest sample, the five oldest; over 300 s an alert fires",
+        "Age of the newest sample, the five oldest; over 300 s and four steps an alert fires",
         [
             Prom(
                 f"topk(5, max by ({EACH}) (harmony_metrics_age_seconds{{{NAMESPACE_SERIES}}}))",

@@ -63,8 +63,8 @@ OBJECTIVES = [
     Panel(
         "stat",
         "Leaders",
-        "Operators that act; there must be one (0 where leader election is off)",
-        [Prom("sum(harmony_leader)", "leaders")],
+        "Operators that act; each cluster must have one, with or without leader election",
+        [Prom("sum by (cluster) (harmony_leader)", "{{cluster}}")],
         width=4,
         height=4,
     ),

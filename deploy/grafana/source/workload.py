@@ -291,11 +291,13 @@ EXPORTED = [
     Panel(
         "timeseries",
         "Age of the newest sample",
-        "Over 300 s an alert fires and decisions fall back",
-        [Prom(f"min(harmony_metrics_age_seconds{{{_ONE}}})", "age")],
+        "Of the time that it tells of the start; over four steps, and five minutes, an alert fires",
+        [
+            Prom(f"min(harmony_metrics_age_seconds{{{_ONE}}})", "age"),
+            Prom(f"clamp_min(4 * min(harmony_step_seconds{{{_ONE}}}), 300)", "alert above"),
+        ],
         width=8,
         unit="s",
-        steps=[(None, GREEN), (300, RED)],
     ),
     Panel(
         "timeseries",

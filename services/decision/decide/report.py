@@ -6,14 +6,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from prometheus_client import Gauge
-
 from decider import Decision
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows.inputs import ShardMember
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
+
+_KEPT_STEPS = 4
+"""Steps for which a figure of a budget is known, as every figure of a workload is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,20 +65,26 @@ def publish_freshness(
         telemetry.decision_freshness_seconds.observe(max(0.0, freshness_s))
 
 
-def publish_budgets(ledger: Ledger, cluster: str, gpu_types: Collection[str]) -> None:
-    """Set the gauges of a cluster's budgets; a type without a readable budget has no series."""
+def publish_budgets(
+    ledger: Ledger, cluster: str, gpu_types: Collection[str], step_s: float
+) -> None:
+    """Set the gauges of a cluster's budgets; a type without a readable budget has no series.
+
+    The price is one of the whole cluster, and whichever shard has a service of the type knows it; a
+    run of another shard, on the same worker, says nothing of it. So it stands for some steps, until
+    a run of any worker sets it again, and goes when no shard has such a service any longer.
+
+    Args:
+        ledger: Of a run.
+        cluster: Its cluster.
+        gpu_types: The types of its services.
+        step_s: Length of a step.
+    """
+    kept_s = _KEPT_STEPS * step_s
     for gpu_type in gpu_types:
         labels = (cluster, gpu_type)
-        _set(telemetry.gpu_budget_gpus, labels, ledger.budgets.get(gpu_type))
-        _set(telemetry.gpu_budget_price_usd, labels, ledger.price(gpu_type))
-
-
-def _set(gauge: Gauge, labels: tuple[str, ...], value: float | None) -> None:
-    series = gauge.labels(*labels)
-    if value is None:
-        gauge.remove(*labels)
-    else:
-        series.set(value)
+        telemetry.gpu_budget_gpus.set_for(labels, ledger.budgets.get(gpu_type), kept_s)
+        telemetry.gpu_budget_price_usd.set_for(labels, ledger.price(gpu_type), kept_s)
 
 
 def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes) -> None:

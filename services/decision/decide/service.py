@@ -199,7 +199,8 @@ class _DecidedPart:
         log_decisions(decided)
         for cluster in {member.cluster for member in self.members.values()}:  # a shard is of one
             gpu_types = {t for member in self.members.values() for t in gpu_types_of(member)}
-            publish_budgets(self.granted.ledger, cluster, gpu_types)
+            step_s = max(member.step_s for member in self.members.values())
+            publish_budgets(self.granted.ledger, cluster, gpu_types, step_s)
 
 
 def _decide_group(at: _Moment, found: _Found) -> list[_DecidedPart]:

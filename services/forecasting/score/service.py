@@ -18,6 +18,7 @@ from forecaster import (
     Calibration,
     Forecast,
     Outcome,
+    below_shares,
     crps_of_quantiles,
     pinball,
 )
@@ -210,7 +211,7 @@ def _score_rows(group: _Group, now: datetime) -> list[tuple[object, ...]]:
     naive = _mean_seen(np.abs(actual - np.nan_to_num(group.last)[:, None]), seen)
     naive[~np.isfinite(group.last)] = 0.0
     by_level = _mean_seen(pinball(forecast.quantiles, levels, actual), seen[:, None])
-    covered = _mean_seen(actual[:, None] <= forecast.quantiles, seen[:, None])
+    covered = _mean_seen(below_shares(forecast.quantiles, levels, actual), seen[:, None])
     losses, shares = by_level.round(6).tolist(), covered.round(6).tolist()
     return [
         _score_row(

@@ -184,7 +184,6 @@ class LeaseKeeper:
 
     def start(self) -> None:
         """Begin."""
-        telemetry.leader.set_function(lambda: float(self.term() is not None))
         self._thread.start()
 
     def stop(self, timeout_s: float) -> None:

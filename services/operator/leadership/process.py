@@ -31,6 +31,11 @@ class Election:
     fence: Fence
     keeper: LeaseKeeper | None = None
 
+    @property
+    def is_leading(self) -> bool:
+        """This process acts now; without an election it always does."""
+        return self.keeper is None or self.keeper.term() is not None
+
 
 def pod_namespace(file: Path = _NAMESPACE_FILE) -> str:
     """Namespace of the pod that this process runs in; empty outside of a cluster."""

@@ -30,7 +30,7 @@ _STATEMENTS = (
       FROM generate_series(1, 9)), 0, :now FROM workloads, generate_series(1, :steps) s""",
     """INSERT INTO calibration_states SELECT id, 'flow-1', jsonb_build_object('n_seen', 500,
       'levels', '[0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99]'::jsonb,
-      'n_below', '[5,25,50,125,250,375,450,475,495]'::jsonb,
+      'below_ratio', '[0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99]'::jsonb,
       'offsets', (SELECT jsonb_agg(jsonb_build_array(0.123456, 0.234567, 0.345678))
         FROM generate_series(1, 9)),
       'hedge', '{"weight": {"tail": 0.25, "body": 0.5}}'::jsonb), :now FROM workloads""",

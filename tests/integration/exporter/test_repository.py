@@ -8,11 +8,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
 
+from services.exporter import metrics
+from services.exporter.metrics import WORKLOAD_METRICS
 from services.exporter.repository import FleetPart
 from services.kernel.db.clusters import SHARDS_PER_CLUSTER, add_cluster
 from tests.exported import exported, page_of
 from tests.integration.admin.seeded_fleet import NOW, seed_fleet
-from tests.integration.exporter.fleet_rows import LLAMA, write_fleet
+from tests.integration.exporter.fleet_rows import LLAMA, STEP_S, write_fleet
 from tests.integration.statement_costs import grown, statement_costs
 
 pytestmark = pytest.mark.integration
@@ -60,6 +62,23 @@ def test_what_has_grown_old_is_not_known(database: Engine) -> None:
     names = {name for name, _ in samples(page_of(database, later))}
     assert not names & {"harmony_fallback_active", "harmony_forecast_quantile"}
     assert exported(database, later, "paused", **LLAMA) == 0.0
+
+
+def test_of_all_metrics_nothing_is_left_that_has_grown_old(database: Engine) -> None:
+    """But for what does not grow old: what is set, and the age itself."""
+    write_fleet(database, 1, 2, NOW)
+    with database.begin() as connection:  # a promise of which everything is known
+        connection.execute(
+            text(
+                "UPDATE risk_states SET state = state || "
+                '\'{"measured_low_ratio": 0.01, "measured_high_ratio": 0.02}\''
+            )
+        )
+    before = {name for name, _ in samples(page_of(database, NOW))}
+    assert before == {one.full_name for one in WORKLOAD_METRICS}
+    later = {name for name, _ in samples(page_of(database, NOW + timedelta(seconds=5 * STEP_S)))}
+    stays = (metrics.EXPORTED, metrics.STEP, metrics.PAUSED, metrics.TRUSTED, metrics.METRICS_AGE)
+    assert later == {one.full_name for one in stays}
 
 
 def test_what_is_of_a_time_to_come_is_not_the_newest(database: Engine) -> None:

@@ -17,10 +17,10 @@ UNKNOWN: dict[str, Any] = dict.fromkeys(
     (
         *("until", "sample_age_s", "rung", "quantile_levels", "next_step", "desired_replicas"),
         *("risk_target", "risk_estimated", "to_replicas", "spec_replicas", "risk_state"),
-        *("levels", "n_below", "n_seen", "tail_weight", "pinball", "skill_vs_last_value"),
+        *("levels", "below_ratio", "n_seen", "tail_weight", "pinball", "skill_vs_last_value"),
         "severities",
     )
-) | {"is_paused": False, "has_objective": False, "is_trusted": True}
+) | {"is_paused": False, "has_objective": False, "is_trusted": True, "step_s": 60}
 MEASURED = {
     **{"budget_source": "measured", "measured_steps": 310.0, "observed_steps": 480.0},
     **{"measured_ratio": 0.03, "believed_ratio": 0.02, "budget_left_ratio": -0.1},
@@ -30,7 +30,7 @@ KNOWN: dict[str, Any] = UNKNOWN | {
     **{"sample_age_s": 12.0, "rung": "model", "desired_replicas": 4, "to_replicas": 3},
     **{"quantile_levels": [0.1, 0.5, 0.9, 0.99], "next_step": [1.0, 2.0, 3.0, 4.0]},
     **{"risk_target": 0.01, "risk_estimated": 0.004, "spec_replicas": 5, "risk_state": MEASURED},
-    **{"levels": [0.5, 0.9], "n_below": [5, 9], "n_seen": 10, "tail_weight": 0.3},
+    **{"levels": [0.5, 0.9], "below_ratio": [0.5, 0.9], "n_seen": 10, "tail_weight": 0.3},
     **{"pinball": {"0.5": 0.7, "0.9": 0.2}, "skill_vs_last_value": 0.25},
     **{"severities": {"pit": 0.2, "level": 1.5}, "has_objective": True},
 }
@@ -49,7 +49,8 @@ def of(row: dict[str, Any], metric: WorkloadMetric) -> dict[str, float]:
 
 
 def test_a_workload_of_which_nothing_is_known_is_neither_paused_nor_distrusted() -> None:
-    assert found(UNKNOWN) == {(metrics.PAUSED, ""): 0.0, (metrics.TRUSTED, ""): 1.0}
+    told = {metrics.PAUSED: 0.0, metrics.TRUSTED: 1.0, metrics.STEP: 60.0}
+    assert found(UNKNOWN) == {(metric, ""): value for metric, value in told.items()}
 
 
 def test_every_metric_has_a_figure_somewhere() -> None:

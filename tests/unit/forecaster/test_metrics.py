@@ -7,6 +7,7 @@ import pytest
 
 from forecaster.config import QUANTILE_LEVELS
 from forecaster.metrics import (
+    below_shares,
     crps_of_quantiles,
     crps_of_samples,
     pinball,
@@ -47,3 +48,11 @@ def test_the_variogram_score_prefers_the_right_dependence() -> None:
     for h in range(6):
         loose[:, :, h] = loose[:, rng.permutation(400), h]
     assert variogram_score(walk, truth).mean() < variogram_score(loose, truth).mean()
+
+
+def test_a_value_equal_to_the_quantile_counts_as_its_level() -> None:
+    q = np.array([[[0.0], [0.0], [3.0]]], dtype=np.float32)
+    levels = np.array([0.1, 0.5, 0.9])
+    for actual, shares in ((0.0, [0.1, 0.5, 1.0]), (3.0, [0.0, 0.0, 0.9]), (9.0, [0.0] * 3)):
+        value = np.array([[actual]], dtype=np.float32)
+        assert below_shares(q, levels, value)[0, :, 0].tolist() == shares

@@ -12,6 +12,7 @@ from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
+from services.forecasting.rows.translate import level_key
 from services.forecasting.score import service as service_score
 from services.kernel.clock import FixedClock
 from services.kernel.db.turns import DECIDE, Asked, note_done, note_rest_done
@@ -23,6 +24,8 @@ from tests.integration.forecasting.simple_fleet import (
     START,
     STEP,
     STEP_S,
+    add_indicators,
+    add_workload,
     fill,
     rows_of,
 )
@@ -96,6 +99,24 @@ def test_scores_follow_when_the_horizon_has_passed_and_calibration_learns(
     assert len(states) == 2
     assert all(r.state["n_seen"] == 24 for r in states)
     assert any(np.abs(np.array(r.state["offsets"])).max() > 0 for r in states)
+
+
+def test_a_demand_of_zero_that_is_forecast_as_zero_is_covered_as_promised(
+    app: Forecasting,
+) -> None:
+    """In what a forecast's score shows, in console and dashboards, and in what is exported."""
+    add_indicators(app.engine, add_workload(app.engine, "idle"), np.zeros(N_STEPS))
+    service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+    zeros = "array_fill(0::real, ARRAY[array_length(quantiles, 1), array_length(quantiles, 2)])"
+    with app.engine.begin() as connection:
+        connection.execute(text(f"UPDATE forecasts SET quantiles = {zeros}"))
+    assert service_score.score_forecasts(app) == 1
+    (score,) = rows_of(app.engine, "SELECT coverage, crps FROM forecast_scores")
+    (row,) = rows_of(app.engine, "SELECT state FROM calibration_states")
+    assert score.crps == 0
+    levels = row.state["levels"]
+    assert [score.coverage[level_key(level)] for level in levels] == pytest.approx(levels)
+    assert row.state["below_ratio"] == pytest.approx(levels)
 
 
 def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:

@@ -20,6 +20,7 @@ from services.kernel.domain import GoalSpec, IndicatorSpec, ObjectiveSpec, SliSe
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.contract.ingest.prometheus_world import T0, FakeSource, prometheus_server
+from tests.exported import exported
 from tests.integration.ingest.conftest import Register, stored_steps
 
 pytestmark = pytest.mark.integration
@@ -95,6 +96,22 @@ def test_pulling_again_changes_nothing(
     assert service.resample_shard(real, 0, clock.now()).n_rows == 0
     after = {indicator.name: values(real, workload_id, indicator) for indicator in (INSTANT, RATE)}
     assert after == before
+
+
+def test_what_is_pulled_of_long_steps_is_fresh_to_the_alert(
+    real: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    """A sample stands at the start of its step, so it is two steps old when the next one comes."""
+    register(1, (RATE,), step_s=300)
+    real.settings = real.settings.model_copy(update={"step_s": 300})
+    ages = []
+    clock.advance(600)
+    for _ in range(40):
+        pull(real)
+        ages.append(exported(real.engine, clock.now(), "metrics_age_seconds") or 0.0)
+        clock.advance(15)
+    step_s = exported(real.engine, clock.now(), "step_seconds")
+    assert (min(ages), max(ages), step_s) == (300, 585, 300)
 
 
 def test_a_reset_and_a_gap_from_a_real_prometheus(

@@ -45,7 +45,7 @@ class Operator:
         return found.status_code, found.text
 
     def leads(self) -> bool:
-        return "\nharmony_leader 1.0\n" in self.probe("/metrics")[1]
+        return '\nharmony_leader{cluster="default"} 1.0\n' in self.probe("/metrics")[1]
 
     def is_ready(self) -> bool:
         return self.probe("/readyz")[0] == 200

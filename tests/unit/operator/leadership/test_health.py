@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import httpx
 
+from services.kernel import telemetry
 from services.operator.leadership.health import Checks, serve
 
 
 def test_probes_and_metrics_are_served() -> None:
     problems = {"ready": "database: away"}
+    telemetry.leader.labels("eu-west").set(1)
     server = serve(0, Checks(lambda: "", lambda: problems["ready"]), "127.0.0.1")
     with httpx.Client(base_url=f"http://127.0.0.1:{server.server_port}") as http:
         assert http.get("/healthz").status_code == 200
@@ -17,7 +19,7 @@ def test_probes_and_metrics_are_served() -> None:
         problems["ready"] = ""
         assert http.get("/readyz").text == "ok\n"
         metrics = http.get("/metrics").text
-        assert "\nharmony_leader " in metrics
+        assert '\nharmony_leader{cluster="eu-west"} 1.0\n' in metrics
         assert "\nharmony_build_info{version=" in metrics
     server.shutdown()
     server.server_close()

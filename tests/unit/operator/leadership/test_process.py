@@ -35,6 +35,13 @@ def test_there_is_an_election_in_a_cluster_unless_it_is_set(
     assert has_election(settings, namespace) is expected
 
 
+def test_an_operator_leads_while_it_has_the_lease_or_needs_none() -> None:
+    settings = Settings(leader_election="off", kube_url="http://127.0.0.1:1")
+    assert make_election(settings, client.Configuration(), "").is_leading
+    settings = Settings(leader_election="on", lease_namespace="a", kube_url="http://127.0.0.1:1")
+    assert not make_election(settings, client.Configuration(), "").is_leading
+
+
 def test_the_namespace_is_the_pods_own(tmp_path: Path) -> None:
     file = tmp_path / "namespace"
     assert pod_namespace(file) == ""
