@@ -63,7 +63,13 @@ from decider.errors import InvalidRequest, ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict, misses_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
-from decider.planning.ledgers import ErrorBudget, count_believed, count_measured, error_budget
+from decider.planning.ledgers import (
+    ErrorBudget,
+    count_believed,
+    count_measured,
+    error_budget,
+    promise_of_steps,
+)
 from decider.planning.risk import after_decision, teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
 from decider.recording import PlannedShard
@@ -272,6 +278,7 @@ __all__ = [
     "pool_response",
     "predictive_draws",
     "prior_draws",
+    "promise_of_steps",
     "promised_violation",
     "queue_steps",
     "reach_steps",

@@ -136,7 +136,7 @@ class TrailingRule:
         _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
 
 
-REVISION = 2
+REVISION = 3
 """Of the tables and prices that decisions are made by; inputs are stored with it."""
 
 
@@ -188,8 +188,8 @@ class DecideConfig:
         epsilons: Other risk levels to answer in the explanation.
         fallback: The ladder's settings.
         risk: The risk control's settings.
-        revision: Of the tables and prices. 1: as before docs/decisions/0108 and 0109; it is no
-            choice, but what an earlier decision was made by and is made again by.
+        revision: Of the tables and prices. 1: as before docs/decisions/0108 and 0109, 2: as before
+            0114; it is no choice, but what an earlier decision was made by and is made again by.
     """
 
     shortage_price_ratio: float = 2.0

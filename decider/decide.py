@@ -35,6 +35,7 @@ from decider.planning.fallback import (
 )
 from decider.planning.guards import GuardInput, apply_guards
 from decider.planning.interruptions import counts_through_losses
+from decider.planning.ledgers import promised_by_steps
 from decider.planning.outlook import Outlook, look_ahead
 from decider.planning.quiet import quiet_counts
 from decider.planning.risk import reactive_floor
@@ -135,6 +136,8 @@ def plan_shard(
     The request's own budgets are not looked at.
     """
     require(bool(np.isfinite(now_s)), f"now_s={now_s} must be finite")
+    if config.revision > 2:
+        request = promised_by_steps(request)
     request = reaching(request, is_by_median=config.revision > 1)
     capacity = request.capacity_draws.mean(axis=1)
     time = DecisionTime(now_s, request.step_s)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -297,7 +298,10 @@ def decision_summary(decision: Decision) -> str:
     if decision.binding_constraint:
         parts.append(f"bound by {decision.binding_constraint}")
     if decision.risk_after is not None and decision.risk_target is not None:
-        parts.append(f"risk {decision.risk_after:.2%} against {decision.risk_target:.2%} promised")
+        order = math.floor(math.log10(100.0 * decision.risk_target))
+        digits = min(max(2, 1 - order), 12)  # two that count
+        risk, target = (f"{x:.{digits}%}" for x in (decision.risk_after, decision.risk_target))
+        parts.append(f"risk {risk} against {target} promised")
     if (
         decision.expected_misses is not None
         and decision.final in decision.expected_misses.by_replicas

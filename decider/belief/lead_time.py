@@ -77,9 +77,8 @@ def update_belief(
 ) -> LeadTimeBelief:
     """Update a belief with finished starts and with starts that are still on their way.
 
-    One that has taken longer than practically any would says that it is stuck, not that starts
-    are slow: it counts as no older than `_STUCK_Z` deviations of what the belief and the finished
-    ones say. Else one that never ends would make the law hours long by its age alone.
+    One that has taken longer than practically any would counts as no older than that
+    (`most_telling_age_s`).
 
     Args:
         prior: Belief before.
@@ -96,9 +95,7 @@ def update_belief(
     if n == 0:
         return prior
     if ages.size:
-        known = update_belief(prior, durations_s, np.zeros(0))
-        spread = known.sigma * math.sqrt(1.0 + 1.0 / known.n_mean)
-        ages = np.minimum(ages, known.mu + _STUCK_Z * spread)
+        ages = np.minimum(ages, math.log(most_telling_age_s(prior, durations_s)))
     sigma0 = max(prior.sigma, MIN_SIGMA)
     mu, sigma = prior.mu, sigma0
     weight = prior.n_mean + n
@@ -114,6 +111,21 @@ def update_belief(
     # A start that has only just begun says little: count it by the share of its law it has lived.
     seen = done.size + float(ndtr((ages - mu) / sigma).sum())
     return LeadTimeBelief(mu, sigma, prior.n_mean + seen, prior.n_scale + seen)
+
+
+def most_telling_age_s(prior: LeadTimeBelief, durations_s: FloatArray) -> float:
+    """Age in seconds up to which a start that is on its way tells how long starts take.
+
+    Older than `_STUCK_Z` deviations of what the belief and the finished starts say it is stuck.
+    Else one that never ends would make the law hours long by its age alone.
+
+    Args:
+        prior: Belief before.
+        durations_s: (N,) lead times of starts that became ready.
+    """
+    known = update_belief(prior, durations_s, np.zeros(0))
+    spread = known.sigma * math.sqrt(1.0 + 1.0 / known.n_mean)
+    return math.exp(min(known.mu + _STUCK_Z * spread, _MOST_LOG_S))
 
 
 def predictive_draws(belief: LeadTimeBelief, n_draws: int) -> FloatArray:

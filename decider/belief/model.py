@@ -36,6 +36,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from decider.belief.capacity import SATURATION
+from decider.belief.lead_time import LeadTimeBelief, most_telling_age_s, update_belief
 from decider.belief.miss_model import MissData
 from decider.belief.miss_prior import (
     CONCENTRATION,
@@ -57,6 +58,9 @@ from decider.belief.response_model import ResponseData
 from decider.errors import InvalidRequest
 from decider.miss_draws import inside
 from decider.types import BoolArray, FloatArray, IntArray
+
+_VAGUE = LeadTimeBelief.from_median(90.0, 1.5, 1.0)
+"""Start-up times before any was seen: `lead_time_model` says the same of their location."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,28 @@ class StartData:
 
 
 def lead_time_inputs(data: StartData) -> dict[str, FloatArray]:
-    """Data of `lead_time_model`: log seconds, and their bound where censored."""
-    log_seconds = np.log(data.seconds)
+    """Data of `lead_time_model`: log seconds, and their bound where censored.
+
+    A start on its way counts as no older than one of its workload tells of: by what the starts of
+    its GPU type that are finished say, and its own.
+    """
+    log_seconds = np.log(np.minimum(data.seconds, _most_telling_s(data)))
     upper = np.where(data.is_censored, log_seconds, np.inf)
     return {"observed_log_s": log_seconds, "upper_log_s": upper}
+
+
+def _most_telling_s(data: StartData) -> FloatArray:
+    """(N,) age up to which each start on its way tells of its law; infinite of finished ones."""
+    none, most = np.zeros(0), np.full(data.seconds.size, np.inf)
+    is_done, kind = ~data.is_censored, data.gpu_type[data.workload]
+    for type_ in np.unique(kind[data.is_censored]):
+        of_type = update_belief(_VAGUE, data.seconds[is_done & (kind == type_)], none)
+        prior = LeadTimeBelief(of_type.mu, of_type.sigma)
+        for owner in np.unique(data.workload[data.is_censored & (kind == type_)]):
+            own = data.workload == owner
+            age_s = most_telling_age_s(prior, data.seconds[own & is_done])
+            most[own & data.is_censored] = age_s
+    return most
 
 
 def lead_time_model(data: StartData) -> pm.Model:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
@@ -22,6 +22,7 @@ from scipy.special import log_ndtr, stdtr
 from decider.belief.lead_time import (
     MIN_SIGMA,
     LeadTimeBelief,
+    most_telling_age_s,
     predictive_draws,
     truncated_moments,
     update_belief,
@@ -138,10 +139,33 @@ def _learn(
     if len(names) == 1:
         return (_single(known.get(names[0], prior), starts, names[0]),)
     few = {name for name in names if _n_finished(starts, name) < MIN_OF_CAUSE}
+    believed = {name: known.get(name, prior if name in few else _of_cause(prior)) for name in names}
+    starts = _telling(believed, starts)
     priors = [
         known.get(name, _of_cause(prior) if name in few else _vague(starts)) for name in names
     ]
     return _fit(names, priors, starts, _first_shares(names, starts)).laws
+
+
+def _telling(believed: Mapping[str, LeadTimeBelief], starts: ObservedStarts) -> ObservedStarts:
+    """The starts, those on their way no older than one of its cause tells of (docs/decisions/0111).
+
+    One whose cause is not told may be of the slowest.
+
+    Args:
+        believed: Beliefs about the starts of each cause before any was seen.
+        starts: The starts.
+    """
+    causes, is_done = np.array(starts.causes), ~starts.is_censored
+    most = {
+        name: most_telling_age_s(prior, starts.seconds[is_done & (causes == name)])
+        for name, prior in believed.items()
+    }
+    slowest = max(most.values())
+    told = np.array([slowest if c == UNKNOWN else most.get(c, slowest) for c in starts.causes])
+    return replace(
+        starts, seconds=np.where(is_done, starts.seconds, np.minimum(starts.seconds, told))
+    )
 
 
 def _single(prior: LeadTimeBelief, starts: ObservedStarts, cause: str = UNKNOWN) -> CauseLaw:
@@ -198,13 +222,17 @@ def _two_unknown(prior: LeadTimeBelief, starts: ObservedStarts) -> tuple[CauseLa
     done = np.sort(logs[~starts.is_censored])
     if done.size < MIN_FINISHED:
         return None
-    vague = _vague(starts)
-    one = _fit([SHORT], [vague], starts, np.ones((logs.size, 1)))
     # begun at the split that leaves the least variance
     sizes = np.arange(1, done.size)
     left, squares = np.cumsum(done)[:-1], (done**2).sum()
     within = squares - left**2 / sizes - (done.sum() - left) ** 2 / (done.size - sizes)
     cut = int(np.argmin(within))
+    slow = np.exp(done[cut + 1 :] if done.size - cut > MIN_OF_CAUSE else done)
+    most = most_telling_age_s(_of_cause(prior), slow)
+    logs = np.where(starts.is_censored, np.minimum(logs, math.log(most)), logs)
+    starts = replace(starts, seconds=np.exp(logs))
+    vague = _vague(starts)
+    one = _fit([SHORT], [vague], starts, np.ones((logs.size, 1)))
     is_long = logs > 0.5 * (done[cut] + done[cut + 1])
     first = np.stack([np.where(is_long, 0.02, 0.98), np.where(is_long, 0.98, 0.02)], axis=1)
     two = _fit([SHORT, LONG], [vague, vague], starts, first)

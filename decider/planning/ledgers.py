@@ -11,9 +11,11 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from decider.errors import require
-from decider.types import RiskState, Sla
+from decider.types import RiskState, ShardRequest, Sla
 
 BudgetSource = Literal["measured", "believed"]
+_LEAST_CHANCE = 1e-12
+"""Of a step; nothing tells a smaller one, and what is next to nothing is no number to divide by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,7 @@ class Spent:
 
 def error_budget(state: RiskState, sla: Sla, step_s: float) -> ErrorBudget:
     """The error budget after the steps that the memory knows."""
+    sla = promise_of_steps(sla, step_s)
     spent = spent_by_source(state, sla)
     left = None
     if sla.epsilon is not None:
@@ -87,6 +90,32 @@ def spent_by_source(state: RiskState, sla: Sla) -> Spent:
 def window_steps(sla: Sla, step_s: float) -> float:
     """Length of the SLA window in steps, at least one."""
     return max(1.0, sla.window_s / step_s)
+
+
+def promise_of_steps(sla: Sla, step_s: float) -> Sla:
+    """What the promise is of each step: that is what decisions keep, since each owns one.
+
+    None of the n steps of a window is out of SLA with a chance of `1 - epsilon` where each is with
+    a chance of `1 - (1 - epsilon)^(1 / n)`, independent of the others. Steps that are out together
+    break fewer windows than that. A window that is broken already is no licence: what is promised
+    is the share of windows, and the next one has begun.
+    """
+    if sla.kind != "AnyInWindow":
+        return sla
+    chance = sla.epsilon
+    if chance is not None:
+        least = min(chance, _LEAST_CHANCE)
+        chance = max(least, -math.expm1(math.log1p(-chance) / window_steps(sla, step_s)))
+    return replace(sla, epsilon=chance, kind="TimeFraction")
+
+
+def promised_by_steps(request: ShardRequest) -> ShardRequest:
+    """The request with what each promise is of a step."""
+    if all(w.sla.kind != "AnyInWindow" for w in request.workloads):
+        return request
+    step_s = request.step_s
+    owners = (replace(w, sla=promise_of_steps(w.sla, step_s)) for w in request.workloads)
+    return replace(request, workloads=tuple(owners))
 
 
 def count_believed(state: RiskState, violation_ratio: float, sla: Sla, step_s: float) -> RiskState:

@@ -45,7 +45,13 @@ from dataclasses import dataclass, replace
 from decider.belief.capacity import needed
 from decider.config import RiskControlConfig
 from decider.errors import require
-from decider.planning.ledgers import ErrorBudget, count_believed, error_budget, spent_by_source
+from decider.planning.ledgers import (
+    ErrorBudget,
+    count_believed,
+    error_budget,
+    promise_of_steps,
+    spent_by_source,
+)
 from decider.result import Decision
 from decider.types import RiskState, Sla
 
@@ -112,7 +118,7 @@ def update_risk(
         Memory after. Beyond the SLA window old steps are forgotten at the window's rate.
     """
     counted = count_believed(state, violation_ratio, sla, step_s)
-    return teach_level(counted, violation_ratio, sla, config)
+    return teach_level(counted, violation_ratio, promise_of_steps(sla, step_s), config)
 
 
 def teach_level(

@@ -22,6 +22,7 @@ from decider.fleet_types import FleetVerdict
 from decider.plain_fields import plain_fields
 from decider.planning.exact import integrated
 from decider.planning.fallback import FORECAST, LAST_FORECAST
+from decider.planning.ledgers import promised_by_steps
 from decider.result import Decision
 from decider.step_quantiles import StepQuantiles
 from decider.stored.input_bytes import FORMAT, pack, smallest
@@ -114,6 +115,8 @@ def inputs_to_bytes(
         forecast: What the request has of a forecast that is stored: whoever replays brings it
             again. None: paths and quantiles are kept with the inputs.
     """
+    if config.revision > 2:
+        request = promised_by_steps(request)  # which of them are decided by quantiles
     part = slice_request(request, row, decision)
     seen = _seen(part, decision, config, now_s)
     header: dict[str, Any] = {

@@ -30,7 +30,7 @@ import numpy as np
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig, TrailingRule
 from decider.errors import require
-from decider.planning.ledgers import window_steps
+from decider.planning.ledgers import promise_of_steps
 from decider.trust.arms import trailing_counts, violation_ratio
 from decider.types import BoolArray, FloatArray, Sla
 
@@ -98,10 +98,8 @@ class TrustCase:
 
     @property
     def rate(self) -> float:
-        """Violation rate of a step that the promise allows; AnyInWindow spreads it evenly."""
-        epsilon = self.sla.epsilon or 0.0
-        any_of = self.sla.kind == "AnyInWindow"
-        return epsilon / window_steps(self.sla, self.step_s) if any_of else epsilon
+        """Violation rate of a step that the promise allows."""
+        return promise_of_steps(self.sla, self.step_s).epsilon or 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,8 +20,8 @@ SELECT w.namespace || '/' || w.name AS workload,
        w.spec->>'mode' AS mode,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
-       CASE jsonb_typeof(w.spec #> '{sla,epsilon}') WHEN 'number'
-            THEN (w.spec #>> '{sla,epsilon}')::float END AS promised,
+       COALESCE(d.risk_target, CASE jsonb_typeof(w.spec #> '{sla,epsilon}') WHEN 'number'
+            THEN (w.spec #>> '{sla,epsilon}')::float END) AS promised,
        r.state AS risk_state, d.origin_at
 FROM workloads w
 LEFT JOIN LATERAL (

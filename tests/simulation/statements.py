@@ -170,18 +170,36 @@ def _loaded(tables: Tables, row: Row) -> Row:
         "n_attempts": len(actions),
         "last_result": "" if last is None else last["result"],
         "is_put_to_zero": row["current_replicas"] == 0 and _is_put_to_zero(tables, row),
+        "parts_put_to_zero": _parts_put_to_zero(tables, row),
     }
 
 
-def _is_put_to_zero(tables: Tables, row: Row) -> bool:
-    """The newest count that was applied to the workload of a decision is zero."""
+def _applied(tables: Tables, row: Row) -> list[Row]:
+    """Actions that were applied, or may have been, to the workload of a decision, oldest first."""
     applied = (
         action
         for action in tables.rows["actions"].values()
         if action["workload_id"] == row["workload_id"]
         and action["result"] in ("applied", "unknown")
     )
-    last = max(applied, key=lambda action: action["applied_at"], default=None)
+    return sorted(applied, key=lambda action: action["applied_at"])
+
+
+def _parts_put_to_zero(tables: Tables, row: Row) -> list[str]:
+    """Parts at zero that are to have replicas, and whose newest count applied is zero."""
+    variants = json.loads(row["variants"] or "[]")
+    wanted = [v["name"] for v in variants if v["current"] == 0 and v["desired"] > 0]
+    last = {
+        part["name"]: part["is_sure"] and part["to"] == 0
+        for action in (_applied(tables, row) if wanted else ())
+        for part in json.loads(action["parts"] or "[]")
+    }
+    return [name for name in wanted if last.get(name)]
+
+
+def _is_put_to_zero(tables: Tables, row: Row) -> bool:
+    """The newest count that was applied to the workload of a decision is zero."""
+    last = next(reversed(_applied(tables, row)), None)
     # what came of one that is unknown may be another hand's
     return last is not None and last["result"] == "applied" and last["to_replicas"] == 0
 

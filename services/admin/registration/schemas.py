@@ -127,7 +127,12 @@ class SlaBody(In):
     """The promise."""
 
     epsilon: float = Field(0.01, gt=0, lt=1, description="Largest share out of SLA")
-    kind: RiskKind = Field("TimeFraction", examples=["TimeFraction"])
+    kind: RiskKind = Field(
+        "TimeFraction",
+        description="What it is a share of: time, requests, or windows with any moment out of SLA "
+        "(without objective and further loads only)",
+        examples=["TimeFraction"],
+    )
     window_s: float = Field(28 * 86400.0, ge=60, le=366 * 86400)
     sla_class: Word = Field("silver", examples=["gold"])
     priority: int | None = Field(None, ge=1, le=1000, description="Null: that of the class's name")

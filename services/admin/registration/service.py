@@ -167,6 +167,8 @@ def to_spec(name: str, body: WorkloadBody) -> dict[str, Any]:
         pointer = "".join(f"/{part}" for part in ("spec", *first["loc"]))
         message = str(first["msg"]).removeprefix("Value error, ")
         raise InvalidInput(f"spec: {message}", pointer) from error
+    if spec.promise_problem:
+        raise InvalidInput(f"spec: sla.{spec.promise_problem}", "/spec/sla/kind")
     stored = spec.model_dump(mode="json")
     body.check_unchanged(stored, "/spec")
     return stored

@@ -150,7 +150,8 @@ def _after(
     The ledger counts all that was measured. The level learns only of what replicas can cure: more
     of them would not make errors fewer.
     """
-    sla, step_s = translate.to_sla(member.spec), float(member.step_s)
+    step_s = float(member.step_s)
+    sla = translate.to_sla_of_steps(member.spec, step_s)
     believed = step.believed_ratio
     if believed is not None:
         believed = min(1.0, max(0.0, believed))

@@ -53,7 +53,8 @@ def count_ends(
     """
     found = dict(ends)
     for key, steps in settled.items():
-        sla, step_s = translate.to_sla(members[key].spec), float(members[key].step_s)
+        step_s = float(members[key].step_s)
+        sla = translate.to_sla_of_steps(members[key].spec, step_s)
         is_of_requests = translate.measured_unit(members[key].spec) == "requests"
         for step in steps:
             sli = step.sli
@@ -85,7 +86,8 @@ def range_ends(state: RiskState, ends: EndLedgers, member: ShardMember) -> Range
     n_known = min(ends.low.measured_steps, ends.high.measured_steps)
     if state.measured_steps <= 0 or n_known < state.measured_steps - _SAME:
         return RangeEnds()
-    sla, step_s = translate.to_sla(member.spec), float(member.step_s)
+    step_s = float(member.step_s)
+    sla = translate.to_sla_of_steps(member.spec, step_s)
     low, left_high = _figures(state, ends.low, sla, step_s)
     high, left_low = _figures(state, ends.high, sla, step_s)
     return RangeEnds(low, high, left_low, left_high)

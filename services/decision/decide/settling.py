@@ -131,7 +131,9 @@ def _to_stored(
     member: ShardMember, state: RiskState, ends: EndLedgers, standing: SliStanding
 ) -> dict[str, Any]:
     """The memory, and the figures of the error budget that every surface shows from there."""
-    budget = error_budget(state, translate.to_sla(member.spec), member.step_s)
+    budget = error_budget(
+        state, translate.to_sla_of_steps(member.spec, member.step_s), member.step_s
+    )
     found = range_ends(state, ends, member)
     return {
         **asdict(state),

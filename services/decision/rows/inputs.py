@@ -308,7 +308,7 @@ def workload_input(
         workload=member.key,
         replicas=state,
         limits=translate.to_limits(member.spec),
-        sla=translate.to_sla(member.spec),
+        sla=translate.to_sla_of_steps(member.spec, float(member.step_s)),
         hardware=translate.to_hardware(member.spec),
         control=translate.to_control(member.spec, now),
         history=history,

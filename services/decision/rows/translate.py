@@ -27,6 +27,7 @@ from decider import (
     TrailingRule,
     TrustState,
     learn_interruptions,
+    promise_of_steps,
 )
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.path_bytes import HALF, unpack_halves
@@ -175,11 +176,16 @@ def to_limits(spec: WorkloadSpec) -> Limits:
 
 
 def to_sla(spec: WorkloadSpec) -> Sla:
-    """The promise."""
+    """The promise as it is stated."""
     sla = spec.sla
     weight = sla.priority_in_force / PRIORITY_OF_WEIGHT_1
     good_share = None if sla.objective is None else sla.objective.share
     return Sla(sla.epsilon, sla.kind, sla.window_s, weight, good_share)
+
+
+def to_sla_of_steps(spec: WorkloadSpec, step_s: float) -> Sla:
+    """What the promise is of each step: what decisions keep, and outcomes are counted against."""
+    return promise_of_steps(to_sla(spec), step_s)
 
 
 def to_hardware(spec: WorkloadSpec) -> Hardware:

@@ -227,7 +227,7 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
         capacity=scored_capacity(member, past.rows),
         lead_s=float(np.median(lead_time_of(member, past.rows, past.at))),
         bounds=(member.spec.min_replicas, member.spec.max_replicas),
-        sla=translate.to_sla(member.spec),
+        sla=translate.to_sla_of_steps(member.spec, step_s),
     )
 
 

@@ -295,8 +295,19 @@ class WorkloadSpec(_Spec):
     @property
     def needs_paths(self) -> bool:
         """Its decisions go by joint sample paths; of others the quantiles of each step say all."""
-        is_joint = bool(self.further_loads or self.pools) or self.sla.kind == "AnyInWindow"
-        return is_joint or self.sla.objective is not None
+        return bool(self.further_loads or self.pools) or self.sla.objective is not None
+
+    @property
+    def promise_problem(self) -> str:
+        """Why its promise could not be kept, with what to state instead; empty: it can be."""
+        if self.sla.kind != "AnyInWindow" or not self.needs_paths:
+            return ""
+        field = "pools" if self.pools else "further loads" if self.further_loads else "an objective"
+        return (
+            f"kind='AnyInWindow' with {field}: a few hundred paths decide there, and cannot tell "
+            f"what happens once in many windows of {self.sla.window_s:g} s; state kind "
+            f"TimeFraction or DemandFraction, or leave out {field}"
+        )
 
     @property
     def further_loads(self) -> tuple[str, ...]:

@@ -89,7 +89,14 @@ def decision_of(decision: StoredDecision, name: str) -> StoredDecision | None:
     if counts is None:
         return None
     current, desired = counts
-    return replace(decision, current=current, raw=desired, desired=desired, parts={})
+    return replace(
+        decision,
+        current=current,
+        raw=desired,
+        desired=desired,
+        parts={},
+        is_put_to_zero=name in decision.parts_put_to_zero,
+    )
 
 
 def describe_target(autoscaler: Autoscaler, situation: Situation) -> str:

@@ -57,6 +57,8 @@ class StoredDecision:
         is_external: Its workload was made over REST and never had a GPUAutoscaler.
         is_put_to_zero: The target had no replicas, and the last count that was applied was zero: it
             was not stopped by hand.
+        parts_put_to_zero: Variants and pools of which the same is true, of those that are to have
+            replicas.
         note: What is asked for beside what was decided, for the reason of its action.
     """
 
@@ -85,6 +87,7 @@ class StoredDecision:
     capacity_ratios: Mapping[str, float] = field(default_factory=dict)
     is_external: bool = False
     is_put_to_zero: bool = False
+    parts_put_to_zero: tuple[str, ...] = ()
     note: str = ""
 
     def is_ahead(self, now: datetime) -> bool:

@@ -176,6 +176,7 @@ def to_decision(row: RowMapping) -> StoredDecision:
         },
         is_external=bool(row.get("is_external")),
         is_put_to_zero=bool(row["is_put_to_zero"]),
+        parts_put_to_zero=tuple(row["parts_put_to_zero"]),
     )
 
 

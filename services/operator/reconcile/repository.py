@@ -19,8 +19,7 @@ DECISIONS_CHANNEL = "harmony_decisions"
 TICK_CHANNEL = "harmony_tick"
 _STATE_COLUMNS = (
     "workload_id", "observed_at", "spec_replicas", "ready_replicas", "starting_replicas",
-    "pending_replicas", "start_ages_s", "schedulable_gpus", "variants",
-    "new_node_gpus",
+    "pending_replicas", "start_ages_s", "schedulable_gpus", "variants", "new_node_gpus",
     "warm_gpus", "spot_replicas", "spot_nodes", "leaving_replicas",
 )  # fmt: skip
 _ACTION_COLUMNS = (
@@ -237,7 +236,12 @@ _DECISION_FIELDS = (
     "d.explanation #> '{risk,is_budget_exhausted}' AS is_budget_exhausted, d.forecast_id, "
     "CASE WHEN d.current_replicas = 0 THEN (SELECT n.result = 'applied' AND n.to_replicas = 0 "
     "FROM actions n WHERE n.workload_id = d.workload_id AND n.result IN ('applied', 'unknown') "
-    "ORDER BY n.applied_at DESC LIMIT 1) END AS is_put_to_zero"
+    "ORDER BY n.applied_at DESC LIMIT 1) END AS is_put_to_zero, "
+    "ARRAY(SELECT v ->> 'name' FROM jsonb_path_query(d.variants, '$[*] ? "
+    '(@.current == 0 && @.desired > 0)\') v WHERE (SELECT p @> \'{"is_sure": true, "to": 0}\' '
+    "FROM actions n CROSS JOIN jsonb_path_query(n.parts, '$[*]') p WHERE n.workload_id = "
+    "d.workload_id AND n.result IN ('applied', 'unknown') AND p -> 'name' = v -> 'name' "
+    "ORDER BY n.applied_at DESC LIMIT 1)) AS parts_put_to_zero"
 )
 _LAST_ACTION = (
     "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result "
@@ -372,13 +376,7 @@ def load_details(connection: Connection, ids: Sequence[int]) -> Sequence[RowMapp
 def load_history_figures(
     connection: Connection, ids: Sequence[int], now: datetime
 ) -> Sequence[RowMapping]:
-    """Figures over a week of steps and many starts: coverage of the forecasts, lead times.
-
-    Args:
-        connection: An open transaction.
-        ids: Workloads.
-        now: Aware.
-    """
+    """Figures over a week of steps and many starts: coverage of the forecasts, lead times."""
     statement = text(
         "SELECT w.id AS workload_id, s.coverage, l.p50_s, l.p90_s, l.n_starts "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) "

@@ -8,7 +8,7 @@ from typing import Any
 
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
-from services.operator.plan.plan import Result, Situation, StoredDecision, is_stopped_by_hand
+from services.operator.plan.plan import Result, Situation, StoredDecision
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 from services.operator.report.grace import grace_too_short
 from services.operator.report.measurement import (
@@ -19,6 +19,7 @@ from services.operator.report.measurement import (
     sli_measured,
 )
 from services.operator.report.room import room_unknown
+from services.operator.report.stopped import stopped_by_hand
 from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -200,12 +201,9 @@ def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
         return Finding("ScalingLimited", TRUE, "AwaitingAdmission", message)
     if newest is None or spec is None:
         return Finding("ScalingLimited", UNKNOWN, "NoDecision")
-    if newest.desired and is_stopped_by_hand(newest, situation):
-        message = (
-            f"the target was scaled to zero by hand and is left so; {newest.desired} replicas are "
-            "wanted: scale it to at least one to go on"
-        )
-        return Finding("ScalingLimited", TRUE, "ScaledToZeroByHand", message)
+    stopped = stopped_by_hand(newest, situation)
+    if stopped:
+        return Finding("ScalingLimited", TRUE, "ScaledToZeroByHand", stopped)
     is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
     if situation.rollout and is_scale_in:
         message = f"scaling in waits for the roll-out to end: {situation.rollout}"

@@ -59,7 +59,12 @@ class Risk(ResourceModel):
     """The promise: at most `epsilon` out of SLA over the window."""
 
     epsilon: Decimal
-    kind: Literal["TimeFraction", "DemandFraction", "AnyInWindow"] = "TimeFraction"
+    kind: Literal["TimeFraction", "DemandFraction", "AnyInWindow"] = Field(
+        "TimeFraction",
+        description="What epsilon is: the share of time, or of requests, out of SLA; AnyInWindow: "
+        "the share of windows with any moment out of it, of a service with one demand, without "
+        "objective and pools",
+    )
     window_s: Duration = Field(28 * 86400.0, alias="window", json_schema_extra={"default": "28d"})
 
 

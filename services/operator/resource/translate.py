@@ -87,6 +87,8 @@ def to_autoscaler(resource: Mapping[str, Any], classes: Classes) -> Autoscaler:
         labels = metadata.get("labels") or {}
         sla = _sla(written.sla, classes, objective.spec)
         spec = _workload_spec(written, measured, sla, pause, labels)
+        if spec.promise_problem:
+            problem, spec = f"sla.risk.{spec.promise_problem}", None
         missing_class = _missing_class(written.sla, classes)
     except ValidationError as error:
         problem = first_problem(error)

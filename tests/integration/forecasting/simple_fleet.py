@@ -23,6 +23,12 @@ SPEC = {
 }
 
 
+BY_PATHS = json.dumps(
+    {"sla": {"objective": {"goals": [{"metric": "ttft", "threshold_s": 1.0}], "share": 0.95}}}
+)
+"""Part of a spec whose decisions go by joint paths."""
+
+
 def demand(workload: int, n_steps: int = N_STEPS) -> np.ndarray:
     rng = np.random.default_rng(workload)
     steps = np.arange(n_steps)

@@ -117,6 +117,22 @@ def test_a_wrong_field_is_named(
     assert rows(database) == []
 
 
+def test_a_promise_about_windows_is_refused_where_paths_decide(admin: AppClient) -> None:
+    sla = {"kind": "AnyInWindow", "epsilon": 0.05, "window_s": 86_400}
+    felt = {"sla": sla | {"objective": {"goals": [GOAL]}}}
+    for changes, field in (
+        (felt, "an objective"),
+        (bound_by(LOAD) | {"sla": sla}, "further loads"),
+    ):
+        answer = send(admin, "POST", "/v1/workloads", BODY | {"spec": SPEC | changes})
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+        assert answer.json()["errors"][0]["pointer"] == "/spec/sla/kind"
+        assert f"sla.kind='AnyInWindow' with {field}" in answer.text
+        assert "state kind TimeFraction or DemandFraction" in answer.text
+    plain = send(admin, "POST", "/v1/workloads", BODY | {"spec": SPEC | {"sla": sla}})
+    assert plain.status_code == 201, plain.text
+
+
 @pytest.mark.parametrize("name", ["", "Chat", "a/b", "-a", "x" * 254, "a\u0000", "ä"])
 def test_a_name_must_be_one_of_kubernetes(admin: AppClient, name: str) -> None:
     answer = send(admin, "POST", "/v1/workloads", BODY | {"name": name})

@@ -16,6 +16,7 @@ from services.kernel.domain.path_bytes import to_halves, unpack_halves
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
+    BY_PATHS,
     N_STEPS,
     NAMES,
     ORIGIN,
@@ -100,8 +101,8 @@ def test_each_step_keeps_the_values_that_the_demand_has_without_further_loads(
     with app.engine.begin() as connection:
         connection.execute(text("DELETE FROM forecasts"))
         change = "UPDATE workloads SET spec = spec #- '{capacity,also_bound_by}'"
-        change += ' || \'{"sla": {"kind": "AnyInWindow"}}\''  # which goes by paths too
-        connection.execute(text(change))
+        change += " || CAST(:by_paths AS jsonb)"
+        connection.execute(text(change), {"by_paths": BY_PATHS})
     service.forecast_shard(app, 0, ORIGIN)
     alone = forecasts(app)[loaded]
     first, second = (

@@ -23,6 +23,7 @@ from services.kernel.jobs import (
 )
 from services.kernel.settings import Settings
 from tests.integration.forecasting.simple_fleet import (
+    BY_PATHS,
     N_STEPS,
     ORIGIN,
     START,
@@ -51,8 +52,8 @@ def app(database: Engine, settings: Settings, sender: RecordingSender) -> Foreca
 def test_who_is_decided_by_joint_paths_has_them(app: Forecasting) -> None:
     ids = fill(app.engine)
     with app.engine.begin() as connection:
-        change = 'UPDATE workloads SET spec = spec || \'{"sla": {"kind": "AnyInWindow"}}\' '
-        connection.execute(text(change + "WHERE id = :id"), {"id": ids[1]})
+        change = "UPDATE workloads SET spec = spec || CAST(:by_paths AS jsonb) WHERE id = :id"
+        connection.execute(text(change), {"id": ids[1], "by_paths": BY_PATHS})
     service.forecast_shard(app, 0, ORIGIN)
     rows = {r.workload_id: r for r in rows_of(app.engine, "SELECT * FROM forecasts")}
     assert [rows[i].packed_paths is None for i in ids] == [True, False, True]

@@ -22,7 +22,9 @@ def decide(bench: Bench, prefill: tuple[int, int], decode: tuple[int, int]) -> i
         {"name": name, "gpu_type": "H100", "current": a, "raw": b, "desired": b}
         for name, (a, b) in counts.items()
     ]
-    return bench.decide("llama", prefill[1] + decode[1], variants=json.dumps(pools))
+    current = prefill[0] + decode[0]
+    total = prefill[1] + decode[1]
+    return bench.decide("llama", total, current_replicas=current, variants=json.dumps(pools))
 
 
 def test_tokens_double_and_decode_alone_grows(bench: Bench) -> None:

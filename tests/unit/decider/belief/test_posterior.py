@@ -11,8 +11,9 @@ from decider.errors import InvalidRequest, PosteriorNotConverged
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
+    from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
     from decider.belief.miss_model import MissData
-    from decider.belief.model import StartData
+    from decider.belief.model import StartData, lead_time_inputs
     from decider.belief.posterior import (
         CompiledModel,
         Diagnostics,
@@ -26,6 +27,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
 )
 
+VAGUE = LeadTimeBelief.from_median(90.0, 0.4)
 CONFIG = SamplerConfig(n_tune=400, n_draws=300, n_chains=4)
 
 
@@ -54,6 +56,51 @@ def test_lead_times_are_recovered_from_censored_starts() -> None:
     assert np.median(new) == pytest.approx(180.0, rel=0.35)
     own = posterior.predictive(0, 0, np.random.default_rng(0))
     assert np.log(new).std() > np.log(own).std()  # a workload not seen yet is less certain
+
+
+STUCK_S = 2 * 86_400.0
+
+
+def with_stuck(age_s: float) -> StartData:
+    """Twelve starts of about 90 s of each of two workloads, and one of the first on its way."""
+    rng = np.random.default_rng(0)
+    seconds = np.append(90.0 * np.exp(0.1 * rng.standard_normal(24)), age_s)
+    workload = np.append(np.repeat([0, 1], 12), 0)
+    return StartData(seconds, np.arange(25) == 24, workload, np.array([0, 0]))
+
+
+def test_a_start_that_is_stuck_is_fitted_as_no_older_than_the_law_that_decides_takes_it() -> None:
+    seen = lead_time_inputs(with_stuck(STUCK_S))
+    assert np.exp(seen["observed_log_s"][-1]) < 300.0
+    assert seen["upper_log_s"][-1] == seen["observed_log_s"][-1]
+    older = lead_time_inputs(with_stuck(2 * STUCK_S))
+    assert all((older[name] == seen[name]).all() for name in seen)
+    young = lead_time_inputs(with_stuck(100.0))
+    assert np.exp(young["observed_log_s"][-1]) == pytest.approx(100.0)
+    assert (young["observed_log_s"][:-1] == seen["observed_log_s"][:-1]).all()
+
+
+def test_starts_far_slower_than_those_of_their_type_are_fitted_as_they_end() -> None:
+    rng = np.random.default_rng(0)
+    data = with_stuck(100.0)
+    slow = 3000.0 * np.exp(0.1 * rng.standard_normal(12))
+    both = StartData(
+        np.concatenate([data.seconds, slow, [3500.0]]),
+        np.concatenate([data.is_censored, np.arange(13) == 12]),
+        np.concatenate([data.workload, np.full(13, 2)]),
+        np.array([0, 0, 0]),
+    )
+    assert np.exp(lead_time_inputs(both)["observed_log_s"][-1]) == pytest.approx(3500.0)
+
+
+@pytest.mark.slow
+def test_a_pod_that_is_stuck_for_two_days_does_not_own_the_fitted_law() -> None:
+    law = fit_lead_time(with_stuck(STUCK_S), CONFIG, seed=1)
+    law.diagnostics.check()
+    own = law.predictive(0, 0, np.random.default_rng(0))
+    quick = with_stuck(STUCK_S).seconds[:12]
+    decided = update_belief(VAGUE, quick, np.array([STUCK_S]))
+    assert np.quantile(own, 0.9) < np.quantile(predictive_draws(decided, 64), 0.9)
 
 
 def test_chains_that_have_not_mixed_are_refused() -> None:

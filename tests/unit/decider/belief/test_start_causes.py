@@ -246,3 +246,21 @@ def test_of_a_part_of_a_start_no_less_is_believed_than_before(shares, seconds) -
     prior = LeadTimeBelief(4.0, 0.3, 1e-3, 1.0)
     found = _updated(prior, prior, none_open, logs, np.array(shares))
     assert found.n_scale >= prior.n_scale
+
+
+@pytest.mark.parametrize(
+    "causes", [("warm", "cold", "cold"), ("warm", "cold", UNKNOWN), (UNKNOWN, UNKNOWN, UNKNOWN)]
+)
+def test_a_start_that_never_ends_owns_the_law_of_no_cause(causes: tuple[str, str, str]) -> None:
+    """Of twelve starts of 20 s, twelve of 300 s and one stuck a tenth took 34 min or more."""
+    rng = np.random.default_rng(0)
+    done = np.repeat([20.0, 300.0], 12) * np.exp(0.1 * rng.standard_normal(24))
+
+    def law(stuck_s: float) -> np.ndarray:
+        seconds = np.append(done, stuck_s)
+        told = (*causes[:1] * 12, *causes[1:2] * 12, causes[2])
+        starts = ObservedStarts(seconds, np.arange(25) == 24, told)
+        return mixed_draws(learn_causes(PRIOR, starts), 64)
+
+    assert np.quantile(law(86_400.0), 0.9) < 500.0
+    np.testing.assert_array_equal(law(86_400.0), law(2 * 86_400.0))

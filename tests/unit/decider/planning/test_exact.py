@@ -126,12 +126,24 @@ def test_whatever_the_paths_count_plan_and_risk_are_the_same(
     assert found[0] == found[1]
 
 
+@pytest.mark.parametrize("revision", [2, 3])
+def test_a_promise_about_windows_is_made_again_as_its_revision_made_it(revision: int) -> None:
+    config = DecideConfig(revision=revision)
+    request = request_of(sla=Sla(0.05, "AnyInWindow", 86_400.0))
+    (decision,) = decide_shard(request, config, NOW_S)
+    assert (decision.risk_target == 0.05) == (revision == 2)
+    blob = inputs_to_bytes(request, 0, decision, config, NOW_S)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(decision)
+    by_law = integrated(inputs_from_bytes(blob)[0], 0)
+    assert (by_law is None) == (revision == 2)
+
+
 def test_quantiles_that_are_not_used_are_not_stored() -> None:
-    sla = Sla(0.01, "AnyInWindow")
+    sla, config = Sla(0.01, "AnyInWindow"), DecideConfig(revision=2)
     blobs = []
     for request in (request_of(sla=sla), request_of(sla=sla, has_quantiles=False)):
-        (decision,) = decide_shard(request, DecideConfig(), NOW_S)
-        blobs.append(inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S))
+        (decision,) = decide_shard(request, config, NOW_S)
+        blobs.append(inputs_to_bytes(request, 0, decision, config, NOW_S))
     assert blobs[0] == blobs[1]
 
 

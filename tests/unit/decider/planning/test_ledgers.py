@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import given, strategies as st
 
-from decider import RiskState, Sla
+from decider import DecideConfig, RiskState, Sla, decide_shard, promise_of_steps, update_risk
 from decider.errors import InvalidRequest
 from decider.planning.ledgers import count_believed, count_measured, error_budget, window_steps
+from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
 STEP_S = 300.0
 SLA = Sla(0.01, window_s=1000 * STEP_S)
@@ -100,3 +101,41 @@ def test_impossible_counts_are_refused() -> None:
     for missed, total in ((2.0, 1.0), (-1.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))):
         with pytest.raises(InvalidRequest, match="missed="):
             count_measured(RiskState(), missed, total, SLA, STEP_S)
+
+
+@given(epsilon=st.floats(0.001, 0.5), n=st.integers(1, 50_000))
+def test_a_promise_of_windows_is_one_of_each_of_their_steps(epsilon: float, n: int) -> None:
+    found = promise_of_steps(Sla(epsilon, "AnyInWindow", n * STEP_S), STEP_S)
+    assert found.kind == "TimeFraction"
+    assert found.epsilon is not None
+    assert 1.0 - (1.0 - found.epsilon) ** n == pytest.approx(epsilon, rel=1e-6)
+    assert found.window_s == n * STEP_S
+    assert promise_of_steps(found, STEP_S) == found
+
+
+def test_a_window_shorter_than_a_step_is_one_step_and_other_promises_are_what_they_are() -> None:
+    assert promise_of_steps(Sla(0.05, "AnyInWindow", 1.0), STEP_S).epsilon == pytest.approx(0.05)
+    assert promise_of_steps(Sla(None, "AnyInWindow"), STEP_S).epsilon is None
+    for sla in (SLA, Sla(0.01, "DemandFraction")):
+        assert promise_of_steps(sla, STEP_S) is sla
+
+
+def test_one_violation_overspends_a_window_and_lowers_the_level_as_of_a_step() -> None:
+    sla = Sla(0.05, "AnyInWindow", 288 * STEP_S)
+    spent = error_budget(believed([0.0] * 100 + [1.0], sla), sla, STEP_S)
+    assert spent.is_exhausted
+    assert error_budget(believed([0.0] * 101, sla), sla, STEP_S).left_ratio == 1.0
+    config = DecideConfig().risk
+    by_window, by_step = (
+        update_risk(RiskState(), 1.0, one, STEP_S, config)
+        for one in (sla, promise_of_steps(sla, STEP_S))
+    )
+    assert by_window == by_step
+    assert by_window.log_level < 0.0
+
+
+def test_windows_are_decided_as_their_steps_are() -> None:
+    any_of = Sla(0.05, "AnyInWindow", 86_400.0)
+    owners = [workload("a", sla=any_of), workload("a", sla=promise_of_steps(any_of, 300.0))]
+    found = [decide_shard(shard(noisy(100.0), [one]), DecideConfig(), NOW_S) for one in owners]
+    assert found[0] == found[1]

@@ -244,7 +244,7 @@ def test_any_in_window_is_searched_over_the_pools_together() -> None:
                     service(
                         np.stack([one, other]), None, two_pools(Sla(0.1, "AnyInWindow"), spec=25)
                     ),
-                    CONFIG,
+                    replace(CONFIG, revision=2),
                     NOW_S,
                 )
             )

@@ -245,3 +245,20 @@ FIELDS = (
 def test_no_content_raises(changes: dict[str, Any]) -> None:
     found = to_autoscaler(resource(**changes), {})
     assert (found.spec is None) == bool(found.problem)
+
+
+WINDOWS = {"risk": {"epsilon": "0.05", "kind": "AnyInWindow", "window": "1d"}}
+GOAL = {"goals": [{"metric": "ttft", "threshold": "500ms"}]}
+
+
+def test_a_promise_about_windows_is_refused_where_paths_decide() -> None:
+    plain = to_autoscaler(resource(sla=WINDOWS), {})
+    assert plain.problem == ""
+    assert plain.spec is not None
+    assert (plain.spec.sla.kind, plain.spec.needs_paths) == ("AnyInWindow", False)
+    felt = to_autoscaler(resource(sla=WINDOWS | {"objective": GOAL}), {})
+    assert felt.spec is None
+    assert felt.problem.startswith("sla.risk.kind='AnyInWindow' with an objective: ")
+    assert felt.problem.endswith(
+        "state kind TimeFraction or DemandFraction, or leave out an objective"
+    )
