@@ -112,8 +112,8 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
 
     Raises:
         NotFound: A workload does not exist.
-        Conflict: One has pools, too little is stored of it, its spec cannot be read, or their
-            steps differ in length.
+        Conflict: One has pools or variants, too little is stored of it, its spec cannot be read, or
+            their steps differ in length.
     """
     rows = repository.load_workloads(connection, params.workloads)
     missing = sorted(set(params.workloads) - {f"{r['namespace']}/{r['name']}" for r in rows})
@@ -124,9 +124,10 @@ def stored_fleet(connection: Connection, params: BacktestParams, now: datetime) 
         raise Conflict(f"workloads with steps of {steps} s cannot share a backtest; choose some")
     specs = [_spec_of(row) for row in rows]
     for row, spec in zip(rows, specs, strict=True):
-        if spec.pools:
+        if spec.parts:
+            parts = "variants" if spec.variants else "pools"
             raise Conflict(
-                f"workload {row['namespace']}/{row['name']} has pools, and a backtest plans one "
+                f"workload {row['namespace']}/{row['name']} has {parts}, and a backtest plans one "
                 "count: leave it out"
             )
     n_replay = max(1, round(params.replay_hours * 3600 / steps[0]))

@@ -100,11 +100,14 @@ HEAD = [
     Panel(
         "stat",
         "Change of cost",
-        "Sum of what the changes of the range cost more per hour; negative: saved",
+        "Sum of what the changes that were applied in the range cost more per hour; negative: "
+        "saved",
         [
             Sql(
-                f"""SELECT sum(d.cost_delta_usd_per_h) AS usd_per_h {_DECISIONS}
-                AND d.desired_replicas <> d.current_replicas""",
+                f"""SELECT coalesce(sum(d.cost_delta_usd_per_h), 0) AS usd_per_h {_DECISIONS}
+                AND EXISTS (SELECT 1 FROM actions a WHERE a.workload_id = d.workload_id
+                  AND a.decision_id = d.id AND a.origin_at = d.origin_at
+                  AND a.result = 'applied')""",
                 "table",
             )
         ],

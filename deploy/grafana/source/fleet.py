@@ -27,15 +27,41 @@ from deploy.grafana.source.shared import (
     NAMESPACES,
 )
 
+_PARTS = "(coalesce(w.spec->'variants', '[]') || coalesce(w.spec->'pools', '[]'))"
+"""Variants or pools of a workload; empty: it has one target."""
 _GPUS = "(w.spec->>'gpus_per_replica')::int"
-_OUTCOMES = f"""
-FROM outcomes o JOIN workloads w ON w.id = o.workload_id
-WHERE $__timeFilter(o.step_at) AND {CHOSEN_NAMESPACES}
+_OF_OUTCOMES = "FROM outcomes o JOIN workloads w ON w.id = o.workload_id"
+_CHOSEN_STEPS = f"WHERE $__timeFilter(o.step_at) AND {CHOSEN_NAMESPACES}"
+_OUTCOMES = f"{_OF_OUTCOMES} {_CHOSEN_STEPS}"
+_NEEDED_GPUS = f"""o.needed_replicas * CASE WHEN {_PARTS} = '[]' THEN {_GPUS}
+  ELSE o.gpu_hours * 3600 / w.step_s / nullif(o.ready_mean, 0) END"""
+"""What is needed of each part is not kept: the GPUs of a replica are the mean of those that ran."""
+_HELD = f"""
+CROSS JOIN LATERAL (SELECT ready_replicas + starting_replicas AS bound, variants
+  FROM replica_states WHERE workload_id = w.id AND $__timeFilter(observed_at)
+  ORDER BY observed_at DESC LIMIT 1) s
+CROSS JOIN LATERAL (
+  SELECT w.spec->>'gpu_type' AS gpu_type, s.bound * {_GPUS} AS gpus WHERE {_PARTS} = '[]'
+  UNION ALL
+  SELECT p->>'gpu_type', (p->>'gpus_per_replica')::int * (
+    (s.variants->(p->>'name')->>'ready')::int + (s.variants->(p->>'name')->>'starting')::int)
+  FROM jsonb_array_elements({_PARTS}) p) h
 """
-_NEWEST_STATE = """
-CROSS JOIN LATERAL (SELECT ready_replicas, starting_replicas, spec_replicas FROM replica_states
-  WHERE workload_id = w.id AND $__timeFilter(observed_at) ORDER BY observed_at DESC LIMIT 1) s
+"""GPUs of the replicas on nodes in the newest snapshot, of each variant and pool its own."""
+_COST_SHARES = f"""
+LEFT JOIN LATERAL (
+  SELECT CASE WHEN total > 0 THEN gpu_type ELSE all_types END AS gpu_type,
+    CASE WHEN total > 0 THEN coalesce(usd, 0) / total ELSE 1.0 / n END AS share
+  FROM (SELECT gpu_type, sum(usd) AS usd, sum(sum(usd)) OVER () AS total,
+      count(*) OVER () AS n, string_agg(gpu_type, ' + ') OVER (
+        ORDER BY gpu_type ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING) AS all_types
+    FROM (SELECT p->>'gpu_type' AS gpu_type, (p->>'gpus_per_replica')::int
+        * (p->>'price_usd_per_gpu_hour')::float8
+        * (o.ready_by_pool->>(p->>'name'))::float8 AS usd
+      FROM jsonb_array_elements({_PARTS}) p) each
+    GROUP BY gpu_type) by_type) c ON true
 """
+"""Share of each GPU type in a step's cost, by what was ready; unknown: its types in one name."""
 _LINK = (
     "/d/harmony-workload?var-cluster=${__data.fields.cluster}"
     "&var-namespace=${__data.fields.namespace}"
@@ -57,8 +83,8 @@ HEAD = [
         "Bound to a node: starting or ready",
         [
             Sql(
-                f"""SELECT sum((s.ready_replicas + s.starting_replicas) * {_GPUS}) AS gpus
-                FROM workloads w {_NEWEST_STATE} WHERE {CHOSEN_NAMESPACES}""",
+                f"""SELECT sum(h.gpus) AS gpus
+                FROM workloads w {_HELD} WHERE {CHOSEN_NAMESPACES}""",
                 "table",
             )
         ],
@@ -123,7 +149,9 @@ TABLE = Panel(
     [
         Sql(
             f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
-              w.spec->>'mode' AS mode, w.spec->>'gpu_type' AS gpu_type, s.ready_replicas AS ready,
+              w.spec->>'mode' AS mode, coalesce((SELECT string_agg(DISTINCT p->>'gpu_type', ' + ')
+                FROM jsonb_array_elements({_PARTS}) p), w.spec->>'gpu_type') AS gpu_type,
+              s.ready_replicas AS ready,
               s.spec_replicas AS current, d.desired_replicas AS desired,
               d.risk_target AS promised, m.measured, m.believed,
               d.risk_estimated AS estimated, f.rung, d.reason, m.cost_usd AS cost
@@ -159,10 +187,11 @@ COURSE = [
     Panel(
         "timeseries",
         "GPUs allocated against needed",
-        "Needed: what would have held the demand of the step exactly",
+        "Needed: what would have held the demand of the step exactly; of variants and pools about "
+        "that, at the GPUs per replica that ran",
         [
             Sql(
-                f"""SELECT o.step_at AS time, sum(o.needed_replicas * {_GPUS}) AS needed,
+                f"""SELECT o.step_at AS time, sum({_NEEDED_GPUS}) AS needed,
                   sum(o.gpu_hours * 3600 / w.step_s) AS allocated
                 {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
             )
@@ -189,12 +218,13 @@ COURSE = [
     Panel(
         "timeseries",
         "Cost per hour by GPU type",
-        "Of the GPUs allocated, at each workload's price",
+        "Of the GPUs allocated, at each workload's price; of variants and pools by the replicas "
+        "that were ready",
         [
             Sql(
-                f"""SELECT o.step_at AS time, w.spec->>'gpu_type' AS metric,
-                  sum(o.cost_usd) * 3600 / max(w.step_s) AS value
-                {_OUTCOMES} GROUP BY 1, 2 ORDER BY 1"""
+                f"""SELECT o.step_at AS time, coalesce(c.gpu_type, w.spec->>'gpu_type') AS metric,
+                  sum(o.cost_usd * coalesce(c.share, 1)) * 3600 / max(w.step_s) AS value
+                {_OF_OUTCOMES} {_COST_SHARES} {_CHOSEN_STEPS} GROUP BY 1, 2 ORDER BY 1"""
             )
         ],
         unit="currencyUSD",
@@ -206,13 +236,12 @@ COURSE = [
         "GPUs allocated now and the budget they share; no budget: no limit but the nodes",
         [
             Sql(
-                f"""SELECT {CLUSTER_OF} AS cluster, w.spec->>'gpu_type' AS gpu_type,
-                  count(*) AS workloads,
-                  sum((s.ready_replicas + s.starting_replicas) * {_GPUS}) AS allocated,
+                f"""SELECT {CLUSTER_OF} AS cluster, h.gpu_type,
+                  count(DISTINCT w.id) AS workloads, sum(h.gpus) AS allocated,
                   max(b.gpus) AS budget, max(b.source) AS source, max(b.reason) AS reason
-                FROM workloads w {_NEWEST_STATE}
+                FROM workloads w {_HELD}
                 LEFT JOIN gpu_budgets b ON b.cluster_id = w.cluster_id
-                  AND b.gpu_type = w.spec->>'gpu_type'
+                  AND b.gpu_type = h.gpu_type
                 WHERE {CHOSEN_NAMESPACES} GROUP BY 1, 2 ORDER BY 1, 2""",
                 "table",
             )

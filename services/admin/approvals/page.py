@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 
-from services.admin.approvals.schemas import VerdictRequest
+from services.admin.approvals.schemas import InboxItem, VerdictRequest
 from services.admin.approvals.service import Verdict, judge, list_inbox
 from services.admin.console.page import (
     Form,
@@ -31,8 +31,6 @@ from services.kernel.security.keys import Principal, Role
 
 router = APIRouter(include_in_schema=False)
 _PAGE_SIZE = 20
-EXPIRE_AFTER = timedelta(minutes=15)
-"""Default of a GPUAutoscaler's `approval.expireAfter`."""
 Answered = Literal["approve", "reject"]
 
 
@@ -41,8 +39,7 @@ class Waiting:
     """A decision that waits, with its why.
 
     Attributes:
-        expires_at: An approval after this is not followed, unless the GPUAutoscaler sets another
-            time.
+        expires_at: From then on it cannot be approved.
     """
 
     detail: DecisionDetail
@@ -96,9 +93,7 @@ def _inbox(
     visible = principal.namespaces()
     page = list_inbox(deps, {"namespaces": visible}, _PAGE_SIZE, cursor)
     items = [
-        waiting
-        for item in page.items
-        if (waiting := _waiting(deps, principal, item.id)) is not None
+        waiting for item in page.items if (waiting := _waiting(deps, principal, item)) is not None
     ]
     return render(
         request,
@@ -112,14 +107,14 @@ def _inbox(
     )
 
 
-def _waiting(deps: AdminDeps, principal: Principal, decision_id: int) -> Waiting | None:
+def _waiting(deps: AdminDeps, principal: Principal, item: InboxItem) -> Waiting | None:
     try:
-        detail = service.get_decision(deps, decision_id, principal.namespaces())
+        detail = service.get_decision(deps, item.id, principal.namespaces())
     except NotFound:  # dropped by the retention since the list was read
         return None
     return Waiting(
         detail=detail,
         why=wording.explain(detail),
-        expires_at=detail.decided_at + EXPIRE_AFTER,
+        expires_at=item.expires_at,
         may_answer=principal.may(Role.APPROVER, detail.namespace),
     )

@@ -9,15 +9,23 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
+from services.admin.rest.times import AHEAD
+from services.kernel.domain.workload import APPROVAL_VALID_S, MOST_APPROVAL_VALID_S
 
-_INBOX = """
+_VALID_S = (
+    "least(CASE jsonb_typeof(w.spec -> 'approval_valid_s') WHEN 'number' "
+    "THEN (w.spec ->> 'approval_valid_s')::numeric ELSE :valid_s END, :most_s)"
+)
+"""As `translate.expires_at` reads it."""
+_INBOX = f"""
 SELECT d.id, d.origin_at, d.workload_id, w.namespace, w.name,
        (SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster,
        d.forecast_id, d.policy_version,
        d.decided_at, d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas,
        d.direction, d.reason, d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
-       d.cost_delta_usd_per_h, a.result AS action_result, a.reason AS action_reason, a.applied_at,
-       d.explanation ->> 'summary' AS summary
+       d.cost_delta_usd_per_h, d.variants,
+       a.result AS action_result, a.reason AS action_reason, a.applied_at,
+       d.explanation ->> 'summary' AS summary, e.expires_at
 FROM workloads w
 CROSS JOIN LATERAL (
     SELECT * FROM decisions WHERE workload_id = w.id AND origin_at <= :until
@@ -28,27 +36,31 @@ JOIN LATERAL (
     WHERE workload_id = w.id AND decision_id = d.id AND origin_at = d.origin_at
     ORDER BY attempt DESC LIMIT 1
 ) a ON a.result = 'awaiting_approval'
-WHERE w.is_active AND w.spec ->> 'mode' = 'Approval'
+CROSS JOIN LATERAL (SELECT d.decided_at + make_interval(secs => {_VALID_S}) AS expires_at) e
+WHERE w.is_active AND w.spec ->> 'mode' = 'Approval' AND e.expires_at > :now
   AND NOT EXISTS (SELECT 1 FROM approvals p WHERE p.decision_id = d.id)
-"""
+"""  # noqa: S608  # fixed fragments with bound values
 
 
 def load_inbox(
-    connection: Connection, filters: Mapping[str, Any], limit: int, until: datetime
+    connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
 ) -> list[RowMapping]:
     """Newest decisions that wait for a human, oldest origin last; nobody has answered them.
+
+    One that can no longer be approved waits for nobody.
 
     Args:
         connection: An open transaction.
         filters: `namespaces`, `namespace`, `label`, `after`.
         limit: At most this many.
-        until: Decisions of a later time are no one's newest yet.
+        now: Decisions of a later time are no one's newest yet.
     """
     where = Conditions()
     where.of_workloads(filters)
     where.after("(d.origin_at, d.id) < (:a0, :a1)", filters.get("after"))
     statement = f"{_INBOX} AND {where.sql} ORDER BY d.origin_at DESC, d.id DESC LIMIT :limit"
-    values = where.values | {"limit": limit, "until": until}
+    valid = {"valid_s": APPROVAL_VALID_S, "most_s": MOST_APPROVAL_VALID_S}
+    values = where.values | valid | {"limit": limit, "now": now, "until": now + AHEAD}
     return list(connection.execute(text(statement), values).mappings().all())
 
 

@@ -19,6 +19,10 @@ class InboxItem(DecisionSummary):
         description="What, why and what it costs, in one line",
         examples=["prod/llama-70b: 8 -> 10 (scale_up_risk), +5.00 USD/h"],
     )
+    expires_at: datetime = Field(
+        description="From then on it cannot be approved: `spec.approval.expireAfter` of the "
+        "GPUAutoscaler after it was decided"
+    )
 
 
 class VerdictRequest(In):

@@ -14,8 +14,9 @@ from services.admin.approvals.repository import (
     save_verdict,
 )
 from services.admin.approvals.schemas import InboxItem, VerdictView
-from services.admin.approvals.translate import to_inbox
+from services.admin.approvals.translate import expires_at, to_inbox
 from services.admin.decisions import repository
+from services.admin.decisions.translate import to_decision
 from services.admin.deps import AdminDeps
 from services.admin.rest.change import (
     DECISIONS_CHANNEL,
@@ -26,6 +27,7 @@ from services.admin.rest.change import (
     perform,
 )
 from services.admin.rest.cursors import page_of, position
+from services.admin.rest.formats import iso
 from services.admin.rest.schemas import Page
 from services.admin.rest.times import AHEAD
 from services.kernel.errors import Conflict, NotFound
@@ -45,8 +47,8 @@ def list_inbox(
     """
     filters = filters | position(cursor, (datetime, int))
     with deps.reading() as connection:
-        until = shared_now(connection, deps.clock) + AHEAD
-        rows = load_inbox(connection, filters, limit + 1, until)
+        now = shared_now(connection, deps.clock)
+        rows = load_inbox(connection, filters, limit + 1, now)
     return page_of(Page[InboxItem], rows, limit, ("origin_at", "id"), to_inbox)
 
 
@@ -58,7 +60,8 @@ def judge(
     Raises:
         NotFound: There is no such decision, or none that can be seen.
         Forbidden: The caller is no approver there.
-        Conflict: It waits for nobody, or a newer decision wants something else.
+        Conflict: It waits for nobody, a newer decision wants something else, or it is approved
+            later than the operator follows.
     """
 
     def change(one: Change) -> Answer:
@@ -69,8 +72,10 @@ def judge(
         one.require(Role.APPROVER, row["namespace"], missing)
         lock_workload(one.connection, row["workload_id"])
         before = load_verdict(one.connection, decision_id)
-        until = shared_now(one.connection, deps.clock) + AHEAD
-        _check_open(one.connection, row, verdict, until)
+        now = shared_now(one.connection, deps.clock)
+        _check_open(one.connection, row, now + AHEAD)
+        if verdict == "approved":
+            _check_approvable(row, now)
         values = {
             "decision_id": decision_id,
             "origin_at": row["origin_at"],
@@ -111,7 +116,7 @@ def get_verdict(
     return VerdictView.model_validate(dict(found))
 
 
-def _check_open(connection: Connection, row: RowMapping, verdict: Verdict, until: datetime) -> None:
+def _check_open(connection: Connection, row: RowMapping, until: datetime) -> None:
     """Raise `Conflict` where the decision waits for nobody; later ones than `until` say nothing."""
     decision_id = row["id"]
     mode = row["spec"].get("mode")
@@ -129,10 +134,21 @@ def _check_open(connection: Connection, row: RowMapping, verdict: Verdict, until
     later = repository.load_decisions(connection, here | {"to_at": until}, 1)
     newest = later[0] if later else row
     is_older = (newest["origin_at"], newest["id"]) > (row["origin_at"], decision_id)
-    if is_older and newest["desired_replicas"] != row["desired_replicas"]:
+    wanted, instead = to_decision(row).wanted, to_decision(newest).wanted
+    if is_older and wanted != instead:
         raise Conflict(
             f"decision {decision_id} is superseded: decision {newest['id']} is newer and wants "
-            f"{newest['desired_replicas']} replicas, not {row['desired_replicas']}"
+            f"{instead}, not {wanted}"
         )
-    if row["desired_replicas"] == row["current_replicas"] and verdict == "approved":
+
+
+def _check_approvable(row: RowMapping, now: datetime) -> None:
+    """Raise `Conflict` where nothing would follow an approval; a rejection says no all the same."""
+    decision_id, ends_at = row["id"], expires_at(row["decided_at"], row["spec"])
+    if not to_decision(row).is_change:
         raise Conflict(f"decision {decision_id} changes nothing; nothing is to be approved")
+    if now >= ends_at:
+        raise Conflict(
+            f"decision {decision_id} could be approved until {iso(ends_at)} only "
+            "(spec.approval.expireAfter of the GPUAutoscaler); the next decision asks again"
+        )

@@ -146,6 +146,7 @@ def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
     found = _read(deps, key)
     given = patch.model_dump(exclude_unset=True)
     policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
+    _check_price(found.spec, found.controls.policy, policy)
     _check_whole(found.spec, found.controls.model_copy(update={"policy": policy}))
 
 
@@ -319,6 +320,7 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
             if update.sent.is_as_read(shown):
                 return Answer(200, stands, {"ETag": found.etag})
         after = update.changed(found.controls)
+        _check_price(found.spec, found.controls.policy, after.policy)
         _check_whole(found.spec, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
@@ -332,6 +334,24 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         return Answer(200, now, {"ETag": etag_of(version)})
 
     return perform(deps, caller, change)
+
+
+def _check_price(spec: WorkloadSpec, before: PolicyControl, after: PolicyControl) -> None:
+    """Refuse a price for a workload whose variants or pools have one each.
+
+    Raises:
+        InvalidInput: Such a price is to be set.
+    """
+    price = after.price_usd_per_gpu_hour
+    if not spec.parts or price is None or price == before.price_usd_per_gpu_hour:
+        return
+    kind = "variants" if spec.variants else "pools"
+    names = ", ".join(part.name for part in spec.parts)
+    raise InvalidInput(
+        f"price_usd_per_gpu_hour={price:g}: the {kind} {names} have a price each; set them in the "
+        f"GPUAutoscaler's spec.{kind}[].cost.perGpuHour, and leave this out",
+        "/price_usd_per_gpu_hour",
+    )
 
 
 def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:

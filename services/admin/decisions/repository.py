@@ -14,8 +14,14 @@ from services.kernel.db.retention import IS_REPLAYABLE
 _DECISION = (
     "d.id, d.origin_at, d.workload_id, d.forecast_id, d.policy_version, d.decided_at, "
     "d.valid_until, d.current_replicas, d.raw_replicas, d.desired_replicas, d.direction, d.reason, "
-    "d.binding_constraint, d.rung, d.risk_target, d.risk_estimated, d.cost_delta_usd_per_h"
+    "d.binding_constraint, d.rung, d.risk_target, d.risk_estimated, d.cost_delta_usd_per_h, "
+    "d.variants"
 )
+_IS_CHANGE = (
+    "(d.desired_replicas <> d.current_replicas OR EXISTS (SELECT 1 FROM "
+    "jsonb_array_elements(d.variants) v WHERE v -> 'desired' <> v -> 'current'))"
+)
+"""As `DecisionSummary.is_change`: variants or pools may change where their sum stays."""
 _CLUSTER = "(SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster"
 _DECISIONS = f"""
 SELECT {_DECISION}, w.namespace, w.name, {_CLUSTER},
@@ -98,7 +104,7 @@ def load_decisions(
             where.append(f"d.{column} = :{column}")
             values[column] = filters[column]
     if filters.get("changes"):
-        where.append("d.desired_replicas <> d.current_replicas")
+        where.append(_IS_CHANGE)
     return _newest(connection, _LIST_DECISIONS, where, values | {"limit": limit})
 
 
@@ -106,7 +112,7 @@ def load_decision(connection: Connection, decision_id: int) -> RowMapping | None
     """One decision with its explanation and the forecast that it was made from."""
     statement = text(
         f"SELECT d.*, {IS_REPLAYABLE}, w.namespace, w.name, {_CLUSTER}, w.step_s, w.spec, "  # noqa: S608
-        "f.model_version, "
+        "w.updated_at AS workload_updated_at, f.model_version, "
         "f.rung AS forecast_rung, f.reason AS forecast_reason, "
         "(SELECT p.summary FROM posteriors p WHERE p.kind = 'misses' "
         " AND p.scope = 'workload:' || w.id AND p.status <> 'rejected' "

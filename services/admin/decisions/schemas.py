@@ -12,6 +12,15 @@ from services.admin.rest.schemas import Out
 Direction = Literal["up", "down", "hold"]
 
 
+class VariantView(Out):
+    """A decision about one of several targets: a variant, or a pool."""
+
+    name: str = Field(examples=["l4"])
+    gpu_type: str = Field(examples=["L4"])
+    current: int = Field(description="Replicas before", examples=[0])
+    desired: int = Field(description="Replicas decided", examples=[6])
+
+
 class DecisionSummary(Out):
     """A decision: intent, with its reason and what became of it."""
 
@@ -31,18 +40,28 @@ class DecisionSummary(Out):
     risk_target: float
     risk_estimated: float | None
     cost_delta_usd_per_h: float
+    variants: list[VariantView] | None = Field(
+        None,
+        description="Counts by variant or pool; null for a workload of one target. With variants "
+        "all other counts are reference replicas, in units of the workload's stated capacity; with "
+        "pools they are sums",
+    )
     action_result: str | None = Field(None, examples=["applied"])
     action_reason: str | None = None
     applied_at: datetime | None = None
 
+    @property
+    def is_change(self) -> bool:
+        """True where another count is decided, of the whole or of any variant or pool."""
+        is_moved = any(part.current != part.desired for part in self.variants or ())
+        return is_moved or self.current_replicas != self.desired_replicas
 
-class VariantView(Out):
-    """A decision about one of several targets: a variant, or a pool."""
-
-    name: str = Field(examples=["l4"])
-    gpu_type: str = Field(examples=["L4"])
-    current: int = Field(description="Replicas before", examples=[0])
-    desired: int = Field(description="Replicas decided", examples=[6])
+    @property
+    def wanted(self) -> str:
+        """What is decided, in words: `10 replicas`, or `3 of prefill and 9 of decode`."""
+        if not self.variants:
+            return f"{self.desired_replicas} replicas"
+        return " and ".join(f"{part.desired} of {part.name}" for part in self.variants)
 
 
 class ExpectedShare(Out):
@@ -93,12 +112,6 @@ class DecisionDetail(DecisionSummary):
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "
         "GPU budget `gpu_budget`: who gave up what; where nodes are added `headroom`: what is to "
         "be held ready meanwhile; of `pools` each one's counts"
-    )
-    variants: list[VariantView] | None = Field(
-        None,
-        description="Counts by variant or pool; null for a workload of one target. With variants "
-        "all other counts are reference replicas, in units of the workload's stated capacity; with "
-        "pools they are sums",
     )
     expected_misses: ExpectedMissesView | None = Field(
         None,

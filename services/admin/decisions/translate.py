@@ -62,11 +62,20 @@ def to_decision_detail(
 
 
 def _carried(row: RowMapping) -> dict[str, Any]:
-    """What one replica was believed to carry, and how that is known."""
+    """What one replica was believed to carry, and how that was known, when it was decided.
+
+    A decision of before that was kept with it went by the spec of then. Where that may have been
+    edited since, today's says nothing of it.
+    """
+    kept = row["explanation"].get("capacity")
+    if isinstance(kept, dict):
+        carried = {f"capacity_{name}": kept.get(name) for name in ("per_replica", "source")}
+        return carried | {"demand_unit": kept.get("unit") or ""}
     spec = known_spec(row["spec"])
     unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
     found: dict[str, Any] = {"demand_unit": unit}
-    if spec.pools or spec.variants or spec.further_loads:
+    has_changed = row["workload_updated_at"] > row["decided_at"]
+    if has_changed or spec.parts or spec.further_loads:
         return found
     stated, learned = spec.capacity.per_replica, row["learned"] or {}
     is_of_spec = learned.get("learned_for", {}).get("per_replica") == stated

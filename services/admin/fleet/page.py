@@ -10,12 +10,13 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from services.admin.approvals.service import list_inbox
 from services.admin.console.in_cluster import with_cluster
-from services.admin.console.page import Visitor, query_text, render, templates
+from services.admin.console.page import Visitor, query_text, render
 from services.admin.decisions import wording
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.schemas import Page
 from services.admin.workloads import schemas, service
+from services.admin.workloads.translate import WorkloadStanding, standing_of
 from services.kernel.security.keys import Principal
 
 router = APIRouter(include_in_schema=False)
@@ -36,24 +37,18 @@ STATES = (
 )
 
 
-def is_on_fallback(item: schemas.WorkloadView) -> bool:
+def is_on_fallback(item: WorkloadStanding) -> bool:
     """True where a rung below the best one answered last."""
-    last = item.last_decision
-    if last is None:
-        return False
-    rungs = {last.rung} | ({last.forecast_rung} if last.forecast_rung else set())
-    return not rungs <= wording.BEST_RUNGS
+    return not item.rungs <= wording.BEST_RUNGS
 
 
-def is_over(item: schemas.WorkloadView) -> bool:
+def is_over(item: WorkloadStanding) -> bool:
     """True where more was out of SLA than promised: as measured, or where nothing is, believed."""
     ratio = item.risk.violation_ratio
     return ratio is not None and ratio > item.risk.target
 
 
-templates.env.globals.update(is_on_fallback=is_on_fallback)
-
-_IS: dict[str, Callable[[schemas.WorkloadView], bool]] = {
+_IS: dict[str, Callable[[WorkloadStanding], bool]] = {
     "paused": lambda item: item.is_paused,
     "fallback": is_on_fallback,
     "over": is_over,
@@ -92,6 +87,10 @@ class FleetQuery:
     def is_live(self) -> bool:
         """True where it is about live state, by which the database cannot order."""
         return bool(self.mode or self.state) or self.sort != "name" or self.is_reversed
+
+    def takes(self, item: WorkloadStanding) -> bool:
+        """Check whether a workload is one of those asked for, by its mode and state."""
+        return self.mode in ("", item.mode) and (not self.state or _IS[self.state](item))
 
     def address(self, **changes: object) -> str:
         """The query string of this list, with changes; without a cursor it is its first page."""
@@ -141,21 +140,36 @@ def fleet(
     """The fleet with its live state; `/fleet` is the part that refreshes."""
     page, note = load(deps, principal, query)
     is_part = request.url.path == "/fleet"
-    response = render(
-        request,
-        "_fleet.html" if is_part else "fleet.html",
-        principal,
-        page=page,
-        note=note,
-        totals=fleet_totals(page.items),
-        waiting=_waiting(deps, principal),
-        query=query,
-        states=STATES,
-    )
+    shown: dict[str, Any] = {"page": page, "note": note, "query": query}
+    if is_part:
+        response = render(request, "_fleet.html", principal, **shown)
+    else:
+        shown |= {"states": STATES} | _totals(deps, principal, query)
+        response = render(request, "fleet.html", principal, **shown)
     if is_part:  # so that a link to what is shown can be copied
         address, cluster = "/" + query.address(cursor=query.cursor), deps.cell.name
         response.headers["HX-Replace-Url"] = with_cluster(address, cluster) if cluster else address
     return response
+
+
+@router.get("/fleet/totals")
+def totals(
+    request: Request,
+    deps: Deps,
+    principal: Visitor,
+    query: Annotated[FleetQuery, Depends(fleet_query)],
+) -> Response:
+    """Totals of all workloads asked for, on whichever page they stand: a part that refreshes."""
+    return render(request, "_totals.html", principal, **_totals(deps, principal, query))
+
+
+def _totals(deps: AdminDeps, principal: Principal, query: FleetQuery) -> dict[str, Any]:
+    filters = {"search": query.search, "namespaces": principal.namespaces()}
+    found = service.list_standings(deps, filters)
+    return {
+        "totals": fleet_totals([item for item in found if query.takes(item)]),
+        "waiting": _waiting(deps, principal),
+    }
 
 
 @router.get("/fleet/trend")
@@ -215,11 +229,7 @@ def load(
 
 def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schemas.WorkloadView]:
     """The workloads asked for, in the order asked for; what is unknown comes last."""
-    kept = [
-        item
-        for item in items
-        if query.mode in ("", item.mode) and (not query.state or _IS[query.state](item))
-    ]
+    kept = [item for item in items if query.takes(standing_of(item))]
     if query.sort == "name":
         return kept[::-1] if query.is_reversed else kept
     key = _KEYS[query.sort]
@@ -230,8 +240,8 @@ def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schema
     return [item for _, item in known] + unknown
 
 
-def fleet_totals(items: list[schemas.WorkloadView]) -> dict[str, Any]:
-    """Sums over the workloads shown; what no workload knows stays unknown."""
+def fleet_totals(items: list[WorkloadStanding]) -> dict[str, Any]:
+    """Sums over workloads; what no workload knows stays unknown."""
     gpus: dict[str, int] = {}
     for item in items:
         for gpu_type, held in (item.held_gpus or {}).items():
@@ -250,7 +260,7 @@ def fleet_totals(items: list[schemas.WorkloadView]) -> dict[str, Any]:
     }
 
 
-def _mean_ratios(items: list[schemas.WorkloadView]) -> dict[str, Any]:
+def _mean_ratios(items: list[WorkloadStanding]) -> dict[str, Any]:
     """Means over steps of what is measured and of what is believed, each of those that have it."""
     measured, believed = (
         [

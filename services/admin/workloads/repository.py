@@ -22,6 +22,7 @@ SELECT w.id, w.namespace, w.name,
        d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,
        d.raw_replicas, d.current_replicas AS decided_from_replicas, d.direction, d.reason,
        d.binding_constraint, d.rung, d.risk_target, d.risk_estimated,
+       d.variants AS decided_parts,
        a.result AS action_result, a.reason AS action_reason, a.applied_at,
        f.rung AS forecast_rung, f.reason AS forecast_reason, f.model_version,
        i.value AS demand, i.step_at AS demand_at, r.state AS risk_state,
@@ -53,6 +54,25 @@ LEFT JOIN LATERAL (
 ) i ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
+"""
+_STANDINGS = """
+SELECT w.spec::text AS spec_text, s.observed_at AS state_at, s.ready_replicas, s.starting_replicas,
+       s.variants AS seen_parts, d.rung, d.risk_target, d.risk_estimated, f.rung AS forecast_rung,
+       r.state AS risk_state, o.cost_usd
+FROM workloads w
+LEFT JOIN LATERAL (
+    SELECT observed_at, ready_replicas, starting_replicas, variants FROM replica_states
+    WHERE workload_id = w.id AND observed_at <= :until ORDER BY observed_at DESC LIMIT 1
+) s ON true
+LEFT JOIN LATERAL (
+    SELECT rung, risk_target, risk_estimated, forecast_id, origin_at FROM decisions
+    WHERE workload_id = w.id AND origin_at <= :until ORDER BY origin_at DESC, id DESC LIMIT 1
+) d ON true
+LEFT JOIN forecasts f ON f.id = d.forecast_id AND f.origin_at = d.origin_at
+LEFT JOIN risk_states r ON r.workload_id = w.id
+LEFT JOIN LATERAL (
+    SELECT sum(cost_usd) AS cost_usd FROM outcomes WHERE workload_id = w.id AND step_at >= :since
+) o ON true
 """
 _BY_NAME = "w.namespace, w.name, w.id"
 _SPENT = """
@@ -115,6 +135,23 @@ def _chosen(filters: Mapping[str, Any]) -> Conditions:
             search=filters["search"],
         )
     return where
+
+
+def load_standings(
+    connection: Connection, filters: Mapping[str, Any], now: datetime, since: datetime
+) -> list[RowMapping]:
+    """What totals are of, of every workload that `load_fleet` would find page by page.
+
+    Args:
+        connection: An open transaction.
+        filters: As in `load_fleet`, but for `after`.
+        now: What is of a time to come is left out.
+        since: Costs are summed from then on.
+    """
+    where = _chosen(filters)
+    values = where.values | {"until": now + AHEAD, "since": since}
+    rows = connection.execute(text(f"{_STANDINGS} WHERE {where.sql}"), values)
+    return list(rows.mappings().all())
 
 
 def load_ids(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[int]:

@@ -131,6 +131,21 @@ class FurtherLoadView(Out):
     counts: LoadCounts = Field(description="Load as it arrives, or as it was served")
 
 
+class PartView(Out):
+    """A variant or pool of a workload: what it is, what runs of it and what was decided."""
+
+    name: str = Field(examples=["decode"])
+    gpu_type: str = Field(examples=["L4"])
+    gpus_per_replica: int
+    price_usd_per_gpu_hour: float
+    replicas: int | None = Field(
+        None, description="In its target's spec, by the newest snapshot; null: not seen"
+    )
+    desired_replicas: int | None = Field(
+        None, description="Of the newest decision; null: that did not know it"
+    )
+
+
 class WorkloadView(Out):
     """A workload with its live state."""
 
@@ -153,6 +168,11 @@ class WorkloadView(Out):
     capacity_per_replica: float
     further_loads: list[FurtherLoadView] = Field([], description="Loads besides the demand")
     replicas: ReplicaView | None = Field(None, description="Null: no snapshot yet")
+    parts: list[PartView] = Field(
+        [],
+        description="Its variants or pools; empty: it has one target. With them `gpu_type`, "
+        "`gpus_per_replica` and the price are those of the first one",
+    )
     held_gpus: dict[str, int] | None = Field(
         None,
         description="GPUs of replicas that are ready or start, by type, of variants and pools each "

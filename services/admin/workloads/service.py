@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -44,6 +45,20 @@ def list_workloads(
             return None
 
     return page_of(Page[schemas.WorkloadView], rows, limit, ("namespace", "name", "id"), view)
+
+
+def list_standings(deps: ReadDeps, filters: dict[str, Any]) -> list[translate.WorkloadStanding]:
+    """How every workload stands that `list_workloads` would list page by page."""
+    now = deps.clock.now()
+    since = now - timedelta(seconds=translate.COST_WINDOW_S)
+    with deps.reading() as connection:
+        until = shared_now(connection, deps.clock)
+        rows = repository.load_standings(connection, filters, until, since)
+    found = []
+    for row in rows:
+        with suppress(ValidationError):  # the list itself tells of a spec that cannot be read
+            found.append(translate.to_standing(row, now))
+    return found
 
 
 def get_workload(deps: ReadDeps, namespace: str, name: str) -> schemas.WorkloadView:

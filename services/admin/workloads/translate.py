@@ -2,17 +2,62 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import RowMapping
 
 from services.admin.rest.translate import finite, spec_of
 from services.admin.workloads import schemas
-from services.kernel.domain import WorkloadSpec, promise_figures
+from services.kernel.domain import WorkloadSpec, promise_figures, read_spec
 from services.kernel.domain.schedules import is_paused_at
 
 COST_WINDOW_S = 86400.0
 """How far back GPU-hours and cost are summed."""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadStanding:
+    """How one of many workloads stands: what totals are of, and lists are narrowed by.
+
+    Attributes:
+        rungs: What answered last, of the decision's ladder and of the forecast's.
+        cost_usd: Over `COST_WINDOW_S`; None: nothing is known.
+    """
+
+    mode: str
+    is_paused: bool
+    rungs: frozenset[str]
+    held_gpus: dict[str, int] | None
+    risk: schemas.RiskView
+    cost_usd: float | None
+
+
+def to_standing(row: RowMapping, now: datetime) -> WorkloadStanding:
+    """How a workload stands, from its row."""
+    spec = read_spec(row["spec_text"])
+    return WorkloadStanding(
+        mode=spec.mode,
+        is_paused=is_paused(spec, now),
+        rungs=frozenset(filter(None, (row["rung"], row["forecast_rung"]))),
+        held_gpus=_held_gpus(row, spec),
+        risk=_risk(row, spec),
+        cost_usd=finite(row["cost_usd"]),
+    )
+
+
+def standing_of(view: schemas.WorkloadView) -> WorkloadStanding:
+    """How a workload stands that is shown."""
+    last = view.last_decision
+    rungs = () if last is None else (last.rung, last.forecast_rung)
+    return WorkloadStanding(
+        mode=view.mode,
+        is_paused=view.is_paused,
+        rungs=frozenset(filter(None, rungs)),
+        held_gpus=view.held_gpus,
+        risk=view.risk,
+        cost_usd=view.cost_usd,
+    )
 
 
 def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> schemas.WorkloadView:
@@ -39,6 +84,7 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
         capacity_per_replica=spec.capacity.per_replica,
         further_loads=_further_loads(spec),
         replicas=_replicas(row),
+        parts=_parts(row, spec),
         held_gpus=_held_gpus(row, spec),
         risk=_risk(row, spec),
         last_decision=_last_decision(row),
@@ -80,6 +126,23 @@ def _replicas(row: RowMapping) -> schemas.ReplicaView | None:
         pending=row["pending_replicas"],
         schedulable_gpus=row["schedulable_gpus"],
     )
+
+
+def _parts(row: RowMapping, spec: WorkloadSpec) -> list[schemas.PartView]:
+    """Each variant or pool with its own counts; none: there is one target."""
+    seen = row["seen_parts"] if isinstance(row["seen_parts"], dict) else {}
+    decided = {one["name"]: one["desired"] for one in row["decided_parts"] or ()}
+    return [
+        schemas.PartView(
+            name=part.name,
+            gpu_type=part.gpu_type,
+            gpus_per_replica=part.gpus_per_replica,
+            price_usd_per_gpu_hour=part.price_usd_per_gpu_hour,
+            replicas=(seen.get(part.name) or {}).get("spec"),
+            desired_replicas=decided.get(part.name),
+        )
+        for part in spec.parts
+    ]
 
 
 def _held_gpus(row: RowMapping, spec: WorkloadSpec) -> dict[str, int] | None:

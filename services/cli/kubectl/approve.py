@@ -87,10 +87,10 @@ def approve_changes(case: Case, now: datetime) -> Changes:
         )
     newest = case.newest
     is_older = (newest.origin_at, newest.id) > (case.decision.origin_at, case.decision.id)
-    if is_older and newest.desired_replicas != case.decision.desired_replicas:
+    if is_older and newest.wanted != case.decision.wanted:
         raise Conflict(
             f"{case.label} is superseded: decision {newest.id} is newer and wants "
-            f"{newest.desired_replicas} replicas, not {case.decision.desired_replicas}"
+            f"{newest.wanted}, not {case.decision.wanted}"
         )
     rule = case.autoscaler.approval
     if rule.rejected_id == case.decision.id and not case.is_named:
@@ -138,5 +138,5 @@ def _check(case: Case) -> None:
     if result not in _OPEN:
         known = _CLOSED.get(Result(result)) if result in set(Result) else None
         raise Conflict(f"{case.label} {known or f'ended as {result}'}")
-    if decision.desired_replicas == decision.current_replicas and result is None:
+    if not decision.is_change and result is None:
         raise Conflict(f"{case.label} {_CLOSED[Result.UNCHANGED]}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -22,6 +22,8 @@ class DiffRow:
     Attributes:
         current: Replicas that the target asks for, by the newest snapshot.
         recommended: Replicas of the newest decision while it is valid.
+        is_different: Another count is recommended than what runs, of the target or of any of the
+            variants or pools: these may differ where their sum is the same.
         problem: Why nothing can be said; empty when something can.
     """
 
@@ -31,6 +33,7 @@ class DiffRow:
     is_paused: bool
     current: int | None
     recommended: int | None
+    is_different: bool
     delta_gpus: int | None
     delta_usd_per_h: float | None
     risk_estimated: float | None
@@ -41,14 +44,17 @@ class DiffRow:
     result_reason: str | None
     problem: str
 
-    @property
-    def is_different(self) -> bool:
-        """True where something else is recommended than what runs."""
-        return bool(self.delta_gpus)
-
     def to_json(self) -> dict[str, Any]:
         """The row as JSON-able values."""
         return asdict(self) | {"is_different": None if self.problem else self.is_different}
+
+
+class _Change(NamedTuple):
+    """What is recommended of one target beyond what runs."""
+
+    replicas: int
+    gpus_per_replica: int
+    usd_per_gpu_hour: float
 
 
 def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
@@ -57,9 +63,13 @@ def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
     is_valid = decision is not None and now < decision.valid_until
     current = None if replicas is None else replicas.spec
     recommended = decision.desired_replicas if decision is not None and is_valid else None
-    gpus = None
-    if current is not None and recommended is not None:
-        gpus = (recommended - current) * workload.gpus_per_replica
+    changes = _changes(workload, current, recommended)
+    gpus = usd_per_h = None
+    if changes is not None:
+        gpus = sum(one.replicas * one.gpus_per_replica for one in changes)
+        usd_per_h = sum(
+            one.replicas * one.gpus_per_replica * one.usd_per_gpu_hour for one in changes
+        )
     return DiffRow(
         namespace=workload.namespace,
         name=workload.name,
@@ -67,25 +77,49 @@ def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
         is_paused=workload.is_paused,
         current=current,
         recommended=recommended,
+        is_different=any(one.replicas for one in changes or ()),
         delta_gpus=gpus,
-        delta_usd_per_h=None if gpus is None else gpus * workload.price_usd_per_gpu_hour,
+        delta_usd_per_h=usd_per_h,
         risk_estimated=workload.risk.estimated,
         risk_target=workload.risk.target,
         decision_id=decision.id if decision else None,
         decided_at=decision.decided_at if decision else None,
         result=decision.action_result if decision else None,
         result_reason=decision.action_reason if decision else None,
-        problem=_problem(workload, is_valid),
+        problem=_problem(workload, is_valid, is_known=changes is not None),
     )
 
 
-def _problem(workload: WorkloadView, is_valid: bool) -> str:
+def _changes(
+    workload: WorkloadView, current: int | None, recommended: int | None
+) -> list[_Change] | None:
+    """The change of every target; None: it is not known of each."""
+    if current is None or recommended is None:
+        return None
+    if not workload.parts:
+        gpus, price = workload.gpus_per_replica, workload.price_usd_per_gpu_hour
+        return [_Change(recommended - current, gpus, price)]
+    changes = []
+    for part in workload.parts:
+        if part.desired_replicas is None or part.replicas is None:
+            return None
+        count = part.desired_replicas - part.replicas
+        changes.append(_Change(count, part.gpus_per_replica, part.price_usd_per_gpu_hour))
+    return changes
+
+
+def _problem(workload: WorkloadView, is_valid: bool, *, is_known: bool) -> str:
     if workload.last_decision is None:
         return "no decision yet; `kubectl describe gpua` says what is missing"
     if not is_valid:
         return "its newest decision is no longer valid; is the decision service running?"
-    if workload.replicas:
+    if workload.replicas and is_known:
         return ""
+    if workload.replicas:
+        unknown = ", ".join(
+            part.name for part in workload.parts if None in (part.desired_replicas, part.replicas)
+        )
+        return f"no count is known of {unknown} yet; the next decision and snapshot tell of it"
     if workload.managed_by == "api":
         key = f"{workload.namespace}/{workload.name}"
         return f"made over REST; tell what runs with POST /v1/workloads/{key}/replicas"
@@ -119,7 +153,7 @@ def _cells(row: DiffRow, is_all: bool, now: datetime) -> list[str]:
         _count(row.recommended),
         DASH if row.delta_gpus is None else f"{row.delta_gpus:+d}" if row.delta_gpus else "0",
         usd(row.delta_usd_per_h, is_signed=True).replace("$", "")
-        if row.delta_gpus
+        if row.is_different
         else (DASH if row.delta_gpus is None else "0"),
         percent(row.risk_estimated),
         row.mode,

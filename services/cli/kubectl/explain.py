@@ -58,18 +58,31 @@ def render_decision(
 
 def _headline(detail: DecisionDetail, workload: WorkloadView) -> Text:
     current, desired = detail.current_replicas, detail.desired_replicas
+    changed = [part for part in detail.variants or () if part.current != part.desired]
     text = Text(f"{detail.namespace}/{detail.workload}: ", style="bold")
-    if current == desired:
+    if current == desired and not changed:
         text.append(f"stays at {current} replicas", _STYLES["hold"])
     else:
         text.append(f"{current} → {desired} replicas", _STYLES[detail.direction])
-        gpus = (desired - current) * workload.gpus_per_replica
-        money = usd(detail.cost_delta_usd_per_h, is_signed=True)
-        text.append(f", {gpus:+d} GPUs, {money} per hour")
+        if changed:
+            each = (f"{part.name} {part.current} → {part.desired}" for part in changed)
+            text.append(f" ({', '.join(each)})")
+        gpus, money = _gpus(detail, workload), usd(detail.cost_delta_usd_per_h, is_signed=True)
+        text.append(f"{'' if gpus is None else f', {gpus:+d} GPUs'}, {money} per hour")
     result = detail.action_result
     return text.append(
         f"  [{RESULTS.get(result, plain(result)) if result else 'not acted on yet'}]"
     )
+
+
+def _gpus(detail: DecisionDetail, workload: WorkloadView) -> int | None:
+    """GPUs that a decision adds; None: the workload no longer has one of its variants or pools."""
+    if detail.variants is None:
+        return (detail.desired_replicas - detail.current_replicas) * workload.gpus_per_replica
+    sizes = {part.name: part.gpus_per_replica for part in workload.parts}
+    if any(part.name not in sizes for part in detail.variants):
+        return None
+    return sum((part.desired - part.current) * sizes[part.name] for part in detail.variants)
 
 
 def _rows(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +22,7 @@ from services.decision.rows.inputs import (
 from services.decision.rows.loads import Sampled
 from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
-from services.decision.rows.variants import mix_price, ready_and_bound
+from services.decision.rows.variants import MixPrice, mix_price, ready_and_bound
 
 LOOKBACK_STEPS = 24
 
@@ -35,11 +35,13 @@ class WorkloadOutcomes:
         rows: Rows of `outcomes`, up to `computed_at`.
         outcomes: The same as values, by step start (epoch seconds).
         before_first: Starts of those that began before a replica was ever ready.
+        gpu_hours: GPU-hours of the same steps by GPU type.
     """
 
     rows: tuple[tuple[Any, ...], ...]
     outcomes: Mapping[float, StepOutcome]
     before_first: frozenset[float] = frozenset()
+    gpu_hours: Mapping[str, float] = field(default_factory=dict)
 
 
 def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
@@ -100,7 +102,15 @@ def finished_outcomes(
         ready = scored.ready_by_pool.get(start_s)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, ready, now))
     before_first = frozenset(start_s for start_s in outcomes if start_s < scored.first_s)
-    return WorkloadOutcomes(tuple(made), outcomes, before_first)
+    return WorkloadOutcomes(tuple(made), outcomes, before_first, _summed(scored.gpu_hours.values()))
+
+
+def _summed(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for hours in each:
+        for gpu_type, amount in hours.items():
+            found[gpu_type] = found.get(gpu_type, 0.0) + amount
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,12 +120,14 @@ class _ScoredSteps:
     Attributes:
         outcomes: By step start; their demand is the equivalent one.
         first_s: Start of the first step that can be scored.
+        gpu_hours: GPU-hours by GPU type, by step start.
         ready_by_pool: Mean ready replicas of each pool or variant, by step start; empty: there is
             one kind of replica.
     """
 
     outcomes: Mapping[float, StepOutcome]
     first_s: float
+    gpu_hours: Mapping[float, Mapping[str, float]]
     ready_by_pool: Mapping[float, Mapping[str, float]] = field(default_factory=dict)
 
 
@@ -130,17 +142,20 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
     step_s, first_s = float(member.step_s), min(starts_s, default=math.inf)
     bound = _by_step(equivalent_of(member, rows), first_s)
     events = replica_events(member, rows)
-    outcomes = {}
+    outcomes, hours = {}, {}
     for start_s in starts_s:
         end_s = start_s + step_s
         intervals = step_intervals(events, start_s, end_s)
-        priced = _priced(member, rows, price, end_s)
-        outcome = score_step(bound.get(start_s), intervals, priced)
+        mix = _mix(member, rows, end_s)
+        outcome = score_step(bound.get(start_s), intervals, _priced(price, mix))
         if outcome is not None:
             outcomes[start_s] = outcome
+            shares = {spec.gpu_type: 1.0} if mix is None else mix.share_by_type
+            hours[start_s] = {name: share * outcome.gpu_hours for name, share in shares.items()}
     scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
-    return _ScoredSteps(outcomes, scored_s, {at: one for at, one in ready.items() if one})
+    known = {at: one for at, one in ready.items() if one}
+    return _ScoredSteps(outcomes, scored_s, hours, known)
 
 
 def _ready_of_variants(member: ShardMember, rows: ShardRows, start_s: float) -> dict[str, float]:
@@ -170,14 +185,15 @@ def _scored_pools(member: ShardMember, rows: ShardRows, starts_s: Sequence[float
         for view in pool_views(member, seen)
     }
     demand = _by_step(rows.demand.get(member.id), min(starts_s, default=math.inf))
-    outcomes, ready = {}, {}
+    outcomes, hours, ready = {}, {}, {}
     for start_s in starts_s:
         parts = {name: one.outcomes.get(start_s) for name, one in pools.items()}
         known = {name: one for name, one in parts.items() if one is not None}
         if len(known) == len(pools):
             outcomes[start_s] = _joined(list(known.values()), demand.get(start_s))
+            hours[start_s] = _summed(one.gpu_hours[start_s] for one in pools.values())
             ready[start_s] = {name: one.ready_mean for name, one in known.items()}
-    return _ScoredSteps(outcomes, max(one.first_s for one in pools.values()), ready)
+    return _ScoredSteps(outcomes, max(one.first_s for one in pools.values()), hours, ready)
 
 
 def _joined(pools: Sequence[StepOutcome], demand: float | None) -> StepOutcome:
@@ -229,13 +245,17 @@ def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
     return min(serving, default=math.inf)
 
 
-def _priced(member: ShardMember, rows: ShardRows, price: StepPrice, end_s: float) -> StepPrice:
-    """GPUs and price of a replica: with variants, of the mix that ran when the step ended."""
+def _mix(member: ShardMember, rows: ShardRows, end_s: float) -> MixPrice | None:
+    """The mix of variants that ran when a step ended; None: there is none, or it is not known."""
     if not member.spec.variants:
-        return price
+        return None
     states = rows.states.get(member.id, ())
     newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
-    mix = mix_price(spec_in_force(member, rows), newest)
+    return mix_price(spec_in_force(member, rows), newest)
+
+
+def _priced(price: StepPrice, mix: MixPrice | None) -> StepPrice:
+    """GPUs and price of a replica: with variants, of the mix that ran when the step ended."""
     if mix is None:
         return price
     return replace(

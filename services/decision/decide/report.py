@@ -34,20 +34,15 @@ class DecidedWorkload:
     forecast_id: int
 
 
-def publish(
-    members: Mapping[int, ShardMember],
-    results: Mapping[int, WorkloadOutcomes],
-    decided: Sequence[DecidedWorkload],
-) -> None:
+def publish(results: Mapping[int, WorkloadOutcomes], decided: Sequence[DecidedWorkload]) -> None:
     """Count what a shard's run has found and decided.
 
     Args:
-        members: The shard's workloads by id.
         results: Outcomes of their finished steps.
         decided: The decisions.
     """
-    for key, result in results.items():
-        _publish_outcomes(members[key], result)
+    for result in results.values():
+        _publish_outcomes(result)
     for each in decided:
         decision = each.decision
         telemetry.decision_total.labels(str(decision.direction), str(decision.reason)).inc()
@@ -87,10 +82,10 @@ def publish_budgets(
         telemetry.gpu_budget_price_usd.set_for(labels, ledger.price(gpu_type), kept_s)
 
 
-def _publish_outcomes(member: ShardMember, result: WorkloadOutcomes) -> None:
-    for outcome in result.outcomes.values():
-        telemetry.gpu_hours_total.labels(member.spec.gpu_type).inc(outcome.gpu_hours)
-        telemetry.cost_total.labels("USD").inc(outcome.cost_usd)
+def _publish_outcomes(result: WorkloadOutcomes) -> None:
+    for gpu_type, hours in result.gpu_hours.items():
+        telemetry.gpu_hours_total.labels(gpu_type).inc(hours)
+    telemetry.cost_total.labels("USD").inc(sum(one.cost_usd for one in result.outcomes.values()))
 
 
 def log_decisions(decided: Sequence[DecidedWorkload]) -> None:

@@ -194,7 +194,7 @@ class _DecidedPart:
     def publish(self, now: datetime) -> None:
         """Metrics and log lines; called after commit."""
         decided = self.granted.decided
-        publish(self.members, self.results, decided)
+        publish(self.results, decided)
         publish_freshness(decided, self.origin_at, now)
         log_decisions(decided)
         for cluster in {member.cluster for member in self.members.values()}:  # a shard is of one

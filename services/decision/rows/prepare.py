@@ -19,6 +19,7 @@ from services.decision.rows.inputs import (
     counts_further,
     further_of,
     lead_time_of,
+    learned_capacity,
     response_of,
     variants_of,
     workload_input,
@@ -41,6 +42,7 @@ class RequestRow:
         capacity: (P,) draws.
         lead_time_s: (P,) draws.
         response: What was learned of its requests, of a pool that of the whole; None: nothing.
+        is_capacity_learned: Its draws of capacity were learned; else they are as stated.
     """
 
     service: ShardMember
@@ -52,6 +54,7 @@ class RequestRow:
     capacity: FloatArray
     lead_time_s: FloatArray
     response: MissDraws | None
+    is_capacity_learned: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ def _row(
         capacity=capacity_of(member, rows),
         lead_time_s=lead_time_of(member, rows, now, variants),
         response=response_of(member, rows, is_bound),
+        is_capacity_learned=learned_capacity(member, rows) is not None,
     )
 
 

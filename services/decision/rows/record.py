@@ -125,6 +125,23 @@ def _pool_to_dict(pool: PoolSpec, decision: Decision) -> dict[str, object]:
     } | {name: record[name] for name in ("spot",) if name in record}
 
 
+def _carried(made: ServiceDecision) -> dict[str, object] | None:
+    """What one replica was believed to carry; None: there are several kinds of replicas or loads.
+
+    Specs are edited and beliefs change: what a decision went by is kept with it.
+    """
+    spec, row = made.member.spec, made.rows[0]
+    if spec.parts or spec.further_loads:
+        return None
+    is_learned = row.is_capacity_learned
+    load = float(np.median(row.capacity)) if is_learned else spec.capacity.per_replica
+    return {
+        "per_replica": float(f"{load:.6g}"),
+        "source": "learned" if is_learned else "stated",
+        "unit": next(one.unit for one in spec.indicators if one.name == spec.demand),
+    }
+
+
 def _explanation(made: ServiceDecision) -> dict[str, object]:
     """Why it was decided, as it is stored."""
     forecast, decision = made.forecast, made.whole
@@ -141,6 +158,9 @@ def _explanation(made: ServiceDecision) -> dict[str, object]:
             "reason": forecast["reason"],
         },
     }
+    carried = _carried(made)
+    if carried is not None:
+        record["capacity"] = carried
     misses = decision.expected_misses
     if misses is not None and misses.floor:  # it decides nothing, so the digest is without it
         floor = float(f"{misses.floor:.4g}")

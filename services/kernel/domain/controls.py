@@ -35,7 +35,11 @@ class PauseControl(_Control):
 
 
 class PolicyControl(_Control):
-    """Fields of the policy that are set here; None: as in the GPUAutoscaler."""
+    """Fields of the policy that are set here; None: as in the GPUAutoscaler.
+
+    Attributes:
+        price_usd_per_gpu_hour: Of a workload of one target; variants and pools keep their own.
+    """
 
     mode: Mode | None = None
     min_replicas: int | None = Field(None, ge=0, le=MOST_REPLICAS)
@@ -83,6 +87,9 @@ class Hold(NamedTuple):
 def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     """The spec with the policy and the schedules that were set.
 
+    A price that was set before the workload had variants or pools is left out: that of the first
+    one alone would be shown, and nothing reckoned with it.
+
     Raises:
         ValidationError: The whole is inconsistent, e.g. more than `max_replicas` at least.
     """
@@ -90,7 +97,7 @@ def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
     changes: dict[str, Any] = {
         name: value
         for name, value in policy.model_dump(exclude={"epsilon"}).items()
-        if value is not None
+        if value is not None and not (name == "price_usd_per_gpu_hour" and spec.parts)
     }
     if policy.epsilon is not None:
         changes["sla"] = spec.sla.model_copy(update={"epsilon": policy.epsilon}).model_dump()

@@ -25,6 +25,8 @@ LoadCounts = Literal["arrives", "served"]
 
 CLASS_PRIORITIES = {"gold": 200, "silver": 100, "bronze": 50}
 DEFAULT_PRIORITY = 100
+APPROVAL_VALID_S = 900.0
+MOST_APPROVAL_VALID_S = 3650 * 86400.0
 MAX_FURTHER_LOADS = 3
 
 
@@ -211,6 +213,8 @@ class WorkloadSpec(_Spec):
     Attributes:
         target: `Kind/name` of the scale target in the same namespace.
         mode: `Advisory` computes and shows, `Approval` asks, `Auto` acts.
+        approval_valid_s: Age in seconds up to which a decision may be approved and applied, in mode
+            `Approval`.
         demand: Name of the demand indicator; must be one of `indicators`.
         demand_counts: What the demand indicator counts: load as it `arrives`, or as it is `served`,
             which is less than what is asked for while replicas are short.
@@ -227,6 +231,7 @@ class WorkloadSpec(_Spec):
     target: str
     kind: str = "service"
     mode: Mode = "Advisory"
+    approval_valid_s: float = Field(APPROVAL_VALID_S, gt=0, le=MOST_APPROVAL_VALID_S)
     gpu_type: GpuType = "H100"
     gpus_per_replica: int = Field(1, ge=1, le=64)
     min_replicas: int = Field(1, ge=0)

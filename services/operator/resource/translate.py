@@ -278,6 +278,8 @@ def _workload_spec(
     optional: dict[str, Any] = {}
     if written.fallback is not None:
         optional["fallback_replicas"] = written.fallback.static_replicas
+    if written.approval is not None:
+        optional["approval_valid_s"] = written.approval.expire_after_s
     return WorkloadSpec(
         **hardware(written),
         kind=labels.get(autoscaler.KIND_LABEL, "service"),

@@ -9,11 +9,15 @@ from typing import Any
 
 import pytest
 import yaml
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from deploy.grafana.source.generate import generate
 from services.exporter.metrics import WORKLOAD_METRICS
 from services.kernel import telemetry
+from services.kernel.db import schema
+from services.kernel.db.partitions import ensure_partitions
+from tests.integration.decision.pool_rows import DECODE, PREFILL, add_service
+from tests.integration.decision.stored_rows import NOW, ORIGIN, STEP, STEP_S, add_workload
 
 pytestmark = pytest.mark.integration
 
@@ -34,10 +38,11 @@ def dashboard(name: str) -> dict[str, Any]:
     return document
 
 
-def expand(sql: str) -> str:
-    """What Grafana makes of a query."""
+def expand(sql: str, **chosen: str) -> str:
+    """What Grafana makes of a query; `chosen` names another namespace or workload."""
     sql = re.sub(r"\$__timeFilter\(([^)]+)\)", rf"\1 BETWEEN '{FROM}' AND '{TO}'", sql)
-    for name, value in VALUES.items():
+    named = {f"${{{name}:sqlstring}}": f"'{value}'" for name, value in chosen.items()}
+    for name, value in (VALUES | named).items():
         sql = sql.replace(name, value)
     assert "$" not in sql, sql
     return sql
@@ -91,6 +96,94 @@ def test_the_fan_reaches_beyond_the_newest_origin(database: Engine) -> None:
     assert len(times) == len(set(times)) == 48 + 12 - 3, title
     for row in rows:
         assert row["p05"] <= row["p25"] <= row["median"] <= row["p75"] <= row["p95"]
+
+
+def asked_of(database: Engine, name: str, title: str, workload: str) -> list[dict[str, Any]]:
+    """Rows of a panel for a workload of the namespace `demo`; of two of a title the last."""
+    *_, sql = (sql for found, _, sql in queries(name) if found == title)
+    with database.connect() as connection:
+        rows = connection.exec_driver_sql(expand(sql, namespace="demo", workload=workload))
+        return [dict(row) for row in rows.mappings()]
+
+
+def add_pools(database: Engine) -> int:
+    """Two prefill replicas of 8 H100 at 4 USD and ten decode replicas of one L4 at 1 USD run."""
+    prefill = PREFILL | {"gpus_per_replica": 8}
+    decode = DECODE | {"gpu_type": "L4", "price_usd_per_gpu_hour": 1.0}
+    workload = add_service(database, pools=[prefill, decode], gpu_type="H100", gpus_per_replica=8)
+    counts = {"prefill": 2, "decode": 10}
+    seen = {
+        name: {"spec": n, "ready": n, "starting": 0, "pending": 0} for name, n in counts.items()
+    }
+    state = {
+        "workload_id": workload, "observed_at": ORIGIN, "spec_replicas": 12, "ready_replicas": 12,
+        "starting_replicas": 0, "pending_replicas": 0, "start_ages_s": [], "variants": seen,
+    }  # fmt: skip
+    hours = STEP_S / 3600
+    outcome = {
+        "workload_id": workload, "step_at": ORIGIN, "computed_at": NOW, "ready_mean": 12.0,
+        "needed_replicas": 6, "gpu_hours": 26 * hours, "cost_usd": 74 * hours,
+        "ready_by_pool": counts,
+    }  # fmt: skip
+    before = outcome | {"step_at": ORIGIN - STEP, "ready_by_pool": None}
+    with database.begin() as connection:
+        for table in ("replica_states", "outcomes"):
+            ensure_partitions(connection, table, ORIGIN - STEP, NOW)
+        connection.execute(insert(schema.replica_states), [state])
+        connection.execute(insert(schema.outcomes), [before, outcome])
+    return workload
+
+
+def test_pools_are_counted_at_their_own_size_type_and_price(database: Engine) -> None:
+    add_pools(database)
+    (allocated,) = asked_of(database, "fleet", "GPUs allocated", "llama")
+    assert allocated["gpus"] == 26
+    types = asked_of(database, "fleet", "GPU types", "llama")
+    assert [(one["gpu_type"], one["allocated"]) for one in types] == [("H100", 16), ("L4", 10)]
+    (workload,) = asked_of(database, "fleet", "Workloads", "llama")
+    assert workload["gpu_type"] == "H100 + L4"
+    *_, newest = asked_of(database, "fleet", "GPUs allocated against needed", "llama")
+    assert (newest["needed"], newest["allocated"]) == pytest.approx((13.0, 26.0))
+    costs = asked_of(database, "fleet", "Cost per hour by GPU type", "llama")
+    found = {(one["time"], one["metric"]): one["value"] for one in costs}
+    assert found == pytest.approx(
+        {(ORIGIN - STEP, "H100 + L4"): 74.0, (ORIGIN, "H100"): 64.0, (ORIGIN, "L4"): 10.0}
+    )
+
+
+def test_the_change_of_cost_is_of_what_was_applied(database: Engine) -> None:
+    """In mode Advisory the same wish comes with every step, and nothing of it is saved."""
+    workload = add_workload(database, "chat")
+    decisions = [
+        {
+            "id": 900_000 + step, "origin_at": ORIGIN - step * STEP, "workload_id": workload,
+            "forecast_id": 0, "policy_version": "harmony-1", "decided_at": NOW,
+            "valid_until": NOW + STEP, "current_replicas": 10, "raw_replicas": 8,
+            "desired_replicas": 8, "direction": "down", "reason": "scale_down_risk_allows",
+            "rung": "forecast", "risk_target": 0.01, "cost_delta_usd_per_h": -5.0,
+            "explanation": {},
+        }
+        for step in range(12)
+    ]  # fmt: skip
+    actions = [
+        {
+            "id": one["id"], "origin_at": one["origin_at"], "decision_id": one["id"],
+            "workload_id": workload, "attempt": 1, "result": "advisory", "reason": "",
+            "applied_at": NOW,
+        }
+        for one in decisions
+    ]  # fmt: skip
+    with database.begin() as connection:
+        for table in ("decisions", "actions"):
+            ensure_partitions(connection, table, ORIGIN - 12 * STEP, NOW)
+        connection.execute(insert(schema.decisions), decisions)
+        connection.execute(insert(schema.actions), actions)
+    asked = (database, "decisions", "Change of cost", "chat")
+    assert asked_of(*asked) == [{"usd_per_h": 0.0}]
+    with database.begin() as connection:
+        statement = "UPDATE actions SET result = 'applied' WHERE id IN (900003, 900007)"
+        connection.exec_driver_sql(statement)
+    assert asked_of(*asked) == [{"usd_per_h": -10.0}]
 
 
 def metric_names() -> set[str]:

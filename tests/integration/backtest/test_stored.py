@@ -30,6 +30,7 @@ from tests.integration.decision.stored_rows import (
     add_workload,
     bound_by_tokens,
 )
+from tests.integration.decision.variant_rows import H100, L4
 
 pytestmark = pytest.mark.integration
 
@@ -132,6 +133,13 @@ def test_a_workload_with_pools_is_refused(database: Engine) -> None:
     add_service(database)
     with pytest.raises(Conflict, match="demo/llama has pools, and a backtest plans one count"):
         fleet_of(database, asked("demo/llama"))
+
+
+def test_a_workload_with_variants_is_refused(database: Engine) -> None:
+    """One H100 replica of 5 USD an hour was reckoned as eight of the capacity of an L4."""
+    add_workload(database, "mixed", variants=[H100, L4])
+    with pytest.raises(Conflict, match="demo/mixed has variants, and a backtest plans one count"):
+        fleet_of(database, asked("demo/mixed"))
 
 
 def test_a_history_of_144_steps_is_just_enough(database: Engine) -> None:

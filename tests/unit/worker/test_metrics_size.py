@@ -39,7 +39,8 @@ def work_on(number: int) -> None:
     """What a worker tells of one workload's step: its samples, forecast, outcomes, decision."""
     member = ShardMember(number, f"team-{number % 40}", f"llama-{number}", STEP_S, SPEC)
     outcome = SimpleNamespace(gpu_hours=1.0, cost_usd=2.0)
-    results = {member.id: WorkloadOutcomes((), {AT.timestamp(): outcome})}  # type: ignore[dict-item]
+    steps = {AT.timestamp(): outcome}
+    found = WorkloadOutcomes((), steps, gpu_hours={"H100": 1.0})  # type: ignore[arg-type]
     said = SimpleNamespace(
         direction=Direction.UP, reason=Reason.SCALE_UP_RISK, binding_constraint=""
     )
@@ -48,7 +49,7 @@ def work_on(number: int) -> None:
     stored_at = AT + timedelta(seconds=STEP_S + 5)
     ingest.measure("push", 8, Rejections())
     measure([row], stored_at)
-    publish({member.id: member}, results, decided)
+    publish({member.id: found}, decided)
     publish_freshness(decided, AT, stored_at)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Double, Engine, Text, bindparam, text
 
 
 @pytest.fixture
@@ -21,3 +21,13 @@ def waiting(database: Engine) -> int:
             {"id": decision},
         )
     return int(decision)
+
+
+def lasting(database: Engine, valid_s: object) -> None:
+    """Every workload's decisions may be approved up to an age, in seconds."""
+    statement = text(
+        "UPDATE workloads SET spec = jsonb_set(spec, '{approval_valid_s}', to_jsonb(:valid))"
+    )
+    given = bindparam("valid", valid_s, type_=Double if isinstance(valid_s, float) else Text)
+    with database.begin() as connection:
+        connection.execute(statement.bindparams(given))

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+import json
+import re
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
-from services.admin.approvals.page import EXPIRE_AFTER
 from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
-from services.operator.resource.spec import Approval
+from tests.integration.admin.approvals.conftest import lasting
 from tests.integration.admin.console_visitor import audited, person, wait_for_approval
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -34,11 +34,39 @@ def test_the_inbox_says_what_would_change_why_what_it_costs_and_until_when(
             assert words in page, words
         assert "The list has changed" not in human.get(f"/approvals/news?seen={waiting}").text
         assert "The list has changed" in human.get("/approvals/news?seen=1").text
-        assert '<a href="/approvals">1</a>' in human.get("/fleet").text
+        assert '<a href="/approvals">1</a>' in human.get("/fleet/totals").text
 
 
-def test_the_expiry_shown_is_the_operators_default() -> None:
-    assert timedelta(seconds=Approval().expire_after_s) == EXPIRE_AFTER
+def test_a_trade_between_pools_is_told_pool_by_pool(deps: AdminDeps, database: Engine) -> None:
+    waiting = wait_for_approval(database)
+    traded = [
+        {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 3},
+        {"name": "decode", "gpu_type": "L4", "current": 10, "desired": 9},
+    ]
+    statement = text("UPDATE decisions SET variants = CAST(:counts AS jsonb) WHERE id = :id")
+    with database.begin() as connection:
+        connection.execute(statement, {"counts": json.dumps(traded), "id": waiting})
+    with person(deps, Role.APPROVER) as human:
+        page = " ".join(re.sub(r"<[^>]+>", " ", human.get("/approvals").text).split())
+    assert "prefill on H100: ▲ 2 → 3 decode on L4: ▼ 10 → 9" in page
+
+
+def test_what_can_no_longer_be_approved_is_not_offered(deps: AdminDeps, database: Engine) -> None:
+    """Who still has the page open is told; `expireAfter` of the GPUAutoscaler is in the spec."""
+    waiting = wait_for_approval(database)
+    with person(deps, Role.APPROVER) as human:
+        assert f"/approvals/{waiting}/approve" in human.get("/approvals").text
+        lasting(database, 300.0)
+        assert "6 Jan 12:05 UTC" in human.get("/approvals").text
+        deps.clock.advance(300)  # type: ignore[attr-defined]  # a FixedClock
+        page = human.get("/approvals").text
+        assert f"/approvals/{waiting}/approve" not in page
+        assert "Nothing waits" in page
+        assert '<a href="/approvals">0</a>' in human.get("/fleet/totals").text
+        late = human.send(f"/approvals/{waiting}/approve")
+        assert late.status_code == 409
+        assert "could be approved until 2026-01-06T12:05:00Z only" in late.text
+    assert audited(database) == []
 
 
 def test_a_decision_is_approved_with_a_comment(deps: AdminDeps, database: Engine) -> None:

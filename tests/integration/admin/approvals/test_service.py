@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.approvals.conftest import lasting
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -38,6 +42,72 @@ def test_what_waits_for_nobody_cannot_be_answered(
     assert (done.status_code, "ended as applied" in done.json()["detail"]) == (409, True)
     assert admin.post("/v1/decisions/999/approve", json={}).status_code == 404
     assert admin.get("/v1/audit").json()["items"] == []
+
+
+def made(database: Engine, decision_id: int, age: timedelta) -> None:
+    """The decision was made so long ago."""
+    with database.begin() as connection:
+        statement = text("UPDATE decisions SET decided_at = :at WHERE id = :id")
+        connection.execute(statement, {"id": decision_id, "at": NOW - age})
+
+
+def test_an_approval_that_nothing_would_follow_is_refused(
+    admin: AppClient, database: Engine, waiting: int
+) -> None:
+    path = f"/v1/decisions/{waiting}"
+    made(database, waiting, timedelta(hours=6))
+    late = admin.post(f"{path}/approve", json={"reason": "ok"})
+    assert late.status_code == 409
+    assert late.headers["content-type"] == "application/problem+json"
+    assert (
+        f"decision {waiting} could be approved until 2026-01-06T06:15:00Z only"
+        in (late.json()["detail"])
+    )
+    assert admin.get("/v1/approvals").json()["items"] == []
+    assert admin.get(f"{path}/verdict").status_code == 404
+    assert admin.post(f"{path}/reject", json={}).status_code == 200, "a no is a no"
+
+
+@pytest.mark.parametrize(("valid_s", "minutes"), [(7 * 3600.0, 420), ("soon", 15), (1e300, None)])
+def test_how_long_an_approval_counts_is_in_the_spec(
+    admin: AppClient, database: Engine, waiting: int, valid_s: object, minutes: int | None
+) -> None:
+    """What somebody has spoilt by hand counts as the default, and hides no other decision."""
+    lasting(database, valid_s)
+    made(database, waiting, timedelta(minutes=14))
+    (item,) = admin.get("/v1/approvals").json()["items"]
+    span = timedelta(days=3650) if minutes is None else timedelta(minutes=minutes)
+    ends_at = NOW - timedelta(minutes=14) + span
+    assert datetime.fromisoformat(item["expires_at"]) == ends_at
+    assert admin.post(f"/v1/decisions/{waiting}/approve", json={}).status_code == 200
+
+
+def test_pools_that_trade_replicas_are_approved_and_superseded(
+    admin: AppClient, database: Engine, waiting: int
+) -> None:
+    """Their sum stays as it is, and the operator asks for an approval all the same."""
+    traded = [
+        {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 3},
+        {"name": "decode", "gpu_type": "L4", "current": 10, "desired": 9},
+    ]
+    other = [one | {"desired": 12 - one["desired"]} for one in traded]  # type: ignore[operator]
+    statement = text(
+        "UPDATE decisions SET current_replicas = 12, desired_replicas = 12, variants = :counts "
+        "WHERE id = :id"
+    ).bindparams(bindparam("counts", type_=JSONB))
+    with database.begin() as connection:
+        connection.execute(statement, {"id": waiting, "counts": traded})
+        connection.execute(statement, {"id": waiting - 1, "counts": other})
+    said = admin.post(f"/v1/decisions/{waiting}/approve", json={})
+    assert (said.status_code, said.json().get("verdict")) == (200, "approved")
+    older = admin.post(f"/v1/decisions/{waiting - 1}/approve", json={})
+    assert (
+        "wants 3 of prefill and 9 of decode, not 9 of prefill and 3 of decode"
+        in (older.json()["detail"])
+    )
+    asked = {"workload": "diffusion/sdxl-turbo", "changes": "true", "limit": 1}
+    (newest,) = admin.get("/v1/decisions", params=asked).json()["items"]
+    assert (newest["id"], newest["variants"]) == (waiting, traded)
 
 
 def test_only_an_approver_of_the_namespace_may_answer(

@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.deps import AdminDeps
 from tests.integration.admin.app_client import AppClient
@@ -20,6 +21,30 @@ def test_what_does_not_fit_the_rest_is_refused_whole(admin: AppClient, database:
     assert answer.status_code == 422
     assert "min_replicas=2 must be <= max_replicas=1" in answer.json()["detail"]
     assert count(database, "workload_controls") == count(database, "audit") == 0
+
+
+def test_a_price_of_variants_is_refused_and_said_to_be_theirs(
+    admin: AppClient, console, database: Engine
+) -> None:
+    """It would show another price and reckon with the variants' own as before."""
+    kinds = [
+        {"name": name, "target": f"Deployment/{name}", "gpu_type": name, **price}
+        for name, price in (("H100", {"price_usd_per_gpu_hour": 4.0}), ("L4", {}))
+    ]
+    with database.begin() as connection:
+        statement = "UPDATE workloads SET spec = jsonb_set(spec, '{variants}', :kinds)"
+        connection.execute(
+            text(statement).bindparams(bindparam("kinds", type_=JSONB)), {"kinds": kinds}
+        )
+    answer = patch(admin, {"price_usd_per_gpu_hour": 9.0}, **{"If-Match": "*"})
+    assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (
+        422, "/price_usd_per_gpu_hour",
+    )  # fmt: skip
+    assert "the variants H100, L4 have a price each" in answer.json()["detail"]
+    assert patch(admin, {"max_replicas": 30}, **{"If-Match": "*"}).status_code == 200
+    page = console.get("/workloads/llm-prod/llama-70b-chat/policy").text
+    assert "<strong>$4.00</strong> H100" in page
+    assert 'name="price_usd_per_gpu_hour"' not in page
 
 
 def test_a_pause_needs_no_version_but_honours_one(admin: AppClient) -> None:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from sqlalchemy import Engine, text
+
+from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = pytest.mark.integration
 
@@ -76,3 +80,30 @@ def test_what_counts_are_expected_to_miss_is_told_where_it_is_known(
         f"20 % of requests would wait longer than the objective allows, or fail; {known}: 3.1 %; "
         "beside these 0.78 % at any count." in page
     )
+
+
+EDIT = (
+    "UPDATE workloads SET updated_at = :at, spec = jsonb_set(spec, '{capacity,per_replica}', "
+    "to_jsonb(1.3 * (spec #>> '{capacity,per_replica}')::float)) WHERE name = 'llama-70b-chat'"
+)
+
+
+@pytest.mark.usefixtures("seeded")
+def test_an_old_decision_is_explained_by_the_capacity_that_it_had(
+    viewer, console, database: Engine
+) -> None:
+    """The spec is edited afterwards: what ran then carried no more for that."""
+    page, kept = "/decisions/100000", "5 replicas carry 9,000 tokens/s"
+    assert kept in console.get(page).text
+    believed = {"per_replica": 1800.0, "source": "stated", "unit": "tokens/s"}
+    with database.begin() as connection:
+        connection.execute(text(EDIT), {"at": NOW})
+    after = viewer.get("/v1/decisions/100000").json()
+    assert (after["capacity_per_replica"], after["capacity_source"]) == (None, None)
+    assert "replicas carry" not in console.get(page).text, "nothing tells what the spec was"
+    with database.begin() as connection:
+        statement = "UPDATE decisions SET explanation = explanation || CAST(:known AS jsonb)"
+        connection.execute(text(statement), {"known": json.dumps({"capacity": believed})})
+    assert kept in console.get(page).text
+    after = viewer.get("/v1/decisions/100000").json()
+    assert (after["capacity_per_replica"], after["capacity_source"]) == (1800.0, "stated")

@@ -13,9 +13,11 @@ from sqlalchemy import Engine, text
 from services.admin.deps import AdminDeps
 from services.admin.fleet import page as fleet_page
 from services.admin.fleet.page import saved
+from services.admin.rest.formats import usd
 from services.admin.workloads import service
 from services.admin.workloads.schemas import SpentHour
 from services.kernel.clock import FixedClock
+from tests.integration.admin.console_visitor import OWN
 from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -24,6 +26,32 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 def shown(page: str) -> list[str]:
     """Workloads of a fleet page, in order."""
     return re.findall(r'<a id="w-[^"]+"[^>]*>([^<]+)</a>', page)
+
+
+def with_variants(database: Engine) -> None:
+    """One workload is left, on two H100 of four GPUs and five L4 of one."""
+    kinds = [
+        {"name": "big", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 4},
+        {"name": "small", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
+    ]
+    seen = {
+        "big": {"spec": 2, "ready": 1, "starting": 1, "pending": 0},
+        "small": {"spec": 5, "ready": 5, "starting": 0, "pending": 0},
+    }
+    given = {"kinds": json.dumps(kinds), "seen": json.dumps(seen)}
+    with database.begin() as connection:
+        statement = "UPDATE workloads SET is_active = name = 'llama-70b-chat'"
+        connection.execute(text(statement))
+        statement = (
+            "UPDATE workloads SET spec = spec || jsonb_build_object("
+            "'variants', CAST(:kinds AS jsonb)) WHERE is_active"
+        )
+        connection.execute(text(statement), given)
+        statement = (
+            "UPDATE replica_states SET variants = CAST(:seen AS jsonb), ready_replicas = 6, "
+            "starting_replicas = 1"
+        )
+        connection.execute(text(statement), given)
 
 
 def test_the_fleet_is_filtered_and_sorted_by_its_address(console) -> None:
@@ -92,31 +120,24 @@ def test_gpus_are_those_of_each_variant_as_its_budget_counts_them(
     console, database: Engine
 ) -> None:
     """Two H100 of four GPUs and five L4 of one: not seven replicas of the first kind."""
-    kinds = [
-        {"name": "big", "target": "Deployment/a", "gpu_type": "H100", "gpus_per_replica": 4},
-        {"name": "small", "target": "Deployment/b", "gpu_type": "L4", "gpus_per_replica": 1},
-    ]
-    seen = {
-        "big": {"spec": 2, "ready": 1, "starting": 1, "pending": 0},
-        "small": {"spec": 5, "ready": 5, "starting": 0, "pending": 0},
-    }
-    given = {"kinds": json.dumps(kinds), "seen": json.dumps(seen)}
-    with database.begin() as connection:
-        statement = "UPDATE workloads SET is_active = name = 'llama-70b-chat'"
-        connection.execute(text(statement))
-        statement = (
-            "UPDATE workloads SET spec = spec || jsonb_build_object("
-            "'variants', CAST(:kinds AS jsonb)) WHERE is_active"
-        )
-        connection.execute(text(statement), given)
-        statement = (
-            "UPDATE replica_states SET variants = CAST(:seen AS jsonb), ready_replicas = 6, "
-            "starting_replicas = 1"
-        )
-        connection.execute(text(statement), given)
+    with_variants(database)
     page = console.get("/").text
     assert "<dd>13</dd>" in page
     assert "8 H100 · 5 L4" in page
+
+
+def test_every_kind_of_replica_is_named(console, viewer, database: Engine) -> None:
+    with_variants(database)
+    counts = [{"name": "big", "gpu_type": "H100", "current": 2, "desired": 3}]
+    with database.begin() as connection:
+        statement = text("UPDATE decisions SET variants = CAST(:counts AS jsonb)")
+        connection.execute(statement, {"counts": json.dumps(counts)})
+    (found,) = viewer.get("/v1/workloads").json()["items"]
+    each = [(one["name"], one["replicas"], one["desired_replicas"]) for one in found["parts"]]
+    assert each == [("big", 2, 3), ("small", 5, None)]
+    for address in ("/", OWN, f"{OWN}/policy"):
+        assert "4 × H100 · 1 × L4" in console.get(address).text, address
+    assert "GPU-hours at" not in console.get(f"{OWN}/live").text
 
 
 def test_the_hour_that_is_running_shows_the_gpus_that_are_held(
@@ -149,3 +170,35 @@ def test_a_search_from_a_later_page_is_not_narrowed_to_that_page_again(
     assert cursor is not None
     assert shown(console.get(f"/fleet?cursor={cursor[1]}").text) == shown(second)
     assert re.search(shown_from, console.get("/fleet?search=sdxl").text) is None
+
+
+def tiles(page: str) -> dict[str, str]:
+    """Figures of the tiles by their titles."""
+    found = re.findall(r"<div><dt>(.*?)</dt>\s*<dd[^>]*>(.*?)</dd>", page, re.DOTALL)
+    return {title: re.sub(r"<[^>]+>", "", value) for title, value in found}
+
+
+@pytest.mark.parametrize("asked", ["", "?sort=cost", "?sort=budget&reverse=true", "?reverse=true"])
+def test_totals_are_of_the_whole_fleet_in_any_order(
+    console, database: Engine, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    """A page shows some of the workloads; what they come to is of all."""
+    with database.connect() as connection:
+        spent = connection.execute(text("SELECT sum(cost_usd) FROM outcomes")).scalar_one()
+    whole = tiles(console.get("/").text)
+    monkeypatch.setattr(fleet_page, "_PAGE_SIZE", 1)
+    page = console.get(f"/{asked}").text
+    assert len(shown(page)) == 1
+    assert tiles(page) == whole
+    assert tiles(console.get(f"/fleet/totals{asked}").text) == whole
+    assert (whole["Workloads"], whole["Cost, last 24 h"]) == ("3", usd(spent))
+    assert int(whole["GPUs allocated"]) > 0
+
+
+def test_totals_are_of_the_workloads_asked_for(console, database: Engine) -> None:
+    assert tiles(console.get("/fleet/totals?search=llama").text)["Workloads"] == "1"
+    assert tiles(console.get("/fleet/totals?mode=Approval").text)["Workloads"] == "1"
+    assert tiles(console.get("/fleet/totals?state=paused").text)["Workloads"] == "0"
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = 'null' WHERE name = 'sdxl-turbo'"))
+    assert tiles(console.get("/").text)["Workloads"] == "2", "one that cannot be read hides none"

@@ -28,6 +28,7 @@ from tests.integration.decision.learned_capacity import (
     true_curve,
     used_capacity,
 )
+from tests.integration.decision.stored_rows import decisions
 from tests.integration.stored_indicators import store_indicators
 
 pytestmark = [
@@ -82,6 +83,20 @@ def test_a_fit_for_another_spec_is_not_used(deps: DecisionDeps, changed: dict[st
     service.decide_shard(deps, 0, ORIGIN)
     used, _ = used_capacity(deps, workload)
     np.testing.assert_array_equal(used, np.full(used.size, changed.get("per_replica", STATED)))
+
+
+def test_a_decision_keeps_what_was_learned_of_a_replica(deps: DecisionDeps) -> None:
+    """What it says afterwards of the replicas that ran is what it believed of them."""
+    workload = add_workload(deps.engine, "w")
+    store(deps.engine, workload, np.full(256, 9.0))
+    add_forecast(deps.engine, workload, 1)
+    service.decide_shard(deps, 0, ORIGIN)
+    used, _ = used_capacity(deps, workload)
+    (row,) = decisions(deps.engine)
+    kept = row["explanation"]["capacity"]
+    assert (kept["source"], kept["per_replica"]) == (
+        "learned", pytest.approx(np.median(used), rel=1e-3),
+    )  # fmt: skip
 
 
 def test_a_finished_step_is_scored_by_the_capacity_that_decides(deps: DecisionDeps) -> None:

@@ -67,3 +67,21 @@ def test_a_decision_by_further_loads_takes_them_from_its_forecast(deps: Decision
     assert report.is_identical
     assert report.record["final"] == row["desired_replicas"] >= 20
     assert row["explanation"]["bound_by"][TOKENS] == 1.0
+
+
+def test_what_a_replica_was_believed_to_carry_is_kept(deps: DecisionDeps) -> None:
+    one_workload(deps.engine)
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = decisions(deps.engine)
+    believed = {"per_replica": 10.0, "source": "stated", "unit": ""}
+    assert row["explanation"]["capacity"] == believed
+
+
+def test_of_several_loads_no_single_capacity_is_kept(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", **bound_by_tokens())
+    add_demand(deps.engine, workload, [95.0] * 30)
+    add_state(deps.engine, workload, 9)
+    add_forecast(deps.engine, workload, 90.0)
+    service.decide_shard(deps, 0, ORIGIN)
+    (row,) = decisions(deps.engine)
+    assert "capacity" not in row["explanation"]

@@ -38,12 +38,15 @@ ITEM: dict[str, Any] = {
 }
 
 
-def test_what_waits_is_a_decision_with_a_line_about_it() -> None:
+def test_what_waits_is_a_decision_with_a_line_about_it_and_an_end() -> None:
     line = documented(InboxItem)["summary"]
-    with_line = InboxItem.model_validate(ITEM | {"summary": line})
-    assert with_line.summary == line
-    assert with_line.model_dump(exclude={"summary"}) == DecisionSummary(**ITEM).model_dump()
-    assert InboxItem.model_validate(ITEM).summary is None
+    waiting = ITEM | {"expires_at": "2026-01-05T12:15:00Z"}
+    with_line = InboxItem.model_validate(waiting | {"summary": line})
+    assert (with_line.summary, with_line.expires_at.minute) == (line, 15)
+    beside = {"summary", "expires_at"}
+    assert with_line.model_dump(exclude=beside) == DecisionSummary(**ITEM).model_dump()
+    assert InboxItem.model_validate(waiting).summary is None
+    assert "expires_at" not in optional(InboxItem, waiting) | nullable(InboxItem, waiting)
 
 
 def test_the_documented_line_tells_of_the_documented_decision() -> None:

@@ -90,7 +90,7 @@ def test_the_decision_resource_has_the_counts(variants: list[dict[str, Any]] | N
         "risk_target": 0.01, "risk_estimated": None, "cost_delta_usd_per_h": 1.0,
         "forecast_id": 1, "policy_version": "harmony-1", "model_version": None,
         "forecast_rung": None, "forecast_reason": None, "explanation": {}, "variants": variants,
-        "is_replayable": True, "learned": None, "spec": {
+        "is_replayable": True, "workload_updated_at": at, "learned": None, "spec": {
             "target": "Deployment/llama", "demand": "load", "capacity": {"per_replica": 10.0},
             "indicators": [{"name": "load", "level": 1}],
         },

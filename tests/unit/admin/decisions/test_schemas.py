@@ -21,6 +21,7 @@ from tests.unit.admin.shapes import documented, nullable, optional, through
 
 AT = "2026-01-05T12:00:00Z"
 KEY = {"cluster": "default", "namespace": "prod", "workload": "llama"}
+VARIANT: dict[str, Any] = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
 SUMMARY: dict[str, Any] = KEY | {
     "id": 7,
     "origin_at": AT,
@@ -35,6 +36,7 @@ SUMMARY: dict[str, Any] = KEY | {
     "risk_target": 0.01,
     "risk_estimated": 0.004,
     "cost_delta_usd_per_h": 5.0,
+    "variants": [VARIANT],
     "action_result": "applied",
     "action_reason": "mode Auto",
     "applied_at": AT,
@@ -68,7 +70,6 @@ OUTCOME: dict[str, Any] = KEY | {
     "gpu_hours": 0.8,
     "cost_usd": 2.0,
 }
-VARIANT: dict[str, Any] = {"name": "l4", "gpu_type": "L4", "current": 0, "desired": 6}
 SHARE: dict[str, Any] = {"replicas": 20, "share": 0.031}
 KILLED: dict[str, Any] = {
     "pod": "llama-x", "told_at": AT, "killed_at": AT, "grace_s": 30.0, "requests": 3.0,
@@ -85,7 +86,6 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "capacity_per_replica": 5800.0,
     "capacity_source": "learned",
     "explanation": {"guards": []},
-    "variants": [VARIANT],
     "expected_misses": MISSES,
     "bound_by": {"request_rate_rps": 0.18, "output_tokens_per_s": 0.82},
     "replay_message": "decision 7 cannot be made again",
@@ -94,7 +94,7 @@ DETAIL: dict[str, Any] = SUMMARY | {
     "outcomes": [OUTCOME],
 }
 UNTIL_APPLIED = {"action_result", "action_reason", "applied_at"}
-MAY_BE_UNKNOWN = UNTIL_APPLIED | {"binding_constraint", "risk_estimated"}
+MAY_BE_UNKNOWN = UNTIL_APPLIED | {"binding_constraint", "risk_estimated", "variants"}
 
 
 def test_a_decision_comes_through_whole() -> None:
@@ -104,7 +104,7 @@ def test_a_decision_comes_through_whole() -> None:
 
 
 def test_before_it_is_applied_a_decision_has_no_action() -> None:
-    assert optional(DecisionSummary, SUMMARY) == UNTIL_APPLIED | {"binding_constraint"}
+    assert optional(DecisionSummary, SUMMARY) == UNTIL_APPLIED | {"binding_constraint", "variants"}
     assert nullable(DecisionSummary, SUMMARY) == MAY_BE_UNKNOWN
     bare = {k: v for k, v in SUMMARY.items() if k not in UNTIL_APPLIED}
     assert through(DecisionSummary, bare) == SUMMARY | dict.fromkeys(UNTIL_APPLIED)
@@ -129,6 +129,17 @@ def test_expected_misses_are_of_requests_or_of_minutes() -> None:
     assert nullable(ExpectedMissesView, MISSES) == may_be_absent
     with pytest.raises(ValidationError, match="of"):
         ExpectedMissesView.model_validate(MISSES | {"of": "tokens"})
+
+
+def test_a_change_of_any_variant_or_pool_is_one() -> None:
+    kept = {"current_replicas": 10, "desired_replicas": 10}
+    traded = [VARIANT, VARIANT | {"name": "h100", "current": 9, "desired": 6}]
+    changed = DecisionSummary.model_validate(SUMMARY | kept | {"variants": traded})
+    assert (changed.is_change, changed.wanted) == (True, "6 of l4 and 6 of h100")
+    still = [one | {"current": one["desired"]} for one in traded]
+    assert not DecisionSummary.model_validate(SUMMARY | kept | {"variants": still}).is_change
+    one_target = DecisionSummary.model_validate(SUMMARY | {"variants": None})
+    assert (one_target.is_change, one_target.wanted) == (True, "10 replicas")
 
 
 @pytest.mark.parametrize("direction", ["sideways", "Up", ""])

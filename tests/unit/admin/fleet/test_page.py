@@ -8,6 +8,7 @@ import pytest
 
 from services.admin.fleet.page import FleetQuery, arrange, fleet_totals
 from services.admin.workloads.schemas import RiskView, WorkloadView
+from services.admin.workloads.translate import standing_of
 
 
 def view(name: str, **changes: Any) -> WorkloadView:
@@ -87,10 +88,10 @@ def test_an_address_keeps_what_was_asked_for() -> None:
 
 def test_totals_keep_what_is_measured_and_what_is_believed_apart() -> None:
     more = view("d", ratio=0.01, source="measured", n_steps=30)
-    totals = fleet_totals([*FLEET, more])
+    totals = fleet_totals([standing_of(item) for item in (*FLEET, more)])
     assert (totals["measured"], totals["n_measured"]) == (pytest.approx(0.015), 2)
     assert (totals["believed"], totals["n_believed"]) == (pytest.approx(0.002), 1)
     assert totals["n_over"] == 1
-    nothing = fleet_totals([FLEET[1]])
+    nothing = fleet_totals([standing_of(FLEET[1])])
     assert (nothing["measured"], nothing["believed"]) == (None, None)
     assert (nothing["n_measured"], nothing["n_believed"]) == (0, 0)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from services.admin.workloads.schemas import (
     FurtherLoadView,
     LastDecision,
+    PartView,
     ReplicaView,
     RiskView,
     TrustView,
@@ -70,6 +71,14 @@ LOAD: dict[str, Any] = {
     "per_replica": 90000.0,
     "counts": "arrives",
 }
+PART: dict[str, Any] = {
+    "name": "decode",
+    "gpu_type": "L4",
+    "gpus_per_replica": 1,
+    "price_usd_per_gpu_hour": 0.5,
+    "replicas": 10,
+    "desired_replicas": 16,
+}
 WORKLOAD: dict[str, Any] = {
     "cluster": "default",
     "namespace": "prod",
@@ -90,6 +99,7 @@ WORKLOAD: dict[str, Any] = {
     "capacity_per_replica": 1800.0,
     "further_loads": [LOAD],
     "replicas": REPLICAS,
+    "parts": [PART],
     "held_gpus": {"H100": 32},
     "risk": RISK,
     "last_decision": DECISION,
@@ -111,6 +121,7 @@ UNMEASURED = {
     *("budget_remaining_low", "budget_remaining_high"),
     "not_capacity_message",
 }
+NO_COUNT = {"replicas", "desired_replicas"}
 UNANSWERED = {
     "binding_constraint",
     "forecast_rung",
@@ -125,7 +136,8 @@ SHAPES: list[tuple[type[BaseModel], dict[str, Any], set[str], set[str]]] = [
     (LastDecision, DECISION, set(), UNANSWERED),
     (TrustView, TRUST, set(), set()),
     (FurtherLoadView, LOAD, set(), set()),
-    (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s", "further_loads"}, NOT_YET),
+    (PartView, PART, NO_COUNT, NO_COUNT),
+    (WorkloadView, WORKLOAD, NOT_YET | {"cost_window_s", "further_loads", "parts"}, NOT_YET),
 ]
 
 

@@ -92,6 +92,20 @@ def test_a_newer_decision_for_another_count_supersedes() -> None:
         approve_changes(replace(found, newest=other), NOW)
 
 
+def test_pools_that_trade_replicas_are_a_change_and_supersede() -> None:
+    counts = {"current_replicas": 12, "desired_replicas": 12, "action_result": None}
+    traded = [
+        {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 3},
+        {"name": "decode", "gpu_type": "L4", "current": 10, "desired": 9},
+    ]
+    found = case(**counts, variants=traded)
+    assert approve_changes(found, NOW)
+    other = [one | {"desired": 6} for one in traded]
+    newer = case(**counts, variants=other).newest.model_copy(update={"id": 4712})
+    with pytest.raises(Conflict, match="wants 6 of prefill and 6 of decode, not 3 of prefill"):
+        approve_changes(replace(found, newest=newer), NOW)
+
+
 def test_a_rejected_decision_is_approved_by_its_name_only() -> None:
     found = with_rule(rejected_id=4711, rejected_by="bob")
     with pytest.raises(Conflict, match="was rejected by bob; name it with --decision 4711"):

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.cli.kubectl.diff import render_diff, to_diff_row
-from tests.unit.cli.kubectl.views import LONG, NOW, shown, workload
+from tests.unit.cli.kubectl.views import LONG, NOW, pools, shown, workload
 
 
 def test_diff_keeps_every_figure_at_80_columns() -> None:
@@ -33,3 +33,26 @@ def test_diff_says_why_nothing_can_be_said(changes: dict[str, Any], problem: str
     assert (row.delta_gpus, row.delta_usd_per_h, row.is_different) == (None, None, False)
     assert row.to_json()["is_different"] is None
     assert shown(render_diff([row], False, NOW))[-1] == ("0 of 1 run as Harmony recommends")
+
+
+def test_each_pool_is_counted_at_its_own_size_and_price() -> None:
+    row = to_diff_row(workload(current=12, parts=pools(decode=16)), NOW)
+    assert (row.delta_gpus, row.delta_usd_per_h, row.is_different) == (6, 3.0, True)
+
+
+def test_pools_that_trade_replicas_differ_where_their_sum_stays() -> None:
+    """One of eight H100 more and one of one L4 less: as many replicas, and not the same."""
+    row = to_diff_row(workload(current=12, parts=pools(prefill=3, decode=9)), NOW)
+    assert (row.delta_gpus, row.delta_usd_per_h, row.is_different) == (7, 31.5, True)
+    same = to_diff_row(workload(current=12, parts=pools()), NOW)
+    assert (same.delta_gpus, same.delta_usd_per_h, same.is_different) == (0, 0.0, False)
+    dear = [part | {"gpus_per_replica": 8} for part in pools(prefill=3, decode=9)]
+    moved = to_diff_row(workload(current=12, parts=dear), NOW)
+    assert (moved.delta_gpus, moved.is_different) == (0, True)
+    assert "+28.00" in "\n".join(shown(render_diff([moved], False, NOW)))
+
+
+def test_a_pool_that_the_decision_did_not_know_makes_the_difference_unknown() -> None:
+    row = to_diff_row(workload(current=12, parts=pools(decode=None)), NOW)
+    assert (row.delta_gpus, row.is_different) == (None, False)
+    assert "no count is known of decode yet" in row.problem

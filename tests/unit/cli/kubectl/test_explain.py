@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from services.cli.kubectl.explain import render_decision
-from tests.unit.cli.kubectl.views import NOW, decision, shown, workload
+from tests.unit.cli.kubectl.views import NOW, decision, pools, shown, workload
 
 
 def test_explain_reads_from_the_headline_down() -> None:
@@ -58,3 +58,19 @@ def test_explain_says_that_a_scaling_in_cut_requests_off() -> None:
     )
     assert "violation the scaling in cut requests off: 1 pod was killed" in text
     assert "violation" not in "\n".join(shown(render_decision(decision(), workload(), NOW)))
+
+
+def test_explain_counts_the_gpus_of_each_pool() -> None:
+    """One of eight H100 more and one of one L4 less: as many replicas, and not the same."""
+    found = [
+        {"name": "prefill", "gpu_type": "H100", "current": 2, "desired": 3},
+        {"name": "decode", "gpu_type": "L4", "current": 10, "desired": 9},
+    ]
+    counts = {"current_replicas": 12, "desired_replicas": 12, "direction": "hold"}
+    detail = decision(**counts, variants=found, cost_delta_usd_per_h=31.5)
+    text = " ".join(shown(render_decision(detail, workload(parts=pools()), NOW)))
+    assert "12 → 12 replicas (prefill 2 → 3, decode 10 → 9), +7 GPUs, +$31.50 per hour" in text
+    gone = workload(parts=pools()[:1])
+    assert "GPUs" not in shown(render_decision(detail, gone, NOW))[0]
+    still = decision(**counts, variants=[one | {"desired": one["current"]} for one in found])
+    assert "stays at 12" in shown(render_decision(still, workload(parts=pools()), NOW))[0]

@@ -72,3 +72,19 @@ def decision(**changes: Any) -> DecisionDetail:
         },
     }  # fmt: skip
     return DecisionDetail.model_validate(values | changes)
+
+
+def pools(**desired: int | None) -> list[dict[str, Any]]:
+    """Two prefill replicas of 8 H100 and ten decode replicas of one L4 run."""
+    return [
+        {
+            "name": "prefill", "gpu_type": "H100", "gpus_per_replica": 8,
+            "price_usd_per_gpu_hour": 4.0, "replicas": 2,
+            "desired_replicas": desired.get("prefill", 2),
+        },
+        {
+            "name": "decode", "gpu_type": "L4", "gpus_per_replica": 1,
+            "price_usd_per_gpu_hour": 0.5, "replicas": 10,
+            "desired_replicas": desired.get("decode", 10),
+        },
+    ]  # fmt: skip

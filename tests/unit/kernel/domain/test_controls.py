@@ -69,3 +69,20 @@ def test_a_policy_takes_the_place_of_the_fields_that_it_names() -> None:
     with pytest.raises(ValidationError) as caught:
         with_policy(SPEC, Controls(policy=PolicyControl(min_replicas=11)))
     assert "min_replicas" in problem_of(caught.value)
+
+
+def test_pools_keep_their_own_prices() -> None:
+    pool = {"name": "all", "target": "Deployment/a", "gpu_type": "L4", "loads": ("load_rps",)}
+    other = {**pool, "name": "more", "target": "Deployment/b", "loads": ("tokens",)}
+    loads = {
+        "indicators": [*SPEC.model_dump()["indicators"], {"name": "tokens", "level": 1}],
+        "capacity": {
+            "per_replica": 100.0,
+            "also_bound_by": [{"indicator": "tokens", "per_replica": 9.0}],
+        },
+    }
+    spec = WorkloadSpec.model_validate(SPEC.model_dump() | loads | {"pools": [pool, other]})
+    policy = PolicyControl(price_usd_per_gpu_hour=9.0, max_replicas=20)
+    changed = with_policy(spec, Controls(policy=policy))
+    assert (changed.price_usd_per_gpu_hour, changed.max_replicas) == (2.5, 20)
+    assert with_policy(SPEC, Controls(policy=policy)).price_usd_per_gpu_hour == 9.0

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 
-from services.operator.resource.spec import SLAClassSpec
+from services.operator.resource.autoscaler import ApprovalRule
+from services.operator.resource.spec import Approval, SLAClassSpec
 from services.operator.resource.translate import to_autoscaler, to_classes
 from tests.unit.operator.examples import NOW, resource
 
@@ -208,6 +209,16 @@ def test_verdicts_name_a_decision_and_a_person() -> None:
     named = {f"{prefix}/rejected-decision": "4711", f"{prefix}/rejected-by": "ada"}
     rule = to_autoscaler(resource(named), {}).approval
     assert (rule.decision_id, rule.rejected_id, rule.rejected_by) == (None, 4711, "ada")
+
+
+def test_how_long_an_approval_counts_reaches_the_workload() -> None:
+    """The API and the console refuse by it what the operator and the plugin refuse."""
+    spec = to_autoscaler(resource(), {}).spec
+    assert spec is not None
+    assert spec.approval_valid_s == Approval().expire_after_s == ApprovalRule().expire_after_s
+    found = to_autoscaler(resource(approval={"expireAfter": "2h"}), {})
+    assert found.spec is not None
+    assert found.spec.approval_valid_s == found.approval.expire_after_s == 7200.0
 
 
 def test_pauses_reach_the_workload() -> None:
