@@ -18,6 +18,8 @@ from services.simulator.fleet.arrays import FloatArray
 
 OWN = frozenset({"applied", "unchanged", "delegated"})
 """Results of actions by which Harmony, or who follows it, had the count that was decided."""
+_THEIRS = frozenset({"advisory", "conflict"})
+"""Results by which nobody who follows Harmony scaled the target."""
 _SCALES = re.compile(r"(\S+) scales the (?:same )?target")
 """How the operator's actions name another autoscaler of a target."""
 _OUTCOME_COLUMNS = {
@@ -111,6 +113,18 @@ def _in_force(grid: WindowGrid, decision: Row) -> slice:
     first = max(grid.place(decision["origin_at"]) + 1, grid.place(came_at))
     left_s = decision["valid_until"].timestamp() - grid.start_s
     return slice(max(0, first), max(0, min(grid.n, math.floor(left_s / grid.step_s))))
+
+
+def is_own_now(decisions: Sequence[Row]) -> bool:
+    """True where Harmony, or who follows it, scales the workload by the newest action that tells.
+
+    In mode Advisory that is a follower, or Harmony itself for a step after the mode was changed.
+
+    Args:
+        decisions: Decisions by origin, each with its newest action.
+    """
+    told = (row["result"] for row in reversed(decisions) if row["result"] in OWN | _THEIRS)
+    return next(told, "") in OWN
 
 
 def scaled_by(decisions: Sequence[Row], counts: tuple[int, int] | None) -> str:

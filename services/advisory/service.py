@@ -26,7 +26,14 @@ from services.advisory.counterfactual import (
     carry_out,
 )
 from services.advisory.report import OF_REQUESTS, AdvisoryReport, Day, ServiceReport
-from services.advisory.rows import WindowGrid, grid_until, scaled_by, start_law, to_steps
+from services.advisory.rows import (
+    WindowGrid,
+    grid_until,
+    is_own_now,
+    scaled_by,
+    start_law,
+    to_steps,
+)
 from services.backtest.controller import PRIOR_STARTS
 from services.backtest.frontier import start_times_s
 from services.backtest.stored import stored_workload
@@ -58,7 +65,12 @@ class AdvisoryQuery:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Window:
-    """A workload's window as it is stored; `problem`: why it cannot be replayed."""
+    """A workload's window as it is stored.
+
+    Attributes:
+        is_own_now: Harmony, or who follows it, scaled it at the end.
+        problem: Why it cannot be replayed.
+    """
 
     id: int
     workload: str
@@ -66,6 +78,7 @@ class _Window:
     grid: WindowGrid
     replay: Replay
     scaled_by: str
+    is_own_now: bool
     starts: str
     problem: str
 
@@ -128,6 +141,7 @@ def _load_window(
         grid,
         Replay(steps, price, lead_s),
         scaled_by(decisions, counts),
+        is_own_now(decisions),
         starts,
         _problem(spec, steps, is_told=counts is not None),
     )
@@ -148,7 +162,8 @@ def _problem(spec: WorkloadSpec, steps: StoredSteps, *, is_told: bool) -> str:
 
 def _is_ours(window: _Window) -> bool:
     """Harmony, or who follows it, scales the workload."""
-    return window.spec.mode != ADVISORY and bool(window.replay.steps.is_own.any())
+    is_own = bool(window.replay.steps.is_own.any())
+    return is_own and (window.spec.mode != ADVISORY or window.is_own_now)
 
 
 @dataclass(frozen=True, slots=True)

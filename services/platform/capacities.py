@@ -13,13 +13,15 @@ from services.kernel.clock import make_clock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.settings import Settings
-from services.platform.repository import load_specs
+from services.platform.repository import cluster_engine, load_specs
 
 _FIGURES = ("p10", "p50", "p90", "floor", "slope", "method")
 
 
 def learned_capacities(settings: Settings, namespace: str, name: str) -> list[dict[str, Any]]:
     """A row per active workload: what is stated, what was learned, from what, or why not.
+
+    Where several clusters share the database they are those of `HARMONY_CLUSTER`.
 
     Args:
         settings: Settings.
@@ -29,13 +31,13 @@ def learned_capacities(settings: Settings, namespace: str, name: str) -> list[di
     Raises:
         NotFound: No active workload has this name.
     """
-    deps = _deps(settings)
-    with deps.engine.connect() as connection:
+    clock = make_clock(settings.clock, settings.redis_url)
+    with cluster_engine(settings).connect() as connection:
         members = [to_member(row) for row in load_specs(connection, namespace, name)]
         if not members and (namespace or name):
             asked = f"namespace={namespace or 'any'}, name={name or 'any'}"
             raise NotFound(f"no active workload has {asked}; see `harmony status`")
-        lines = report_learned(connection, members, deps.clock.now())
+        lines = report_learned(connection, members, clock.now())
     return [_to_row(line) for line in lines]
 
 

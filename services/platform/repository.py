@@ -11,12 +11,15 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from services.admin.rest.times import AHEAD
 from services.kernel.clock import Clock
-from services.kernel.db.clusters import NEXT_SHARD
+from services.kernel.db.clusters import NEXT_SHARD, load_clusters
+from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.domain import promise_figures
+from services.kernel.errors import NotFound
 from services.kernel.server_clock import shared_now
+from services.kernel.settings import Settings
 
 _STATUS = text("""
-SELECT w.namespace || '/' || w.name AS workload,
+SELECT w.namespace || '/' || w.name AS workload, k.name AS cluster,
        w.spec->>'mode' AS mode,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
@@ -24,6 +27,7 @@ SELECT w.namespace || '/' || w.name AS workload,
             THEN (w.spec #>> '{sla,epsilon}')::float END) AS promised,
        r.state AS risk_state, d.origin_at
 FROM workloads w
+JOIN clusters k ON k.id = w.cluster_id
 LEFT JOIN LATERAL (
   SELECT * FROM replica_states r WHERE r.workload_id = w.id AND observed_at <= :until
   ORDER BY observed_at DESC LIMIT 1
@@ -33,7 +37,7 @@ LEFT JOIN LATERAL (
   ORDER BY origin_at DESC, id DESC LIMIT 1
 ) d ON true
 LEFT JOIN risk_states r ON r.workload_id = w.id
-WHERE w.is_active ORDER BY workload
+WHERE w.is_active ORDER BY workload, cluster
 """)
 _HEADROOM = text("""
 SELECT k.name AS cluster, h.gpu_type, h.gpus, h.free_gpus, h.chunk_gpus, h.usd_per_hour, h.risk,
@@ -43,10 +47,34 @@ FROM gpu_headroom h JOIN clusters k ON k.id = h.cluster_id ORDER BY k.name, h.gp
 _RATIOS = ("risk_before", "risk_after")
 
 
+def cluster_engine(settings: Settings) -> Engine:
+    """The database as far as it is of `HARMONY_CLUSTER`; all of it where it holds one cluster.
+
+    Workloads of several clusters may have one name.
+
+    Raises:
+        NotFound: It holds several, and none of that name.
+        Unavailable: It cannot be reached.
+    """
+    engine = make_engine(settings.database_url)
+    check_reachable(engine)
+    with engine.connect() as connection:
+        names = [each.name for each in load_clusters(connection)]
+    if len(names) == 1:
+        return engine
+    if settings.cluster not in names:
+        raise NotFound(
+            f"HARMONY_CLUSTER={settings.cluster!r} is none of the clusters of this database: set "
+            f"it to {' or '.join(names)}"
+        )
+    return make_engine(settings.database_url, cluster=settings.cluster)
+
+
 def load_status(engine: Engine, clock: Clock) -> list[dict[str, Any]]:
     """One row per active workload: replicas, promise, what is measured and believed, rung, reason.
 
-    What is of a time to come, of a clock that was ahead, counts when that time is there.
+    What is of a time to come, of a clock that was ahead, counts when that time is there. Where they
+    are of several clusters, `cluster` names each one's: two may have one name.
 
     `source` says which of the two `budget_left` is of. Where a share is measured as a range,
     `measured_low` with `budget_left_high`, and `measured_high` with `budget_left_low`, are its
@@ -54,7 +82,15 @@ def load_status(engine: Engine, clock: Clock) -> list[dict[str, Any]]:
     """
     with engine.connect() as connection:
         until = {"until": shared_now(connection, clock) + AHEAD}
-        return [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS, until)]
+        rows = [_status_row(dict(row._mapping)) for row in connection.execute(_STATUS, until)]
+    return _with_clusters(rows)
+
+
+def _with_clusters(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows, without `cluster` where all are of one."""
+    if len({row["cluster"] for row in rows}) > 1:
+        return rows
+    return [{name: value for name, value in row.items() if name != "cluster"} for row in rows]
 
 
 def load_headroom(engine: Engine) -> list[dict[str, Any]]:
@@ -149,16 +185,20 @@ def load_newest_step(engine: Engine) -> datetime | None:
 
 
 _FORECASTS = text("""
-SELECT f.id, w.namespace || '/' || w.name AS workload, f.origin_at, f.model_version AS model,
-       f.rung, f.reason, f.quantile_levels, ARRAY(SELECT unnest(f.quantiles[:][1:1])) AS next_step
-FROM forecasts f JOIN workloads w ON w.id = f.workload_id
-WHERE f.origin_at = :origin ORDER BY workload
+SELECT f.id, w.namespace || '/' || w.name AS workload, k.name AS cluster, f.origin_at,
+       f.model_version AS model, f.rung, f.reason, f.quantile_levels,
+       ARRAY(SELECT unnest(f.quantiles[:][1:1])) AS next_step
+FROM forecasts f JOIN workloads w ON w.id = f.workload_id JOIN clusters k ON k.id = w.cluster_id
+WHERE f.origin_at = :origin ORDER BY workload, cluster
 """)
 _SHOWN_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
 
 def load_forecasts_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
-    """Forecasts of one origin: model, rung, reason and a few quantiles of the next step."""
+    """Forecasts of one origin: model, rung, reason and a few quantiles of the next step.
+
+    `cluster` names each one's where they are of several.
+    """
     found = []
     with engine.connect() as connection:
         for row in connection.execute(_FORECASTS, {"origin": origin_at}):
@@ -169,21 +209,22 @@ def load_forecasts_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any
                 has_value = bool(at) and at[0] < len(values)
                 shown[f"p{level * 100:g}"] = round(values[at[0]], 4) if has_value else None
             found.append(shown)
-    return found
+    return _with_clusters(found)
 
 
 _DECISIONS = text("""
-SELECT d.id, w.namespace || '/' || w.name AS workload, d.current_replicas AS current,
+SELECT d.id, w.namespace || '/' || w.name AS workload, k.name AS cluster,
+       d.current_replicas AS current,
        d.raw_replicas AS raw, d.desired_replicas AS desired, d.direction, d.reason,
        d.binding_constraint AS binding, d.rung, d.risk_target, d.risk_estimated,
        d.cost_delta_usd_per_h
-FROM decisions d JOIN workloads w ON w.id = d.workload_id
-WHERE d.origin_at = :origin ORDER BY workload
+FROM decisions d JOIN workloads w ON w.id = d.workload_id JOIN clusters k ON k.id = w.cluster_id
+WHERE d.origin_at = :origin ORDER BY workload, cluster
 """)
 
 
 def load_decisions_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
-    """Decisions of one origin."""
+    """Decisions of one origin; `cluster` names each one's where they are of several."""
     with engine.connect() as connection:
         rows = connection.execute(_DECISIONS, {"origin": origin_at})
-        return [dict(row._mapping) for row in rows]
+        return _with_clusters([dict(row._mapping) for row in rows])

@@ -24,6 +24,7 @@ from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings
 from services.platform.repository import (
+    cluster_engine,
     load_active_shards,
     load_decisions_at,
     load_forecasts_at,
@@ -157,27 +158,32 @@ class StoredReads:
 def explain_decision(settings: Settings, what: str) -> ExplainedDecision:
     """A decision by its id, or the newest one of a workload, `namespace/name`.
 
+    An id is of any cluster; a name is of `HARMONY_CLUSTER`.
+
     Raises:
         InvalidInput: It reads like neither.
         NotFound: There is none.
     """
-    engine = make_engine(settings.database_url)
-    check_reachable(engine)
-    reads = StoredReads(engine, make_clock(settings.clock, settings.redis_url))
+    clock = make_clock(settings.clock, settings.redis_url)
     if what.isascii() and what.isdigit() and 0 < int(what) < 2**63:
-        detail = get_decision(reads, int(what))
+        engine = make_engine(settings.database_url)
+        check_reachable(engine)
+        detail = get_decision(StoredReads(engine, clock), int(what))
+        settings = settings.model_copy(update={"cluster": detail.cluster})
+        reads = StoredReads(cluster_engine(settings), clock)
         owner = get_workload(reads, detail.namespace, detail.workload)
-        return ExplainedDecision(detail, owner, reads.clock.now())
+        return ExplainedDecision(detail, owner, clock.now())
     namespace, slash, name = what.partition("/")
     if not slash or not namespace or not name:
         raise InvalidInput(
             f"{what[:80]!r}: must be a decision's id, e.g. 4711, or a workload as NAMESPACE/NAME"
         )
+    reads = StoredReads(cluster_engine(settings), clock)
     workload = get_workload(reads, namespace, name)
     if workload.last_decision is None:
         raise NotFound(f"workload {what} has no decision yet; see `harmony status`")
     detail = get_decision(reads, workload.last_decision.id)
-    return ExplainedDecision(detail, workload, reads.clock.now())
+    return ExplainedDecision(detail, workload, clock.now())
 
 
 def replay_decision(settings: Settings, decision_id: int) -> dict[str, Any]:

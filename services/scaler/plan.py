@@ -21,10 +21,10 @@ _ADVICE = "KEDA applies the ScaledObject's fallback until then"
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The workload's newest decision and what the operator did about it.
+    """The workload's newest decision, or the newest that was looked at, and what came of it.
 
     Attributes:
-        result: Result of its newest action; empty without one.
+        result: Result of its newest action; empty: the operator has not looked at it.
         parts: Replicas of each variant or pool by name; empty: there is one target.
     """
 
@@ -70,7 +70,12 @@ class ObservedTarget:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadFacts:
-    """Everything that the advice is made from, and the name of the cluster."""
+    """Everything that the advice is made from, and the name of the cluster.
+
+    Attributes:
+        looked_at: The newest decision that the operator has looked at, in mode Auto where that is
+            not the newest of all.
+    """
 
     namespace: str
     name: str
@@ -79,6 +84,7 @@ class WorkloadFacts:
     seen: ObservedTarget | None
     approved: Approved | None = None
     cluster: str = ""
+    looked_at: Newest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +153,11 @@ def advise(facts: WorkloadFacts, now: datetime, part: str = "") -> Advice:
     held = _one_direction_stopped(facts.spec, target, current, now) or held
     if held:
         return _hold(facts, seen, held, decision)
+    if seen is not None:
+        kept = min(_least_unseen(facts, seen, target, now), high)
+        if target < kept:
+            reason = f"held: the operator has not looked at decision {decision.id} yet"
+            target, ends = kept, min(ends, seen.valid_until)
     return Advice(target, reason, "", ends, current)
 
 
@@ -174,15 +185,20 @@ def _of_part(facts: WorkloadFacts, part: str) -> WorkloadFacts:
     """What is known of a part, as of a workload of its own."""
     own = next(each for each in facts.spec.parts if each.name == part)
     decision, seen, approved = facts.decision, facts.seen, facts.approved
+    before = facts.looked_at
     if decision is not None:
         decision = replace(decision, desired=decision.parts[part])
+    if before is not None:
+        known = part in before.parts
+        before = replace(before, desired=before.parts[part]) if known else None
     if seen is not None:
         seen = replace(seen, replicas=seen.parts[part]) if part in seen.parts else None
     if approved is not None:
         known = part in approved.parts
         approved = replace(approved, count=approved.parts[part]) if known else None
     spec = part_spec(facts.spec, own)
-    return replace(facts, spec=spec, decision=decision, seen=seen, approved=approved)
+    own_facts = replace(facts, spec=spec, decision=decision, seen=seen)
+    return replace(own_facts, approved=approved, looked_at=before)
 
 
 def _stopped(spec: WorkloadSpec, now: datetime) -> str:
@@ -219,6 +235,24 @@ def _not_followed(spec: WorkloadSpec, decision: Newest) -> str:
             "does not know that it follows Harmony (docs/interop.md)"
         )
     return f"decision {decision.id} is not approved"
+
+
+def _least_unseen(facts: WorkloadFacts, seen: ObservedTarget, target: int, now: datetime) -> int:
+    """The least count that may be advised as long as the operator sees the target.
+
+    In mode Auto, before it has looked at the newest decision, that is the count that was advised
+    before: nobody knows yet whether a roll-out has to end first. The target itself may not have
+    that count yet, or the operator not have seen that it has.
+
+    Returns:
+        `target` where nothing waits: the operator has looked, or the mode asks for no look.
+    """
+    decision, before = facts.decision, facts.looked_at
+    if facts.spec.mode != "Auto" or decision is None or decision.result:
+        return target
+    if before is None or now >= before.valid_until or _not_followed(facts.spec, before):
+        return seen.replicas
+    return before.desired
 
 
 def _is_asked_for(spec: WorkloadSpec, decision: Newest) -> bool:

@@ -16,7 +16,8 @@ _FACTS = (
     "d.desired_replicas, d.valid_until, a.result, a.reason AS result_reason, s.spec_replicas, "
     "s.observed_at, p.decision_id AS approved_id, p.to_replicas AS approved_replicas, "
     "p.applied_at AS approved_at, d.variants AS decided_parts, s.variants AS seen_parts, "
-    "p.parts AS approved_parts"
+    "p.parts AS approved_parts, b.id AS looked_at_id, b.desired_replicas AS looked_at_replicas, "
+    "b.valid_until AS looked_at_until, b.result AS looked_at_result, b.variants AS looked_at_parts"
 )
 _NEWEST = (
     "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
@@ -34,6 +35,13 @@ _NEWEST = (
     "LEFT JOIN LATERAL (SELECT decision_id, to_replicas, applied_at, parts FROM actions "
     "  WHERE w.spec ->> 'mode' = 'Approval' AND workload_id = w.id AND result = 'delegated' "
     "  AND origin_at > d.origin_at - interval '1 day' ORDER BY applied_at DESC LIMIT 1) p ON true "
+    # what the operator looked at last, where that is not the newest decision
+    "LEFT JOIN LATERAL (SELECT e.id, e.desired_replicas, e.valid_until, e.variants, n.result "
+    "  FROM actions n JOIN decisions e ON e.id = n.decision_id AND e.origin_at = n.origin_at "
+    "  WHERE a.result IS NULL AND w.spec ->> 'mode' = 'Auto' AND n.workload_id = w.id "
+    "  AND n.origin_at > d.origin_at - interval '1 day' AND n.origin_at <= d.origin_at "
+    "  AND e.policy_version = :policy_version "
+    "  ORDER BY n.origin_at DESC, n.decision_id DESC, n.attempt DESC LIMIT 1) b ON true "
 )
 
 

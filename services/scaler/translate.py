@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from typing import Any
 
 from sqlalchemy import RowMapping
 
@@ -88,7 +89,9 @@ def to_facts(row: RowMapping, spec: WorkloadSpec, ttl_steps: int) -> WorkloadFac
     good = timedelta(seconds=row["step_s"] * ttl_steps)
     names = row["namespace"], row["name"]
     seen, approved = _seen(row, good), _approved(row, good)
-    return WorkloadFacts(*names, spec, _newest(row), seen, approved, row["cluster"])
+    return WorkloadFacts(
+        *names, spec, _newest(row), seen, approved, row["cluster"], _looked_at(row)
+    )
 
 
 def _newest(row: RowMapping) -> Newest | None:
@@ -100,8 +103,24 @@ def _newest(row: RowMapping) -> Newest | None:
         row["valid_until"],
         row["result"] or "",
         row["result_reason"] or "",
-        {each["name"]: int(each["desired"]) for each in row["decided_parts"] or ()},
+        _desired(row["decided_parts"]),
     )
+
+
+def _looked_at(row: RowMapping) -> Newest | None:
+    if row["looked_at_id"] is None:
+        return None
+    return Newest(
+        row["looked_at_id"],
+        row["looked_at_replicas"],
+        row["looked_at_until"],
+        row["looked_at_result"],
+        parts=_desired(row["looked_at_parts"]),
+    )
+
+
+def _desired(parts: Sequence[Mapping[str, Any]] | None) -> dict[str, int]:
+    return {each["name"]: int(each["desired"]) for each in parts or ()}
 
 
 def _seen(row: RowMapping, good: timedelta) -> ObservedTarget | None:

@@ -83,7 +83,8 @@ topologySpreadConstraints:
 
 {{/*
 Waits until the database has the schema of this image, or only for the database.
-Takes (dict "root" $ "arguments" list).
+Takes (dict "root" $ "arguments" list "pod" "pod" values of the component): what the pod is to know of the
+database (PGPASSWORD, PGSSLROOTCERT, ...) it has from the same variables.
 */}}
 {{- define "harmony.waitForDatabase" -}}
 - name: wait-for-database
@@ -92,6 +93,9 @@ Takes (dict "root" $ "arguments" list).
   command: {{ toJson (concat (list "python" "/hooks/wait_for_schema.py") .arguments) }}
   env:
     {{- include "harmony.databaseEnv" .root | nindent 4 }}
+    {{- with .pod.extraEnv }}
+    {{- toYaml . | nindent 4 }}
+    {{- end }}
   securityContext:
     {{- include "harmony.containerSecurityContext" .root | nindent 4 }}
   resources:
@@ -174,7 +178,7 @@ spec:
       {{- end }}
       {{- include "harmony.scheduling" (dict "root" $root "name" .name "pod" $pod) | nindent 6 }}
       initContainers:
-        {{- include "harmony.waitForDatabase" (dict "root" $root "arguments" list) | nindent 8 }}
+        {{- include "harmony.waitForDatabase" (dict "root" $root "arguments" list "pod" $pod) | nindent 8 }}
       containers:
         - name: {{ .name }}
           image: {{ include "harmony.image" $root }}

@@ -296,7 +296,8 @@ def is_rejected(decision: StoredDecision, situation: Situation) -> bool:
 def decide_action(decision: StoredDecision, situation: Situation, now: datetime) -> PlannedAction:
     """The action for a decision that is the one to apply.
 
-    The checks stand in the order of what a user would have to change first.
+    The checks stand in the order of what a user would have to change first. In mode Advisory a
+    follower is left what it is advised, as in the other modes, and a roll-out is not waited for.
     """
     if situation.spec is None:
         return _without_patch(
@@ -310,7 +311,8 @@ def decide_action(decision: StoredDecision, situation: Situation, now: datetime)
     action = PlannedAction(
         decision, Result.APPLIED, decision.reason, situation.replicas, to_replicas
     )
-    if situation.spec.mode == "Advisory":
+    is_followed = bool(situation.follower) and not situation.conflict
+    if situation.spec.mode == "Advisory" and not is_followed:
         scaler = f"; {situation.conflict} scales the target" if situation.conflict else ""
         return action.with_result(Result.ADVISORY, f"mode Advisory applies nothing{scaler}{note}")
     held = _forbidden(action, situation, situation.spec, now)
@@ -354,7 +356,7 @@ def _forbidden(
     frozen = freeze_at(spec, now)
     if frozen is not None and (frozen[0] == "Both" or to_replicas < current):
         return action.with_result(Result.PAUSED, f"schedule {frozen[1]} freezes {frozen[0]}")
-    if situation.rollout and to_replicas < current:
+    if situation.rollout and to_replicas < current and spec.mode != "Advisory":
         reason = f"scaling in waits for the roll-out to end: {situation.rollout}"
         return action.with_result(Result.PAUSED, reason)
     if spec.mode == "Approval":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import Engine, text
@@ -13,6 +14,7 @@ from services.advisory.counterfactual import CarriedOut, Replay, StoredSteps
 from services.advisory.report import AdvisoryReport, ServiceReport
 from services.advisory.service import AdvisoryQuery, load_report
 from services.kernel.errors import NotFound
+from services.operator.plan.plan import decide_action
 from tests.integration.advisory.watched import (
     N_STEPS,
     SINCE,
@@ -25,6 +27,7 @@ from tests.integration.advisory.watched import (
 )
 from tests.integration.decision.pool_rows import add_service
 from tests.integration.decision.stored_rows import NOW, STEP
+from tests.unit.operator import examples
 
 pytestmark = pytest.mark.integration
 
@@ -179,6 +182,33 @@ def test_time_that_harmony_scaled_before_it_was_advisory_is_not_compared(
     assert one.today.cost_usd == pytest.approx(18 * 4 * STEP_USD)
     assert one.comparison is not None
     assert one.comparison.harmony_usd.value == pytest.approx((6 * 2 + 12 * 5) * STEP_USD)
+
+
+@pytest.mark.parametrize("mode", ["Advisory", "Approval", "Auto"])
+def test_what_follows_harmony_is_not_compared_with_it(database: Engine, mode: str) -> None:
+    """The action is the operator's own, beside a ScaledObject that asks for Harmony's count."""
+    approved = {"scaling.harmony.dev/approved-decision": "1"}
+    beside = replace(examples.situation(4, approved, mode=mode), follower="ScaledObject/chat")
+    action = decide_action(examples.decision(1, desired=5), beside, examples.NOW)
+    workload = add_watched(database, "chat", mode=mode)
+    add_ran(database, workload, 4, NEEDED)
+    add_decided(database, workload, DECIDED, result=action.result.value, reason=action.reason)
+    found = advise(database)
+    assert found.services == ()
+    assert found.left_out == (("demo/chat", "Harmony scales it"),)
+
+
+def test_time_before_harmony_was_followed_no_longer_is_compared(database: Engine) -> None:
+    """A follower that was taken away again: only its time is Harmony's."""
+    add_chat(database)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE actions SET result = 'delegated' WHERE origin_at < :at"),
+            {"at": START + 5 * STEP},
+        )
+    one = only(advise(database))
+    assert one.own_hours == pytest.approx(6 * STEP_H)
+    assert one.today.cost_usd == pytest.approx(18 * 4 * STEP_USD)
 
 
 def test_pools_and_untold_replicas_are_said(database: Engine) -> None:

@@ -172,3 +172,46 @@ def test_rows_that_were_spoilt_by_hand_leave_their_workload_out(
     assert series(COUNT) == {"mistral": 7}
     with pytest.raises(NotFound):
         board.advice((NAMESPACE, "llama"), rows.clock.now())
+
+
+def test_a_decrease_waits_until_the_operator_has_looked_at_it(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    """A roll-out that it found may go on."""
+    llama = rows.register("llama", mode="Auto")
+
+    def counts() -> tuple[int | None, ...]:
+        board.refresh(deps)
+        one = advise_one(deps, (NAMESPACE, "llama"))
+        return one.count, board.advice((NAMESPACE, "llama"), rows.clock.now()).count
+
+    rows.see(llama, 10)
+    assert counts() == (None, None)
+    first = rows.decide(llama, 2)
+    assert counts() == (10, 10)
+    rows.act(first, llama, "paused")
+    rows.clock.advance(rows.step_s)
+    rows.see(llama, 10)
+    second = rows.decide(llama, 2)
+    assert counts() == (10, 10)
+    rows.act(second, llama, "delegated")
+    assert counts() == (2, 2)
+    rows.clock.advance(1)
+    rows.decide(llama, 3)
+    assert counts() == (3, 3), "the target was seen with 10 last, and is not sent back there"
+    rows.decide(llama, 1)
+    assert counts() == (2, 2)
+    rows.clock.advance(3 * rows.step_s)
+    rows.decide(llama, 1)
+    assert counts() == (1, 1), "the operator is away"
+
+
+def test_what_was_looked_at_is_of_the_policy_in_force(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    llama = rows.register("llama", mode="Auto")
+    rows.see(llama, 10)
+    rows.act(rows.decide(llama, 4, policy_version="harmony-0"), llama, "delegated")
+    rows.clock.advance(1)
+    rows.decide(llama, 2)
+    assert advise_one(deps, (NAMESPACE, "llama")).count == 10

@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.advisory.rows import WindowGrid, grid_until, scaled_by, start_law, to_steps
+from services.advisory.rows import (
+    WindowGrid,
+    grid_until,
+    is_own_now,
+    scaled_by,
+    start_law,
+    to_steps,
+)
 
 NAN = np.nan
 STEP = timedelta(minutes=5)
@@ -90,6 +97,25 @@ def test_columns_come_from_their_rows_and_null_is_unknown() -> None:
 )  # fmt: skip
 def test_who_carried_it_out_is_told_by_its_action(result: str | None, is_own: bool) -> None:
     assert bool(to_steps(GRID, [], [decided(0, 5, result=result)]).is_own[0]) is is_own
+
+
+@pytest.mark.parametrize(
+    ("results", "is_own"),
+    [
+        (("advisory", "delegated"), True),
+        (("delegated", "unchanged"), True),
+        (("delegated", "advisory"), False),
+        (("applied", "conflict"), False),
+        (("delegated", "paused", "superseded", None), True),
+        (("advisory", "failed", None), False),
+        ((), False),
+    ],
+)
+def test_who_scales_it_now_is_told_by_the_newest_action_that_tells(
+    results: tuple[str | None, ...], is_own: bool
+) -> None:
+    rows = [decided(step, 5, result=result) for step, result in enumerate(results)]
+    assert is_own_now(rows) is is_own
 
 
 def test_the_scaler_is_named_as_far_as_rows_tell() -> None:

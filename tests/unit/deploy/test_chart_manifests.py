@@ -18,6 +18,7 @@ from tests.unit.deploy.chart import REPO, Manifest, named, of_kind, pod_specs, r
 from tests.unit.deploy.chart_values import EXTERNAL, MATRIX
 
 VERSIONS = ("1.28.0", "1.31.0", "1.34.0", kubernetes_validate.latest_version())
+SERVERS = ("postgres", "redis")
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +215,46 @@ def test_every_service_waits_for_the_schema(manifests: list[Manifest]) -> None:
     for deployment in of_kind(manifests, "Deployment"):
         (waiting,) = deployment["spec"]["template"]["spec"]["initContainers"]
         assert waiting["command"] == ["python", "/hooks/wait_for_schema.py"]
+
+
+@pytest.mark.parametrize("is_hook", [False, True])
+def test_what_opens_the_database_knows_of_it_what_its_pod_is_given(is_hook: bool) -> None:
+    """libpq reads passwords and certificates from variables too."""
+    given = {"name": "PGPASSWORD", "valueFrom": {"secretKeyRef": {"name": "pg", "key": "word"}}}
+    own = {"name": "PGSSLMODE", "value": "verify-full"}
+    servers = EXTERNAL if is_hook else {}
+    pod, admin = {"extraEnv": [given]}, {"extraEnv": [given, own]}
+    seen = set()
+    for manifest in _with_pods(render({**servers, "pod": pod, "admin": admin})):
+        spec = (
+            manifest["spec"] if manifest["kind"] == "Pod" else manifest["spec"]["template"]["spec"]
+        )
+        for container in spec.get("initContainers", []) + spec["containers"]:
+            variables = {each["name"]: each for each in container.get("env", [])}
+            if "HARMONY_DATABASE_URL" not in variables:
+                continue
+            component = manifest["metadata"]["labels"]["app.kubernetes.io/component"]
+            assert variables.get("PGPASSWORD") == given, (component, container["name"])
+            assert ("PGSSLMODE" in variables) is (component == "admin"), container["name"]
+            seen.add((component, container["name"]))
+    assert {("admin", "wait-for-database"), ("admin", "admin"), ("migrate", "migrate")} <= seen
+    assert (("migrate", "wait-for-database") in seen) is not is_hook
+
+
+@pytest.mark.parametrize("server", ["postgres", "redis"])
+def test_a_new_password_starts_its_server_anew_and_no_other_secret_does(server: str) -> None:
+    """Both take it when they start; Harmony's own pods start with it too."""
+    secrets = {"admin": {"key": "hk_abc_" + "k" * 40}, "ingest": {"pushToken": "token"}}
+    secrets |= {"postgres": {"password": "old"}, "redis": {"password": "old"}}
+
+    def servers(**changes: Any) -> dict[str, Any]:
+        manifests = render({**secrets, **changes})
+        found = {name: named(manifests, "StatefulSet", f"harmony-{name}") for name in SERVERS}
+        return {name: one["spec"]["template"] for name, one in found.items()}
+
+    before, after = servers(), servers(**{server: {"password": "new"}})
+    assert {name for name in SERVERS if before[name] != after[name]} == {server}
+    assert servers(ingest={"pushToken": "another"}) == before
 
 
 @pytest.mark.parametrize("is_upgrade", [False, True])

@@ -13,7 +13,14 @@ from hypothesis import given, strategies as st
 from services.kernel.domain import PoolSpec, ScheduleSpec, VariantSpec
 from services.operator.plan.plan import Result, Situation, StoredDecision, decide_action
 from services.operator.resource.autoscaler import ApprovalRule, Pause
-from services.scaler.plan import Advice, Approved, advise, past_tolerance
+from services.scaler.plan import (
+    Advice,
+    Approved,
+    Newest,
+    WorkloadFacts,
+    advise,
+    past_tolerance,
+)
 from tests.unit.scaler.examples import NOW, STEP, facts, spec, unseen_since
 
 
@@ -203,6 +210,64 @@ def test_what_the_operator_held_is_held(result: str) -> None:
     assert "as told" in held.reason
 
 
+BEFORE = Newest(6, 8, NOW + 2 * STEP, "delegated", parts={"a": 7})
+"""The decision that the operator looked at last, of eight replicas; the target has ten."""
+
+
+def unlooked(desired: int, before: Newest | None = BEFORE, **changes: Any) -> WorkloadFacts:
+    """A decision that the operator has not looked at; the target has ten replicas."""
+    return replace(facts(desired, 10, "", **{"mode": "Auto"} | changes), looked_at=before)
+
+
+@pytest.mark.parametrize(
+    ("desired", "before", "expected"),
+    [
+        (2, BEFORE, 8),  # whatever the target has: the HPA may not have been there yet
+        (8, BEFORE, 8),
+        (12, BEFORE, 12),
+        (9, BEFORE, 9),
+        (2, replace(BEFORE, result="paused"), 10),  # the count of the target was advised
+        (12, replace(BEFORE, result="paused"), 12),
+        (2, replace(BEFORE, result="conflict"), 8),
+        (2, replace(BEFORE, valid_until=NOW), 10),  # nothing was advised
+        (2, None, 10),
+        (2, replace(BEFORE, desired=30), 20),  # the bounds hold
+    ],
+)
+def test_a_decrease_that_the_operator_has_not_looked_at_waits(
+    desired: int, before: Newest | None, expected: int
+) -> None:
+    found = advise(unlooked(desired, before), NOW)
+    assert found.count == expected
+    assert ("has not looked at decision 7" in found.reason) is (expected != desired)
+    looked = unlooked(desired, before)
+    assert looked.decision is not None
+    looked = replace(looked, decision=replace(looked.decision, result="delegated"))
+    assert advise(looked, NOW).count == desired
+
+
+def test_what_is_not_looked_at_waits_as_long_as_the_operator_is_there() -> None:
+    """It is away where it has not seen the target for as long as a decision is valid."""
+    there = advise(unseen_since(unlooked(2), 2), NOW)
+    assert (there.count, there.valid_until) == (8, NOW + STEP)
+    assert advise(unseen_since(unlooked(2), 3), NOW).count == 2
+    assert advise(replace(unlooked(2), seen=None), NOW).count == 2
+
+
+@pytest.mark.parametrize("mode", ["Advisory", "Approval"])
+def test_the_other_modes_do_not_wait_for_a_look(mode: str) -> None:
+    expected = 2 if mode == "Advisory" else 10
+    assert advise(unlooked(2, mode=mode), NOW).count == expected
+
+
+def test_a_decrease_of_a_part_waits_too() -> None:
+    found = unlooked(2, variants=TWO)
+    assert advise(found, NOW, "a").count == 6, "its own maximum"
+    assert advise(replace(found, looked_at=replace(BEFORE, parts={"a": 4})), NOW, "a").count == 4
+    unknown = replace(found, looked_at=replace(BEFORE, parts={"b": 4}))
+    assert advise(unknown, NOW, "a").count == 6, "what the target has, within its maximum"
+
+
 @pytest.mark.parametrize("changes", [{"paused": True}, {"scale_in_only": True}])
 @pytest.mark.parametrize("is_never", [True, False])
 def test_a_count_to_hold_that_is_not_known_is_a_problem(
@@ -242,7 +307,7 @@ counts = st.integers(0, 25)
     approved=st.booleans(),
     auto=st.integers(0, 3),
     follower=st.sampled_from(["", "ScaledObject/llama"]),
-    mode=st.sampled_from(["Auto", "Approval"]),
+    mode=st.sampled_from(["Auto", "Approval", "Advisory"]),
 )
 def test_it_is_the_operators_rule(
     desired: int,
@@ -256,6 +321,7 @@ def test_it_is_the_operators_rule(
     mode: str,
 ) -> None:
     is_all, is_in, is_out = flags
+    follower = "ScaledObject/llama" if mode == "Advisory" else follower
     changes: dict[str, Any] = {"mode": mode, "min_replicas": low, "paused": is_all}
     changes["schedules"] = (window(freeze=freeze),)
     ours = spec(**changes, scale_in_only=is_out, scale_out_only=is_in)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.plan.plan import AHEAD, MAX_ATTEMPTS, Result, Situation, StoredDecision, plan
+from services.operator.resource.autoscaler import Pause
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 
 
@@ -35,6 +36,30 @@ def test_advisory_never_applies_even_beside_an_hpa() -> None:
     assert found.result is Result.ADVISORY
     named = "mode Advisory applies nothing; HorizontalPodAutoscaler/x scales the target"
     assert found.reason == named
+
+
+@pytest.mark.parametrize(
+    ("changes", "desired", "result", "reason"),
+    [
+        ({}, 6, Result.DELEGATED, "left to ScaledObject/x, which follows this autoscaler"),
+        ({}, 4, Result.UNCHANGED, "the target has 4 replicas already"),
+        ({"rollout": "1 of 4"}, 2, Result.DELEGATED, "left to ScaledObject/x"),
+        ({"pause": Pause(is_all=True)}, 6, Result.PAUSED, "paused by annotation"),
+        (
+            {"conflict": "HorizontalPodAutoscaler/y"},
+            6,
+            Result.ADVISORY,
+            "HorizontalPodAutoscaler/y",
+        ),
+    ],
+)
+def test_in_advisory_a_follower_is_left_what_it_is_advised(
+    changes: dict[str, Any], desired: int, result: Result, reason: str
+) -> None:
+    beside = replace(situation(4, mode="Advisory"), follower="ScaledObject/x", **changes)
+    found = plan_one(decision(desired=desired), beside)
+    assert (found.result, found.to_replicas) == (result, desired)
+    assert reason in found.reason
 
 
 def test_a_conflict_holds() -> None:
