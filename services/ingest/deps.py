@@ -9,6 +9,7 @@ from datetime import datetime
 from kombu.exceptions import OperationalError
 from sqlalchemy import Engine
 
+from services.ingest.lateness import SourceLateness
 from services.ingest.series.catalog import WorkloadCatalog
 from services.ingest.series.due import DueRules
 from services.ingest.series.known_series import KnownSeries
@@ -62,6 +63,7 @@ class IngestDeps:
         remote_rules: Which indicator a series of a remote write is of.
         owners: Which series each indicator of remote writes is made of.
         pods: Pods whose counters this process has seen.
+        lateness: How late the source's samples are, as this process has seen it.
         wall: Time of keys, also in a replay.
         limiter: Counts requests; None: nobody does.
         decoding: Held while a request is decoded: its objects take many times its size, so that one
@@ -81,6 +83,7 @@ class IngestDeps:
     remote_rules: RemoteRules = DEFAULT_RULES
     owners: SeriesOwners = field(default_factory=SeriesOwners)
     pods: PodMemory = field(default_factory=PodMemory)
+    lateness: SourceLateness = field(default_factory=SourceLateness)
     wall: Clock = field(default_factory=SystemClock)
     limiter: Limiter | None = None
     decoding: threading.Lock = field(default_factory=threading.Lock)
@@ -95,7 +98,8 @@ class IngestDeps:
         """
         grace_s = 0.0 if self.settings.clock == "replay" else self.settings.grace_s
         oldest_s = self.settings.retain_observations_days * _DAY_S
-        return DueRules(grace_s, oldest_s, self.max_rows)
+        late_s = 0.0 if self.source is None else self.settings.source_late_s
+        return DueRules(grace_s, oldest_s, self.max_rows, late_s)
 
     def close(self) -> None:
         """Release connections."""

@@ -193,10 +193,10 @@ def sweep(deps: IngestDeps, at: datetime) -> SweepResult:
 
     It carries a step over the line when no sample comes, and makes up for jobs that were lost.
     """
-    grace_s = deps.due_rules.grace_s
+    rules = deps.due_rules
     with unit_of_work(deps.engine, deps.sender) as work:
         settle = timedelta(seconds=2 * deps.settings.pull_interval_s)
-        backlog = repository.find_backlog(work.connection, at, grace_s, settle)
+        backlog = shard_repository.find_backlog(work.connection, at, rules, settle)
         to_resample = tuple(found.shard for found in backlog if found.is_resample_due)
         is_pulling = deps.source is not None
         # a source knows the workloads of its own cluster only

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from services.kernel.errors import ConfigurationError
@@ -83,6 +83,9 @@ class Settings(BaseSettings):
     prometheus_timeout_s: float = Field(10.0, gt=0, description="Time limit of one query")
     grace_s: float = Field(10.0, ge=0, description="How long a complete step waits for samples")
     late_s: float = Field(600.0, ge=0, description="How late a sample may still change its step")
+    source_late_s: float = Field(
+        0.0, ge=0, le=300, description="How late samples reach the source that is pulled from"
+    )
     future_s: float = Field(60.0, ge=0, description="How far ahead of the clock a sample may be")
     push_max_samples: int = Field(
         200_000, ge=1, description="Samples in one request; a series without any counts as one"
@@ -250,6 +253,13 @@ class Settings(BaseSettings):
         1.0, ge=0, le=1, description="Share of the traces begun here that is recorded"
     )
     torch_threads: int = Field(1, ge=1, description="Threads that torch may use in one process")
+
+    @field_validator("source_late_s")
+    @classmethod
+    def _within_late_s(cls, value: float, info: ValidationInfo) -> float:
+        if value > info.data.get("late_s", value):
+            raise ValueError(f"must be at most late_s={info.data['late_s']:g}: older is not taken")
+        return value
 
 
 @lru_cache(maxsize=1)

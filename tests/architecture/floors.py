@@ -110,7 +110,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
     "services.kernel.domain": (
         "presets",
-        "controls part_specs schedules stored_spec",
+        "controls measured_by part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
         "cron lead_time parts path_bytes",
@@ -136,6 +136,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "push",
         "cells",
         "deps step_blocks",
+        "lateness",
         "proto series",
     ),
     "services.ingest.backfill": ROOM,

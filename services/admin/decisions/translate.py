@@ -12,6 +12,7 @@ from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
 from services.kernel.db.retention import not_kept
 from services.kernel.domain import known_spec
+from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 
 _OUTCOME_NUMBERS = (
     *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),
@@ -78,7 +79,9 @@ def _carried(row: RowMapping) -> dict[str, Any]:
     if has_changed or spec.parts or spec.further_loads:
         return found
     stated, learned = spec.capacity.per_replica, row["learned"] or {}
-    is_of_spec = learned.get("learned_for", {}).get("per_replica") == stated
+    learned_for, measured = learned.get("learned_for", {}), measured_by(spec, spec.loads)
+    is_in_unit = learned_for.get(MEASURED_BY, measured) == measured
+    is_of_spec = is_in_unit and learned_for.get("per_replica") == stated
     load = finite(learned.get("p50")) if is_of_spec else None
     if load:
         return found | {"capacity_per_replica": load, "capacity_source": "learned"}

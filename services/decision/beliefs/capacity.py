@@ -24,6 +24,7 @@ from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.translate import to_draws
 from services.kernel.db.session import UnitOfWork
+from services.kernel.domain.measured_by import is_learned_for
 from services.kernel.settings import Settings
 
 CAPACITY, RESPONSE = "capacity", "response"
@@ -96,7 +97,7 @@ def _own_posteriors(
         capacity, curve = (rows.get(f"workload:{key}") for rows in (capacities, curves))
         if capacity is None or curve is None or capacity["fitted_at"] != curve["fitted_at"]:
             continue
-        if capacity["summary"].get("learned_for") == fingerprint(member):
+        if is_learned_for(capacity["summary"], fingerprint(member)):
             found[key] = _OwnFit(capacity, curve)
     return found
 

@@ -17,9 +17,11 @@ from services.decision.rows.loads import (
     Sampled,
     added_up,
     further_capacity,
+    remeasured,
     stacked,
 )
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 
 MIN_STEPS = 48
 MIN_SPREAD = 1.5
@@ -54,10 +56,12 @@ class LatencySteps:
         Args:
             row: The row.
             spec: The workload's.
-            further: Its further loads per ready replica by name.
+            further: Its further loads per ready replica by name; the demand among them: as it is
+                measured now.
         """
         columns = (row["steps_s"], row["load"], row["latency_ms"])
         steps = cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        steps = replace(steps, load=remeasured((steps.steps_s, steps.load), further, spec))
         if not spec.further_loads:
             return steps
         loads = stacked((steps.steps_s, steps.load), further, spec)
@@ -189,4 +193,5 @@ def fingerprint(member: ShardMember) -> dict[str, Any]:
         "per_replica": spec.capacity.per_replica,
         "latency_indicator": spec.capacity.latency_indicator,
         "slo_latency_ms": spec.capacity.slo_latency_ms,
+        MEASURED_BY: measured_by(spec, {*spec.loads, spec.capacity.latency_indicator}),
     }

@@ -116,7 +116,8 @@ def _load_steps(
     names = [m.spec.capacity.latency_indicator for m in members]
     ids = [m.id for m in members]
     rows = repository.load_latency_steps(connection, ids, names, now - SINCE, now)
-    further = load_further_of_steps(connection, members, dict.fromkeys(ids, now - SINCE), now)
+    first = dict.fromkeys(ids, now - SINCE)
+    further = load_further_of_steps(connection, members, first, now, with_demand=True)
     return latency_steps(rows, members, further)
 
 

@@ -167,7 +167,7 @@ def _load(
     """Newest steps of each, before the choice across loads; those of its history among them."""
     first = {m.id: now - SINCE for m in members}
     with deps.engine.connect() as connection:
-        since = load_steps(connection, members, StepSpan(first, now, MAX_STEPS))
+        since = load_steps(connection, members, StepSpan(first, now, MAX_STEPS), is_remeasured=True)
         past = load_history(connection, [m for m in members if tells_by_history(m)], now)
     found = {m.id: with_history(since.get(m.id), past.get(m.id)) for m in members}
     return {key: steps for key, steps in found.items() if steps is not None}

@@ -33,6 +33,7 @@ from services.decision.rows.sli_series import SliGrid
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.steps.kept import KeptSteps
+from services.kernel.domain.measured_by import is_learned_for
 from services.kernel.domain.objective import READY, WAITING, counted_names
 from services.kernel.telemetry import get_logger
 
@@ -80,7 +81,7 @@ def _learn_some(deps: DecisionDeps, members: Sequence[ShardMember], now: datetim
         known = _known_steps(connection, members)
         past = load_history(connection, members, now)
         span = StepSpan({one.id: now - SINCE for one in members}, now, MAX_STEPS)
-        since = load_steps(connection, members, span)
+        since = load_steps(connection, members, span, is_remeasured=True)
     rows = []
     for member in members:
         steps = with_history(since.get(member.id), past.get(member.id))
@@ -102,7 +103,7 @@ def _known_steps(connection: Connection, members: Sequence[ShardMember]) -> dict
     found = {}
     for row in repository.load_posteriors(connection, MISSES, list(by_scope)):
         member, summary = by_scope[row["scope"]], row["summary"]
-        if summary.get("learned_for") == learned_for(member):
+        if is_learned_for(summary, learned_for(member)):
             is_own = summary.get("method") == PARTICLES
             found[member.id] = float(row["n_observations"]) if is_own else float("inf")
     return found

@@ -20,9 +20,17 @@ from decider import (
 )
 from services.decision.beliefs.ready_mix import ReadyMixes, stated_ratios
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.loads import NONE_FURTHER, Sampled, further_capacity, stacked, values_at
+from services.decision.rows.loads import (
+    NONE_FURTHER,
+    Sampled,
+    further_capacity,
+    remeasured,
+    stacked,
+    values_at,
+)
 from services.decision.rows.responses import judged_requests, tolerated_share
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 
 MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
@@ -63,11 +71,13 @@ class MissSteps:
         Args:
             row: The row.
             spec: The workload's.
-            further: Its further loads per ready replica by name.
+            further: Its further loads per ready replica by name; the demand among them: as it is
+                measured now.
             mixes: What was ready of its variants; None: it has none.
         """
         columns = (row["steps_s"], row["load"], row["missed"], row["total"])
         steps = cls(*(np.asarray(c, dtype=np.float64) for c in columns))
+        steps = replace(steps, load=remeasured((steps.steps_s, steps.load), further, spec))
         if not spec.further_loads and mixes is None:
             return steps
         load = steps.load
@@ -138,7 +148,11 @@ def lack_of_steps(member: ShardMember, steps: MissSteps | None) -> str:
 def learned_for(member: ShardMember) -> dict[str, Any]:
     """The parts of a spec that a response is learned for; of another spec, it is not used."""
     spec = member.spec
-    stated: dict[str, Any] = {"per_replica": spec.capacity.per_replica, "kind": spec.sla.kind}
+    stated: dict[str, Any] = {
+        "per_replica": spec.capacity.per_replica,
+        "kind": spec.sla.kind,
+        MEASURED_BY: measured_by(spec, spec.loads),
+    }
     if spec.further_loads:
         stated["further_per_replica"] = list(further_capacity(spec))
     if spec.variants:

@@ -22,6 +22,7 @@ from services.decision.beliefs.miss_view import draws_of
 from services.decision.beliefs.misses import EVIDENCE, MISSES
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import binding_shares, further_capacity
+from services.kernel.domain.measured_by import is_learned_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,7 @@ def _line(
 ) -> LearnedLine:
     stated = member.spec.capacity.per_replica
     notes = [f"the last fit was refused: {refusal}"] if refusal else []
-    if row is not None and row["summary"].get("learned_for") == learned_for(member):
+    if row is not None and is_learned_for(row["summary"], learned_for(member)):
         n, at = int(row["n_observations"]), row["fitted_at"]
         loads, variants = _loads(member, row, steps), _variants(member, row, steps)
         notes += _lack_of_mixes(member, row)

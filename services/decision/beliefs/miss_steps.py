@@ -59,17 +59,30 @@ def load_counts(
 
 
 def load_steps(
-    connection: Connection, members: Sequence[ShardMember], span: StepSpan
+    connection: Connection,
+    members: Sequence[ShardMember],
+    span: StepSpan,
+    *,
+    is_remeasured: bool = False,
 ) -> dict[int, MissSteps]:
     """Steps by workload; one without any is not there.
 
     Those that requests of a queue end in are left out, where what waits is known.
+
+    Args:
+        connection: An open transaction.
+        members: The workloads.
+        span: Which steps.
+        is_remeasured: The demand is that which its query says now, where it says any: outcomes keep
+            it as it was measured then.
     """
     rows = _load_rows(connection, members, span)
     waiting = _load_waiting(connection, members, rows, span.last)
     step_s = {m.id: float(m.step_s) for m in members}
     specs = {m.id: m.spec for m in members}
-    further = load_further_of_steps(connection, members, span.first, span.last)
+    further = load_further_of_steps(
+        connection, members, span.first, span.last, with_demand=is_remeasured
+    )
     mixes = _load_mixes(connection, members, span)
     found = {}
     for row in rows:
@@ -129,6 +142,8 @@ def load_further_of_steps(
     members: Sequence[ShardMember],
     first: Mapping[int, datetime],
     last: datetime,
+    *,
+    with_demand: bool = False,
 ) -> dict[int, dict[str, Sampled]]:
     """Further loads per ready replica by workload and name; one query, none where none has any.
 
@@ -137,11 +152,11 @@ def load_further_of_steps(
         members: The workloads.
         first: Start of each one's first step, exclusive.
         last: Last step start, exclusive.
+        with_demand: The demand, too, as its query says it now.
     """
+    wanted = {m.id: m.spec.loads if with_demand else m.spec.further_loads for m in members}
     names = {
-        m.id: {name: m.spec.pool_of(name) for name in m.spec.further_loads}
-        for m in members
-        if m.spec.further_loads
+        m.id: {name: m.spec.pool_of(name) for name in wanted[m.id]} for m in members if wanted[m.id]
     }
     found: dict[int, dict[str, Sampled]] = {}
     for row in repository.load_further_loads(connection, names, first, last):

@@ -27,6 +27,7 @@ from services.decision.rows.loads import further_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork
+from services.kernel.domain.measured_by import is_learned_for
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
@@ -105,7 +106,7 @@ def _views(
     views = []
     for key, member in measured.items():
         row = rows.get(f"workload:{key}")
-        is_valid = row is not None and row["summary"].get("learned_for") == learned_for(member)
+        is_valid = row is not None and is_learned_for(row["summary"], learned_for(member))
         views.append(MissView(member, row if is_valid else None))
     first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
     span = StepSpan(first, origin_at, MAX_STEPS_SINCE)
@@ -154,7 +155,8 @@ def _learn(
     if not first:
         return {}
     span = StepSpan(first, origin_at, MAX_STEPS)
-    steps = load_steps(work.connection, [v.member for v in chosen], span)
+    members = [view.member for view in chosen]
+    steps = load_steps(work.connection, members, span, is_remeasured=True)
     learned = {}
     for view in chosen:
         member, seen = view.member, steps[view.member.id]

@@ -100,7 +100,8 @@ def decide_shard(
         done = [part for at, found in moments for part in _decide_group(at, found)]
         repository.notify_decisions(work.connection, shard)
     for part in done:
-        part.publish(deps.clock.now())
+        # that samples reach their source late is not ours
+        part.publish(deps.clock.now() - timedelta(seconds=deps.settings.source_late_s))
     return ShardReport(
         sum(len(part.granted.decided) for part in done),
         sum(len(result.rows) for part in done for result in part.results.values()),

@@ -103,6 +103,19 @@ def values_at(series: Sampled | None, at_s: FloatArray) -> FloatArray:
     return found
 
 
+def remeasured(demand: Sampled, loads: Mapping[str, Sampled], spec: WorkloadSpec) -> FloatArray:
+    """(N,) demand by the query that it has now, where that says any; else as it was.
+
+    Args:
+        demand: Starts of N steps, and the demand per ready replica as it was measured then.
+        loads: Loads per ready replica by name; without the demand nothing is known of it.
+        spec: The workload.
+    """
+    steps_s, before = demand
+    now = values_at(loads.get(spec.demand), steps_s)
+    return np.where(np.isfinite(now) & (now > 0), now, before)
+
+
 def added_up(loads: FloatArray, spec: WorkloadSpec, draws: MissDraws | None = None) -> FloatArray:
     """(N,) equivalent demand of loads (N, 1+F).
 

@@ -111,7 +111,8 @@ def forecast_shard(
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     for part in parts:
         if part.n_new:
-            measure(part.rows, app.clock.now())
+            late = timedelta(seconds=app.settings.source_late_s)  # it is not ours
+            measure(part.rows, app.clock.now() - late)
             _say(part.rows, part.ids)
     return sum(part.n_new for part in parts)
 

@@ -22,6 +22,8 @@ from services.kernel.db.schema import calibration_states, forecast_scores, forec
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.turns import IS_URGENT
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import DEMAND_MEASURED_BY, MEASURED_BY, measured_by
 from services.kernel.domain.stored_spec import read_spec
 
 FORECAST_COLUMNS = (
@@ -145,8 +147,12 @@ _CALIBRATION = CopyTarget(
 
 DEMAND = "demand"
 """Where a calibration state has the indicator that it is of; those of before there was any."""
-_IS_OF_ANOTHER_DEMAND = f"(COALESCE(c.state->>'{DEMAND}', w.spec->>'demand') <> w.spec->>'demand')"
-"""Condition on the rows `c` of `calibration_states` and `w` of `workloads`."""
+_IS_OF_ANOTHER_DEMAND = (
+    f"(COALESCE(c.state->>'{DEMAND}', w.spec->>'demand') <> w.spec->>'demand' OR "
+    f"COALESCE(c.state->>'{MEASURED_BY}', {DEMAND_MEASURED_BY}) <> {DEMAND_MEASURED_BY})"
+)
+"""Condition on the rows `c` of `calibration_states` and `w` of `workloads`: it is another
+indicator, or the same is measured by another query or in another unit."""
 
 
 def load_calibration(
@@ -154,7 +160,8 @@ def load_calibration(
 ) -> dict[int, dict[str, Any]]:
     """Calibration state per workload id; what is no state is learned anew.
 
-    So is one of another demand than the workload has now: its errors are in another unit.
+    So is one of another demand than the workload has now, or of the same by another query: its
+    errors are in another unit.
     """
     statement = text(
         "SELECT c.workload_id, c.state FROM calibration_states c JOIN workloads w "  # noqa: S608 - our condition
@@ -169,7 +176,7 @@ def save_calibration(
     connection: Connection,
     model_version: str,
     states: Mapping[int, Mapping[str, Any]],
-    demands: Mapping[int, str],
+    specs: Mapping[int, WorkloadSpec],
     at: datetime,
 ) -> None:
     """Overwrite calibration states.
@@ -177,11 +184,19 @@ def save_calibration(
     Args:
         connection: An open transaction.
         model_version: The model that made the forecasts.
-        states: By workload; one without a demand is not stored.
-        demands: The indicator that each was learned from.
+        states: By workload; one without a spec is not stored.
+        specs: What each was learned for.
         at: Now.
     """
-    found = {i: {**state, DEMAND: demands[i]} for i, state in states.items() if i in demands}
+    found = {
+        i: {
+            **state,
+            DEMAND: specs[i].demand,
+            MEASURED_BY: measured_by(specs[i], [specs[i].demand]),
+        }
+        for i, state in states.items()
+        if i in specs
+    }
     rows = [(i, model_version, orjson.dumps(state).decode(), at) for i, state in found.items()]
     copy_rows(connection, _CALIBRATION, rows)
 
@@ -191,7 +206,8 @@ class DueForecast:
     """A stored forecast whose horizon has passed.
 
     Attributes:
-        is_of_another_demand: It was made before its workload was given another demand.
+        is_of_another_demand: It was made before its workload was given another demand, or another
+            query of it.
     """
 
     id: int

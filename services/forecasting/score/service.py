@@ -123,8 +123,8 @@ def _score_some(
             [row.workload_id for row in group.rows], group.forecast, group.outcome
         )
     for version, by_id in states.items():
-        demands = {i: workloads[i].spec.demand for i in by_id if i in workloads}
-        repository.save_calibration(work.connection, version, by_id, demands, now)
+        specs = {i: workloads[i].spec for i in by_id if i in workloads}
+        repository.save_calibration(work.connection, version, by_id, specs, now)
     _save_drift(app, work, watches, now)
     return len(due)
 

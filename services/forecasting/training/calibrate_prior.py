@@ -52,13 +52,13 @@ def calibrate_prior(app: Forecasting) -> int:
     rng = make_rng(app.settings.seed, "calibration", serving.version)
     states = warm_states(series, ladder, config, held_out_steps(series, config), rng)
     stored = {found[key].id: one for key, one in states.items()}
-    demands = {w.id: w.spec.demand for w in found.values()}
+    specs = {w.id: w.spec for w in found.values()}
     with unit_of_work(app.engine) as work:
         # outcomes may have taught something meanwhile, which the replay knows nothing of
         repository.lock_scoring(work.connection)
         taught = repository.load_calibration(work.connection, list(stored), serving.version)
         stored = {id_: one for id_, one in stored.items() if id_ not in taught}
-        repository.save_calibration(work.connection, serving.version, stored, demands, at)
+        repository.save_calibration(work.connection, serving.version, stored, specs, at)
     get_logger(__name__).info("prior_calibrated", n_workloads=len(stored), version=serving.version)
     return len(stored)
 

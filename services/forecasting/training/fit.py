@@ -243,8 +243,8 @@ def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> No
             return
         found = {w.key: w for w in repository.load_workloads(work.connection)}
         states = {found[key].id: one for key, one in fitted.calibration.items() if key in found}
-        demands = {w.id: w.spec.demand for w in found.values()}
-        repository.save_calibration(work.connection, outcome.version, states, demands, at)
+        specs = {w.id: w.spec for w in found.values()}
+        repository.save_calibration(work.connection, outcome.version, states, specs, at)
         if outcome.status == registry.PROMOTED:
             registry.set_promoted(work.connection, model_id, outcome.reason, at)
 

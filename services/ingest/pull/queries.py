@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -29,11 +29,12 @@ _FINEST_S = 5
 
 @dataclass(frozen=True, slots=True)
 class QueryAnswer:
-    """Answer to one query: points, or the reason why there are none."""
+    """Answer to one query: points, or the reason why there are none, and the same in words."""
 
     asked: SeriesQuery
     points: Points | None
     error: str = ""
+    why: str = ""
 
     @property
     def ref(self) -> SeriesRef:
@@ -105,6 +106,11 @@ def queries_of(
     ]
 
 
+def numbered(queries: Sequence[SeriesQuery]) -> list[SeriesQuery]:
+    """These queries, numbered anew: answers are joined by their places."""
+    return [replace(each, number=number) for number, each in enumerate(queries)]
+
+
 def join_answers(answers: Sequence[QueryAnswer]) -> Samples:
     """Samples of all answers; the series of a sample is the number of its query."""
     parts = []
@@ -140,7 +146,7 @@ def fetch_all(
             patience.note_failure(workload, error.reason, str(asked.ref))
             values = {"series": str(asked.ref), "reason": error.reason, "error": error.message}
             log.warning("query_failed", **values)
-            return _failed(source, asked, error.reason)
+            return _failed(source, asked, error.reason, error.message)
         patience.note_answer(workload)
         return QueryAnswer(asked, points)
 
@@ -171,6 +177,6 @@ def _in_turns(workloads: Sequence[WorkloadRef]) -> list[int]:
     return [place for _, _, place in sorted(turns)]
 
 
-def _failed(source: Source, asked: SeriesQuery, reason: str) -> QueryAnswer:
+def _failed(source: Source, asked: SeriesQuery, reason: str, why: str = "") -> QueryAnswer:
     telemetry.source_errors_total.labels(source.name, reason).inc()
-    return QueryAnswer(asked, None, reason)
+    return QueryAnswer(asked, None, reason, why)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -12,18 +12,30 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from services.ingest.deps import IngestDeps
+from services.ingest.lateness import LoadAnswer
 from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
-from services.ingest.pull.past_counts import MOST_AT_ONCE, counts_of, is_unasked
+from services.ingest.pull.past_asked import (
+    MOST_AT_ONCE,
+    corrected,
+    is_outdated,
+    is_unasked,
+    is_unnoted,
+    needs_history,
+    note_of_counts,
+    note_of_queries,
+)
 from services.ingest.pull.patience import Patience
 from services.ingest.pull.queries import (
     NOT_TRIED,
     QueryAnswer,
     fetch_all,
     join_answers,
+    numbered,
     queries_of,
 )
+from services.ingest.pull.told import AnswerFaults, note_faults, note_late, note_missing, note_slow
 from services.ingest.push.accepted import accept
 from services.ingest.push.refused import Tally
 from services.ingest.push.service import measure
@@ -40,23 +52,21 @@ from services.ingest.series.shard_repository import ShardRow
 from services.ingest.series.source import (
     BAD_STATUS,
     FORBIDDEN,
+    PARTIAL,
     TIMEOUT,
     UNREACHABLE,
     Source,
 )
 from services.kernel import jobs
 from services.kernel.clock import floor_step, make_rng
-from services.kernel.db.bulkhead import SetApart
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.session_lock import session_lock
-from services.kernel.db.workload_errors import HISTORY, PULL, note_errors
-from services.kernel.errors import Unavailable
 from services.kernel.server_clock import not_ahead
 
 _MOST_HISTORY = timedelta(days=30)
 _MOST_TIMEOUTS = 3
 """Workloads of a pull whose histories take too long, until the others are left for the next."""
-_MAY_PASS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, NOT_TRIED})
+_MAY_PASS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, PARTIAL, NOT_TRIED})
 """Reasons for which a source gives no history now, and may give one later."""
 
 
@@ -84,9 +94,11 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
     far back as a late sample may change them: what the source got late arrives, and what is known
     already changes nothing.
 
-    A failed query is counted and its steps stay gaps; the others go on. When the server itself does
-    not answer, the rest of the queries are not tried. The counts of objectives come when all else
-    is stored: neither a slow query of theirs nor one that fails keeps a step from its forecast.
+    A failed query is counted and its steps stay gaps; the others go on. So it is with an answer
+    that lacks a part of the data: by the sum of the rest a service would be scaled in under load.
+    When the server itself does not answer, the rest of the queries are not tried. The counts of
+    objectives come when all else is stored: neither a slow query of theirs nor one that fails keeps
+    a step from its forecast.
 
     A workload with a query that took too long in the last pull comes after all others, and only for
     as long as a query may take: neither it nor its owner's other workloads keep the others from
@@ -111,20 +123,23 @@ def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullR
         found = shard_repository.load_shard(work.connection, shard)
         readable = _readable(work.connection, found, deps.catalog)
     rows = [row for row in readable if row.workload.has_query]
-    stale = [row for row in rows if _needs_history(row, at, deps.settings.late_s)]
+    stale = [row for row in rows if needs_history(row, at, deps.settings.late_s)]
     rng = make_rng(deps.settings.seed, "history", shard, at.isoformat())
     stale = _in_turn(stale, rng)
     unasked = _unasked(rows, stale)
     patience = Patience(len({row.workload.namespace for row in rows}))
     pull = _Pull(deps, source, shard, at, patience)
+    pull.note_asked([row for row in readable if is_unnoted(row)], note_of_queries)
     pull.all_of([row for row in rows if not row.is_slow], stale, unasked)
     slow = [row for row in rows if row.is_slow]
     if slow:
         patience.limit(deps.settings.prometheus_timeout_s)
         # in any order: where there is no time for all of them, each has its turn
         pull.all_of([slow[at] for at in rng.permutation(len(slow)).tolist()], stale, unasked)
-    pull.note_missing([*stale, *unasked])
-    pull.note_slow(readable)
+    note_missing(deps.engine, [*stale, *unasked], pull.missing, at)
+    note_slow(deps.engine, readable, patience, at)
+    note_faults(deps.engine, readable, pull.faults, at)
+    note_late(deps.engine, readable, deps.lateness, at)
     return PullResult(pull.n_accepted, pull.n_history_rows, dict(pull.errors))
 
 
@@ -139,22 +154,6 @@ def _readable(
         except ValidationError:
             continue
     return rows
-
-
-def _needs_history(row: CursorRow, at: datetime, late_s: float) -> bool:
-    """Check whether samples older than those that are asked for anyway are missing."""
-    step_s = row.workload.step_s
-    if row.last_sample_at is not None:
-        if row.last_sample_at <= at - timedelta(seconds=late_s + step_s):
-            return True
-        if not row.is_history_missing:
-            return False
-    elif row.resampled_until is None:
-        return True
-    # Steps were closed without a sample: the source had none, or was away. Or it could not be asked
-    # for more than the newest steps. Ask now and then.
-    n_steps_between = max(1, int(late_s) // step_s)
-    return int(at.timestamp()) // step_s % n_steps_between == 0
 
 
 def _unasked(rows: Sequence[CursorRow], stale: Sequence[CursorRow]) -> list[CursorRow]:
@@ -181,6 +180,9 @@ class _Pull:
     Attributes:
         patience: Whom it is still worth to ask for.
         missing: Workloads whose history is to be asked for again, and why it is missing.
+        faults: What is wrong with the answers for the newest steps.
+        notes: New notes of workloads, by which queries their past was asked for.
+        is_any_corrected: The past of an indicator was read by another query than before.
     """
 
     deps: IngestDeps
@@ -192,6 +194,9 @@ class _Pull:
     n_history_rows: int = 0
     errors: Counter[str] = field(default_factory=Counter)
     missing: dict[int, str] = field(default_factory=dict)
+    faults: AnswerFaults = field(default_factory=AnswerFaults)
+    notes: dict[int, str] = field(default_factory=dict)
+    is_any_corrected: bool = False
 
     def all_of(
         self, rows: Sequence[CursorRow], stale: Sequence[CursorRow], unasked: Sequence[CursorRow]
@@ -208,17 +213,17 @@ class _Pull:
         unasked = [row for row in unasked if row.workload.id in own]
         n_before = self.n_history_rows
         # who was slow says with a short query first whether a long one has a chance
-        self.past([row for row in stale if not row.is_slow], is_sli=False)
+        self.past_of_indicators([row for row in stale if not row.is_slow])
         self.recent(rows, is_sli=False)
         self.recent(rows, is_sli=True)
-        self.past([row for row in stale if row.is_slow], is_sli=False)
+        self.past_of_indicators([row for row in stale if row.is_slow])
         if self.deps.settings.operator_deletion_cost:
             self.in_flight(rows)
         if self.n_history_rows > n_before:
             self.deps.sender.send(jobs.Job(jobs.CALIBRATE_PRIOR))
         if self.patience.is_down:
             self.skip(stale, is_sli=True)
-        elif self.counts_of_past([*stale, *unasked]):
+        elif self.counts_of_past([*stale, *unasked]) or self.is_any_corrected:
             self.deps.sender.send(jobs.Job(jobs.LEARN_HISTORY, {"shard": self.shard}))
 
     def recent(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
@@ -228,7 +233,7 @@ class _Pull:
         # numbered by their keys, so that no two writers wait for each other's rows in a circle
         for row in sorted(rows, key=lambda row: row.workload.id):
             step_s = row.workload.step_s
-            end_at = floor_step(at, step_s)
+            end_at = floor_step(at - timedelta(seconds=deps.settings.source_late_s), step_s)
             start_at = floor_step(at - timedelta(seconds=deps.settings.late_s), step_s)
             start_at = min(start_at, end_at - timedelta(seconds=step_s))
             queries += queries_of(row.workload, start_at, end_at, is_sli=is_sli, first=len(queries))
@@ -239,6 +244,12 @@ class _Pull:
         self.errors.update(answer.error for answer in answers if answer.error)
         if answers:
             self._store(answers)
+        loads = [
+            LoadAnswer(answer.ref, answer.asked.query.end_at, answer.points)
+            for answer in answers
+            if answer.points is not None
+        ]
+        deps.lateness.note(loads, at, deps.settings)
 
     def _store(self, answers: Sequence[QueryAnswer]) -> None:
         deps, at = self.deps, self.at
@@ -247,6 +258,7 @@ class _Pull:
         samples = join_answers(answers)
         asked = [answer.asked for answer in answers if answer.points is not None]
         for answer in answers:
+            self.faults.add(answer)
             if answer.error:
                 tally.count(answer.ref.workload.id, f"source_{answer.error}", 1)
         with unit_of_work(deps.engine, deps.sender) as work:
@@ -302,7 +314,8 @@ class _Pull:
         """Back-fill one workload; returns why any query failed."""
         deps, at, step_s = self.deps, self.at, row.workload.step_s
         late_s, known_at = deps.settings.late_s, row.last_sample_at
-        if row.is_history_missing or (is_sli and is_unasked(row)):
+        changed = frozenset() if is_sli else corrected(row)
+        if row.is_history_missing or changed or (is_sli and is_unasked(row)):
             known_at = None
             # of what was there before, a promise is judged by what was measured at the time
             if is_sli and row.last_sample_at is not None:
@@ -313,6 +326,8 @@ class _Pull:
         if start_at >= end_at:
             return set()
         queries = queries_of(row.workload, start_at, end_at, is_sli=is_sli, is_past=True)
+        if changed and not row.is_history_missing and not is_outdated(row, at, late_s):
+            queries = numbered([one for one in queries if one.ref.indicator.name in changed])
         answers = fetch_all(self.source, queries, Patience())
         errors = [answer.error for answer in answers if answer.error]
         self.errors.update(errors)
@@ -322,51 +337,38 @@ class _Pull:
             self.n_history_rows += backfill(deps.engine, ids, frame, now=at, source=name).n_rows
         return set(errors)
 
+    def past_of_indicators(self, rows: Sequence[CursorRow]) -> None:
+        """Back-fill indicators, and note by which queries."""
+        asked = self.past(rows, is_sli=False)
+        self.is_any_corrected |= any(corrected(row) for row in asked)
+        self.note_asked(asked, note_of_queries)
+
     def counts_of_past(self, rows: Sequence[CursorRow]) -> bool:
         """Back-fill what the objectives of these workloads count; returns whether any is new."""
         n_before = self.n_history_rows
-        asked = self.past(rows, is_sli=True)
-        found = {row.workload.id: counts_of(row.workload) for row in asked if is_unasked(row)}
+        self.note_asked(self.past(rows, is_sli=True), note_of_counts)
+        return self.n_history_rows > n_before
+
+    def note_asked(
+        self, rows: Sequence[CursorRow], note_of: Callable[[CursorRow], str | None]
+    ) -> None:
+        """Note of which queries of these workloads the past needs no more be asked for."""
+        found: dict[int, str] = {}
+        for row in rows:
+            id_ = row.workload.id
+            note = note_of(replace(row, counts_asked=self.notes.get(id_, row.counts_asked)))
+            if note is not None:
+                found[id_] = note
+        self.notes |= found
         if found:
             with unit_of_work(self.deps.engine) as work:
-                shard_repository.store_counts_asked(work.connection, found)
-        return self.n_history_rows > n_before
+                shard_repository.store_counts_asked(work.connection, found, self.at)
 
     def skip(self, rows: Sequence[CursorRow], *, is_sli: bool) -> None:
         """Ask for the histories of these workloads another time, where there is what to ask for."""
         for row in rows:
             if queries_of(row.workload, self.at, self.at, is_sli=is_sli, is_past=True):
                 self.missing.setdefault(row.workload.id, NOT_TRIED)
-
-    def note_missing(self, rows: Sequence[CursorRow]) -> None:
-        """Note which of these workloads lack a history, and which no longer do."""
-        if not self.missing and not any(row.is_history_missing for row in rows):
-            return
-        apart = {
-            id_: SetApart(
-                id_, Unavailable(f"the source did not give it ({why}); it is asked again")
-            )
-            for id_, why in sorted(self.missing.items())
-        }
-        with unit_of_work(self.deps.engine) as work:
-            handled = sorted(row.workload.id for row in rows)
-            note_errors(work.connection, HISTORY, handled, apart, self.at)
-
-    def note_slow(self, rows: Sequence[CursorRow]) -> None:
-        """Note for whom a query took too long, and who was answered in time or asks no more."""
-        timed_out = self.patience.timed_out
-        slow = [row.workload for row in rows if row.is_slow]
-        answered = self.patience.answered
-        well = {one.id for one in slow if one.id in answered or not one.has_query}
-        if not timed_out and not well:
-            return
-        remedy = "make it cheaper, e.g. by a recording rule; it is asked for last meanwhile"
-        apart = {
-            id_: SetApart(id_, Unavailable(f"the query of {what} took too long: {remedy}"))
-            for id_, what in sorted(timed_out.items())
-        }
-        with unit_of_work(self.deps.engine) as work:
-            note_errors(work.connection, PULL, sorted(timed_out.keys() | well), apart, self.at)
 
 
 def _to_frame(

@@ -92,6 +92,11 @@ class WorkloadRef:
         return any(indicator.query for indicator in self.indicators.values())
 
     @property
+    def is_pulled(self) -> bool:
+        """True where an indicator that paces it is pulled."""
+        return any(one.query for one in self.indicators.values() if one.is_pacing)
+
+    @property
     def first_measured(self) -> str:
         """Name of its first indicator that paces it; the demand is one of these."""
         return next(name for name, one in self.indicators.items() if one.is_pacing)

@@ -30,9 +30,12 @@ class CursorRow:
         workload: The workload.
         resampled_until: End of the last step that is done; None before the first.
         last_sample_at: Time of its newest sample; None before the first.
-        counts_asked: Of which counts of its objective the past was asked for; None: of none.
+        counts_asked: By which queries the past of its indicators was asked for, and that of the
+            counts of its objective (`pull.past_asked` reads it); None: by none.
         is_history_missing: The source could not be asked for its history.
         is_slow: The source took too long for a query of it in the last pull.
+        is_faulty: What the source answered to a query of it could not be used.
+        is_late: Samples of it reach the source later than they are asked for.
     """
 
     workload: WorkloadRef
@@ -41,6 +44,8 @@ class CursorRow:
     counts_asked: str | None = None
     is_history_missing: bool = False
     is_slow: bool = False
+    is_faulty: bool = False
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +66,14 @@ class DueRules:
             not read a gap that a sender in the middle of its round is about to fill.
         oldest_s: Steps older than this are given up: their raw samples are gone.
         max_rows: Rows in one run; the rest follows in the next.
+        source_late_s: How late samples reach the source; a step of a workload that is pulled is
+            complete so long after its end, whatever of it is there before.
     """
 
     grace_s: float
     oldest_s: float
     max_rows: int
+    source_late_s: float = 0.0
 
 
 def due_ranges(
@@ -110,6 +118,9 @@ def _cap_us(open_ranges: Sequence[DueRange], max_rows: int) -> int:
 
 def _due_range(row: CursorRow, now_us: int, rules: DueRules) -> DueRange:
     step_us = row.workload.step_s * SECOND_US
+    oldest_us = _floor(now_us - round(rules.oldest_s * SECOND_US), step_us)
+    if row.workload.is_pulled:
+        now_us -= round(rules.source_late_s * SECOND_US)
     complete_us = _floor(now_us, step_us)
     end_us = _floor(now_us - round(rules.grace_s * SECOND_US), step_us)
     if row.last_sample_at is not None:
@@ -119,7 +130,7 @@ def _due_range(row: CursorRow, now_us: int, rules: DueRules) -> DueRange:
         start_us = complete_us - step_us
     else:
         start_us = _floor(to_us(row.resampled_until), step_us)
-    start_us = max(start_us, _floor(now_us - round(rules.oldest_s * SECOND_US), step_us))
+    start_us = max(start_us, oldest_us)
     return DueRange(row, start_us, max(start_us, end_us))
 
 

@@ -19,6 +19,7 @@ from services.ingest.series.source import (
     BAD_STATUS,
     FORBIDDEN,
     MALFORMED,
+    PARTIAL,
     SEVERAL_SERIES,
     TIMEOUT,
     TOO_LARGE,
@@ -33,6 +34,8 @@ from services.kernel.security.sources import SourceForbidden
 
 _MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points per series
 _RETRIED = frozenset({429, 502, 503, 504})
+_ANNOTATION = "PromQL"
+"""What warnings of the expression itself begin with; any other is of data that are missing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +103,8 @@ class PrometheusSource:
 
         Args:
             query: What is asked.
-            warned: Gets what the server warns of, e.g. that a part of the data is missing.
+            warned: Gets what the server warns of, e.g. that a part of the data is missing; None: an
+                answer that lacks a part fails.
 
         Raises:
             SourceError: It fails.
@@ -223,7 +227,7 @@ def to_points(status: int, body: bytes, expression: str) -> Points:
     """The values in a `query_range` answer of at most one series.
 
     Raises:
-        SourceError: It is an error, malformed, or holds more than one series.
+        SourceError: It is an error, malformed or partial, or holds more than one series.
     """
     shown, result = _result(status, body, expression)
     if len(result) > 1:
@@ -241,7 +245,7 @@ def to_series(
     """The series in a `query_range` answer; `warned` gets its warnings.
 
     Raises:
-        SourceError: It is an error or malformed.
+        SourceError: It is an error or malformed; it is partial, and nobody is to be warned.
     """
     shown, result = _result(status, body, expression, warned)
     return [LabelledPoints(_labels(one), _series_points(one, shown)) for one in result]
@@ -268,7 +272,7 @@ def _result(
     """The expression as it is shown, and the series of the answer.
 
     Raises:
-        SourceError: It is an error, or malformed.
+        SourceError: It is an error or malformed; it is partial, and nobody is to be warned.
     """
     shown = expression if len(expression) <= 120 else expression[:117] + "..."
     answer = _loads(status, body, shown)
@@ -278,15 +282,30 @@ def _result(
         raise SourceError(
             BAD_QUERY if is_query else BAD_STATUS, f"query {shown!r}: status {status}: {detail}"
         )
-    warnings = answer.get("warnings")
-    if warned is not None and isinstance(warnings, list):
+    warnings = _warnings(answer)
+    if warned is not None:
         for text in warnings:
-            warned(str(text)[:300])
+            warned(text)
+    elif missing := [text for text in warnings if not text.startswith(_ANNOTATION)]:
+        raise SourceError(
+            PARTIAL,
+            f"query {shown!r}: a part of the data is missing, so nothing of the answer is taken; "
+            f"look at the stores behind the source: {missing[0]}",
+        )
     data = answer.get("data")
     result = data.get("result") if isinstance(data, dict) else None
     if not isinstance(result, list):
         raise SourceError(MALFORMED, f"query {shown!r}: the answer holds no data.result")
     return shown, result
+
+
+def _warnings(answer: dict[str, Any]) -> list[str]:
+    """What the server warns of. VictoriaMetrics says by a field of its own that it lacks a part."""
+    given = answer.get("warnings")
+    texts = [str(text)[:300] for text in given] if isinstance(given, list) else []
+    if answer.get("isPartial") is True:
+        texts.append("the answer is partial (isPartial)")
+    return texts
 
 
 def _loads(status: int, body: bytes, shown: str) -> dict[str, Any]:

@@ -54,15 +54,6 @@ class SeriesRange:
     until_us: int
 
 
-@dataclass(frozen=True, slots=True)
-class ShardBacklog:
-    """Work that is due in a shard."""
-
-    shard: int
-    is_resample_due: bool
-    is_pull_due: bool
-
-
 def find_workloads(
     connection: Connection, names: Sequence[WorkloadName], catalog: WorkloadCatalog
 ) -> dict[WorkloadName, WorkloadRef]:
@@ -324,37 +315,6 @@ def load_own_shards(connection: Connection, cluster: str) -> range:
     statement = text("SELECT id FROM clusters WHERE name = :name")
     id_ = connection.execute(statement, {"name": cluster}).scalar()
     return range(0) if id_ is None else shards_of(int(id_))
-
-
-def find_backlog(
-    connection: Connection, now: datetime, grace_s: float, settle: timedelta
-) -> list[ShardBacklog]:
-    """Shards with complete steps that are not resampled, or with nothing pulled for them.
-
-    Args:
-        connection: An open transaction.
-        now: Now.
-        grace_s: How long a complete step waits for samples.
-        settle: How long after the end of a step its shard is pulled in any case: samples that were
-            pushed do not show that there is nothing to pull.
-    """
-    statement = text(
-        "WITH workload AS (SELECT w.shard, c.resampled_until, c.last_sample_at, w.step_s, "
-        "jsonb_path_exists(w.spec, '$.indicators[*].query ? (@ != \"\")') OR jsonb_path_exists("
-        "w.spec, '$.sla.objective.series[*].query ? (@ != \"\")') AS has_query, "
-        "to_timestamp(floor(extract(epoch FROM CAST(:now AS timestamptz)) / w.step_s) * w.step_s) "
-        "AS complete_at, to_timestamp(floor((extract(epoch FROM CAST(:now AS timestamptz)) - :grace"
-        ") / w.step_s) * w.step_s) AS grace_at, to_timestamp((floor(extract(epoch FROM "
-        "c.last_sample_at) / w.step_s) + 1) * w.step_s) AS covered_at FROM workloads w "
-        "LEFT JOIN ingest_cursors c ON c.workload_id = w.id WHERE w.is_active) "
-        "SELECT shard, bool_or(resampled_until IS NULL OR resampled_until < "
-        "LEAST(complete_at, GREATEST(grace_at, covered_at))), "
-        "bool_or(has_query AND (last_sample_at IS NULL OR :now < complete_at + :settle "
-        "OR last_sample_at < complete_at - make_interval(secs => step_s))) "
-        "FROM workload GROUP BY shard ORDER BY shard"
-    )
-    rows = connection.execute(statement, {"now": now, "grace": grace_s, "settle": settle})
-    return [ShardBacklog(row[0], bool(row[1]), bool(row[2])) for row in rows]
 
 
 def drop_expired(connection: Connection, table: str, now: datetime, retain: timedelta) -> list[str]:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, text
 
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
-from services.ingest.series.due import CursorRow
+from services.ingest.series.due import CursorRow, DueRules
 from services.ingest.series.repository import WORKLOAD, to_refs
-from services.kernel.db.workload_errors import HISTORY, PULL
+from services.kernel.db.workload_errors import HISTORY, LATE, PULL, SOURCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,8 @@ class ShardRow:
     counts_asked: str | None
     is_history_missing: bool = False
     is_slow: bool = False
+    is_faulty: bool = False
+    is_late: bool = False
 
 
 def to_cursors(
@@ -44,6 +46,8 @@ def to_cursors(
             row.counts_asked,
             row.is_history_missing,
             row.is_slow,
+            row.is_faulty,
+            row.is_late,
         )
         for row in rows
     ]
@@ -58,12 +62,15 @@ def load_shard(connection: Connection, shard: int) -> list[ShardRow]:
     statement = text(
         f"SELECT {WORKLOAD}, c.resampled_until, c.last_sample_at, c.counts_asked, "  # noqa: S608 - our columns
         "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :history), "
-        "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :pull) "
+        "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :pull), "
+        "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :source), "
+        "EXISTS (SELECT FROM workload_errors e WHERE e.workload_id = w.id AND e.stage = :late) "
         "FROM workloads w "
         "LEFT JOIN ingest_cursors c ON c.workload_id = w.id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )
-    values = {"shard": shard, "history": HISTORY, "pull": PULL}
+    stages = {"history": HISTORY, "pull": PULL, "source": SOURCE, "late": LATE}
+    values = {"shard": shard, **stages}
     return _to_shard_rows(connection.execute(statement, values))
 
 
@@ -94,16 +101,66 @@ def lock_shard(connection: Connection, shard: int, now: datetime) -> list[ShardR
     return _to_shard_rows(connection.execute(statement, {"shard": shard}))
 
 
-def store_counts_asked(connection: Connection, asked: Mapping[int, str | None]) -> None:
-    """Note of which counts of their objectives the past was asked for, by workload id."""
-    locking = text(
-        "SELECT FROM ingest_cursors WHERE workload_id = ANY(:ids) ORDER BY workload_id FOR UPDATE"
-    )
+def store_counts_asked(connection: Connection, asked: Mapping[int, str], now: datetime) -> None:
+    """Note by which queries the past was asked for, by workload id, in the order of these."""
     statement = text(
-        "UPDATE ingest_cursors c SET counts_asked = s.counts FROM "
-        "unnest(CAST(:ids AS int[]), CAST(:counts AS text[])) AS s(id, counts) "
-        "WHERE c.workload_id = s.id"
+        "INSERT INTO ingest_cursors AS c (workload_id, counts_asked, updated_at) "
+        "SELECT s.id, s.asked, :now FROM unnest(CAST(:ids AS int[]), CAST(:asked AS text[])) "
+        "AS s(id, asked) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
+        "counts_asked = EXCLUDED.counts_asked, updated_at = EXCLUDED.updated_at"
     )
     ids = sorted(asked)
-    connection.execute(locking, {"ids": ids})
-    connection.execute(statement, {"ids": ids, "counts": [asked[id_] for id_ in ids]})
+    connection.execute(statement, {"ids": ids, "asked": [asked[id_] for id_ in ids], "now": now})
+
+
+@dataclass(frozen=True, slots=True)
+class ShardBacklog:
+    """Work that is due in a shard."""
+
+    shard: int
+    is_resample_due: bool
+    is_pull_due: bool
+
+
+_HAS_QUERY = "jsonb_path_exists(w.spec, '$.{}[*].query ? (@ != \"\")')"
+_FLOOR = "to_timestamp(floor(extract(epoch FROM {}) / w.step_s) * w.step_s)"
+_BACKLOG = (
+    "WITH workload AS (SELECT w.shard, c.resampled_until, c.last_sample_at, w.step_s, p.has_query, "  # noqa: S608 - our fragments
+    f"g.read_at, {_FLOOR.format('g.now')} AS complete_at, "
+    f"{_FLOOR.format('g.now - make_interval(secs => :grace)')} AS grace_at, "
+    f"{_FLOOR.format('g.read_at')} AS readable_at, "
+    f"{_FLOOR.format('c.last_sample_at')} + make_interval(secs => w.step_s) AS covered_at "
+    f"FROM workloads w CROSS JOIN LATERAL (SELECT {_HAS_QUERY.format('indicators')} AS is_pulled, "
+    f"{_HAS_QUERY.format('indicators')} OR {_HAS_QUERY.format('sla.objective.series')} "
+    "AS has_query) p CROSS JOIN LATERAL (SELECT r.read_at, "
+    "CASE WHEN p.is_pulled THEN r.read_at ELSE :now END AS now FROM (SELECT "
+    "CAST(:now AS timestamptz) - make_interval(secs => :late) AS read_at) r) g "
+    "LEFT JOIN ingest_cursors c ON c.workload_id = w.id WHERE w.is_active) "
+    "SELECT shard, bool_or(resampled_until IS NULL OR resampled_until < "
+    "LEAST(complete_at, GREATEST(grace_at, covered_at))), "
+    "bool_or(has_query AND (last_sample_at IS NULL OR read_at < readable_at + :settle "
+    "OR last_sample_at < readable_at - make_interval(secs => step_s))) "
+    "FROM workload GROUP BY shard ORDER BY shard"
+)
+
+
+def find_backlog(
+    connection: Connection, now: datetime, rules: DueRules, settle: timedelta
+) -> list[ShardBacklog]:
+    """Shards with complete steps that are not resampled, or with nothing pulled for them.
+
+    Args:
+        connection: An open transaction.
+        now: Now.
+        rules: When a step is due.
+        settle: How long after a step can be pulled its shard is in any case: samples that were
+            pushed do not show that there is nothing to pull.
+    """
+    values = {
+        "now": now,
+        "grace": rules.grace_s,
+        "late": rules.source_late_s,
+        "settle": settle,
+    }
+    rows = connection.execute(text(_BACKLOG), values)
+    return [ShardBacklog(row[0], bool(row[1]), bool(row[2])) for row in rows]

@@ -25,6 +25,8 @@ BAD_QUERY = "bad_query"
 TOO_LARGE = "too_large"
 MALFORMED = "malformed"
 SEVERAL_SERIES = "several_series"
+PARTIAL = "partial"
+"""A part of the data was missing, so that a sum is of the rest: it may pass."""
 SERVER_REASONS = frozenset({UNREACHABLE, FORBIDDEN})
 """Reasons that are the same for every query; a timeout may be of one that asks for too much."""
 
@@ -97,7 +99,7 @@ class Source(Protocol):
         """Evaluate `query`.
 
         Raises:
-            SourceError: It fails, or gives more than one series.
+            SourceError: It fails, gives more than one series, or lacks a part of the data.
         """
         ...
 
@@ -105,7 +107,7 @@ class Source(Protocol):
         """Evaluate `query`, which may give any number of series.
 
         Raises:
-            SourceError: It fails.
+            SourceError: It fails, or lacks a part of the data.
         """
         ...
 

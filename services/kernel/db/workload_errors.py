@@ -17,6 +17,8 @@ INGEST, RESAMPLE, FORECAST = "ingest", "resample", "forecast"
 DECIDE, SCORE = "decide", "score"
 HISTORY = "history"
 PULL = "pull"
+SOURCE = "source"
+LATE = "late"
 _LONGEST_MESSAGE = 300
 _CLEAR = text(
     "DELETE FROM workload_errors WHERE stage = :stage AND workload_id = ANY(CAST(:ids AS int[]))"

@@ -229,7 +229,7 @@ def _report_of(
         newest,
         None if details is None else details[1],
         settings.step_s,
-        settings.step_s * settings.stale_after_steps,
+        settings.step_s * settings.stale_after_steps + settings.source_late_s,
         "" if newest is None else _last_result(newest, done, autoscaler),
     )
     return AutoscalerReport(facts, replicas, done)

@@ -186,7 +186,7 @@ def test_counts_that_were_asked_for_are_noted_in_the_order_of_the_ids(
 
     def note_asked() -> None:
         with deps.engine.begin() as connection:
-            shard_repository.store_counts_asked(connection, dict.fromkeys(ids, "counts"))
+            shard_repository.store_counts_asked(connection, dict.fromkeys(ids, "counts"), T0)
 
     together(halted, lambda: lock_in_two(deps, ids, halted), note_asked)
     with deps.engine.connect() as connection:

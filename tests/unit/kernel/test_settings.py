@@ -30,3 +30,12 @@ def test_what_is_kept_for_ever_has_a_first_day(kept: str, monkeypatch: pytest.Mo
         with pytest.raises(ConfigurationError, match=f"HARMONY_RETAIN_{kept.upper()}_DAYS"):
             get_settings()
     get_settings.cache_clear()
+
+
+def test_no_source_is_later_than_a_sample_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARMONY_LATE_S", "60")
+    monkeypatch.setenv("HARMONY_SOURCE_LATE_S", "90")
+    with pytest.raises(ConfigurationError, match=r"HARMONY_SOURCE_LATE_S='90'.*at most late_s=60"):
+        get_settings.__wrapped__()
+    monkeypatch.setenv("HARMONY_SOURCE_LATE_S", "60")
+    assert get_settings.__wrapped__().source_late_s == 60

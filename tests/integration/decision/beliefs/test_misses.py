@@ -20,8 +20,8 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.jobs import DECIDE_FIT, RecordingSender
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
-from tests.integration.decision.measured_steps import add_measured_steps
-from tests.integration.decision.stored_rows import ORIGIN, add_workload
+from tests.integration.decision.measured_steps import READY, add_measured_steps
+from tests.integration.decision.stored_rows import ORIGIN, add_demand, add_workload
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -164,3 +164,36 @@ def test_who_only_looks_learns_nothing(deps: DecisionDeps) -> None:
     assert posteriors(deps.engine) == []
     known = believed(deps)
     np.testing.assert_allclose(seen()[workload].capacity, known[workload].capacity, rtol=1e-6)
+
+
+def correct_query(deps: DecisionDeps) -> None:
+    statement = text(
+        "UPDATE workloads SET spec = jsonb_set(spec, '{indicators,0,query}', '\"sum(x) / 2\"')"
+    )
+    with deps.engine.begin() as connection:
+        connection.execute(statement)
+
+
+def test_a_corrected_query_is_learned_for_anew_in_its_own_unit(deps: DecisionDeps) -> None:
+    """It counted each request twice; its past is read anew, what outcomes keep stays."""
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 8.0, loads(60))
+    assert median_load(believed(deps)[workload]) == pytest.approx(8.0, rel=0.05)
+    correct_query(deps)
+    values = (READY * loads(60) / 2)[::-1].tolist()
+    add_demand(deps.engine, workload, values, last=ORIGIN - STEP, step=STEP)
+    assert median_load(believed(deps)[workload]) == pytest.approx(4.0, rel=0.05)
+    (row,) = posteriors(deps.engine, kind=MISSES)
+    assert row["n_observations"] == 60
+
+
+def test_what_an_earlier_release_learned_is_not_learned_anew(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 8.0, loads(60))
+    believed(deps)
+    statement = text("UPDATE posteriors SET summary = summary #- '{learned_for,measured_by}'")
+    with deps.engine.begin() as connection:
+        connection.execute(statement)
+    before = posteriors(deps.engine, kind=MISSES)
+    assert set(believed(deps)) == {workload}
+    assert posteriors(deps.engine, kind=MISSES) == before

@@ -104,6 +104,43 @@ def test_forecasts_of_another_demand_teach_nothing_of_the_new_one(app: Forecasti
     assert max(after["error_scale"]) < min(before[workload_id]["error_scale"]) / 10
 
 
+@pytest.mark.parametrize(("key", "value"), [("query", "60 * sum(x)"), ("unit", "requests/min")])
+def test_a_corrected_demand_begins_anew_as_another_one_does(
+    app: Forecasting, key: str, value: str
+) -> None:
+    clock = app.clock
+    assert isinstance(clock, FixedClock)
+    (workload_id,) = fill(app.engine, 1)
+    for steps in (26, 13):
+        service.forecast_shard(app, 0, ORIGIN - steps * STEP)
+    assert score_forecasts(app) == 2
+    execute(app, "UPDATE calibration_states SET state = state - 'measured_by'")
+    service.forecast_shard(app, 0, ORIGIN - 15 * STEP)
+    assert score_forecasts(app) == 1
+    known = states(app)[workload_id]
+    assert known["n_seen"] == 36, "a state of an earlier release is one of today's query"
+    service.forecast_shard(app, 0, ORIGIN - 14 * STEP)
+    clock.advance(1)
+    places = [one["name"] for one in SPEC["indicators"]]
+    path = f"{{indicators,{places.index(SPEC['demand'])},{key}}}"
+    execute(
+        app,
+        "UPDATE workloads SET spec = jsonb_set(spec, CAST(:path AS text[]), "
+        "to_jsonb(CAST(:value AS text))), spec_version = 2, updated_at = :now",
+        path=path,
+        value=value,
+        now=clock.now(),
+    )
+    assert score_forecasts(app) == 0, "what was forecast is in the unit of before"
+    assert states(app)[workload_id] == known
+    clock.advance(1)
+    service.forecast_shard(app, 0, ORIGIN - 12 * STEP)
+    assert score_forecasts(app) == 1
+    after = states(app)[workload_id]
+    assert after["n_seen"] == 12, "it is learned anew"
+    assert after["measured_by"] != known["measured_by"]
+
+
 def test_steps_of_another_length_teach_the_others_nothing_wrong(app: Forecasting) -> None:
     changed, other = fill(app.engine, 2)
     service.forecast_shard(app, 0, EARLY)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from services.ingest import service
 from services.ingest.deps import IngestDeps
-from services.ingest.pull.past_counts import MOST_AT_ONCE
+from services.ingest.pull.past_asked import MOST_AT_ONCE
 from services.ingest.pull.service import PullResult, pull_shard
 from services.ingest.series.prometheus import PrometheusSource
 from services.ingest.series.source import SourceError

@@ -60,6 +60,28 @@ def test_without_grace_a_complete_step_is_due_at_once() -> None:
     assert due(row(0, None), 60, DueRules(grace_s=0, oldest_s=3600, max_rows=10_000)) == (0, 60)
 
 
+@pytest.mark.parametrize(
+    ("newest_s", "now_s", "expected"),
+    [
+        (65, 89, (0, 0)),  # what was pushed beside does not close it
+        (50, 90, (0, 60)),
+        (-5, 99, (0, 0)),  # the grace comes after
+        (-5, 100, (0, 60)),
+    ],
+)
+def test_a_step_that_is_pulled_waits_for_samples_that_reach_the_source_late(
+    newest_s: float, now_s: float, expected: tuple[float, float]
+) -> None:
+    rules = DueRules(grace_s=10, oldest_s=3600, max_rows=10_000, source_late_s=30)
+    pushed = row(0, newest_s)
+    pulled = {"load_rps": IndicatorRef("load_rps", False, False, "sum(load)")}
+    workload = WorkloadRef(
+        1, "shop", "w", 0, 60, {**pulled, "x": IndicatorRef("x", False, False, "")}
+    )
+    assert due(CursorRow(workload, T0, pushed.last_sample_at), now_s, rules) == expected
+    assert due(pushed, now_s, rules) == due(pushed, now_s)
+
+
 def test_a_long_backlog_is_done_in_bounded_runs() -> None:
     rows = [row(-1800, 50), row(0, 50)]
     rules = DueRules(grace_s=10, oldest_s=3600, max_rows=20)

@@ -9,7 +9,7 @@ import httpx
 import orjson
 import pytest
 
-from services.ingest.series.prometheus import FetchLimits, PrometheusSource, check_url
+from services.ingest.series.prometheus import FetchLimits, PrometheusSource, check_url, to_series
 from services.ingest.series.source import Points, RangeQuery, SourceError
 from services.kernel.errors import ConfigurationError
 
@@ -66,6 +66,40 @@ def test_each_failure_has_its_reason(status: int, content: bytes, reason: str) -
         fetch(lambda request: httpx.Response(status, content=content))
     assert caught.value.reason == reason
     assert caught.value.message
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"warnings": ["receive series from store-2: connection refused"]},
+        {"warnings": ["PromQL info: metric might not be a counter", "remote_read: timeout"]},
+        {"isPartial": True},
+    ],
+)
+@pytest.mark.parametrize("result", [[], [{"metric": {}, "values": [[1, "60"]]}]])
+def test_an_answer_that_lacks_a_part_is_none(more: dict[str, object], result: list[object]) -> None:
+    body = orjson.dumps({**orjson.loads(answer(result)), **more})
+    with pytest.raises(SourceError, match=r"sum\(load\).*a part of the data is missing") as caught:
+        fetch(lambda request: httpx.Response(200, content=body))
+    assert caught.value.reason == "partial"
+    with pytest.raises(SourceError, match="a part of the data is missing"):
+        to_series(200, body, "sum(load)")
+    warned: list[str] = []
+    assert len(to_series(200, body, "sum(load)", warned.append)) == len(result)
+    assert warned
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"warnings": ["PromQL warning: bucket label le is missing"], "infos": ["PromQL info: x"]},
+        {"warnings": [], "isPartial": False},
+        {"warnings": None, "isPartial": None},
+    ],
+)
+def test_a_remark_on_the_expression_is_no_missing_part(more: dict[str, object]) -> None:
+    body = orjson.dumps({**orjson.loads(GOOD), **more})
+    assert fetch(lambda request: httpx.Response(200, content=body)).value.tolist() == [1.5]
 
 
 def test_a_busy_server_is_asked_again() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.ingest.pull.past_counts import counts_of, is_unasked
+from services.ingest.pull.past_asked import counts_of, is_unasked
 from services.ingest.series.catalog import IndicatorRef, WorkloadRef
 from services.ingest.series.due import CursorRow
 
