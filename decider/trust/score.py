@@ -66,8 +66,9 @@ class TrustCase:
         start_s: Start of the first step, epoch seconds.
         step_s: Step length.
         demand: (T,) demand; NaN where it is unknown.
-        model_replicas: (T,) unguarded count that the decision at the start of each step took from
-            the forecast, whether or not it answered; NaN where no forecast could be planned with.
+        model_replicas: (T,) unguarded count that the decision in force at the start of each step
+            took from the forecast, whether or not it answered; NaN where no forecast could be
+            planned with, or the last decision had run out.
         capacity: Load of one replica.
         lead_s: Lead time, taken as fixed.
         bounds: Least and most replicas; they hold both arms.

@@ -25,7 +25,7 @@ from forecaster.config import WindowConfig
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.online.learner import LearnerState, Outcome
 from forecaster.quantiles import crps_weights, with_quantiles
-from forecaster.types import F32, F64, I64, Forecast, Windows
+from forecaster.types import F32, F64, I64, Bool, Forecast, Windows
 
 EXPERTS = ("forecast", "last_value")
 """The experts, in the order of the weights."""
@@ -143,6 +143,17 @@ class Hedge:
         quantiles = np.maximum.accumulate(self._average(state, given), axis=1)
         return with_quantiles(given.forecast, quantiles)
 
+    def is_due(self, state: HedgeState, step: I64 | int) -> Bool:
+        """Whether origins teach anything, `(W,)`; see `observe`.
+
+        Args:
+            state: State before.
+            step: `(W,)` or one number of the origins, in steps since the epoch.
+        """
+        gap = step - state.learned_step
+        is_unknown = (state.learned_step < 0) | (gap < -self.memory_steps)
+        return np.asarray(is_unknown | (gap >= self.stride), dtype=np.bool_)
+
     def observe(self, state: HedgeState, given: Experts, outcome: Outcome) -> HedgeState:
         """The state after the outcome of one origin.
 
@@ -154,9 +165,7 @@ class Hedge:
         state.check_workloads(given.forecast)
         step = given.forecast.origin_s // given.forecast.step_s
         gap = step - state.learned_step
-        is_unknown = (state.learned_step < 0) | (gap < -self.memory_steps)
-        is_due = is_unknown | (gap >= self.stride)
-        is_due &= outcome.observed.any(axis=1)
+        is_due = self.is_due(state, step) & outcome.observed.any(axis=1)
         # Not what was issued: a tail that the body holds up would be judged as too high.
         term = _regrets(given, self._average(state, given), outcome)
         kept = np.exp(-np.maximum(gap, 0) / self.memory_steps)[:, None, None]

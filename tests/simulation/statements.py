@@ -26,7 +26,7 @@ def draw_ids(tables: Tables, given: Given) -> Found:
 
 
 def load_registrations(tables: Tables, given: Any) -> Found:
-    names = ("id", "namespace", "name", "spec_version", "is_active")
+    names = ("id", "namespace", "name", "spec_version", "step_s", "is_active")
     rows = tables.rows["workloads"].values()
     return Found([{name: row[name] for name in names} | {"is_ours": True} for row in rows])
 
@@ -50,7 +50,8 @@ def change_specs(tables: Tables, given: list[Row]) -> Found:
     for one in given:
         row = tables.rows["workloads"][one["id"],]
         version = row["spec_version"] + 1
-        changed = {"spec": one["spec"], "spec_version": version, "is_active": True}
+        changed = {"spec": one["spec"], "step_s": one["step_s"]}
+        changed |= {"spec_version": version, "is_active": True}
         tables.put("workloads", row | changed)
     return Found()
 

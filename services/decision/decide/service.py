@@ -91,7 +91,10 @@ def decide_shard(
         now = deps.now(work.connection)
         lock_shard(work.connection, shard)
         every = repository.load_workloads(work.connection, shard)
-        asked = _AskedRun(shard, origin_at, is_rest)
+        asked = _AskedRun(shard, origin_at, is_rest, len({row["step_s"] for row in every}) > 1)
+        if asked.is_of_some:
+            due = repository.load_due_steps(work.connection, shard, origin_at)
+            every = [row for row in every if row["step_s"] in due]
         groups = _of_turn(deps, work, every, asked, now) if every else {origin_at: {}}
         if not groups:
             return ShardReport(0, 0)
@@ -109,11 +112,12 @@ def decide_shard(
 
 
 class _AskedRun(NamedTuple):
-    """A shard's run as it was asked for."""
+    """A shard's run as it was asked for; of some of its workloads where steps differ in length."""
 
     shard: int
     origin_at: datetime
     is_rest: bool
+    is_of_some: bool
 
 
 _Found = dict[int, RowMapping]
@@ -130,7 +134,8 @@ def _of_turn(
     """Workloads of a run by the origin that each is decided at; none where nothing is left."""
     connection, shard = work.connection, wanted.shard
     policy = deps.settings.policy_version
-    asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, timedelta(seconds=every[0]["step_s"]))
+    step = timedelta(seconds=max(row["step_s"] for row in every))
+    asked = Asked(DECIDE_STAGE, shard, wanted.origin_at, step, wanted.is_of_some)
     turn = take_turn(connection, asked, now)
     done = replace(asked, origin_at=turn.origin_at)
     are_few_forecast = is_shed(connection, replace(done, stage=FORECAST_STAGE))
@@ -347,10 +352,8 @@ def sweep(deps: DecisionDeps) -> int:
         newest = repository.load_newest_origin(work.connection)
         if newest is None:
             return 0
-        steps = timedelta(seconds=deps.settings.step_s) * deps.settings.decision_ttl_steps
-        orphans = repository.load_orphans(
-            work.connection, newest - steps, deps.settings.policy_version
-        )
+        n_steps, policy = deps.settings.decision_ttl_steps, deps.settings.policy_version
+        orphans = repository.load_orphans(work.connection, newest, n_steps, policy)
         waiting = load_waiting(work.connection, DECIDE_STAGE)
         for row in orphans:
             shard, origin_at = int(row["shard"]), row["origin_at"]

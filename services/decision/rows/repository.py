@@ -43,6 +43,10 @@ _FORECAST = (
 )
 
 
+_AHEAD_STEPS = 14
+"""How far on a newer forecast is looked for; what is older was asked for by hand."""
+
+
 def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
@@ -94,6 +98,23 @@ def load_newest(
     )
     given = {"ids": list(ids), "first": first, "last": last, "policy_version": policy_version}
     return connection.execute(statement, given).mappings().all()
+
+
+def load_due_steps(connection: Connection, shard: int, origin_at: datetime) -> set[int]:
+    """Lengths of a shard's steps whose newest forecast, of a dozen from there on, is of an origin.
+
+    Where lengths differ a shard is decided on at the origins of each.
+    """
+    statement = text(
+        "SELECT w.step_s FROM workloads w CROSS JOIN LATERAL (SELECT f.origin_at FROM forecasts f "
+        "  WHERE f.workload_id = w.id AND f.origin_at >= :at AND f.origin_at "
+        "  <= CAST(:at AS timestamptz) + make_interval(secs => :ahead * w.step_s) "
+        "  ORDER BY f.origin_at DESC LIMIT 1) n "
+        "WHERE w.is_active AND w.shard = :shard GROUP BY w.step_s HAVING max(n.origin_at) = :at"
+    )
+    return set(
+        connection.scalars(statement, {"shard": shard, "at": origin_at, "ahead": _AHEAD_STEPS})
+    )
 
 
 def is_past(
@@ -308,14 +329,22 @@ def notify_decisions(connection: Connection, shard: int) -> None:
 
 
 def load_orphans(
-    connection: Connection, since: datetime, policy_version: str
+    connection: Connection, newest: datetime, n_steps: int, policy_version: str
 ) -> Sequence[RowMapping]:
-    """Shards and origins since a time at which a workload's newest forecast is undecided."""
+    """Shards and origins at which a workload's newest forecast is undecided.
+
+    Args:
+        connection: An open transaction.
+        newest: Newest origin of any workload.
+        n_steps: How far before that is looked, in each workload's own steps.
+        policy_version: Of the decisions.
+    """
     statement = text(
         "SELECT DISTINCT w.shard, f.origin_at FROM workloads w CROSS JOIN LATERAL ("
         "  SELECT f.id, f.origin_at FROM forecasts f "
         "  LEFT JOIN models m ON m.version = f.model_version "
-        "  WHERE f.workload_id = w.id AND f.origin_at >= :since "
+        "  WHERE f.workload_id = w.id AND f.origin_at "
+        "  >= CAST(:newest AS timestamptz) - make_interval(secs => :n_steps * w.step_s) "
         "  AND m.status IS DISTINCT FROM 'shadow' ORDER BY f.origin_at DESC, f.id DESC LIMIT 1) f "
         "WHERE w.is_active AND NOT EXISTS (SELECT FROM decisions d "
         "  JOIN forecasts g ON g.id = d.forecast_id AND g.origin_at = d.origin_at "
@@ -323,7 +352,7 @@ def load_orphans(
         "  AND g.id >= f.id AND d.policy_version = :policy_version) "
         "ORDER BY f.origin_at, w.shard"
     )
-    given = {"since": since, "policy_version": policy_version}
+    given = {"newest": newest, "n_steps": n_steps, "policy_version": policy_version}
     return connection.execute(statement, given).mappings().all()
 
 

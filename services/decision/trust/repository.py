@@ -38,7 +38,7 @@ def load_verdicts(connection: Connection, ids: Sequence[int]) -> Sequence[RowMap
 def load_model_counts(
     connection: Connection, ids: Sequence[int], since: datetime, policy_version: str
 ) -> Sequence[RowMapping]:
-    """Unguarded counts that forecasts asked for: arrays of origins (epoch seconds) and counts.
+    """Unguarded counts that forecasts asked for: arrays of origins, ends (epoch seconds), counts.
 
     A decision has an estimated risk where the forecast answered; where its model was not trusted,
     the explanation holds what it asked for; else NULL. What was held because spot nodes may be
@@ -51,7 +51,9 @@ def load_model_counts(
         "WHERE workload_id = ANY(:ids) AND observed_at >= :since AND spot_replicas > 0) "
         "SELECT workload_id, "
         "array_agg(extract(epoch FROM origin_at)::double precision ORDER BY origin_at, id) "
-        "AS origins_s, array_agg(CASE WHEN risk_estimated IS NULL "
+        "AS origins_s, "
+        "array_agg(extract(epoch FROM valid_until)::double precision ORDER BY origin_at, id) "
+        "AS until_s, array_agg(CASE WHEN risk_estimated IS NULL "
         "THEN (explanation ->> 'model_replicas')::int "
         "  - coalesce((explanation ->> 'model_held')::int, 0) "
         "WHEN workload_id IN (SELECT workload_id FROM on_spot) "

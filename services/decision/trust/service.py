@@ -217,8 +217,7 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
     # An origin is the last complete step: what was decided then stands from the next one on.
     counts = demand * np.nan
     if asked is not None:
-        first_s = start_s - step_s
-        counts = _on_grid(asked["origins_s"], asked["replicas"], first_s, step_s, n_steps)
+        counts = _in_force(asked, start_s - step_s, step_s, n_steps)
     return TrustCase(
         start_s=start_s,
         step_s=step_s,
@@ -242,6 +241,27 @@ def _on_grid(at_s: Any, values: Any, start_s: float, step_s: float, n_steps: int
     inside = (index >= 0) & (index < n_steps)
     found = np.full(n_steps, np.nan)
     found[index[inside]] = np.array(values, dtype=float)[inside]
+    return found
+
+
+def _in_force(asked: RowMapping, start_s: float, step_s: float, n_steps: int) -> FloatArray:
+    """(T,) counts on a grid of `n_steps` from `start_s`, the first origin; NaN where none stands.
+
+    A count stands until the next decision or, where none comes, until it has run out: decisions may
+    come less often than steps end.
+    """
+    origins_s = np.asarray(asked["origins_s"], dtype=float)
+    decision_at = _on_grid(origins_s, np.arange(origins_s.size), start_s, step_s, n_steps)
+    newest = np.fmax.accumulate(decision_at)
+    found = np.full(n_steps, np.nan)
+    is_some = np.isfinite(newest)
+    index = newest[is_some].astype(np.int64)
+    until_s = np.asarray(asked["until_s"], dtype=float)[index]
+    # the step after the origin is the first that a count is for, whenever it came
+    starts_s = start_s + step_s * (np.flatnonzero(is_some) + 1)
+    stands = (until_s > starts_s) | np.isfinite(decision_at[is_some])
+    counts = np.array(asked["replicas"], dtype=float)[index]
+    found[is_some] = np.where(stands, counts, np.nan)
     return found
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -76,7 +76,7 @@ class Forecasting:
 def forecast_shard(
     app: Forecasting, shard: int, origin_at: datetime, *, is_rest: bool = False
 ) -> int:
-    """Forecast the active workloads of a shard at one origin and pass it on to the decision.
+    """Forecast the workloads of a shard that are due at an origin, and pass it on to the decision.
 
     Safe to run twice: what is forecast already is not forecast again, and the decision job is sent
     again. A run that comes late forecasts at the newest origin instead, and while shards are behind
@@ -94,18 +94,19 @@ def forecast_shard(
     now = app.clock.now()
     with unit_of_work(app.engine, app.sender) as work:
         serving = app.store.current(work.connection)
-        found = repository.load_shard(work.connection, shard, origin_at)
-        if not found:
+        due = repository.load_shard(work.connection, shard, origin_at, now)
+        if not due.workloads:
             return 0
-        step = timedelta(seconds=found[0].step_s)
-        asked = Asked(FORECAST_STAGE, shard, origin_at, step)
+        step = timedelta(seconds=due.step_s)
+        asked = Asked(FORECAST_STAGE, shard, origin_at, step, due.is_some)
         turn = take_turn(work.connection, asked, now)
         if turn.is_late:
-            at = turn.origin_at
-            found = repository.load_shard(work.connection, shard, at)
-        parts = _forecast_missing(app, work, serving, _ShardTurn(shard, turn, found, is_rest), now)
+            due = repository.load_shard(work.connection, shard, turn.origin_at, now)
+            asked = replace(asked, origin_at=turn.origin_at)
+        wanted = _ShardTurn(asked, turn, due.workloads, is_rest)
+        parts = _forecast_missing(app, work, serving, wanted, now)
         is_scoring_due = _is_scoring_due(
-            shard, origin_at, found[0].step_s, serving.config.window.horizon
+            shard, origin_at, step // timedelta(seconds=1), serving.config.window.horizon
         )
         if is_scoring_due:
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
@@ -118,9 +119,9 @@ def forecast_shard(
 
 
 class _ShardTurn(NamedTuple):
-    """A shard's run: its turn, its workloads, and whether it is of those that waited."""
+    """A shard's run: what is done, its turn, its workloads, and whether those had waited."""
 
-    shard: int
+    done: Asked
     turn: Turn
     found: Sequence[ShardWorkload]
     is_rest: bool
@@ -130,7 +131,8 @@ def _forecast_missing(
     app: Forecasting, work: UnitOfWork, serving: Serving, wanted: _ShardTurn, now: datetime
 ) -> Sequence[_Forecasted]:
     """Forecast what the turn is for and is not forecast yet, and ask for what follows."""
-    shard, turn, found, is_rest = wanted
+    done, turn, found, is_rest = wanted
+    shard = done.shard
     origin_at, is_urgent_only = turn.origin_at, turn.is_urgent_only and not is_rest
     steps_s = {
         one.id: one.step_s
@@ -150,7 +152,6 @@ def _forecast_missing(
     rows = [to_refused_row(one, origin_at, serving.version, horizon) for one in refused]
     repository.insert_forecasts(work.connection, rows, now)
     is_waiting = is_urgent_only and any(not (one.is_urgent or one.is_done) for one in found)
-    done = Asked(FORECAST_STAGE, shard, origin_at, timedelta(seconds=found[0].step_s))
     note_done(work.connection, done, is_waiting=is_waiting, now=now)
     if is_waiting:
         work.send_after_commit(shard_job(FORECAST_SHARD, shard, origin_at, is_rest=True))

@@ -99,10 +99,11 @@ def learned_hedges(
     issued: Issued,
     seed: int,
 ) -> dict[int, dict[str, Any]]:
-    """Hedge state per workload id after the outcomes of one origin; empty where none is due.
+    """Hedge state per workload id after the outcomes of one origin, of those that are due.
 
     The experts' forecasts are not kept: they are made again from the history, at every origin that
-    the hedge learns from, which is one of a few.
+    the hedge learns from, which is one of a few. Which ones depends on what each workload learned
+    from last: forecasts may come at some of its steps only.
 
     Args:
         connection: To read the histories.
@@ -111,8 +112,9 @@ def learned_hedges(
         issued: Forecasts of one origin with their outcomes.
         seed: Seed of the single path that the predictors are asked for, and nobody reads.
     """
+    issued = _due(stored, issued)
     workloads, window = issued.workloads, serving.config.window
-    if int(issued.origin_at.timestamp()) // workloads[0].step_s % Hedge().stride:
+    if not workloads:
         return {}
     windows = windows_at(connection, window, workloads, issued.origin_at)
     rng = make_rng(seed, "hedge", issued.origin_at.isoformat())
@@ -121,7 +123,7 @@ def learned_hedges(
         return {}
     at, forecast = result.answered, result.forecast
     rows = [workloads[i] for i in at]
-    before = _hedge_state(forecast.workloads, {w.key: stored[w.id] for w in rows if w.id in stored})
+    before = _hedge_state(forecast.workloads, _by_key(stored, rows))
     experts = _experts(forecast, windows.rows(at), window)
     after = Hedge().observe(before, experts, issued.outcome.rows(at))
     # The weights follow from the rest; they are stored for readers that know no hedge.
@@ -130,6 +132,19 @@ def learned_hedges(
         w.id: one | {WEIGHT: dict(zip(HEDGE_GROUPS, own, strict=True))}
         for w, one, own in zip(rows, after.to_dicts(), weights, strict=True)
     }
+
+
+def _due(stored: States, issued: Issued) -> Issued:
+    """Those of the forecasts that the hedges of their workloads learn from."""
+    workloads = issued.workloads
+    state = _hedge_state([w.key for w in workloads], _by_key(stored, workloads))
+    step = int(issued.origin_at.timestamp()) // workloads[0].step_s
+    due = np.flatnonzero(Hedge().is_due(state, step))
+    return Issued([workloads[i] for i in due.tolist()], issued.origin_at, issued.outcome.rows(due))
+
+
+def _by_key(stored: States, workloads: Sequence[WorkloadRow]) -> dict[str, Mapping[str, Any]]:
+    return {w.key: stored[w.id] for w in workloads if w.id in stored}
 
 
 def with_hedges(

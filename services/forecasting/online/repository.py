@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, func, insert, select, text, update
 
+from services.forecasting.registry.repository import FAILED, TRAINING
 from services.kernel.db.schema import drift_states, models, refit_requests
 from services.kernel.db.session import CopyTarget, copy_rows
 
@@ -89,25 +90,70 @@ def save_drift(
 def count_drift(
     connection: Connection, model_version: str, kinds: Sequence[str], last_fit_at: datetime | None
 ) -> DriftCount:
-    """Count how much of the fleet drifts under a model, by the kinds given."""
+    """Count how much of the fleet drifts under a model, by the worst kind or failing forecasts.
+
+    Where some of the input is lost, what is seen is true: forecasts that fail count, however much
+    is lost. A stuck input is not true, so they count if they began to fail before it. What else
+    differs in such an input is an effect of that.
+
+    Args:
+        connection: An open transaction.
+        model_version: The model.
+        kinds: Those that are counted where they are the worst; `pit` beside worse ones, too.
+        last_fit_at: When the last fit ended that had a verdict; None: there was none.
+    """
     statement = text(
-        "SELECT count(*) AS n_watched, count(*) FILTER (WHERE d.kind = ANY(:kinds)) AS n_drifted, "
-        "count(*) FILTER (WHERE d.kind = ANY(:kinds) AND to_timestamp(CAST("
-        "  d.state->'since'->>'pit' AS bigint)) > coalesce(:fit_at, '-infinity'::timestamptz)) "
-        "  AS n_new, "
-        "coalesce((array_agg(w.namespace || '/' || w.name || ': ' || d.reason "
-        "  ORDER BY d.severity DESC) FILTER (WHERE d.kind = ANY(:kinds)))[1], '') AS worst "
+        "SELECT count(*) AS n_watched, count(*) FILTER (WHERE f.is_drifted) AS n_drifted, "
+        "count(*) FILTER (WHERE f.is_drifted AND f.pit_at "
+        "  > coalesce(:fit_at, '-infinity'::timestamptz)) AS n_new, "
+        "coalesce((array_agg(w.namespace || '/' || w.name || ': ' || f.reason "
+        "  ORDER BY f.severity DESC) FILTER (WHERE f.is_drifted))[1], '') AS worst "
         "FROM drift_states d JOIN workloads w ON w.id = d.workload_id AND w.is_active "
+        "CROSS JOIN LATERAL (SELECT "
+        "  CASE WHEN 'pit' = ANY(:kinds) THEN "
+        "    to_timestamp(CAST(d.state->'since'->>'pit' AS bigint)) END AS pit_at, "
+        "  to_timestamp(CAST(d.state->'since'->>'stuck' AS bigint)) AS stuck_at, "
+        "  coalesce(d.kind = ANY(:kinds), false) AS is_worst) s "
+        "CROSS JOIN LATERAL (SELECT s.pit_at, s.is_worst OR (s.pit_at IS NOT NULL "
+        "    AND s.pit_at < coalesce(s.stuck_at, 'infinity'::timestamptz)) AS is_drifted, "
+        "  CASE WHEN s.is_worst THEN d.severity ELSE coalesce(CAST("
+        "    d.state->'severities'->>'pit' AS double precision), 1) END AS severity, "
+        "  CASE WHEN s.is_worst THEN d.reason "
+        "    ELSE 'forecasts fail beside ' || d.kind || ', ' || d.reason END AS reason) f "
         "WHERE d.model_version = :version"
     )
     parameters = {"kinds": list(kinds), "version": model_version, "fit_at": last_fit_at}
     return DriftCount(*connection.execute(statement, parameters).one())
 
 
-def load_last_fit_at(connection: Connection) -> datetime | None:
-    """When the last fit began (while it runs) or ended, whatever its verdict."""
-    found: datetime | None = connection.execute(select(func.max(models.c.created_at))).scalar_one()
-    return found
+@dataclass(frozen=True, slots=True)
+class PastFits:
+    """When fits were made.
+
+    Attributes:
+        judged_at: When the last one with a verdict ended; None: there is none.
+        failed_at: When the last one failed.
+        n_failed: So many have failed since the last verdict.
+        newest_at: When the last one began (while it runs) or ended, whatever came of it.
+    """
+
+    judged_at: datetime | None
+    failed_at: datetime | None
+    n_failed: int
+    newest_at: datetime | None
+
+
+def load_past_fits(connection: Connection) -> PastFits:
+    """What is known of the fits that were made."""
+    statement = text(
+        "SELECT j.at AS judged_at, max(m.created_at) FILTER (WHERE m.status = :failed) "
+        "  AS failed_at, count(*) FILTER (WHERE m.status = :failed "
+        "  AND m.created_at > coalesce(j.at, '-infinity'::timestamptz)) AS n_failed, "
+        "max(m.created_at) AS newest_at FROM (SELECT max(created_at) AS at FROM models "
+        "  WHERE status NOT IN (:failed, :training)) j LEFT JOIN models m ON true GROUP BY j.at"
+    )
+    given = {"failed": FAILED, "training": TRAINING}
+    return PastFits(*connection.execute(statement, given).one())
 
 
 def load_registered_at(connection: Connection, model_version: str) -> datetime | None:

@@ -78,15 +78,68 @@ class ShardWorkload:
     is_done: bool
 
 
-def load_shard(connection: Connection, shard: int, origin_at: datetime) -> list[ShardWorkload]:
-    """Active workloads of a shard; specs are not read whole."""
+@dataclass(frozen=True, slots=True)
+class DueShard:
+    """A shard at one origin.
+
+    Attributes:
+        workloads: Active ones whose newest complete step begins there.
+        is_some: The shard has others, on steps of another length.
+    """
+
+    workloads: list[ShardWorkload]
+    is_some: bool
+
+    @property
+    def step_s(self) -> int:
+        """Longest step of those that are due; there must be some."""
+        return max(one.step_s for one in self.workloads)
+
+
+def load_shard(connection: Connection, shard: int, origin_at: datetime, now: datetime) -> DueShard:
+    """Active workloads of a shard that are due at an origin; specs are not read whole.
+
+    An origin is a step of their own grid. Where a shard has steps of several lengths it is asked
+    for at the origins of each: there it must be stored, too, and no newer one that is complete.
+    """
     statement = text(
         f"SELECT w.id, w.step_s, {IS_URGENT} AS is_urgent, EXISTS (SELECT FROM forecasts f "  # noqa: S608 - our columns
         "  WHERE f.workload_id = w.id AND f.origin_at = :at) "
         "  AS is_done FROM workloads w WHERE w.is_active AND w.shard = :shard ORDER BY w.id"
     )
     given = {"shard": shard, "at": origin_at}
-    return [ShardWorkload(*row) for row in connection.execute(statement, given)]
+    found = [ShardWorkload(*row) for row in connection.execute(statement, given)]
+    lengths = {one.step_s for one in found}
+    due = {length for length in lengths if int(origin_at.timestamp()) % length == 0}
+    if len(lengths) > 1:
+        due &= _newest_there(connection, shard, origin_at, now)
+    return DueShard([one for one in found if one.step_s in due], len(lengths) > 1)
+
+
+_DEMAND_IS_STORED = (
+    # by the demand: a schedule has rows of steps that are not complete
+    "get_byte(s.states, array_position((SELECT names FROM indicator_layouts "
+    "  WHERE id = s.layout_id), w.spec->>'demand') - 1) > 0"
+)
+"""Condition on the rows `s` of `indicator_steps` and `w` of `workloads`."""
+
+
+def _newest_there(
+    connection: Connection, shard: int, origin_at: datetime, now: datetime
+) -> set[int]:
+    """Lengths of a shard's steps whose newest stored one, of a dozen from there on, is there."""
+    statement = text(
+        "SELECT w.step_s FROM workloads w CROSS JOIN LATERAL (SELECT s.step_at "  # noqa: S608 - our condition
+        "  FROM indicator_steps s WHERE s.workload_id = w.id AND s.step_at >= :at "
+        "  AND s.step_at <= CAST(:at AS timestamptz) + make_interval(secs => :back * w.step_s) "
+        "  AND (s.step_at = :at OR s.step_at <= :now - make_interval(secs => w.step_s)) "
+        "  AND extract(epoch FROM s.step_at)::bigint % w.step_s = 0 "
+        f"  AND {_DEMAND_IS_STORED} "
+        "  ORDER BY s.step_at DESC LIMIT 1) n "
+        "WHERE w.is_active AND w.shard = :shard GROUP BY w.step_s HAVING max(n.step_at) = :at"
+    )
+    given = {"shard": shard, "at": origin_at, "now": now, "back": LOOKBACK_STEPS}
+    return set(connection.scalars(statement, given))
 
 
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
@@ -292,24 +345,23 @@ def insert_scores(connection: Connection, rows: Iterable[Sequence[Any]]) -> int:
 def load_missing_forecasts(connection: Connection, now: datetime) -> list[tuple[int, datetime]]:
     """Shards whose newest origin lacks a forecast of some active workload, with that origin.
 
-    Looks back a dozen steps, for the newest only: history that was loaded at registration is not
-    forecast after the fact, and an origin that a newer one has passed is superseded.
+    Each length of steps has its own. Looks back a dozen steps, for the newest only: history that
+    was loaded at registration is not forecast after the fact, and an origin that a newer one has
+    passed is superseded.
     """
     statement = text(
-        "WITH active AS (SELECT id, shard, step_s, spec->>'demand' AS demand FROM workloads "
-        "  WHERE is_active), "
-        "origins AS (SELECT a.shard, max(i.step_at) AS step_at FROM active a "
+        "WITH origins AS (SELECT w.shard, w.step_s, max(i.step_at) AS step_at FROM workloads w "  # noqa: S608 - our condition
         "  CROSS JOIN LATERAL (SELECT step_at FROM indicator_steps s "
-        # by the demand: a schedule has rows of steps that are not complete
-        "    WHERE workload_id = a.id AND get_byte(states, array_position((SELECT names "
-        "    FROM indicator_layouts WHERE id = s.layout_id), a.demand) - 1) > 0 "
-        "    AND step_at <= :now - make_interval(secs => a.step_s) "
-        "    AND step_at > :now - make_interval(secs => :back * a.step_s) "
+        f"    WHERE workload_id = w.id AND {_DEMAND_IS_STORED} "
+        "    AND extract(epoch FROM step_at)::bigint % w.step_s = 0 "
+        "    AND step_at <= :now - make_interval(secs => w.step_s) "
+        "    AND step_at > :now - make_interval(secs => :back * w.step_s) "
         "    AND step_at > :now - interval '1 day' ORDER BY step_at DESC LIMIT 1) i "
-        "  GROUP BY a.shard) "
-        "SELECT o.shard, o.step_at FROM origins o WHERE EXISTS ("
-        "  SELECT FROM active a WHERE a.shard = o.shard AND NOT EXISTS ("
-        "    SELECT FROM forecasts f WHERE f.workload_id = a.id AND f.origin_at = o.step_at)) "
+        "  WHERE w.is_active GROUP BY w.shard, w.step_s) "
+        "SELECT DISTINCT o.shard, o.step_at FROM origins o WHERE EXISTS ("
+        "  SELECT FROM workloads w WHERE w.is_active AND w.shard = o.shard "
+        "  AND w.step_s = o.step_s AND NOT EXISTS (SELECT FROM forecasts f "
+        "    WHERE f.workload_id = w.id AND f.origin_at = o.step_at)) "
         "ORDER BY o.step_at, o.shard"
     )
     rows = connection.execute(statement, {"now": now, "back": LOOKBACK_STEPS})

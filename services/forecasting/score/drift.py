@@ -44,6 +44,9 @@ MAX_NEW_REFERENCES = 256
 WINDOWS_PER_HISTORY = 7
 COMPARISONS_PER_WINDOW = 24
 """Inputs are compared so often while a window passes: a comparison reads all of it."""
+RETRY_AFTER = timedelta(minutes=50)
+"""From a fit that failed to the next, which the schedule asks for each hour."""
+MOST_DOUBLED = 10
 SEVERITIES = "severities"
 """Where a state has the severity of each test, as it is exported."""
 COMPARED, INPUTS = "compared", "inputs"
@@ -227,10 +230,10 @@ def request_refit(app: Forecasting, work: UnitOfWork, now: datetime) -> int | No
     if serving.ladder.model is None:
         return None  # nothing has been learned yet that could be out of date
     version = serving.version
-    last_fit_at = drift_rows.load_last_fit_at(work.connection)
-    count = drift_rows.count_drift(work.connection, version, REFIT_KINDS, last_fit_at)
+    fits = drift_rows.load_past_fits(work.connection)
+    count = drift_rows.count_drift(work.connection, version, REFIT_KINDS, fits.judged_at)
     last_request_at = drift_rows.load_last_request_at(work.connection)
-    reason = refit_reason(count, last_fit_at, last_request_at, now, app.settings)
+    reason = refit_reason(count, fits.newest_at, last_request_at, now, app.settings)
     if reason is None:
         return None
     request_id = drift_rows.insert_request(work.connection, version, count, reason, now)
@@ -260,11 +263,22 @@ def refit_reason(
 
 
 def is_fit_due(app: Forecasting) -> bool:
-    """True when the scheduled fit is due: none has begun for the interval."""
+    """True when the scheduled fit is due: the last one with a verdict is old enough.
+
+    After one that failed the next is due an hour later, after each further one in a row twice as
+    long, at most the interval. One that has begun is due as long as it has not ended: its process
+    may have died, and where it lives the fit lock lets no second one begin.
+    """
     with app.engine.connect() as connection:
-        last_fit_at, now = drift_rows.load_last_fit_at(connection), app.now(connection)
+        fits, now = drift_rows.load_past_fits(connection), app.now(connection)
     interval = timedelta(seconds=app.settings.fit_interval_s)
-    return last_fit_at is None or now - last_fit_at >= interval
+    if fits.judged_at is not None and now - fits.judged_at < interval:
+        return False
+    if fits.failed_at is None or fits.n_failed == 0:
+        return True
+    n_doubled = min(fits.n_failed - 1, MOST_DOUBLED)
+    due_at = fits.failed_at + min(interval, RETRY_AFTER * float(2**n_doubled))
+    return now >= due_at
 
 
 def fit_as_requested(app: Forecasting, request_id: int | None) -> FitOutcome:

@@ -7,6 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sqlalchemy import Connection
+from sqlalchemy.exc import InterfaceError, OperationalError
+
 from forecaster import (
     MARGINALS,
     CheckpointError,
@@ -15,7 +18,6 @@ from forecaster import (
     ForecasterConfig,
     ForecasterError,
     Series,
-    TrainedModel,
     fit,
     model_to_bytes,
 )
@@ -35,11 +37,12 @@ from services.forecasting.training.attempt import (
 from services.forecasting.training.device import AUTO, choose_device
 from services.forecasting.training.histories import held_out_steps, load_histories
 from services.forecasting.training.memory import release_memory
-from services.forecasting.training.verdict import judge_fit
+from services.forecasting.training.verdict import TRAINED_UNTIL, Incumbent, judge_fit
 from services.kernel import telemetry
 from services.kernel.clock import SystemClock, make_rng
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.errors import Conflict, NotFound
+from services.kernel.operation import OperationStopped
 from services.kernel.security.audit import AuditEntry, append_audit
 from services.kernel.telemetry import get_logger
 
@@ -81,9 +84,9 @@ def fit_models(
 ) -> FitOutcome:
     """Train on all active workloads, back-test on held-out steps, register, promote if better.
 
-    A fit that cannot be made (too little history, divergence) is registered as failed with its
-    reason, and whatever served before goes on serving. Only one fit runs at a time. One whose
-    process died goes on from its last epoch when this is called again.
+    A fit that cannot be made (too little history, divergence, any defect) is registered as failed
+    with its reason, and whatever served before goes on serving. Only one fit runs at a time. One
+    whose process died, or lost the database, goes on from its last epoch when this is called again.
 
     Args:
         app: The service.
@@ -103,9 +106,9 @@ def fit_models(
         attempt = begin_attempt(app, config, is_fresh=is_fresh)
         run = _Run(app, config, attempt, on_progress or (lambda _text, _share: None), chosen)
         try:
-            fitted = run.fitted()
+            fitted = _fitted_or_failed(run)
             _register(app, fitted, config)
-        except (KeyboardInterrupt, SystemExit):
+        except (KeyboardInterrupt, SystemExit, OperationStopped):
             forgive_attempt(app, attempt)
             raise
     release_memory()
@@ -113,6 +116,17 @@ def fit_models(
     telemetry.model_promotions_total.labels(outcome.status).inc()
     run.tell(f"{outcome.version}: {outcome.status}, {outcome.reason}", 1.0)
     return outcome
+
+
+def _fitted_or_failed(run: _Run) -> _Fitted:
+    """A fit that ends by a defect is a failed one, which is tried again; see `is_fit_due`."""
+    try:
+        return run.fitted()
+    except (OperationStopped, OperationalError, InterfaceError):
+        raise  # it was stopped, or the database is away: what it has reached stays
+    except Exception as error:  # noqa: BLE001 - any defect is said, and tried again
+        get_logger(__name__).exception("fit_failed")
+        return run.failed(f"{type(error).__name__}: {error}")
 
 
 def progress_of(line: FitProgress) -> tuple[str, float]:
@@ -143,20 +157,20 @@ class _Run:
         """Train and judge; a fit that cannot be made is a failed one with its reason."""
         attempt = self.attempt
         if attempt.is_last:
-            return self._failed(
+            return self.failed(
                 f"given up: the fit was killed {MAX_ATTEMPTS} times, the last time after reaching "
                 f"{attempt.reached}; more memory for the fit worker may be right"
             )
         with self.app.engine.connect() as connection:
             series = load_histories(self.app, connection, attempt.at, self.config)
-            incumbent = self.app.store.current(connection).ladder.model
+            incumbent = _incumbent(self.app, connection)
         self.tell(f"{len(series)} histories loaded", 0.05)
         n_held = held_out_steps(series, self.config)
         try:
             result = self._trained([s.head(s.n_steps - n_held) for s in series])
             return self._judged(series, result, incumbent, n_held)
         except ForecasterError as error:
-            return self._failed(f"{type(error).__name__}: {error}")
+            return self.failed(f"{type(error).__name__}: {error}")
 
     def _trained(self, series: Sequence[Series]) -> FitResult:
         """Go on from the attempt's state, or start over where it is of other histories."""
@@ -197,7 +211,7 @@ class _Run:
         self,
         series: Sequence[Series],
         result: FitResult,
-        incumbent: TrainedModel | None,
+        incumbent: Incumbent | None,
         n_held: int,
     ) -> _Fitted:
         """Verdict on the fitted model, and the calibration that it starts with."""
@@ -217,10 +231,20 @@ class _Run:
     def _facts(self) -> dict[str, Any]:
         return {"fit_s": round(self._spent_s(), 1), "n_attempts": self.attempt.number}
 
-    def _failed(self, reason: str) -> _Fitted:
+    def failed(self, reason: str) -> _Fitted:
+        """A failed fit."""
         stamp = self.app.clock.now().strftime("%Y%m%dT%H%M%S%f")
         outcome = FitOutcome(f"failed-{stamp}", registry.FAILED, reason, self._facts())
         return _Fitted(outcome)
+
+
+def _incumbent(app: Forecasting, connection: Connection) -> Incumbent | None:
+    """The model that serves, with the end of what it was trained on where that was kept."""
+    model, row = app.store.current(connection).ladder.model, registry.load_promoted(connection)
+    if model is None or row is None:
+        return None
+    until_s = row.metrics.get(TRAINED_UNTIL)
+    return Incumbent(model, int(until_s) if isinstance(until_s, int | float) else None)
 
 
 def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> None:

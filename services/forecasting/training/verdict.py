@@ -15,12 +15,18 @@ from forecaster import (
     Comparison,
     FitReport,
     FitResult,
+    HistoryTooShort,
     Ladder,
     Series,
     TrainedModel,
     compare,
 )
 from services.kernel.clock import make_rng
+
+TRAINED_UNTIL = "trained_until_s"
+"""Where the metrics of a model have the newest step that it was trained on, epoch seconds."""
+LEAST_HORIZONS = 2
+"""Fewest horizons of steps that an incumbent is compared on, as many as are held out at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +46,29 @@ class Verdict:
     ladder: Ladder
 
 
+@dataclass(frozen=True, slots=True)
+class Incumbent:
+    """The model that serves.
+
+    Attributes:
+        trained_until_s: The newest step that it was trained on, epoch seconds; None: not known.
+    """
+
+    model: TrainedModel
+    trained_until_s: int | None = None
+
+    def unknown_steps(self, series: Sequence[Series], n_held: int) -> int:
+        """How many of the held-out steps it was not trained on; all where that is not known."""
+        if self.trained_until_s is None:
+            return n_held
+        last_s, step_s = max(s.last_s for s in series), series[0].step_s
+        return max(0, min(n_held, (last_s - self.trained_until_s) // step_s))
+
+
 def judge_fit(
     series: Sequence[Series],
     result: FitResult,
-    incumbent: TrainedModel | None,
+    incumbent: Incumbent | None,
     n_held: int,
     seed: int,
     prior: TrainedModel | None = None,
@@ -53,7 +78,7 @@ def judge_fit(
     Args:
         series: Histories, with the held-out steps at their end.
         result: The fit, which has not seen those.
-        incumbent: The model that serves, if any.
+        incumbent: The model that serves, if any; it is compared on steps that it does not know.
         n_held: Held-out steps.
         seed: For paths, which do not enter the scores.
         prior: What answers where no model does; without an incumbent it is the one to beat.
@@ -69,11 +94,12 @@ def judge_fit(
     found = compare(series, model, config, rng, n_last=n_held, others=others)
     reason = f"back-test skill {found.skill:+.3f} against the best simple forecaster per workload"
     is_better = found.skill > 0
-    if is_better and incumbent is not None and incumbent.config.window == config.window:
-        old = compare(series, incumbent, config, rng, n_last=n_held)
-        is_better = found.skill > old.skill
-        reason += f", incumbent {incumbent.version} has {old.skill:+.3f}"
+    if is_better and incumbent is not None and incumbent.model.config.window == config.window:
+        is_better, more = _beats(series, model, incumbent, n_held, rng, found)
+        reason += more
     metrics = _metrics(result.report, found, len({s.workload for s in series}))
+    ends_s = [s.head(s.n_steps - n_held).last_s for s in series if s.n_steps > n_held]
+    metrics[TRAINED_UNTIL] = max(ends_s, default=None)
     if prior is not None:
         skill = found.skill_of(PRIOR_RUNG)
         reason += f", the prior has {skill:+.3f}"
@@ -81,6 +107,43 @@ def judge_fit(
         metrics |= {"prior_skill": skill, "simple_only": found.simple_only(PRIOR_RUNG)}
     ladder = Ladder(model, BestSimple(metrics["picks"], config.window), prior=prior)
     return Verdict(is_better, reason, metrics, ladder)
+
+
+def _beats(
+    series: Sequence[Series],
+    model: TrainedModel,
+    incumbent: Incumbent,
+    n_held: int,
+    rng: np.random.Generator,
+    found: Comparison,
+) -> tuple[bool, str]:
+    """Whether a model is better than the incumbent, and why, on steps that neither was trained on.
+
+    After histories were filled in the held-out part may be longer than when the incumbent was
+    fitted, and hold steps that it knows.
+    """
+    version, config = incumbent.model.version, model.config
+    n_steps = incumbent.unknown_steps(series, n_held)
+    n_least = LEAST_HORIZONS * config.window.horizon
+    own = found
+    try:
+        if n_steps < min(n_least, n_held):
+            raise HistoryTooShort(f"{n_least} are right")
+        old = compare(series, incumbent.model, config, rng, n_last=n_steps)
+        if n_steps < n_held:
+            own = compare(series, model, config, rng, n_last=n_steps)
+    except HistoryTooShort as error:
+        if n_steps == n_held:
+            raise
+        return False, (
+            f"; incumbent {version} stays: it was trained on all but the last {n_steps} of the "
+            f"{n_held} steps that are judged on ({error})"
+        )
+    reason = f", incumbent {version} has {old.skill:+.3f}"
+    if n_steps < n_held:
+        reason += f" on the last {n_steps} steps, which it was not trained on; there the new one "
+        reason += f"has {own.skill:+.3f}"
+    return own.skill > old.skill, reason
 
 
 def _metrics(report: FitReport, found: Comparison, n_workloads: int) -> dict[str, Any]:

@@ -40,13 +40,16 @@ class Asked:
 
     Attributes:
         stage: `forecast` or `decide`.
-        step: Length of the shard's steps.
+        step: Length of the steps of those that it is for.
+        is_of_some: The shard has others, on steps of another length. Which origin is newest is not
+            known of one length then, and each is done as asked: a newer one has its own job.
     """
 
     stage: str
     shard: int
     origin_at: datetime
     step: timedelta
+    is_of_some: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,11 @@ def take_turn(connection: Connection, asked: Asked, now: datetime) -> Turn:
         ),
         given | {"longest": LONGEST_WAIT_STEPS},
     ).one()
-    newest = own.asked_at if own.asked_at is not None and own.asked_at <= now else None
+    newest = None
+    if own.asked_at is not None and own.asked_at <= now and not asked.is_of_some:
+        # what was asked for before steps got another length may be no origin any more
+        is_origin = not (own.asked_at - asked.origin_at) % asked.step
+        newest = own.asked_at if is_origin else None
     # an origin of long ago is asked for by hand, and done as asked
     is_late = newest is not None and timedelta() < newest - asked.origin_at <= (
         _KEPT_STEPS * asked.step

@@ -28,10 +28,11 @@ def register(
 ) -> dict[Key, int]:
     """Make `workloads` equal to the autoscalers.
 
-    A new one is inserted, a changed spec is stored, one that is gone becomes inactive (its history
-    stays), one that came back becomes active. One that cannot be used keeps its last good spec, and
-    becomes active as well: its targets may run, and once it goes they hold their GPUs from then on.
-    What was made over REST is left alone until an autoscaler of its name appears, which takes over.
+    A new one is inserted, a changed spec or length of steps is stored, one that is gone becomes
+    inactive (its history stays), one that came back becomes active. One that cannot be used keeps
+    its last good spec, and becomes active as well: its targets may run, and once it goes they hold
+    their GPUs from then on. What was made over REST is left alone until an autoscaler of its name
+    appears, which takes over.
 
     Returns:
         Workload id of each registered autoscaler.
@@ -89,6 +90,8 @@ def _update(
 ) -> None:
     """Store specs that differ from what is stored; stored ones are remembered by version.
 
+    So are those whose steps have another length than is set now.
+
     What a stage fails for alone may be a row that somebody changed by hand: it is read again.
     """
     cache = deps.memory.specs
@@ -102,10 +105,11 @@ def _update(
             spec = specs[row.key]
             is_same = row.id in stored and stored[row.id] == orjson.loads(spec)
             cache[row.id] = (row.spec_version, spec if is_same else None)
-    changed = [row for row in rows if cache[row.id][1] != specs[row.key]]
+    step_s = deps.settings.step_s
+    changed = [row for row in rows if cache[row.id][1] != specs[row.key] or row.step_s != step_s]
     for some in batches(changed):
         wanted = {row.id: orjson.loads(specs[row.key]) for row in some}
-        repository.change_specs(connection, wanted, deps.settings.step_s, now)
+        repository.change_specs(connection, wanted, step_s, now)
 
 
 def batches(given: Iterable[_Item]) -> Iterator[Sequence[_Item]]:

@@ -34,6 +34,7 @@ class Registration:
 
     Attributes:
         spec_version: Raised at each change of the spec.
+        step_s: Length of its steps.
         is_ours: It follows a GPUAutoscaler, and was not made over REST.
     """
 
@@ -41,6 +42,7 @@ class Registration:
     namespace: str
     name: str
     spec_version: int
+    step_s: int
     is_active: bool
     is_ours: bool
 
@@ -52,13 +54,11 @@ class Registration:
 
 def load_registrations(connection: Connection) -> list[Registration]:
     """Every workload ever registered, without its spec."""
-    rows = connection.execute(
-        text(
-            "SELECT id, namespace, name, spec_version, is_active, managed_by = 'kubernetes' "
-            "FROM workloads"
-        )
+    statement = text(
+        "SELECT id, namespace, name, spec_version, step_s, is_active, "
+        "managed_by = 'kubernetes' FROM workloads"
     )
-    return [Registration(*row) for row in rows]
+    return [Registration(*row) for row in connection.execute(statement)]
 
 
 def load_specs(connection: Connection, ids: Sequence[int]) -> dict[int, Mapping[str, Any]]:
@@ -92,7 +92,7 @@ def register(
 def change_specs(
     connection: Connection, specs: Mapping[int, Mapping[str, Any]], step_s: int, now: datetime
 ) -> None:
-    """Store changed specs; the workloads become active."""
+    """Store changed specs and the length of steps; the workloads become active."""
     if not specs:
         return
     statement = text(

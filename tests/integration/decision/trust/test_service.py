@@ -77,8 +77,12 @@ class Bench:
         *,
         is_shadow: bool = False,
         held: int = 0,
+        every: int = 1,
+        valid_steps: int = 1,
     ) -> None:
         """Days of outcomes, and of decisions that asked for `ratio` times what was needed.
+
+        One at `every` so many steps, which stands for as many as are valid if no other one comes.
 
         As the service writes them: a forecast that answered has an estimated risk; one that is not
         trusted left its count in the explanation. With some `held` because spot nodes may go.
@@ -96,14 +100,15 @@ class Bench:
                 "id": 1_000_000 + self.n_forecasts, "origin_at": step_at - STEP,
                 "workload_id": workload, "forecast_id": self.n_forecasts,
                 "policy_version": "harmony-1", "decided_at": step_at,
-                "valid_until": step_at + STEP, "current_replicas": 40,
+                "valid_until": step_at + valid_steps * STEP, "current_replicas": 40,
                 "raw_replicas": 77 if is_shadow else model, "desired_replicas": 40,
                 "direction": "hold", "reason": "hold_within_risk", "binding_constraint": None,
                 "rung": "trailing_percentile" if is_shadow else "model", "risk_target": 0.05,
                 "risk_estimated": None if is_shadow else 0.01, "cost_delta_usd_per_h": 0.0,
                 "explanation": json.dumps(explanation), "variants": None,
             }  # fmt: skip
-            decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
+            if step % every == 0:
+                decisions.append(tuple(row[name] for name in DECISION_COLUMNS))
             outcome = (workload, step_at, None, demand, 40.0, None, 0.0, 0.0, 10.0, 25.0, None)
             outcomes.append((*outcome, step_at, *(None,) * 4, True))
         with self.deps.engine.begin() as connection:
@@ -231,6 +236,37 @@ def test_a_good_model_keeps_its_place_and_both_costs_are_told(bench: Bench) -> N
     assert found[good]["scores"]["n_blocks"] == 10
     assert (found[unseen]["is_trusted"], found[unseen]["n_looks"]) == (True, 0)
     assert found[unseen]["reason"].startswith("no finished step")
+
+
+@pytest.mark.parametrize("is_shadow", [False, True])
+def test_a_wasteful_model_is_found_out_where_decisions_come_every_third_step(
+    bench: Bench, is_shadow: bool
+) -> None:
+    """As with steps of 5 s and samples every 15 s: a count stands until the next one."""
+    workload = bench.workload("w", lead_time={"median_s": 3.0 * STEP_S, "sigma": 0.1})
+    bench.past(workload, (0, 11), ratio=3.0, every=3, valid_steps=3, is_shadow=is_shadow)
+    assert judge_shard(bench.deps, 0, is_scheduled=True).n_looks == 1
+    found = bench.verdicts()[workload]
+    assert found["scores"]["model"]["replicas"] > 1.5 * found["scores"]["trailing"]["replicas"]
+    assert (found["scores"]["n_blocks"], found["is_trusted"]) == (9, False)
+
+
+@pytest.mark.parametrize("ratio", [0.5, 2.0])
+def test_a_model_is_judged_on_after_steps_got_another_length(bench: Bench, ratio: float) -> None:
+    workload = bench.workload("w")
+    bench.past(workload, (0, 11), ratio=2.0)
+    assert judge_shard(bench.deps, 0, is_scheduled=True).demoted == ("demo/w",)
+    with bench.deps.engine.begin() as connection:
+        connection.execute(text("UPDATE workloads SET step_s = :s"), {"s": STEP_S * ratio})
+    bench.past(workload, (11, 12), ratio=2.0, is_shadow=True)
+    assert judge_shard(bench.deps, 0, is_scheduled=True).n_looks == 1
+    assert not bench.verdicts()[workload]["is_trusted"]
+
+
+def test_a_count_that_has_run_out_is_no_evidence(bench: Bench) -> None:
+    bench.past(bench.workload("w"), (0, 11), ratio=3.0, every=3)
+    assert judge_shard(bench.deps, 0, is_scheduled=True).demoted == ()
+    assert [row["scores"].get("model") for row in bench.verdicts().values()] == [None]
 
 
 @pytest.mark.parametrize("is_shadow", [False, True])

@@ -271,6 +271,9 @@ def test_coverage_and_cost_are_in_the_registry(app: Forecasting, small: object) 
     assert set(metrics["backtest_coverage"]) == {"0.9", "0.95", "0.99"}
     assert 0.5 < metrics["backtest_coverage"]["0.95"] <= 1
     assert (metrics["device"], metrics["n_attempts"]) == ("cpu", 1)
+    (row,) = rows_of(app.engine, "SELECT metrics->'trained_until_s' AS until_s FROM models")
+    n_held = round(0.12 * N_STEPS)
+    assert row.until_s == END.timestamp() - (n_held + 1) * STEP_S
 
 
 @pytest.mark.slow

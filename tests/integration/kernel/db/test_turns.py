@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -41,6 +42,18 @@ def test_a_shard_that_nobody_asked_for_is_done_as_asked(database: Engine) -> Non
     with database.begin() as connection:
         turn = take_turn(connection, asked(3), NOW)
     assert (turn.origin_at, turn.is_late, turn.is_urgent_only) == (AT + 3 * STEP, False, False)
+
+
+def test_what_is_of_steps_of_another_length_makes_no_run_late(database: Engine) -> None:
+    """Asked for before the length was changed, or for others of the shard."""
+    with database.begin() as connection:
+        note_asked(connection, FORECAST, 0, AT + 1.5 * STEP)
+        turn = take_turn(connection, asked(1), NOW)
+        note_asked(connection, FORECAST, 0, AT + 2 * STEP)
+        of_some = take_turn(connection, replace(asked(1), is_of_some=True), NOW)
+        late = take_turn(connection, asked(1), NOW)
+    assert [one.origin_at for one in (turn, of_some, late)] == [AT + STEP] * 2 + [AT + 2 * STEP]
+    assert [one.is_late for one in (turn, of_some, late)] == [False, False, True]
 
 
 def test_a_late_run_does_the_newest_origin_of_its_shard_for_the_urgent_only(

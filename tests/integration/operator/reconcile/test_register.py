@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -125,6 +126,20 @@ def test_a_changed_spec_gets_a_new_version(bench: Bench) -> None:
     bench.reconcile()
     (workload,) = bench.rows("workloads")
     assert (workload["spec"]["max_replicas"], workload["spec_version"]) == (15, 2)
+
+
+def test_steps_get_another_length_by_the_setting_alone(bench: Bench) -> None:
+    """It took effect of each GPUAutoscaler when that was edited, and not before."""
+    for name in ("llama", "chat"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+    settings = bench.deps.settings.model_copy(update={"step_s": 30})
+    bench.deps = replace(bench.deps, settings=settings)
+    for _ in range(2):
+        bench.reconcile()
+    rows = bench.rows("workloads")
+    assert [(row["step_s"], row["spec_version"]) for row in rows] == [(30, 2), (30, 2)]
 
 
 def test_its_decisions_are_advice_and_it_lacks_no_target(bench: Bench) -> None:
