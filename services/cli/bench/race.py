@@ -23,7 +23,7 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 Lead = Annotated[str, typer.Option(help="Times that a start takes, comma-separated.")]
 StepText = Annotated[
     str | None,
-    typer.Option(help="Harmony's step on a trace of a minute or less; default: the trace's."),
+    typer.Option(help="Harmony's step, on traces of a minute or less alone; default: the trace's."),
 ]
 Bridges = Annotated[
     str, typer.Option(help="How the steps of a coarser trace are divided: walk, jump.")
@@ -78,7 +78,7 @@ def bench_race(  # noqa: PLR0913 - one option each
 ) -> None:
     """Race scaling policies, each as often as it decides in life, at several lead times.
 
-    HPA decides each 15 s, KEDA each 30 s, a trailing percentile each minute, Harmony at its steps.
+    HPA and KEDA decide each 15 s, a trailing percentile each minute, Harmony at its steps.
     Violations are counted in sub-steps: the trace's own where they are a minute or less; a coarser
     trace is divided into minutes in two made-up ways, which agree or show nothing.
 

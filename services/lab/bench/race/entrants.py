@@ -1,9 +1,11 @@
 """Who races, how often each decides, and with which grid of settings.
 
 Cadences are those of the originals' documents where they name one: HPA and predictive HPA 15 s,
-KEDA 30 s, Knative 2 s, Dynamo 180 s. A trailing percentile acts each minute. Autopilot and the AWS
-rule are given a minute too, which is faster than they are in life, and so is Ray Serve: with a
-look each minute its delay upwards of 30 s is over at once, with more looks it waits for it.
+Knative 2 s, Dynamo 180 s. KEDA acts by the HPA that it makes, each 15 s: that asks KEDA's metrics
+server, which reads the trigger anew unless `useCachedMetrics` is set. Its `pollingInterval` of 30 s
+is how often it looks whether to wake from zero. A trailing percentile acts each minute. Autopilot
+and the AWS rule are given a minute too, which is faster than they are in life, and so is Ray Serve:
+with a look each minute its delay upwards of 30 s is over at once, with more looks it waits for it.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ MINUTE_S = 60.0
 CADENCE_S = {
     "hpa": 15.0,
     "hpa_clipped": 15.0,
-    "keda": 30.0,
+    "keda": 15.0,
     "kpa": 2.0,
     "apa": 15.0,
     "phpa_linear": 15.0,

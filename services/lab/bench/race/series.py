@@ -32,7 +32,7 @@ class RacePlan:
 
     Attributes:
         leads_s: Lead times.
-        step_s: Harmony's step on a fine trace; None: the trace's own.
+        step_s: Harmony's step on a fine trace; None: the trace's own. Refused on coarser ones.
         bridges: How coarse traces are divided.
         seeds: Of the bridges; the first is the forecaster's too.
         epsilons: Promises.
@@ -84,10 +84,19 @@ class RacePlan:
         )
 
     def grids(self, trace_step_s: float) -> list[tuple[RaceGrid, int]]:
-        """Every way to divide a trace's steps, with its seed."""
+        """Every way to divide a trace's steps, with its seed.
+
+        Raises:
+            InvalidInput: A step is asked for that the trace does not have.
+        """
         if trace_step_s <= FINE_S:
             step_s = self.step_s or trace_step_s
             return [(race_grid(trace_step_s, step_s, trace_step_s, Bridge.NONE), self.seeds[0])]
+        if self.step_s not in (None, trace_step_s):
+            raise InvalidInput(
+                f"--step={self.step_s:g}s: must be left out on a trace with steps of "
+                f"{trace_step_s:g} s, which are Harmony's too: nothing finer is known of it"
+            )
         return [
             (race_grid(trace_step_s, trace_step_s, FINE_S, Bridge(bridge)), seed)
             for bridge in self.bridges
@@ -100,6 +109,7 @@ def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> lis
 
     Raises:
         TraceError: Unreadable file, or no workload long enough.
+        InvalidInput: Its steps do not go with the plan's.
     """
     trace = load_task(path, Protocol.PANEL, demand=demand, max_origins=10**9)
     if plan.is_development:

@@ -9,16 +9,15 @@ from typing import Any
 import numpy as np
 
 from services.lab.bench.decide.figures import number
-from services.lab.bench.supply.options import CRON, HEADROOM, HPA, POLICIES, PROMISED
+from services.lab.bench.supply.options import POLICIES, PROMISED
 from services.lab.bench.supply.run import SupplyCell
 from services.lab.bench.supply.run_figures import SettingFigures
-from services.lab.bench.supply.score import score_cell, summary
+from services.lab.bench.supply.score import RIVALS, score_cell, summary
 from services.simulator.policies.history import duration_text
 from services.simulator.policies.rivals import HARMONY
 
 Json = dict[str, Any]
 Row = dict[str, object]
-RIVALS = (HPA, HEADROOM, CRON)
 
 
 def supply_document(cells: Sequence[SupplyCell]) -> Json:
@@ -74,6 +73,8 @@ def matched_rows(cells: Sequence[SupplyCell], of: str = "mean_rate") -> list[Row
         for policy in RIVALS:
             if policy in score.node_hours and HARMONY in score.node_hours:
                 row[f"/ {policy}"] = _ratio(score.over(policy))
+        if HARMONY in score.node_hours and len(score.node_hours) > 1:
+            row["/ best rival"] = _ratio(score.over_best())
         rows.append(row)
     return rows
 

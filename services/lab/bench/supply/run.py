@@ -74,7 +74,7 @@ def run_cell(
     """
     make = cluster_maker(task, options, startup_s)
     found: list[SettingFigures] = []
-    for name, rival in supply_rivals(task, is_quick=options.is_quick).items():
+    for name, rival in supply_rivals(task, startup_s, is_quick=options.is_quick).items():
         if name in options.policies:
             tell(f"{task.source} {task.seed}, start-up {startup_s:g} s: {name}")
             found += run_rival(task, rival, make)

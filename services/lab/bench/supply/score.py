@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
@@ -18,6 +18,7 @@ from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.rivals import HARMONY
 
 Json = dict[str, Any]
+RIVALS = (HPA, HEADROOM, CRON)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class CellScore:
         own, other = self.node_hours.get(HARMONY), self.node_hours.get(rival)
         return None if own is None or other is None else own / other
 
+    def over_best(self) -> float | None:
+        """Harmony's node-hours over those of the rival that is the cheapest here."""
+        ratios = (self.over(rival) for rival in RIVALS)
+        return max((ratio for ratio in ratios if ratio is not None), default=None)
+
 
 def score_cell(
     cell: SupplyCell, rate_of: Callable[[SettingFigures], float] = attrgetter("mean_rate")
@@ -49,7 +55,7 @@ def score_cell(
             that of the worst one.
     """
     found: dict[str, float | None] = {}
-    for policy in (HPA, HEADROOM, CRON, HARMONY):
+    for policy in (*RIVALS, HARMONY):
         settings = cell.of(policy)
         if not settings:
             continue
@@ -81,11 +87,12 @@ def summary(cells: Sequence[SupplyCell]) -> Json:
         "promised": PROMISED,
         "true_rate": number(float(np.mean(rates))) if rates else None,
         "held_scale_ups": sum(each.n_held or 0 for each in told) if told else None,
-        "node_hours_vs_best_headroom": _mean_ratio(scores, HEADROOM),
-        "node_hours_vs_hpa": _mean_ratio(scores, HPA),
+        "node_hours_vs_best_headroom": _mean_ratio(score.over(HEADROOM) for score in scores),
+        "node_hours_vs_hpa": _mean_ratio(score.over(HPA) for score in scores),
+        "node_hours_vs_best_rival": _mean_ratio(score.over_best() for score in scores),
         "lead_time_coverage_90": number(n_inside / n) if n else None,
     }
 
 
-def _mean_ratio(scores: Sequence[CellScore], rival: str) -> float | None:
-    return geometric_mean(r for score in scores if (r := score.over(rival)) is not None)
+def _mean_ratio(ratios: Iterable[float | None]) -> float | None:
+    return geometric_mean(ratio for ratio in ratios if ratio is not None)

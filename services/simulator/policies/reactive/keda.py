@@ -1,5 +1,6 @@
-"""KEDA: an HPA on an external metric with an average value per pod, polled every 30 s.
+"""KEDA: an HPA on an external metric with an average value per pod.
 
+From one replica on it is read at each sync of the HPA; `pollingInterval` is of waking from zero.
 Written from the HPA's description. The metric is the whole demand, so unready pods damp nothing:
 `ceil(metric / target)`, with the tolerance tested on the metric per pod of the spec.
 """
@@ -56,7 +57,7 @@ class KedaGrid:
         return HpaState()
 
     def decide(self, view: GridView, state: HpaState) -> tuple[FloatArray, HpaState]:
-        """One sync on the last polled demand."""
+        """One sync on the demand that is read with it."""
         seen = observed(view, self.target_percent)
         return behaved(self._proposal(seen), seen, self.config, state)
 

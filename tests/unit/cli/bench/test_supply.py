@@ -80,6 +80,7 @@ def test_options_reach_the_run_and_the_figures_are_written(
     found = json.loads((tmp_path / "s.json").read_text())
     assert list(found) == ["runs", "summary"]
     assert found["summary"]["node_hours_vs_hpa"] == 0.75
+    assert found["summary"]["node_hours_vs_best_rival"] == 0.75
     assert (tmp_path / "s.png").stat().st_size > 5_000
     assert "0.750" in result.output
 

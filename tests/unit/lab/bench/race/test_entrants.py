@@ -15,9 +15,9 @@ def test_every_rival_races_and_keda_too():
 @pytest.mark.parametrize(
     ("sub_s", "finest_s", "cadences"),
     [
-        (60.0, 2.0, {"hpa": 15, "keda": 30, "kpa": 2, "trailing_percentile": 60}),
+        (60.0, 2.0, {"hpa": 15, "keda": 15, "kpa": 2, "trailing_percentile": 60}),
         (60.0, 15.0, {"kpa": 15, "dynamo_arima": 180}),
-        (30.0, 15.0, {"hpa": 15, "keda": 30, "autopilot_mw": 60, "dynamo_kalman": 180}),
+        (30.0, 15.0, {"hpa": 15, "keda": 15, "autopilot_mw": 60, "dynamo_kalman": 180}),
         (57.0, 15.0, {"hpa": 15, "trailing_percentile": 57, "dynamo_constant": 171}),
         (600.0, 600.0, {"hpa": 600, "dynamo_constant": 600}),
     ],

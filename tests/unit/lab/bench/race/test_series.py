@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from forecaster.predict import TrainedModel
-from services.cli.application import app
+from services.cli.application import app, main
 from services.forecasting.registry.shipped import shipped_prior
 from services.lab.bench.decide.forecasts import Forecasts
 from services.lab.bench.forecast import own_arms
@@ -53,6 +53,25 @@ def test_both_bridges_each_seed_and_each_lead_time_are_raced(write_trace, tmp_pa
     assert set(promise["policies"]) == {"hpa", "trailing_percentile"}
     assert promise["best_rival"]["cost"] > 0.9
     assert promise["own"] == promise["deployed"] == {}
+
+
+def test_a_step_is_refused_where_the_trace_has_coarser_ones(
+    write_trace, tmp_path, monkeypatch, capsys
+):
+    given = ["--data", str(write_trace(tmp_path)), "--step", "5m", "--rivals-only"]
+    monkeypatch.setattr("sys.argv", ["harmony", *RACE, *given])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("harmony: --step=300s: must be left out")
+    assert "steps of 600 s" in line
+
+
+def test_the_traces_own_step_may_be_stated():
+    plan = RacePlan((600.0,), step_s=600.0, bridges=("walk",))
+    assert [grid.step_s for grid, _ in plan.grids(600.0)] == [600.0]
+    assert [grid.step_s for grid, _ in plan.grids(60.0)] == [600.0]
 
 
 @pytest.mark.parametrize("option", ["--prior", "--no-prior"])

@@ -39,6 +39,7 @@ def test_node_hours_at_the_promise_and_who_does_not_reach_it() -> None:
     (row,) = tables.matched_rows([CELL])
     assert (row[HPA], row[HEADROOM], row[HARMONY]) == ("not reached", "100", "90")
     assert (row[f"/ {HPA}"], row[f"/ {HEADROOM}"]) == ("", "0.900")
+    assert row["/ best rival"] == "0.900"
     assert row["start-up"] == "5 min"
 
 
@@ -69,4 +70,5 @@ def test_what_harmony_was_told_and_what_came_of_it() -> None:
     assert (row["promised"], row["out of SLA"], row["held"]) == ("1.00 %", "1.00 %", 2)
     assert row["in the 90 % interval"] == "90 %"
     rows = tables.summary_rows(tables.supply_document([CELL]))
-    assert len(rows) == 6
+    assert len(rows) == 7
+    assert {"figure": "node_hours_vs_best_rival", "value": 0.9} in rows

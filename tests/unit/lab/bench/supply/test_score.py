@@ -16,6 +16,7 @@ KEYS = [
     "held_scale_ups",
     "node_hours_vs_best_headroom",
     "node_hours_vs_hpa",
+    "node_hours_vs_best_rival",
     "lead_time_coverage_90",
 ]
 OWN = (
@@ -60,10 +61,20 @@ def test_who_does_not_reach_the_promise_is_not_compared_with() -> None:
     assert summary([missed])["node_hours_vs_best_headroom"] is None
 
 
+def test_the_best_rival_is_another_one_in_each_run() -> None:
+    cron = cell(setting(HPA, 0.01, 150.0), setting(CRON, 0.01, 60.0), *OWN)
+    hpa = cell(setting(HPA, 0.01, 45.0), setting(CRON, 0.01, 60.0), *OWN)
+    missed = cell(setting(HPA, 0.01, 180.0), setting(CRON, 0.05, 10.0), *OWN)
+    found = [summary([one])["node_hours_vs_best_rival"] for one in (cron, hpa, missed)]
+    assert found == [pytest.approx(1.5), pytest.approx(2.0), pytest.approx(0.5)]
+    assert summary([cron, hpa])["node_hours_vs_best_rival"] == pytest.approx(3.0**0.5)
+    assert summary([cell(*OWN)])["node_hours_vs_best_rival"] is None
+
+
 def test_without_harmony_there_is_nothing_to_sum_up() -> None:
     found = summary([cell(setting(CRON, 0.01, 10.0))])
     assert found["promised"] == 0.01
-    assert [found[key] for key in KEYS[1:]] == [None] * 5
+    assert [found[key] for key in KEYS[1:]] == [None] * 6
 
 
 def test_figures_of_several_runs_are_means_and_sums() -> None:
