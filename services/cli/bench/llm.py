@@ -145,7 +145,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
     workers start after the cold start asked for, and drain. Goodput is the share of the requests
     that met both goals; GPU-hours count workers that start, serve or drain. A warm-up is left out.
     Each policy runs at the eight settings of its grid; its frontier says what a goodput takes.
-    Simple rivals count by the setting that earlier data chose, and by the best in hindsight.
+    Simple rivals count by what earlier data chose, against Harmony's promise, and in hindsight.
     docs/benchmarks/llm.md has the figures.
     """
     from services.lab.bench.llm.bench import LlmBench, bench_llm as run

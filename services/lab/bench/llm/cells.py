@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
-from services.lab.bench.llm.families import SIMPLE
+from services.lab.bench.llm.families import HARMONY, SIMPLE
 from services.lab.bench.llm.frontier import GoodputPoint, hours_at
 from services.lab.bench.llm.runs import RaceRun
 from services.lab.bench.llm.score import PartScore
@@ -22,8 +22,8 @@ class Part(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ChosenSimple:
-    """What the best simple rival came to, rule and setting chosen on earlier data.
+class ChosenBefore:
+    """What a policy came to at a setting that was chosen before it ran, as in life.
 
     Attributes:
         gpu_hours: What it took. Where it missed the goodput: at least what the best simple rival
@@ -103,7 +103,7 @@ class Cell:
         """Simple rivals that were run."""
         return tuple(policy for policy in self.policies if policy in SIMPLE)
 
-    def chosen(self, goodput: float, seeds: Sequence[int]) -> ChosenSimple | None:
+    def chosen(self, goodput: float, seeds: Sequence[int]) -> ChosenBefore | None:
         """The simple rival that was best on earlier data; None where no simple one was run."""
         if not self.simple:
             return None
@@ -112,12 +112,30 @@ class Cell:
             policy, setting = self._choice(goodput, seed)
             names.append(f"{policy} {setting:g}")
             scores.append(self.points(policy, self.judged, [seed])[setting])
-        whole = together(scores)
-        if whole.goodput >= goodput:
-            return ChosenSimple(whole.gpu_hours, whole.goodput, True, tuple(names))
+        return self._came_to(together(scores), goodput, seeds, tuple(names))
+
+    def promised(self, goodput: float, seeds: Sequence[int]) -> ChosenBefore | None:
+        """Harmony promised the goodput asked for; None where a seed has no run at that promise.
+
+        It has no other setting to choose, so this is how it is taken in life. Its front over
+        promises, read in hindsight, would be compared with a rival that has no hindsight.
+        """
+        each = [self.points(HARMONY, self.judged, [seed]).get(goodput) for seed in seeds]
+        scores = [score for score in each if score is not None]
+        if not scores or len(scores) < len(seeds):
+            return None
+        name = f"{HARMONY} {goodput:g}"
+        return self._came_to(together(scores), goodput, seeds, (name,) * len(scores))
+
+    def _came_to(
+        self, score: PartScore, goodput: float, seeds: Sequence[int], settings: tuple[str, ...]
+    ) -> ChosenBefore:
+        """Counts who missed as taking at least what the best simple rule takes that keeps it."""
+        if score.goodput >= goodput:
+            return ChosenBefore(score.gpu_hours, score.goodput, True, settings)
         reached = self.best_simple(goodput, self.judged, seeds)
-        hours = None if reached is None else max(whole.gpu_hours, reached)
-        return ChosenSimple(hours, whole.goodput, False, tuple(names))
+        hours = None if reached is None else max(score.gpu_hours, reached)
+        return ChosenBefore(hours, score.goodput, False, settings)
 
     def _choice(self, goodput: float, seed: int) -> tuple[str, float]:
         """Rule and setting that took the least for the goodput, or came nearest to it."""

@@ -13,9 +13,9 @@ NEVER = "never"
 _FIGURES = {
     "vs_oracle": "Harmony / oracle",
     "vs_planner": "Harmony / Planner's best setting",
-    "vs_simple_chosen": "Harmony / best simple rival, chosen on earlier data",
+    "vs_simple_chosen": "Harmony's promise / best simple rival, chosen on earlier data",
     "vs_simple_hindsight": "Harmony / best simple rival, picked in hindsight",
-    "gap_closed": "log gap closed between that rival (earlier data) and the oracle",
+    "gap_closed": "log gap its promise closes between that rival (earlier data) and the oracle",
     "worst_vs_simple": "the worst of these ratios (earlier data)",
 }
 
@@ -96,7 +96,8 @@ def chosen_rows(summary: Mapping[str, Any]) -> list[Row]:
             "goodput then": f"{row['simple_chosen_goodput']:.2%}",
             "kept": "yes" if row["simple_chosen_kept"] else "no",
             "judged by": row["judged_by"],
-            "Harmony over it": _number(row["vs_simple_chosen"]),
+            "Harmony's promise kept": _promise_words(row),
+            "Harmony's promise over it": _number(row["vs_simple_chosen"]),
         }
         for row in summary["cells"]
         if row["simple_chosen"]
@@ -125,6 +126,13 @@ def _hours(hours: float | None, least: float | None) -> str:
     if hours is None:
         return NEVER
     return f"{hours:.2f}" if least is None else f"{hours:.2f} ({hours / least:.2f})"
+
+
+def _promise_words(row: Mapping[str, Any]) -> str:
+    goodput = row["harmony_promised_goodput"]
+    if goodput is None:
+        return "not run"
+    return f"{goodput:.2%}, {'yes' if row['harmony_promised_kept'] else 'no'}"
 
 
 def _number(value: float | None) -> str:

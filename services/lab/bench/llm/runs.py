@@ -129,7 +129,8 @@ class RaceRunner:
         if policy not in FAMILIES:
             raise InvalidInput(f"--policies={policy}: must be of {', '.join(POLICIES)}")
         family = FAMILIES[policy]
-        return [(one, self._setting(policy, family, one)) for one in family.settings]
+        settings = family.settings_in(self.track.race)
+        return [(one, self._setting(policy, family, one)) for one in settings]
 
     def minutes(
         self,

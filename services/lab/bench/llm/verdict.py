@@ -1,6 +1,8 @@
 """The verdict over traces: Harmony against the oracle, the Planner and the best simple rival.
 
-Ratios are of GPU-hours at an equal goodput. Means are geometric, each trace weighing once.
+Ratios are of GPU-hours at an equal goodput. Means are geometric, each trace weighing once. Fronts,
+read in hindsight, are compared with fronts. The rival that earlier data chose is compared with
+Harmony's promise of that goodput: neither side then knows what is to come.
 """
 
 from __future__ import annotations
@@ -46,13 +48,13 @@ def summary_at(cells: Sequence[Cell], goodput: float) -> Figures:
 def cell_figures(cell: Cell, goodput: float, seeds: Sequence[int]) -> Figures:
     """Figures of one trace at one start-up; a ratio is None where a side does not exist."""
     own = cell.hours(HARMONY, goodput, Part.WHOLE, seeds)
-    own_judged = cell.hours(HARMONY, goodput, cell.judged, seeds)
     oracle_judged = cell.hours(ORACLE, goodput, cell.judged, seeds)
     planners = [name for name in cell.policies if name in PLANNERS]
     planner = cell.least(planners, goodput, Part.WHOLE, seeds)
     simple = cell.best_simple(goodput, Part.WHOLE, seeds)
-    chosen = cell.chosen(goodput, seeds)
+    chosen, promised = cell.chosen(goodput, seeds), cell.promised(goodput, seeds)
     chosen_hours = chosen.gpu_hours if chosen else None
+    own_judged = promised.gpu_hours if promised else None
     return {
         "trace": cell.trace,
         "startup_s": cell.startup_s,
@@ -65,6 +67,8 @@ def cell_figures(cell: Cell, goodput: float, seeds: Sequence[int]) -> Figures:
         "simple_chosen": sorted(set(chosen.settings)) if chosen else [],
         "simple_chosen_goodput": chosen.goodput if chosen else None,
         "simple_chosen_kept": chosen.kept if chosen else None,
+        "harmony_promised_goodput": promised.goodput if promised else None,
+        "harmony_promised_kept": promised.kept if promised else None,
         "judged_by": cell.judged.value,
         "never": {
             HARMONY: HARMONY in cell.policies and own is None,

@@ -29,7 +29,7 @@ class HpaRules:
         target: Of the signal, per replica.
         signal: One of `SIGNALS`: requests running and waiting, or the share of the KV space in use.
         is_external: Whether the metric is the sum over the service, as KEDA gives it. Otherwise it
-            is one of pods, of which those that are starting have none.
+            is one of pods, and those that start have none yet.
     """
 
     target: float
@@ -87,16 +87,21 @@ def of_external(total: float, pool: PoolCounts, target: float) -> int:
 
 
 def of_pods(total: float, pool: PoolCounts, target: float) -> int:
-    """Replicas for a mean over pods; starting ones count as idle where more would be asked for."""
+    """Replicas for a mean over pods, by the controller's `calcPlainMetricReplicas`.
+
+    Pods that start run without a metric, while they load weights: the controller calls them
+    missing. They count at the full target where fewer would be asked for, else at zero; what then
+    is within the tolerance, or asks for a change the other way, stays. Pods that are `Pending` (no
+    node, an image that is pulled) would be left out downwards; all of a start is taken as running.
+    """
     current = pool.ready + pool.starting
     if pool.ready == 0:
         return current
-    ratio = total / pool.ready / target
-    if ratio > 1.0 and pool.starting:
-        ratio = total / current / target
-        if ratio <= 1.0 + TOLERANCE:
-            return current
-        return max(current, math.ceil(ratio * current))
-    if abs(ratio - 1.0) <= TOLERANCE:
+    used = total / target  # pods at their target that would bear the whole
+    ratio = used / pool.ready
+    filled = used + (pool.starting if ratio < 1.0 else 0)
+    new_ratio = filled / current
+    turns = ratio < 1.0 < new_ratio or new_ratio < 1.0 < ratio
+    if abs(new_ratio - 1.0) <= TOLERANCE or turns:
         return current
-    return math.ceil(ratio * pool.ready)
+    return math.ceil(filled)

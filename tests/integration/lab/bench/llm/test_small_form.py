@@ -24,6 +24,7 @@ from tests.unit.lab.bench.llm.queue_engine import QueueEngine
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 SETTINGS = {"hpa": (22.0, 2.0), "fixed": (0.8, 2.4)}
+PAIRS = {"hpa": (11.0, 44.0)}
 SHARES = ("--goodput", "0.9", "--promise", "0.9,0.99")
 RUN_FIELDS = {
     "trace", "startup_s", "gpu", "mode", "policy", "setting", "seed",
@@ -39,7 +40,8 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(capacity, "_MINUTES", 4.0)
     monkeypatch.setattr(capacity, "_N_WORKERS", 2)
     for name, settings in SETTINGS.items():
-        monkeypatch.setitem(FAMILIES, name, replace(FAMILIES[name], settings=settings))
+        own = replace(FAMILIES[name], settings=settings, pairs=PAIRS.get(name))
+        monkeypatch.setitem(FAMILIES, name, own)
 
 
 @pytest.fixture(params=["one pool", "two pools"])

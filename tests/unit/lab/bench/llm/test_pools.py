@@ -12,11 +12,12 @@ from services.lab.arena.goals import RequestGoals
 from services.lab.arena.loop import DECODE, PREFILL, LoopResult, WorkerTimeline
 from services.lab.arena.requests import RequestList, ServedRequests
 from services.lab.bench.llm.entrants import harmony_setup
-from services.lab.bench.llm.families import FAMILIES
+from services.lab.bench.llm.families import FAMILIES, PoolRace
 from services.lab.bench.llm.keep import KeptRuns
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals import capacity
 from services.lab.bench.llm.rivals.capacity import WorkLaw, measure_works
+from services.lab.bench.llm.rivals.each_pool import EachPool
 from services.lab.bench.llm.runs import RaceRunner
 from services.lab.bench.llm.score import minutes_of
 from services.lab.bench.llm.traces.trace import LlmTrace
@@ -67,11 +68,40 @@ def test_every_rule_scales_both_pools(name: str) -> None:
     family = FAMILIES[name]
     lean, rich = (
         PoolEngine().loop(RACE.trace.requests, RACE.setup, family.policy(RACE, setting))
-        for setting in (family.settings[0], family.settings[-1])
+        for setting in (family.settings_in(RACE)[0], family.settings_in(RACE)[-1])
     )
     for pool in (PREFILL, DECODE):
         held = [found.alive[pool].worker_s(60.0, 660.0) for found in (lean, rich)]
         assert held[0] < held[1]
+
+
+def test_what_a_full_worker_has_in_hand_is_of_its_own_goal() -> None:
+    # half a second of prefill in two seconds; 0.3 s of decode in 50 tokens of 240 ms
+    assert PoolRace(RACE, PREFILL).full_in_hand == pytest.approx(4.0)
+    assert PoolRace(RACE, DECODE).full_in_hand == pytest.approx(40.0)
+
+
+@pytest.mark.parametrize("name", ["hpa", "hpa_kv", "keda", "keda_kv"])
+def test_an_hpa_has_a_target_for_each_pool(name: str) -> None:
+    family = FAMILIES[name]
+    assert len(family.settings_in(RACE)) == 16
+    decode = {"in_flight": 8.0, "kv_usage": 0.33}
+    policy = family.policy(RACE, 13.0)
+    assert isinstance(policy, EachPool)
+    rules = {pool: cast("Any", one)._rules for pool, one in policy.policies.items()}
+    assert (rules[PREFILL].signal, rules[PREFILL].target) == ("in_flight", pytest.approx(1.4))
+    assert rules[DECODE].target == pytest.approx(decode[rules[DECODE].signal])
+    assert (rules[DECODE].signal == "kv_usage") == name.endswith("_kv")
+
+
+def test_every_pair_of_targets_is_run() -> None:
+    engine = PoolEngine()
+    runner = RaceRunner(RaceTrack(RACE, cast("Any", engine)), KeptRuns(), lambda _text: None)
+    found = dict(runner.run("hpa"))
+    assert len(found) == engine.n_loops == 16
+    assert set(found) == {
+        10.0 * prefill + decode for prefill in range(1, 5) for decode in range(1, 5)
+    }
 
 
 def test_the_oracle_schedules_both() -> None:

@@ -51,3 +51,7 @@ def test_the_summary_and_what_was_chosen() -> None:
     assert figures["Harmony / Planner's best setting"] == "–"
     (row,) = chosen_rows(summary["0.95"])
     assert (row["rule and setting"], row["kept"]) == ("trail 2", "yes")
+    assert (row["Harmony's promise kept"], row["Harmony's promise over it"]) == ("not run", "–")
+    (row,) = chosen_rows(summarise(cells_of(RUNS), [0.99])["0.99"])
+    assert row["Harmony's promise kept"] == "98.50%, no"
+    assert row["Harmony's promise over it"] == "1.00"

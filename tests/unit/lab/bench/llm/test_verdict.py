@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from services.lab.bench.llm.cells import cells_of
+from services.lab.bench.llm.runs import RaceRun
 from services.lab.bench.llm.verdict import deployed, summarise
 from tests.unit.lab.bench.llm.race_runs import family, race_run
 
@@ -58,6 +61,79 @@ def test_who_never_reaches_it_is_listed_and_not_averaged() -> None:
     assert found["gap_closed"] is None
     assert found["never"]["harmony"] == ["shop, 60 s"]
     assert found["interval"]["vs_oracle"] is None
+
+
+def wandering(policy: str, promises: tuple[float, ...], chance: int) -> list[RaceRun]:
+    """Runs that miss by chance about what their settings allow, with the chance given."""
+    found = []
+    for seed in (7, 8, 9):
+        rng = np.random.default_rng([chance, seed])
+        for at, setting in enumerate(promises):
+            one = race_run(policy, setting, setting, 4.0 * 1.3**at, seed=seed)
+            requests = one.minutes.requests // 50
+            good = rng.binomial(requests, setting + 0.05 * (1.0 - setting))
+            found.append(replace(one, minutes=replace(one.minutes, requests=requests, good=good)))
+    return found
+
+
+@pytest.mark.parametrize("is_redrawn", [True, False])
+def test_a_rule_compared_with_itself_neither_wins_nor_loses(is_redrawn: bool) -> None:
+    """Wherever earlier data chooses the setting that Harmony's promise is, kept or missed."""
+    promises, kept = (0.95, 0.97, 0.99), []
+    for chance in range(10):
+        runs = wandering("harmony", (*promises, 0.999), chance)
+        runs += [replace(run, policy="hpa") for run in runs]
+        runs += [race_run("oracle", 1.0, 0.999, 3.0, seed=seed) for seed in (7, 8, 9)]
+        (cell,) = cells_of([replace(run, is_redrawn=is_redrawn) for run in runs])
+        for promise in promises:
+            found = summarise([cell], [promise])[f"{promise:g}"]
+            assert found["vs_simple_hindsight"] in (None, pytest.approx(1.0))
+            (row,) = found["cells"]
+            if row["simple_chosen"] != [f"hpa {promise:g}"]:
+                continue
+            kept.append(row["simple_chosen_kept"])
+            assert found["vs_simple_chosen"] == pytest.approx(1.0)
+            assert found["worst_vs_simple"] == pytest.approx(1.0)
+            assert found["gap_closed"] == pytest.approx(0.0, abs=1e-9)
+    # where each seed chooses for another one, all choose one setting only if each keeps it
+    assert set(kept) == ({True} if is_redrawn else {True, False})
+
+
+def test_harmony_is_taken_at_its_promise_and_not_at_its_front() -> None:
+    runs = [
+        race_run("harmony", 0.9, 0.95, 4.0),
+        race_run("harmony", 0.99, 0.999, 16.0),
+        *family("hpa", 1.0),
+        *family("oracle", 0.5),
+    ]
+    found = summarise(cells_of(runs), [0.99])["0.99"]
+    assert found["vs_simple_hindsight"] < 1.2
+    assert found["vs_simple_chosen"] == pytest.approx(2.0)
+    assert found["gap_closed"] == pytest.approx(-1.0)
+    assert found["worst_vs_simple"] == pytest.approx(2.0)
+
+
+def test_a_promise_that_is_missed_counts_as_much_as_a_rule_that_misses() -> None:
+    runs = [race_run("harmony", 0.99, 0.98, 5.0), *family("hpa", 1.0), *family("oracle", 0.5)]
+    found = summarise(cells_of(runs), [0.99])["0.99"]
+    (row,) = found["cells"]
+    assert (row["harmony_promised_goodput"], row["harmony_promised_kept"]) == (0.98, False)
+    assert found["vs_simple_chosen"] == pytest.approx(1.0)
+    none_keeps = [race_run("harmony", 0.9999, 0.98, 5.0), *family("hpa", 1.0)]
+    found = summarise(cells_of(none_keeps), [0.9999])["0.9999"]
+    assert found["vs_simple_chosen"] is None
+
+
+def test_without_a_run_at_that_promise_nothing_is_known() -> None:
+    runs = [run for run in cells()[0].runs if (run.policy, run.setting) != ("harmony", 0.99)]
+    found = summarise(cells_of(runs), [0.99])["0.99"]
+    assert found["vs_simple_hindsight"] == pytest.approx(0.75)
+    (row,) = found["cells"]
+    assert row["harmony_promised_goodput"] is None
+    assert (found["vs_simple_chosen"], found["gap_closed"], found["worst_vs_simple"]) == (None,) * 3
+    # nor is it where one seed of three lacks it
+    runs += [run for run in cells()[0].runs if run.policy == "harmony" and run.seed != 8]
+    assert summarise(cells_of(runs), [0.99])["0.99"]["vs_simple_chosen"] is None
 
 
 def test_few_seeds_give_no_interval() -> None:

@@ -26,12 +26,40 @@ def tick(now_s: float, ready: int, in_hand: int, starting: int = 0, kv: float = 
         (22.1, 2, 0, 3),
         (40.0, 2, 2, 4),  # those that start count as idle: enough
         (60.0, 2, 2, 6),
-        (10.0, 2, 2, 1),  # downwards they do not count at all
+        (10.0, 2, 2, 3),  # downwards they count at the target: one of the ready ones may go
         (50.0, 0, 2, 2),
     ],
 )
 def test_a_mean_over_pods(total: float, ready: int, starting: int, wanted: int) -> None:
     assert of_pods(total, PoolCounts(ready, starting), 10.0) == wanted
+
+
+@pytest.mark.parametrize(
+    ("ready", "starting", "use", "wanted"),
+    [
+        # the cases of upstream's replica_calculator_test.go, use over the target
+        (1, 1, 1.0, 1),  # at the target all count at zero: half, and not within the tolerance
+        (1, 1, 1.9, 2),  # ...LessScale: 0.95 with them is no reason to go up
+        (1, 1, 1.95, 2),
+        (1, 1, 0.9, 2),  # ...NoChangeLt: 0.95 with them
+        (3, 1, 0.2, 2),  # 1.6 of four
+        (2, 2, 0.2, 3),
+        (2, 1, 2.0, 4),  # upwards: 1.33 of three
+        (4, 4, 0.8, 8),  # 0.9 of eight: within the tolerance
+        (4, 4, 0.5, 6),
+        (4, 1, 0.85, 5),
+        (5, 1, 1.09, 6),  # 0.91 with them
+        (5, 5, 1.5, 10),  # turns from up to down: stays
+    ],
+)
+def test_pods_without_a_metric(ready: int, starting: int, use: float, wanted: int) -> None:
+    assert of_pods(10.0 * use * ready, PoolCounts(ready, starting), 10.0) == wanted
+
+
+def test_pods_that_start_are_not_scaled_in_with_those_that_idle() -> None:
+    """All that are there stay within the window, and so nothing that starts is lost."""
+    policy = HpaPolicy(HpaRules(10.0))
+    assert policy.on_tick(tick(15.0, 4, 32, starting=4)).counts == {SERVE: 8}
 
 
 @pytest.mark.parametrize(
