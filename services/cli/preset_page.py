@@ -9,11 +9,12 @@ import httpx
 from services.kernel.clock import Clock
 from services.kernel.domain.presets import MetricsPage, read_page
 from services.kernel.errors import InvalidInput, Unavailable
+from services.kernel.http.answers import ACCEPTED, AnswerTooLarge, AnswerUnreadable, read_chunks
 
 TIMEOUT_S = 10.0
 MAX_BYTES = 16 * 2**20
 _OK = 200
-_HEADERS = {"Accept": "text/plain;version=0.0.4"}
+_HEADERS = {"Accept": "text/plain;version=0.0.4"} | ACCEPTED
 
 
 def fetch_page(url: str, clock: Clock, transport: httpx.BaseTransport | None = None) -> MetricsPage:
@@ -37,6 +38,10 @@ def fetch_page(url: str, clock: Clock, transport: httpx.BaseTransport | None = N
     try:
         with httpx.Client(timeout=TIMEOUT_S, headers=_HEADERS, transport=transport) as client:
             text = _read(client, url, clock)
+    except AnswerTooLarge as error:
+        raise InvalidInput(f"URL={url!r} answers more than {MAX_BYTES >> 20} MiB") from error
+    except AnswerUnreadable as error:
+        raise InvalidInput(f"URL={url!r}: the answer {error}") from error
     except httpx.HTTPError as error:
         reason = str(error) or type(error).__name__
         raise Unavailable(f"URL={url!r} does not answer: {reason}") from error
@@ -55,10 +60,8 @@ def _read(client: httpx.Client, url: str, clock: Clock) -> str:
                 f"URL={url!r} answers {answer.status_code}, not {_OK}: give the page of metrics "
                 "itself, e.g. http://127.0.0.1:8000/metrics"
             )
-        for chunk in answer.iter_bytes():
+        for chunk in read_chunks(answer, MAX_BYTES):
             found += chunk
-            if len(found) > MAX_BYTES:
-                raise InvalidInput(f"URL={url!r} answers more than {MAX_BYTES >> 20} MiB")
             if clock.now() > deadline:
                 raise Unavailable(f"URL={url!r} took longer than {TIMEOUT_S:g} s")
     return found.decode("utf-8", errors="replace")

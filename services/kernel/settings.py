@@ -170,7 +170,9 @@ class Settings(BaseSettings):
     )
 
     # HTTP
-    host: str = Field("127.0.0.1", description="Address that the APIs bind to")
+    host: str = Field(
+        "127.0.0.1", description="Address that the APIs, the scaler, metrics and probes bind to"
+    )
     port: int = Field(8080, ge=0, le=65535, description="Port of the admin API and console")
     ingest_port: int = Field(8081, ge=0, le=65535, description="Port of the push API")
     admin_key_file: Path | None = Field(None, description="File with the first admin API key")

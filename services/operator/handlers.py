@@ -25,7 +25,7 @@ import orjson
 import structlog
 
 from services.kernel import telemetry
-from services.kernel.listening import report_address
+from services.kernel.listening import listen, report_address
 from services.operator.kube.mirrored import EVERY_PASS, MirroredKube
 from services.operator.leadership.health import Checks, serve
 from services.operator.leadership.process import Election
@@ -153,7 +153,11 @@ class Watcher:
 
 
 def serve_health(deps: OperatorDeps, election: Election, loop: ReconcileLoop) -> WSGIServer | None:
-    """Probes and metrics, where they have a port."""
+    """Probes and metrics, where they have a port.
+
+    Raises:
+        ConfigurationError: It cannot be had.
+    """
     settings = deps.settings
     if settings.operator_metrics_port is None:
         return None
@@ -161,7 +165,8 @@ def serve_health(deps: OperatorDeps, election: Election, loop: ReconcileLoop) ->
         alive=lambda: loop.health.alive(time.monotonic(), settings.reconcile_interval_s),
         ready=lambda: loop.health.ready(time.monotonic(), election.keeper),
     )
-    server = serve(settings.operator_metrics_port, checks)
+    port = settings.operator_metrics_port
+    server = serve(listen(settings.host, port, "HARMONY_OPERATOR_METRICS_PORT"), checks)
     report_address("operator metrics", str(server.server_address[0]), server.server_port)
     return server
 

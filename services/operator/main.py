@@ -8,7 +8,7 @@ import sys
 from services.kernel import telemetry
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
-from services.kernel.errors import HarmonyError
+from services.kernel.errors import ConfigurationError, HarmonyError
 from services.kernel.settings import Settings, get_settings
 from services.kernel.tracing_otel import configure_tracing
 from services.operator.handlers import run
@@ -68,8 +68,13 @@ def main() -> int:
         return 2
     say_what_is_off(settings)
     telemetry.leader.labels(settings.cluster).set_function(lambda: float(election.is_leading))
-    asyncio.run(run(deps, election))
-    deps.engine.dispose()
+    try:
+        asyncio.run(run(deps, election))
+    except ConfigurationError as error:
+        print(error.message, file=sys.stderr)
+        return 2
+    finally:
+        deps.engine.dispose()
     return 0
 
 

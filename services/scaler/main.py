@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from services.kernel import telemetry
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
-from services.kernel.errors import ConfigurationError, HarmonyError
+from services.kernel.errors import HarmonyError
 from services.kernel.http.metrics_server import serve_wsgi
-from services.kernel.listening import report_address
+from services.kernel.listening import listen, report_address
 from services.kernel.settings import Settings, get_settings
 from services.scaler.api import ExternalScaler
 from services.scaler.listener import Watch
@@ -67,14 +67,8 @@ async def _serve_until_signal(deps: ScalerDeps) -> None:
     await serve(deps, stopped, lambda port: report_address("scaler", host, port, ""))
 
 
-def _serve_metrics(port: int) -> None:
-    try:
-        server = serve_wsgi(port)
-    except OSError as error:
-        raise ConfigurationError(
-            f"HARMONY_SCALER_METRICS_PORT={port}: cannot listen there ({error.strerror}); end the "
-            "process that uses it, or choose another"
-        ) from error
+def _serve_metrics(host: str, port: int) -> None:
+    server = serve_wsgi(listen(host, port, "HARMONY_SCALER_METRICS_PORT"))
     report_address("scaler metrics", str(server.server_address[0]), server.server_port)
 
 
@@ -85,7 +79,7 @@ def main() -> int:
         telemetry.configure_logging(settings.log_level, settings.log_format)
         deps = make_deps(settings)
         if settings.scaler_metrics_port is not None:
-            _serve_metrics(settings.scaler_metrics_port)
+            _serve_metrics(settings.host, settings.scaler_metrics_port)
         asyncio.run(_serve_until_signal(deps))
     except HarmonyError as error:
         print(error.message, file=sys.stderr)

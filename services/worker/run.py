@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import socket
 import tempfile
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from services.kernel.celery_app import make_celery
 from services.kernel.clock import make_clock
 from services.kernel.db.session import make_engine
 from services.kernel.http.metrics_server import serve_wsgi
-from services.kernel.listening import report_address
+from services.kernel.listening import listen, report_address
 from services.kernel.settings import Settings
 from services.kernel.tracing_otel import configure_tracing
 from services.worker.beat import WaryScheduler
@@ -39,13 +40,13 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
         concurrency: Processes of the prefork pool.
 
     Raises:
-        ConfigurationError: An unknown queue.
+        ConfigurationError: An unknown queue, or the metrics port cannot be had.
     """
     # of a name with a space around it Celery would make a queue that nobody sends to
     queues = ",".join(queue_names(settings.queues))
     if settings.worker_metrics_port is not None:
         # the solo pool runs tasks in this process: their metrics are here to be scraped
-        server = serve_wsgi(settings.worker_metrics_port)
+        server = serve_wsgi(_listen_for_metrics(settings.host, settings.worker_metrics_port))
         report_address("worker metrics", str(server.server_address[0]), server.server_port)
     configure_tracing(settings, f"worker-{queues.replace(',', '-')}")
     app = worker_app(settings)
@@ -66,6 +67,10 @@ def run_worker(settings: Settings, pool: str = "solo", concurrency: int = 1) -> 
     )
 
 
+def _listen_for_metrics(host: str, port: int) -> socket.socket:
+    return listen(host, port, "HARMONY_WORKER_METRICS_PORT")
+
+
 def collect_rarely() -> None:
     """Look for garbage in circles less often: a shard's run makes a million values, hardly any.
 
@@ -81,12 +86,16 @@ def run_beat(settings: Settings) -> None:
     """Send the periodic jobs until told to stop: sweeps, pulls, refits and clean-ups.
 
     It is there once, so it also serves what is known of each workload, where a metrics port is set.
+
+    Raises:
+        ConfigurationError: The metrics port cannot be had.
     """
     if settings.worker_metrics_port is not None:
         clock = make_clock(settings.clock, settings.redis_url)
         is_judged = settings.trust_interval_s > 0
         pages = WorkloadPages(make_engine(settings.database_url, n_kept=1), clock, is_judged)
-        server = serve_wsgi(settings.worker_metrics_port, workload_metrics(pages))
+        listener = _listen_for_metrics(settings.host, settings.worker_metrics_port)
+        server = serve_wsgi(listener, workload_metrics(pages))
         report_address("beat metrics", str(server.server_address[0]), server.server_port)
     with tempfile.TemporaryDirectory() as folder:
         schedule = str(Path(folder) / "schedule")

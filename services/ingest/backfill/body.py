@@ -53,7 +53,9 @@ def parse_csv(body: bytes, workload: WorkloadName, max_samples: int) -> ParsedPu
         InvalidInput: It is no CSV, or a line has not as many fields as the header.
         PayloadTooLarge: It holds more than `max_samples`.
     """
-    if body.count(b"\n") > max_samples + 1 or body.count(b",") > 5 * max_samples:
+    # each of the three ends a line of CSV
+    n_lines = body.count(b"\n") + body.count(b"\r") - body.count(b"\r\n")
+    if n_lines > max_samples + 1 or body.count(b",") > 5 * max_samples:
         raise PayloadTooLarge(
             f"body: more than {max_samples} samples in one request; send less at once"
         )

@@ -30,6 +30,7 @@ from services.ingest.series.source import (
     SourceError,
 )
 from services.kernel.errors import ConfigurationError
+from services.kernel.http.answers import ACCEPTED, AnswerTooLarge, AnswerUnreadable, read_chunks
 from services.kernel.security.sources import SourceForbidden
 
 _MAX_POINTS = 10_000  # Prometheus refuses more than 11,000 points per series
@@ -81,6 +82,7 @@ class PrometheusSource:
         self._limits = limits or FetchLimits()
         self._sleep = sleep
         self._client = httpx.Client(
+            headers=ACCEPTED,
             timeout=self._limits.timeout_s,
             follow_redirects=False,
             trust_env=False,
@@ -153,9 +155,13 @@ class PrometheusSource:
                 raise self._timeout() from error
             except SourceForbidden as error:
                 raise SourceError(FORBIDDEN, f"{self._url}: {error}") from error
-            except httpx.DecodingError as error:
+            except AnswerUnreadable as error:
+                raise SourceError(MALFORMED, f"{self._url}: the answer {error}") from error
+            except AnswerTooLarge as error:
                 raise SourceError(
-                    MALFORMED, f"{self._url}: the answer cannot be decompressed: {error}"
+                    TOO_LARGE,
+                    f"{self._url} answers with {error}; "
+                    "aggregate the query to one series, e.g. sum(...)",
                 ) from error
             except httpx.TransportError as error:
                 if is_last:
@@ -173,17 +179,10 @@ class PrometheusSource:
     def _post(self, form: dict[str, str]) -> tuple[int, bytes]:
         deadline_s = time.monotonic() + self._limits.timeout_s  # httpx limits each read only
         with self._client.stream("POST", self._url, data=form) as response:
-            chunks, size = [], 0
-            for chunk in response.iter_bytes():
-                size += len(chunk)
+            chunks = []
+            for chunk in read_chunks(response, self._limits.max_bytes):
                 if time.monotonic() > deadline_s:
                     raise httpx.ReadTimeout("the answer trickles in too slowly")
-                if size > self._limits.max_bytes:
-                    raise SourceError(
-                        TOO_LARGE,
-                        f"{self._url} answers with more than {self._limits.max_bytes} bytes; "
-                        "aggregate the query to one series, e.g. sum(...)",
-                    )
                 chunks.append(chunk)
             return response.status_code, b"".join(chunks)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from socketserver import ThreadingMixIn
 from typing import Any
-from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from prometheus_client import make_wsgi_app
 
@@ -24,6 +24,18 @@ metrics_app: Application = make_wsgi_app(registry=telemetry.REGISTRY)
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+    def __init__(
+        self, listener: socket.socket, app: Application, handler: type[WSGIRequestHandler]
+    ) -> None:
+        """Serve on a socket that listens already."""
+        address = listener.getsockname()[:2]
+        super().__init__(address, handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listener
+        self.server_name, self.server_port = address  # no name is looked up: that may take its time
+        self.setup_environ()
+        self.set_app(app)
 
 
 class BoundedHandler(WSGIRequestHandler):
@@ -51,16 +63,11 @@ class BoundedHandler(WSGIRequestHandler):
 
 
 def serve_wsgi(
-    port: int,
+    listener: socket.socket,
     app: Application = metrics_app,
-    host: str = "",
     handler: type[BoundedHandler] = BoundedHandler,
 ) -> WSGIServer:
-    """Answer on `port` (0: a free one) until the process ends or `shutdown` is called.
-
-    Raises:
-        OSError: The port is taken.
-    """
-    server = make_server(host, port, app, _Server, handler)
+    """Answer on `listener` until the process ends or `shutdown` is called."""
+    server = _Server(listener, app, handler)
     threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     return server

@@ -14,6 +14,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from services.kernel.errors import Unavailable
+from services.kernel.http.answers import ACCEPTED, AnswerTooLarge, AnswerUnreadable, read_chunks
 from services.kernel.telemetry import get_logger
 
 _FAMILIES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
@@ -158,16 +159,17 @@ def ask_json(
 
     Raises:
         httpx.HTTPError: No answer came.
-        ValueError: It is too long or no JSON.
+        ValueError: It is too long, cannot be unpacked or is no JSON.
         TypeError: It is no object.
     """
-    headers = {"Accept": "application/json"} | kwargs.pop("headers", {})
+    headers = {"Accept": "application/json"} | ACCEPTED | kwargs.pop("headers", {})
     with client.stream(method, url, headers=headers, **kwargs) as response:
-        body = b""
-        for chunk in response.iter_bytes():
-            body += chunk
-            if len(body) > _MAX_BYTES:
-                raise ValueError(f"{url}: more than {_MAX_BYTES} bytes")
+        try:
+            body = b"".join(read_chunks(response, _MAX_BYTES))
+        except AnswerTooLarge as error:
+            raise ValueError(f"{url}: the answer has {error}") from error
+        except AnswerUnreadable as error:
+            raise ValueError(f"{url}: the answer {error}") from error
     if response.status_code != 200 and not body:
         return response.status_code, {}
     parsed = orjson.loads(body)

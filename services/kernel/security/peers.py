@@ -22,6 +22,7 @@ import orjson
 from services.kernel.clock import Clock
 from services.kernel.db.clusters import check_name
 from services.kernel.errors import ConfigurationError, InvalidInput
+from services.kernel.http.answers import ACCEPTED, AnswerTooLarge, AnswerUnreadable, read_chunks
 from services.kernel.security.sources import is_special
 from services.kernel.security.urls import is_private, parse_url
 from services.kernel.settings import Settings
@@ -169,6 +170,10 @@ class PeerReader:
             return PeerAnswer(peer.name, self._fetch(peer, path), "", now)
         except OSError as error:
             problem = f"its key cannot be read: {error.strerror}"
+        except AnswerTooLarge as error:
+            problem = f"its answer is too long: {error}"
+        except AnswerUnreadable as error:
+            problem = f"its answer {error}"
         except httpx.HTTPError as error:
             problem = f"cannot be reached: {type(error).__name__}"
         except ValueError as error:
@@ -186,15 +191,15 @@ class PeerReader:
                 transport=self.transport,
             ) as client,
             client.stream(
-                "GET", peer.url + path, headers={"Authorization": f"Bearer {key}"}
+                "GET", peer.url + path, headers={"Authorization": f"Bearer {key}"} | ACCEPTED
             ) as got,
         ):
             if got.status_code != httpx.codes.OK:
                 raise ValueError(f"answers {got.status_code}")
-            for chunk in got.iter_bytes():
+            for chunk in read_chunks(got, _MOST_BYTES):
                 body += chunk
-                if len(body) > _MOST_BYTES or self.monotonic() > ends_s:
-                    raise ValueError("its answer is too long, or takes too long")
+                if self.monotonic() > ends_s:
+                    raise ValueError("its answer takes too long")
         document = orjson.loads(body)  # refuses what is nested too deeply
         if not isinstance(document, dict):
             raise ValueError("its answer is no object")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -26,12 +27,8 @@ class Checks:
     ready: Check
 
 
-def serve(port: int, checks: Checks, host: str = "") -> WSGIServer:
-    """Answer on `port` (0: a free one) until the process ends or `shutdown` is called.
-
-    Raises:
-        OSError: The port is taken.
-    """
+def serve(listener: socket.socket, checks: Checks) -> WSGIServer:
+    """Answer on `listener` until the process ends or `shutdown` is called."""
     probes = {"/healthz": checks.alive, "/readyz": checks.ready}
 
     def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
@@ -43,4 +40,4 @@ def serve(port: int, checks: Checks, host: str = "") -> WSGIServer:
         start_response(status, [("Content-Type", "text/plain; charset=utf-8")])
         return [(problem or "ok").encode() + b"\n"]
 
-    return serve_wsgi(port, answer, host)
+    return serve_wsgi(listener, answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -37,7 +38,8 @@ def health(channel: grpc.Channel, service: str) -> int:
 
 def environment(settings: Settings, **changes: str) -> dict[str, str]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("HARMONY_")}
-    return inherited | {"HARMONY_DATABASE_URL": settings.database_url} | changes
+    given = {"HARMONY_DATABASE_URL": settings.database_url, "HARMONY_HOST": settings.host}
+    return inherited | given | changes
 
 
 class Started:
@@ -94,6 +96,20 @@ def test_the_whole_process(started: Started, rows: Rows) -> None:
         assert started.process.wait(PATIENCE_S) == 0
         assert time.monotonic() - began < PATIENCE_S / 2
     assert "Traceback" not in started.log.read_text()
+
+
+def test_metrics_are_served_where_the_host_says_and_nowhere_else(
+    settings: Settings, tmp_path: Path
+) -> None:
+    started = Started(settings.model_copy(update={"host": "127.0.0.2"}), tmp_path / "scaler.log")
+    try:
+        url = f"http://127.0.0.2:{started.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=PATIENCE_S) as response:
+            assert response.status == 200
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", started.metrics_port))
+    finally:
+        started.end()
 
 
 def test_a_missing_database_url_is_one_line_and_exit_2(settings: Settings) -> None:

@@ -84,6 +84,15 @@ def test_an_answer_that_never_ends_is_left(monkeypatch: pytest.MonkeyPatch) -> N
         fetch(endless)
 
 
+def test_an_answer_that_is_packed_twice_is_left() -> None:
+    def packed(_: httpx.Request) -> httpx.Response:
+        headers = {"Content-Encoding": "gzip, gzip"}
+        return httpx.Response(200, headers=headers, content=iter([b""]))
+
+    with pytest.raises(InvalidInput, match="Content-Encoding is 'gzip, gzip'"):
+        fetch(packed)
+
+
 def test_an_answer_that_drips_is_left() -> None:
     clock = FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
 

@@ -21,6 +21,7 @@ from tests.unit.deploy.chart import (
     hold_equal,
     named,
     of_kind,
+    pod_specs,
     render,
     with_settings,
 )
@@ -86,6 +87,25 @@ def test_fixed_settings_are_what_the_pods_have() -> None:
     set_there |= {name.removesuffix("_file") for name in set_there}  # a secret in a file
     unset = {"home", "queues", "kube_url"}  # the default, or the command line
     assert set(FIXED) - unset == set_there & set(FIXED)
+
+
+def test_a_pod_with_a_port_listens_for_others() -> None:
+    """Of one that listened on its own loopback, probes would fail and metrics be missing."""
+    manifests = render({"scaler": {"enabled": True}})
+    settings = named(manifests, "ConfigMap", "harmony-settings")
+    assert settings["data"]["HARMONY_HOST"] == "0.0.0.0"
+    ours = {
+        f"{label}/{container['name']}": container
+        for label, spec in pod_specs(manifests).items()
+        for container in spec["containers"]
+        if any(each["name"].startswith("HARMONY_") for each in container.get("env", ()))
+        and container.get("ports")
+    }
+    assert len(ours) >= 9
+    for name, container in ours.items():
+        (source,) = container["envFrom"]
+        assert source["configMapRef"]["name"] == settings["metadata"]["name"], name
+        assert "HARMONY_HOST" not in {each["name"] for each in container["env"]}, name
 
 
 def test_a_new_setting_finds_its_place() -> None:

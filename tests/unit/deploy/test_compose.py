@@ -297,6 +297,18 @@ def test_prometheus_scrapes_the_ports_that_compose_gives(services: dict[str, Any
     assert list((REPO / "deploy/prometheus").glob(rules))
 
 
+def test_what_others_scrape_listens_for_them(services: dict[str, Any]) -> None:
+    serving = {
+        name: service["environment"]
+        for name, service in services.items()
+        if any(v.endswith("METRICS_PORT") for v in service.get("environment", {}))
+    }
+    assert len(serving) == 7
+    assert {name: env["HARMONY_HOST"] for name, env in serving.items()} == dict.fromkeys(
+        serving, "0.0.0.0"
+    )
+
+
 def test_grafana_is_provisioned_with_what_the_dashboards_use(services: dict[str, Any]) -> None:
     folder = REPO / "deploy/grafana"
     sources = yaml.safe_load((folder / "provisioning/datasources/datasources.yml").read_text())

@@ -1,15 +1,18 @@
 """The application that a worker runs, and the one that Celery's own command finds."""
 
 import gc
+import socket
 
+import httpx
 import pytest
 
 import services.worker
 from services.kernel import jobs
 from services.kernel.errors import ConfigurationError
+from services.kernel.listening import find_address, listen
 from services.kernel.settings import Settings
 from services.worker.__main__ import main
-from services.worker.run import collect_rarely, run_worker, worker_app
+from services.worker.run import collect_rarely, run_beat, run_worker, worker_app
 
 
 def settings(queues: str) -> Settings:
@@ -52,6 +55,46 @@ def test_a_worker_takes_jobs_from_the_queues_that_jobs_are_sent_to(
     run_worker(settings(" ingest, forecast ,"))
     assert "--queues=ingest,forecast" in given
     assert "--hostname=ingest-forecast@%h" in given
+
+
+class Silent:
+    """A beat that ends at once."""
+
+    def run(self) -> None:
+        """Do nothing."""
+
+
+@pytest.mark.parametrize("server", ["worker", "beat"])
+def test_metrics_are_served_where_the_host_says_and_nowhere_else(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], server: str
+) -> None:
+    monkeypatch.setattr("celery.loaders.base.BaseLoader.import_default_modules", lambda _: None)
+    monkeypatch.setattr("services.worker.run.collect_rarely", lambda: None)
+    monkeypatch.setattr("celery.Celery.worker_main", lambda _, arguments: None)
+    monkeypatch.setattr("celery.Celery.set_default", lambda _: None)
+    monkeypatch.setattr("celery.Celery.Beat", lambda *_, **__: Silent())
+    given = settings("ingest").model_copy(
+        update={
+            "host": "127.0.0.2",
+            "worker_metrics_port": 0,
+            "database_url": "postgresql://127.0.0.1:1/none",
+        }
+    )
+    run_worker(given) if server == "worker" else run_beat(given)
+    address = find_address(capsys.readouterr().out, f"{server} metrics")
+    assert address is not None
+    port = int(address.removeprefix("http://127.0.0.2:"))
+    assert "harmony_build_info" in httpx.get(f"{address}/metrics", trust_env=False).text
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_metrics_port_that_is_taken_is_named() -> None:
+    with listen("127.0.0.1", 0, "PORT") as listener:
+        port = listener.getsockname()[1]
+        given = settings("ingest").model_copy(update={"worker_metrics_port": port})
+        with pytest.raises(ConfigurationError, match=f"HARMONY_WORKER_METRICS_PORT={port}"):
+            run_worker(given)
 
 
 def test_an_unknown_queue_is_refused_before_anything_starts(

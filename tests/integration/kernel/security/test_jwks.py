@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -182,6 +183,21 @@ def test_a_key_that_is_malformed_is_none(issuer: Issuer) -> None:
     whole = public_jwk("rsa-1", issuer.keys["rsa-1"])
     assert to_public_key(whole, "RS256") is not None
     assert to_public_key({k: v for k, v in whole.items() if k != "n"}, "RS256") is None
+
+
+def test_an_answer_is_unpacked_once_within_its_bound(issuer: Issuer) -> None:
+    once = {"Content-Encoding": "gzip"}
+    twice = {"Content-Encoding": "gzip, gzip"}
+    issuer.documents |= {
+        "/packed": (200, gzip.compress(b'{"x": 1}'), once),
+        "/more": (200, gzip.compress(b" " * 1_000_001), once),
+        "/twice": (200, gzip.compress(gzip.compress(b"{}")), twice),
+    }
+    with httpx.Client(trust_env=False) as client:
+        assert ask_json(client, "GET", issuer.url + "/packed") == (200, {"x": 1})
+        for path, problem in (("/more", "more than 1000000 bytes"), ("/twice", "'gzip, gzip'")):
+            with pytest.raises(ValueError, match=problem):
+                ask_json(client, "GET", issuer.url + path)
 
 
 def test_an_answer_is_an_object_of_bounded_size(issuer: Issuer) -> None:

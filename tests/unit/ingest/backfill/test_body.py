@@ -102,6 +102,15 @@ def test_samples_that_are_no_list_are_pointed_at() -> None:
     assert caught.value.pointer == "/indicators/a~1b"
 
 
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_lines_are_counted_however_they_end(end: str) -> None:
+    """Each costs time while everybody else's pushes wait to be decoded."""
+    lines = ["time,rps", "1,1", "2,2", "3,3"]
+    assert len(csv(end.join(lines), most=3).samples) == 3
+    with pytest.raises(PayloadTooLarge):
+        csv(end.join([*lines, "", ""]), most=3)
+
+
 def test_too_many_samples_are_refused() -> None:
     with pytest.raises(PayloadTooLarge):
         as_json({"indicators": {"rps": [[n, 1] for n in range(4)]}}, most=3)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 
@@ -157,6 +158,30 @@ def test_an_answer_in_an_encoding_that_it_is_not_in_is_malformed() -> None:
     with pytest.raises(SourceError, match="cannot be decompressed") as caught:
         fetch(pack)
     assert caught.value.reason == "malformed"
+
+
+@pytest.mark.parametrize(
+    ("packed", "encoding", "reason"),
+    [
+        (gzip.compress(GOOD), "gzip", None),
+        (gzip.compress(b" " * 10_001), "gzip", "too_large"),
+        (gzip.compress(gzip.compress(GOOD)), "gzip, gzip", "malformed"),
+    ],
+)
+def test_a_packed_answer_is_unpacked_once_within_the_bound(
+    packed: bytes, encoding: str, reason: str | None
+) -> None:
+    def pack(request: httpx.Request) -> httpx.Response:
+        assert request.headers["accept-encoding"] == "gzip"
+        headers = {"Content-Encoding": encoding}
+        return httpx.Response(200, headers=headers, content=iter([packed]))
+
+    if reason is None:
+        assert fetch(pack).value.tolist() == [1.5]
+        return
+    with pytest.raises(SourceError) as caught:
+        fetch(pack)
+    assert caught.value.reason == reason
 
 
 def test_the_expression_cannot_change_the_host_or_the_path() -> None:

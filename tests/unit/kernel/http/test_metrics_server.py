@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from services.kernel.http.metrics_server import BoundedHandler, serve_wsgi
+from services.kernel.listening import listen
 
 PATIENCE_S = 60.0
 
@@ -19,7 +20,7 @@ class Hasty(BoundedHandler):
 
 @pytest.fixture
 def port() -> Iterator[int]:
-    server = serve_wsgi(0, host="127.0.0.1", handler=Hasty)
+    server = serve_wsgi(listen("127.0.0.1", 0, "PORT"), handler=Hasty)
     yield server.server_port
     server.shutdown()
     server.server_close()
@@ -36,8 +37,16 @@ def test_a_request_that_never_ends_is_given_up(
     assert capfd.readouterr().err == ""
 
 
+def test_it_serves_an_address_of_version_6() -> None:
+    server = serve_wsgi(listen("::1", 0, "PORT"))
+    answer = httpx.get(f"http://[::1]:{server.server_port}/metrics", trust_env=False)
+    server.shutdown()
+    server.server_close()
+    assert answer.status_code == 200
+
+
 def test_metrics_are_answered() -> None:
-    server = serve_wsgi(0, host="127.0.0.1")
+    server = serve_wsgi(listen("127.0.0.1", 0, "PORT"))
     text = httpx.get(f"http://127.0.0.1:{server.server_port}/metrics", trust_env=False).text
     server.shutdown()
     server.server_close()

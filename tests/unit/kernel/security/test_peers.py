@@ -131,6 +131,10 @@ def test_an_answer_is_kept_for_a_few_seconds_and_never_shown_after_that(tmp_path
         (httpx.Response(200, json=[1]), "no object"),
         (httpx.Response(200, content=b"[" * 500_000), "cannot be read"),
         (httpx.Response(200, content=b" " * 1_000_001), "too long"),
+        (
+            httpx.Response(200, headers={"Content-Encoding": "gzip, gzip"}, content=iter([b""])),
+            "Content-Encoding is 'gzip, gzip'",
+        ),
     ],
 )
 def test_an_answer_that_is_none_is_a_problem_in_words(
