@@ -24,6 +24,7 @@ from services.cli.models import commands as model_commands
 from services.cli.output import HELP, Version
 from services.cli.usage import USAGE_ERROR, is_help, usage_line
 from services.kernel.errors import HarmonyError
+from services.kernel.security.printable import without_escapes
 from services.kernel.settings import Settings, get_settings
 from services.kernel.telemetry import configure_logging
 
@@ -88,7 +89,7 @@ def main() -> None:
             print(f"harmony: {line}", file=sys.stderr)
         status = app(prog_name=PROGRAM, standalone_mode=False)
     except HarmonyError as error:
-        print(f"harmony: {error.message}", file=sys.stderr)
+        print(f"harmony: {without_escapes(error.message)}", file=sys.stderr)
         sys.exit(2)
     except USAGE_ERROR as error:
         said = str(error) if is_help(error) else usage_line(error, sys.argv[1:], PROGRAM)

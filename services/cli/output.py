@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from importlib import metadata
@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
+from rich.text import Text
 
 from services.kernel.errors import InvalidInput
+from services.kernel.security.printable import without_escapes
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
@@ -31,7 +34,34 @@ HELP: dict[str, Any] = {
     "max_content_width": HELP_WIDTH,
 }
 """Context of both programs: how help is asked for, and how wide it may be."""
-console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
+
+
+class PlainConsole(Console):
+    """Shows text as it is: no markup, no emoji by name, and no escapes but its own.
+
+    Most of what is shown was stored by others, as names, reasons and annotations.
+    """
+
+    def __init__(self, width: int | None = None) -> None:
+        """A console on stdout, `width` columns wide; None: as wide as the terminal."""
+        super().__init__(width=width, markup=False, emoji=False)
+
+    def render_str(self, text: str, **styled: Any) -> Text:
+        """A string as it is shown; replaced before it is measured, so that none of it is cut."""
+        return super().render_str(without_escapes(text), **styled)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """Pieces of what is shown, all of it: what is printed, and what moves below."""
+        if isinstance(renderable, Text):
+            renderable = renderable.copy()
+            renderable.plain = without_escapes(renderable.plain)
+        for piece in super().render(renderable, options):
+            yield piece if piece.control else Segment(without_escapes(piece.text), piece.style)
+
+
+console = PlainConsole(None if sys.stdout.isatty() else PIPE_WIDTH)
 
 
 def _print_version(is_asked: bool) -> None:

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from services.cli.output import console
+from services.kernel.security.printable import without_escapes
 
 MIN_LINE_GAP_S = 5.0
 """Where the output is no terminal, a line at most so often."""
@@ -25,7 +26,7 @@ def progress(prefix: str = "") -> Iterator[Callable[[str], None]]:
     if not console.is_terminal:
         yield _Lines(before)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as shown:
         line = shown.add_task(f"{before}reading")
         yield lambda text: shown.update(line, description=before + text)
@@ -44,7 +45,8 @@ class _Lines:
         if now_s < self._next_s:
             return
         self._next_s = now_s + MIN_LINE_GAP_S
-        sys.stderr.write(f"{now_s - self._began_s:6.0f} s  {self._before}{text}\n")
+        said = without_escapes(f"{self._before}{text}")
+        sys.stderr.write(f"{now_s - self._began_s:6.0f} s  {said}\n")
         sys.stderr.flush()
 
 

@@ -234,6 +234,15 @@ class Settings(BaseSettings):
         ge=1,
         description="Requests served or waiting at once (both APIs); more are answered 503",
     )
+    rest_workloads_per_namespace: int = Field(
+        500,
+        ge=0,
+        description="Active workloads that may be made over REST in one namespace; 0: no limit",
+    )
+    rest_queries: Literal["any", "fleet"] = Field(
+        "any",
+        description="Who may write a query over REST: any operator, or those of the whole fleet",
+    )
     max_body_bytes: int = Field(1_000_000, ge=1024, description="Bytes of one request's body")
     trusted_proxies: str = Field(
         "", description="Networks of proxies whose X-Forwarded-For and -Proto are believed"

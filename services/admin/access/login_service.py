@@ -12,6 +12,7 @@ from services.kernel.security.addresses import limited_name
 from services.kernel.security.keys import AuditEntry, Principal
 from services.kernel.security.limits import failure_limit
 from services.kernel.security.oidc_login import OidcLogin
+from services.kernel.security.printable import printable
 
 _MAX_SAID = 200
 
@@ -88,9 +89,8 @@ def _finish(deps: AdminDeps, cookie: str, answer: LoginReturn, address: str) -> 
     if answer.error or not answer.code:
         reasons = " ".join(part for part in (answer.error, answer.description) if part)
         authentication.note_refusal("login_refused", address)
-        raise BadRequest(
-            f"The identity provider did not log you in: {_printable(reasons) or 'it gave no code'}."
-        )
+        said = printable(reasons, _MAX_SAID).rstrip(". ") or "it gave no code"
+        raise BadRequest(f"The identity provider did not log you in: {said}.")
     now = deps.wall.now()
     person = login.finish(attempt, answer.code, answer.issuer, now)
     grants = login.grants(person)
@@ -109,8 +109,3 @@ def _finish(deps: AdminDeps, cookie: str, answer: LoginReturn, address: str) -> 
     if deps.limiter is not None:
         deps.limiter.give_back(failure_limit(deps.settings), limited_name(address))
     return token, attempt.following
-
-
-def _printable(text: str) -> str:
-    shown = "".join(char if char.isprintable() else "?" for char in text)
-    return shown[:_MAX_SAID].rstrip(". ")

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from services.admin.rest.schemas import Out
 from services.admin.rest.times import Instant
 from services.kernel.security.keys import Role
+from services.kernel.security.printable import ONE_LINE
 
 MAX_GRACE_S = 30 * 86400.0
 _NAMESPACE = r"^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$"
 
-Name = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[^\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Field(min_length=1, max_length=100, pattern=f"^{ONE_LINE}+$")]
 Namespaces = Annotated[
     list[Annotated[str, Field(pattern=_NAMESPACE)]], Field(min_length=1, max_length=100)
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +34,10 @@ RETRY_S = 2.0
 QUEUE_SIZE = 1_000
 MAX_STREAMS = 200
 MAX_STREAMS_PER_CALLER = 20
+MAX_STREAMS_PER_NAMESPACE = MAX_STREAMS // 2
+"""Of callers who are limited to namespaces: so that none of them can take all of a process."""
+KEPT_FOR_FLEET = MAX_STREAMS // 10
+"""Streams that such callers leave to those of the whole fleet, however many tenants there are."""
 LIFE_S = 600.0
 """A stream ends after this and its client opens the next: so a revoked key is found out."""
 GRACE_S = 60.0
@@ -157,7 +161,7 @@ class EventHub:
         """Open a subscription that is read in `loop`; it misses nothing from here on.
 
         Raises:
-            TooManyRequests: Too many are open, of this caller or in all.
+            TooManyRequests: Too many are open, of this caller, of its namespaces or in all.
         """
         now_s = loop.time()
         subscription = Subscription(interest, caller, loop, now_s)
@@ -165,13 +169,7 @@ class EventHub:
             # one whose response was never begun has nobody to close it
             old = {s for s in self._subscribers if s.opened_s < now_s - LIFE_S - GRACE_S}
             self._subscribers -= old
-            own = sum(1 for other in self._subscribers if other.caller == caller)
-            if len(self._subscribers) >= MAX_STREAMS or own >= MAX_STREAMS_PER_CALLER:
-                raise TooManyRequests(
-                    f"{len(self._subscribers)} event streams are open, {own} of them this "
-                    f"caller's; at most {MAX_STREAMS} and {MAX_STREAMS_PER_CALLER} may",
-                    retry_after_s=10.0,
-                )
+            _check_room(self._subscribers, interest, caller)
             if self._thread is None:
                 with self._engine.connect() as connection:
                     self._position = repository.load_end(connection)
@@ -260,6 +258,34 @@ class EventHub:
                         subscription.loop.call_soon_threadsafe(subscription.offer, event)
                     except RuntimeError:  # its loop has been closed: the server is stopping
                         self.unsubscribe(subscription)
+
+
+def _check_room(there: Collection[Subscription], interest: Interest, caller: str) -> None:
+    """Refuse a stream for which there is no place.
+
+    Raises:
+        TooManyRequests: Too many are open: of this caller, of one of its namespaces, of callers
+            who are limited to namespaces, or in all.
+    """
+    own = sum(1 for other in there if other.caller == caller)
+    bounds = [
+        (own, MAX_STREAMS_PER_CALLER, "of this caller"),
+        (len(there), MAX_STREAMS, "in this process"),
+    ]
+    if interest.namespaces is not None:
+        limited = [o.interest.namespaces for o in there if o.interest.namespaces is not None]
+        n_most = MAX_STREAMS - KEPT_FOR_FLEET
+        bounds.append((len(limited), n_most, "of callers who are limited to namespaces"))
+        for name in sorted(interest.namespaces):
+            n_there = sum(1 for names in limited if name in names)
+            bounds.append((n_there, MAX_STREAMS_PER_NAMESPACE, f"of callers of namespace {name!r}"))
+    for n_open, n_most, whose in bounds:
+        if n_open >= n_most:
+            raise TooManyRequests(
+                f"{n_open} event streams {whose} are open, at most {n_most} may; close one, or "
+                "come back later",
+                retry_after_s=10.0,
+            )
 
 
 def _follows(connection: Connection, after: Position) -> bool:

@@ -27,6 +27,18 @@ def load_managed(
     return connection.execute(text(statement), values).mappings().first()
 
 
+def count_active(connection: Connection, namespace: str) -> int:
+    """Active workloads of a namespace that were made over REST; none is added meanwhile."""
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 7016))"), {"name": namespace}
+    )
+    statement = text(
+        "SELECT count(*) FROM workloads "
+        "WHERE namespace = :namespace AND managed_by = 'api' AND is_active"
+    )
+    return int(connection.execute(statement, {"namespace": namespace}).scalar_one())
+
+
 def insert_workload(
     connection: Connection, values: Mapping[str, Any], shard_size: int
 ) -> RowMapping | None:

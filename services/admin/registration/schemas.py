@@ -13,9 +13,10 @@ from services.admin.rest.sent_back import SentBack
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.workload import MAX_FURTHER_LOADS, LoadCounts, Mode, RiskKind
+from services.kernel.security.printable import ONE_LINE
 
 Word = Annotated[str, Field(max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")]
-Unit = Annotated[str, Field(max_length=63, pattern=r"^[^\x00-\x1f\x7f]*$")]
+Unit = Annotated[str, Field(max_length=63, pattern=f"^{ONE_LINE}*$")]
 PromQL = Annotated[str, Field(max_length=4096, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
 IndicatorName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 SeriesName = Annotated[str, Field(pattern=r"^sli_[a-z0-9_]{1,58}$")]

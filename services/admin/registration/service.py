@@ -15,6 +15,7 @@ from sqlalchemy import RowMapping
 
 from services.admin.deps import AdminDeps
 from services.admin.registration import repository
+from services.admin.registration.bounds_service import check_queries, check_room
 from services.admin.registration.schemas import (
     ReplicasReport,
     ReplicasView,
@@ -51,9 +52,9 @@ def create(deps: AdminDeps, caller: Caller, body: WorkloadRequest) -> Answer:
 
     Raises:
         NotFound: The namespace cannot be seen.
-        Forbidden: The caller is no operator there.
+        Forbidden: The caller is no operator there, or may write no query.
         InvalidInput: The parts of the spec do not fit each other.
-        Conflict: There is one already.
+        Conflict: There is one already, or as many in the namespace as may be.
     """
     key = WorkloadKey(body.namespace, body.name)
     spec = to_spec(body.name, body.spec)
@@ -61,6 +62,10 @@ def create(deps: AdminDeps, caller: Caller, body: WorkloadRequest) -> Answer:
     def change(one: Change) -> Answer:
         one.require(Role.OPERATOR, body.namespace, f"namespace {body.namespace} does not exist")
         row = repository.load_managed(one.connection, *key, is_locked=True)
+        if row is not None:
+            _check_removed(row)
+        check_queries(one, spec, None, deps.settings)
+        check_room(one, key.namespace, deps.settings)
         if row is None:
             values = {"namespace": key.namespace, "name": key.name, "step_s": deps.settings.step_s}
             values |= {"spec": spec, "now": one.at}
@@ -68,7 +73,6 @@ def create(deps: AdminDeps, caller: Caller, body: WorkloadRequest) -> Answer:
             if made is None:  # somebody made it in between
                 raise Conflict(f"workload {key} exists already; read it again")
         else:
-            _check_removed(row)
             step_s = deps.settings.step_s
             made = repository.replace_spec(one.connection, row["id"], spec, step_s, one.at)
         one.audit("workload.create", f"workload/{key}", None, spec)
@@ -85,6 +89,7 @@ def replace(
 
     Raises:
         NotFound: There is none.
+        Forbidden: A query is new, and the caller may write none.
         InvalidInput: The parts of the spec do not fit each other, or what cannot be set is another.
         Conflict: The operator manages it.
         PreconditionRequired: No ETag was sent.
@@ -98,6 +103,7 @@ def replace(
         step_s = deps.settings.step_s
         if (row["spec"], row["step_s"]) == (spec, step_s):
             return Answer(200, _view(row), {"ETag": _etag(row)})
+        check_queries(one, spec, row["spec"], deps.settings)
         made = repository.replace_spec(one.connection, row["id"], spec, step_s, one.at)
         one.audit("workload.update", f"workload/{key}", row["spec"], spec)
         return Answer(200, _view(made), {"ETag": _etag(made)})

@@ -7,7 +7,9 @@ from typing import Annotated, Any, Generic, Literal, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-Reason = Annotated[str, Field(max_length=500, pattern=r"^[^\x00-\x08\x0b-\x1f\x7f]*$")]
+from services.kernel.security.printable import SOME_LINES
+
+Reason = Annotated[str, Field(max_length=500, pattern=f"^{SOME_LINES}*$")]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$")]
 FreezeDirection = Literal["ScaleDown", "Both"]
 

@@ -90,7 +90,7 @@ def _print(document: Mapping[str, Any], is_markdown: bool) -> None:
 def _progress() -> Iterator[Watch]:
     """A bar over the steps that are being replayed."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -16,6 +16,7 @@ import typer
 from services.cli.kubectl.api import CLUSTER_VARIABLE, AdminApi, read_key, read_server
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import HarmonyError, InvalidInput
+from services.kernel.security.printable import without_escapes
 
 if TYPE_CHECKING:
     from services.cli.kubectl.cluster import Cluster
@@ -138,7 +139,7 @@ def each(names: Iterable[str], work: Callable[[str], _Result]) -> tuple[list[_Re
 
 def print_error(message: str) -> None:
     """Print one line on stderr."""
-    typer.echo(f"{PROGRAM}: {' '.join(message.split())}", err=True)
+    typer.echo(f"{PROGRAM}: {without_escapes(' '.join(message.split()))}", err=True)
 
 
 def only_one(names: list[str], option: str) -> None:

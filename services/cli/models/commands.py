@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.panel import Panel
+from rich.text import Text
 
 from services.cli.connection import connected_settings, database_engine
 from services.cli.models.prior import pretrain, show_card
@@ -69,7 +70,7 @@ def show(version: Version, as_json: AsJson = False) -> None:
         print_json({**_summary(row), "workloads": workloads, "config": row["config"]})
         return
     lines = "\n".join(f"{key:26} {value}" for key, value in _summary(row).items())
-    console.print(Panel(lines, title=f"model {version}", title_align="left"))
+    console.print(Panel(lines, title=Text(f"model {version}"), title_align="left"))
     print_table("Workloads", [_shown_workload(row) for row in workloads])
 
 
@@ -118,7 +119,7 @@ def train(  # noqa: PLR0913 - one option each
         print_json(found)
     else:
         lines = "\n".join(f"{key:26} {value}" for key, value in _flat(found).items())
-        console.print(Panel(lines, title=f"model {found['version']}", title_align="left"))
+        console.print(Panel(lines, title=Text(f"model {found['version']}"), title_align="left"))
     if found["status"] == "failed":
         raise typer.Exit(1)
 

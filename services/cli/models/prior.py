@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.panel import Panel
+from rich.text import Text
 
 from services.cli.output import console, print_json, print_table
 
@@ -64,5 +65,5 @@ def show_card(as_json: bool) -> None:
 def _print_card(card: dict[str, Any]) -> None:
     figures = {key: value for key, value in card.items() if not isinstance(value, dict)}
     lines = "\n".join(f"{key:26} {value}" for key, value in figures.items())
-    console.print(Panel(lines, title=f"prior {card['version']}", title_align="left"))
+    console.print(Panel(lines, title=Text(f"prior {card['version']}"), title_align="left"))
     print_table("Traces", [{"trace": k, "licence": v} for k, v in card["traces"].items()])

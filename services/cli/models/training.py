@@ -224,7 +224,7 @@ def progress_shown() -> Iterator[Tell]:
         yield lambda line, _share: console.print(line, highlight=False)
         return
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f} %"),
         TimeElapsedColumn(),

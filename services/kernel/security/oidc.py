@@ -19,6 +19,7 @@ from services.kernel.errors import ConfigurationError, Forbidden, InvalidInput, 
 from services.kernel.security.jwks import JwksCache, JwksTimes
 from services.kernel.security.keys import NOT_VALID, check_namespaces
 from services.kernel.security.principal import FLEET, Principal, Role, RoleGrant
+from services.kernel.security.printable import printable
 from services.kernel.security.urls import is_private
 from services.kernel.settings import Settings
 
@@ -266,9 +267,9 @@ def grants_for(values: Iterable[str], policy: OidcPolicy) -> tuple[RoleGrant, ..
 
 def name_in(claims: Mapping[str, Any], policy: OidcPolicy) -> tuple[str, str]:
     """The subject of valid claims and what it is called, both on one line."""
-    subject = _printable(claims["sub"])
+    subject = printable(claims["sub"], _MAX_SHOWN)
     name = claims.get(policy.name_claim)
-    return subject, _printable(name) if isinstance(name, str) and name else subject
+    return subject, printable(name, _MAX_SHOWN) if isinstance(name, str) and name else subject
 
 
 def claim_at(claims: Mapping[str, Any], path: str) -> object:
@@ -288,8 +289,3 @@ def _time(seconds: object) -> datetime | None:
     if not 0 <= seconds < _YEAR_9000:  # leaves room to add the leeway; NaN is in no range
         return None
     return datetime.fromtimestamp(seconds, UTC)
-
-
-def _printable(text: str) -> str:
-    """`text` on one line, short enough for a log."""
-    return "".join(char if char.isprintable() else "?" for char in text)[:_MAX_SHOWN]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import psutil
 from rich.console import Console
+from rich.text import Text
 
 from services.lab.demo.evidence import calibration_of, start_times
 from services.lab.demo.options import DemoOptions
@@ -145,7 +146,7 @@ def write_results(
         write_whole(options.json_file, json.dumps(document, indent=2) + "\n")
     console.print(scoreboard_table(data))
     if data.is_felt:
-        console.print(f"[bold]{headline(data)}[/]; {measured_line(data)}")
+        console.print(Text.assemble((headline(data), "bold"), f"; {measured_line(data)}"))
     console.print(_rows_line(chain))
     console.print(f"report: {options.report.resolve()}")
     return document
@@ -167,12 +168,12 @@ def _latency_summary(latencies: list[Latency]) -> dict[str, dict[str, float]]:
     }
 
 
-def _rows_line(chain: dict[str, int]) -> str:
+def _rows_line(chain: dict[str, int]) -> Text:
     stages = ", ".join(f"{chain[name]} {name}" for name in ("forecasts", "decisions", "actions"))
     faults = {name: chain[name] for name in MUST_BE_ZERO if chain[name]}
     if faults:
-        return f"[bold red]rows: {stages}; broken chain: {faults}"
-    return f"rows: {stages}; no orphan, no duplicate"
+        return Text(f"rows: {stages}; broken chain: {faults}", "bold red")
+    return Text(f"rows: {stages}; no orphan, no duplicate")
 
 
 def report_data(

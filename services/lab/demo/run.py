@@ -17,6 +17,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from services.kernel.celery_app import CelerySender, make_celery
 from services.kernel.jobs import FORECAST_FIT, Job
@@ -64,7 +65,7 @@ def run_demo(options: DemoOptions, settings: Settings, console: Console) -> None
     started = time.monotonic()
     scaled = load_fleet(options)
     fleet, targets = scaled.services, scaled.targets
-    console.print(f"[bold]{fleet.label}[/]: {_describe(fleet)}")
+    console.print(Text.assemble((fleet.label, "bold"), f": {_describe(fleet)}"))
     history = simulate_history(targets)
     meters = ServiceMeters(fleet, history.ready_mean[: fleet.n_workloads])
     initial = [int(n) for n in history.last_spec]

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.cron import read_cron
+from services.kernel.security.printable import printable
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
 from services.operator.resource.indicators import indicators, read_demand_counts, read_further_loads
@@ -33,6 +34,7 @@ Classes = Mapping[str, schemas.SLAClassSpec]
 _TRUE = {"true": True, "false": False, "": False}
 _LARGEST_ID = 2**63 - 1
 _LONGEST_TIME = 64
+_LONGEST_NAME = 253
 _N_SHARED = 4096
 _Part = TypeVar("_Part", bound=BaseModel)
 
@@ -165,9 +167,9 @@ def _approval(written: schemas.GPUAutoscalerSpec, annotations: Mapping[str, str]
         _decision_id(annotations, autoscaler.APPROVED_DECISION),
         rule.expire_after_s,
         0 if automatic is None else automatic.replicas,
-        annotations.get(autoscaler.APPROVED_BY, "")[:253],
+        printable(annotations.get(autoscaler.APPROVED_BY, ""), _LONGEST_NAME),
         _decision_id(annotations, autoscaler.REJECTED_DECISION),
-        annotations.get(autoscaler.REJECTED_BY, "")[:253],
+        printable(annotations.get(autoscaler.REJECTED_BY, ""), _LONGEST_NAME),
     )
 
 

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from services.cli.application import app
 from services.kernel.clock import SystemClock
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.security.keys import KeyVerifier, Role, RoleGrant
+from services.kernel.security.keys import KeyVerifier, Role, RoleGrant, create_key
 from services.kernel.settings import get_settings
 
 pytestmark = pytest.mark.integration
@@ -55,6 +55,18 @@ def drop(*_: object) -> Any:
     import structlog
 
     raise structlog.DropEvent
+
+
+@pytest.mark.parametrize("name", ["[/]", "[/oops]", "[link=http://evil.example]x[/link]"])
+def test_a_name_in_brackets_is_shown_as_it_is(harmony: Harmony, name: str) -> None:
+    assert f"1 {name}: viewer" in harmony("keys", "create", name)
+    assert name in harmony("keys", "list")
+
+
+def test_a_name_of_an_earlier_release_moves_no_terminal(harmony: Harmony, database: Engine) -> None:
+    with database.begin() as connection:
+        create_key(connection, "ci \x9b2J\x1b[1;1H\u202etest", Role.VIEWER, SystemClock().now())
+    assert "ci ?2J?[1;1H?test" in harmony("keys", "list")
 
 
 def test_a_key_is_made_rotated_and_revoked(harmony: Harmony, database: Engine) -> None:

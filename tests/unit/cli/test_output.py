@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import unicodedata
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +12,9 @@ from typing import Any
 
 import pytest
 import typer
+from rich.panel import Panel
+from rich.progress import Progress, TextColumn
+from rich.text import Text
 from typer.testing import CliRunner
 
 from services.cli.application import app
@@ -50,6 +54,38 @@ def test_a_document_goes_where_it_is_asked_for(
     assert capsys.readouterr().out == ""
     write_json(Path("-"), {"n": 3})
     assert json.loads(capsys.readouterr().out) == {"n": 3}
+
+
+def test_stored_text_is_shown_as_it_is() -> None:
+    names = ["[/]", "[link=http://evil.example]grafana[/link]", ":smile:"]
+    with console.capture() as capture:
+        print_table("Keys of [/oops]", [{"name": name} for name in names])
+        console.print("key [/] is revoked")
+    printed = capture.get()
+    for shown in (*names, "Keys of [/oops]", "key [/] is revoked"):
+        assert shown in printed
+
+
+def test_stored_text_moves_no_terminal() -> None:
+    hostile = "a\x1b[2J\x1b]8;;http://evil.example\x07b\x9b1;1H\u202ec\td\r\x7f"
+    with console.capture() as capture:
+        print_table(hostile, [{hostile: hostile}])
+        console.print(Text(hostile))
+        console.print(hostile, soft_wrap=True)
+        console.print(Panel(hostile, title=Text(hostile)))
+    printed = capture.get()
+    odd = [char for char in printed if unicodedata.category(char) in ("Cc", "Cf")]
+    assert set(odd) == {"\n"}
+    assert "a?[2J?]8;;http://evil.example?b?1;1H?c" in printed
+
+
+def test_a_changing_line_moves_no_terminal() -> None:
+    with (
+        console.capture() as capture,
+        Progress(TextColumn("{task.description}", markup=False), console=console) as shown,
+    ):
+        shown.add_task("reading [/] a\x9b2J\x1b[2Jb")
+    assert "reading [/] a?2J?[" in capture.get()
 
 
 def test_a_table_has_the_columns_of_its_first_row() -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import redis
@@ -277,9 +277,11 @@ def _upstreams(settings: Settings, cluster_url: str) -> dict[str, Upstream]:
 def _through(settings: Settings, proxies: dict[str, FaultProxy]) -> Settings:
     """The settings with URLs that lead through the proxies."""
     database, broker = proxies["database"].port, proxies["broker"].port
+    direct = urlsplit(settings.redis_url)
+    login, at, _ = direct.netloc.rpartition("@")
     urls = {
         "database_url": f"postgresql://postgres@127.0.0.1:{database}/postgres",
-        "redis_url": f"redis://127.0.0.1:{broker}/0",
+        "redis_url": urlunsplit(direct._replace(netloc=f"{login}{at}127.0.0.1:{broker}")),
     }
     return settings.model_copy(update=urls)
 

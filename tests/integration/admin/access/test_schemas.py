@@ -10,6 +10,8 @@ pytestmark = pytest.mark.integration
 BAD_KEYS = [
     ({"name": "", "role": "viewer"}, "name"),
     ({"name": "a\nb", "role": "viewer"}, "name"),
+    ({"name": "ci \x9b2Jtest", "role": "viewer"}, "name"),
+    ({"name": "ci \u202etset", "role": "viewer"}, "name"),
     ({"name": "x", "role": "root"}, "role"),
     ({"name": "x", "role": "viewer", "expires_at": "2027-01-01T00:00:00"}, "expires_at"),
     ({"name": "x", "role": "viewer", "expires_at": "2020-01-01T00:00:00Z"}, "expires_at"),

@@ -21,6 +21,8 @@ def test_a_freeze_that_makes_no_sense_is_refused(admin: AppClient) -> None:
         {"until_at": "2026-11-30T00:00:00"},
         {"until_at": until, "namespace": "prod\x00"},
         {"until_at": until, "reason": "a\x00b"},
+        {"until_at": until, "reason": "a\x9b2Jb"},
+        {"until_at": until, "reason": "a\u202eb"},
         {},
     ]
     for body in wrong:

@@ -75,6 +75,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"demand": "nothing_rps"}, "/spec"),
     ({"indicators": []}, "/spec/indicators"),
     ({"indicators": SPEC["indicators"] * 2}, "/spec"),
+    (
+        {"indicators": [SPEC["indicators"][0] | {"unit": "t\x9b2J/s"}, SPEC["indicators"][1]]},
+        "/spec/indicators/0/unit",
+    ),
+    (
+        {"indicators": [SPEC["indicators"][0] | {"unit": "s\u202e/t"}, SPEC["indicators"][1]]},
+        "/spec/indicators/0/unit",
+    ),
     ({"min_replicas": 13}, "/spec"),
     ({"max_replicas": 100_001}, "/spec/max_replicas"),
     ({"capacity": {"per_replica": 0}}, "/spec/capacity/per_replica"),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from services.admin.decisions.schemas import ActionView
 from services.cli.kubectl.explain import render_decision
+from services.cli.output import console
 from tests.unit.cli.kubectl.views import NOW, decision, pools, shown, workload
 
 
@@ -74,3 +76,29 @@ def test_explain_counts_the_gpus_of_each_pool() -> None:
     assert "GPUs" not in shown(render_decision(detail, gone, NOW))[0]
     still = decision(**counts, variants=[one | {"desired": one["current"]} for one in found])
     assert "stays at 12" in shown(render_decision(still, workload(parts=pools()), NOW))[0]
+
+
+def test_explain_shows_no_escapes_of_a_stored_reason() -> None:
+    """The console keeps them out, whatever it is given."""
+    reason = "decision 7 was rejected by bob\x1b[2J\x1b]8;;http://evil.example\x07here\x1b]8;;\x07"
+    acted = ActionView.model_validate(
+        {
+            "id": 1,
+            "decision_id": 7,
+            "namespace": "serving",
+            "cluster": "default",
+            "workload": "llama",
+            "origin_at": NOW,
+            "attempt": 1,
+            "from_replicas": 8,
+            "to_replicas": 8,
+            "applied_at": NOW,
+            "result": "rejected",
+            "reason": reason,
+        }
+    )
+    with console.capture() as capture:
+        console.print(render_decision(decision(actions=[acted]), workload(), NOW))
+    said = "".join(capture.get().split())
+    assert "rejectedbybob?[2J?]8;;http://evil.examplehere" in said
+    assert "\x1b" not in capture.get()

@@ -211,6 +211,20 @@ def test_verdicts_name_a_decision_and_a_person() -> None:
     assert (rule.decision_id, rule.rejected_id, rule.rejected_by) == (None, 4711, "ada")
 
 
+@pytest.mark.parametrize("verdict", ["approved", "rejected"])
+def test_who_gave_a_verdict_is_kept_as_text_that_can_be_seen(verdict: str) -> None:
+    """It is shown in terminals, events and the status, and whoever may annotate wrote it."""
+    written = "bob\x1b[2J\x1b]52;c;cm0=\x07\x9b1m\u202ex\nada" + "y" * 300
+    named = {
+        f"scaling.harmony.dev/{verdict}-decision": "7",
+        f"scaling.harmony.dev/{verdict}-by": written,
+    }
+    rule = to_autoscaler(resource(named), {}).approval
+    kept = rule.approved_by if verdict == "approved" else rule.rejected_by
+    assert kept.startswith("bob?[2J?]52;c;cm0=??1m?x?aday")
+    assert (kept.isprintable(), len(kept)) == (True, 253)
+
+
 def test_how_long_an_approval_counts_reaches_the_workload() -> None:
     """The API and the console refuse by it what the operator and the plugin refuse."""
     spec = to_autoscaler(resource(), {}).spec

@@ -37,3 +37,6 @@ def test_processes_reach_the_servers_through_the_proxies() -> None:
     env = process_env(_through(settings, proxies))
     assert env["HARMONY_DATABASE_URL"] == "postgresql://postgres@127.0.0.1:8000/postgres"
     assert env["HARMONY_REDIS_URL"] == "redis://127.0.0.1:8001/0"
+    known = settings.model_copy(update={"redis_url": "redis://:secret@127.0.0.1:7001/0"})
+    env = process_env(_through(known, proxies))
+    assert env["HARMONY_REDIS_URL"] == "redis://:secret@127.0.0.1:8001/0"
