@@ -23,8 +23,9 @@ SELECT w.namespace || '/' || w.name AS workload, k.name AS cluster,
        w.spec->>'mode' AS mode,
        s.spec_replicas AS current, s.ready_replicas AS ready,
        d.desired_replicas AS desired, d.reason, d.rung,
-       COALESCE(d.risk_target, CASE jsonb_typeof(w.spec #> '{sla,epsilon}') WHEN 'number'
-            THEN (w.spec #>> '{sla,epsilon}')::float END) AS promised,
+       CASE WHEN w.spec #>> '{sla,kind}' = 'AnyInWindow' THEN d.risk_target
+            WHEN jsonb_typeof(w.spec #> '{sla,epsilon}') = 'number'
+            THEN (w.spec #>> '{sla,epsilon}')::float END AS promised,
        r.state AS risk_state, d.origin_at
 FROM workloads w
 JOIN clusters k ON k.id = w.cluster_id

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +38,16 @@ _SERVERS = {
 }
 """Processes of the demo that serve metrics, and under which name; beat, which has those of
 workloads, is the last."""
+_BEFORE_THE_REPLAY = {name: _SERVERS[name] for name in (*WORKERS, "beat")}
+"""Those that are there seconds before the replay: what they count in it has to be seen from its
+beginning, and a replay takes few seconds."""
 _SCRAPES = """
 global: {{scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}}
 rule_files: ["{rules}"]
 scrape_configs:
   - job_name: harmony
     honor_labels: true
-    static_configs: [{{targets: {targets}}}]
+    file_sd_configs: [{{files: ["{targets}"], refresh_interval: 1s}}]
   - job_name: harmony-workloads
     honor_labels: true
     metrics_path: /metrics/workloads
@@ -81,10 +84,10 @@ class ShortDemo:
         found: str = json.loads((self.home / "demo" / "running.json").read_text())["database_url"]
         return found
 
-    def urls(self) -> list[str]:
+    def urls(self, servers: Mapping[str, str] = _SERVERS) -> list[str]:
         """Where its processes with metrics listen: those that have started."""
         logs = self.home / "demo" / "logs"
-        files = [(logs / f"{process}.log", server) for process, server in _SERVERS.items()]
+        files = [(logs / f"{process}.log", server) for process, server in servers.items()]
         found = [find_address(f.read_text(), server) for f, server in files if f.exists()]
         return [url for url in found if url is not None]
 
@@ -130,8 +133,14 @@ def _running(demo: ShortDemo, folder: Path, spans: list[Span]) -> Iterator[Short
         running = home / "demo" / "running.json"
         _eventually(demo, running.exists, "the platform's start")
         if shutil.which("prometheus") or os.environ.get("CI") == "true":
+            early = _BEFORE_THE_REPLAY
+            _eventually(demo, lambda: len(demo.urls(early)) == len(early), "the workers' start")
+            scraped = folder / "targets.json"
+            _write_targets(scraped, demo.urls(early))
+            found = _scraping(folder, scraped, demo.urls(early)[-1])
+            demo.prometheus_url = demo._stack.enter_context(found)
             _eventually(demo, lambda: len(demo.urls()) == len(_SERVERS), "every server's start")
-            demo.prometheus_url = demo._stack.enter_context(_scraping(folder, demo.urls()))
+            _write_targets(scraped, demo.urls())
         _eventually(demo, lambda: "Ctrl-C ends" in demo.output.read_text(), "the end of the replay")
         yield demo
     finally:
@@ -161,10 +170,20 @@ def _start(home: Path, folder: Path, collector_url: str) -> ShortDemo:
     return ShortDemo(home, process, output, report, figures)
 
 
-def _scraping(folder: Path, urls: list[str]):  # type: ignore[no-untyped-def]  # a context manager
-    targets = [f"127.0.0.1:{urlsplit(url).port}" for url in urls]
-    given = {"targets": json.dumps(targets), "of_workloads": json.dumps(targets[-1:])}
+def _scraping(folder: Path, targets: Path, beat: str):  # type: ignore[no-untyped-def]  # a context manager
+    given = {"targets": targets, "of_workloads": json.dumps([_address(beat)])}
     return running_prometheus(folder, _SCRAPES.format(rules=RULES, **given))
+
+
+def _write_targets(file: Path, urls: list[str]) -> None:
+    """What Prometheus scrapes from now on; it never reads half of the file."""
+    new = file.with_suffix(".new")
+    new.write_text(json.dumps([{"targets": [_address(url) for url in urls]}]))
+    new.replace(file)
+
+
+def _address(url: str) -> str:
+    return f"127.0.0.1:{urlsplit(url).port}"
 
 
 def _eventually(demo: ShortDemo, ask: Callable[[], bool], what: str) -> None:

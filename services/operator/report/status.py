@@ -201,7 +201,8 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     if spec is not None:
         shown["target"] = _rounded(spec.sla.epsilon)
     if newest is not None:
-        shown["target"] = _rounded(newest.risk_target)  # of a step, as all that is beside it
+        if spec is not None and spec.sla.kind == "AnyInWindow":
+            shown["target"] = _rounded(newest.risk_target)  # of a step, as all that is beside it
         shown["estimated"] = _rounded(newest.risk_estimated)
     details = facts.details
     if details is None:
