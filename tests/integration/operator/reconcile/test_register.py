@@ -194,4 +194,4 @@ def test_a_name_under_a_verdict_that_no_column_holds_harms_no_other(bench: Bench
     bench.reconcile()
     assert bench.lab.replicas("qwen") == 5
     (action,) = [row for row in bench.rows("actions") if row["result"] == "rejected"]
-    assert "rejected by ada" in action["reason"]
+    assert "rejected by a?da" in action["reason"]
