@@ -9,6 +9,7 @@ import httpx
 import pytest
 import structlog
 from celery import Celery
+from celery.contrib.testing.app import setup_default_app
 from fastapi import FastAPI
 from opentelemetry.trace import SpanContext, format_span_id, format_trace_id, get_current_span
 from structlog.contextvars import get_contextvars
@@ -161,8 +162,10 @@ def test_a_request_leaves_one_line(app: FastAPI) -> None:
 def celery() -> Iterator[Celery]:
     made = Celery("traced", broker="memory://", set_as_current=False)
     made.conf.task_always_eager = True
-    yield made
-    made.close()
+    # tasks are looked up in the app that is current: one that a test before has closed knows no new
+    with setup_default_app(made):  # closes it, and gives back who was current
+        made.set_current()
+        yield made
 
 
 def test_a_job_goes_on_with_the_trace_of_its_sender(

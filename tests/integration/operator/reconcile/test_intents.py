@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from services.decision.rows import repository as decision_repository
 from services.operator.kube.client import KubeClient, Scale
-from services.operator.reconcile import decision_pass, intents_repository, reconcile_pass
+from services.operator.reconcile import decision_pass, reconcile_pass
 from services.operator.reconcile.intents import store_results
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.http import KubeError
@@ -313,28 +313,6 @@ def test_a_pass_that_was_held_up_does_not_speak_for_another_leaders_scaling(
         store_results(connection, [waiting], [])
     bench.reconcile()
     assert actions(bench) == [("applied", 3, 5)]
-
-
-def test_what_has_its_action_already_is_not_announced_again(bench: Bench) -> None:
-    """A leader that had read the decision before the action came loads it again."""
-    ready(bench)
-    decision_id = bench.decide("llama", desired=5)
-    now = bench.clock.now()
-    row = {
-        "decision_id": decision_id,
-        "attempt": 1,
-        "origin_at": bench.rows("decisions")[0]["origin_at"].isoformat(),
-        "workload_id": bench.workload_id("llama"),
-        "from_replicas": 3,
-        "to_replicas": 5,
-        "targets": [],
-        "created_at": now.isoformat(),
-    }
-    bench.reconcile()
-    with bench.engine.begin() as connection:
-        assert intents_repository.store_intents(connection, [row]) == set()
-        again = row | {"attempt": 2}
-        assert intents_repository.store_intents(connection, [again]) == {(decision_id, 2)}
 
 
 def test_a_pass_whose_leadership_has_ended_says_nothing(bench: Bench) -> None:

@@ -44,3 +44,18 @@ def test_intents_are_stored_once_counted_and_deleted(bench: Bench) -> None:
         (change,) = intents_repository.load_changes(connection, ids, since, now)
         assert (change["from_replicas"], change["to_replicas"]) == (2, 5)
         assert change["applied_at"] == now
+
+
+def test_what_has_its_action_already_is_not_announced_again(bench: Bench) -> None:
+    """A leader that had read the decision before the action came loads it again."""
+    bench.lab.deploy("llama", replicas=2)
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    decision_id = bench.decide("llama", desired=5)
+    origin = {"origin_at": bench.rows("decisions")[0]["origin_at"].isoformat()}
+    known = [row(bench, decision_id) | origin]
+    bench.reconcile()
+    with bench.engine.begin() as connection:
+        assert intents_repository.store_intents(connection, known) == set()
+        again = [row(bench, decision_id, attempt=2) | origin]
+        assert intents_repository.store_intents(connection, again) == {(decision_id, 2)}
