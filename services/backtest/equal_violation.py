@@ -40,8 +40,9 @@ class EqualViolation:
         rival: The rival that is cheapest there; None where none reaches it.
         is_reached: Harmony reaches it.
         ratio: Harmony's cost over the rival's; None where one of both does not reach the share.
-        low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay.
-        high: Its upper end; infinite where Harmony misses the share in too many resamples.
+        low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay; minus
+            infinity where the rival misses the share in too many resamples.
+        high: Its upper end; infinite where Harmony misses the share in too many.
     """
 
     epsilon: float
@@ -78,8 +79,10 @@ class EqualViolation:
 
 
 def _change(ratio: float) -> str:
-    """A ratio as a change; one without an end in words: Harmony misses the rate there."""
-    return f"{ratio - 1.0:+.1%}" if math.isfinite(ratio) else "a missed rate"
+    """A ratio as a change; one without an end in words: Harmony or the rival misses the rate."""
+    if math.isfinite(ratio):
+        return f"{ratio - 1.0:+.1%}"
+    return "a missed rate" if ratio > 0 else "a rate that the rival missed"
 
 
 def _rounded(value: float | None) -> float | None:
@@ -137,22 +140,28 @@ def at_equal_violation(
     if best is None:
         return EqualViolation(epsilon, None, True, None, None, None)
     rival = next(one for one in rivals if one.name == best)
-    low, high = _interval(_resampled(own, rival, epsilon, rng))
+    ratios = _resampled(own, rival, epsilon, rng)
+    low, high = _end(ratios, INTERVAL[0], -math.inf), _end(ratios, INTERVAL[1], math.inf)
     ratio = own_cost / reached[best]
-    return EqualViolation(epsilon, best, True, ratio, float(low), float(high))
+    return EqualViolation(epsilon, best, True, ratio, low, high)
 
 
-def _interval(ratios: FloatArray) -> FloatArray:
-    """Both ends of `INTERVAL`; without an end (inf) where so many resamples missed the rate."""
-    with np.errstate(invalid="ignore"):  # between two ratios without an end there is none either
-        ends = np.quantile(ratios, INTERVAL)
-    return np.where(np.isnan(ends), np.inf, ends)
+def _end(ratios: FloatArray, share: float, missed: float) -> float:
+    """An end of `INTERVAL`; `missed` where so many resamples missed the rate on that side."""
+    at = share * (ratios.size - 1)
+    near = np.sort(ratios)[[math.floor(at), math.ceil(at)]]
+    if np.isfinite(near).all():
+        return float(np.quantile(ratios, share))
+    return missed if (near == missed).any() else -missed
 
 
 def _resampled(
     own: PolicyFrontier, rival: PolicyFrontier, epsilon: float, rng: np.random.Generator
 ) -> FloatArray:
-    """(N,) cost ratios; a resample in which one of both misses the rate counts as against it."""
+    """(N,) cost ratios; where Harmony misses the rate infinity, where the rival alone minus that.
+
+    No cost is known of who misses: it is no saving of all that the other pays.
+    """
     n_blocks = own.block_rate.shape[1]
     found = np.empty(N_RESAMPLES)
     for k in range(N_RESAMPLES):
@@ -161,6 +170,6 @@ def _resampled(
             cost_at(one.block_rate @ weight, one.block_cost_usd @ weight, epsilon)
             for one in (own, rival)
         )
-        missed = np.inf if np.isnan(ours) else 0.0
+        missed = np.inf if np.isnan(ours) else -np.inf
         found[k] = missed if np.isnan(ours) or np.isnan(theirs) else ours / theirs
     return found

@@ -18,7 +18,7 @@ import numpy as np
 from decider import LeadTimeBelief, predictive_draws
 from services.backtest.controller import N_DRAWS, PRIOR_STARTS, ControllerOptions
 from services.backtest.forecasts import ForecastStream
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.backtest.series import MeasuredFleet
 from services.kernel.errors import InvalidInput
 from services.simulator import HistoryRun, deployment_spec

@@ -92,6 +92,18 @@ def recommend(
     )
 
 
+def why_none(frontier: PolicyFrontier) -> str:
+    """Why `recommend` finds too few settings, in words."""
+    n_kept = int((frontier.rate <= MAX_PROMISE).sum())
+    n_useful = useful_front(frontier).size
+    if n_kept < MIN_POINTS:
+        return f"too few settings keep the replay within {MAX_PROMISE * 100:g} %"
+    return (
+        f"this replay hardly tells settings apart. Of the {n_kept} that keep it within "
+        f"{MAX_PROMISE * 100:g} %, all but {n_useful} cost no less than another and miss no less"
+    )
+
+
 def useful_front(frontier: PolicyFrontier) -> IntArray:
     """Settings that no other beats in both rate and cost and that a promise can mean, by rate."""
     order = np.lexsort((frontier.cost_usd, frontier.rate))

@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from services.backtest.predictors import Untrained
 from services.backtest.repository import load_cluster
 from services.backtest.stored import BacktestParams, run_backtest
 from services.kernel.clock import Clock, SystemClock, make_clock
@@ -23,10 +24,17 @@ def run_stored(operation_id: int) -> None:
     settings = get_settings()
     torch.set_num_threads(settings.torch_threads)
     clock = make_clock(settings.clock, settings.redis_url)
-    carry_out(make_engine(settings.database_url), clock, SystemClock(), operation_id)
+    engine = make_engine(settings.database_url)
+    carry_out(engine, clock, SystemClock(), operation_id, Untrained.of(settings))
 
 
-def carry_out(engine: Engine, clock: Clock, wall: Clock, operation_id: int) -> None:
+def carry_out(
+    engine: Engine,
+    clock: Clock,
+    wall: Clock,
+    operation_id: int,
+    untrained: Untrained | None = None,
+) -> None:
     """Carry out one backtest.
 
     Args:
@@ -34,6 +42,7 @@ def carry_out(engine: Engine, clock: Clock, wall: Clock, operation_id: int) -> N
         clock: Time of the data, at which the replay ends.
         wall: Wall clock, for the heartbeat.
         operation_id: The operation.
+        untrained: What the service forecasts with before a fit; default: as shipped.
     """
 
     def work(claimed: Claimed, tell: Tell) -> dict[str, Any]:
@@ -41,6 +50,6 @@ def carry_out(engine: Engine, clock: Clock, wall: Clock, operation_id: int) -> N
         with engine.connect() as connection:
             # names of workloads are those of the cluster that it was asked for in
             narrow(connection, load_cluster(connection, operation_id))
-            return run_backtest(connection, params, clock.now(), tell)
+            return run_backtest(connection, params, clock.now(), tell, untrained)
 
     run_operation(engine, wall, operation_id, work)

@@ -13,10 +13,9 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from sqlalchemy import Connection, RowMapping
 
 from decider import equivalent_demand
-from forecaster import BestSimple, ForecasterConfig, Ladder
 from services.backtest import repository
-from services.backtest.run import Trained, train
-from services.backtest.study import run_study
+from services.backtest.predictors import Trained, Untrained, pick, train
+from services.backtest.study import Trainer, run_study
 from services.kernel.clock import last_complete_step
 from services.kernel.domain import WorkloadSpec, known_spec
 from services.kernel.errors import Conflict, NotFound
@@ -62,7 +61,11 @@ class _StoredGrid:
 
 
 def run_backtest(
-    connection: Connection, params: BacktestParams, now: datetime, tell: Tell
+    connection: Connection,
+    params: BacktestParams,
+    now: datetime,
+    tell: Tell,
+    untrained: Untrained | None = None,
 ) -> dict[str, Any]:
     """Every policy over the newest stored demand of some workloads.
 
@@ -71,6 +74,7 @@ def run_backtest(
         params: What is to be run.
         now: Time of the data; the replay ends at the last step complete then.
         tell: Told of every stage.
+        untrained: What forecasts, or what a fit begins with; default: as shipped.
 
     Raises:
         NotFound: A workload does not exist.
@@ -94,7 +98,7 @@ def run_backtest(
         stage,
         policies=params.policies,
         shortage_usd=params.shortage_usd_per_h,
-        trainer=_simple if params.forecaster == "simple" else partial(_model, tell=tell),
+        trainer=_trainer(params, untrained or Untrained(), tell),
     )
     start, end = fleet.replay_start_s, fleet.start_s + fleet.n_steps * fleet.step_s
     found: dict[str, Any] = _finite(study.to_json())
@@ -245,21 +249,20 @@ def stored_workload(row: RowMapping, spec: WorkloadSpec) -> FleetWorkload:
     )
 
 
-def _simple(fleet: Fleet, history: HistoryRun) -> Trained:
-    """No training: the best simple forecaster answers."""
-    config = ForecasterConfig()
-    ladder = Ladder(None, BestSimple({}, config.window))
-    return Trained(ladder, config, "best simple forecaster, nothing was trained")
+def _trainer(params: BacktestParams, untrained: Untrained, tell: Tell) -> Trainer:
+    if params.forecaster == "simple":
+        return partial(pick, untrained=untrained, seed=params.seed)
+    return partial(_model, untrained=untrained, tell=tell)
 
 
-def _model(fleet: Fleet, history: HistoryRun, tell: Tell) -> Trained:
+def _model(fleet: Fleet, history: HistoryRun, untrained: Untrained, tell: Tell) -> Trained:
     """Train on the history; every epoch reports, so that a cancellation is noticed."""
 
     def epoch(line: Any) -> bool:
         tell(f"training: {line.stage} {line.epoch}/{line.n_epochs}", 0.1)
         return True
 
-    return train(fleet, history, seed=fleet.seed, on_progress=epoch)
+    return train(fleet, history, untrained, seed=fleet.seed, on_progress=epoch)
 
 
 def _finite(value: Any) -> Any:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from decider import DecideConfig
 from services.backtest.controller import ControllerOptions
 from services.backtest.equal_violation import EqualViolation, at_equal_violation
 from services.backtest.frontier import DEFAULT_RIVALS, PolicyFrontier, check_policies, frontiers
-from services.backtest.recommend import Recommendation, check_price, recommend
-from services.backtest.run import Trained, run_harmony, train, without_model
+from services.backtest.predictors import Trained, train, without_model
+from services.backtest.recommend import Recommendation, check_price, recommend, why_none
+from services.backtest.run import run_harmony
 from services.kernel.clock import make_rng
 from services.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
 from services.simulator.fleet import Fleet
@@ -21,6 +23,8 @@ Trainer = Callable[[Fleet, HistoryRun], Trained]
 
 SIMPLE = "harmony_best_simple"
 MODEL = "harmony"
+_DECIDE = DecideConfig(epsilons=())
+"""Counts at other promises are for explanations, which nobody reads here."""
 _BASELINES = ("hpa", "trailing_percentile", "static_peak")
 
 
@@ -30,7 +34,8 @@ class PromiseResult:
 
     Attributes:
         epsilon: Promised largest share of time out of SLA.
-        scores: Harmony with the model, with the best simple forecaster, and the rivals.
+        scores: Harmony as it serves, where a model does also with the best simple forecasters,
+            and the rivals.
     """
 
     epsilon: float
@@ -93,7 +98,7 @@ class Study:
         n_known = _n_known(self.fleet)
         found = self.recommended
         if found is None:
-            return "No promise is recommended: too few settings keep the replay within 10 %."
+            return f"No promise is recommended: {why_none(self.frontiers[0])}."
         return (
             f"Recommended promise: {found.epsilon:.2%} of time out of SLA ({found.rule}): "
             f"{found.cost_usd:,.0f} USD and {found.hours_out:,.1f} workload-hours out of SLA in "
@@ -144,7 +149,7 @@ def run_study(
         tell: Called with what is being done.
         policies: Rivals whose frontiers are drawn.
         shortage_usd: Price of a workload's hour out of SLA, for the recommended promise.
-        trainer: Makes the predictors; None: trains a model.
+        trainer: Makes the predictors; None: trains a model, beginning with the shipped prior.
 
     Raises:
         InvalidInput: A policy is unknown, or the price is not positive.
@@ -160,15 +165,10 @@ def run_study(
         tell(f"promise {epsilon:.2%}: tuning and running the rivals")
         rivals = run_rivals(fleet, epsilon=epsilon, seed=fleet.seed)
         found = []
-        arms = [(SIMPLE, without_model(trained))]
-        if trained.ladder.model is not None:
-            arms.insert(0, (MODEL, trained))
-        for name, predictors in arms:
+        for name, predictors in arms(trained):
             tell(f"promise {epsilon:.2%}: running {name}")
-            run = run_harmony(fleet, history, predictors, ControllerOptions(epsilon))
-            found.append((name, run))
-        if trained.ladder.model is None:  # none, or no better than these: they would serve
-            found.insert(0, (MODEL, found[0][1]))
+            options = ControllerOptions(epsilon, decide=_DECIDE)
+            found.append((name, run_harmony(fleet, history, predictors, options)))
         own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]
         results.append(PromiseResult(epsilon, (*own, *rivals.scores)))
     found_frontiers = frontiers(fleet, history, trained, policies, tell)
@@ -176,6 +176,14 @@ def run_study(
     rng = make_rng(fleet.seed, "backtest", "equal violation")
     matched = tuple(at_equal_violation(found_frontiers, one, rng) for one in epsilons)
     return Study(fleet, trained, tuple(results), found_frontiers, matched, recommended)
+
+
+def arms(trained: Trained) -> list[tuple[str, Trained]]:
+    """What is run as Harmony: what serves and, where that is a model, what it adds to."""
+    found = [(MODEL, trained)]
+    if trained.ladder.model is not None:
+        found.append((SIMPLE, without_model(trained)))
+    return found
 
 
 def _n_known(fleet: Fleet) -> int:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.connection import database_engine
+from services.cli.connection import database_engine, login_name
 from services.cli.output import console, print_json, print_table
 from services.kernel.clock import SystemClock
 from services.kernel.db import clusters
@@ -111,6 +110,6 @@ def total(
 
 
 def _audit(connection: Connection, action: str, name: str, after: dict[str, Any]) -> None:
-    actor = f"{getpass.getuser()} (command line)"
+    actor = f"{login_name()} (command line)"
     entry = AuditEntry(SystemClock().now(), actor, action, f"cluster/{name}", after=after)
     append_audit(connection, entry)

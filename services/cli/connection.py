@@ -1,8 +1,10 @@
-"""The database of a command: the setting's, else that of the platform that `harmony up` runs."""
+"""A command's database, that of the setting or of the platform that runs here, and its caller."""
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -66,3 +68,14 @@ def database_engine() -> Engine:
     engine = make_engine(connected_settings().database_url)
     check_reachable(engine)
     return engine
+
+
+def login_name() -> str:
+    """Who is at the command line, as the audit log names them.
+
+    A container may run as a uid without a name (`docker run --user`, OpenShift): then it is that.
+    """
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # from Python 3.13 on it is the latter
+        return f"uid {os.getuid()}"

@@ -6,7 +6,6 @@ audit log names the user of the operating system.
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from services.cli.connection import database_engine
+from services.cli.connection import database_engine, login_name
 from services.cli.output import console, named, print_json, print_table, write_whole
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
@@ -179,7 +178,7 @@ def _deps() -> DatabaseDeps:
 
 
 def _caller() -> Principal:
-    return Principal(None, "command line", getpass.getuser(), (RoleGrant(FLEET, Role.ADMIN),))
+    return Principal(None, "command line", login_name(), (RoleGrant(FLEET, Role.ADMIN),))
 
 
 def _print_key(made: KeyCreated, as_json: bool) -> None:

@@ -121,9 +121,10 @@ def backtest(  # noqa: PLR0913 - one option each
 ) -> None:
     """Find out on your own data whether Harmony would pay, before you enable it.
 
-    Trains and tunes on everything but the last hours, then replays those under Harmony (with the
-    trained model and with the best simple forecaster), tuned HPA, trailing percentile, static peak
-    and an oracle on identical demand and start-up luck. Needs no database and no cluster.
+    Trains and tunes on everything but the last hours, then replays those under Harmony (with what
+    would serve: the trained model if it is better, else the shipped prior or the best simple
+    forecaster; beside a model also with the latter alone), tuned HPA, trailing percentile, static
+    peak and an oracle on identical demand and start-up luck. Needs no database and no cluster.
 
     Then it runs each policy at many settings over the same hours, with GPUs enough for all: its
     frontier says what each share of time out of SLA costs. The recommended promise is the knee of

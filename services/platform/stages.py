@@ -31,8 +31,8 @@ from services.platform.repository import (
     load_newest_step,
     store_workloads,
 )
-from services.simulator.fleet import Fleet, TraceOptions
-from services.simulator.measurements import ColumnChoice, load_trace
+from services.simulator.fleet import Fleet, whole_fleet_of
+from services.simulator.measurements import ColumnChoice, read_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +48,16 @@ class IngestReport:
 def ingest_trace(settings: Settings, file: Path, demand: str | None, now: datetime) -> IngestReport:
     """Register a trace's workloads in Advisory mode and store all of it as history.
 
-    They are as workloads made over REST, so an operator leaves them alone. A file that is given
-    again replaces their specs.
+    Nothing is replayed, so none is left out for beginning late or ending early: those only that
+    have no demand to take the size of a replica from. They are as workloads made over REST, so an
+    operator leaves them alone. A file that is given again replaces their specs.
 
     Raises:
         InvalidInput: The file cannot be used.
         Conflict: A workload of one of the names follows a GPUAutoscaler; nothing is stored.
     """
-    loaded = load_trace(file, TraceOptions(replay_hours=1.0), ColumnChoice(demand=demand))
+    found = read_file(file, ColumnChoice(demand=demand))
+    loaded = whole_fleet_of(found.trace, found.name)
     fleet = loaded.fleet
     engine = make_engine(settings.database_url, cluster=settings.cluster)
     with unit_of_work(engine) as work:

@@ -15,11 +15,12 @@ from services.admin.console.page import Form, FormFields, OwnAdmin, render, subm
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
+from services.kernel.db.clusters import EVERY
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import FLEET, Principal, Role
 
 router = APIRouter(include_in_schema=False)
-_FIELDS = ("key_name", "role", "namespaces", "expires_at")
+_FIELDS = ("key_name", "role", "cluster", "namespaces", "expires_at")
 GRACES = (("86400", "1 day"), ("0", "not any more"), ("3600", "1 hour"), ("604800", "7 days"))
 """For how long a key that was replaced is still accepted; the first is the usual one."""
 ROLES = (
@@ -60,7 +61,10 @@ def _page(
         "keys.html",
         principal,
         rows=[(key, state_of(key, now)) for key in found],
-        given=dict.fromkeys(_FIELDS, "") | {"role": "viewer"} | (given or {}),
+        given=dict.fromkeys(_FIELDS, "")
+        | {"role": "viewer", "cluster": deps.cell.name or ""}
+        | (given or {}),
+        key_clusters=_clusters(deps, principal),
         is_open=given is not None or problem is not None,
         may_all=principal.may(Role.ADMIN, FLEET),
         own_id=principal.key_id,
@@ -72,22 +76,33 @@ def _page(
     )
 
 
+def _clusters(deps: AdminDeps, principal: Principal) -> list[tuple[str, str]]:
+    """Where a key may hold, as a form's choices; none where there is nothing to choose from."""
+    own = principal.clusters
+    names = [(name, name) for name in deps.cluster_names if own is None or name in own]
+    if len(names) < 2:
+        return []
+    return [*names, (EVERY, "every cluster")] if own is None else names
+
+
 @router.post("/keys")
 def create(request: Request, deps: Deps, principal: OwnAdmin, form: Form) -> Response:
     """Make a key; the answer shows it and is kept by nobody, so it is no redirect."""
     try:
-        made = service.create_key(deps, _body(form), principal)
+        made = service.create_key(deps, _body(form, deps.cell.name), principal)
     except HarmonyError as error:
         given = {name: form.one(name) for name in _FIELDS}
         return _page(request, deps, principal, given, _at_form_field(error))
     return _page(request, deps, principal, made=made)
 
 
-def _body(form: FormFields) -> KeyRequest:
+def _body(form: FormFields, cluster: str | None) -> KeyRequest:
+    """The key that is asked for; in the cluster of the page where the form names none."""
     named = [part.strip() for part in form.one("namespaces").split(",") if part.strip()]
     values: dict[str, Any] = {
         "name": form.one("key_name"),
         "role": form.one("role"),
+        "cluster": form.one("cluster") or cluster,
         "namespaces": named or None,
         "expires_at": forms.time_of(form.one("expires_at"), "expires_at"),
     }

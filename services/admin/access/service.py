@@ -165,9 +165,16 @@ def revoke_key(deps: KeyDeps, key_id: int, principal: Principal) -> None:
 def list_keys(
     deps: KeyDeps, principal: Principal, cluster: str | None = None
 ) -> list[schemas.KeyView]:
-    """The keys (of a cluster) that `principal` administers, newest first, revoked ones too."""
+    """The keys that `principal` administers, newest first, revoked ones too.
+
+    Of a cluster they are those that hold there, so those of every cluster, too.
+    """
+    within = _administers(principal, None)
+    if cluster is not None:
+        there = _administers(principal, cluster)
+        within = there | {None: within[None]} if None in within else there
     with deps.engine.connect() as connection:
-        rows = credentials.load_keys(connection, _administers(principal, cluster))
+        rows = credentials.load_keys(connection, within)
     return [_key_view(row) for row in rows]
 
 

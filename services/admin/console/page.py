@@ -51,7 +51,8 @@ NOTICES = {
     "paused": "Held. The operator takes it over within seconds.",
     "resumed": "Resumed. The operator takes it over within seconds.",
     "promoted": "Promoted. The model answers from the next forecast on.",
-    "shadowed": "Taken out of service. The best simple forecasters answer.",
+    "shadowed": "Taken out of service. Until a model is promoted the prior answers, or where that "
+    "is switched off the best simple forecasters.",
     "rolled-back": "Rolled back. The model before answers from the next forecast on.",
     "training": "Training is queued.",
     "policy": "Saved. The operator takes it over within seconds.",

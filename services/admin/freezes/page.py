@@ -22,7 +22,7 @@ from services.admin.freezes.api import FreezeId
 from services.admin.freezes.schemas import FreezeRequest
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
-from services.admin.workloads.service import workload_names
+from services.admin.workloads.service import namespace_names, workload_names
 from services.kernel.errors import HarmonyError, InvalidInput
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -50,8 +50,6 @@ def _page(
     filters: dict[str, Any] = {"namespaces": principal.namespaces(), "namespace": None}
     page = service.list_freezes(deps, filters, _PAGE_SIZE, cursor)
     may_freeze = principal.may_somewhere(Role.OPERATOR)
-    known = workload_names(deps, principal, Role.OPERATOR) if may_freeze else []
-    spaces = sorted({name.partition("/")[0] for name in known})
     return render(
         request,
         "freezes.html",
@@ -67,17 +65,18 @@ def _page(
             for freeze in page.items
             if principal.may(Role.OPERATOR, freeze.namespace or FLEET)
         },
-        scopes=_scopes(spaces, known, (given or {}).get("scope", "")),
+        scopes=_scopes(deps, principal) if may_freeze else [],
         errors=forms.errors_of(problem),
         problem=problem,
     )
 
 
-def _scopes(spaces: list[str], known: list[str], given: str) -> list[tuple[str, str]]:
-    """What can be frozen, with its words; what was given stays, though it cannot be used."""
-    found = [("", "Choose"), *((f"{space}/", f"all of {space}") for space in spaces)]
-    found += [(name, name) for name in known]
-    return found if given in ("", FLEET, *dict(found)) else [*found, (given, given)]
+def _scopes(deps: AdminDeps, principal: Principal) -> list[tuple[str, str]]:
+    """What is proposed to be frozen, with its words: every namespace, and the first workloads."""
+    spaces = namespace_names(deps, principal, Role.OPERATOR)
+    found = [(f"{space}/", f"all of {space}") for space in spaces]
+    found += [(name, name) for name in workload_names(deps, principal, Role.OPERATOR).workloads]
+    return [(FLEET, "the whole fleet"), *found] if principal.may(Role.OPERATOR, FLEET) else found
 
 
 @router.post("/freezes")
@@ -86,6 +85,7 @@ def create(request: Request, deps: Deps, principal: OwnOperator, form: Form) -> 
 
     def write(caller: Caller) -> str:
         body = forms.check(FreezeRequest, _values(form))
+        _check_namespace(deps, principal, body)
         try:
             service.create_freeze(deps, caller, body)
         except InvalidInput as error:
@@ -106,8 +106,8 @@ def _values(form: FormFields) -> dict[str, Any]:
     Raises:
         FieldErrors: A time cannot be read, or nothing says what is frozen.
     """
-    scope = form.one("scope")
-    if not scope:
+    scope = form.one("scope").strip()
+    if scope != FLEET and "/" not in scope:  # a name alone would freeze a namespace called so
         rule = "must be a workload as namespace/name, a namespace as namespace/, or * for the fleet"
         raise forms.FieldErrors({"scope": rule})
     namespace, _, name = scope.partition("/")
@@ -122,6 +122,21 @@ def _values(form: FormFields) -> dict[str, Any]:
         "until_at": until,
         "reason": form.one("reason"),
     }
+
+
+def _check_namespace(deps: AdminDeps, principal: Principal, body: FreezeRequest) -> None:
+    """Refuse to freeze a namespace without workloads: it is one that was mistyped.
+
+    Raises:
+        FieldErrors: It is one.
+    """
+    if body.namespace is None or body.workload is not None:
+        return
+    if not principal.may(Role.OPERATOR, body.namespace):
+        return  # who may not freeze it is not told what there is
+    if body.namespace not in namespace_names(deps, principal, Role.OPERATOR):
+        rule = f"{body.namespace}/: must be a namespace with workloads"
+        raise forms.FieldErrors({"scope": rule})
 
 
 @router.post("/freezes/{freeze_id}/lift")

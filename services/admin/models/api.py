@@ -105,7 +105,8 @@ def shadow(
 ) -> Response:
     """Take a model out of service, or a retired one back among the candidates.
 
-    Where it served, the best simple forecasters answer until another one is promoted.
+    Where it served, the prior answers until another one is promoted, or where that is switched
+    off the best simple forecasters.
     """
     answer = service.shadow(deps, caller, version, body.reason, if_match or "*")
     return respond(answer)

@@ -90,6 +90,7 @@ def _page(
         principal,
         rows=[to_row(model) for model in page.items],
         serving=serving[0] if serving else None,
+        has_prior=deps.settings.has_prior,
         trainings=work.items,
         next_cursor=page.next_cursor,
         may_change=principal.may(Role.ADMIN, FLEET),

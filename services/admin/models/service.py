@@ -84,7 +84,8 @@ def shadow(
 ) -> Answer:
     """Take a model out of service, or a retired one back among the candidates.
 
-    Where it served, the best simple forecasters answer until another model is promoted.
+    Where it served, the prior answers until another model is promoted, or where that is
+    switched off the best simple forecasters.
 
     Raises:
         NotFound: There is none.

@@ -19,11 +19,10 @@ from services.admin.console.page import (
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.operations import service, wording
-from services.admin.operations.schemas import AdviceRequest, OperationDetail, OperationView
+from services.admin.operations.schemas import AdviceRequest, OperationDetail
 from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
-from services.admin.rest.schemas import Page
-from services.admin.workloads.service import workload_names
+from services.admin.workloads.service import namespace_names
 from services.kernel.errors import HarmonyError
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -48,8 +47,7 @@ def _list(
     problem: HarmonyError | None = None,
 ) -> Response:
     page = service.list_operations(deps, principal, {"kind": "advise"}, _PAGE_SIZE, cursor)
-    newest = _newest(deps, principal, page)
-    known = workload_names(deps, principal, Role.OPERATOR)
+    newest = _newest(deps, principal)
     return render(
         request,
         "advice.html",
@@ -59,18 +57,18 @@ def _list(
         advice=newest and wording.advice_of(newest.result or {}),
         may_submit=principal.may_somewhere(Role.OPERATOR),
         is_fleet=principal.may(Role.OPERATOR, FLEET),
-        namespaces=sorted({key.partition("/")[0] for key in known}),
+        namespaces=namespace_names(deps, principal, Role.OPERATOR),
         windows=WINDOWS,
         given={"since_hours": "168", "namespace": ""} | given,
         problem=problem,
     )
 
 
-def _newest(
-    deps: AdminDeps, principal: Principal, page: Page[OperationView]
-) -> OperationDetail | None:
-    done = next((one for one in page.items if one.status == "succeeded"), None)
-    return None if done is None else service.get_operation(deps, principal, done.id, "advise")
+def _newest(deps: AdminDeps, principal: Principal) -> OperationDetail | None:
+    """The newest report, whichever page of the list is shown."""
+    filters = {"kind": "advise", "status": "succeeded"}
+    done = service.list_operations(deps, principal, filters, 1).items
+    return service.get_operation(deps, principal, done[0].id, "advise") if done else None
 
 
 @router.post("/advice")

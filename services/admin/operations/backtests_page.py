@@ -22,7 +22,7 @@ from services.admin.operations import service, wording
 from services.admin.operations.schemas import BacktestRequest, FrontierView, OperationDetail, Policy
 from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
-from services.admin.workloads.service import workload_names
+from services.admin.workloads.service import ProposedNames, workload_names
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -63,7 +63,7 @@ def _list(
         "policies": list(DEFAULT_POLICIES),
         "forecaster": "simple",
     }
-    known = workload_names(deps, principal, Role.OPERATOR) if may_submit else []
+    known = workload_names(deps, principal, Role.OPERATOR) if may_submit else ProposedNames()
     return render(
         request,
         "backtests.html",
@@ -71,7 +71,8 @@ def _list(
         page=page,
         may_submit=may_submit,
         given=usual | given,
-        known=[*dict.fromkeys([*given["workloads"], *known])],
+        known=[*dict.fromkeys([*given["workloads"], *known.workloads])],
+        has_more=known.has_more,
         epsilons=EPSILONS,
         policies=POLICIES,
         problem=problem,
@@ -117,15 +118,13 @@ def _request(form: FormFields) -> dict[str, Any]:
         epsilons = [float(value) for value in form.all("epsilons")]
     except ValueError as error:
         raise InvalidInput(f"epsilons={form.all('epsilons')[:5]} must be numbers") from error
-    values: dict[str, Any] = {
+    return {
         "workloads": _named(form),
         "replay_hours": form.one("replay_hours", "24"),
         "epsilons": epsilons,
         "policies": form.all("policies"),
         "forecaster": form.one("forecaster", "simple"),
     }
-    price = form.one("shortage_usd_per_h")
-    return values | ({"shortage_usd_per_h": price} if price else {})
 
 
 @router.get("/backtests/{operation_id}")
@@ -208,7 +207,7 @@ def frontier(
         "frontier.html",
         principal,
         workload=workload,
-        known=workload_names(deps, principal, Role.VIEWER),
+        known=workload_names(deps, principal, Role.VIEWER).workloads,
         may_submit=principal.may_somewhere(Role.OPERATOR),
         **_frontier_values(found),
     )

@@ -82,7 +82,9 @@ class BacktestRequest(In):
         examples=[["hpa", "static_peak"]],
     )
     forecaster: Literal["simple", "model"] = Field(
-        "simple", description="`model` trains one on the history first, which takes minutes"
+        "simple",
+        description="`simple`: the prior or the best simple forecaster, chosen on the history; "
+        "`model` trains one on the history first, which takes minutes",
     )
     shortage_usd_per_h: float | None = Field(
         None,

@@ -75,6 +75,7 @@ LEFT JOIN LATERAL (
 ) o ON true
 """
 _BY_NAME = "w.namespace, w.name, w.id"
+_NAMESPACES = "SELECT DISTINCT w.namespace FROM workloads w"
 _SPENT = """
 SELECT workload_id, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
 FROM outcomes
@@ -159,6 +160,19 @@ def load_ids(connection: Connection, filters: Mapping[str, Any], limit: int) -> 
     where = _chosen(filters)
     found = page(connection, "SELECT w.id FROM workloads w", where, _BY_NAME, limit)
     return [int(row["id"]) for row in found]
+
+
+def load_names(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[str]:
+    """`namespace/name` of workloads as `load_fleet` finds them, in its order."""
+    select = "SELECT w.namespace || '/' || w.name AS key FROM workloads w"
+    return [row["key"] for row in page(connection, select, _chosen(filters), _BY_NAME, limit)]
+
+
+def load_namespaces(connection: Connection, filters: Mapping[str, Any]) -> list[str]:
+    """Every namespace of workloads as `load_fleet` finds them, in order."""
+    where = _chosen(filters)
+    statement = f"{_NAMESPACES} WHERE {where.sql} ORDER BY w.namespace"
+    return list(connection.execute(text(statement), where.values).scalars())
 
 
 def load_spent(

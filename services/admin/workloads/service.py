@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -77,11 +77,31 @@ _MAX_NAMED = 500
 """Workloads that a form proposes, and that a trend sums up."""
 
 
-def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
-    """Workloads of which the visitor has the role, as `namespace/name`."""
-    filters = {"namespaces": principal.namespaces(role)}
-    page = list_workloads(deps, filters, _MAX_NAMED)
-    return [f"{item.namespace}/{item.name}" for item in page.items]
+@dataclass(frozen=True, slots=True)
+class ProposedNames:
+    """What a form proposes.
+
+    Attributes:
+        workloads: The first ones by name, as `namespace/name`.
+        has_more: There are workloads beyond them, whose names can be typed.
+    """
+
+    workloads: list[str] = field(default_factory=list)
+    has_more: bool = False
+
+
+def workload_names(deps: AdminDeps, principal: Principal, role: Role) -> ProposedNames:
+    """Workloads of which the visitor has the role."""
+    with deps.reading() as connection:
+        filters = {"namespaces": principal.namespaces(role)}
+        found = repository.load_names(connection, filters, _MAX_NAMED + 1)
+    return ProposedNames(found[:_MAX_NAMED], len(found) > _MAX_NAMED)
+
+
+def namespace_names(deps: AdminDeps, principal: Principal, role: Role) -> list[str]:
+    """Every namespace with workloads of which the visitor has the role."""
+    with deps.reading() as connection:
+        return repository.load_namespaces(connection, {"namespaces": principal.namespaces(role)})
 
 
 TREND_WINDOW = timedelta(days=1)

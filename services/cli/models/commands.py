@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +10,7 @@ import typer
 from rich.panel import Panel
 from rich.text import Text
 
-from services.cli.connection import connected_settings, database_engine
+from services.cli.connection import connected_settings, database_engine, login_name
 from services.cli.models.prior import pretrain, show_card
 from services.cli.output import console, named, print_json, print_table, read_from
 from services.kernel.clock import SystemClock
@@ -142,7 +141,7 @@ def roll_back(reason: Reason = "rolled back by hand", as_json: AsJson = False) -
 
 def _actor() -> str:
     """Who is at the command line, as the audit log names them."""
-    return f"{getpass.getuser()} (command line)"
+    return f"{login_name()} (command line)"
 
 
 def _service() -> Forecasting:

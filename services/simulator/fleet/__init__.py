@@ -14,6 +14,7 @@ from services.simulator.fleet.trace import (
     LoadedTrace,
     TraceOptions,
     fleet_of,
+    whole_fleet_of,
 )
 from services.simulator.fleet.trace_metadata import TraceError
 
@@ -32,5 +33,6 @@ __all__ = [
     "fleet_of",
     "generate_fleet",
     "unsplit",
+    "whole_fleet_of",
     "with_pools",
 ]

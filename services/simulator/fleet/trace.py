@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
 import numpy as np
 
 from services.kernel.domain import IndicatorSpec
-from services.simulator.fleet.arrays import FloatArray
 from services.simulator.fleet.fleet import Fleet, FleetWorkload, StartupProfile, bounds_for
 from services.simulator.fleet.profiles import PRICE_USD_PER_GPU_HOUR
-from services.simulator.fleet.replay_span import DroppedWorkload, SpanSearch, latest_usable
+from services.simulator.fleet.replay_span import (
+    DroppedWorkload,
+    SortedOut,
+    SpanSearch,
+    latest_usable,
+    whole,
+)
 from services.simulator.fleet.resample import aligned, resampled
 from services.simulator.fleet.trace_file import TraceFile
 from services.simulator.fleet.trace_metadata import TraceError
@@ -57,13 +61,11 @@ class TraceOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _ReplayGrid:
-    """Steps that a file is replayed on; its clock is shifted by `shift_s` onto them."""
+class _Source:
+    """A trace's name, the end of its data, and what its clock was shifted by onto the steps."""
 
     name: str
-    start_s: int
-    step_s: int
-    n_history: int
+    last_s: int
     shift_s: int
 
 
@@ -89,6 +91,35 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
     """
     options = options or TraceOptions()
     step_s = options.step_s or trace.interval_s
+    search, shift_s = _search(trace, name, options)
+    spans = search.spans()
+    if not spans:
+        n_history = (search.last_s - search.first_s) // step_s - search.n_replay
+        raise TraceError(
+            f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
+            f"replay of {options.replay_hours:.2g} h; {options.min_history_steps} are needed "
+            f"({options.min_history_steps * step_s / 3600:.3g} h)"
+        )
+    found = latest_usable(search, spans)
+    return _loaded(trace, options, found, _Source(name, search.last_s, shift_s))
+
+
+def whole_fleet_of(trace: TraceFile, name: str) -> LoadedTrace:
+    """A fleet of all workloads of a trace that have a demand, from its first step to its last.
+
+    Raises:
+        TraceError: With one line naming what is wrong.
+    """
+    options = TraceOptions()
+    search, shift_s = _search(trace, name, options)
+    if search.last_s - search.first_s <= search.step_s:
+        raise TraceError(f"{name} is too short: one step of {search.step_s} s; two are needed")
+    return _loaded(trace, options, whole(search), _Source(name, search.last_s, shift_s))
+
+
+def _search(trace: TraceFile, name: str, options: TraceOptions) -> tuple[SpanSearch, int]:
+    """A trace on the grid of steps, and what its clock was shifted by."""
+    step_s = options.step_s or trace.interval_s
     if step_s % trace.interval_s:
         raise TraceError(
             f"step {step_s} s: {name} has an interval of {trace.interval_s} s, "
@@ -97,28 +128,21 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
     series, shift_s = aligned(trace, step_s)
     is_flow = np.array([c.is_flow for c in trace.columns])
     gridded = [resampled(s, trace.interval_s, step_s, is_flow) for s in series]
-
     n_replay = max(1, round(options.replay_hours * 3600 / step_s))
     j_demand = [c.name for c in trace.columns].index(trace.demand)
-    search = SpanSearch(
-        gridded, j_demand, step_s, n_replay, options.min_history_steps, options.max_history_steps
-    )
-    spans = search.spans()
-    if not spans:
-        n_history = (search.last_s - search.first_s) // step_s - n_replay
-        raise TraceError(
-            f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
-            f"replay of {options.replay_hours:.2g} h; {options.min_history_steps} are needed "
-            f"({options.min_history_steps * step_s / 3600:.3g} h)"
-        )
-    found = latest_usable(search, spans)
+    least, most = options.min_history_steps, options.max_history_steps
+    return SpanSearch(gridded, j_demand, step_s, n_replay, least, most), shift_s
+
+
+def _loaded(
+    trace: TraceFile, options: TraceOptions, found: SortedOut, source: _Source
+) -> LoadedTrace:
     if not found.kept:
         reasons = "; ".join(f"{d.workload}: {d.reason}" for d in found.dropped[:3])
-        raise TraceError(f"{name}: no workload can be replayed ({reasons})")
+        raise TraceError(f"{source.name}: no workload can be replayed ({reasons})")
     span = found.span
-    grid = _ReplayGrid(name, span.start_s, step_s, span.n_history, shift_s)
-    fleet = _fleet(trace, found.kept, options, grid)
-    return LoadedTrace(fleet, found.dropped, span.end_said(search.last_s, shift_s))
+    fleet = _fleet(trace, found, options, source)
+    return LoadedTrace(fleet, found.dropped, span.end_said(source.last_s, source.shift_s))
 
 
 def _indicator_name(column: str) -> str:
@@ -138,9 +162,9 @@ def _object_name(workload: str, taken: set[str]) -> str:
 
 def _fleet(
     trace: TraceFile,
-    kept: Mapping[str, FloatArray],
+    found: SortedOut,
     options: TraceOptions,
-    grid: _ReplayGrid,
+    source: _Source,
 ) -> Fleet:
     indicators = tuple(
         IndicatorSpec(
@@ -148,12 +172,12 @@ def _fleet(
         )
         for c in trace.columns
     )
-    j_demand = [c.name for c in trace.columns].index(trace.demand)
+    j_demand, span = [c.name for c in trace.columns].index(trace.demand), found.span
     taken: set[str] = set()
     workloads = []
-    for name, rows in kept.items():
+    for name, rows in found.kept.items():
         demand = rows[:, j_demand]
-        capacity = float(np.nanmean(demand[: grid.n_history])) / options.mean_replicas
+        capacity = float(np.nanmean(demand[: span.n_history])) / options.mean_replicas
         low, high = bounds_for(demand, capacity)
         workloads.append(
             FleetWorkload(
@@ -172,19 +196,19 @@ def _fleet(
                 epsilon=options.epsilon,
             )
         )
-    values = np.stack(list(kept.values()))
+    values = np.stack(list(found.kept.values()))
     notes = [
         f"Capacity per replica is scaled so that the history's mean demand ({trace.demand}) needs "
         f"{options.mean_replicas:g} replicas; GPUs, prices and start-up times are assumed.",
     ]
-    if grid.shift_s:
-        notes.append(f"The trace's clock is shifted by {grid.shift_s} s onto the step grid.")
+    if source.shift_s:
+        notes.append(f"The trace's clock is shifted by {source.shift_s} s onto the step grid.")
     return Fleet(
-        label=f"{grid.name}: {trace.title}" if trace.title != grid.name else grid.name,
+        label=f"{source.name}: {trace.title}" if trace.title != source.name else source.name,
         seed=options.seed,
-        step_s=grid.step_s,
-        start_s=grid.start_s,
-        n_history=grid.n_history,
+        step_s=span.step_s,
+        start_s=span.start_s,
+        n_history=span.n_history,
         workloads=tuple(workloads),
         demand=values[:, :, j_demand].copy(),
         values=np.where(np.isfinite(values), values, np.nan),

@@ -21,10 +21,12 @@ from services.simulator.measurements.grid import (
     place_in_step,
     steps_shared,
 )
-from services.simulator.measurements.stamps import epoch_ms
+from services.simulator.measurements.stamps import are_local, epoch_ms
 
 MOST_STEPS_PER_ROW = 100
 """A workload that has a row in fewer steps than this could not be replayed anyhow."""
+_HOUR_MS = 3_600_000
+_HALF_A_YEAR_H = 4380
 LARGEST = 1e30
 """Nothing measured is so large; single precision ends at 3e38, and spreads are products."""
 
@@ -78,7 +80,7 @@ class MeasuredRows:
             label,
             found.workload,
         )
-        rows.refuse_repeats()
+        rows.refuse_repeats(table[found.time])
         rows.refuse_single_rows()
         return rows
 
@@ -105,16 +107,28 @@ class MeasuredRows:
         )
         return (counter_warning(demand),) if is_counter else ()
 
-    def refuse_repeats(self) -> None:
-        """Refuse several rows of one workload at one time."""
+    def refuse_repeats(self, column: pa.ChunkedArray) -> None:
+        """Refuse several rows of one workload at one time.
+
+        Args:
+            column: The times as they were written: those without a zone may be of two hours.
+        """
         for name, times in zip(self.names, self.times_ms, strict=True):
             repeats = np.flatnonzero(np.diff(times) == 0)
-            if repeats.size:
-                at = np.datetime64(int(times[repeats[0]]), "ms")
+            if not repeats.size:
+                continue
+            at = np.datetime64(int(times[repeats[0]]), "ms")
+            said = f"{self.label}: workload {name!r} has several rows at {at}"
+            if _fill_hours(times, times[repeats]) and are_local(column):
+                example = f"{np.datetime_as_string(at, 's')}+02:00"
                 raise TraceError(
-                    f"{self.label}: workload {name!r} has several rows at {at}Z; name the column "
-                    "that tells them apart with --id, or add them up first"
+                    f"{said}, as at every time of that hour: where a clock was set back, write "
+                    f"times with their offset, e.g. {example}, or in UTC; if "
+                    "they are of two services, name the column that tells them apart with --id"
                 )
+            raise TraceError(
+                f"{said}Z; name the column that tells them apart with --id, or add them up first"
+            )
 
     def refuse_gap(self, step_s: int) -> None:
         """Refuse rows so far apart that next to nothing between them is known.
@@ -160,6 +174,18 @@ class MeasuredRows:
             f"{n_empty:,} hold no row and {n_shared:,} hold several"
         )
         return series, step_s, (said,)
+
+
+def _fill_hours(times: IntArray, repeats: IntArray) -> bool:
+    """Whether each time of an hour is there twice if one of it is, and no two such hours are near.
+
+    So it is of local times where a clock was set back, once a year.
+    """
+    hours = np.unique(repeats // _HOUR_MS)
+    rows = times[np.isin(times // _HOUR_MS, hours)]
+    _, counts = np.unique(rows, return_counts=True)
+    is_once_a_year = rows.size < times.size and (np.diff(hours) > _HALF_A_YEAR_H).all()
+    return bool((counts == 2).all() and is_once_a_year)
 
 
 def _with_own_interval(series: TraceSeries, interval_s: int) -> TraceSeries:

@@ -46,6 +46,15 @@ def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
     raise TraceError(f"{label}: column {name!r} is {kind}, must be a time")
 
 
+def are_local(column: pa.ChunkedArray) -> bool:
+    """Whether times name no zone, so that a clock that is set back shows an hour of them twice."""
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        texts = column.to_pylist()
+        return all(datetime.fromisoformat(text.strip()).tzinfo is None for text in texts)
+    return pa.types.is_timestamp(kind) and kind.tz is None
+
+
 def _of_timestamps(column: pa.ChunkedArray) -> IntArray:
     zone = getattr(column.type, "tz", None)
     target = pa.timestamp("ms", tz=zone)

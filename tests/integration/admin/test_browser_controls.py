@@ -72,7 +72,7 @@ def schedule_by_keyboard(page: Any, url: str) -> None:
 
 def freeze_and_end(page: Any) -> None:
     page.click("nav >> text=Freezes")
-    page.select_option("select[name=scope]", "llm-prod/")
+    page.fill("input[name=scope]", "llm-prod/")
     page.fill("input[name=until_at]", "2026-01-08T08:30")
     page.fill("input[name=reason]", "audit week")
     page.get_by_role("button", name="Freeze", exact=True).click()

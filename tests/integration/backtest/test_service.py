@@ -52,3 +52,22 @@ def test_a_process_carries_out_with_its_settings_and_stores_why_it_could_not(
     row = stored(database, operation)
     assert (row.status, row.result) == ("failed", None)
     assert "demo/gone does not exist" in row.message
+
+
+@pytest.mark.parametrize("has_prior", [True, False])
+def test_a_process_forecasts_with_what_its_settings_have(
+    database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch, has_prior: bool
+) -> None:
+    """A back-test judged `smoothed` for every workload, which serves only where nothing else can.
+
+    The history before this replay does not repeat itself by the day, so the prior is the better.
+    """
+    own = settings.model_copy(update={"has_prior": has_prior})
+    monkeypatch.setattr(service, "get_settings", lambda: own)
+    monkeypatch.setattr(service, "make_clock", lambda *_: FixedClock(NOW))
+    add_replayable(database)
+    operation = ask(database, KEY)
+    service.run_stored(operation)
+    forecaster = stored(database, operation).result["forecaster"]
+    begins = "the prior, " if has_prior else "the best simple forecaster of each workload, "
+    assert forecaster == f"{begins}chosen on the history's end; nothing was trained"

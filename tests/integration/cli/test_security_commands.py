@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import getpass
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,23 @@ def test_a_key_is_made_rotated_and_revoked(harmony: Harmony, database: Engine) -
         "key.create", "key.rotate", "key.create", "key.revoke",
     ]  # fmt: skip
     assert all(actor.endswith("(command line)") for actor, _ in rows)
+
+
+@pytest.mark.parametrize("error", [KeyError("getpwuid(): uid not found: 12345"), OSError("none")])
+def test_a_uid_without_a_name_is_named_by_itself(
+    harmony: Harmony, database: Engine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """As in a container with `--user`, or on OpenShift: commands ended with a traceback."""
+
+    def nobody() -> str:
+        raise error
+
+    monkeypatch.setattr(getpass, "getuser", nobody)
+    harmony("keys", "create", "grafana", "--role", "viewer")
+    harmony("cells", "total", "H100", "8")
+    with database.connect() as connection:
+        actors = list(connection.execute(text("SELECT actor FROM audit ORDER BY id")).scalars())
+    assert actors == [f"uid {os.getuid()} (command line)"] * 2
 
 
 def test_what_cannot_be_is_one_line(harmony: Harmony) -> None:

@@ -79,6 +79,21 @@ def test_a_trace_becomes_workloads_in_advisory_mode_with_all_their_history(
     assert (first, last) == (START, NEWEST)
 
 
+def test_services_that_began_late_or_ended_early_are_stored_with_all_they_have(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    """Nothing is replayed, but those that a replay would have left out were."""
+    wave = 20 + 8 * np.sin(np.arange(N_STEPS) / 20)
+    late, ended = wave.copy(), wave.copy()
+    late[:-12], ended[100:] = np.nan, np.nan
+    series = {"late": late, "always": wave, "ended": ended}
+    report = ingest_trace(ours, write(tmp_path, series, interval_s=STEP_S), None, START)  # type: ignore[no-untyped-call]  # untyped
+    assert (report.n_workloads, report.dropped) == (3, ())
+    assert report.n_observed == 2 * (N_STEPS + 100 + 12)
+    known = rows(database, "SELECT name FROM workloads ORDER BY name")
+    assert known == [("always",), ("ended",), ("late",)]
+
+
 def test_a_trace_that_is_ingested_again_replaces_specs_and_keeps_ids(
     ours: Settings, database: Engine, tmp_path: Path
 ) -> None:

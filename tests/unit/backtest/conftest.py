@@ -7,7 +7,7 @@ import pytest
 from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ladder import Ladder
 from forecaster.config import ForecasterConfig
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.simulator.fleet import Fleet, FleetOptions, generate_fleet
 
 

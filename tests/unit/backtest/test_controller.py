@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from services.backtest.controller import ControllerOptions
-from services.backtest.run import Trained, run_harmony
+from services.backtest.predictors import Trained
+from services.backtest.run import run_harmony
 from services.simulator import simulate_history
 from services.simulator.fleet import Fleet
 

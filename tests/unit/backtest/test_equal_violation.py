@@ -103,6 +103,31 @@ def test_where_many_resamples_miss_the_rate_the_interval_has_no_end() -> None:
     assert (told["cost_ratio_low"], told["cost_ratio_high"]) == (0.8, None)
 
 
+def test_where_the_rival_misses_in_resamples_it_is_no_saving_of_all_that_it_costs() -> None:
+    """Its misses lie in one block of ten: the interval began at -100 %, in the document at 0."""
+    uneven = np.zeros((2, 10))
+    uneven[:, 3] = 0.009, 0.05
+    rival = frontier("hpa", uneven, np.repeat([[9.5], [8.0]], 10, axis=1))
+    found = compared(even("harmony", (0.0, 100.0), (0.001, 99.0)), rival)
+    said = found.sentence()
+    assert "90 % interval a rate that the rival missed to +" in said
+    assert "no difference is shown" in said
+    assert "100" not in said
+    told = found.to_json()
+    assert (told["cost_ratio_low"], told["cost_ratio"]) == (None, round(found.ratio or 0.0, 4))
+    assert told["cost_ratio_high"] > 1.0
+
+
+def test_where_harmony_misses_too_neither_end_is_known() -> None:
+    uneven = np.zeros((1, 10))
+    uneven[0, 3] = 0.01
+    other = np.roll(uneven, 4, axis=1)
+    costs = np.full((1, 10), 8.0)
+    found = compared(frontier("harmony", uneven, costs), frontier("hpa", other, costs))
+    assert (found.low, found.high) == (-np.inf, np.inf)
+    assert "interval a rate that the rival missed to a missed rate" in found.sentence()
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(1e-4, 0.3), st.floats(1, 1e4)), min_size=1, max_size=12),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.backtest.forecasts import ForecastStream
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.backtest.series import MeasuredFleet
 from services.simulator import HistoryRun, simulate_history
 from services.simulator.fleet import Fleet

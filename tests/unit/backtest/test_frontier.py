@@ -16,7 +16,7 @@ from services.backtest.frontier import (
     replay_paths,
     score_grid,
 )
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.kernel.errors import InvalidInput
 from services.simulator import HistoryRun, SimulationSetup, score, simulate, simulate_history
 from services.simulator.engine.specs import NodeSpec

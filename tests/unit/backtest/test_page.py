@@ -11,7 +11,7 @@ import pytest
 from services.backtest.equal_violation import EqualViolation
 from services.backtest.frontier import PolicyFrontier
 from services.backtest.page import render_page
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.backtest.study import PromiseResult, Study
 from services.simulator.fleet import Fleet
 from tests.unit.backtest.test_study import scored

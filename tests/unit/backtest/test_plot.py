@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from services.backtest import study as study_module
 from services.backtest.frontier import PolicyFrontier
 from services.backtest.plot import plot_study
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.backtest.study import PromiseResult, Study, run_study
 from services.simulator import PolicyScore
 from services.simulator.fleet import Fleet
@@ -39,6 +39,7 @@ def test_a_study_has_frontiers_a_recommendation_and_a_plot(
     document = json.loads(json.dumps(found.to_json(), allow_nan=False))
     assert len(document["frontiers"]["harmony"]) == harmony.rate.size
     assert document["runs"][0]["verdict"]
+    assert list(document["runs"][0]["policies"])[:2] == ["harmony", "hpa"]
     assert found.recommended is not None
     assert document["recommended"]["epsilon"] == found.recommended.epsilon
     assert f"{found.recommended.epsilon:.2%}" in found.advice()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.backtest.frontier import PolicyFrontier
-from services.backtest.recommend import knee, recommend, useful_front
+from services.backtest.recommend import knee, recommend, useful_front, why_none
 from services.kernel.errors import InvalidInput
 
 HOURS = 1000.0
@@ -54,7 +54,19 @@ def test_settings_that_are_beaten_or_promise_nothing_are_left_out() -> None:
 
 
 def test_too_few_useful_settings_recommend_nothing() -> None:
-    assert recommend(frontier((0.0, 50), (0.05, 40), (0.3, 10), (0.4, 5)), 1000) is None
+    found = frontier((0.0, 50), (0.05, 40), (0.3, 10), (0.4, 5))
+    assert recommend(found, 1000) is None
+    assert why_none(found) == "too few settings keep the replay within 10 %"
+
+
+def test_settings_that_a_replay_does_not_tell_apart_recommend_nothing_and_it_is_said() -> None:
+    """All of 48 kept an hour whole at the same cost, and too few were said to keep it."""
+    found = frontier(*[(0.0, 15.62)] * 48)
+    assert recommend(found, 1000) is None
+    assert why_none(found) == (
+        "this replay hardly tells settings apart. Of the 48 that keep it within 10 %, all but 1 "
+        "cost no less than another and miss no less"
+    )
 
 
 @pytest.mark.parametrize("price", [0.0, -1.0, float("nan"), float("inf")])

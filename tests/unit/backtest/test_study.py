@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from services.backtest.equal_violation import EqualViolation
-from services.backtest.recommend import Recommendation
-from services.backtest.run import Trained
-from services.backtest.study import PromiseResult, Study, run_study
+from services.backtest.frontier import PolicyFrontier
+from services.backtest.predictors import Trained
+from services.backtest.recommend import Recommendation, why_none
+from services.backtest.study import PromiseResult, Study, arms, run_study
+from services.forecasting.registry.shipped import shipped_prior
 from services.kernel.errors import InvalidInput
 from services.simulator import PolicyScore
 from services.simulator.fleet import Fleet
@@ -45,9 +49,23 @@ def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words
 
 
 def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
-    found = Study(fleet, simple, (), (), (), None)
-    assert "No promise is recommended" in found.advice()
+    rate, cost = np.zeros(2), np.full(2, 15.6)
+    same = PolicyFrontier("harmony", ("a", "b"), rate, cost, rate, rate[:, None], cost[:, None])
+    found = Study(fleet, simple, (), (same,), (), None)
+    assert found.advice() == f"No promise is recommended: {why_none(same)}."
     assert found.to_json()["recommended"] is None
+
+
+def test_beside_a_model_what_it_adds_to_is_run(simple: Trained) -> None:
+    """Without a model both would be the same run twice, or one of what nobody would serve."""
+    model = shipped_prior()
+    before = replace(simple, ladder=replace(simple.ladder, prior=model))
+    fitted = replace(simple, ladder=replace(before.ladder, model=model))
+    assert arms(simple) == [("harmony", simple)]
+    assert arms(before) == [("harmony", before)]
+    (own, best), (name, other) = arms(fitted)
+    assert (own, best, name) == ("harmony", fitted, "harmony_best_simple")
+    assert (other.ladder.model, other.ladder.prior) == (None, None)
 
 
 def test_what_cannot_be_studied_is_refused_before_anything_runs(fleet: Fleet) -> None:

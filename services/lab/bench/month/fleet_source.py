@@ -15,7 +15,8 @@ import numpy as np
 from decider import DecideConfig, Sla
 from forecaster.training.fit import FitProgress
 from services.backtest.controller import PRIOR_STARTS, ControllerOptions
-from services.backtest.run import Trained, run_harmony, train
+from services.backtest.predictors import Trained, train
+from services.backtest.run import run_harmony
 from services.lab.bench.month.source import (
     HISTORY_DAYS,
     MonthFigures,

@@ -7,11 +7,14 @@ import re
 import pytest
 from sqlalchemy import Engine
 
+from services.admin.app import make_app
 from services.admin.deps import AdminDeps
-from services.kernel.security.keys import Role
+from services.kernel.db.clusters import add_cluster
+from services.kernel.security.keys import Role, create_key
 from tests.integration.admin.app_client import BASE_URL
 from tests.integration.admin.console_forms import beside
-from tests.integration.admin.console_visitor import audited, person
+from tests.integration.admin.console_visitor import Person, audited, person
+from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 
@@ -45,6 +48,40 @@ def test_a_key_is_made_shown_once_rotated_and_revoked(deps: AdminDeps, database:
         assert refused.status_code == 401
     actions = [action for _, action, _ in audited(database)]
     assert actions == ["key.create", "key.rotate", "key.create", "key.revoke"]
+
+
+def test_with_several_clusters_a_key_is_of_the_page_s_one_or_of_each(
+    deps: AdminDeps, database: Engine
+) -> None:
+    """The form named none, so the first admin, who is of each, could make no key at all."""
+    with database.begin() as connection:
+        add_cluster(connection, "eu", NOW)
+        of_each = create_key(connection, "the first", Role.ADMIN, NOW, cluster_id=None).token
+    with Person(make_app(deps)) as human:
+        human.log_in(of_each)
+        page = human.get("/keys?cluster=eu").text
+        (choice,) = re.findall(r'<select name="cluster".*?</select>', page, re.DOTALL)
+        assert re.findall(r'value="([^"]*)"', choice) == ["default", "eu", "*"]
+        assert re.findall(r'value="([^"]*)" selected', choice) == ["eu"]
+        form = {"key_name": "grafana", "role": "viewer"}
+        for chosen, expected in (({}, "eu"), ({"cluster": "default"}, "default")):
+            made = human.send("/keys?cluster=eu", form | chosen)
+            assert f"in the whole fleet of {expected}" in made.text
+        made = human.send("/keys?cluster=eu", form | {"cluster": "*"})
+        assert "in the whole fleet of every cluster" in made.text
+        assert human.get("/keys?cluster=eu").text.count("<small>every cluster</small>") == 2
+        wrong = human.send("/keys?cluster=eu", form | {"cluster": "mars"})
+        assert "mars" in beside(wrong, "cluster")
+
+
+def test_an_admin_of_one_cluster_has_none_to_choose(deps: AdminDeps, database: Engine) -> None:
+    with database.begin() as connection:
+        add_cluster(connection, "eu", NOW)
+    with person(deps, Role.ADMIN) as human:
+        assert 'name="cluster"' not in human.get("/keys").text
+        form = {"key_name": "x", "role": "viewer"}
+        assert human.send("/keys", form).status_code == 200
+        assert human.send("/keys", form | {"cluster": "*"}).status_code == 403
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from services.admin.deps import AdminDeps
+from services.admin.workloads import service
 from services.kernel.security.keys import Role
 from tests.integration.admin.console_forms import beside
 from tests.integration.admin.console_visitor import audited, person
@@ -51,6 +52,12 @@ def test_freezes_are_made_and_ended(deps: AdminDeps, database: Engine) -> None:
     ("form", "name", "words"),
     [
         ({}, "scope", "must be a workload"),
+        ({"scope": "llm-prod", "until_at": "2026-02-01T00:00"}, "scope", "a namespace as name"),
+        (
+            {"scope": "llm-prd/", "until_at": "2026-02-01T00:00"},
+            "scope",
+            "llm-prd/: must be a namespace with workloads",
+        ),
         ({"scope": "Prod!/", "until_at": "2026-02-01T00:00"}, "scope", "Prod!: must be lower-case"),
         ({"scope": KEY}, "until_at", "must be a time in UTC"),
         ({"scope": KEY, "until_at": "soon"}, "until_at", "soon: must be a time in UTC"),
@@ -88,3 +95,22 @@ def test_a_freeze_ends_at_the_namespaces_of_its_maker(deps: AdminDeps, database:
         assert "or * for the whole fleet" not in page
         assert "diffusion" not in page
     assert [action for _, action, _ in audited(database)] == ["freeze.create"] * 2
+
+
+def proposed(page: str) -> list[str]:
+    (found,) = re.findall(r'<datalist id="scopes">.*?</datalist>', page)
+    return re.findall(r'value="([^"]*)"', found)
+
+
+def test_every_namespace_is_proposed_however_many_workloads_there_are(
+    deps: AdminDeps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Namespaces were those of the first 500 workloads, and nothing else could be frozen."""
+    monkeypatch.setattr(service, "_MAX_NAMED", 1)
+    with person(deps, Role.OPERATOR) as human:
+        page = human.get("/freezes").text
+        assert proposed(page) == ["*", "diffusion/", "llm-prod/", "diffusion/sdxl-turbo"]
+        form = {"scope": f" {KEY} ", "until_at": "2026-01-08T08:30"}
+        assert human.send("/freezes", form).status_code == 303, "one that is not proposed"
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        assert proposed(human.get("/freezes").text) == ["llm-prod/", KEY]

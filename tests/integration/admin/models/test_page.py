@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -81,3 +82,19 @@ def test_a_double_click_does_not_roll_back_to_the_model_that_was_left(
         assert "does not serve any more" in again.text
         assert "<strong>older</strong> answers" in again.text
     assert [action for _, action, _ in audited(database)] == ["model.roll_back"]
+
+
+@pytest.mark.parametrize(
+    ("has_prior", "words"),
+    [(True, "the prior answers"), (False, "the best simple forecasters answer")],
+)
+def test_where_no_model_serves_the_page_says_what_does(
+    deps: AdminDeps, database: Engine, has_prior: bool, words: str
+) -> None:
+    """It named the simple forecasters, which answer no more where there is a prior."""
+    with database.begin() as connection:
+        connection.execute(update(schema.models).values(status="retired", retired_at=NOW))
+    own = replace(deps, settings=deps.settings.model_copy(update={"has_prior": has_prior}))
+    with person(own, Role.ADMIN) as human:
+        assert f"No model serves: {words}." in human.get("/models").text
+        assert "the prior answers, or where" in human.get("/models?done=shadowed").text

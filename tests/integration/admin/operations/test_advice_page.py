@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import re
+from datetime import timedelta
+
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
+from services.admin.workloads import service as workloads
 from services.advisory.operation import carry_out
 from services.kernel import jobs
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import Role
 from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.console_visitor import audited, person
+from tests.integration.admin.seeded_fleet import NOW
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 
@@ -102,3 +108,42 @@ def test_over_rest_it_is_an_operation_of_the_fleet(admin: AppClient) -> None:
     assert asked.headers["location"] == f"/v1/operations/{made['id']}"
     listed = admin.get("/v1/operations", params={"kind": "advise"}).json()["items"]
     assert [one["id"] for one in listed] == [made["id"]]
+
+
+def test_the_newest_report_is_that_on_every_page_of_the_list(
+    deps: AdminDeps, database: Engine
+) -> None:
+    """On the second page one of days ago was called the newest."""
+    window = {"from_at": NOW.isoformat(), "to_at": NOW.isoformat()}
+    result = window | {"services": [], "rows": [], "notes": [], "verdict": "It would pay."}
+    values = {
+        "params": json.dumps({"since_hours": 24, "namespace": None}),
+        "result": json.dumps(result),
+    }
+    with database.begin() as connection:
+        for days in range(12, 0, -1):
+            connection.execute(
+                text(
+                    "INSERT INTO operations (kind, params, status, progress, message, created_by, "
+                    "created_at, finished_at, result) VALUES "
+                    "('advise', :params, 'succeeded', 1, 'done', 'ada', :at, :at, :result)"
+                ),
+                values | {"at": NOW - timedelta(days=days)},
+            )
+    with person(deps, Role.ADMIN) as human:
+        first = human.get("/advice").text
+        (older,) = re.findall(r'href="(/advice\?cursor=[^"]*)"', first)
+        newest = [
+            re.findall(r"The newest, made ([^:<]*)", page)
+            for page in (first, human.get(older).text)
+        ]
+    assert newest[0] == newest[1]
+    assert "1 d" in newest[0][0] or "24 h" in newest[0][0]
+
+
+def test_every_namespace_can_be_asked_for(deps: AdminDeps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workloads, "_MAX_NAMED", 1)
+    with person(deps, Role.OPERATOR) as human:
+        form = human.get("/advice").text
+    for namespace in ("diffusion", "llm-prod"):
+        assert f'<option value="{namespace}"' in form

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
+from services.admin.workloads import service as workloads
 from services.kernel import jobs
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import Role
@@ -103,6 +104,28 @@ def test_a_backtest_from_its_form_to_its_verdict(deps: AdminDeps, database: Engi
         assert "every 2s" not in page
         assert page.index("Harmony</th>") < page.index("HPA</th>"), "cheapest first"
     assert [action for _, action, _ in audited(database)] == ["backtest.submit"]
+
+
+def test_workloads_beyond_those_of_the_list_are_named(
+    deps: AdminDeps, database: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those after the first 500 could be asked for by nobody, and nothing said so."""
+    with person(deps, Role.OPERATOR) as human:
+        assert "Others, by name" not in human.get("/backtests").text
+        monkeypatch.setattr(workloads, "_MAX_NAMED", 1)
+        page = human.get("/backtests").text
+        assert "The list has the first 1 by name only" in page
+        assert KEY not in page
+        chosen = {"workloads": ["diffusion/sdxl-turbo", f"{KEY}, llm-prod/mixtral-agents"]}
+        asked = human.send("/backtests", FORM | chosen)
+        assert asked.status_code == 303, asked.text
+        operation = int(asked.headers["location"].rpartition("/")[2])
+        succeed(database, operation)
+        assert f'value="{KEY}"' in human.get(f"/frontier?workload={KEY}").text
+        assert f"backtest {operation}</a>" in human.get(f"/frontier?workload={KEY}").text
+    with database.connect() as connection:
+        params = connection.execute(text("SELECT params FROM operations")).scalar_one()
+    assert params["workloads"] == ["diffusion/sdxl-turbo", KEY, "llm-prod/mixtral-agents"]
 
 
 def test_a_frontier_says_what_each_promise_costs(deps: AdminDeps, database: Engine) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -23,6 +25,56 @@ def test_what_is_infinite_is_refused_with_its_row(tmp_path: Path, value: str) ->
     text = "ts,rps\n{},1.5\n{},{}\n".format(*stamps(2), value)
     with pytest.raises(TraceError, match=r"column 'rps', row 2: .* is larger than anything"):
         read_file(csv(tmp_path, text))
+
+
+def berlin(step_m: int, n_steps: int) -> list[datetime]:
+    """Times from two days before clocks are set back, in 2026 on 25 October at 3."""
+    start = datetime(2026, 10, 23, tzinfo=UTC)
+    zone = ZoneInfo("Europe/Berlin")
+    return [(start + timedelta(minutes=step_m * k)).astimezone(zone) for k in range(n_steps)]
+
+
+@pytest.mark.parametrize(("step_m", "n_steps"), [(5, 1152), (60, 600), (60, 24 * 400)])
+@pytest.mark.parametrize("ending", ["csv", "jsonl"])
+def test_local_times_of_a_clock_that_was_set_back_are_told_by_their_name(
+    tmp_path: Path, step_m: int, n_steps: int, ending: str
+) -> None:
+    """They were told to add these rows up, which would have doubled the demand of that hour."""
+    times = berlin(step_m, n_steps)
+    local = [at.replace(tzinfo=None).isoformat(" ") for at in times]
+    values = [50.0 + k % 7 for k in range(n_steps)]
+    if ending == "csv":
+        path = csv(tmp_path, "ts,rps\n" + lines(local, values))
+    else:
+        rows = (f'{{"ts": "{at}", "rps": {v}}}\n' for at, v in zip(local, values, strict=True))
+        path = csv(tmp_path, "".join(rows), "mine.jsonl")
+    with pytest.raises(TraceError, match=r"2026-10-25T02:00:00") as caught:
+        read_file(path)
+    said = str(caught.value)
+    assert "write times with their offset, e.g. 2026-10-25T02:00:00+02:00, or in UTC" in said
+    assert "add them up" not in said
+    assert "\n" not in said
+    path = csv(tmp_path, "ts,rps\n" + lines([at.isoformat() for at in times], values), "right.csv")
+    (series,) = read_file(path).trace.series
+    assert series.time_s.size == n_steps
+
+
+@pytest.mark.parametrize(
+    ("zone", "again"),
+    [
+        ("", (60, 61)),  # a part of an hour alone
+        ("Z", (60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 70, 71)),  # an hour, of UTC
+        ("", tuple(range(288))),  # everything
+        ("", (*range(60, 72), *range(84, 96))),  # two hours of a day
+    ],
+)
+def test_other_rows_that_are_there_twice_are_two_services_or_to_be_added_up(
+    tmp_path: Path, zone: str, again: tuple[int, ...]
+) -> None:
+    local = [at.replace(tzinfo=None).isoformat() + zone for at in berlin(5, 288)]
+    twice = sorted([*local, *(local[k] for k in again)])
+    with pytest.raises(TraceError, match="with --id, or add them up first"):
+        read_file(csv(tmp_path, "ts,rps\n" + lines(twice, [5.0] * len(twice))))
 
 
 def test_a_name_for_each_row_is_told_with_its_column(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ladder import Ladder
 from forecaster.config import ForecasterConfig
 from services.backtest.controller import ControllerOptions
-from services.backtest.run import Trained, run_harmony
+from services.backtest.predictors import Trained
+from services.backtest.run import run_harmony
 from services.lab.bench.month import fleet_source as module
 from services.lab.bench.month.fleet_source import (
     fleet_source,

@@ -16,7 +16,7 @@ from forecaster.choice.baselines import BestSimple
 from forecaster.choice.ladder import Ladder
 from forecaster.config import ForecasterConfig
 from forecaster.errors import HistoryTooShort
-from services.backtest.run import Trained
+from services.backtest.predictors import Trained
 from services.cli import main
 from services.cli.application import app
 from services.kernel.errors import InvalidInput
