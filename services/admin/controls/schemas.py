@@ -13,6 +13,7 @@ from services.admin.rest.schemas import FreezeDirection, Out, Reason
 from services.admin.rest.sent_back import SentBack
 from services.admin.rest.times import Instant
 from services.kernel.domain.cron import read_cron
+from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.workload import Mode
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
@@ -80,7 +81,7 @@ class PolicyPatch(SentBack):
         None, gt=0, lt=1, description="Promised largest share of time out of SLA", examples=[0.01]
     )
     price_usd_per_gpu_hour: float | None = Field(
-        None, ge=0, le=1e6, allow_inf_nan=False, examples=[2.5]
+        None, ge=0, le=MOST_USD_PER_GPU_HOUR, allow_inf_nan=False, examples=[2.5]
     )
     fallback_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
 

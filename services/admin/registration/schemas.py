@@ -12,6 +12,7 @@ from services.admin.rest.schemas import In, ObjectName, Out
 from services.admin.rest.sent_back import SentBack
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import GoalMetric
+from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.workload import MAX_FURTHER_LOADS, LoadCounts, Mode, RiskKind
 from services.kernel.security.printable import ONE_LINE
 
@@ -165,7 +166,7 @@ class WorkloadBody(SentBack):
     lead_time: LeadTimeBody = LeadTimeBody()
     sla: SlaBody = SlaBody()
     schedules: list[ScheduleBody] = Field([], max_length=50)
-    price_usd_per_gpu_hour: float = Field(2.5, ge=0, le=1e6)
+    price_usd_per_gpu_hour: float = Field(2.5, ge=0, le=MOST_USD_PER_GPU_HOUR)
     labels: dict[_LabelKey, _LabelValue] = Field({}, max_length=64, examples=[{"team": "chat"}])
 
 

@@ -19,7 +19,11 @@ from sqlalchemy import Connection, RowMapping
 
 from decider import PRICES, Decision, Elsewhere, KnownBudgets
 from services.decision.budgets import repository
-from services.decision.budgets.holdings import Holding, to_holding as to_holding
+from services.decision.budgets.holdings import (
+    Holding,
+    is_granted,
+    to_holding as to_holding,
+)
 from services.decision.budgets.part_budgets import (
     PartHoldings,
     binding_type,
@@ -140,6 +144,22 @@ def open_ledger(
     return Ledger(budgets, fleet.holdings, fleet.by_part, fleet.shares)
 
 
+def gpus_left(
+    connection: Connection, settings: Settings, gpu_type: str, cluster_id: int, now: datetime
+) -> int | None:
+    """GPUs of a type's budget that no workload holds; None: it has no budget.
+
+    Of a budget that cannot be read nothing is left, since nothing may be added under it. One that
+    can is locked until the transaction ends, which should be soon.
+    """
+    budgets = _load_budgets(connection, settings, [gpu_type], cluster_id, now)
+    if not _readable(budgets):
+        return 0 if budgets else None
+    repository.lock_budgets(connection, [gpu_type], cluster_id)
+    fleet = ShareReader(connection, settings, [gpu_type], now).read((), cluster_id)
+    return max(0, (budgets[gpu_type] or 0) - sum(share.held_gpus for share in fleet.shares))
+
+
 def _load_budgets(
     connection: Connection,
     settings: Settings,
@@ -190,8 +210,8 @@ def note_decisions(ledger: Ledger, decided: Sequence[ServiceDecision], now: date
         holding = ledger.holdings.get(member.id)
         if holding is None:
             continue
-        is_applied = member.spec.mode != "Advisory"
-        held = max(decision.current, decision.final) if is_applied else decision.current
+        most = max(decision.current, decision.final)
+        held = most if is_granted(member.spec.mode) else holding.held_replicas
         demand = (
             np.array(decision.budget_demand, dtype=np.int64) if decision.budget_demand else None
         )

@@ -17,7 +17,7 @@ class Holding:
     """One workload of a budgeted type.
 
     Attributes:
-        held_replicas: What it runs or was granted, whichever is more.
+        held_replicas: What it runs, is being given or was granted, whichever is most.
         demand: (Q,) counts that it would take at `decider.budget.fleet.PRICES`; None: it stays as
             it is, because it is not scaled automatically or has not been decided on for a while.
     """
@@ -35,6 +35,15 @@ class Holding:
         return self.gpus_per_replica * (held if self.demand is None else self.demand)
 
 
+def is_granted(mode: str) -> bool:
+    """True where a decision is carried out unasked, so that what it gives is held from then on.
+
+    Advice may never be followed, and what waits for an approval may never be approved: such a
+    workload holds what it has, and what is being made of a decision that was approved.
+    """
+    return mode == "Auto"
+
+
 def presumed(held: int, least: int) -> IntArray:
     """Demand of a workload that has none on record: evenly from what it holds to its minimum.
 
@@ -50,7 +59,7 @@ def to_holding(row: RowMapping, settings: Settings, now: datetime) -> Holding:
     A workload that was never measured holds what was decided last, or else its minimum.
     """
     desired, spec = row["desired_replicas"], row["spec_replicas"]
-    is_in_force = desired is not None and row["valid_until"] > now and row["mode"] != "Advisory"
+    is_in_force = desired is not None and row["valid_until"] > now and is_granted(row["mode"])
     if spec is None:
         held = int(row["min_replicas"] if desired is None else desired)
     else:

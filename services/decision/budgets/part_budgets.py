@@ -13,7 +13,7 @@ import orjson
 from sqlalchemy import RowMapping
 
 from decider import PRICES, Decision, IntArray
-from services.decision.budgets.holdings import Holding, presumed
+from services.decision.budgets.holdings import Holding, is_granted, presumed
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.prepare import RequestRow
 from services.decision.rows.service_decision import ServiceDecision
@@ -51,7 +51,7 @@ def part_holdings(
     parts = stored_targets(row["spec"])
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
-    is_in_force = bool(desired) and row["valid_until"] > now and row["mode"] != "Advisory"
+    is_in_force = bool(desired) and row["valid_until"] > now and is_granted(row["mode"])
     found = {}
     for gpu_type in sorted({part.gpu_type for part in parts} & set(gpu_types)):
         held = least = 0
@@ -94,7 +94,6 @@ def granted_holdings(
     if not made.counts:
         return {}, []
     member = made.member
-    is_applied = member.spec.mode != "Advisory"
     gpus = {part.name: part.gpus_per_replica for part in member.spec.parts}
     found: PartHoldings = {}
     claims: list[tuple[Any, ...]] = []
@@ -104,10 +103,9 @@ def granted_holdings(
         if holding is None:
             continue
         held = sum(
-            gpus[c.name] * (max(c.current, c.desired) if is_applied else c.current)
-            for c in made.counts
-            if c.gpu_type == gpu_type
+            gpus[c.name] * max(c.current, c.desired) for c in made.counts if c.gpu_type == gpu_type
         )
+        held = held if is_granted(member.spec.mode) else holding.held_replicas
         taken = demands.get(gpu_type)
         demand = None if taken is None else np.array(taken, dtype=np.int64)
         found[member.id, gpu_type] = replace(holding, held_replicas=held, demand=demand)

@@ -43,12 +43,15 @@ class TypeNeeds:
         needs: Rows of `gpu_needs`.
         n_active: Workloads that may run on it.
         dependence: Of their demands.
+        budget_left: GPUs of its budget that nobody holds, none of one that cannot be read; None: it
+            has no budget.
     """
 
     supply: RowMapping
     needs: Sequence[RowMapping]
     n_active: int
     dependence: Dependence
+    budget_left: int | None = None
 
 
 def to_service(row: RowMapping) -> ServiceNeed:
@@ -80,9 +83,8 @@ def to_room(known: TypeNeeds) -> HeadroomRoom:
     rising = sum(_gpus(row, row["held_replicas"] - row["current_replicas"]) for row in needs)
     taken = int(supply["asked_gpus"]) + rising
     most = int(supply["ceiling"]) - taken
-    if supply["budget_gpus"] is not None:
-        held = sum(_gpus(row, row["held_replicas"]) for row in needs)
-        most = min(most, int(supply["budget_gpus"]) - held)
+    if known.budget_left is not None:
+        most = min(most, known.budget_left)
     sizes = [int(row["gpus_per_replica"]) for row in needs]
     smallest = min(sizes, default=supply["last_chunk_gpus"] or 1)
     chunk = min(smallest, supply["gpus_per_node"] or smallest)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
 from sqlalchemy import Connection, RowMapping
 
 from decider import learn_dependence
+from services.decision.budgets.budgets import gpus_left
 from services.decision.headroom import repository
 from services.decision.headroom.advice import Dependence, TypeNeeds, to_advice, to_scores
 from services.decision.wiring import DecisionDeps
@@ -26,6 +28,7 @@ def advise_headroom(deps: DecisionDeps) -> int:
     """Advise on every type that is due; returns how many.
 
     Each type has a transaction of its own: one that cannot be advised on keeps no other from it.
+    One before it reads what is left of its budget, which is locked no longer than that takes.
     """
     step = timedelta(seconds=deps.settings.step_s)
     with unit_of_work(deps.engine) as work:
@@ -36,10 +39,12 @@ def advise_headroom(deps: DecisionDeps) -> int:
     n_advised = 0
     for supply in due:
         try:
+            cluster_id, gpu_type = int(supply["cluster_id"]), str(supply["gpu_type"])
             with unit_of_work(deps.engine) as work:
-                known = _known(work.connection, deps, supply, now)
-                key = ("headroom", supply["cluster_id"], supply["gpu_type"])
-                generator = make_rng(deps.settings.seed, *key)
+                left = gpus_left(work.connection, deps.settings, gpu_type, cluster_id, now)
+            with unit_of_work(deps.engine) as work:
+                known = replace(_known(work.connection, deps, supply, now), budget_left=left)
+                generator = make_rng(deps.settings.seed, "headroom", cluster_id, gpu_type)
                 repository.store_advice(work.connection, to_advice(known, generator, now))
         except ValueError as error:  # a row that somebody spoilt by hand
             log.warning("headroom_not_advised", gpu_type=supply["gpu_type"], error=str(error))
@@ -52,8 +57,8 @@ def _known(
     connection: Connection, deps: DecisionDeps, supply: RowMapping, now: datetime
 ) -> TypeNeeds:
     cluster_id, gpu_type = int(supply["cluster_id"]), str(supply["gpu_type"])
-    oldest = now - timedelta(seconds=deps.settings.step_s) * deps.settings.stale_after_steps
-    needs = repository.load_needs(connection, cluster_id, gpu_type, oldest)
+    n_steps = deps.settings.stale_after_steps
+    needs = repository.load_needs(connection, cluster_id, gpu_type, n_steps, now)
     n_active = repository.count_services(connection, cluster_id, gpu_type)
     return TypeNeeds(supply, needs, n_active, _dependence(connection, deps, supply, needs, now))
 

@@ -43,11 +43,10 @@ def load_due(connection: Connection, before: datetime, oldest: datetime) -> Sequ
     statement = text(
         "SELECT s.cluster_id, k.name AS cluster, s.gpu_type, s.ceiling, s.node_gpus, s.asked_gpus, "  # noqa: S608 - our condition
         "s.startup_median_s, s.startup_sigma, s.n_startups, s.gpus_per_node, s.headroom_risk, "
-        "b.gpus AS budget_gpus, h.chunk_gpus AS last_chunk_gpus, h.dependence, "
+        "h.chunk_gpus AS last_chunk_gpus, h.dependence, "
         "h.n_dependence_steps, h.dependence_at "
         "FROM gpu_supply s JOIN clusters k ON k.id = s.cluster_id "
         "LEFT JOIN gpu_headroom h ON h.cluster_id = s.cluster_id AND h.gpu_type = s.gpu_type "
-        "LEFT JOIN gpu_budgets b ON b.cluster_id = s.cluster_id AND b.gpu_type = s.gpu_type "
         f"WHERE {_IS_ADVISED} AND s.observed_at >= :oldest "
         "AND (h.advised_at IS NULL OR h.advised_at <= :before OR h.advised_at > :latest) "
         "ORDER BY s.cluster_id, s.gpu_type"
@@ -58,21 +57,29 @@ def load_due(connection: Connection, before: datetime, oldest: datetime) -> Sequ
 
 
 def load_needs(
-    connection: Connection, cluster_id: int, gpu_type: str, oldest: datetime
+    connection: Connection, cluster_id: int, gpu_type: str, n_steps: int, now: datetime
 ) -> Sequence[RowMapping]:
-    """What the active workloads of a type may need, as far as they said it since `oldest`.
+    """What the active workloads of a type may need, as far as they said it lately.
 
     With what each pays for risk, as a logarithm of replica-steps; NULL: nobody knows yet.
+
+    Args:
+        connection: An open transaction.
+        cluster_id: Whose workloads.
+        gpu_type: The type.
+        n_steps: What a workload said holds for so many steps of its own.
+        now: Aware.
     """
     statement = text(
         f"SELECT {', '.join(f'n.{name}' for name in NEED_COLUMNS)}, "  # noqa: S608 - our columns
         "CAST(r.state ->> 'log_multiplier' AS double precision) AS log_risk_price "
         "FROM gpu_needs n JOIN workloads w ON w.id = n.workload_id "
         "LEFT JOIN risk_states r ON r.workload_id = n.workload_id WHERE w.is_active "
-        "AND w.cluster_id = :cluster_id AND n.gpu_type = :gpu_type AND n.decided_at >= :oldest "
+        "AND w.cluster_id = :cluster_id AND n.gpu_type = :gpu_type "
+        "AND n.decided_at >= CAST(:now AS timestamptz) - n.step_s * :n_steps * interval '1 s' "
         "ORDER BY n.workload_id, n.part"
     )
-    given = {"cluster_id": cluster_id, "gpu_type": gpu_type, "oldest": oldest}
+    given = {"cluster_id": cluster_id, "gpu_type": gpu_type, "n_steps": n_steps, "now": now}
     return connection.execute(statement, given).mappings().all()
 
 

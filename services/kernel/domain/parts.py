@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MOST_REPLICAS = 100_000
 """Of one workload: more is a slip of the pen, and counts are kept in 32 bits."""
+MOST_USD_PER_GPU_HOUR = 1_000_000
+"""A price that somebody may state: beyond it sums of losses stop being numbers."""
 
 
 class PartSpec(BaseModel):

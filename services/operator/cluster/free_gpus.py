@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from services.operator.cluster.gpu_types import is_of_type, is_unknown
 from services.operator.cluster.images import all_images, has_images
@@ -21,6 +21,11 @@ class NodeRoom:
     node: NodeState
     free: Mapping[str, int]
 
+    @property
+    def is_any(self) -> bool:
+        """True where something is free."""
+        return any(self.free.values())
+
     def offers(self, pod: PodShape, gpu_type: str) -> bool:
         """True where accelerators of the type here are of a resource that the pod asks for."""
         own = self.node.of_type(gpu_type)
@@ -34,10 +39,18 @@ class NodeRoom:
         """Such pods that what is free is enough for; each of its resources counts."""
         return min(self.free.get(each.resource, 0) // each.count for each in pod.asked)
 
-    def without(self, pod: PodShape) -> NodeRoom:
-        """The room that is left beside such a pod."""
-        asked = {each.resource: each.count for each in pod.asked}
-        return NodeRoom(self.node, {r: n - asked.get(r, 0) for r, n in self.free.items()})
+    def without(self, pod: PodShape, n_pods: int = 1) -> NodeRoom:
+        """The room that is left beside such pods.
+
+        Devices that claims are given may be of several resources: they are free for none of them.
+        """
+        asked = {each.resource: n_pods * each.count for each in pod.asked}
+        left = {r: n - asked.get(r, 0) for r, n in self.free.items()}
+        for taken in asked.keys() & self.node.devices.keys():
+            for other in self.node.devices.keys() & left.keys() - asked.keys():
+                shared = len(self.node.devices[taken] & self.node.devices[other])
+                left[other] = max(0, left[other] - min(shared, asked[taken]))
+        return NodeRoom(self.node, left)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +88,28 @@ class FreeGpus:
             self._known[key] = self._count(gpu_type, gpus_per_replica, shape)
         return self._known[key]
 
+    def place(self, gpu_type: str, gpus_per_replica: int, shape: Shape, n_replicas: int) -> Places:
+        """Give so many replicas, or as many as fit, their places on the first nodes that take them.
+
+        Which places a scheduler gives them is not known. Nodes with nothing left are left out.
+        """
+        wanted = [pod for pod in shape if pod.asked]
+        if len(wanted) > 1:
+            return _place_gangs(self.by_node, wanted, gpu_type, n_replicas)
+        left: list[NodeRoom] = []
+        n = max(0, n_replicas)
+        for at, before in enumerate(self.by_node):
+            if n == 0:
+                left += self.by_node[at:]
+                break
+            room = before
+            bare = [] if wanted else _bare_pods(before, gpu_type, gpus_per_replica)
+            for pod in bare or [pod for pod in wanted if before.takes(pod, gpu_type)]:
+                n_here = min(n, room.n_fitting(pod))
+                room, n = room.without(pod, n_here), n - n_here
+            left += [room] if room.is_any else []
+        return Places(max(0, n_replicas) - n, FreeGpus(tuple(left)))
+
     def may_be_elsewhere(self, gpu_type: str, shape: Shape) -> bool:
         """True where replicas may stand on nodes of which nothing tells whether they are of it."""
         asked = resources_asked(shape, gpu_type, (room.node for room in self.by_node))
@@ -98,8 +133,16 @@ class FreeGpus:
             pod = wanted[0]
             free = sum(room.n_fitting(pod) for room in rooms if room.takes(pod, gpu_type))
         else:
-            free = _count_gangs(rooms, wanted, gpu_type)
+            free = _place_gangs(rooms, wanted, gpu_type, _MOST_REPLICAS).n_placed
         return free * gpus_per_replica
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Replicas that have their places, and what is free beside them."""
+
+    n_placed: int
+    left: FreeGpus
 
 
 def _n_bare(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> int:
@@ -113,20 +156,33 @@ def _n_bare(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> int:
     return sum(fitting.values()) + max(by_claims, default=0)  # these may be the same devices
 
 
-def _count_gangs(rooms: Sequence[NodeRoom], pods: Sequence[PodShape], gpu_type: str) -> int:
-    """Whole groups that fit, first fit with the largest pods first."""
+def _bare_pods(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> list[PodShape]:
+    """What replicas may be on a node where nothing is known of their pods."""
+    own = room.node.of_type(gpu_type)
+    accelerators = () if own is None else own.accelerators
+    return [PodShape((replace(each, count=gpus_per_replica),)) for each in accelerators]
+
+
+def _place_gangs(
+    rooms: Sequence[NodeRoom], pods: Sequence[PodShape], gpu_type: str, most: int
+) -> Places:
+    """Whole groups that fit, `most` at most: first fit with the largest pods first."""
     left = list(rooms)
     ordered = sorted(pods, key=lambda pod: -pod.gpus)
     may_use = {
         pod: [i for i, room in enumerate(rooms) if room.takes(pod, gpu_type)] for pod in ordered
     }
-    for n_placed in range(_MOST_REPLICAS):
+    for n_placed in range(most):
+        before: dict[int, NodeRoom] = {}
         for pod in ordered:
             place = next((i for i in may_use[pod] if left[i].n_fitting(pod)), None)
             if place is None:
-                return n_placed
+                for at, room in before.items():
+                    left[at] = room  # a part of a group is no replica
+                return Places(n_placed, FreeGpus(tuple(left)))
+            before.setdefault(place, left[place])
             left[place] = left[place].without(pod)
-    return _MOST_REPLICAS
+    return Places(max(0, most), FreeGpus(tuple(left)))
 
 
 def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:

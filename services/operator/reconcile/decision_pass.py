@@ -64,9 +64,10 @@ def decision_pass(deps: OperatorDeps, fleet: KnownFleet, now: datetime) -> list[
     wanted = {key: id_ for key, id_ in fleet.ids.items() if id_ in found.decisions}
     view = apply_controls(deps, _read_again(deps, fleet.view, wanted), now)
     view = learned_view(view, fleet.ids, found.newest)
-    known = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
-    decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in known}
-    at_hand = FleetAtHand(view, fleet.ids, lambda: _look_again(deps, fleet.view, view))
+    read = {wanted[autoscaler.key] for autoscaler in view.autoscalers}
+    decisions = {id_: open_ for id_, open_ in found.decisions.items() if id_ in read}
+    known = fleet.view
+    at_hand = FleetAtHand(view, fleet.ids, lambda: _look_again(deps, known, view), known)
     applied = apply_decisions(deps, at_hand, replace(found, decisions=decisions), now)
     note_actions(deps, applied.actions, now)
     store_actions(deps, applied)

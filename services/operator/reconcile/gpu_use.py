@@ -48,11 +48,13 @@ class FleetAtHand:
         view: What the pass works on.
         ids: Workload id of each registered autoscaler.
         whole: Gives the view of every autoscaler as it is now; asked where a budget matters.
+        known: Every autoscaler as the last pass saw it: what nodes have is as old as that.
     """
 
     view: View
     ids: Mapping[Key, int]
     whole: Callable[[], View]
+    known: View
 
 
 def load_gpu_budgets(

@@ -1,11 +1,12 @@
-"""Rate limits, queues and GPU budgets, checked once more just before scalings are patched.
+"""Rate limits, queues, GPU budgets and free GPUs, checked just before scalings are patched.
 
 A decision is made on a snapshot, and a shard grants at once the GPUs that its own scalings-in will
 free. So what goes up goes up as far as GPUs are free now, the workloads of the highest priority
 first; the rest waits.
 
 Several targets may be of one ClusterQueue of Kueue, and what was asked for since it was read is not
-reserved there yet: both are taken off what it left.
+reserved there yet: both are taken off what it left. So it is with the free GPUs of nodes, which
+every decision on a fixed supply was told of as if it were alone.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from types import MappingProxyType
 from sqlalchemy import Connection, RowMapping
 
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.schedules import bounds_at
 from services.kernel.server_clock import ahead_by
+from services.operator.cluster.free_gpus import FreeGpus
+from services.operator.cluster.targets import TargetState
 from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
 from services.operator.plan.part_plan import PartChange
@@ -33,6 +37,7 @@ from services.operator.reconcile.gpu_use import (
     target_uses,
 )
 from services.operator.reconcile.memory import OperatorDeps
+from services.operator.reconcile.observe import View
 from services.operator.reconcile.supply import note_attempts, supplies_now
 from services.operator.resource.autoscaler import TargetKey
 
@@ -48,7 +53,7 @@ def limit_scalings(
     newest: Mapping[int, StoredDecision],
     now: datetime,
 ) -> timedelta:
-    """Cap each scaling at what rate limits, queues and budgets allow now.
+    """Cap each scaling at what rate limits, queues, budgets and nodes allow now.
 
     Returns:
         By how much this process's clock is ahead of the database's, which rates are counted by: of
@@ -58,6 +63,7 @@ def limit_scalings(
     _limit_rates(connection, scalings, now - ahead)
     _limit_queues(deps, fleet, scalings)
     _limit_gpus(connection, deps, fleet, scalings, newest, now)
+    _limit_nodes(deps, fleet.known, scalings, now)
     return ahead
 
 
@@ -180,14 +186,19 @@ def _cap_rises(
         for change in each.patches:
             if change.is_fall:
                 room.lower(_use_of(each, change, uses), change.wanted)
-    rises = [(each, change) for each in scalings for change in each.patches if change.is_rise]
-    rises.sort(key=lambda pair: (-_spec(pair[0]).sla.priority_in_force, pair[0].decision.id))
-    for scaling, change in rises:
+    for scaling, change in _ranked_rises(scalings):
         use = _use_of(scaling, change, uses)
         grant = room.grant(use, change.wanted, takes_part=scaling.has_waited)
         if grant.count != change.wanted:
             reason = reasons.get(use.gpu_type, grant.reason)
             scaling.cap(change.name, max(grant.count, change.current), reason)
+
+
+def _ranked_rises(scalings: Iterable[Scaling]) -> list[tuple[Scaling, PartChange]]:
+    """Rises, the most important first; of equals those of the older decision."""
+    rises = [(each, change) for each in scalings for change in each.patches if change.is_rise]
+    rises.sort(key=lambda pair: (-_spec(pair[0]).sla.priority_in_force, pair[0].decision.id))
+    return rises
 
 
 def _use_of(
@@ -273,3 +284,75 @@ def _not_reserved(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[_NotReserv
         n_admitted = sum(not pod.is_gated and not pod.is_leaving for pod in replicas)
         n_more = max(0, asked_for(deps, key, target) - n_admitted)
         yield _NotReserved(room, n_more * member.spec.gpus_per_replica)
+
+
+def _limit_nodes(
+    deps: OperatorDeps, known: View, scalings: Sequence[Scaling], now: datetime
+) -> None:
+    """Cap rises where no node is added at the GPUs that are free, the most important first.
+
+    A minimum outranks what is free, as it does in decisions. What replaces replicas on nodes under
+    notice would wait for a node in any case. Where nothing tells what is free nothing is capped.
+
+    Args:
+        deps: With what was patched since the last pass.
+        known: Every autoscaler, and the nodes, as the last pass saw them.
+        scalings: All of them; what falls leaves its nodes later.
+        now: Aware.
+    """
+    rises = [(each, c) for each, c in _ranked_rises(scalings) if _needs_free(known, each, c)]
+    if not rises:
+        return
+    free = _left_on_nodes(deps, known)
+    for scaling, change in rises:
+        member = scaling.members[change.name]
+        spec, target = member.spec, known.target_of(member)
+        assert spec is not None, "what needs free GPUs has a spec"
+        assert target is not None, "and a target"
+        needs = spec.gpu_type, spec.gpus_per_replica, target.shape
+        staying = sum(not pod.is_leaving for pod in known.replicas_of(member))
+        there = max(change.current, staying)
+        places = free.place(*needs, change.wanted - there)
+        fitting = there + places.n_placed + known.leaving(member).replicas
+        count = max(change.current, min(change.wanted, max(fitting, bounds_at(spec, now)[0])))
+        free = places.left
+        if count < change.wanted:
+            gpus = places.n_placed * spec.gpus_per_replica
+            why = f"{gpus} GPUs of {spec.gpu_type} are free for it and no node is added"
+            scaling.cap(change.name, count, why)
+
+
+def _needs_free(known: View, scaling: Scaling, change: PartChange) -> bool:
+    """True where more replicas need GPUs that are free, and it is known how many are."""
+    member = scaling.members[change.name]
+    spec, target = member.spec, known.target_of(member)
+    supply = None if spec is None else known.supplies.get(spec.gpu_type)
+    if spec is None or target is None or (supply is not None and supply.is_provisioned):
+        return False
+    if _asks_for_none(target):
+        return False
+    return known.free.schedulable(spec.gpu_type, spec.gpus_per_replica, target.shape) is not None
+
+
+def _asks_for_none(target: TargetState) -> bool:
+    """True where its pods are known to ask for no GPUs, or what their claims ask for is not."""
+    return bool(target.shape) and not any(pod.asked for pod in target.shape)
+
+
+def _left_on_nodes(deps: OperatorDeps, known: View) -> FreeGpus:
+    """What is free beside all replicas that were asked for and have no node yet.
+
+    One that a gate holds asks for no node, and one that cannot be created may never come.
+    """
+    free = FreeGpus(tuple(room for room in known.free.by_node if room.is_any))
+    for member in known.members():
+        spec, target = member.spec, known.target_of(member)
+        if spec is None or target is None or _asks_for_none(target):
+            continue
+        replicas = [pod for pod in known.replicas_of(member) if not pod.is_leaving]
+        asked = asked_for(deps, member.target.key, target)
+        wanted = len(replicas) if target.failure else asked
+        n_waiting = wanted - sum(bool(pod.node) or pod.is_gated for pod in replicas)
+        if n_waiting > 0:
+            free = free.place(spec.gpu_type, spec.gpus_per_replica, target.shape, n_waiting).left
+    return free

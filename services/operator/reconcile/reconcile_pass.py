@@ -104,7 +104,7 @@ def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     view = stored.view
     note_actions(deps, stored.resolved, now)
     applied = apply_decisions(
-        deps, FleetAtHand(view, stored.ids, lambda: view), stored.decisions, now
+        deps, FleetAtHand(view, stored.ids, lambda: view, view), stored.decisions, now
     )
     actions = applied.actions
     note_actions(deps, actions, now)

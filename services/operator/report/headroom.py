@@ -50,7 +50,8 @@ def _words(gpu_type: str, advice: HeadroomAdvice, *, is_stated: bool) -> str:
         f"{advice.risk_after:.1%} with it ({why})"
     )
     if advice.is_capped:
-        found += f"; {advice.need_gpus} may be needed, the ceiling or the budget allows no more"
+        found += f"; {advice.need_gpus} may be needed, the ceiling or the budget allows no more "
+        found += "(a budget that cannot be read allows nothing)"
     if advice.n_unknown:
         found += f"; of {advice.n_unknown} services it is not known what they may need"
     if advice.beyond_ratio >= 0.05:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import PRESETS, REPLICA_PRESETS
 
 
@@ -153,6 +154,7 @@ def _part_rules(word: str, has_bounds: str) -> tuple[CelRule, ...]:
             f"!({has_bounds}) || self.minReplicas <= self.maxReplicas",
             f"a {word}'s minReplicas must not be greater than its maxReplicas",
         ),
+        _at_most(f"{path}[].cost", "perGpuHour", MOST_USD_PER_GPU_HOUR),
     )
 
 
@@ -255,6 +257,7 @@ GPU_AUTOSCALER_RULES = (
         "capacity.latencyIndicator must be left out with pools, whose latency is that of all of "
         "them: set sla.objective, of which each is learned",
     ),
+    _at_most("spec.cost", "perGpuHour", MOST_USD_PER_GPU_HOUR),
     CelRule("spec.sla", "has(self.class) || has(self.risk)", "sla needs a class or a risk"),
     *risk_rules("spec.sla.risk"),
     *objective_rules("spec.sla.objective", has_choice=True),

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field
 
 from services.kernel.domain.objective import GoalMetric
-from services.kernel.domain.parts import MOST_REPLICAS
+from services.kernel.domain.parts import MOST_REPLICAS, MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import REPLICA_PRESETS
 from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
 from services.operator.resource.supply import Supply
@@ -249,7 +249,7 @@ class Fallback(ResourceModel):
 class Cost(ResourceModel):
     """Price of the GPUs."""
 
-    per_gpu_hour: Decimal
+    per_gpu_hour: Annotated[Decimal, Field(le=MOST_USD_PER_GPU_HOUR)]
     currency: Literal["USD"] = "USD"
 
 

@@ -143,6 +143,5 @@ def supply_row(supply: TypeSupply) -> dict[str, Any]:
         "n_startups": supply.startup.n_seen,
         "gpus_per_node": supply.use.of_one_node,
         "headroom_risk": None,
-        "budget_gpus": None,
         "last_chunk_gpus": None,
     }

@@ -161,6 +161,23 @@ def test_what_is_advised_is_held_as_it_is(fleet: Fleet) -> None:
     assert found[auto]["desired_replicas"] >= 15
 
 
+@pytest.mark.parametrize("shards", [(0, 0), (0, 1)])
+def test_a_wish_that_nobody_approves_holds_nothing(fleet: Fleet, shards: tuple[int, int]) -> None:
+    """Whichever shard decides first, and for as long as nobody answers."""
+    wish = fleet.add("wish", shards[0], 2, 130.0, mode="Approval")
+    gold = fleet.add("gold", shards[1], 2, 130.0, sla={"sla_class": "gold"})
+    fleet.budget(20)
+    for _ in range(3):
+        found = fleet.decide(*sorted(set(shards)))
+        assert found[gold]["desired_replicas"] >= 14
+        fleet.step()
+        fleet.clock.advance(1)
+        fleet.observe(wish, 2)  # it was not applied
+        fleet.budget(20)
+    assert found[wish]["raw_replicas"] >= 14, "it is still wanted"
+    assert 2 < found[wish]["desired_replicas"] <= 20 - found[gold]["desired_replicas"]
+
+
 def test_groups_of_a_shard_share_what_is_left(fleet: Fleet) -> None:
     """Forecasts of two shapes are decided one after the other, under one budget."""
     a = fleet.add("a", 0, 10, 150.0)

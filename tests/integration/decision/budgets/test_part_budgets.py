@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
 
+from services.decision.budgets.holdings import Holding
+from services.decision.budgets.part_budgets import granted_holdings, part_holdings
+from services.decision.budgets.repository import load_part_holdings
 from services.decision.decide.replay import replay
+from services.kernel.domain import WorkloadSpec
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.variant_rows import H100, L4, observe, seen, variants_of
 
@@ -97,3 +102,29 @@ def test_a_budget_that_cannot_be_read_allows_no_increase(mixed_fleet: MixedFleet
     assert variants_of(row) == {"h100": 6, "l4": 0}
     assert row["reason"] == "hold_budget_unreadable"
     assert replay(mixed_fleet.deps, row["id"]).is_identical
+
+
+@pytest.mark.parametrize(("mode", "held"), [("Auto", 20), ("Approval", 10)])
+def test_a_wish_of_variants_holds_nothing(mixed_fleet: MixedFleet, mode: str, held: int) -> None:
+    """Neither for the other shards nor for what is decided next in its own."""
+    fleet = mixed_fleet
+    mixed = fleet.add("m", 0, 10, 130.0, mode=mode, variants=[H100, L4])
+    fleet.clock.advance(1)
+    observe(fleet.engine, mixed, fleet.clock.now(), h100=seen(10), l4=seen(0))
+    fleet.budget(20, "H100")
+    fleet.budget(0, "L4")
+    row = fleet.decide(0)[mixed]
+    assert variants_of(row)["h100"] > 10
+    after = min(held, variants_of(row)["h100"])
+    now, settings = fleet.clock.now(), fleet.deps.settings
+    with fleet.engine.connect() as connection:
+        (stored,) = load_part_holdings(connection, ["H100"], settings.policy_version, now)
+        found = part_holdings(stored, ["H100"], settings, now)
+    assert found[mixed, "H100"].held_replicas == after
+    counts = [SimpleNamespace(name="h100", gpu_type="H100", current=10, desired=14)]
+    member: Any = SimpleNamespace(id=mixed, spec=WorkloadSpec.model_validate(stored["spec"]))
+    whole = SimpleNamespace(mix=SimpleNamespace(budget_demand=()))
+    made: Any = SimpleNamespace(counts=counts, member=member, whole=whole)
+    before = {(mixed, "H100"): Holding(0, "H100", 1, 10)}
+    granted, _ = granted_holdings(before, made, now)
+    assert granted[mixed, "H100"].held_replicas == min(held, 14)

@@ -132,6 +132,20 @@ def test_a_decision_that_has_expired_or_is_not_applied_grants_nothing(fleet: Fle
     assert list(found.values()) == [14, 10]
 
 
+def test_a_wish_grants_nothing_until_it_is_being_made(fleet: Fleet) -> None:
+    a = fleet.add("a", 0, 10, 150.0, mode="Approval")
+    now, version = fleet.clock.now(), fleet.deps.settings.policy_version
+    held = []
+    with fleet.engine.begin() as connection:
+        _grant(connection, (10_000, fleet.origin, a, 10_000, version), now, 14)
+        for is_approved in (False, True):
+            if is_approved:
+                announce(connection, a, now, '[{"name": "", "from": 10, "to": 16}]')
+            (holding,) = repository.load_holdings(connection, ["H100"], version, now)
+            held.append(budgets.to_holding(holding, fleet.deps.settings, now).held_replicas)
+    assert held == [10, 16]
+
+
 def test_deciding_twice_changes_nothing(fleet: Fleet) -> None:
     fleet.add("a", 0, 10, 150.0)
     fleet.budget(12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,9 +11,11 @@ import pytest
 from sqlalchemy import text
 
 from services.decision.headroom.advise import LEARNED_EVERY, advise_headroom
+from services.kernel.db.clusters import set_total
 from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.headroom.supplied_fleet import advice, needs, supply
 from tests.integration.decision.stored_rows import STEP_S
+from tests.integration.decision.variant_rows import observe, seen
 
 pytestmark = pytest.mark.integration
 
@@ -107,21 +110,84 @@ def test_without_a_stated_risk_it_is_what_services_pay_for(supplied: Fleet) -> N
     assert unknown["risk"] == 0.01
 
 
-def test_a_stated_risk_and_a_budget_are_kept(supplied: Fleet) -> None:
-    supplied.decide(0)
-    with supplied.engine.begin() as connection:
+@pytest.fixture
+def held_back(fleet: Fleet) -> Fleet:
+    """Two services that something has kept at ten replicas, and need about four more each."""
+    fleet.add("a", 0, 10, 130.0)
+    fleet.add("b", 0, 10, 130.0)
+    supply(fleet)
+    fleet.decide(0)
+    with fleet.engine.begin() as connection:
+        connection.execute(text("UPDATE decisions SET desired_replicas = 10"))
         connection.execute(text("UPDATE gpu_needs SET held_replicas = 10, current_replicas = 10"))
-    supply(supplied, headroom_risk=0.3, gpus_per_node=1)
-    careless = advised(supplied)
-    supplied.clock.advance(STEP_S)
-    supply(supplied, headroom_risk=0.002, gpus_per_node=1)
-    careful = advised(supplied)
+    supply(fleet, headroom_risk=0.002, gpus_per_node=1)
+    return fleet
+
+
+def test_a_stated_risk_and_a_budget_are_kept(held_back: Fleet) -> None:
+    supply(held_back, headroom_risk=0.3, gpus_per_node=1)
+    careless = advised(held_back)
+    held_back.clock.advance(STEP_S)
+    supply(held_back, headroom_risk=0.002, gpus_per_node=1)
+    careful = advised(held_back)
     assert careless["risk"] == 0.3
     assert careful["gpus"] > careless["gpus"] > 2
-    supplied.clock.advance(STEP_S)
-    supply(supplied, gpus_per_node=1)
-    supplied.budget(22)
-    assert advised(supplied)["gpus"] == 2
+    held_back.clock.advance(STEP_S)
+    supply(held_back, gpus_per_node=1)
+    held_back.budget(22)
+    assert advised(held_back)["gpus"] == 2
+
+
+@pytest.mark.parametrize(("gpus", "gpu_type"), [(None, "H100"), (None, "*"), (20, "H100")])
+def test_nothing_is_held_ready_that_a_budget_lets_nobody_use(
+    held_back: Fleet, gpus: int | None, gpu_type: str
+) -> None:
+    """Nor under one that cannot be read: nothing is added under it."""
+    held_back.budget(gpus, gpu_type)
+    found = advised(held_back)
+    assert (found["gpus"], found["is_capped"]) == (0, True)
+    assert found["need_gpus"] > 2
+
+
+@pytest.mark.parametrize(("part", "gpus"), [(23, 3), (None, 0)])
+def test_a_part_of_a_total_is_a_budget(held_back: Fleet, part: int | None, gpus: int) -> None:
+    now = held_back.clock.now()
+    with held_back.engine.begin() as connection:
+        set_total(connection, "H100", 40, now)
+        if part is not None:
+            connection.execute(
+                text(
+                    "INSERT INTO cell_budgets (cluster_id, gpu_type, gpus, held_gpus, "
+                    "exchanged_at) VALUES (1, 'H100', :part, 20, :now)"
+                ),
+                {"part": part, "now": now},
+            )
+    found = advised(held_back)
+    assert (found["gpus"], found["is_capped"]) == (gpus, True)
+
+
+def test_who_says_nothing_of_its_needs_holds_its_gpus_all_the_same(held_back: Fleet) -> None:
+    """Services with variants, in any shard, and those that no forecast is made of."""
+    parts = [
+        {"name": name, "target": f"Deployment/{name}", "gpu_type": gpu_type}
+        for name, gpu_type in (("h", "H100"), ("l", "L4"))
+    ]
+    mixed = held_back.add("mixed", 1, 60, 500.0, variants=parts)
+    held_back.clock.advance(1)
+    observe(held_back.engine, mixed, held_back.clock.now(), h=seen(60), l=seen(0))
+    held_back.budget(82)
+    assert advised(held_back)["gpus"] == 2
+
+
+def test_what_a_service_said_holds_for_steps_of_its_own(held_back: Fleet) -> None:
+    """The worker's steps may be shorter than the service's."""
+    settings = held_back.deps.settings.model_copy(update={"step_s": STEP_S // 5})
+    deps = replace(held_back.deps, settings=settings)
+    held_back.clock.advance(2 * STEP_S)
+    supply(held_back)
+    assert advise_headroom(deps) == 1
+    (found,) = advice(held_back)
+    assert (found["n_workloads"], found["n_unknown"]) == (2, 0)
 
 
 def test_it_is_advised_once_a_step_and_learned_once_an_hour(supplied: Fleet) -> None:

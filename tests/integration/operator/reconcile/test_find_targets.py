@@ -90,8 +90,7 @@ def test_a_group_without_room_for_all_its_pods_waits_as_one(bench: Bench) -> Non
     )
     bench.reconcile()
     assert newest_state(bench)["schedulable_gpus"] == 0
-    bench.decide("wide", 5)
-    bench.reconcile()
+    bench.lab.patch(f"{LWS}/leaderworkersets/wide", {"spec": {"replicas": 5}})
     bench.step()
     state = newest_state(bench)
     assert (state["ready_replicas"], state["pending_replicas"]) == (4, 1)

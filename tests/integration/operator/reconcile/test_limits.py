@@ -97,6 +97,19 @@ def test_what_never_will_fit_takes_what_is_free(bench: Bench) -> None:
     assert "3 of 5" in action["reason"]
 
 
+def test_what_was_approved_is_checked_like_what_is_decided(bench: Bench) -> None:
+    """A wish holds nothing, so others may have been granted the GPUs since."""
+    deploy(bench, a=2, b=2)
+    bench.lab.change("a", {"mode": "Approval"})
+    decision = bench.decide("a", 7)
+    bench.reconcile()
+    bench.lab.scale("b", 4)
+    bench.lab.annotate("a", {"scaling.harmony.dev/approved-decision": str(decision)})
+    bench.reconcile()
+    assert results(bench, "a") == ["awaiting_approval", "applied"]
+    assert (bench.lab.replicas("a"), bench.lab.replicas("b")) == (4, 4)
+
+
 def hold_part(bench: Bench, total: int, part: int | None) -> None:
     """Of a total over the cells this one has a part; None: it has none yet."""
     with bench.deps.engine.begin() as connection:

@@ -59,8 +59,7 @@ def test_unschedulable_pods_are_pending(bench: Bench) -> None:
     bench.lab.deploy("big", replicas=4, gpus=4, product="H100")
     bench.lab.autoscale("big", gpusPerReplica=4)
     bench.reconcile()
-    bench.decide("big", 6)
-    bench.reconcile()
+    bench.lab.scale("big", 6)
     bench.step()
     states = sorted(bench.rows("replica_states"), key=lambda row: row["observed_at"])
     assert states[-1]["pending_replicas"] == 2

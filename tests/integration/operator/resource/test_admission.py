@@ -242,6 +242,16 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"fallback": {"staticReplicas": 13}}, "spec", "staticReplicas must not be greater"),
     ({"fallback": {}}, "spec.fallback.staticReplicas", "Required"),
     ({"cost": {"perGpuHour": "-1"}}, "spec.cost.perGpuHour", "should match"),
+    (
+        {"cost": {"perGpuHour": "9" * 306}},
+        "spec.cost",
+        "perGpuHour must not be greater than 1000000",
+    ),
+    (
+        {"cost": {"perGpuHour": 1_000_001}},
+        "spec.cost",
+        "perGpuHour must not be greater than 1000000",
+    ),
     ({"cost": {"perGpuHour": "2", "currency": "EUR"}}, "spec.cost.currency", "Unsupported value"),
     ({"approval": {"expireAfter": "15"}}, "spec.approval.expireAfter", "should match"),
     ({"approval": {"expireAfter": "0s"}}, "spec.approval", "expireAfter must be longer than 0"),
@@ -303,6 +313,7 @@ GOOD: list[dict[str, Any]] = [
     {"behavior": {"scaleDown": {"selectPolicy": "Disabled", "tolerance": "0.05"}}},
     {"approval": {"expireAfter": "1h", "autoApproveUpTo": {"replicas": 0}}},
     {"fallback": {"staticReplicas": 12}, "cost": {"perGpuHour": 0}},
+    {"cost": {"perGpuHour": "1000000"}},
 ]
 
 

@@ -50,7 +50,14 @@ def test_the_price_is_the_least_at_which_the_fleet_fits(budget: int, price: floa
 
 @pytest.mark.parametrize(
     ("mode", "current", "final", "held"),
-    [("Auto", 4, 7, 7), ("Auto", 4, 1, 4), ("Advisory", 4, 7, 4), ("Advisory", 4, 1, 4)],
+    [
+        ("Auto", 4, 7, 7),
+        ("Auto", 4, 1, 4),
+        ("Approval", 4, 7, 4),
+        ("Approval", 4, 1, 4),
+        ("Advisory", 4, 7, 4),
+        ("Advisory", 4, 1, 4),
+    ],
 )
 def test_a_rise_holds_from_its_decision_on_and_a_fall_until_it_is_made(
     mode: str, current: int, final: int, held: int

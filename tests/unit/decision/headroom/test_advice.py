@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ NOW = datetime(2026, 1, 6, 12, tzinfo=UTC)
 SUPPLY = {
     "cluster_id": 1, "cluster": "default", "gpu_type": "H100", "ceiling": 96, "node_gpus": 32,
     "asked_gpus": 20, "startup_median_s": 300.0, "startup_sigma": 0.3, "n_startups": 30,
-    "gpus_per_node": 8, "headroom_risk": None, "budget_gpus": None, "last_chunk_gpus": None,
+    "gpus_per_node": 8, "headroom_risk": None, "last_chunk_gpus": None,
 }  # fmt: skip
 
 
@@ -65,8 +66,9 @@ def test_what_is_granted_and_not_asked_for_is_not_free() -> None:
 
 
 def test_ceiling_and_budget_limit_it_and_never_below_nothing() -> None:
-    assert to_room(known(need(), budget_gpus=26)).most_gpus == 6
-    assert to_room(known(need(), budget_gpus=4)).most_gpus == 0
+    assert to_room(replace(known(need()), budget_left=6)).most_gpus == 6
+    assert to_room(replace(known(need()), budget_left=0)).most_gpus == 0
+    assert to_room(replace(known(need()), budget_left=90)).most_gpus == 76
     assert to_room(known(need(), ceiling=8)).most_gpus == 0
 
 

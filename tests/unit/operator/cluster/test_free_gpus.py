@@ -160,3 +160,54 @@ def test_what_is_free_of_a_resource_hangs_on_that_resource_alone(
         wanted = sum(room.free.get(resource, 0) // 2 * 2 for room in free.by_node)
         is_there = any(resource in each for each in nodes)
         assert free.schedulable(resource, 2, asked) == (wanted if is_there else None)
+
+
+sizes = st.lists(st.integers(0, 8), min_size=1, max_size=5)
+replicas = st.integers(0, 12)
+
+
+@given(sizes, st.integers(1, 4), replicas)
+def test_what_has_a_place_is_free_no_longer(free: list[int], gpus: int, n: int) -> None:
+    before = FreeGpus(tuple(room(node(f"n{i}", 8), each) for i, each in enumerate(free)))
+    for pods in ((), (shape(gpus),)):
+        there = before.schedulable("H100", gpus, pods) or 0
+        places = before.place("H100", gpus, pods, n)
+        assert places.n_placed == min(n, there // gpus)
+        assert (places.left.schedulable("H100", gpus, pods) or 0) == max(0, there - n * gpus)
+        assert all(min(each.free.values()) >= 0 for each in places.left.by_node)
+
+
+@given(sizes, st.lists(st.integers(1, 3), min_size=2, max_size=3), replicas)
+def test_a_group_without_room_for_all_its_pods_takes_nothing(
+    free: list[int], gpus: list[int], n: int
+) -> None:
+    before = FreeGpus(tuple(room(node(f"n{i}", 8), each) for i, each in enumerate(free)))
+    pods, size = tuple(shape(each) for each in gpus), sum(gpus)
+    n_placed = min(n, (before.schedulable("H100", size, pods) or 0) // size)
+    places = before.place("H100", size, pods, n)
+    assert places.n_placed == n_placed
+    left = sum(each.free["nvidia.com/gpu"] for each in places.left.by_node)
+    assert left == sum(free) - n_placed * size
+
+
+def test_places_are_on_nodes_that_take_the_pods() -> None:
+    free = FreeGpus((room(node("dear", 8, taints=(TAINT,)), 8), room(node("n", 8), 4)))
+    places = free.place("H100", 2, (shape(2),), 9)
+    assert places.n_placed == 2
+    assert [(each.node.name, each.free["nvidia.com/gpu"]) for each in places.left.by_node] == [
+        ("dear", 8)
+    ]
+    nothing = free.place("L4", 1, (), 3)
+    assert (nothing.n_placed, nothing.left.by_node) == (0, free.by_node)
+    assert free.place("H100", 2, (shape(2),), -1).n_placed == 0
+
+
+def test_devices_that_have_a_place_are_free_for_no_other_claim() -> None:
+    """Services select the same devices in ways of their own."""
+    names = {"class?all": frozenset(range(8)), "class?large": frozenset(range(4))}
+    accelerators = tuple(Accelerators(name, "H100", len(own)) for name, own in names.items())
+    own = NodeState("n", accelerators, devices=dict[str, frozenset[Hashable]](names))
+    free = FreeGpus((NodeRoom(own, {"class?all": 8, "class?large": 4}),))
+    left = free.place("H100", 2, (shape(2, "class?large"),), 1).left
+    assert left.by_node[0].free == {"class?all": 6, "class?large": 2}
+    assert free.place("H100", 2, (), 1).left.schedulable("H100", 2) == 6

@@ -27,7 +27,7 @@ def deps() -> OperatorDeps:
 
 def test_decisions_of_a_deleted_autoscaler_are_answered() -> None:
     found = OpenDecisions({7: [decision(1, workload_id=7)]}, {}, 1)
-    planned = plan_decisions(FleetAtHand(VIEW, {}, lambda: VIEW), found, NOW)
+    planned = plan_decisions(FleetAtHand(VIEW, {}, lambda: VIEW, VIEW), found, NOW)
     (action,) = planned.actions
     assert planned.scalings == []
     assert action.result is Result.TARGET_MISSING

@@ -38,7 +38,7 @@ def use_of(found: Targets, newest: StoredDecision | None = None, **changes: Any)
     seen = View([AUTOSCALER], [None], found, PodIndex(), set(), FreeGpus(()), {})
     seen = replace(seen, **changes)
     deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
-    fleet = FleetAtHand(seen, {AUTOSCALER.key: 1}, lambda: seen)
+    fleet = FleetAtHand(seen, {AUTOSCALER.key: 1}, lambda: seen, seen)
     connection: Any = None
     known = {} if newest is None else {1: newest}
     return list(target_uses(connection, deps, fleet, known).values())
@@ -152,7 +152,7 @@ def test_a_target_holds_what_the_autoscaler_says_that_keeps_it() -> None:
     ids = {each.key: id_ for id_, each in enumerate(seen.autoscalers)}
     deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
     connection: Any = None
-    found = target_uses(connection, deps, FleetAtHand(seen, ids, lambda: seen), {})
+    found = target_uses(connection, deps, FleetAtHand(seen, ids, lambda: seen, seen), {})
     assert found == {KEY: TargetUse("H100", 2, 4, least=1)}
 
 

@@ -127,6 +127,10 @@ def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
         ),
         ({"capacity": {}}, "capacity.perReplica: Field required"),
         ({"mode": "Yolo"}, "mode"),
+        (
+            {"cost": {"perGpuHour": "9" * 306}},
+            "cost.perGpuHour: Input should be less than or equal",
+        ),
     ],
 )
 def test_what_is_wrong_is_said(changes: dict[str, Any], words: str) -> None:
