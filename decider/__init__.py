@@ -17,6 +17,7 @@ from decider.belief.lead_time import (
     LeadTimeBelief,
     draws_of_either,
     predictive_draws,
+    stuck_age_s,
     update_belief,
 )
 from decider.belief.miss_learning import learn_misses
@@ -288,6 +289,7 @@ __all__ = [
     "score_step",
     "size_headroom",
     "steps_across_loads",
+    "stuck_age_s",
     "take_from_peer",
     "teach_level",
     "trailing_grid",

@@ -136,7 +136,7 @@ class TrailingRule:
         _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
 
 
-REVISION = 3
+REVISION = 4
 """Of the tables and prices that decisions are made by; inputs are stored with it."""
 
 
@@ -189,7 +189,8 @@ class DecideConfig:
         fallback: The ladder's settings.
         risk: The risk control's settings.
         revision: Of the tables and prices. 1: as before docs/decisions/0108 and 0109, 2: as before
-            0114; it is no choice, but what an earlier decision was made by and is made again by.
+            0114, 3: as before 0121; it is no choice, but what an earlier decision was made by and
+            is made again by.
     """
 
     shortage_price_ratio: float = 2.0

@@ -147,7 +147,9 @@ def plan_shard(
     first = [FirstCounts(int(n), quiet.get(row)) for row, n in enumerate(planned)]
     wanted = np.array([one.wanted for one in first], dtype=np.int64)
     held = counts_through_losses(request, outlook, wanted)
-    mixes = mixes_through_losses(request, outlook, standings, wanted)
+    mixes = mixes_through_losses(
+        request, outlook, standings, wanted, is_room_shared=config.revision > 3
+    )
     held |= {row: one.replicas for row, one in mixes.items()}
     outlook = _with_feasible(outlook, mixes)
     drafts = [
@@ -168,7 +170,7 @@ def plan_shard(
         for row, w in enumerate(request.workloads)
     ]
     valid_until_s = now_s + (3.0 * request.step_s if valid_for_s is None else valid_for_s)
-    drafted = DraftedShard(request, outlook, standings, drafts)
+    drafted = DraftedShard(request, outlook, standings, drafts, revision=config.revision)
     return PlannedShard.of(drafted, config, now_s, valid_until_s)
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from decider.budget.budget import DraftedShard
-from decider.budget.reasons import Draft, Grant, name_reason
+from decider.budget.reasons import Draft, Grant, name_reason, truthful
 from decider.config import DecideConfig
 from decider.explain import bound_by, counterfactuals, demand_quantiles, expected_misses
 from decider.fleet_types import FleetVerdict
@@ -121,7 +121,7 @@ def _judge(
     asked = dict(mixes)
     for row in outlook.mix_survival:
         variants, draft = shard.request.workloads[row].variants, drafts[row]
-        now |= {} if variants is None else {row: variants.current}
+        now |= {} if variants is None else {row: variants.carrying(variants.current)}
         asked |= {row: draft.mix.counts} if draft.model is not None and draft.mix else {}
     own = own.astype(np.int64)
     least = np.array([effective_bounds(w)[0] for w in shard.request.workloads])
@@ -178,6 +178,8 @@ def _recorded(
     spec = int(w.replicas.spec)
     is_planned, level = standing.replicas is None, outlook.levels[row]
     reason, binding = name_reason(w, draft, grant)
+    if planned.config.revision > 3:
+        reason = truthful(reason, draft)
     delta = int(final[row]) - spec
     counts = (spec, int(final[row]), *others.values())
     made = Decision(

@@ -27,6 +27,7 @@ class Reason(StrEnum):
     SCALE_UP_FALLBACK = "scale_up_fallback"
     SCALE_UP_BOUNDS = "scale_up_bounds"
     SCALE_DOWN_RISK_ALLOWS = "scale_down_risk_allows"
+    SCALE_DOWN_NOTHING_KEEPS = "scale_down_nothing_keeps"
     SCALE_DOWN_FALLBACK = "scale_down_fallback"
     SCALE_DOWN_BOUNDS = "scale_down_bounds"
     SCALE_DOWN_GPU_BUDGET = "scale_down_gpu_budget"

@@ -66,6 +66,8 @@ class VariantState:
         lead_s: Median time in seconds from asking for a replica to its being ready; None: it is
             taken to be that of the others.
         spot: Which of its replicas are on spot nodes; None: none is, as far as is known.
+        stuck: Replicas asked for that will not serve: no GPU is there for them, or they have been
+            starting for longer than any start takes. They carry nothing.
     """
 
     name: str
@@ -81,6 +83,7 @@ class VariantState:
     held: str = ""
     lead_s: float | None = None
     spot: SpotShare | None = None
+    stuck: int = 0
 
     def __post_init__(self) -> None:
         """Refuse impossible variants."""
@@ -94,6 +97,8 @@ class VariantState:
             f"{where}: least={self.least}, most={self.most}: 0 <= least <= most",
         )
         require(self.spec >= 0, f"{where}: spec={self.spec} must be >= 0")
+        stuck = self.stuck
+        require(0 <= stuck <= self.spec, f"{where}: stuck={stuck} must be from 0 to {self.spec}")
         lead = self.lead_s
         is_lead = lead is None or 0 < lead < math.inf
         require(is_lead, f"{where}: lead_s={lead} must be > 0, finite")
@@ -102,6 +107,10 @@ class VariantState:
     def usd_per_hour(self) -> float:
         """Price of one replica in USD per hour."""
         return self.gpus_per_replica * self.price_usd_per_gpu_hour
+
+    def carrying(self, count: int) -> int:
+        """Replicas of a count that serve or will: what is stuck is the first to be let go."""
+        return min(count, self.spec - self.stuck) if self.stuck else count
 
     @property
     def unit_usd_per_hour(self) -> float:
@@ -151,9 +160,14 @@ class VariantSet:
         """Replicas asked for now."""
         return tuple(v.spec for v in self.states)
 
+    def carrying(self, counts: Sequence[int]) -> tuple[int, ...]:
+        """Replicas of a mix that serve or will."""
+        return tuple(v.carrying(int(n)) for n, v in zip(counts, self.states, strict=True))
+
     def units(self, counts: Sequence[int]) -> float:
-        """Capacity of a mix in reference replicas."""
-        return sum(n * v.capacity_ratio for n, v in zip(counts, self.states, strict=True))
+        """Capacity of a mix in reference replicas; what is stuck carries nothing."""
+        carrying = self.carrying(counts)
+        return sum(n * v.capacity_ratio for n, v in zip(carrying, self.states, strict=True))
 
     def usd_per_hour(self, counts: Sequence[int]) -> float:
         """Price of a mix in USD per hour."""

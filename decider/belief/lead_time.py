@@ -218,6 +218,16 @@ def _two_kinds(logs: FloatArray) -> float | None:
     return float(0.5 * (logs[at] + logs[at + 1]))
 
 
+def stuck_age_s(draws_s: FloatArray) -> float:
+    """Age in seconds beyond which a start is stuck: practically none of a law takes so long.
+
+    Args:
+        draws_s: (P,) draws of the lead time.
+    """
+    law = _Summary.of(draws_s)
+    return float(np.exp(np.minimum(law.mu + _STUCK_Z * law.sigma, _MOST_LOG_S)).max())
+
+
 def residual_draws(draws_s: FloatArray, ages_s: FloatArray) -> FloatArray:
     """Remaining time of starts given their ages: a start's clock never restarts.
 

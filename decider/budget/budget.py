@@ -16,6 +16,7 @@ import numpy as np
 
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.budget.reasons import UNREADABLE, Draft, Grant
+from decider.config import REVISION
 from decider.errors import require
 from decider.fleet_types import Elsewhere
 from decider.planning.fallback import Standing
@@ -67,7 +68,7 @@ class SharedBudget:
 
     def __str__(self) -> str:
         """Its size in words."""
-        own = "" if self.part_gpus == self.gpus else f", {self.part_gpus} of them for these"
+        own = "" if self.part_gpus >= self.gpus else f", {self.part_gpus} of them for these"
         return f"{self.gpus} GPUs{own}"
 
 
@@ -77,6 +78,7 @@ class DraftedShard:
 
     Attributes:
         kept: What was made by `once`.
+        revision: Of the tables and prices (`decider.config`).
     """
 
     request: ShardRequest
@@ -84,6 +86,7 @@ class DraftedShard:
     standings: list[Standing]
     drafts: list[Draft]
     kept: dict[Hashable, Any] = field(default_factory=dict)
+    revision: int = REVISION
 
     def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
         """What does not depend on who holds what: made once, however often a shard is granted.

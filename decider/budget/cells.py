@@ -20,6 +20,10 @@ MARGIN = 1.25
 """A price must be so many times another for a cell that uses its GPUs to give some up: prices come
 in steps, and nothing is to go back and forth."""
 
+STEEPNESS = 7.0
+"""Power of its part by which a price falls at most: of a GPU that hardly helps the next one helps
+less by so much."""
+
 
 @dataclass(frozen=True, slots=True)
 class BudgetCell:
@@ -55,24 +59,85 @@ def exchange(total: int, cells: Sequence[BudgetCell]) -> list[int]:
     """
     parts = [cell.part for cell in cells]
     step = max(1, math.floor(total * STEP_SHARE))
-    excess = sum(parts) - total
-    if excess > 0:  # the total was lowered: the cheapest give first, whatever they hold
-        for i in _cheapest(cells):
-            given = min(parts[i], excess)
-            parts[i] -= given
-            excess -= given
-        return parts
+    if sum(parts) > total:
+        return _lowered(cells, total)
     free = total - sum(cell.bound for cell in cells)
     if free < step:
         _give_up(cells, parts, step)
-    for i in reversed(_cheapest(cells)):
-        price = cells[i].price
-        if free <= 0 or price is None or price <= 0:
-            continue
-        taken = min(free, _most(max(parts[i], free), step))
-        parts[i] += taken
-        free -= taken
+    _shared_out(cells, parts, free, step)
     return parts
+
+
+def _shared_out(cells: Sequence[BudgetCell], parts: list[int], free: int, step: int) -> None:
+    """Give what is free, each time to the cell to which a GPU more is worth most by then.
+
+    What one of them has more is worth the less to it, at a guess with `STEEPNESS`. So equals share
+    what is free, and who gave too much does not take all of it back, for ever. Among equals the one
+    with the smallest part comes first.
+    """
+    prices = {i: cell.price for i, cell in enumerate(cells) if cell.price}
+    first = {i: parts[i] for i in prices}
+    most = {i: _most(max(parts[i], free), step) for i in prices}
+
+    def order(i: int) -> tuple[float, int, int]:
+        worth = prices[i] * ((first[i] + 1) / (parts[i] + 1)) ** STEEPNESS
+        return (-worth, parts[i], i)
+
+    for _ in range(max(0, free)):
+        waiting = [i for i in prices if parts[i] < first[i] + most[i]]
+        if not waiting:
+            return
+        parts[min(waiting, key=order)] += 1
+
+
+def _lowered(cells: Sequence[BudgetCell], total: int) -> list[int]:
+    """Parts within a total that was lowered below them.
+
+    First goes what cells that have enough do not use. Then each gives as much as makes all prices
+    equal, at the guess that what is left to a cell is worth more in proportion. A price of zero
+    says nothing of what is used: it counts as the lowest of the others. Who is at its minimum, or
+    has not told a price, gives last.
+    """
+    parts = [cell.part for cell in cells]
+    unused = [max(0, cell.part - cell.held) if cell.price == 0 else 0 for cell in cells]
+    for i, given in enumerate(_split(min(sum(unused), sum(parts) - total), unused, unused)):
+        parts[i] -= given
+    known = [cell.price for cell in cells if cell.price and cell.price < math.inf]
+    lowest = min(known, default=1.0)
+    weights = [
+        0.0 if cell.price is None or cell.price == math.inf else (cell.price or lowest) * part
+        for cell, part in zip(cells, parts, strict=True)
+    ]
+    kept = sum(part for part, weight in zip(parts, weights, strict=True) if not weight)
+    rest = _split(max(0, total - kept), weights, parts)
+    if kept <= total:
+        return [new if w else old for new, old, w in zip(rest, parts, weights, strict=True)]
+    last = [0 if weight else part for part, weight in zip(parts, weights, strict=True)]
+    return _split(total, last, last)
+
+
+def _split(amount: int, weights: Sequence[float], most: Sequence[int]) -> list[int]:
+    """Whole shares of an amount in proportion to weights, each of at most so many.
+
+    What bounds leave over goes to the others; what is left of a whole to the largest fractions.
+    """
+    shares = [0] * len(weights)
+    is_open = [weight > 0 for weight in weights]
+    while True:
+        left = amount - sum(shares)
+        scale = sum(weight for weight, ok in zip(weights, is_open, strict=True) if ok)
+        exact = {i: left * weights[i] / scale for i, ok in enumerate(is_open) if ok}
+        over = [i for i, value in exact.items() if value >= most[i]]
+        if not over:
+            break
+        for i in over:
+            shares[i], is_open[i] = most[i], False
+    for i, value in exact.items():
+        shares[i] = math.floor(value)
+    by_rest = sorted(exact, key=lambda i: (math.floor(exact[i]) - exact[i], i))
+    for i in by_rest[: amount - sum(shares)]:
+        shares[i] += 1
+    return shares
 
 
 def _cheapest(cells: Sequence[BudgetCell]) -> list[int]:

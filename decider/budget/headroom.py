@@ -34,7 +34,7 @@ _PEAK_SCORES = ndtri(np.array(PEAK_LEVELS))
 N_SCENARIOS = 4096
 LEAST_RISK, MOST_RISK = 0.001, 0.5
 USUAL_RISK = 0.01
-"""Risk that headroom is sized by where none is stated."""
+"""Risk that headroom is sized by where none is stated and nobody knows what services pay for it."""
 
 
 def peak_replicas(paths: FloatArray, capacity: FloatArray) -> IntArray:
@@ -130,13 +130,22 @@ class JointNeed:
     Attributes:
         gpus: (N,) GPUs.
         shortage_price: (N,) GPU-steps that each GPU that is missing is worth for a step: what the
-            services in need would pay together to be within SLA, spread over what they need.
+            services in need would pay together to be within SLA, spread over what they need. Of
+            those of which that is known.
         is_priced: Of some service it is known what it pays.
+        unpriced_gpus: (N,) GPUs of the services of which it is not, where it is known of others;
+            None: there are none such.
     """
 
     gpus: IntArray
     shortage_price: FloatArray
     is_priced: bool
+    unpriced_gpus: IntArray | None = None
+
+    @property
+    def priced_gpus(self) -> IntArray:
+        """(N,) GPUs of the services of which it is known what they pay."""
+        return self.gpus if self.unpriced_gpus is None else self.gpus - self.unpriced_gpus
 
 
 def joint_need(
@@ -153,14 +162,20 @@ def joint_need(
     common = math.sqrt(wait.dependence) * generator.permutation(strata)
     picked = generator.permutation(N_SCENARIOS) % wait.startup_s.size
     startup_s, own = wait.startup_s[picked], math.sqrt(1.0 - wait.dependence)
-    total, worth = np.zeros(N_SCENARIOS, dtype=np.int64), np.zeros(N_SCENARIOS)
+    priced, unpriced = (np.zeros(N_SCENARIOS, dtype=np.int64) for _ in range(2))
+    worth = np.zeros(N_SCENARIOS)
     for service in services:
         scores = common + own * generator.permutation(strata)
         extra = service.extra_gpus(scores, startup_s)
-        total += extra
-        worth += (extra > 0) * service.gpus_per_replica * (service.risk_price or 0.0)
-    is_priced = any(service.risk_price is not None for service in services)
-    return JointNeed(total, worth / np.maximum(total, 1), is_priced)
+        if service.risk_price is None:
+            unpriced += extra
+            continue
+        priced += extra
+        worth += (extra > 0) * service.gpus_per_replica * service.risk_price
+    n_priced = sum(service.risk_price is not None for service in services)
+    is_mixed = 0 < n_priced < len(services)
+    price = worth / np.maximum(priced, 1)
+    return JointNeed(priced + unpriced, price, n_priced > 0, unpriced if is_mixed else None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +241,8 @@ def size_headroom(need: JointNeed, room: HeadroomRoom, risk: float | None = None
     Args:
         need: As `joint_need` gives it.
         room: What is there, and what may be.
-        risk: In [0.001, 0.5]; None: what costs least, or where nobody knows what services pay for
-            risk `USUAL_RISK`.
+        risk: In [0.001, 0.5]; None: what costs least, and for services of which nobody knows what
+            they pay for risk, beside it, what they need with `USUAL_RISK`.
 
     Raises:
         InvalidRequest: The risk is not in that range, or there is no scenario.
@@ -238,6 +253,8 @@ def size_headroom(need: JointNeed, room: HeadroomRoom, risk: float | None = None
         raise InvalidRequest("need must hold at least one scenario")
     if risk is None and need.is_priced:
         wanted = cheapest_gpus(need)
+        if need.unpriced_gpus is not None:
+            wanted += _exceeded_with(need.unpriced_gpus, USUAL_RISK)
         risk = float((need.gpus > wanted).mean())
     else:
         risk = USUAL_RISK if risk is None else risk
@@ -266,12 +283,14 @@ def _exceeded_with(gpus: IntArray, risk: float) -> int:
 def cheapest_gpus(need: JointNeed) -> int:
     """The fewest GPUs at which what is held and what is missing cost least together.
 
+    Of the services of which it is known what they pay.
+
     With h held the cost of a step is `h + mean(shortage_price * max(gpus - h, 0))`: convex in h, so
     one GPU more is worth it as long as the prices of the scenarios that need more than h have a
     mean above one.
     """
-    order = np.argsort(need.gpus, kind="stable")
-    gpus, price = need.gpus[order], need.shortage_price[order]
+    order = np.argsort(need.priced_gpus, kind="stable")
+    gpus, price = need.priced_gpus[order], need.shortage_price[order]
     above = np.concatenate([np.cumsum(price[::-1])[::-1], [0.0]]) / gpus.size
     held = np.unique(np.concatenate([[0], gpus]))
     worth_more = above[np.searchsorted(gpus, held, side="right")]

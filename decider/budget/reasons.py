@@ -137,6 +137,12 @@ def name_reason(workload: WorkloadInput, draft: Draft, grant: Grant) -> tuple[Re
     return Reason.SCALE_DOWN_RISK_ALLOWS, binding
 
 
+def truthful(reason: Reason, draft: Draft) -> Reason:
+    """The reason, but that no fall is allowed by a risk that no count keeps."""
+    is_allowed = reason != Reason.SCALE_DOWN_RISK_ALLOWS or draft.is_feasible
+    return reason if is_allowed else Reason.SCALE_DOWN_NOTHING_KEEPS
+
+
 def _rise(draft: Draft) -> Reason:
     """Why a count rises, by what it rests on."""
     if draft.cause in (fallback.TRAILING, fallback.REACTIVE, fallback.STATIC):

@@ -200,8 +200,8 @@ def _shared(table: _Table, rows: Sequence[int]) -> dict[int, Grant | MixGrant]:
     ]
     parts = np.array([quota.gpus for quota in quotas], dtype=np.int64)
     choice = choose_jointly(claims, parts)
-    is_feasible = choice.is_feasible and all(quota.is_feasible for quota in quotas)
-    shared = _shared_budgets(budgets, parts, replace(choice, is_feasible=is_feasible))
+    fits = zip(choice.fits, (quota.is_feasible for quota in quotas), strict=True)
+    shared = _shared_budgets(budgets, parts, replace(choice, fits=tuple(map(all, fits))))
     found = _grants(table, automatic, choice.chosen, shared, demands)
     used = _used(claims, choice)
     others = np.array([quota.held_elsewhere_gpus for quota in quotas], dtype=np.int64)
@@ -214,8 +214,8 @@ def _shared(table: _Table, rows: Sequence[int]) -> dict[int, Grant | MixGrant]:
 def _shared_budgets(budgets: IntArray, parts: IntArray, choice: JointChoice) -> list[SharedBudget]:
     """The T budgets as a choice shared them."""
     return [
-        SharedBudget(int(gpus), int(part), float(price), choice.is_feasible)
-        for gpus, part, price in zip(budgets, parts, choice.prices, strict=True)
+        SharedBudget(int(gpus), int(part), float(price), fits)
+        for gpus, part, price, fits in zip(budgets, parts, choice.prices, choice.fits, strict=True)
     ]
 
 
@@ -296,10 +296,10 @@ def _verdict(table: _Table, row: int, at: int, shared: list[SharedBudget]) -> Mi
     words = []
     for t in own:
         price = shared[t].price
-        scarce = f" at {price:.2f} USD per GPU-hour" if price > 0 else ""
-        words.append(f"{table.types[t]}: {shared[t]}{scarce}")
-    if not all(budget.is_feasible for budget in shared):
-        words.append("the least capacities alone exceed the budgets")
+        terms = f" at {price:.2f} USD per GPU-hour" if price > 0 else ""
+        if not shared[t].is_feasible:
+            terms = ", which the least capacities alone exceed"
+        words.append(f"{table.types[t]}: {shared[t]}{terms}")
     unread = _unreadable(table.shard, row)
     words += [unread] if unread else []
     return MixVerdict(_plain(options.counts[at]), prices, is_cut, "; ".join(words), options.limit)

@@ -48,6 +48,8 @@ class MixRequest:
         most_stopped: Capacity that may be stopped now, but for the rest of a replica.
         closed_types: GPU types of which no more may be taken: their budget cannot be read.
         promise: What a mix must keep with interruptions of spot nodes; None: none of it is lost.
+        is_room_shared: Variants of one type have its free GPUs together (`decider.mix.rooms`), not
+            each all of them, as before docs/decisions/0121.
     """
 
     variants: VariantSet
@@ -65,6 +67,7 @@ class MixRequest:
     most_stopped: float = math.inf
     closed_types: frozenset[str] = frozenset()
     promise: MixPromise | None = None
+    is_room_shared: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictory capacities."""
@@ -103,13 +106,16 @@ def _bound(variant: VariantState, request: MixRequest) -> Bound:
         fresh = max(0, variant.schedulable_gpus // variant.gpus_per_replica - variant.pending)
         if spec + fresh < most:
             most, why = max(least, spec + fresh), "schedulable"
+    working = spec - variant.stuck
+    if variant.stuck and working < most:  # more would wait with those that do
+        most, why = max(least, working), "schedulable"
     if variant.gpu_type in request.closed_types and spec < most:
-        most, why = max(least, spec), "gpu_budget"
+        least, most, why = min(least, spec), spec, "gpu_budget"
     if not request.may_rise and spec < most:
         most, why = max(least, spec), "one_way"
     if not request.may_fall:
-        least = max(least, min(spec, most))
-    return Bound(least, most, why)
+        least = max(least, min(spec, variant.most if variant.stuck else most))
+    return Bound(least, max(least, most), why)
 
 
 def mixes_of(request: MixRequest, bounds: tuple[Bound, ...]) -> IntArray:
@@ -259,9 +265,15 @@ def _bases(request: MixRequest, bounds: tuple[Bound, ...]) -> Iterator[list[int]
         yield list(full)
 
 
-def limit_of(bounds: tuple[Bound, ...], request: MixRequest) -> str:
-    """Name of the bound that keeps the variants from more: the first of the order below."""
-    most = request.variants.units([b.most for b in bounds])
+def limit_of(boxes: Sequence[tuple[Bound, ...]], request: MixRequest) -> str:
+    """Name of the bound that keeps the variants from more: the first of the order below.
+
+    Args:
+        boxes: Bounds of all variants, or several such of which any may be had.
+        request: The request.
+    """
+    reached = [request.variants.units([b.most for b in box]) for box in boxes]
+    most, bounds = max(reached), boxes[int(np.argmax(reached))]
     if whole(most) >= request.wanted:
         rated = math.isfinite(request.most_started) or math.isfinite(request.most_stopped)
         return "rate_limit" if rated else "variant_limits"

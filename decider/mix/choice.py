@@ -3,7 +3,8 @@
 Where the budgets allow every workload what its plan asks for, the mixes that do so at least cost
 are taken: money never buys a broken promise. Where they do not, losses of SLA (weighted by class)
 and the price of dearer GPUs are weighed against each other, by the shadow prices of
-`decider.mix.knapsack`. Shapes: W claims, K mixes, T GPU types, Q prices.
+`decider.mix.knapsack`. What the least capacities take beyond the budget of one type is no reason to
+take another type from anybody. Shapes: W claims, K mixes, T GPU types, Q prices.
 """
 
 from __future__ import annotations
@@ -52,12 +53,18 @@ class JointChoice:
     Attributes:
         chosen: Index of each one's mix.
         prices: (T,) shadow prices in USD per GPU-hour.
-        is_feasible: The least capacities fit the budgets; if not, everyone has the least.
+        fits: (T,) the least capacities fit the budget of a type; if not, they have what they take
+            of it, and nobody more.
     """
 
     chosen: tuple[int, ...]
     prices: FloatArray
-    is_feasible: bool
+    fits: tuple[bool, ...]
+
+    @property
+    def is_feasible(self) -> bool:
+        """The least capacities fit all budgets."""
+        return all(self.fits)
 
 
 def choose_jointly(claims: Sequence[MixClaim], budgets: IntArray) -> JointChoice:
@@ -69,19 +76,55 @@ def choose_jointly(claims: Sequence[MixClaim], budgets: IntArray) -> JointChoice
     """
     if not claims or budgets.size == 0:
         best = tuple(claim.options.best() for claim in claims)
-        return JointChoice(best, np.zeros(budgets.size), True)
+        return JointChoice(best, np.zeros(budgets.size), (True,) * budgets.size)
+    found = _within(claims, budgets)
+    if found.is_met:
+        return JointChoice(found.chosen, found.prices, (True,) * budgets.size)
+    # The least comes first. What it takes beyond a budget makes no other type scarce: of each type
+    # that is short everyone has the least, and the rest is shared out as ever.
+    cheapest = tuple(_cheapest_least(claim, found.prices) for claim in claims)
+    capacity = budgets
+    for taken in (_least_use(claims), _use_of(claims, cheapest)):
+        if (taken <= capacity).all():
+            continue
+        capacity = np.maximum(budgets, taken)
+        found = _within(claims, capacity)
+        if found.is_met:
+            break
+    chosen = found.chosen if found.is_met else cheapest
+    return JointChoice(chosen, found.prices, tuple(bool(ok) for ok in capacity <= budgets))
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Mixes within capacities, their prices (T,), and whether all have their least capacity."""
+
+    chosen: tuple[int, ...]
+    prices: FloatArray
+    is_met: bool
+
+
+def _within(claims: Sequence[MixClaim], capacity: IntArray) -> _Found:
+    """Enough for all at least cost, or at least the least for all."""
     enough = [claim.options.is_enough for claim in claims]
     extra = [claim.options.extra_usd_per_hour for claim in claims]
-    chosen, prices, fits = _solved(claims, extra, enough, budgets)
-    if fits:
-        return JointChoice(chosen, prices, True)
+    found = _solved(claims, extra, enough, capacity)
+    if found.is_met:
+        return found
     least = [claim.options.is_least for claim in claims]
-    chosen, prices, fits = _solved(claims, [c.cost for c in claims], least, budgets)
-    if fits:
-        return JointChoice(chosen, prices, True)
-    # The least comes first: everyone has it, of what it holds already, then where it is cheapest.
-    chosen = tuple(_cheapest_least(claim, prices) for claim in claims)
-    return JointChoice(chosen, prices, False)
+    return _solved(claims, [claim.cost for claim in claims], least, capacity)
+
+
+def _least_use(claims: Sequence[MixClaim]) -> IntArray:
+    """(T,) GPUs of each type that the least capacities take whatever the other types give."""
+    least = [claim.use[claim.options.is_least].min(axis=0) for claim in claims]
+    return np.asarray(np.sum(least, axis=0), dtype=np.int64)
+
+
+def _use_of(claims: Sequence[MixClaim], chosen: Sequence[int]) -> IntArray:
+    """(T,) GPUs that mixes take."""
+    used = [claim.use[at] for claim, at in zip(claims, chosen, strict=True)]
+    return np.asarray(np.sum(used, axis=0), dtype=np.int64)
 
 
 def _cheapest_least(claim: MixClaim, prices: FloatArray) -> int:
@@ -97,7 +140,7 @@ def _solved(
     costs: Sequence[FloatArray],
     allowed: Sequence[BoolArray],
     budgets: IntArray,
-) -> tuple[tuple[int, ...], FloatArray, bool]:
+) -> _Found:
     """A choice among the allowed mixes, the prices, and whether every mix is an allowed one.
 
     What is not allowed costs more than all that the others could save; the least of everything
@@ -119,7 +162,7 @@ def _solved(
     )
     found = tuple(int(index[at]) for index, at in zip(kept, chosen, strict=True))
     is_met = all(bool(ok[at]) for ok, at in zip(allowed, found, strict=True))
-    return found, prices, fits and is_met
+    return _Found(found, prices, fits and is_met)
 
 
 def _undominated(cost: FloatArray, use: IntArray, is_allowed: BoolArray) -> IntArray:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from decider.mix.candidates import SLACK, MixRequest, bounds_of, limit_of, mixes_of
+from decider.mix.rooms import boxes_of, has_room, with_one_waiting
 from decider.types import BoolArray, FloatArray, IntArray
 
 
@@ -59,30 +60,46 @@ def make_options(request: MixRequest) -> MixOptions:
     ratio = np.array([v.capacity_ratio for v in request.variants.states])
     spec = np.array(request.variants.current, dtype=np.int64)
     first = np.array([b.least for b in bounds], dtype=np.int64)
+    boxes = boxes_of(request, bounds)
     counts = mixes_of(request, bounds)
+    if boxes:
+        counts = np.unique(np.concatenate([counts, *(mixes_of(request, b) for b in boxes)]), axis=0)
+    counts = with_one_waiting(request, bounds, counts)
     counts = counts[_allowed(request, counts, ratio, first)]
     moved = np.abs(counts - spec) @ ratio
     is_first = (counts == first).all(axis=1)
     counts = counts[np.lexsort((moved, ~is_first))]
-    return _options(request, counts, ratio, limit_of(bounds, request))
+    return _options(request, counts, ratio, limit_of(boxes or (bounds,), request))
+
+
+def _carrying(request: MixRequest, counts: IntArray) -> IntArray:
+    """Replicas of mixes (..., V) that serve or will: what is stuck carries nothing."""
+    states = request.variants.states
+    most = [v.spec - v.stuck if v.stuck else np.iinfo(np.int64).max for v in states]
+    return np.minimum(counts, np.array(most, dtype=np.int64))
+
+
+def _changes(request: MixRequest, counts: IntArray) -> IntArray:
+    """(K, V) starts and stops of mixes; to let go what is stuck stops nothing."""
+    spec = np.array(request.variants.current, dtype=np.int64)
+    return _carrying(request, counts) - _carrying(request, spec)
 
 
 def _allowed(
     request: MixRequest, counts: IntArray, ratio: FloatArray, first: IntArray
 ) -> BoolArray:
-    """(K,) mixes within the total and the rate limits; the least counts always are.
+    """(K,) mixes within the total, the rate limits and what is free; the least counts always are.
 
     A replica is not divided: what it is worth beyond a rate limit is let through.
     """
-    spec = np.array(request.variants.current, dtype=np.int64)
-    change = (counts - spec) * ratio
+    change = _changes(request, counts) * ratio
     started, stopped = (np.maximum(s * change, 0.0).sum(axis=1) for s in (1, -1))
-    served = np.floor(counts @ ratio + SLACK)
+    served = np.floor(_carrying(request, counts) @ ratio + SLACK)
     is_first = (counts == first).all(axis=1)
     is_slow = (started < request.most_started + ratio.max()) & (
         stopped < request.most_stopped + ratio.max()
     )
-    within = served <= request.high
+    within = (served <= request.high) & has_room(request, counts, first)
     if not (is_slow & (within | is_first)).any():
         is_slow = np.ones_like(is_slow)  # bounds come before rates
     return np.asarray(is_first | (within & is_slow))
@@ -91,18 +108,19 @@ def _allowed(
 def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> MixOptions:
     states = request.variants.states
     usd = np.array([v.usd_per_hour for v in states])
-    units = counts @ ratio
-    sure = units if request.promise is None else request.promise.sure(counts)
+    carrying = _carrying(request, counts)
+    units = carrying @ ratio
+    sure = units if request.promise is None else request.promise.sure(carrying)
     bound, served = (
         np.floor(np.minimum(capacity, request.wanted) + SLACK).astype(np.int64)
         for capacity in (units, sure)
     )
-    change = counts - np.array(request.variants.current, dtype=np.int64)
+    change = _changes(request, counts)
     start_ratio = request.start_ratio + np.array(request.wait_ratio or [0.0] * len(states))
     moves = start_ratio * np.maximum(change, 0) + request.stop_ratio * np.maximum(-change, 0)
     reach = min(int(served.max()), request.wanted)
     level = np.clip(served, request.low, request.wanted)
-    bought = counts @ usd
+    bought = carrying @ usd
     # Capacity beyond what is asked for is not wanted: its price counts against the mix.
     cheapest = np.full(int(level.max()) - request.low + 1, np.inf)
     np.minimum.at(cheapest, level - request.low, bought)

@@ -142,6 +142,11 @@ def _words(
         f"{listed(variants, mix.counts)}: capacity {served:.4g} of {wanted} at {after:.2f} USD/h, "
         f"{before:.2f} now"
     ]
+    parts += [
+        f"{one.stuck} of {one.spec} {one.name} do not start and carry nothing"
+        for one in variants.states
+        if one.stuck
+    ]
     unit = ", ".join(f"{v.name} {v.unit_usd_per_hour:.2f}" for v in variants.states)
     parts.append(f"USD/h per reference replica: {unit}")
     leads = [v.lead_s for v in variants.states]

@@ -54,11 +54,17 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
         most_stopped=stopped,
         closed_types=frozenset(t for t, gpus in shard.request.gpu_budgets.items() if gpus is None),
         promise=_promise(shard, row),
+        is_room_shared=shard.revision > 3,
     )
 
 
 def mixes_through_losses(
-    request: ShardRequest, outlook: Outlook, standings: Sequence[Standing], counts: IntArray
+    request: ShardRequest,
+    outlook: Outlook,
+    standings: Sequence[Standing],
+    counts: IntArray,
+    *,
+    is_room_shared: bool = True,
 ) -> dict[int, HeldMix]:
     """By row, the cheapest mix that is at most as risky with interruptions as promised.
 
@@ -72,6 +78,7 @@ def mixes_through_losses(
         outlook: Its plan.
         standings: Where each workload stands on the fallback ladder.
         counts: (W,) reference replicas that are wanted without interruptions.
+        is_room_shared: As of a `MixRequest`.
 
     Returns:
         Mixes of the rows whose variants have replicas on spot nodes.
@@ -87,6 +94,7 @@ def mixes_through_losses(
             _whole_request(request, outlook, row, count),
             high=max(count, effective_bounds(request.workloads[row])[1]),
             promise=MixPromise(law, risk_of, allowed, level, _running(request, row)),
+            is_room_shared=is_room_shared,
         )
         options = make_options(asked)
         best = tuple(int(n) for n in options.counts[options.best()])
@@ -140,7 +148,7 @@ def _promise(shard: DraftedShard, row: int) -> MixPromise | None:
 def _running(request: ShardRequest, row: int) -> Sequence[int]:
     variants = request.workloads[row].variants
     assert variants is not None, "the caller chose rows with variants"
-    return variants.current
+    return variants.carrying(variants.current)
 
 
 def _waits(variants: VariantSet, horizon_s: float) -> tuple[float, ...]:

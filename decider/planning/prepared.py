@@ -18,7 +18,7 @@ from decider.planning.pool_risk import worth_of
 from decider.planning.utility import step_risk
 from decider.tables.backlog import with_backlog
 from decider.tables.candidates import CandidateGrid, CandidateRange, candidate_range
-from decider.tables.landing import LandingWeights, landing_weights
+from decider.tables.landing import LandingWeights, landing_weights, stuck_starts
 from decider.tables.scenarios import Scenarios, StepTables, make_scenarios, stage_tables
 from decider.tables.soft_response import Soft, soft_responses, top_need
 from decider.tables.soft_tables import soften
@@ -91,6 +91,8 @@ class PreparedShard:
             need_range=need_range(exact, len(request.workloads)),
         )
         candidates = replace(candidates, is_spaced_evenly=config.revision < 2)
+        if config.revision > 3:
+            candidates = candidates.beside(stuck_starts(request))
         return cls(request, standings, config, soft, scenarios, weights, exact, candidates)
 
     def part(self, rows: IntArray) -> PreparedShard:

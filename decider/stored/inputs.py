@@ -257,9 +257,13 @@ def _drop_unused(workload: dict[str, Any]) -> None:
     for name in ("variants", "pool", "waiting_load"):
         if workload[name] is None:
             del workload[name]
-    for holder in (workload["replicas"], *(workload.get("variants") or {}).get("states", ())):
+    states = (workload.get("variants") or {}).get("states", ())
+    for holder in (workload["replicas"], *states):
         if holder["spot"] is None:
             del holder["spot"]
+    for state in states:
+        if not state["stuck"]:
+            del state["stuck"]
     if not workload["further_capacity"]:
         del workload["further_capacity"]
     if workload["sla"]["good_share"] is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -137,6 +137,15 @@ class CandidateRange:
         """(W,) ranges that do not fit, and are not spaced evenly."""
         wide = self.top - self.low > self.size - 1
         return np.asarray(wide & (not self.is_spaced_evenly))
+
+    def beside(self, stuck: IntArray) -> CandidateRange:
+        """The range with as many counts more: those that are needed stand beside what is stuck.
+
+        Args:
+            stuck: (W,) replicas asked for that will hardly serve.
+        """
+        most = np.maximum(self.top, self.bounds[:, 1])
+        return replace(self, top=np.minimum(self.top + stuck, most))
 
     def grid(self, centre: IntArray | None = None) -> CandidateGrid:
         """Candidates, those of wide ranges around a centre (W,); None: around what runs."""

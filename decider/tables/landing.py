@@ -20,6 +20,8 @@ from decider.types import FloatArray, IntArray, ReplicaState, ShardRequest
 MAX_GROUPS = 16
 """Groups that starts on their way are taken in; a group has landed when the last of it has."""
 MAX_LEAD_DRAWS = 64
+LATER = 1.25
+"""A start is late for one that is new where its median is so many times as long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,23 @@ def _ages(state: ReplicaState, gpus_per_replica: int) -> tuple[FloatArray, int]:
     free = state.schedulable_gpus
     lands = len(pending) if free is None else min(len(pending), free // gpus_per_replica)
     return np.array(starting + pending[:lands], dtype=float), len(pending) - lands
+
+
+def stuck_starts(request: ShardRequest) -> IntArray:
+    """(W,) starts on their way that new ones would be there before.
+
+    No GPU is there for them, or they are so old that what is left of them takes longer than a start
+    from the beginning.
+    """
+    found = np.zeros(len(request.workloads), dtype=np.int64)
+    for row, w in enumerate(request.workloads):
+        ages, n_without = _ages(w.replicas, w.hardware.gpus_per_replica)
+        found[row] = n_without
+        if ages.size:
+            with_new = np.concatenate([[0.0], ages])
+            left_s = np.median(residual_draws(request.lead_time_draws_s[row], with_new), axis=0)
+            found[row] += int((left_s[1:] > LATER * left_s[0]).sum())
+    return found
 
 
 def _group_ends(age: FloatArray) -> IntArray:

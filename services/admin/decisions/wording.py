@@ -39,6 +39,10 @@ REASONS: dict[str, tuple[str, str]] = {
         "Fewer keep the promise",
         "{final} are expected to keep the promise at less cost.",
     ),
+    "scale_down_nothing_keeps": (
+        "No count keeps the promise",
+        "No count that is allowed keeps the promise, and {current} would hardly miss less.",
+    ),
     "scale_down_fallback": (
         "Fewer, by a fallback",
         "No usable forecast: a fallback rung is content with fewer replicas.",

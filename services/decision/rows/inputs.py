@@ -330,9 +330,14 @@ def variants_of(member: ShardMember, rows: ShardRows, now: datetime) -> VariantI
     """Variants and lead times of a workload that has variants."""
     states, earlier = rows.states.get(member.id, ()), rows.recommendations.get(member.id, ())
     newest, last = (found[-1] if found else None for found in (states, earlier))
-    leads = lead_times.of_variants(member.id, member.spec, _known(member, rows, now))
+    known = _known(member, rows, now)
+    leads = lead_times.of_variants(member.id, member.spec, known)
     spec = spec_in_force(member, rows)
-    return with_lead_times(variant_input(spec, newest, last, now, rows.interruptions), leads)
+    seen = {} if newest is None else newest["variants"] or {}
+    has_starts = any(one.get("start_ages_s") for one in seen.values())
+    stuck_s = lead_times.stuck_ages_s(member.id, member.spec, known) if has_starts else {}
+    given = variant_input(spec, newest, last, now, rows.interruptions, stuck_s)
+    return with_lead_times(given, leads)
 
 
 def replicas_of(member: ShardMember, rows: ShardRows, now: datetime) -> tuple[ReplicaState, bool]:

@@ -38,6 +38,7 @@ from decider import (
     mixed_draws,
     placed_share,
     predictive_draws,
+    stuck_age_s,
     update_belief,
 )
 from services.kernel.domain import WorkloadSpec
@@ -250,6 +251,13 @@ def of_variants(workload_id: int, spec: WorkloadSpec, known: Known) -> dict[str,
         wanted = (own_scope(workload_id, gpu_type), type_scope(gpu_type))
         by_type[gpu_type] = _draws(spec, wanted, own, gpu_type)
     return {v.name: by_type[v.gpu_type] for v in spec.variants}
+
+
+def stuck_ages_s(workload_id: int, spec: WorkloadSpec, known: Known) -> dict[str, float]:
+    """By variant, age in seconds beyond which a start is stuck, as finished ones alone tell."""
+    done = replace(known, starts=[s for s in known.starts if s["ready_at"] is not None])
+    leads = of_variants(workload_id, spec, done)
+    return {name: stuck_age_s(draws) for name, draws in leads.items()}
 
 
 def slowest(leads: Mapping[str, FloatArray], moving: Sequence[str] = ()) -> FloatArray:

@@ -58,6 +58,7 @@ def variant_input(
     earlier: RowMapping | None,
     now: datetime,
     rates: Mapping[str, InterruptionBelief] = MappingProxyType({}),
+    stuck_s: Mapping[str, float] = MappingProxyType({}),
 ) -> VariantInput:
     """Variants and totals of a workload that has variants.
 
@@ -67,6 +68,8 @@ def variant_input(
         earlier: Its newest decision, which stands in for a snapshot; None: there is none.
         now: Aware.
         rates: How often a spot node is interrupted, by GPU type; of those of which it was counted.
+        stuck_s: Age in seconds beyond which a start is stuck, by variant; one that is absent has no
+            starts that are too old.
     """
     seen: Mapping[str, Any] | None = None if state is None else state["variants"]
     if state is None or seen is None:
@@ -78,12 +81,69 @@ def variant_input(
         variants = VariantSet(states)
         total = whole(variants.units(variants.current))
         return VariantInput(variants, ReplicaState(total, total), False)
-    variants = VariantSet(
-        tuple(to_state(spec, v, seen.get(v.name), rates.get(v.gpu_type)) for v in spec.variants)
-    )
     age_s = max(0.0, (now - state["observed_at"]).total_seconds())
-    moving = tuple(v.name for v in variants.states if _is_moving(v, seen.get(v.name) or {}))
-    return VariantInput(variants, _totals(variants, seen, age_s), True, moving)
+    parts = tuple(
+        _part(
+            to_state(spec, v, seen.get(v.name), rates.get(v.gpu_type)),
+            seen.get(v.name) or {},
+            age_s,
+            stuck_s.get(v.name, math.inf),
+        )
+        for v in spec.variants
+    )
+    variants = VariantSet(tuple(one.state for one in parts))
+    moving = tuple(one.state.name for one in parts if one.is_moving)
+    return VariantInput(variants, _totals(variants, parts), True, moving)
+
+
+@dataclass(frozen=True, slots=True)
+class _SeenVariant:
+    """One variant in a snapshot.
+
+    Attributes:
+        ready: Replicas that serve and are not about to go.
+        bound: Starts on their way that are on nodes, each with its age.
+        pending: Those that wait for one.
+    """
+
+    state: VariantState
+    ready: int
+    bound: tuple[VariantStart, ...]
+    pending: tuple[VariantStart, ...]
+
+    @property
+    def is_moving(self) -> bool:
+        """It may be given replicas, or has some on their way."""
+        one, free = self.state, self.state.schedulable_gpus
+        has_room = not one.stuck and (free is None or free >= one.gpus_per_replica)
+        may_rise = not one.held and one.spec < one.most and has_room
+        return may_rise or bool(self.bound or self.pending)
+
+
+def _part(
+    state: VariantState, seen: Mapping[str, Any], age_s: float, stuck_s: float
+) -> _SeenVariant:
+    """A variant, its starts that will serve told from those that will not.
+
+    Free GPUs go to those that wait for one, the oldest first, then to those that have no pod yet:
+    a quota may refuse it. One that has waited for too long with GPUs free waits for something else.
+    """
+    ages = [max(0.0, float(age)) + age_s for age in seen.get("start_ages_s") or ()]
+    n_bound = max(0, len(ages) - int(seen.get("pending", 0)))
+    bound, pending = ([a for a in of if a <= stuck_s] for of in (ages[:n_bound], ages[n_bound:]))
+    ready = max(0, int(seen.get("ready", 0)) - leaving_of_part(seen))
+    n_stuck = len(ages) - len(bound) - len(pending)
+    if state.schedulable_gpus is not None:
+        n_free = state.schedulable_gpus // state.gpus_per_replica
+        n_unmade = max(0, state.spec - ready - len(ages))
+        n_stuck += max(0, len(pending) + n_unmade - n_free)
+        pending = sorted(pending, reverse=True)[:n_free]
+    return _SeenVariant(
+        replace(state, stuck=min(n_stuck, max(0, state.spec - ready))),
+        ready,
+        tuple(VariantStart(age, state.capacity_ratio) for age in bound),
+        tuple(VariantStart(age, state.capacity_ratio) for age in pending),
+    )
 
 
 def learned_spec(spec: WorkloadSpec, worth: FloatArray) -> WorkloadSpec:
@@ -121,13 +181,6 @@ def ready_and_bound(spec: WorkloadSpec, state: RowMapping) -> tuple[int, int]:
         for name in units:
             units[name] += int(found.get(name, 0)) * variant.ratio(spec.capacity.per_replica)
     return whole(units["ready"]), whole(units["ready"] + units["starting"])
-
-
-def _is_moving(variant: VariantState, seen: Mapping[str, Any]) -> bool:
-    free = variant.schedulable_gpus
-    has_room = free is None or free >= variant.gpus_per_replica
-    may_rise = not variant.held and variant.spec < variant.most and has_room
-    return may_rise or bool(seen.get("start_ages_s"))
 
 
 def with_lead_times(given: VariantInput, leads: Mapping[str, FloatArray]) -> VariantInput:
@@ -209,22 +262,11 @@ def _to_spot(
     return SpotShare(places, staying)
 
 
-def _totals(variants: VariantSet, seen: Mapping[str, Any], age_s: float) -> ReplicaState:
+def _totals(variants: VariantSet, parts: Sequence[_SeenVariant]) -> ReplicaState:
     """Reference replicas that run, serve, and are on their way, each start with its age."""
-    ready = 0.0
-    starting: list[VariantStart] = []
-    pending: list[VariantStart] = []
-    for variant in variants.states:
-        found = seen.get(variant.name) or {}
-        staying = max(0, int(found.get("ready", 0)) - leaving_of_part(found))
-        ready += staying * variant.capacity_ratio
-        ages = [max(0.0, float(age)) + age_s for age in found.get("start_ages_s") or ()]
-        n_bound = max(0, len(ages) - int(found.get("pending", 0)))
-        starts = [VariantStart(age, variant.capacity_ratio) for age in ages]
-        starting += starts[:n_bound]
-        pending += starts[n_bound:]
-    bound, total = unit_ages(starting, ready)
-    waiting, _ = unit_ages(pending, total)
+    ready = sum(one.ready * one.state.capacity_ratio for one in parts)
+    bound, total = unit_ages([start for one in parts for start in one.bound], ready)
+    waiting, _ = unit_ages([start for one in parts for start in one.pending], total)
     spec = whole(variants.units(variants.current))
     return ReplicaState(spec, whole(ready), bound, waiting)
 

@@ -86,6 +86,36 @@ def test_starts_that_cannot_be_scheduled_are_not_counted_on() -> None:
     assert no_gpus.risk_after > 0.5 > gpus.risk_after
 
 
+@pytest.mark.parametrize("age_s", [900.0, 6 * 3600.0])
+@pytest.mark.parametrize(("spec", "ready"), [(12, 4), (10, 0)])
+def test_what_is_needed_is_asked_for_beside_starts_that_hang(
+    age_s: float, spec: int, ready: int
+) -> None:
+    """Eleven keep the promise. Those that have hung for so long may never serve."""
+    hanging = (age_s,) * (spec - ready)
+    state = ReplicaState(spec, ready, hanging, (), schedulable_gpus=100)
+    request = shard(noisy(80.0), [workload(replicas=state)], lead_s=180.0)
+    (decision,) = decide_shard(request, CONFIG, NOW_S)
+    assert decision.final > 15
+    assert decision.risk_after is not None
+    assert decision.risk_after < 0.05
+    assert not decision.is_short
+    before = decide_shard(request, replace(CONFIG, revision=3), NOW_S)[0]
+    assert before.final <= 14
+
+
+def test_no_fall_is_allowed_by_a_risk_that_no_count_keeps() -> None:
+    """All of twenty hang, and no more may run: whatever is let go, the promise is not kept."""
+    state = ReplicaState(20, 0, (6 * 3600.0,) * 20, (), schedulable_gpus=0)
+    owner = workload(replicas=state, limits=Limits(1, 20))
+    request = shard(noisy(80.0), [owner], lead_s=180.0)
+    (decision,) = decide_shard(request, replace(CONFIG, shortage_price_ratio=0.5), NOW_S)
+    assert decision.final < 20
+    assert decision.reason == Reason.SCALE_DOWN_NOTHING_KEEPS
+    config = replace(CONFIG, shortage_price_ratio=0.5, revision=3)
+    assert decide_shard(request, config, NOW_S)[0].reason == Reason.SCALE_DOWN_RISK_ALLOWS
+
+
 def test_a_longer_lead_time_never_lowers_the_committed_risk() -> None:
     committed = [
         decide_one(noisy(130.0), workload(replicas=ReplicaState(16, 10, (0.0,) * 6)), lead_s=lead)

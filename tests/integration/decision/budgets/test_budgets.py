@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from decider import PRICES
 from services.kernel.telemetry import REGISTRY
 from tests.integration.decision.budget_fleet import Fleet
+from tests.integration.decision.variant_rows import H100, L4, observe, seen, variants_of
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,23 @@ def test_a_shard_gets_what_the_others_do_not_hold(fleet: Fleet) -> None:
     assert shown == stored["price_usd_per_gpu_hour"]
     assert REGISTRY.get_sample_value("harmony_gpu_budget_gpus", labels) == 25
     assert "25 GPUs, 13 of them for these, are shared at" in str(row["explanation"])
+
+
+def test_a_minimum_beyond_one_types_budget_takes_nothing_from_another(fleet: Fleet) -> None:
+    """An L4 service must have four and two are there; a service on either joins the two types."""
+    services = [fleet.add(f"gold-{i}", 0, 10, 80.0, **gold()) for i in range(3)]
+    mix = fleet.add("mix", 0, 4, 40.0, variants=[H100, L4])
+    with fleet.engine.begin() as connection:
+        connection.execute(text("DELETE FROM replica_states WHERE workload_id = :w"), {"w": mix})
+    observe(fleet.engine, mix, fleet.clock.now(), h100=seen(4), l4=seen(0))
+    small = fleet.add("small", 0, 1, 8.0, gpu_type="L4", min_replicas=4)
+    fleet.budget(1000)
+    fleet.budget(2, "L4")
+    found = fleet.decide(0)
+    assert all(found[w]["desired_replicas"] >= 9 for w in services)
+    assert variants_of(found[mix])["h100"] >= 4
+    assert variants_of(found[mix])["l4"] == 0
+    assert found[small]["desired_replicas"] == 4
 
 
 def test_a_grant_counts_before_it_is_applied(fleet: Fleet) -> None:

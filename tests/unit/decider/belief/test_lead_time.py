@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
+from scipy.special import ndtri
 from scipy.stats import truncnorm
 
 from decider.belief.lead_time import (
@@ -13,6 +14,7 @@ from decider.belief.lead_time import (
     latin_levels,
     predictive_draws,
     residual_draws,
+    stuck_age_s,
     truncated_moments,
     update_belief,
 )
@@ -164,3 +166,10 @@ def test_the_likelier_the_slower_law_the_later(one: np.ndarray, p: float, q: flo
 def test_a_chance_beyond_one_is_refused() -> None:
     with pytest.raises(InvalidRequest, match=r"chance=1\.5"):
         draws_of_either(np.ones(2), np.ones(2), 1.5)
+
+
+def test_a_start_is_stuck_beyond_what_practically_any_takes() -> None:
+    one = 180.0 * np.exp(0.3 * ndtri((np.arange(64) + 0.5) / 64))
+    assert stuck_age_s(one) == pytest.approx(180.0 * np.exp(4 * 0.3), rel=0.05)
+    kinds = np.concatenate([np.full(32, 20.0), np.full(32, 600.0)])
+    assert stuck_age_s(kinds) == pytest.approx(600.0 * np.exp(4 * 0.02), rel=1e-6)

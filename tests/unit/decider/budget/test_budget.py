@@ -10,7 +10,7 @@ from hypothesis import given, settings, strategies as st
 
 from decider import Control, Hardware, Limits, Reason, ReplicaState, Sla
 from decider.budget import budget
-from decider.budget.budget import Quota, quota_of
+from decider.budget.budget import Quota, SharedBudget, quota_of
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.config import DecideConfig
 from decider.decide import decide_shard
@@ -231,6 +231,13 @@ def test_what_others_hold_is_left_to_them() -> None:
     (decision,) = decide_shard(request, CONFIG, NOW_S)
     assert decision.final == 12
     assert "24 GPUs, 12 of them for these" in decision.guard_trace[-1].detail
+
+
+def test_a_part_is_never_told_as_more_than_its_budget() -> None:
+    """What runs and must not be let go may be more than the whole."""
+    assert str(SharedBudget(7, 64, 0.0, False)) == "7 GPUs"
+    assert str(SharedBudget(7, 7, 0.0, True)) == "7 GPUs"
+    assert str(SharedBudget(7, 3, 0.0, True)) == "7 GPUs, 3 of them for these"
 
 
 @st.composite

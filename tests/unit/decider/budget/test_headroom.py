@@ -249,3 +249,25 @@ def test_services_in_need_share_their_prices_over_what_they_need() -> None:
     assert not needed([replace(rising, risk_price=None)]).is_priced
     with pytest.raises(InvalidRequest, match="risk_price=-1"):
         replace(rising, risk_price=-1.0)
+
+
+def test_a_price_that_nobody_knows_is_not_none() -> None:
+    """Ten services without a decision need what they would need alone, whoever stands beside."""
+    room = HeadroomRoom(0, 1_000, 1, 2.0)
+    new = [service(20.0, gpus=2) for _ in range(3)]
+    alone = size_headroom(needed(new), room)
+    assert alone.gpus > 0
+    beside = needed([*new, replace(service(5.0), risk_price=0.0)])
+    assert size_headroom(beside, room).gpus == alone.gpus
+    assert size_headroom(beside, room).risk <= 0.02
+    dear = needed([*new, replace(service(20.0), risk_price=1e4)])
+    assert size_headroom(dear, room).gpus > alone.gpus
+    assert (dear.priced_gpus + dear.unpriced_gpus == dear.gpus).all()
+
+
+def test_where_all_prices_are_known_nobody_is_sized_apart() -> None:
+    priced = [replace(service(20.0), risk_price=30.0) for _ in range(3)]
+    need = needed(priced)
+    assert need.unpriced_gpus is None
+    assert (need.priced_gpus == need.gpus).all()
+    assert size_headroom(need, HeadroomRoom(0, 1_000, 1, 2.0)).gpus == cheapest_gpus(need)

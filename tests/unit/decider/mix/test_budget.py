@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import (
@@ -77,6 +78,37 @@ def test_budgets_that_leave_too_little_cut_the_capacity() -> None:
     assert "alone exceed" in nothing.mix.detail
 
 
+@pytest.mark.parametrize("held_elsewhere", [0, 8])
+def test_a_minimum_beyond_one_budget_makes_no_other_type_scarce(held_elsewhere: int) -> None:
+    """One L4 must run and none may; of 1,000 H100 about forty are wanted."""
+    plain = [workload(f"plain{i}") for i in range(3)]
+    either = mixed("either", h100(4), l4(0, least=1))
+    paths = np.stack([*(noisy(80.0, i) for i in range(3)), noisy(40.0, 9)])
+    request = shard(paths, [*plain, either], budgets={"H100": 1000, "L4": held_elsewhere})
+    taken = np.full((1, PRICES.size), held_elsewhere)
+    request = replace(request, elsewhere={"L4": Elsewhere(np.array([held_elsewhere]), taken)})
+    decisions, free = decide(request), decide(replace(request, gpu_budgets={}, elsewhere={}))
+    assert [d.final for d in decisions] == [d.final for d in free]
+    assert counts(decisions[-1]) == {"h100": decisions[-1].final, "l4": 1}
+    assert not any("alone exceed" in d.guard_trace[-1].detail for d in decisions[:3])
+    assert decisions[-1].mix is not None
+    assert "L4: " in decisions[-1].mix.detail
+    assert ", which the least capacities alone exceed" in decisions[-1].mix.detail
+    assert "H100: 1000 GPUs;" in decisions[-1].mix.detail
+
+
+def test_a_plain_minimum_beyond_one_budget_leaves_mixes_the_other_type() -> None:
+    """The L4 that must run is a plain workload's; the mix only could take some."""
+    plain = workload("plain", replicas=ReplicaState(0, 0), limits=Limits(1, 9),
+                     hardware=Hardware("L4", 1, 0.7))  # fmt: skip
+    request = shard(np.stack([noisy(4.0, 1), noisy(80.0, 2)]), [plain, mixed("either", h100(10))],
+                    budgets={"H100": 1000, "L4": 0})  # fmt: skip
+    one_l4, either = decide(request)
+    assert (one_l4.final, str(one_l4.reason)) == (1, "scale_up_bounds")
+    assert either.final >= 10
+    assert either.fleet_cap is None
+
+
 def test_a_budget_that_cannot_be_read_allows_no_increase() -> None:
     decision = one(mixed("m", h100(10), l4(2)), 300.0, budgets={"H100": None, "L4": None})
     assert counts(decision) == {"h100": 10, "l4": 2}
@@ -84,6 +116,19 @@ def test_a_budget_that_cannot_be_read_allows_no_increase() -> None:
     other = one(mixed("m", h100(10), l4(2)), 300.0, budgets={"L4": None})
     assert counts(other)["h100"] > 10
     assert counts(other)["l4"] <= 2
+
+
+def test_not_even_a_minimum_is_added_under_a_budget_that_cannot_be_read() -> None:
+    """As of a workload without variants: the operator would not carry it out either."""
+    budgets: dict[str, int | None] = {"H100": None, "L4": None}
+    w = mixed("m", h100(1, least=3), l4(0, least=2), limits=Limits(4, 20))
+    decision = one(w, budgets=budgets)
+    assert counts(decision) == {"h100": 1, "l4": 0}
+    assert str(decision.reason) == "hold_budget_unreadable"
+    plain = workload(replicas=ReplicaState(1, 1), limits=Limits(4, 20))
+    assert decide(shard(noisy(80.0), [plain], budgets=budgets))[0].final == 1
+    readable = one(w, budgets={"H100": 0, "L4": None})
+    assert counts(readable) == {"h100": 4, "l4": 0}
 
 
 def test_a_workload_of_one_kind_gets_what_mixes_leave_to_it() -> None:
@@ -159,7 +204,9 @@ def test_budgets_and_limits_hold_and_every_decision_replays(seed: int) -> None:
             low = w.limits.min_replicas if w.control.is_automatic else w.replicas.spec
             floor["H100"] = floor.get("H100", 0) + low
         if w.limits.min_replicas > 0:
-            assert d.final > 0 or sum(v.spec for v in states) == 0
+            # under a budget that cannot be read a part of a reference replica may be all there is
+            is_closed = None in request.gpu_budgets.values() and d.current == 0
+            assert d.final > 0 or sum(v.spec for v in states) == 0 or is_closed
     # Least capacities come first; where they alone exceed a budget the decisions say so.
     is_told = any("alone exceed" in step.detail for d in decisions for step in d.guard_trace)
     for gpu_type, budget in request.gpu_budgets.items():

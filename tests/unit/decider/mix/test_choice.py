@@ -71,6 +71,32 @@ def test_the_joint_choice_is_exact_on_small_fleets(seed: int, n: int, share: flo
         assert cost == pytest.approx(min(c for _, _, c in found), abs=1e-6)
 
 
+@given(seed=seeds, n=st.integers(1, 3), missing=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_a_least_that_does_not_fit_costs_nobody_another_type(
+    seed: int, n: int, missing: int
+) -> None:
+    """As if the budget of the type were just what the least capacities take of it."""
+    types = TYPES[:2]
+    claims = [claim(random_request(seed + 7 * i), types) for i in range(n)]
+    least = np.sum([c.use[c.options.is_least].min(axis=0) for c in claims], axis=0)
+    budgets = np.array([10_000, int(least[1]) - missing])
+    if budgets[1] < 0:
+        return
+    choice = choose_jointly(claims, budgets)
+    raised = choose_jointly(claims, np.array([10_000, int(least[1])]))
+    assert choice.fits == (True, False)
+    assert choice.chosen == raised.chosen
+
+
+def test_leasts_that_two_types_cannot_give_together_are_had_where_they_cost_least() -> None:
+    """Two of either type must run, and one H100 is there: the two are L4, the third is it."""
+    both = claim(asked(3, h100(0), l4(ratio=1.0), low=2), ("H100", "L4"))
+    choice = choose_jointly([both], np.array([1, 0]))
+    assert choice.fits == (True, False)
+    assert both.options.counts[choice.chosen[0]].tolist() == [1, 2]
+
+
 def test_by_hand_the_scarce_type_goes_to_whom_the_other_costs_more() -> None:
     """Both want 4 of capacity on H100 at 4 USD/h. An L4 is worth half a replica to one and a
     tenth to the other: with four H100 the first one moves."""

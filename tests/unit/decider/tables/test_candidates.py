@@ -184,3 +184,19 @@ def test_what_fits_is_decided_as_before_to_the_last_bit() -> None:
             for revision in (2, 1)
         )
         assert decision_bytes(now) == decision_bytes(before)
+
+
+def test_as_many_counts_more_are_looked_at_as_are_stuck() -> None:
+    owners = [
+        workload("hangs", replicas=ReplicaState(10, 4, (9_000.0,) * 6), limits=Limits(1, 60)),
+        workload("bound", replicas=ReplicaState(10, 4, (9_000.0,) * 6), limits=Limits(1, 12)),
+        workload("fine", replicas=ReplicaState(10, 10)),
+    ]
+    request = shard(np.stack([noisy(80.0, 1)] * 3), owners, lead_s=180.0)
+    standings = [Standing("forecast", "", 0, 0.0, None)] * 3
+    now, before = (
+        look_ahead(request, standings, DecideConfig(revision=revision)).grid.top
+        for revision in (4, 3)
+    )
+    assert (now - before).tolist() == [6, 0, 0]
+    assert now[1] == 12

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import ReplicaState
-from decider.tables.landing import landing_weights
+from decider.tables.landing import landing_weights, stuck_starts
 from tests.unit.decider.shards import STEP_S, noisy, shard, workload
 
 
@@ -44,3 +44,16 @@ def test_a_start_that_lands_soon_does_not_wait_for_many_made_later() -> None:
     weights = landing_weights(request, np.zeros(1))
     landed = (weights.landed[0] * weights.arrival[0]).sum(axis=1)
     np.testing.assert_allclose(landed[:3], [0.5, 1.0 + 31 / 2, 32.0], rtol=0.01)
+
+
+def test_starts_that_new_ones_would_be_there_before_are_stuck() -> None:
+    """Of four that hang, two that have just begun, and five for three of which no GPU is there."""
+    state = ReplicaState(15, 4, (9_000.0,) * 4 + (10.0, 20.0), (5.0,) * 5, schedulable_gpus=2)
+    fine = ReplicaState(15, 4, (100.0,) * 11)
+    lead_s = 180.0 * np.exp(0.3 * np.linspace(-1.5, 1.5, 8))
+    request = shard(
+        np.stack([noisy(50.0)] * 3),
+        [workload("a", replicas=state), workload("b", replicas=fine), workload("c")],
+        lead_s=lead_s,
+    )
+    assert stuck_starts(request).tolist() == [7, 0, 0]

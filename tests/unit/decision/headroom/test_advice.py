@@ -137,3 +137,11 @@ def test_scores_stand_in_the_place_of_their_step_and_service() -> None:
     expected = [[np.nan, 0.0, np.nan], [-1.2816, 1.2816, np.nan]]
     np.testing.assert_allclose(scores, expected, atol=1e-3)
     assert to_scores([]).shape == (0, 0)
+
+
+def test_one_service_with_a_low_price_takes_nothing_from_those_without_any() -> None:
+    """Ten of which no decision was made, each of which may need ten replicas more."""
+    new = [need(i, peak=20, max_replicas=40) for i in range(2, 12)]
+    cheap = need(1, peak=10, log_risk_price=0.0)
+    assert advice(known(*new, ceiling=900))["gpus"] == 200
+    assert advice(known(cheap, *new, ceiling=900))["gpus"] == 200

@@ -79,6 +79,17 @@ def test_each_variant_learns_from_its_own_starts() -> None:
     assert found["l4"] > 500.0
 
 
+def test_starts_that_hang_do_not_put_off_when_they_count_as_stuck() -> None:
+    hanging = [start("L4", 0.0) | {"ready_at": None} for _ in range(40)]
+    alone, beside = (
+        lead_times.stuck_ages_s(1, MIXED, Known({}, starts, NOW))
+        for starts in (STARTS, [*STARTS, *hanging])
+    )
+    assert beside == alone
+    assert alone["h100"] < 700.0
+    assert 1_000.0 < alone["l4"] < 12_000.0
+
+
 def test_what_was_fitted_of_the_variant_comes_first_then_that_of_its_type() -> None:
     own, of_type = np.full(64, 700.0), np.full(64, 400.0)
     found = medians({"workload:1/L4": own, "gpu_type:L4": of_type, "gpu_type:H100": of_type})

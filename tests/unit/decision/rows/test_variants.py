@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -108,3 +109,52 @@ def test_a_variant_that_goes_to_spot_nodes_alone_is_known_before_it_serves() -> 
     assert spot_of(ready=0) is None
     serving = {"replicas": 3, "nodes": 2, "leaving": 0, "only": True}
     assert spot_of(spot=serving) == SpotShare(SpotReplicas(3, 2, *belief), 3)
+
+
+def stuck_of(stuck_s: float = math.inf, **l4: Any) -> tuple[int, VariantInput]:
+    """Starts of the second variant that never end, and what is known of both; three of it serve."""
+    second = {"spec": 7, "ready": 3, "starting": 0, "pending": 4, "start_ages_s": [60.0] * 4} | l4
+    seen = {"h100": {"spec": 2, "ready": 2, "starting": 0, "pending": 0}, "l4": second}
+    row = cast(RowMapping, {"observed_at": NOW, "variants": seen})
+    found = variant_input(mixed().spec, row, None, NOW, stuck_s={"l4": stuck_s})
+    return found.variants.states[1].stuck, found
+
+
+def test_starts_that_no_gpu_is_there_for_carry_nothing() -> None:
+    n_stuck, found = stuck_of(schedulable_gpus=1)
+    assert (n_stuck, found.variants.states[1].spec) == (3, 7)
+    assert found.replicas.spec == 6, "two of twice, and four of half a reference replica"
+    assert found.replicas.ready == 5
+    assert found.replicas.pending_age_s == (60.0,)
+    assert stuck_of(schedulable_gpus=4)[0] == 0
+    assert stuck_of()[0] == 0, "whether one is there is unknown"
+
+
+def test_starts_older_than_any_becomes_carry_nothing() -> None:
+    ages = [900.0, 40.0, 30.0, 900.0, 900.0]
+    n_stuck, found = stuck_of(800.0, spec=8, starting=3, pending=2, start_ages_s=ages)
+    assert n_stuck == 3
+    assert found.replicas.starting_age_s == (40.0,), "two of half a reference replica"
+    assert found.replicas.pending_age_s == ()
+    assert stuck_of(1_000.0, spec=8, starting=3, pending=2, start_ages_s=ages)[0] == 0
+
+
+def test_what_is_stuck_makes_no_variant_move() -> None:
+    assert stuck_of(schedulable_gpus=0)[1].moving == ("h100",)
+    assert stuck_of(schedulable_gpus=1)[1].moving == ("h100", "l4")
+
+
+def test_replicas_whose_pods_a_quota_refuses_carry_nothing() -> None:
+    """Seven are asked for, three serve, and there is no pod of the others."""
+    refused = {"pending": 0, "start_ages_s": []}
+    assert stuck_of(**refused, schedulable_gpus=0)[0] == 4
+    assert stuck_of(**refused, schedulable_gpus=1)[0] == 3
+    assert stuck_of(**refused, schedulable_gpus=9)[0] == 0, "they are about to be made"
+    some = {"pending": 1, "start_ages_s": [60.0]}
+    assert stuck_of(**some, schedulable_gpus=2)[0] == 2
+
+
+def test_pods_beyond_what_is_asked_for_are_not_stuck() -> None:
+    """A roll-out starts some more while all old ones serve."""
+    assert stuck_of(spec=3, schedulable_gpus=0)[0] == 0
+    assert stuck_of(spec=4, schedulable_gpus=0)[0] == 1
