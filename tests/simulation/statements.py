@@ -27,8 +27,12 @@ def draw_ids(tables: Tables, given: Given) -> Found:
 
 def load_registrations(tables: Tables, given: Any) -> Found:
     names = ("id", "namespace", "name", "spec_version", "step_s", "is_active")
-    rows = tables.rows["workloads"].values()
-    return Found([{name: row[name] for name in names} | {"is_ours": True} for row in rows])
+    known = (
+        {name: row[name] for name in names}
+        | {"is_ours": True, "object_uid": row["object_uid"], "has_object_spec": False}
+        for row in tables.rows["workloads"].values()
+    )
+    return Found(list(known))
 
 
 def load_specs(tables: Tables, given: Given) -> Found:
@@ -41,7 +45,7 @@ def register(tables: Tables, given: list[Row]) -> Found:
     for row in given:
         id_ = tables.next_id("workloads_id_seq")
         fields = {"id": id_, "spec_version": 1, "is_active": True}
-        names = ("namespace", "name", "spec", "step_s")
+        names = ("namespace", "name", "spec", "step_s", "object_uid")
         tables.put("workloads", fields | {name: row[name] for name in names})
     return Found()
 
@@ -53,6 +57,12 @@ def change_specs(tables: Tables, given: list[Row]) -> Found:
         changed = {"spec": one["spec"], "step_s": one["step_s"]}
         changed |= {"spec_version": version, "is_active": True}
         tables.put("workloads", row | changed)
+    return Found()
+
+
+def store_objects(tables: Tables, given: Given) -> Found:
+    for id_, uid in zip(given["ids"], given["uids"], strict=True):
+        tables.put("workloads", tables.rows["workloads"][id_,] | {"object_uid": uid})
     return Found()
 
 
@@ -374,6 +384,8 @@ HANDLERS: dict[str, Handler] = {
     "INSERT INTO workloads": register,
     "UPDATE workloads SET spec": change_specs,
     "UPDATE workloads SET is_active": set_active,
+    "UPDATE workloads SET object_uid": store_objects,
+    "UPDATE workload_controls SET body": nothing,
     "INSERT INTO gpu_budgets": store_budgets,
     "DELETE FROM gpu_budgets": drop_budgets,
     "SELECT gpu_type, CASE": load_budgets,

@@ -13,10 +13,11 @@ from services.admin.rest.lists_repository import Conditions, page
 _CONTROLLED = (
     "SELECT w.id, w.namespace, w.name, "
     "(SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster, "
-    "w.step_s, w.spec::text AS spec_text, w.spec_version, "
-    "w.is_active, w.managed_by, "
+    "w.step_s, w.spec::text AS spec_text, w.object_spec::text AS object_spec_text, "
+    "w.spec_version, w.is_active, w.managed_by, "
     "COALESCE(c.body, '{}'::jsonb) AS body, COALESCE(c.version, 0) AS version, c.updated_by, "
-    "c.updated_at FROM workloads w LEFT JOIN workload_controls c ON c.workload_id = w.id "
+    "c.updated_at FROM workloads w LEFT JOIN workload_controls c "
+    "ON c.workload_id = w.id AND w.managed_by = 'kubernetes' "
 )
 
 
@@ -24,11 +25,13 @@ def load_controlled(
     connection: Connection, namespace: str, name: str, *, is_locked: bool = False
 ) -> RowMapping | None:
     """A workload with its controls; locked against other writers of them when asked."""
-    statement = f"{_CONTROLLED} WHERE w.namespace = :namespace AND w.name = :name"
-    if is_locked:
-        statement += " FOR UPDATE OF w"
+    of_workload = "WHERE w.namespace = :namespace AND w.name = :name"
     values = {"namespace": namespace, "name": name}
-    return connection.execute(text(statement), values).mappings().first()
+    if is_locked:
+        # by itself: a statement that waited here would join the controls of before it waited
+        lock = text(f"SELECT FROM workloads w {of_workload} FOR UPDATE")
+        connection.execute(lock, values)
+    return connection.execute(text(f"{_CONTROLLED} {of_workload}"), values).mappings().first()
 
 
 def load_page_controlled(
@@ -60,13 +63,24 @@ def load_page_controlled(
     return page(connection, _CONTROLLED, where, "w.namespace, w.name, w.id", limit)
 
 
-def save_controls(connection: Connection, workload_id: int, values: Mapping[str, Any]) -> int:
-    """Store controls (`body`, `updated_by`, `updated_at`); returns their new version."""
+def save_controls(
+    connection: Connection, workload_id: int, seen: int, values: Mapping[str, Any]
+) -> int | None:
+    """Store controls and return their new version; None: somebody has changed them since.
+
+    Args:
+        connection: An open transaction.
+        workload_id: Of the workload that they are of.
+        seen: Version of what they were made from; 0: there was nothing.
+        values: `body`, `updated_by`, `updated_at`.
+    """
     statement = text(
         "INSERT INTO workload_controls (workload_id, body, version, updated_by, updated_at) "
         "VALUES (:workload_id, :body, 1, :updated_by, :updated_at) "
         "ON CONFLICT (workload_id) DO UPDATE SET body = EXCLUDED.body, "
         "version = workload_controls.version + 1, updated_by = EXCLUDED.updated_by, "
-        "updated_at = EXCLUDED.updated_at RETURNING version"
+        "updated_at = EXCLUDED.updated_at WHERE workload_controls.version = :seen RETURNING version"
     ).bindparams(bindparam("body", type_=JSONB))
-    return int(connection.execute(statement, {"workload_id": workload_id, **values}).scalar_one())
+    found = connection.execute(statement, {"workload_id": workload_id, "seen": seen, **values})
+    version = found.scalar()
+    return None if version is None else int(version)

@@ -51,8 +51,14 @@ class PolicyView(Out):
         description="Fields set through the API, over the GPUAutoscaler's own",
         examples=[{"max_replicas": 24}],
     )
+    left_out: dict[str, str] = Field(
+        {},
+        description="Fields of `overrides` that do not fit the GPUAutoscaler, with why: its own "
+        "values hold there",
+    )
     is_in_force: bool = Field(
-        description="False: the operator's next pass, within seconds, takes it over"
+        description="All that was set holds, and nothing that was taken back; false, where nothing "
+        "is left out: the operator's next pass, within seconds, takes it over"
     )
     sla_class: str = Field(examples=["gold"])
     risk_kind: str = Field(examples=["TimeFraction"])

@@ -22,6 +22,7 @@ from services.admin.controls.schemas import (
     SchedulesRequest,
     SchedulesView,
 )
+from services.admin.controls.translate import Controlled, etag_of
 from services.admin.deps import AdminDeps
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.cursors import page_of, position
@@ -29,35 +30,16 @@ from services.admin.rest.schemas import Item, Page
 from services.admin.rest.sent_back import SentBack
 from services.admin.rest.service import KUBERNETES, WorkloadKey
 from services.admin.rest.translate import spec_of
-from services.kernel.domain import ScheduleSpec, WorkloadSpec
+from services.kernel.domain import ScheduleSpec
 from services.kernel.domain.controls import (
     Controls,
     PauseControl,
     PolicyControl,
+    lay_over,
     problem_of,
-    with_policy,
 )
-from services.kernel.errors import Conflict, InvalidInput, NotFound
+from services.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.telemetry import get_logger
-
-
-@dataclass(frozen=True, slots=True)
-class Controlled:
-    """A workload with what is set of it."""
-
-    row: RowMapping
-    spec: WorkloadSpec
-    controls: Controls
-
-    @property
-    def etag(self) -> str:
-        """Version of what can be changed here."""
-        return etag_of(self.row["version"])
-
-
-def etag_of(version: int) -> str:
-    """The ETag of a version."""
-    return f'"{version}"'
 
 
 def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
@@ -70,7 +52,9 @@ def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
     if row is None:
         raise NotFound(f"workload {key} does not exist")
     try:
-        return Controlled(row, spec_of(row["spec_text"]), Controls.model_validate(row["body"]))
+        spec, stated = spec_of(row["spec_text"]), row["object_spec_text"]
+        own = spec if stated is None else spec_of(stated)
+        return Controlled(row, spec, own, Controls.model_validate(row["body"]))
     except ValidationError as error:
         raise Conflict(
             f"the spec of workload {key}, or what is set of it, cannot be read here "
@@ -90,7 +74,7 @@ def get_policy(deps: AdminDeps, key: WorkloadKey) -> tuple[PolicyView, str]:
         NotFound: No such workload.
     """
     found = _read(deps, key)
-    return translate.to_policy(found.row, found.spec, found.controls), found.etag
+    return translate.to_policy(found), found.etag
 
 
 def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
@@ -100,8 +84,7 @@ def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
         NotFound: No such workload.
     """
     found = _read(deps, key)
-    now = deps.clock.now()
-    return translate.to_pause(found.row, found.spec, found.controls, now), found.etag
+    return translate.to_pause(found, deps.clock.now()), found.etag
 
 
 def get_schedules(deps: AdminDeps, key: WorkloadKey) -> tuple[SchedulesView, str]:
@@ -111,8 +94,7 @@ def get_schedules(deps: AdminDeps, key: WorkloadKey) -> tuple[SchedulesView, str
         NotFound: No such workload.
     """
     found = _read(deps, key)
-    now = deps.clock.now()
-    return translate.to_schedules(found.row, found.spec, found.controls, now), found.etag
+    return translate.to_schedules(found, deps.clock.now()), found.etag
 
 
 def patch_policy(
@@ -146,8 +128,7 @@ def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
     found = _read(deps, key)
     given = patch.model_dump(exclude_unset=True)
     policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
-    _check_price(found.spec, found.controls.policy, policy)
-    _check_whole(found.spec, found.controls.model_copy(update={"policy": policy}))
+    _check_fits(found, found.controls.model_copy(update={"policy": policy}))
 
 
 def put_schedules(
@@ -268,7 +249,7 @@ def _page(
         except Conflict as error:  # it keeps no other from being shown
             get_logger("admin").warning("controls_unreadable", error=error.message)
             return None
-        item: Item = view(found.row, found.spec, found.controls)
+        item: Item = view(found)
         return item
 
     return page_of(kind, rows, limit, ("namespace", "name", "id"), shown)
@@ -289,17 +270,17 @@ class _Update:
     sent: SentBack | None = None
 
 
-_View = Callable[[RowMapping, WorkloadSpec, Controls], Any]
+_View = Callable[[Controlled], Any]
 
 
 def _pause_view(deps: AdminDeps) -> _View:
     now = deps.clock.now()
-    return lambda row, spec, controls: translate.to_pause(row, spec, controls, now)
+    return lambda found: translate.to_pause(found, now)
 
 
 def _schedules_view(deps: AdminDeps) -> _View:
     now: datetime = deps.clock.now()
-    return lambda row, spec, controls: translate.to_schedules(row, spec, controls, now)
+    return lambda found: translate.to_schedules(found, now)
 
 
 def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> Answer:
@@ -314,58 +295,44 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         _check_followed(row, update.key)
         check_etag(update.if_match, found.etag, str(update.key))
         if update.sent is not None:
-            stands = view(found.row, found.spec, found.controls)
+            stands = view(found)
             shown = stands.model_dump(mode="json")
             update.sent.check_unchanged(shown)
             if update.sent.is_as_read(shown):
                 return Answer(200, stands, {"ETag": found.etag})
         after = update.changed(found.controls)
-        _check_price(found.spec, found.controls.policy, after.policy)
-        _check_whole(found.spec, after)
+        _check_fits(found, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
-        version = repository.save_controls(one.connection, found.row["id"], values)
+        seen = found.row["version"]
+        version = repository.save_controls(one.connection, found.row["id"], seen, values)
+        if version is None:
+            raise PreconditionFailed(
+                f"what is set of {update.key} has changed since it was read; read it again"
+            )
         before = found.controls.model_dump(mode="json")
         one.audit(update.action, f"workload/{update.key}", before, body)
         one.wake_operator()
         stored = repository.load_controlled(one.connection, *update.key)
         answer = find_controlled(stored, update.key)
-        now = view(answer.row, answer.spec, answer.controls)
+        now = view(answer)
         return Answer(200, now, {"ETag": etag_of(version)})
 
     return perform(deps, caller, change)
 
 
-def _check_price(spec: WorkloadSpec, before: PolicyControl, after: PolicyControl) -> None:
-    """Refuse a price for a workload whose variants or pools have one each.
+def _check_fits(found: Controlled, after: Controls) -> None:
+    """Refuse a change by which a field of the policy does not fit the GPUAutoscaler's own.
+
+    One that did not fit before, since the object has changed, keeps nobody from another change.
 
     Raises:
-        InvalidInput: Such a price is to be set.
+        InvalidInput: It would not.
     """
-    price = after.price_usd_per_gpu_hour
-    if not spec.parts or price is None or price == before.price_usd_per_gpu_hour:
-        return
-    kind = "variants" if spec.variants else "pools"
-    names = ", ".join(part.name for part in spec.parts)
-    raise InvalidInput(
-        f"price_usd_per_gpu_hour={price:g}: the {kind} {names} have a price each; set them in the "
-        f"GPUAutoscaler's spec.{kind}[].cost.perGpuHour, and leave this out",
-        "/price_usd_per_gpu_hour",
-    )
-
-
-def _check_whole(spec: WorkloadSpec, controls: Controls) -> None:
-    """Refuse what would be inconsistent with the rest of the spec.
-
-    Raises:
-        InvalidInput: It would.
-    """
-    try:
-        with_policy(spec, controls)
-    except ValidationError as error:
-        place = error.errors()[0]["loc"]
-        pointer = "".join(f"/{part}" for part in place)
-        raise InvalidInput(problem_of(error), pointer) from error
+    before = lay_over(found.own, found.controls).left_out
+    for name, problem in lay_over(found.own, after).left_out.items():
+        if before.get(name) != problem:
+            raise InvalidInput(problem, f"/{name}")
 
 
 def _check_followed(row: RowMapping | None, key: WorkloadKey) -> None:

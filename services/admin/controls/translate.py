@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
@@ -17,20 +18,47 @@ from services.admin.controls.schemas import (
 )
 from services.admin.workloads.translate import is_paused
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.controls import Controls, with_policy
+from services.kernel.domain.controls import Controls, lay_over
 from services.kernel.domain.schedules import is_in_force
 
 
-def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> PolicyView:
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """A workload with what is set of it.
+
+    Attributes:
+        spec: What holds, as the operator stored it last.
+        own: What the GPUAutoscaler says by itself.
+    """
+
+    row: RowMapping
+    spec: WorkloadSpec
+    own: WorkloadSpec
+    controls: Controls
+
+    @property
+    def etag(self) -> str:
+        """Version of what can be changed here."""
+        return etag_of(self.row["version"])
+
+
+def etag_of(version: int) -> str:
+    """The ETag of a version."""
+    return f'"{version}"'
+
+
+def to_policy(found: Controlled) -> PolicyView:
     """A policy: what holds and what was set."""
-    overrides = controls.policy.model_dump(mode="json", exclude_none=True)
+    row, spec, policy = found.row, found.spec, found.controls.policy
+    laid = lay_over(found.own, found.controls)
     return PolicyView(
         namespace=row["namespace"],
         cluster=row["cluster"],
         workload=row["name"],
         in_force=_values(spec),
-        overrides=overrides,
-        is_in_force=_values(_effective(spec, controls)) == _values(spec),
+        overrides=policy.model_dump(mode="json", exclude_none=True),
+        left_out=dict(laid.left_out),
+        is_in_force=not laid.left_out and _values(laid.spec) == _values(spec),
         sla_class=spec.sla.sla_class,
         risk_kind=spec.sla.kind,
         risk_window_s=spec.sla.window_s,
@@ -40,14 +68,6 @@ def to_policy(row: RowMapping, spec: WorkloadSpec, controls: Controls) -> Policy
         updated_by=row["updated_by"],
         updated_at=row["updated_at"],
     )
-
-
-def _effective(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
-    try:
-        return with_policy(spec, controls)
-    except ValueError:
-        # The GPUAutoscaler has changed since: what was set no longer fits and is left out.
-        return spec
 
 
 def _values(spec: WorkloadSpec) -> PolicyValues:
@@ -61,8 +81,9 @@ def _values(spec: WorkloadSpec) -> PolicyValues:
     )
 
 
-def to_pause(row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime) -> PauseView:
+def to_pause(found: Controlled, now: datetime) -> PauseView:
     """The pause of a workload, made through the API or by the GPUAutoscaler."""
+    row, spec, controls = found.row, found.spec, found.controls
     asked = controls.pause if controls.pause and controls.pause.is_active(now) else None
     held = held_direction(spec, now)
     direction = asked.direction if asked else held
@@ -102,11 +123,10 @@ def _until(spec: WorkloadSpec) -> datetime | None:
     return at if at.tzinfo is not None else None
 
 
-def to_schedules(
-    row: RowMapping, spec: WorkloadSpec, controls: Controls, now: datetime
-) -> SchedulesView:
+def to_schedules(found: Controlled, now: datetime) -> SchedulesView:
     """The schedules of a workload."""
-    schedules = spec.schedules if controls.schedules is None else controls.schedules
+    row, controls = found.row, found.controls
+    schedules = lay_over(found.own, controls).spec.schedules
     return SchedulesView(
         namespace=row["namespace"],
         cluster=row["cluster"],
@@ -116,6 +136,6 @@ def to_schedules(
             ScheduleView.model_validate(one.model_dump() | {"is_in_force": is_in_force(one, now)})
             for one in schedules
         ],
-        is_in_force=schedules == spec.schedules,
+        is_in_force=schedules == found.spec.schedules,
         version=row["version"],
     )

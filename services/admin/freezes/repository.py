@@ -33,6 +33,25 @@ def insert_freeze(connection: Connection, values: Mapping[str, Any]) -> RowMappi
     return connection.execute(statement, dict(values)).mappings().one()
 
 
+def count_standing(connection: Connection, namespace: str | None, now: datetime) -> int:
+    """Freezes of a namespace that are in force or to come; none is added meanwhile.
+
+    Args:
+        connection: An open transaction.
+        namespace: None: those of the fleet.
+        now: Aware.
+    """
+    connection.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 7017))"),
+        {"name": namespace or ""},
+    )
+    statement = text(
+        "SELECT count(*) FROM freezes WHERE namespace IS NOT DISTINCT FROM :namespace "
+        "AND lifted_at IS NULL AND until_at > :now"
+    )
+    return int(connection.execute(statement, {"namespace": namespace, "now": now}).scalar_one())
+
+
 def load_freeze(connection: Connection, freeze_id: int) -> RowMapping | None:
     """One freeze, locked."""
     statement = text(f"SELECT {_FREEZE} FROM freezes WHERE id = :id FOR UPDATE")  # noqa: S608

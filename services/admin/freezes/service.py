@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from services.admin.deps import AdminDeps
@@ -15,6 +16,10 @@ from services.admin.rest.schemas import Page
 from services.admin.rest.service import WorkloadKey, find_workload
 from services.kernel.errors import Conflict, Forbidden, InvalidInput, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
+
+MOST_STANDING = 200
+"""Freezes of a namespace, or of the fleet, in force or to come: each pass of the operator reads
+them all."""
 
 
 def list_freezes(
@@ -53,6 +58,7 @@ def create_freeze(deps: AdminDeps, caller: Caller, body: FreezeRequest) -> Answe
         NotFound: The workload does not exist, or its namespace cannot be seen.
         Forbidden: The caller is no operator there; a freeze of the fleet needs one of the fleet.
         InvalidInput: It would have ended already.
+        Conflict: As many as may be are there.
     """
     now = deps.clock.now()
     if body.until_at <= now:
@@ -65,6 +71,7 @@ def create_freeze(deps: AdminDeps, caller: Caller, body: FreezeRequest) -> Answe
         _require(one, body.namespace, f"namespace {body.namespace} does not exist")
         if body.workload is not None and body.namespace is not None:
             find_workload(one.connection, WorkloadKey(body.namespace, body.workload))
+        _check_room(one, body.namespace, now)
         values: dict[str, Any] = body.model_dump(exclude={"workload"}) | {
             "name": body.workload,
             "from_at": body.from_at or now,
@@ -106,6 +113,21 @@ def lift_freeze(deps: AdminDeps, caller: Caller, freeze_id: int) -> Answer:
         return Answer(204, None)
 
     return perform(deps, caller, change)
+
+
+def _check_room(one: Change, namespace: str | None, now: datetime) -> None:
+    """Check that one more may be made.
+
+    Raises:
+        Conflict: As many as may be are there.
+    """
+    n_there = repository.count_standing(one.connection, namespace, now)
+    if n_there >= MOST_STANDING:
+        where = "the fleet" if namespace is None else f"namespace {namespace!r}"
+        raise Conflict(
+            f"{where} has {n_there} freezes in force or to come, and may have {MOST_STANDING}; end "
+            "some with DELETE, or have one hold all of them"
+        )
 
 
 def _require(one: Change, namespace: str | None, missing: str) -> None:

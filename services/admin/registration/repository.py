@@ -66,7 +66,8 @@ def replace_spec(
     """Store another spec and return the workload; it is active, and set over REST, from now on."""
     statement = text(
         "UPDATE workloads SET spec = :spec, spec_version = spec_version + 1, is_active = true, "  # noqa: S608
-        f"managed_by = 'api', step_s = :step_s, updated_at = :now WHERE id = :id RETURNING {_ROW}"
+        "managed_by = 'api', object_spec = NULL, object_uid = NULL, step_s = :step_s, "
+        f"updated_at = :now WHERE id = :id RETURNING {_ROW}"
     ).bindparams(bindparam("spec", type_=JSONB))
     values = {"id": workload_id, "spec": spec, "step_s": step_s, "now": now}
     return connection.execute(statement, values).mappings().one()

@@ -11,7 +11,9 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ValidationError
 
+from services.admin.controls.schemas import PauseView
 from services.admin.decisions.schemas import DecisionDetail, DecisionSummary, OutcomeView
+from services.admin.freezes.schemas import FreezeView
 from services.admin.workloads.schemas import WorkloadView
 from services.kernel.clock import REPLAY_HEADER
 from services.kernel.errors import (
@@ -118,6 +120,16 @@ class AdminApi:
         """Active workloads of a namespace, or of all."""
         filters = {} if namespace is None else {"namespace": namespace}
         return [self._read(WorkloadView, item) for item in self._items("/v1/workloads", filters)]
+
+    def pause(self, namespace: str, name: str) -> PauseView:
+        """What is held of a workload."""
+        path = f"/v1/workloads/{quote(namespace, safe='')}/{quote(name, safe='')}/pause"
+        return self._read(PauseView, self._get(path))
+
+    def freezes(self, namespace: str) -> list[FreezeView]:
+        """Freezes that stand, of a namespace and of the fleet."""
+        filters = {"namespace": namespace, "standing": "true"}
+        return [self._read(FreezeView, item) for item in self._items("/v1/freezes", filters)]
 
     def decision(self, decision_id: int) -> DecisionDetail:
         """One decision with its explanation, actions and outcomes."""

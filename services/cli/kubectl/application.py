@@ -16,6 +16,7 @@ from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.diff import render_diff, to_diff_row
 from services.cli.kubectl.explain import render_decision
 from services.cli.kubectl.history import HistoryRow, render_history, to_history_rows
+from services.cli.kubectl.holds import holds_of_paused
 from services.cli.kubectl.session import (
     FAILED,
     PROGRAM,
@@ -49,7 +50,8 @@ app = typer.Typer(
         "Ask Harmony why it scales, see what it would do, approve, pause.\n\n"
         "explain, diff and history read the admin API: set HARMONY_URL (or --server) and "
         "HARMONY_KEY_FILE (or --key-file, or HARMONY_KEY). approve and reject read it too and "
-        "write an annotation through your kubeconfig; pause and resume need the kubeconfig alone."
+        "write an annotation through your kubeconfig; pause needs the kubeconfig alone, and resume "
+        "asks the API what else holds the service."
         "\n\nErrors are one line and exit status 2."
     ),
 )
@@ -137,8 +139,9 @@ def diff(  # noqa: PLR0913 - one option each
             found, is_complete = each(names, lambda n: asked.api.workload(asked.namespace, n))
         else:
             found, is_complete = asked.api.workloads(None if is_all else asked.namespace), True
+        holds = holds_of_paused(asked.api, found)
         now = asked.now()
-    rows = [to_diff_row(workload, now) for workload in found]
+    rows = [to_diff_row(one, now, holds.get((one.namespace, one.name), ())) for one in found]
     if as_json:
         print_json({"items": [row.to_json() for row in rows]})
     else:

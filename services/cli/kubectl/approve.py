@@ -41,11 +41,12 @@ class Case:
     """A decision that is to be approved or rejected, and what is around it.
 
     Attributes:
-        mode: Mode of the GPUAutoscaler.
+        mode: Mode that holds.
         autoscaler: As the API server has it.
         newest: Newest decision of the workload.
         is_named: The user named the decision.
         user: Who asks, as the API server knows them.
+        own_mode: What the GPUAutoscaler says, where another one was set through the API.
     """
 
     mode: str
@@ -54,6 +55,7 @@ class Case:
     newest: DecisionSummary
     is_named: bool
     user: str
+    own_mode: str = ""
 
     @property
     def label(self) -> str:
@@ -130,9 +132,12 @@ def _check(case: Case) -> None:
         )
     if case.mode != "Approval":
         hint = "applies nothing" if case.mode == "Advisory" else "asks nobody"
+        remedy = "spec.mode: Approval makes decisions wait for a human"
+        if case.own_mode:
+            remedy = f"it was set through the API over the object's own spec.mode: {case.own_mode}"
         raise Conflict(
             f"{autoscaler.namespace}/{autoscaler.name} is in mode {case.mode}, which {hint}; "
-            "spec.mode: Approval makes decisions wait for a human"
+            f"{remedy}"
         )
     result = decision.action_result
     if result not in _OPEN:

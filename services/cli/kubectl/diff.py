@@ -13,6 +13,7 @@ from rich.text import Text
 
 from services.admin.rest.formats import DASH, ago, percent, usd
 from services.admin.workloads.schemas import WorkloadView
+from services.cli.kubectl.holds import ApiHold
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,7 @@ class DiffRow:
         recommended: Replicas of the newest decision while it is valid.
         is_different: Another count is recommended than what runs, of the target or of any of the
             variants or pools: these may differ where their sum is the same.
+        held_by: What holds it beside annotations of its object, with what ends that.
         problem: Why nothing can be said; empty when something can.
     """
 
@@ -43,6 +45,7 @@ class DiffRow:
     result: str | None
     result_reason: str | None
     problem: str
+    held_by: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The row as JSON-able values."""
@@ -57,8 +60,14 @@ class _Change(NamedTuple):
     usd_per_gpu_hour: float
 
 
-def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
-    """The row of one workload."""
+def to_diff_row(workload: WorkloadView, now: datetime, holds: Sequence[ApiHold] = ()) -> DiffRow:
+    """The row of one workload.
+
+    Args:
+        workload: Its live state.
+        now: Aware.
+        holds: What the API holds of it, where all of it is held.
+    """
     decision, replicas = workload.last_decision, workload.replicas
     is_valid = decision is not None and now < decision.valid_until
     current = None if replicas is None else replicas.spec
@@ -87,6 +96,7 @@ def to_diff_row(workload: WorkloadView, now: datetime) -> DiffRow:
         result=decision.action_result if decision else None,
         result_reason=decision.action_reason if decision else None,
         problem=_problem(workload, is_valid, is_known=changes is not None),
+        held_by=tuple(hold.words for hold in holds if hold.direction == "Both"),
     )
 
 
@@ -171,6 +181,8 @@ def _notes(rows: Sequence[DiffRow]) -> list[str]:
         name = f"{row.namespace}/{row.name}"
         if row.problem:
             found.append(f"{name}: {row.problem}")
+        elif row.held_by:
+            found.extend(f"{name}: {words}" for words in row.held_by)
         elif row.is_paused:
             found.append(f"{name}: paused; `kubectl harmony resume {row.name} -n {row.namespace}`")
         elif row.result == "awaiting_approval" and row.is_different:

@@ -11,8 +11,8 @@ import typer
 
 from services.admin.rest.formats import usd
 from services.cli.kubectl.approve import Case, approve_changes, reject_changes
+from services.cli.kubectl.holds import load_holds
 from services.cli.kubectl.pause import (
-    Changes,
     describe_pause,
     pause_annotations,
     pause_changes,
@@ -35,6 +35,7 @@ from services.cli.kubectl.session import (
     session,
 )
 from services.cli.output import console, print_json
+from services.kernel.errors import HarmonyError
 from services.operator.resource.translate import to_autoscaler
 
 
@@ -138,55 +139,67 @@ def pause(  # noqa: PLR0913 - one option each
     kubectl harmony pause llama embed -n serving --until 2026-01-05T18:00:00Z
     kubectl harmony pause llama -n serving --scale-in-only
     """  # noqa: D301 - \b keeps the lines apart in --help
-
-    def wanted(now: datetime) -> Changes:
-        return pause_changes(to_wanted_pause(until, for_, is_scale_in, is_scale_out, now))
-
     with session(context, namespace, kube_context) as asked:
-        _change_pauses(asked, names, wanted, dry_run, as_json)
+        now = asked.clock.now()
+        changes = pause_changes(to_wanted_pause(until, for_, is_scale_in, is_scale_out, now))
+        found, is_complete = each(
+            names, lambda name: _set_pause(asked, name, changes, dry_run, now)
+        )
+    _show(found, as_json, is_complete)
 
 
-def resume(
+def resume(  # noqa: PLR0913 - one option each
     context: typer.Context,
     names: Names,
     namespace: Namespace = None,
     kube_context: Context = None,
+    server: Server = None,
+    key_file: KeyFile = None,
+    in_cluster: InCluster = None,
     dry_run: DryRunOption = DryRun.NONE,
     as_json: AsJson = False,
 ) -> None:
-    """Take a pause away, whichever it is. A freeze of spec.schedules is not a pause and stays.
+    """Take a pause by annotation away, whichever it is; say what else holds the service.
+
+    A pause that was made through the API or in the console, and a freeze, stay: exit status 1.
+    So does a freeze of spec.schedules, which is not a pause.
 
     \b
     kubectl harmony resume llama -n serving
     """  # noqa: D301 - \b keeps the lines apart in --help
-    with session(context, namespace, kube_context) as asked:
-        _change_pauses(asked, names, lambda _: resume_changes(), dry_run, as_json)
-
-
-def _change_pauses(
-    asked: Session,
-    names: list[str],
-    wanted: Callable[[datetime], Changes],
-    dry_run: DryRun,
-    as_json: bool,
-) -> None:
-    """Set the pause of each to what is wanted as of now."""
-    now = asked.clock.now()
-    changes = wanted(now)
-    found, is_complete = each(names, lambda name: _set_pause(asked, name, changes, dry_run, now))
+    with session(context, namespace, kube_context, server, key_file, in_cluster) as asked:
+        now = asked.clock.now()
+        found, is_complete = each(names, lambda name: _resume(asked, name, dry_run, now))
     _show(found, as_json, is_complete)
+    if any(change["held_by"] for change in found):
+        raise typer.Exit(1)
+
+
+def _resume(asked: Session, name: str, dry_run: DryRun, now: datetime) -> Changed:
+    """Take the pause of one away; `held_by` is what else holds it, None where that is unknown."""
+    changed = _set_pause(asked, name, resume_changes(), dry_run, now)
+    try:
+        held = [hold.words for hold in load_holds(asked.api, asked.namespace, name)]
+    except HarmonyError as error:
+        unknown = f"what else may hold it is not known: {error.message}"
+        return changed | {"did": f"{changed['did']}; {unknown}", "held_by": None}
+    still = "".join(f"; still {words}" for words in held)
+    return changed | {"did": f"{changed['did']}{still}", "held_by": held}
 
 
 def _case(asked: Session, name: str, decision_id: int | None) -> Case:
     resource = asked.cluster.autoscaler(asked.namespace, name)
     newest = asked.api.newest_decision(asked.namespace, name)
+    mode = asked.api.workload(asked.namespace, name).mode
+    own_mode = str((resource.get("spec") or {}).get("mode", "Advisory"))
     return Case(
-        mode=str((resource.get("spec") or {}).get("mode", "Advisory")),
+        mode=mode,
         autoscaler=to_autoscaler(resource, {}),
         decision=asked.api.decision(decision_id or newest.id),
         newest=newest,
         is_named=decision_id is not None,
         user=asked.cluster.user(),
+        own_mode="" if own_mode == mode else own_mode,
     )
 
 

@@ -106,6 +106,7 @@ EXPIRING = (
         "r.hour_at < to_timestamp(floor(extract(epoch FROM CAST(:before AS timestamptz)) "
         f"/ {_SCORES_S}) * {_SCORES_S})",
     ),
+    ExpiringTable("freezes", "id", "LEAST(r.until_at, r.lifted_at) < :before"),
     # while there is a share, all that changes is marked for it, whether or not anybody reads it
     ExpiringTable(
         "gpu_shares", "gpu_type, shard", "r.good_until < :before", kept=timedelta(hours=2)

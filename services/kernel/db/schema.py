@@ -54,6 +54,8 @@ workloads = Table(
     time_column("created_at"),
     time_column("updated_at"),
     cluster_column(),
+    Column("object_spec", JSONB, nullable=True),
+    Column("object_uid", Text, nullable=True),
     UniqueConstraint("cluster_id", "namespace", "name"),
     # while there is one cluster: the release before writes by it (`clusters.add_cluster`)
     UniqueConstraint("namespace", "name"),

@@ -6,7 +6,7 @@ to it at every pass, so taking one away brings the object's own value back.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
@@ -78,40 +78,84 @@ class Freeze(_Control):
 
 
 class Hold(NamedTuple):
-    """A direction that is held until a time; None: until further notice."""
+    """A direction that is held until a time; None: until further notice.
+
+    Attributes:
+        source: Who holds it, as messages spell it.
+    """
 
     direction: Direction
     until_at: datetime | None
+    source: str = "the API"
 
 
-def with_policy(spec: WorkloadSpec, controls: Controls) -> WorkloadSpec:
-    """The spec with the policy and the schedules that were set.
+class Laid(NamedTuple):
+    """A spec with what was set laid over it.
 
-    A price that was set before the workload had variants or pools is left out: that of the first
-    one alone would be shown, and nothing reckoned with it.
+    Attributes:
+        left_out: Why fields of the policy that were set are left out, by their name: they do not
+            fit the spec, which keeps its own values there.
+    """
 
-    Raises:
-        ValidationError: The whole is inconsistent, e.g. more than `max_replicas` at least.
+    spec: WorkloadSpec
+    left_out: Mapping[str, str]
+
+
+def lay_over(spec: WorkloadSpec, controls: Controls) -> Laid:
+    """Lay the policy and the schedules that were set over a spec, each field by itself.
+
+    Only a bound can fail to fit, beside the other bound, and a price, where variants or pools have
+    one each. Such a field is left out by itself: whoever set the mode to `Advisory` must not lose
+    that to a bound.
     """
     policy = controls.policy
-    changes: dict[str, Any] = {
-        name: value
-        for name, value in policy.model_dump(exclude={"epsilon"}).items()
-        if value is not None and not (name == "price_usd_per_gpu_hour" and spec.parts)
-    }
+    left_out = _misfit_bounds(spec, policy) | _misfit_price(spec, policy)
+    kept = policy.model_dump(exclude={"epsilon", *left_out}, exclude_none=True)
+    changes: dict[str, Any] = dict(kept)
     if policy.epsilon is not None:
-        changes["sla"] = spec.sla.model_copy(update={"epsilon": policy.epsilon}).model_dump()
+        changes["sla"] = spec.sla.model_copy(update={"epsilon": policy.epsilon})
     if controls.schedules is not None:
-        changes["schedules"] = [schedule.model_dump() for schedule in controls.schedules]
-    if not changes:
-        return spec
-    return WorkloadSpec.model_validate(spec.model_dump() | changes)
+        changes["schedules"] = controls.schedules
+    return Laid(spec.model_copy(update=changes) if changes else spec, left_out)
+
+
+def _misfit_bounds(spec: WorkloadSpec, policy: PolicyControl) -> dict[str, str]:
+    """Bounds that do not fit, with why; of two that do not fit each other the lower one."""
+    low, high = policy.min_replicas, policy.max_replicas
+    if low is not None and high is not None and low <= high:
+        return {}  # they take the place of both
+    found: dict[str, str] = {}
+    if high is not None and high < spec.min_replicas:
+        found["max_replicas"] = (
+            f"min_replicas={spec.min_replicas} must be <= max_replicas={high}; the former is the "
+            "GPUAutoscaler's own"
+        )
+        high = None
+    most = spec.max_replicas if high is None else high
+    if low is not None and low > most:
+        whose = "; the latter is the GPUAutoscaler's own" if high is None else ""
+        found["min_replicas"] = f"min_replicas={low} must be <= max_replicas={most}{whose}"
+    return found
+
+
+def _misfit_price(spec: WorkloadSpec, policy: PolicyControl) -> dict[str, str]:
+    """A price where each part has its own: it would be shown, and nothing reckoned with it."""
+    price = policy.price_usd_per_gpu_hour
+    if not spec.parts or price is None:
+        return {}
+    kind = "variants" if spec.variants else "pools"
+    names = ", ".join(part.name for part in spec.parts)
+    problem = (
+        f"price_usd_per_gpu_hour={price:g}: the {kind} {names} have a price each; set them in the "
+        f"GPUAutoscaler's spec.{kind}[].cost.perGpuHour, and leave this out"
+    )
+    return {"price_usd_per_gpu_hour": problem}
 
 
 def held_until(pause: PauseControl | None, freezes: Sequence[Freeze], now: datetime) -> list[Hold]:
     """Holds at `now` by a pause and by the freezes that cover a workload."""
     held = [
-        Hold("Both" if freeze.direction == "Both" else "ScaleIn", freeze.until_at)
+        Hold("Both" if freeze.direction == "Both" else "ScaleIn", freeze.until_at, "a freeze")
         for freeze in freezes
     ]
     if pause is not None and pause.is_active(now):
@@ -125,12 +169,12 @@ def pause_changes(spec: WorkloadSpec, held: Sequence[Hold]) -> dict[str, Any]:
     The longest of several holds counts; what the GPUAutoscaler's annotations hold stays held.
     """
     changes: dict[str, Any] = {}
-    ends = [until for direction, until in held if direction == "Both"]
+    ends = [until for direction, until, _ in held if direction == "Both"]
     if ends:
         changes |= _longest(spec, ends)
-    if any(direction == "ScaleIn" for direction, _ in held):
+    if any(hold.direction == "ScaleIn" for hold in held):
         changes["scale_out_only"] = True
-    if any(direction == "ScaleOut" for direction, _ in held):
+    if any(hold.direction == "ScaleOut" for hold in held):
         changes["scale_in_only"] = True
     return changes
 

@@ -1,16 +1,17 @@
 """Controls of the API (policies, pauses, freezes, verdicts), applied to the autoscalers.
 
 The GPUAutoscaler stays the source. The controls are loaded at each pass, so removing one brings the
-object's own value back. An override that no longer fits the object, because its bounds moved since,
-is left out and logged, and the object's own spec holds. What cannot be read, by an operator older
-than the API or because somebody changed it by hand, holds its own workload alone.
+object's own value back. Each is laid over by itself: one that no longer fits the object, because
+its bounds moved since, is left out alone, and the object says so. What cannot be read, by an
+operator older than the API or because somebody changed it by hand, holds its own workload alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import NamedTuple
 
 import structlog
 from pydantic import ValidationError
@@ -24,13 +25,13 @@ from services.kernel.domain.controls import (
     Hold,
     PauseControl,
     held_until,
+    lay_over,
     pause_changes,
     problem_of,
-    with_policy,
 )
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View, stored_spec
-from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key
+from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key, Pause
 from services.operator.stored.controls_repository import (
     load_controls,
     load_freezes,
@@ -40,17 +41,30 @@ from services.operator.stored.controls_repository import (
 log = structlog.get_logger("operator")
 
 Held = Sequence[Hold]
+_Scope = tuple[str | None, str | None]
+_ENDLESS = datetime.max.replace(tzinfo=UTC)
 _NO_CONTROLS = Controls()
 _UNREADABLE = Controls(pause=PauseControl())
 """In the place of controls that cannot be read: everything is held."""
 
 
+class SetControls(NamedTuple):
+    """Controls and the uid of the object that they are of; None: the one that is there."""
+
+    controls: Controls
+    uid: str | None
+
+
 @dataclass(frozen=True, slots=True)
 class ApiControls:
-    """Everything that is set through the API, as it was loaded for one pass."""
+    """Everything that is set through the API, as it was loaded for one pass.
 
-    controls: Mapping[Key, Controls]
-    freezes: Sequence[Freeze]
+    Attributes:
+        freezes: By namespace and name; None: of whichever.
+    """
+
+    controls: Mapping[Key, SetControls]
+    freezes: Mapping[_Scope, Sequence[Freeze]]
     verdicts: Mapping[Key, RowMapping]
 
     @property
@@ -58,13 +72,33 @@ class ApiControls:
         """True where nothing is set for any autoscaler."""
         return not (self.controls or self.freezes or self.verdicts)
 
+    def of(self, autoscaler: Autoscaler) -> Controls:
+        """What is set of an autoscaler; what was set of a former one of its name is not."""
+        found = self.controls.get(autoscaler.key)
+        if found is None or found.uid not in (None, autoscaler.uid):
+            return _NO_CONTROLS
+        return found.controls
+
+    def freezes_of(self, key: Key, now: datetime) -> list[Freeze]:
+        """Freezes that cover an autoscaler at `now`."""
+        namespace, name = key
+        scopes: list[_Scope] = [(None, None), (None, name), (namespace, None), key]
+        found = (freeze for scope in scopes for freeze in self.freezes.get(scope, ()))
+        return [freeze for freeze in found if freeze.covers(namespace, name, now)]
+
 
 @dataclass(frozen=True, slots=True)
 class _Controlled:
-    """An autoscaler with its `workloads.spec` as JSON; None: nothing is to be stored."""
+    """An autoscaler with what is to be stored of it.
+
+    Attributes:
+        spec: Its `workloads.spec` as JSON; None: nothing is to be stored.
+        object_spec: What the object says by itself, where the controls make that another.
+    """
 
     autoscaler: Autoscaler
     spec: bytes | None
+    object_spec: bytes | None = None
 
 
 def apply_controls(deps: OperatorDeps, view: View, now: datetime) -> View:
@@ -84,7 +118,10 @@ def apply_controls(deps: OperatorDeps, view: View, now: datetime) -> View:
         for autoscaler, spec in zip(view.autoscalers, specs, strict=True)
     ]
     return replace(
-        view, autoscalers=[c.autoscaler for c in changed], specs=[c.spec for c in changed]
+        view,
+        autoscalers=[c.autoscaler for c in changed],
+        specs=[c.spec for c in changed],
+        object_specs={c.autoscaler.key: c.object_spec for c in changed if c.object_spec},
     )
 
 
@@ -94,10 +131,20 @@ def _load(deps: OperatorDeps, now: datetime) -> ApiControls:
         freezes = load_freezes(connection, now)
         verdicts = load_verdicts(connection)
     return ApiControls(
-        {(r["namespace"], r["name"]): _read_controls(r) for r in controls},
-        [_read_freeze(r) for r in freezes],
+        {
+            (r["namespace"], r["name"]): SetControls(_read_controls(r), r["object_uid"])
+            for r in controls
+        },
+        _by_scope(_read_freeze(r) for r in freezes),
         {(r["namespace"], r["name"]): r for r in verdicts},
     )
+
+
+def _by_scope(freezes: Iterable[Freeze]) -> dict[_Scope, list[Freeze]]:
+    found: dict[_Scope, list[Freeze]] = {}
+    for freeze in freezes:
+        found.setdefault((freeze.namespace, freeze.name), []).append(freeze)
+    return found
 
 
 def _read_controls(row: RowMapping) -> Controls:
@@ -128,12 +175,13 @@ def _note_unreadable(row: RowMapping, problem: str) -> None:
 
 def _apply(subject: _Controlled, api: ApiControls, now: datetime) -> _Controlled:
     key = subject.autoscaler.key
-    controls = api.controls.get(key, _NO_CONTROLS)
-    freezes = [freeze for freeze in api.freezes if freeze.covers(*key, now)]
-    held = held_until(controls.pause, freezes, now)
+    controls = api.of(subject.autoscaler)
+    held = held_until(controls.pause, api.freezes_of(key, now), now)
     subject = _with_policy(subject, controls)
     if held:
-        subject = _with_pause(subject, held, _source(controls))
+        if controls is _UNREADABLE:
+            held = [hold._replace(source="unreadable controls") for hold in held[:1]] + held[1:]
+        subject = _with_pause(subject, held, now)
     verdict = api.verdicts.get(key)
     if verdict is None:
         return subject
@@ -141,37 +189,46 @@ def _apply(subject: _Controlled, api: ApiControls, now: datetime) -> _Controlled
     return replace(subject, autoscaler=replace(subject.autoscaler, approval=approval))
 
 
-def _source(controls: Controls) -> str:
-    if controls is _UNREADABLE:
-        return "unreadable controls"
-    return "the API" if controls.pause else "a freeze"
+def _source(own: Pause, held: Held, now: datetime) -> str:
+    """Who holds longest what the object is said to be held in: the one to be asked to end it."""
+    every: list[Hold] = []
+    if own.is_active(now):
+        every.append(Hold("Both", own.until, own.source))
+    every += [Hold("ScaleIn", None, own.source)] if own.is_scale_in else []
+    every += [Hold("ScaleOut", None, own.source)] if own.is_scale_out else []
+    every += held
+    told = next(d for d in ("Both", "ScaleIn", "ScaleOut") if d in {h.direction for h in every})
+    ends = [(hold.until_at or _ENDLESS, hold.source) for hold in every if hold.direction == told]
+    return max(ends, key=lambda end: end[0])[1]
 
 
 def _with_spec(subject: _Controlled, spec: WorkloadSpec) -> _Controlled:
     stored = None if subject.spec is None else stored_spec(spec)
-    return _Controlled(replace(subject.autoscaler, spec=spec), stored)
+    return replace(subject, autoscaler=replace(subject.autoscaler, spec=spec), spec=stored)
 
 
 def _with_policy(subject: _Controlled, controls: Controls) -> _Controlled:
     autoscaler = subject.autoscaler
     if autoscaler.spec is None:
         return subject
-    try:
-        changed = with_policy(autoscaler.spec, controls)
-    except ValidationError as error:
+    laid = lay_over(autoscaler.spec, controls)
+    if laid.left_out:
+        left_out = tuple(laid.left_out.values())
         log.warning(
             "override_does_not_fit",
             namespace=autoscaler.namespace,
             workload=autoscaler.name,
-            problem=problem_of(error),
+            problem="; ".join(left_out),
         )
+        subject = replace(subject, autoscaler=replace(autoscaler, left_out=left_out))
+    if laid.spec is autoscaler.spec:
         return subject
-    return subject if changed is autoscaler.spec else _with_spec(subject, changed)
+    return _with_spec(replace(subject, object_spec=subject.spec), laid.spec)
 
 
-def _with_pause(subject: _Controlled, held: Held, source: str) -> _Controlled:
+def _with_pause(subject: _Controlled, held: Held, now: datetime) -> _Controlled:
     own, spec = subject.autoscaler.pause, subject.autoscaler.spec
-    ends = [until for direction, until in held if direction == "Both"]
+    ends = [hold.until_at for hold in held if hold.direction == "Both"]
     is_all = bool(ends) or own.is_all
     if own.is_all:
         ends.append(own.until)
@@ -179,9 +236,9 @@ def _with_pause(subject: _Controlled, held: Held, source: str) -> _Controlled:
         own,
         is_all=is_all,
         until=None if None in ends or not ends else max(end for end in ends if end is not None),
-        is_scale_in=own.is_scale_in or any(d == "ScaleIn" for d, _ in held),
-        is_scale_out=own.is_scale_out or any(d == "ScaleOut" for d, _ in held),
-        source=own.source if own.is_all else source,
+        is_scale_in=own.is_scale_in or any(hold.direction == "ScaleIn" for hold in held),
+        is_scale_out=own.is_scale_out or any(hold.direction == "ScaleOut" for hold in held),
+        source=_source(own, held, now),
     )
     paused = replace(subject, autoscaler=replace(subject.autoscaler, pause=pause))
     if spec is None:

@@ -49,7 +49,7 @@ from services.operator.reconcile.find_targets import (
 )
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
-from services.operator.resource.autoscaler import Autoscaler, TargetKey
+from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 from services.operator.resource.spec import SLAClassSpec
 from services.operator.wire.http import KubeError
 
@@ -64,6 +64,8 @@ class View:
 
     Attributes:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
+        object_specs: What autoscalers say by themselves, as JSON, where the API's controls make
+            `specs` another.
         pod_uids: Uids of all living pods.
         quotas: Tightest quotas on accelerators by namespace; None: they could not be read.
         others: HPAs and ScaledObjects; None: could not be read.
@@ -102,6 +104,7 @@ class View:
     spot_types: frozenset[str] = frozenset()
     notices: Mapping[str, str] = field(default_factory=dict)
     is_live: bool = False
+    object_specs: Mapping[Key, bytes] = field(default_factory=dict)
 
     def members(self) -> Iterator[Autoscaler]:
         """One autoscaler for each target that is scaled: of several of one target the oldest."""

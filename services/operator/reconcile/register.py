@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 import structlog
@@ -16,6 +16,8 @@ from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.repository import Registration
 from services.operator.resource.autoscaler import Key
+from services.operator.stored.controls_repository import clear_controls
+from services.operator.stored.objects_repository import adopt, store_object_specs, store_objects
 
 log = structlog.get_logger("operator")
 
@@ -32,7 +34,8 @@ def register(
     inactive (its history stays), one that came back becomes active. One that cannot be used keeps
     its last good spec, and becomes active as well: its targets may run, and once it goes they hold
     their GPUs from then on. What was made over REST is left alone until an autoscaler of its name
-    appears, which takes over.
+    appears, which takes over. What was set through the API is of one object: another one of its
+    name begins without it.
 
     Returns:
         Workload id of each registered autoscaler.
@@ -42,7 +45,10 @@ def register(
     specs = {key: spec for key, spec in wanted.items() if spec is not None}
     fresh = {key: spec for key, spec in specs.items() if key not in known}
     if fresh:
-        _insert(connection, deps, fresh, now)
+        uids = {autoscaler.key: autoscaler.uid for autoscaler in view.autoscalers}
+        _insert(
+            connection, deps, [_Fresh(key, uids[key], spec) for key, spec in fresh.items()], now
+        )
         known = _load_known(connection)
     _update(connection, deps, [known[key] for key in specs.keys() - fresh], specs, now)
     ours = {key: row for key, row in known.items() if row.is_ours}
@@ -53,7 +59,9 @@ def register(
         for key, row in known.items()
         if not row.is_active and key in (wanted if row.is_ours else specs)
     ]
-    repository.adopt(connection, taken, now)
+    adopt(connection, taken, now)
+    followed = ours | {key: row for key, row in known.items() if key in specs}
+    _follow_objects(connection, view, followed, now)
     repository.set_active(connection, gone, False, now)
     repository.set_active(connection, back, True, now)
     if fresh or gone or back:
@@ -61,22 +69,63 @@ def register(
     return {key: known[key].id for key in wanted if key in known}
 
 
+def _follow_objects(
+    connection: Connection, view: View, followed: Mapping[Key, Registration], now: datetime
+) -> None:
+    """Store which objects the workloads follow, and what these say without what is laid over them.
+
+    What was set of an object that is gone is taken back.
+    """
+    found = [(a.uid, followed[a.key]) for a in view.autoscalers if a.key in followed]
+    uids = {row.id: uid for uid, row in found if row.object_uid != uid}
+    if uids:
+        # first: whoever sets something now waits for it, and then sees the new object
+        store_objects(connection, uids)
+        # one that is there and was never told of before is the one that they were set of
+        others = [
+            row.id
+            for _, row in found
+            if row.id in uids and not (row.object_uid is None and row.is_active and row.is_ours)
+        ]
+        if others:
+            clear_controls(connection, others, now)
+    specs = {
+        followed[a.key].id: view.object_specs.get(a.key)
+        for a in view.autoscalers
+        # what cannot be used keeps what holds, and so what it was made from
+        if a.key in followed
+        and a.spec is not None
+        and (a.key in view.object_specs or followed[a.key].has_object_spec)
+    }
+    if specs:
+        store_object_specs(connection, specs)
+
+
 def _load_known(connection: Connection) -> dict[Key, Registration]:
     return {row.key: row for row in repository.load_registrations(connection)}
 
 
+class _Fresh(NamedTuple):
+    """An autoscaler that has no workload yet, with its spec as JSON."""
+
+    key: Key
+    uid: str
+    spec: bytes
+
+
 def _insert(
-    connection: Connection, deps: OperatorDeps, fresh: Mapping[Key, bytes], now: datetime
+    connection: Connection, deps: OperatorDeps, fresh: Sequence[_Fresh], now: datetime
 ) -> None:
-    for some in batches(fresh.items()):
+    for some in batches(fresh):
         rows = [
             {
-                "namespace": key[0],
-                "name": key[1],
+                "namespace": each.key[0],
+                "name": each.key[1],
                 "step_s": deps.settings.step_s,
-                "spec": orjson.loads(spec),
+                "spec": orjson.loads(each.spec),
+                "object_uid": each.uid,
             }
-            for key, spec in some
+            for each in some
         ]
         repository.register(connection, rows, deps.settings.shard_size, now)
 

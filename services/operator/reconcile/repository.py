@@ -36,6 +36,8 @@ class Registration:
         spec_version: Raised at each change of the spec.
         step_s: Length of its steps.
         is_ours: It follows a GPUAutoscaler, and was not made over REST.
+        object_uid: Uid of that GPUAutoscaler; None: not stored yet, or there is none.
+        has_object_spec: What that says by itself is stored beside what holds.
     """
 
     id: int
@@ -45,6 +47,8 @@ class Registration:
     step_s: int
     is_active: bool
     is_ours: bool
+    object_uid: str | None
+    has_object_spec: bool
 
     @property
     def key(self) -> tuple[str, str]:
@@ -56,7 +60,7 @@ def load_registrations(connection: Connection) -> list[Registration]:
     """Every workload ever registered, without its spec."""
     statement = text(
         "SELECT id, namespace, name, spec_version, step_s, is_active, "
-        "managed_by = 'kubernetes' FROM workloads"
+        "managed_by = 'kubernetes', object_uid, object_spec IS NOT NULL FROM workloads"
     )
     return [Registration(*row) for row in connection.execute(statement)]
 
@@ -74,7 +78,7 @@ def register(
 
     Args:
         connection: An open transaction.
-        rows: namespace, name, step_s and spec of each.
+        rows: namespace, name, step_s and spec of each; object_uid where there is an object.
         shard_size: Workloads per shard.
         now: Aware.
     """
@@ -82,11 +86,13 @@ def register(
         return
     statement = text(
         "INSERT INTO workloads (id, namespace, name, shard, step_s, spec, created_at, updated_at, "  # noqa: S608
-        f"cluster_id) SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, :now, :now, "
-        "current_cluster() FROM (SELECT nextval('workloads_id_seq')::int AS id) fresh "
+        "cluster_id, object_uid) "
+        f"SELECT id, :namespace, :name, {NEXT_SHARD}, :step_s, :spec, :now, :now, "
+        "current_cluster(), :object_uid FROM (SELECT nextval('workloads_id_seq')::int AS id) fresh "
         "ON CONFLICT DO NOTHING"
     ).bindparams(bindparam("spec", type_=JSONB))
-    connection.execute(statement, [{**row, "shard_size": shard_size, "now": now} for row in rows])
+    given = {"object_uid": None, "shard_size": shard_size, "now": now}
+    connection.execute(statement, [given | dict(row) for row in rows])
 
 
 def change_specs(
@@ -103,13 +109,6 @@ def change_specs(
         statement,
         [{"id": id_, "spec": s, "step_s": step_s, "now": now} for id_, s in specs.items()],
     )
-
-
-def adopt(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """Take over workloads that were made over REST; from now on they follow their autoscalers."""
-    sql = "UPDATE workloads SET managed_by = 'kubernetes', updated_at = :now WHERE id = ANY(:ids)"
-    if ids:
-        connection.execute(text(sql), {"ids": list(ids), "now": now})
 
 
 def set_active(connection: Connection, ids: Sequence[int], is_active: bool, now: datetime) -> None:

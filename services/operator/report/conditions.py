@@ -9,6 +9,7 @@ from typing import Any
 from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
 from services.operator.plan.plan import Result, Situation, StoredDecision
+from services.operator.report.controls import override_left_out, paused
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 from services.operator.report.grace import grace_too_short
 from services.operator.report.measurement import (
@@ -37,7 +38,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         _decision(facts, now),
         _limited(facts, now),
         _fallback(facts),
-        _paused(facts, now),
+        paused(facts, now),
         _budget(facts),
         sli_measured(facts),
         demand_censored(facts),
@@ -47,6 +48,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         grace_too_short(facts),
         room_unknown(facts),
         _set_apart(facts),
+        override_left_out(facts),
         _conflict(facts),
     ]
     return [_ready(facts, others), *others]
@@ -276,37 +278,6 @@ def _fallback(facts: AutoscalerFacts) -> Finding:
         "`kubectl harmony explain` for why"
     )
     return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
-
-
-def _paused(facts: AutoscalerFacts, now: datetime) -> Finding:
-    pause = facts.autoscaler.pause
-    if pause.problem:
-        message = f"nothing is applied until it can be read: {pause.problem}"
-        return Finding("Paused", TRUE, "UnreadableAnnotation", message)
-    own = facts.autoscaler
-    reason, end = _PAUSED_BY.get(pause.source, _PAUSED_BY["annotation"])
-    end = end.format(namespace=own.namespace, name=own.name)
-    if pause.is_active(now):
-        until = "" if pause.until is None else f" until {pause.until:%Y-%m-%dT%H:%M:%SZ}"
-        return Finding("Paused", TRUE, reason, f"nothing is applied{until}; {end} ends it")
-    if pause.is_scale_in:
-        return Finding("Paused", TRUE, "ScaleInPaused", f"replicas are added only; {end} ends it")
-    if pause.is_scale_out:
-        message = f"replicas are removed only; {end} ends it"
-        return Finding("Paused", TRUE, "ScaleOutPaused", message)
-    return Finding("Paused", FALSE, "NotPaused")
-
-
-_PAUSED_BY = {
-    "annotation": ("PausedByAnnotation", "`kubectl harmony resume {name} -n {namespace}`"),
-    "the API": ("PausedByApi", "DELETE /v1/workloads/{namespace}/{name}/pause"),
-    "a freeze": ("PausedByFreeze", "lifting the freeze (GET /v1/freezes)"),
-    "unreadable controls": (
-        "UnreadableControls",
-        "an operator as new as the API, or deleting its row of workload_controls,",
-    ),
-}
-"""By the source of a pause: the reason, and how it is ended."""
 
 
 def _budget(facts: AutoscalerFacts) -> Finding:

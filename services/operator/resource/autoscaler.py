@@ -138,6 +138,7 @@ class Autoscaler:
         unmeasured: Why its objective is not measured; None: the spec says nothing against it.
         objective_note: What is known of its measurement beforehand: thresholds between two edges.
         written: Targets of variants and pools that a spec names which cannot be used.
+        left_out: Why fields that were set through the API do not fit it and are left out.
         members: One autoscaler for each part, once somebody has asked for them.
     """
 
@@ -157,6 +158,7 @@ class Autoscaler:
     unmeasured: Unmeasured | None = None
     objective_note: str = ""
     written: tuple[ScaleTarget, ...] = ()
+    left_out: tuple[str, ...] = ()
     members: list[Autoscaler] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property

@@ -28,6 +28,7 @@ CONDITION_TYPES = (
     "GraceTooShort",
     "RoomUnknown",
     "SetApart",
+    "OverrideLeftOut",
     "Conflict",
 )
 N_HISTORY = 10

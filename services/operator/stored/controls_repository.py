@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
 
 def load_controls(connection: Connection) -> list[RowMapping]:
-    """Controls of every workload that has some."""
+    """Controls of every workload that has some, and the uid of the object that they are of.
+
+    That is NULL where it is the one that is there now: none has been stored yet.
+    """
     statement = text(
-        "SELECT w.namespace, w.name, c.body FROM workload_controls c "
-        "JOIN workloads w ON w.id = c.workload_id"
+        "SELECT w.namespace, w.name, c.body, CASE WHEN w.is_active OR w.object_uid IS NOT NULL "
+        "THEN w.object_uid ELSE '' END AS object_uid FROM workload_controls c "
+        "JOIN workloads w ON w.id = c.workload_id "
+        "WHERE w.managed_by = 'kubernetes' AND c.body <> '{}'"
     )
     return list(connection.execute(statement).mappings())
+
+
+def clear_controls(connection: Connection, ids: Sequence[int], now: datetime) -> None:
+    """Take back all that was set of workloads; their versions go on."""
+    statement = text(
+        "UPDATE workload_controls SET body = '{}', version = version + 1, "
+        "updated_by = 'operator', updated_at = :now "
+        "WHERE workload_id = ANY(:ids) AND body <> '{}'"
+    )
+    connection.execute(statement, {"ids": list(ids), "now": now})
 
 
 def load_freezes(connection: Connection, now: datetime) -> list[RowMapping]:

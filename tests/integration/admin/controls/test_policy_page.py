@@ -52,6 +52,29 @@ def test_a_policy_is_changed_after_it_was_said_what_that_means(
     assert [action for _, action, _ in audited(database)] == ["policy.update"]
 
 
+def test_a_field_that_does_not_fit_the_object_is_said_to_be_left_out(
+    deps: AdminDeps, database: Engine
+) -> None:
+    body = '{"policy": {"max_replicas": 1, "epsilon": 0.01}}'
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO workload_controls (workload_id, body, version, updated_by, "
+                "updated_at) SELECT id, CAST(:body AS jsonb), 1, 'ada', now() FROM workloads "
+                "WHERE name = 'llama-70b-chat'"
+            ),
+            {"body": body},
+        )
+    with person(deps, Role.OPERATOR) as human:
+        page = html.unescape(human.get(f"{OWN}/policy").text)
+    for words in (
+        "Not all in force",
+        "Set here and left out: min_replicas=2 must be <= max_replicas=1;",
+        "set here to 1, left out",
+    ):
+        assert words in page, words
+
+
 def test_an_emptied_field_goes_back_to_the_object(deps: AdminDeps, database: Engine) -> None:
     path = f"{OWN}/policy"
     with person(deps, Role.OPERATOR) as human:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -15,9 +16,11 @@ pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 LLAMA, MIXTRAL, SDXL = "llama-70b-chat", "mixtral-agents", "sdxl-turbo"
 
 
-def save(connection: Connection, workload_id: int, body: dict[str, Any], by: str = "ada") -> int:
+def save(
+    connection: Connection, workload_id: int, body: dict[str, Any], by: str = "ada", seen: int = 0
+) -> int | None:
     values = {"body": body, "updated_by": by, "updated_at": NOW}
-    return repository.save_controls(connection, workload_id, values)
+    return repository.save_controls(connection, workload_id, seen, values)
 
 
 def names(connection: Connection, what: str, limit: int = 9, **filters: Any) -> list[str]:
@@ -36,12 +39,40 @@ def test_a_workload_without_controls_has_version_0(database: Engine) -> None:
 def test_each_change_replaces_the_controls_and_raises_their_version(database: Engine) -> None:
     with database.begin() as connection:
         assert save(connection, 1, {"policy": {"max_replicas": 4}}) == 1
-        assert save(connection, 1, {"policy": {}}, by="bob") == 2
+        assert save(connection, 1, {"policy": {}}, by="bob", seen=1) == 2
         assert save(connection, 2, {}) == 1
         row = repository.load_controlled(connection, "llm-prod", LLAMA, is_locked=True)
     assert row is not None
     assert (row["version"], row["body"], row["updated_by"]) == (2, {"policy": {}}, "bob")
     assert row["updated_at"] == NOW
+
+
+def test_controls_that_have_changed_since_they_were_read_are_not_replaced(
+    database: Engine,
+) -> None:
+    with database.begin() as connection:
+        save(connection, 1, {"policy": {"max_replicas": 4}})
+        assert save(connection, 1, {"policy": {}}, by="bob", seen=0) is None
+        row = repository.load_controlled(connection, "llm-prod", LLAMA)
+    assert row is not None
+    assert (row["version"], row["updated_by"]) == (1, "ada")
+
+
+def test_who_waited_for_another_reads_what_that_one_wrote(database: Engine) -> None:
+    """Its lock was waited for with the controls of before already read."""
+    with database.connect() as first, database.connect() as second, ThreadPoolExecutor(1) as pool:
+        repository.load_controlled(first, "llm-prod", LLAMA, is_locked=True)
+        process = second.execute(text("SELECT pg_backend_pid()")).scalar_one()
+        waiting = pool.submit(repository.load_controlled, second, "llm-prod", LLAMA, is_locked=True)
+        with database.connect() as watching:
+            blocked = text("SELECT cardinality(pg_blocking_pids(:process)) > 0")
+            while not watching.execute(blocked, {"process": process}).scalar_one():
+                assert not waiting.done()
+        save(first, 1, {"pause": {"reason": "incident"}})
+        first.commit()
+        row = waiting.result()
+    assert row is not None
+    assert (row["version"], row["body"]) == (1, {"pause": {"reason": "incident"}})
 
 
 def test_a_locked_workload_is_not_locked_by_another(database: Engine) -> None:

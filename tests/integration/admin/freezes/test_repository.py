@@ -10,6 +10,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import OperationalError
 
 from services.admin.freezes.repository import (
+    count_standing,
     insert_freeze,
     lift_freeze,
     load_freeze,
@@ -128,3 +129,21 @@ def test_a_freeze_that_was_ended_early_held_until_then(database: Engine) -> None
         lift_freeze(connection, found, NOW + HOUR)
     assert listed(database, from_at=NOW + 2 * HOUR) == []
     assert listed(database, from_at=NOW + HOUR / 2) == [found]
+
+
+def test_standing_are_those_of_the_namespace_that_are_neither_over_nor_lifted(
+    database: Engine,
+) -> None:
+    for changes in (
+        {},
+        {"name": None, "from_at": NOW + HOUR, "until_at": NOW + 2 * HOUR},
+        {"until_at": NOW},
+        {"namespace": "other"},
+        {"namespace": None, "name": None},
+    ):
+        add(database, **changes)
+    lifted = add(database)
+    with database.begin() as connection:
+        lift_freeze(connection, lifted, NOW)
+        found = [count_standing(connection, name, NOW) for name in ("prod", "other", None, "none")]
+    assert found == [2, 1, 1, 0]

@@ -100,7 +100,7 @@ def test_diff_is_one_where_something_differs_and_zero_where_nothing_does(
         "current": 8, "recommended": 5, "delta_gpus": -3, "delta_usd_per_h": pytest.approx(-4.8),
         "risk_estimated": 0.0042, "risk_target": 0.01, "decision_id": 300047, "decided_at": None,
         "result": "awaiting_approval", "result_reason": "mode Approval", "problem": "",
-        "is_different": True,
+        "is_different": True, "held_by": [],
     }  # fmt: skip
 
 

@@ -121,6 +121,20 @@ def test_of_each_scope_the_newest_posterior_stays(database: Engine, insert: Inse
     assert stored(database, schema.posteriors, "id") == {2, 4, 5, 6, 8}
 
 
+def test_freezes_end_once_they_were_over_for_long(database: Engine, insert: Insert) -> None:
+    row = {"direction": "Both", "created_by": "ada", "created_at": OLD, "from_at": OLD}
+    for reason, until_at, lifted_at in (
+        ("over", OLD, None),
+        ("over lately", YOUNG, None),
+        ("lifted", YOUNG, OLD),
+        ("lifted lately", YOUNG, YOUNG),
+    ):
+        times = {"until_at": until_at, "lifted_at": lifted_at}
+        insert(schema_control.freezes, row | times | {"reason": reason})
+    assert expire(database)["freezes"] == 2
+    assert stored(database, schema_control.freezes, "reason") == {"over lately", "lifted lately"}
+
+
 def test_pods_that_are_there_stay(
     database: Engine, insert: Insert, workload_ids: tuple[int, int]
 ) -> None:

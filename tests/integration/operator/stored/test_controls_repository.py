@@ -9,22 +9,59 @@ from sqlalchemy import Engine, insert, text
 
 from services.kernel.db import schema_control
 from services.operator.stored import controls_repository as repository
+from services.operator.stored.objects_repository import store_objects
 from tests.integration.decision.stored_rows import NOW, ORIGIN, add_workload
 
 pytestmark = pytest.mark.integration
 HOUR = timedelta(hours=1)
 
 
-def test_controls_are_those_of_workloads_that_have_some(database: Engine) -> None:
-    workload = add_workload(database, "w")
-    add_workload(database, "free")
-    row = {"workload_id": workload, "body": {"pause": None}, "version": 1, "updated_by": "ada",
+def add_controls(database: Engine, name: str, body: dict[str, object]) -> int:
+    workload = add_workload(database, name)
+    row = {"workload_id": workload, "body": body, "version": 1, "updated_by": "ada",
            "updated_at": NOW}  # fmt: skip
     with database.begin() as connection:
-        assert repository.load_controls(connection) == []
         connection.execute(insert(schema_control.workload_controls).values(row))
+    return workload
+
+
+def test_controls_are_those_of_workloads_that_have_some(database: Engine) -> None:
+    add_workload(database, "free")
+    with database.begin() as connection:
+        assert repository.load_controls(connection) == []
+    add_controls(database, "w", {"pause": None})
+    add_controls(database, "emptied", {})
+    with database.begin() as connection:
         (found,) = repository.load_controls(connection)
-    assert dict(found) == {"namespace": "demo", "name": "w", "body": {"pause": None}}
+    assert dict(found) == {
+        "namespace": "demo", "name": "w", "body": {"pause": None}, "object_uid": None,
+    }  # fmt: skip
+
+
+def test_controls_are_of_the_object_that_the_workload_follows(database: Engine) -> None:
+    ids = {name: add_controls(database, name, {"pause": {}}) for name in ("a", "gone", "rest")}
+    with database.begin() as connection:
+        store_objects(connection, {ids["a"]: "uid-a"})
+        connection.execute(
+            text(
+                "UPDATE workloads SET is_active = name <> 'gone', "
+                "managed_by = CASE name WHEN 'rest' THEN 'api' ELSE 'kubernetes' END"
+            )
+        )
+        found = repository.load_controls(connection)
+    assert {row["name"]: row["object_uid"] for row in found} == {"a": "uid-a", "gone": ""}
+
+
+def test_controls_that_are_taken_back_keep_their_row_and_get_a_later_version(
+    database: Engine,
+) -> None:
+    ids = [add_controls(database, name, {"pause": {}}) for name in ("a", "b")]
+    query = text("SELECT body, version, updated_by FROM workload_controls ORDER BY workload_id")
+    with database.begin() as connection:
+        for _ in range(2):
+            repository.clear_controls(connection, ids[:1], NOW)
+        found = [tuple(row) for row in connection.execute(query)]
+    assert found == [({}, 2, "operator"), ({"pause": {}}, 1, "ada")]
 
 
 def test_a_freeze_is_in_force_from_its_beginning_until_before_its_end(database: Engine) -> None:

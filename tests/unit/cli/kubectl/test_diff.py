@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from services.cli.kubectl.diff import render_diff, to_diff_row
+from services.cli.kubectl.holds import ApiHold
 from tests.unit.cli.kubectl.views import LONG, NOW, pools, shown, workload
 
 
@@ -56,3 +57,13 @@ def test_a_pool_that_the_decision_did_not_know_makes_the_difference_unknown() ->
     row = to_diff_row(workload(current=12, parts=pools(decode=None)), NOW)
     assert (row.delta_gpus, row.is_different) == (None, False)
     assert "no count is known of decode yet" in row.problem
+
+
+def test_a_pause_is_told_of_whoever_can_end_it() -> None:
+    whole, half = ApiHold("Both", "held by freeze 7"), ApiHold("ScaleIn", "scaling in paused")
+    held = workload(is_paused=True)
+    beside = shown(render_diff([to_diff_row(held, NOW, [whole, half])], True, NOW))
+    assert "serving/llama: held by freeze 7" in beside
+    assert not any("resume" in line or "scaling in" in line for line in beside)
+    own = shown(render_diff([to_diff_row(held, NOW, [half])], True, NOW))
+    assert "serving/llama: paused; `kubectl harmony resume llama -n serving`" in own

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from pydantic import ValidationError
 
-from services.kernel.domain import CapacitySpec, IndicatorSpec, WorkloadSpec
+from services.kernel.domain import CapacitySpec, IndicatorSpec, ScheduleSpec, WorkloadSpec
 from services.kernel.domain.controls import (
     Controls,
     Freeze,
@@ -15,9 +14,8 @@ from services.kernel.domain.controls import (
     PauseControl,
     PolicyControl,
     held_until,
+    lay_over,
     pause_changes,
-    problem_of,
-    with_policy,
 )
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -42,7 +40,10 @@ def test_a_pause_ends_and_a_freeze_covers_what_it_names() -> None:
 
 def test_a_pause_and_freezes_hold_together() -> None:
     freeze = Freeze(direction="ScaleDown", from_at=NOW, until_at=LATER)
-    assert held_until(PauseControl(), [freeze], NOW) == [Hold("Both", None), Hold("ScaleIn", LATER)]
+    assert held_until(PauseControl(), [freeze], NOW) == [
+        Hold("Both", None, "the API"),
+        Hold("ScaleIn", LATER, "a freeze"),
+    ]
     assert held_until(PauseControl(until_at=NOW), [], NOW) == []
 
 
@@ -62,13 +63,48 @@ def test_the_longest_hold_counts() -> None:
 
 
 def test_a_policy_takes_the_place_of_the_fields_that_it_names() -> None:
-    assert with_policy(SPEC, Controls()) is SPEC
-    changed = with_policy(SPEC, Controls(policy=PolicyControl(epsilon=0.05, max_replicas=20)))
-    assert (changed.sla.epsilon, changed.max_replicas) == (0.05, 20)
-    assert changed.min_replicas == SPEC.min_replicas
-    with pytest.raises(ValidationError) as caught:
-        with_policy(SPEC, Controls(policy=PolicyControl(min_replicas=11)))
-    assert "min_replicas" in problem_of(caught.value)
+    assert lay_over(SPEC, Controls()).spec is SPEC
+    laid = lay_over(SPEC, Controls(policy=PolicyControl(epsilon=0.05, max_replicas=20)))
+    assert (laid.spec.sla.epsilon, laid.spec.max_replicas, laid.left_out) == (0.05, 20, {})
+    assert laid.spec.min_replicas == SPEC.min_replicas
+
+
+@pytest.mark.parametrize(
+    ("own", "low", "high", "bounds", "left_out"),
+    [
+        # of the object's bounds, and those that were set: what holds, and what is left out
+        ((1, 10), 11, None, (1, 10), ["min_replicas=11 must be <= max_replicas=10; the latter"]),
+        ((5, 10), None, 4, (5, 10), ["min_replicas=5 must be <= max_replicas=4; the former"]),
+        ((1, 10), 20, 30, (20, 30), []),
+        ((5, 10), 8, 4, (8, 10), ["min_replicas=5 must be <= max_replicas=4; the former"]),
+        ((1, 10), 8, 4, (1, 4), ["min_replicas=8 must be <= max_replicas=4"]),
+        ((5, 10), 12, 4, (5, 10), ["min_replicas=5 must be <= max", "min_replicas=12 must be <="]),
+    ],
+)
+def test_a_bound_that_does_not_fit_is_left_out_by_itself(
+    own: tuple[int, int],
+    low: int | None,
+    high: int | None,
+    bounds: tuple[int, int],
+    left_out: list[str],
+) -> None:
+    """Whoever set the mode to Advisory, or a freeze by schedule, must not lose that to a bound."""
+    spec = SPEC.model_copy(update={"min_replicas": own[0], "max_replicas": own[1], "mode": "Auto"})
+    night = ScheduleSpec(name="night", start_time="22:00", end_time="06:00", freeze="Both")
+    policy = PolicyControl(
+        mode="Advisory", min_replicas=low, max_replicas=high, epsilon=0.05, fallback_replicas=3
+    )
+    laid = lay_over(spec, Controls(policy=policy, schedules=(night,)))
+    assert (laid.spec.min_replicas, laid.spec.max_replicas) == bounds
+    assert [
+        problem.startswith(words)
+        for problem, words in zip(laid.left_out.values(), left_out, strict=True)
+    ] == [True] * len(left_out)
+    assert (laid.spec.mode, laid.spec.sla.epsilon, laid.spec.fallback_replicas) == (
+        "Advisory", 0.05, 3,
+    )  # fmt: skip
+    assert laid.spec.schedules == (night,)
+    assert WorkloadSpec.model_validate(laid.spec.model_dump()) == laid.spec
 
 
 def test_pools_keep_their_own_prices() -> None:
@@ -83,6 +119,7 @@ def test_pools_keep_their_own_prices() -> None:
     }
     spec = WorkloadSpec.model_validate(SPEC.model_dump() | loads | {"pools": [pool, other]})
     policy = PolicyControl(price_usd_per_gpu_hour=9.0, max_replicas=20)
-    changed = with_policy(spec, Controls(policy=policy))
-    assert (changed.price_usd_per_gpu_hour, changed.max_replicas) == (2.5, 20)
-    assert with_policy(SPEC, Controls(policy=policy)).price_usd_per_gpu_hour == 9.0
+    laid = lay_over(spec, Controls(policy=policy))
+    assert (laid.spec.price_usd_per_gpu_hour, laid.spec.max_replicas) == (2.5, 20)
+    assert "the pools all, more have a price each" in laid.left_out["price_usd_per_gpu_hour"]
+    assert lay_over(SPEC, Controls(policy=policy)).spec.price_usd_per_gpu_hour == 9.0

@@ -58,6 +58,7 @@ def test_a_healthy_one_is_ready() -> None:
         "GraceTooShort": "False",
         "RoomUnknown": "False",
         "SetApart": "False",
+        "OverrideLeftOut": "False",
         "Conflict": "False",
     }
 

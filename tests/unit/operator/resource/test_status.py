@@ -33,7 +33,7 @@ def test_names_are_those_of_kubernetes() -> None:
 
 def test_ready_comes_first_and_no_condition_twice() -> None:
     assert CONDITION_TYPES[0] == "Ready"
-    assert len(set(CONDITION_TYPES)) == len(CONDITION_TYPES) == 18
+    assert len(set(CONDITION_TYPES)) == len(CONDITION_TYPES) == 19
 
 
 def test_the_history_is_bounded() -> None:
