@@ -188,9 +188,9 @@ class DecideConfig:
         epsilons: Other risk levels to answer in the explanation.
         fallback: The ladder's settings.
         risk: The risk control's settings.
-        revision: Of the tables and prices. 1: as before docs/decisions/0108 and 0109, 2: as before
-            0114, 3: as before 0121; it is no choice, but what an earlier decision was made by and
-            is made again by.
+        revision: Of the tables, prices and guards. 1: as before docs/decisions/0108 and 0109, 2: as
+            before 0114, 3: as before 0121 and 0125; it is no choice, but what an earlier decision
+            was made by and is made again by.
     """
 
     shortage_price_ratio: float = 2.0

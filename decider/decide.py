@@ -281,7 +281,13 @@ def _draft(
     if standing.replicas is not None:
         raw, cause, quiet, unlost = standing.replicas, standing.rung, None, None
     given = GuardInput(
-        workload, time.now_s, last, loads.capacity, config.consolidation_ratio, loads.is_learned
+        workload,
+        time.now_s,
+        last,
+        loads.capacity,
+        config.consolidation_ratio,
+        loads.is_learned,
+        workload.carried_load if config.revision > 3 else None,
     )
     guarded, trace = apply_guards(given, raw)
     return Draft(

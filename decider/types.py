@@ -191,6 +191,8 @@ class WorkloadInput:
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
         pool: Which pool of which service it is; None: it is a service of its own.
+        carried_load: Largest demand per replica, mean of a minute, that was seen to be carried
+            within the promise; None: none was, or nothing tells.
     """
 
     workload: str
@@ -214,9 +216,13 @@ class WorkloadInput:
     waiting_requests: float = 0.0
     further_capacity: tuple[float, ...] = ()
     pool: PoolPlace | None = None
+    carried_load: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse impossible queues and capacities of further loads."""
+        """Refuse impossible queues, capacities of further loads and loads that were carried."""
+        carried = self.carried_load
+        is_load = carried is None or 0 < carried < math.inf
+        require(is_load, f"{self.workload}: carried_load={carried} must be finite and > 0")
         for field_name in ("waiting_load", "waiting_requests"):
             waits: float | None = getattr(self, field_name)
             is_load = waits is None or 0 <= waits < math.inf

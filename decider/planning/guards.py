@@ -30,6 +30,7 @@ class GuardInput:
         capacity: Load of one replica.
         consolidation_ratio: Utilisation that a smaller set may be brought to.
         has_response: It is known what load does to the requests.
+        carried_load: Demand per replica that was seen to be carried; None: no limit follows.
     """
 
     workload: WorkloadInput
@@ -38,6 +39,7 @@ class GuardInput:
     capacity: float
     consolidation_ratio: float
     has_response: bool = False
+    carried_load: float | None = None
 
     @property
     def current(self) -> int:
@@ -62,6 +64,8 @@ class GuardInput:
         return self.workload.risk.observed_steps < LEARNING_STEPS
 
 
+CARRIED_RISE = 1.25
+"""How much more load than any that it has carried a replica may be brought to by scaling in."""
 LEARNING_STEPS = 12
 """Steps since its first decision within which a response is learned, if requests are measured."""
 SHORT_HISTORY = "short_history"
@@ -123,7 +127,8 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
     """A smaller set must absorb the last observed demand, and that must be known a little.
 
     The first steps of a service say nothing of what comes: a quiet quarter of a minute took away
-    most replicas of one that was just about to be busy.
+    most replicas of one that was just about to be busy. And beyond the loads that replicas have
+    been seen to carry a response is a guess (docs/decisions/0125).
     """
     if count >= given.start or given.consolidation_ratio == 0:
         return count, ""
@@ -134,8 +139,17 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
     if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)
-    held = min(given.start, max(count, least))
     detail = f"{least} replicas are needed for the last demand {given.last_demand:.4g}"
+    if given.carried_load is not None:
+        seen = needed(given.last_demand, CARRIED_RISE * given.carried_load)
+        if seen > least:
+            least = seen
+            detail = (
+                f"no replica has been seen to carry more than {given.carried_load:.4g}: fewer than "
+                f"{least} would be brought to over {CARRIED_RISE:g} times that by the last demand "
+                f"{given.last_demand:.4g}"
+            )
+    held = min(given.start, max(count, least))
     return held, "" if held == count else detail
 
 

@@ -254,7 +254,7 @@ def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
     if not workload["waiting_requests"]:
         del workload["waiting_requests"]
-    for name in ("variants", "pool", "waiting_load"):
+    for name in ("variants", "pool", "waiting_load", "carried_load"):
         if workload[name] is None:
             del workload[name]
     states = (workload.get("variants") or {}).get("states", ())

@@ -10,6 +10,7 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from decider import (
+    MINUTE_S,
     FloatArray,
     IntArray,
     MissDraws,
@@ -34,6 +35,9 @@ from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 
 MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
+CARRIED = "carried"
+"""Where a summary has the loads that were seen to be carried."""
+_SAME_S = 0.5
 N_RECENT = 60
 """Newest steps that say how many requests a step has."""
 _LEVELS = {"p10": 0.1, "p50": 0.5, "p90": 0.9}
@@ -122,6 +126,30 @@ class MissSteps:
         at = [values_at(waiting, self.steps_s - one) for one in back_s]
         return self.rows(np.flatnonzero(~behind_a_queue(self.total, np.stack(at, axis=1))))
 
+    def carried(self, tolerated_share: float, step_s: float) -> FloatArray:
+        """(K, 1+F) mean loads per replica of minutes that kept the promise; `largest_of` them.
+
+        A request is counted in the step that it ends in, so a minute is judged together with the
+        one after it: where that is not known whole, it is not judged yet. Steps of more than a
+        minute are judged by themselves. With variants nothing is said.
+
+        Args:
+            tolerated_share: Share of the requests that the promise lets miss.
+            step_s: Length of a step.
+        """
+        load = self.load if self.load.ndim == 2 else self.load[:, None]
+        n_mean = max(1, round(MINUTE_S / step_s))
+        n_judged = n_mean + int(MINUTE_S // step_s)
+        first = np.arange(self.size - n_judged + 1)
+        if self.mix.size or not first.size:
+            return np.zeros((0, load.shape[1]))
+        at = first[:, None] + np.arange(n_judged)
+        lasts_s = self.steps_s[at[:, -1]] - self.steps_s[first]
+        missed, total = self.missed[at].sum(axis=1), self.total[at].sum(axis=1)
+        is_kept = (total > 0) & (missed <= tolerated_share * total)
+        is_kept &= lasts_s < (n_judged - 1) * step_s + _SAME_S
+        return largest_of(load[at[is_kept, :n_mean]].mean(axis=1))
+
     def across_loads(self) -> MissSteps:
         """Those to learn from, see `steps_across_loads`."""
         return self.rows(steps_across_loads(self.load, self.mix))
@@ -129,6 +157,15 @@ class MissSteps:
     def requests_of_a_step(self, member: ShardMember) -> float:
         """Requests that the newest steps were judged by."""
         return judged_requests(self.total[-N_RECENT:], member.spec, float(member.step_s))
+
+
+def largest_of(loads: FloatArray) -> FloatArray:
+    """(K, 1+F) of loads (N, 1+F) those with the most of one, and of all in units of their means."""
+    if not loads.size:
+        return loads
+    together = (loads / np.maximum(loads.mean(axis=0), 1e-300)).sum(axis=1)
+    at = np.unique(np.argmax(np.column_stack([loads, together]), axis=0))
+    return np.asarray(loads[at])
 
 
 def lack_of_steps(member: ShardMember, steps: MissSteps | None) -> str:
@@ -190,13 +227,16 @@ def summary_of(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[
     """
     if member.spec.variants:
         return _variant_summary(draws, member, steps)
-    within = draws.load_within(tolerated_share(member.spec))
+    share = tolerated_share(member.spec)
+    within = draws.load_within(share)
+    carried = steps.carried(share, float(member.step_s))
     return {
         **_levels(within),
         **_further_summary(draws, within, member),
         "floor": _short(float(draws.floor.mean())),
         "slope": _short(float(np.median(draws.slope))),
         "requests_per_step": _short(steps.requests_of_a_step(member)),
+        CARRIED: [[_short(one) for one in loads] for loads in carried.tolist()],
         "learned_for": learned_for(member),
         "data_until_s": float(steps.steps_s[-1]),
     }

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 from sqlalchemy import RowMapping
 
 from decider import FloatArray, MissDraws, miss_log_likelihood, update_misses
-from services.decision.beliefs.miss_data import MIN_STEPS, MissSteps
+from services.decision.beliefs.miss_data import CARRIED, MIN_STEPS, MissSteps, largest_of
 from services.decision.rows.inputs import ShardMember
+from services.decision.rows.responses import tolerated_share
 from services.decision.rows.translate import to_draws
 
 PARTICLES, SAMPLED = "particles", "pymc"
@@ -69,6 +71,15 @@ class MissView:
         """Order in which workloads learn: the oldest first, those without any before them."""
         oldest = datetime.min.replace(tzinfo=UTC)
         return (oldest if self.stored is None else self.stored["fitted_at"], self.member.id)
+
+    def carried(self) -> FloatArray:
+        """(K, 1+F) loads seen to be carried: in the steps since, and as when it was learned."""
+        share = tolerated_share(self.member.spec)
+        found = self.since.carried(share, float(self.member.step_s))
+        before = () if self.stored is None else self.stored["summary"].get(CARRIED, ())
+        if not before:
+            return found
+        return largest_of(np.concatenate([found, np.array(before, dtype=np.float64)]))
 
     def requests_per_step(self) -> float:
         """By the steps since; where there are few, as when it was learned."""

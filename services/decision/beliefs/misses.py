@@ -212,7 +212,7 @@ def learned_row(
 def _to_response(view: MissView, draws: MissDraws) -> LearnedResponse | None:
     try:
         made = LearnedResponse.of(draws, view.member.spec, view.requests_per_step(), view.mix)
-        return replace(made, is_first=view.stored is None)
+        return replace(made, is_first=view.stored is None, carried=view.carried())
     except (ValueError, ArithmeticError) as error:
         tell_refused(view.member, error)
         return None

@@ -323,6 +323,7 @@ def workload_input(
         requests_per_step=math.inf if response is None else response.requests_per_step,
         waiting_load=waiting_load,
         waiting_requests=queue.waiting if queue is not None and waiting_load else 0.0,
+        carried_load=None if response is None else response.carried_demand(member.spec),
     )
 
 

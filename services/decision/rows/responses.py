@@ -16,6 +16,7 @@ from decider import (
     worth_in_force,
 )
 from services.decision.rows.lead_times import N_DRAWS
+from services.decision.rows.loads import added_up
 from services.decision.rows.translate import to_sla
 from services.kernel.domain import WorkloadSpec
 
@@ -32,6 +33,8 @@ class LearnedResponse:
             where it was not. Draws and capacity are per reference replica of the mix that runs,
             counted by them.
         is_first: Nothing was known of it in the decision before.
+        carried: (K, 1+F) loads per ready replica that were seen to be carried within the promise;
+            empty: none was, or it has variants or is a pool.
     """
 
     draws: MissDraws
@@ -39,6 +42,7 @@ class LearnedResponse:
     capacity: FloatArray
     worth: FloatArray = field(default_factory=lambda: np.zeros(0))
     is_first: bool = False
+    carried: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def of(
@@ -76,6 +80,16 @@ class LearnedResponse:
         draws = pool_response(self.draws, loads)
         capacity = equivalent_capacity(draws, to_sla(spec), self.requests_per_step)
         return LearnedResponse(draws, self.requests_per_step, capacity, is_first=self.is_first)
+
+    def carried_demand(self, spec: WorkloadSpec) -> float | None:
+        """Largest demand per replica that was carried, as the history counts it; None: none was."""
+        if not self.carried.size:
+            return None
+        demand = self.carried[:, 0]
+        if spec.further_loads:
+            demand = added_up(self.carried, spec, self.draws)
+        most = float(np.max(demand, initial=0.0, where=np.isfinite(demand)))
+        return most if most > 0 else None
 
     @property
     def floor(self) -> float:

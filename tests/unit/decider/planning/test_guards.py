@@ -26,8 +26,10 @@ from tests.unit.decider.shards import NOW_S, workload
 
 def guard_input(current: int = 10, last_demand: float | None = None, **changes: Any) -> GuardInput:
     changes.setdefault("replicas", ReplicaState(current, current))
-    has_response = changes.pop("has_response", False)
-    return GuardInput(workload(**changes), NOW_S, last_demand, 10.0, 1.0, has_response)
+    has_response, carried = (
+        changes.pop(n, d) for n, d in (("has_response", False), ("carried", None))
+    )
+    return GuardInput(workload(**changes), NOW_S, last_demand, 10.0, 1.0, has_response, carried)
 
 
 def passed(raw: int, **changes: Any) -> tuple[int, str]:
@@ -82,6 +84,13 @@ CASES = [
     (5, (10, "consolidation"), {"sla": MEASURED, "risk": RiskState(observed_steps=11.0)}),
     (5, (5, ""), {"sla": MEASURED, "risk": RiskState(observed_steps=12.0)}),
     (5, (5, ""), {"sla": MEASURED, "has_response": True}),
+    # a replica is brought to a quarter more than any has carried, and no further
+    (3, (8, "consolidation"), {"last_demand": 40.0, "carried": 4.0}),
+    (3, (4, "consolidation"), {"last_demand": 40.0, "carried": 9.0}),
+    (3, (10, "consolidation"), {"last_demand": 40.0, "carried": 2.0}),
+    (9, (9, ""), {"last_demand": 40.0, "carried": 4.0}),
+    (15, (15, ""), {"last_demand": 40.0, "carried": 0.1}),
+    (5, (5, ""), {"carried": 0.1}),
     (15, (12, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=2)}),
     (15, (10, "schedulable"), {"replicas": ReplicaState(10, 10, schedulable_gpus=0)}),
     (15, (15, ""), {"replicas": ReplicaState(10, 10, schedulable_gpus=None)}),

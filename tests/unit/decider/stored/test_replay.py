@@ -333,3 +333,26 @@ def test_inputs_with_several_loads_replay() -> None:
             for given in (both, replace(without, workloads=(plain, plain)))
         ]
         assert blobs[0] == blobs[1]
+
+
+def test_what_was_carried_is_stored_and_an_earlier_revision_does_not_look_at_it() -> None:
+    """Decision record 0125: before it no scale-in was held for what replicas had carried."""
+    request = shard(noisy(10.0))
+    (first,) = request.workloads
+    seen = History(np.full(12, 10.0), NOW_S)
+    owner = replace(first, carried_load=1e-3, replicas=ReplicaState(40, 40), history=seen)
+    request = replace(request, workloads=(owner,))
+    (held,) = decide_shard(request, DecideConfig(), NOW_S)
+    (before,) = decide_shard(request, DecideConfig(revision=3), NOW_S)
+    assert held.final == 40
+    assert before.final < 40
+    blob = inputs_to_bytes(request, 0, held, DecideConfig(), NOW_S)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(held)
+    plain = inputs_to_bytes(
+        replace(request, workloads=(replace(owner, carried_load=None),)),
+        0,
+        before,
+        DecideConfig(revision=3),
+        NOW_S,
+    )
+    assert b"carried" not in unpacked(plain)
