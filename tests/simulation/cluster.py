@@ -119,7 +119,7 @@ class Cluster:
         self.targets[name] = target
         for _ in range(replicas):
             pod = self._new_pod(target)
-            pod.node, pod.ready_s = self._room(target), self.now_s
+            pod.node, pod.ready_s = self.room(target), self.now_s
             target.pods.append(pod)
 
     def write_count(self, name: str, replicas: int, by: str) -> Written:
@@ -176,7 +176,7 @@ class Cluster:
             if pod.gone_s is not None or (pod.node and pod.ready_s is not None):
                 continue
             if not pod.node:
-                pod.node = self._room(target)
+                pod.node = self.room(target)
             if pod.node and pod.ready_s is None and now_s >= pod.created_s + pod.start_s:
                 pod.ready_s = now_s
 
@@ -185,7 +185,7 @@ class Cluster:
         start_s = self.chance.seconds(10.0, 120.0)
         return Pod(f"{target.name}-{self._n_pods}", self.now_s, start_s)
 
-    def _room(self, target: Target) -> str:
+    def room(self, target: Target) -> str:
         """A node with room for one more replica; empty: there is none."""
         used = dict.fromkeys(self.nodes, 0)
         for other in self.targets.values():

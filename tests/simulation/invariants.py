@@ -383,8 +383,15 @@ class Watch:
             for target, count in desired.items():
                 replicas = world.cluster.targets[target].replicas
                 low, high = bounds(world.cluster.autoscalers[name], target)
-                if replicas != min(max(count, low), high):
+                wanted = min(max(count, low), high)
+                is_full = low <= replicas < wanted and not self._has_room(target)
+                if replicas != wanted and not is_full:
                     self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
+
+    def _has_room(self, target: str) -> bool:
+        """A node has room for one replica more, or is about to: no node is added in this world."""
+        cluster = self.world.cluster
+        return bool(cluster.room(cluster.targets[target]))
 
     def _should_be_settled(self, one: Made) -> bool:
         """A newer decision was there for a step without faults, while this one was valid."""

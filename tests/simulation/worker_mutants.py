@@ -63,14 +63,14 @@ MUTANTS = {
     Mutant(
         "a rise holds nothing until it is made",
         _LEDGER + "note_decisions",
-        "held = max(decision.current, decision.final) if is_applied else decision.current",
-        "held = decision.current",
+        "most = max(decision.current, decision.final)",
+        "most = decision.current",
     ): _HOLDINGS + "test_a_rise_holds_from_its_decision_on_and_a_fall_until_it_is_made",
     Mutant(
         "what a fall frees is free at once",
         _LEDGER + "note_decisions",
-        "held = max(decision.current, decision.final) if is_applied else decision.current",
-        "held = decision.final if is_applied else decision.current",
+        "most = max(decision.current, decision.final)",
+        "most = decision.final",
     ): _HOLDINGS + "test_a_rise_holds_from_its_decision_on_and_a_fall_until_it_is_made",
     Mutant(
         "an old budget is believed",

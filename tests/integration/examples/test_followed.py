@@ -47,6 +47,19 @@ def shared(bench: Bench) -> Iterator[None]:
         assert bench.lab.http.delete(path).status_code == 200
 
 
+@pytest.fixture
+def more_nodes(bench: Bench) -> Iterator[None]:
+    """As many as all examples together need: where no node is added, none waits for free GPUs."""
+    names = {f"{t.lower()}-examples-{i}": t for t in ("H100", "L4") for i in range(8)}
+    status = {"allocatable": {"nvidia.com/gpu": "8", "pods": "110"}}
+    for name, gpu_type in names.items():
+        metadata = {"name": name, "labels": {"nvidia.com/gpu.product": gpu_type}}
+        bench.lab.post("/api/v1/nodes", {"metadata": metadata, "status": status})
+    yield
+    for name in names:
+        assert bench.lab.http.delete(f"/api/v1/nodes/{name}").status_code == 200
+
+
 def parts(manifest: Manifest) -> list[Manifest]:
     """Variants or pools, where there are some."""
     spec = manifest["spec"]
@@ -54,16 +67,17 @@ def parts(manifest: Manifest) -> list[Manifest]:
 
 
 def deploy(bench: Bench, manifest: Manifest) -> None:
-    """Each target of two replicas as the manifest names it."""
+    """Each target of two replicas as the manifest names it, on nodes of its GPU type."""
     for part in parts(manifest) or [manifest["spec"]]:
-        deploy_target(bench, part["scaleTargetRef"])
+        gpu_type = part.get("gpuType", manifest["spec"].get("gpuType", "H100"))
+        deploy_target(bench, part["scaleTargetRef"], gpu_type)
 
 
-def deploy_target(bench: Bench, reference: Manifest) -> None:
+def deploy_target(bench: Bench, reference: Manifest, gpu_type: str) -> None:
     lab = bench.lab
     name, kind = reference["name"], reference["kind"]
     if kind != "LeaderWorkerSet":
-        lab.deploy(name, kind=kind)
+        lab.deploy(name, kind=kind, product=gpu_type)
         return
     lab.define(leader_worker_set_definition())
     template = {"size": 2, "workerTemplate": pod_template(name, gpus=4)}
@@ -82,7 +96,7 @@ def decide(bench: Bench, file: str, name: str) -> int:
     return bench.decide(name, desired, **({"variants": json.dumps(variants)} if variants else {}))
 
 
-def test_the_operator_follows_every_example(bench: Bench, shared: None) -> None:
+def test_the_operator_follows_every_example(bench: Bench, shared: None, more_nodes: None) -> None:
     assert set(SERVICES) == set(RESULTS)
     names = {}
     for file in SERVICES:
