@@ -384,14 +384,9 @@ class Watch:
                 replicas = world.cluster.targets[target].replicas
                 low, high = bounds(world.cluster.autoscalers[name], target)
                 wanted = min(max(count, low), high)
-                is_full = low <= replicas < wanted and not self._has_room(target)
-                if replicas != wanted and not is_full:
+                is_full = not world.cluster.room(world.cluster.targets[target])  # none is added
+                if replicas != wanted and not (is_full and low <= replicas < wanted):
                     self.fail("at rest the newest decision holds", f"{target} {replicas}: {count}")
-
-    def _has_room(self, target: str) -> bool:
-        """A node has room for one replica more, or is about to: no node is added in this world."""
-        cluster = self.world.cluster
-        return bool(cluster.room(cluster.targets[target]))
 
     def _should_be_settled(self, one: Made) -> bool:
         """A newer decision was there for a step without faults, while this one was valid."""
