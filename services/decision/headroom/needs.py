@@ -79,8 +79,9 @@ def need_rows(
         if own is None:
             continue
         spec, pool = row.member.spec, row.given.pool
-        is_applied = spec.mode != "Advisory"
-        held = max(decision.current, decision.final) if is_applied else decision.current
+        # advice, and what waits for an approval, is granted to nobody yet (docs/decisions/0122)
+        is_granted = spec.mode == "Auto"
+        held = max(decision.current, decision.final) if is_granted else decision.current
         found.append(
             (
                 row.member.id,

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from decider import PEAK_LEVELS, Decision
 from services.decision.headroom.needs import (
@@ -17,7 +18,7 @@ from services.decision.headroom.needs import (
 from services.decision.headroom.repository import NEED_COLUMNS
 from services.decision.rows.prepare import Prepared, RequestRow, prepare
 from tests.unit.decision.rows.pool_members import NOW, forecast, member, pool, rows, state
-from tests.unit.decision.rows.test_service_decision import decided
+from tests.unit.decision.rows.test_service_decision import decided, with_counts
 
 BOTH = {"H100", "A100"}
 
@@ -47,10 +48,12 @@ def test_each_pool_says_what_it_may_need_of_its_own_type() -> None:
     assert prefill["decided_at"] == NOW
 
 
-def test_what_is_only_advised_is_not_held() -> None:
-    found = prepared(mode="Advisory")
-    for one in map(by_name, need_rows(found, peaks_of(found, BOTH), decided(50, 70), NOW)):
-        assert one["held_replicas"] == one["current_replicas"]
+@pytest.mark.parametrize("mode", ["Advisory", "Approval"])
+def test_what_is_only_advised_or_waits_for_an_approval_is_not_held(mode: str) -> None:
+    found = prepared(mode=mode)
+    rising = with_counts(decided(4, 8), (4, 9), (8, 12))
+    for one in map(by_name, need_rows(found, peaks_of(found, BOTH), rising, NOW)):
+        assert one["held_replicas"] == one["current_replicas"] in (4, 8)
         assert one["max_replicas"] >= one["held_replicas"]
 
 
