@@ -119,19 +119,22 @@ def shift_paths(paths: F32, old: F32, new: F32, levels: F64 | None = None) -> F3
     """
     offset = new - old
     result = paths + offset[:, :1]
+    gaps, rises = old[:, 1:] - old[:, :-1], offset[:, 1:] - offset[:, :-1]
+    is_gap = gaps > 0
+    safe = np.where(is_gap, gaps, np.float32(1))
+    has_all_gaps = np.asarray(is_gap.all(axis=(0, 2)))
+    has_ties = np.asarray(((gaps == 0) & (rises != 0)).any(axis=(0, 2)))
     rank: F64 | None = None
     for k in range(old.shape[1] - 1):
-        low = old[:, k : k + 1]
-        gap = old[:, k + 1 : k + 2] - low
-        rise = offset[:, k + 1 : k + 2] - offset[:, k : k + 1]
-        safe = np.where(gap > 0, gap, np.float32(1))
-        share = np.clip((paths - low) / safe, 0, 1)
-        step = np.where(gap > 0, share, paths > low)
-        if levels is not None and ((gap == 0) & (rise != 0)).any():
+        low, here = old[:, k : k + 1], np.s_[:, k : k + 1]
+        step = np.clip((paths - low) / safe[here], 0, 1)
+        if not has_all_gaps[k]:
+            step = np.where(is_gap[here], step, paths > low)
+        if levels is not None and has_ties[k]:
             rank = _ranks(paths) if rank is None else rank
             place = np.clip((rank - levels[k]) / (levels[k + 1] - levels[k]), 0, 1)
-            step = np.where((gap == 0) & (paths == low), place.astype(np.float32), step)
-        result = result + step * rise
+            step = np.where((gaps[here] == 0) & (paths == low), place.astype(np.float32), step)
+        result = result + step * rises[here]
     return np.asarray(result, dtype=np.float32)
 
 

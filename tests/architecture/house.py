@@ -95,13 +95,53 @@ def entry_points(pyproject: str) -> tuple[str, ...]:
 def needs_of(module: str, source: str, sources: dict[str, str]) -> tuple[Need, ...]:
     """What one module needs of the tree."""
     found: dict[str, Need] = {}
-    for node in ast.walk(ast.parse(source)):
-        for name in names_in(node):
-            other = deepest(name, sources)
-            is_own_home = isinstance(node, ast.Constant) and module.startswith(f"{other}.")
-            if other and other != module and not is_own_home:
-                found.setdefault(other, Need(module, other, getattr(node, "lineno", 0)))
+    for said in read_source(source).names:
+        other = deepest(said.name, sources)
+        is_own_home = said.is_text and module.startswith(f"{other}.")
+        if other and other != module and not is_own_home:
+            found.setdefault(other, Need(module, other, said.line))
     return tuple(found.values())
+
+
+@dataclass(frozen=True, slots=True)
+class SaidName:
+    """A dotted name that a source imports, or holds as a string.
+
+    Attributes:
+        name: The name.
+        line: Where.
+        is_text: It stands in a string.
+    """
+
+    name: str
+    line: int
+    is_text: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SourceNames:
+    """What a source says of modules.
+
+    Attributes:
+        names: Names that it imports or holds.
+        half_lines: Lines that put a module's name together.
+    """
+
+    names: tuple[SaidName, ...]
+    half_lines: tuple[int, ...]
+
+
+@cache
+def read_source(source: str) -> SourceNames:
+    """What a text says, kept: the houses of a run differ by one module, and each rule asks."""
+    names, half_lines = [], []
+    for node in ast.walk(ast.parse(source)):
+        is_text = isinstance(node, ast.Constant)
+        line = getattr(node, "lineno", 0)
+        names += [SaidName(name, line, is_text) for name in names_in(node)]
+        if has_half_a_name(node):
+            half_lines.append(line)
+    return SourceNames(tuple(names), tuple(half_lines))
 
 
 def names_in(node: ast.AST) -> list[str]:
@@ -128,24 +168,19 @@ def half_names(house: House) -> list[str]:
     return [
         f"{module}:{line} puts a module's name together"
         for module, source in house.sources.items()
-        for line in lines_with_half_a_name(source)
+        for line in read_source(source).half_lines
     ]
 
 
-@cache
-def lines_with_half_a_name(source: str) -> tuple[int, ...]:
-    """Lines of a text, kept: the houses of a run differ by one module."""
-    found = []
-    for node in ast.walk(ast.parse(source)) if HALF_A_NAME.search(source) else ():
-        first: ast.AST | None = None
-        if isinstance(node, ast.JoinedStr) and len(node.values) > 1:
-            first = node.values[0]
-        elif isinstance(node, ast.BinOp):
-            first = node.left
-        text = first.value if isinstance(first, ast.Constant) else None
-        if isinstance(text, str) and HALF_A_NAME.match(text):
-            found.append(node.lineno)
-    return tuple(found)
+def has_half_a_name(node: ast.AST) -> bool:
+    """Check whether a node puts a module's name together."""
+    first: ast.AST | None = None
+    if isinstance(node, ast.JoinedStr) and len(node.values) > 1:
+        first = node.values[0]
+    elif isinstance(node, ast.BinOp):
+        first = node.left
+    text = first.value if isinstance(first, ast.Constant) else None
+    return isinstance(text, str) and HALF_A_NAME.match(text) is not None
 
 
 def floor_by_name(name: str) -> int | None:
@@ -156,6 +191,7 @@ def floor_by_name(name: str) -> int | None:
     return None
 
 
+@cache
 def floor_of(package: str, name: str) -> int | None:
     """Floor of a child of a package, 0 at the top; None where it has no place."""
     floors = FLOORS.get(package, ())
@@ -186,17 +222,20 @@ def without_a_layer(house: House) -> list[str]:
 def upward(house: House) -> list[str]:
     """Needs that look up, or across a floor of strangers."""
     wrong = [f"entry point {name}" for name in house.entry_points if not name.startswith(ENTRY)]
-    for need in house.all_needs():
-        package, above, below = where_they_part(need)
-        if not above or not below:
-            continue  # a package and its own child
-        own, other = floor_of(package, above), floor_of(package, below)
-        if own is None or other is None:
-            continue  # without a layer, which has a test of its own
-        are_strangers = own == other and FLOORS[package] not in (ROOM, FEATURE)
-        if other < own or are_strangers:
-            wrong.append(str(need))
-    return wrong
+    return wrong + [str(need) for need in house.all_needs() if looks_up(need)]
+
+
+@cache
+def looks_up(need: Need) -> bool:
+    """Check one need, kept: of the needs of two houses nearly all are the same."""
+    package, above, below = where_they_part(need)
+    if not above or not below:
+        return False  # a package and its own child
+    own, other = floor_of(package, above), floor_of(package, below)
+    if own is None or other is None:
+        return False  # without a layer, which has a test of its own
+    are_strangers = own == other and FLOORS[package] not in (ROOM, FEATURE)
+    return other < own or are_strangers
 
 
 def where_they_part(need: Need) -> tuple[str, str, str]:

@@ -21,6 +21,7 @@ from tests.architecture.mirror import (
 )
 from tests.architecture.mirror_fault import choose, faults
 from tests.architecture.mirror_measure import Bench, load, store, totals
+from tests.architecture.plugins import WITHOUT_PLUGINS
 
 LONG = "x = 1\n" * 20
 PLACES = [
@@ -181,7 +182,11 @@ TESTS = {
 }
 
 
-def test_a_module_counts_when_its_tests_run_it_and_see_a_fault(tmp_path: Path) -> None:
+def test_a_module_counts_when_its_tests_run_it_and_see_a_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # a copy of the tree has our settings, by which no plugin is loaded that no test needs
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(WITHOUT_PLUGINS))
     write(tmp_path, "decider/__init__.py", "")
     results = {}
     for name, body in TESTS.items():

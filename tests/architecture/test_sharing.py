@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.architecture.plugins import WITHOUT_PLUGINS
 from tests.sharing import OF_THE_SHORT_DEMO, FilesThatShare
 
 REPO = Path(__file__).parents[2]
@@ -59,7 +60,8 @@ def test_a_test_that_ends_its_worker_fails_alone_and_the_run_goes_on(tmp_path: P
     (tmp_path / "conftest.py").write_text(CONFTEST)
     for number in range(1, 5):
         (tmp_path / f"test_{number}.py").write_text(ENDS_ITS_WORKER)
-    argv = [*("-p", "no:faulthandler", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile")]
+    argv = ["-p", "no:faulthandler", "-p", "no:cacheprovider", *WITHOUT_PLUGINS]
+    argv += ["-n", "2", "--dist", "loadfile"]
     # this test may itself be run by a worker
     outside = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     done = subprocess.run(

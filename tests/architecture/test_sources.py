@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -29,16 +30,38 @@ def sources() -> list[Path]:
     return files
 
 
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the rules look at in one file.
+
+    Attributes:
+        imports: Names of modules, and of what is taken from them.
+        too_long: Functions of too many lines: line, name and length of each.
+        classes: Names of classes.
+    """
+
+    imports: frozenset[str]
+    too_long: tuple[str, ...]
+    classes: tuple[str, ...]
+
+
 @cache
-def imports(path: Path) -> set[str]:
+def outline(path: Path) -> Outline:
     found: set[str] = set()
+    too_long, classes = [], []
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            length = (node.end_lineno or 0) - node.lineno + 1
+            if length > MAX_FUNCTION_LINES:
+                too_long.append(f"{node.lineno} {node.name} {length}")
+        elif isinstance(node, ast.ClassDef):
+            classes.append(node.name)
+    return Outline(frozenset(found), tuple(too_long), tuple(classes))
 
 
 def test_sql_only_in_repositories_and_the_kernel() -> None:
@@ -50,7 +73,7 @@ def test_sql_only_in_repositories_and_the_kernel() -> None:
             continue
         bad = {
             name
-            for name in imports(path)
+            for name in outline(path).imports
             if name.startswith("services.kernel.db.schema") or name in {"sqlalchemy.text"}
         }
         if bad and path.stem not in {"translate", "store"}:
@@ -71,11 +94,7 @@ def test_sizes() -> None:
         n_lines = text.count("\n")
         if n_lines > MAX_FILE_LINES:
             wrong.append(f"{path.relative_to(REPO)}: {n_lines} lines")
-        for node in ast.walk(ast.parse(text)):
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-                length = (node.end_lineno or 0) - node.lineno + 1
-                if length > MAX_FUNCTION_LINES:
-                    wrong.append(f"{path.relative_to(REPO)}:{node.lineno} {node.name} {length}")
+        wrong += [f"{path.relative_to(REPO)}:{said}" for said in outline(path).too_long]
     assert wrong == []
 
 
@@ -92,20 +111,19 @@ def test_no_folder_is_crowded_and_none_holds_a_single_module() -> None:
 def test_a_class_name_stands_in_one_module_or_in_its_importers() -> None:
     homes: dict[str, list[Path]] = {}
     for path in sources():
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ClassDef):
-                homes.setdefault(node.name, []).append(path)
+        for name in outline(path).classes:
+            homes.setdefault(name, []).append(path)
     wrong = []
     for name, paths in homes.items():
         for one, other in combinations(sorted(set(paths)), 2):
-            if dotted(one) not in imports(other) and dotted(other) not in imports(one):
+            if not (is_imported(one, other) or is_imported(other, one)):
                 wrong.append(f"{name}: {one.relative_to(REPO)}, {other.relative_to(REPO)}")
     assert wrong == []
 
 
-def dotted(path: Path) -> str:
-    """Name under which a module is imported."""
-    return ".".join(path.relative_to(REPO).with_suffix("").parts)
+def is_imported(module: Path, by: Path) -> bool:
+    """Check whether a file imports a module."""
+    return ".".join(module.relative_to(REPO).with_suffix("").parts) in outline(by).imports
 
 
 @pytest.mark.parametrize(

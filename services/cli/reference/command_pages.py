@@ -23,9 +23,8 @@ def command_page(title: str, program: str, app: typer.Typer) -> str:
 
 def _walk(name: str, command: Any, parent: Any) -> Iterator[tuple[str, Any]]:
     """Each command's path and context, itself first; the types are Typer's own copy of Click."""
-    context = command.context_class(
-        command, info_name=name, parent=parent, terminal_width=WIDTH, max_content_width=WIDTH
-    )
+    settings = {**command.context_settings, "terminal_width": WIDTH, "max_content_width": WIDTH}
+    context = command.context_class(command, info_name=name, parent=parent, **settings)
     yield context.command_path, context
     children: Mapping[str, Any] = getattr(command, "commands", {})
     for child, each in children.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from weakref import WeakKeyDictionary
 
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 
@@ -14,6 +15,7 @@ from services.kernel.server_limits import SESSION
 _DAY_S = 86400
 _known: dict[str, set[str]] = {}
 _making = threading.Lock()
+_apart: WeakKeyDictionary[Engine, Engine] = WeakKeyDictionary()
 
 
 def partition_bounds(table: str, at: datetime) -> tuple[datetime, datetime]:
@@ -72,9 +74,17 @@ def forget_partitions(engine: Engine) -> None:
 
 def _make(engine: Engine, table: str, starts: Mapping[str, datetime]) -> list[str]:
     """Make partitions by a session beside the pool's, which may all be in use; one at a time."""
-    apart = create_engine(engine.url, poolclass=NullPool, connect_args=dict(SESSION))
-    with _making, apart.begin() as connection:
+    with _making, _beside(engine).begin() as connection:
         return [name for name, at in starts.items() if _attach(connection, table, name, at)]
+
+
+def _beside(engine: Engine) -> Engine:
+    """An engine without a pool, kept as long as the other: a new one asks what the server is."""
+    if engine not in _apart:
+        _apart[engine] = create_engine(
+            engine.url, poolclass=NullPool, connect_args=dict(SESSION), use_native_hstore=False
+        )
+    return _apart[engine]
 
 
 def _find(connection: Connection, table: str, name: str) -> str | None:

@@ -97,6 +97,7 @@ def _new_engine(url: str, n_kept: int) -> Engine:
         pool_pre_ping=True,
         json_deserializer=orjson.loads,
         connect_args=dict(SESSION),
+        use_native_hstore=False,  # no column is one: each engine would ask the server for the type
     )
     ping = engine.dialect.do_ping
 

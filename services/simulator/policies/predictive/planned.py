@@ -7,7 +7,7 @@ all settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 
@@ -154,16 +154,9 @@ class PlannedGrid:
             own = self._request(view, states[g * n : (g + 1) * n], paths)
             own = self._with_laws(view, own).part(wide.tolist())
             whole = PreparedShard.of(own, [FRESH] * wide.size, self.config, {})
-            price = multiplier[g, wide]
-
-            def first_of(
-                part: PreparedShard, grid: CandidateGrid, rows: IntArray, price: FloatArray = price
-            ) -> IntArray:
-                index = first_of_plan(part.program(grid, part.tables(grid)), price[rows])
-                return np.asarray(grid.counts[np.arange(rows.size), index])
-
-            grid = settled_grid(whole, first_of)
-            found.append(first_of(whole, grid, np.arange(wide.size)))
+            planned = _FirstCounts(multiplier[g, wide])
+            grid = settled_grid(whole, planned.of)
+            found.append(planned.of(whole, grid, np.arange(wide.size)))
         return np.stack(found)
 
     def _with_laws(self, view: GridView, request: ShardRequest) -> ShardRequest:
@@ -220,3 +213,34 @@ class PlannedGrid:
             np.tile(lead_time_s, (times, 1)),
             view.step_s,
         )
+
+
+@dataclass(slots=True)
+class _FirstCounts:
+    """First counts of plans at a price each; the last plan of all workloads is kept.
+
+    The candidates that are settled on are mostly those of the last round.
+
+    Attributes:
+        price: (N,) of a step out of SLA, in replica-steps.
+    """
+
+    price: FloatArray
+    _kept: tuple[CandidateGrid, IntArray] | None = None
+
+    def of(self, part: PreparedShard, grid: CandidateGrid, rows: IntArray) -> IntArray:
+        """(rows,) first counts of some of the workloads, among the grid's candidates."""
+        is_whole = rows.size == self.price.size
+        if is_whole and self._kept is not None and _is_same(grid, self._kept[0]):
+            return self._kept[1]
+        index = first_of_plan(part.program(grid, part.tables(grid)), self.price[rows])
+        first = np.asarray(grid.counts[np.arange(rows.size), index])
+        if is_whole:
+            self._kept = grid, first
+        return first
+
+
+def _is_same(one: CandidateGrid, other: CandidateGrid) -> bool:
+    """Check whether two grids have the same candidates."""
+    names = (each.name for each in fields(CandidateGrid))
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in names)

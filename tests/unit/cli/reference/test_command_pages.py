@@ -14,3 +14,4 @@ def test_every_command_has_its_help() -> None:
     fleet = page.split("## harmony bench fleet\n")[1].split("\n## ")[0]
     assert "Usage: harmony bench fleet [OPTIONS]" in fleet
     assert "--history-days" in fleet
+    assert "-h, --help" in fleet  # as it is on the command line

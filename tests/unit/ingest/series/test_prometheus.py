@@ -167,6 +167,7 @@ def test_an_answer_in_an_encoding_that_it_is_not_in_is_malformed() -> None:
         (gzip.compress(b" " * 10_001), "gzip", "too_large"),
         (gzip.compress(gzip.compress(GOOD)), "gzip, gzip", "malformed"),
     ],
+    ids=["good", "larger than the bound", "packed twice"],  # the time of packing is in the bytes
 )
 def test_a_packed_answer_is_unpacked_once_within_the_bound(
     packed: bytes, encoding: str, reason: str | None

@@ -61,6 +61,7 @@ def test_one_byte_more_is_too_large(pieces: list[bytes], encoding: str | None) -
         (PACKED[:-1], "gzip", "cut off"),
         (PACKED + PACKED, "gzip", "bytes follow"),
     ],
+    ids=["twice", "deflated", "not packed", "cut off", "more follows"],  # the bytes hold the time
 )
 def test_what_cannot_be_unpacked_says_why(packed: bytes, encoding: str, problem: str) -> None:
     with pytest.raises(AnswerUnreadable, match=f"cannot be decompressed: .*{problem}"):
