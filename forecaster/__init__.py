@@ -44,8 +44,7 @@ if TYPE_CHECKING:
     from forecaster.pretrain.demand import made_up_demand
     from forecaster.pretrain.prior import PriorResult, fit_prior, prior_config, trace_views
     from forecaster.training.checkpoint import model_from_bytes, model_to_bytes
-    from forecaster.training.fit import FitProgress, FitReport, FitResult, fit
-    from forecaster.training.stages import MARGINALS
+    from forecaster.training.fit import STAGES, FitProgress, FitReport, FitResult, fit
     from forecaster.types import Forecast, Series, Windows
 
 _EXPORTS = {
@@ -72,8 +71,7 @@ _EXPORTS = {
     "forecaster.pretrain.demand": "made_up_demand",
     "forecaster.pretrain.prior": "PriorResult fit_prior prior_config trace_views",
     "forecaster.training.checkpoint": "model_from_bytes model_to_bytes",
-    "forecaster.training.fit": "FitProgress FitReport FitResult fit",
-    "forecaster.training.stages": "MARGINALS",
+    "forecaster.training.fit": "STAGES FitProgress FitReport FitResult fit",
     "forecaster.types": "Forecast Series Windows",
 }
 """Module to its names, parted by spaces."""
@@ -82,13 +80,13 @@ _MODULES = {name: module for module, names in _EXPORTS.items() for name in names
 __all__ = [
     "DAY_S",
     "HEDGE_GROUPS",
-    "MARGINALS",
     "MODEL",
     "MODEL_RUNG",
     "POOLS",
     "PRIOR_RUNG",
     "REFIT_KINDS",
     "SHORT_HISTORY_RUNG",
+    "STAGES",
     "STALE_RUNG",
     "Baseline",
     "BestSimple",

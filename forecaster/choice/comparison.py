@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +21,10 @@ from forecaster.types import F32, F64, Bool, Forecast, Series, Windows
 MODEL = "model"
 TAIL_LEVELS = (0.9, 0.95, 0.99)
 """Levels whose pinball losses are added to the CRPS: the decider lives on the upper tail."""
+MOST_OF_USUAL = 4.0
+"""Most that the best simple forecaster's loss of a workload counts, in those of the middle one."""
+LEAST_USUAL = 1e-3
+"""Smaller losses are no usual ones: of a demand that stands still, which is forecast exactly."""
 MAX_ORIGINS = 200
 """Origins scored per workload, evenly spread."""
 
@@ -77,7 +82,8 @@ class Comparison:
         ratios: Workload to the model's loss over that of its best simple forecaster.
         crps_model: Model CRPS, mean over workloads.
         crps_simple: CRPS of the best simple forecaster per workload, mean over workloads.
-        skill: 1 minus the ratio of losses, model over best simple, pooled over workloads.
+        skill: 1 minus the ratio of losses, model over best simple, pooled over workloads; see
+            `MOST_OF_USUAL`.
     """
 
     scores: ScoreTable
@@ -207,9 +213,20 @@ def compared(table: ScoreTable) -> Comparison:
 
 
 def _skill(table: ScoreTable, name: str) -> float:
-    own = sum(row[name].loss for row in table.values())
-    simple = sum(row[best_simple(row)].loss for row in table.values())
-    return 1 - own / simple if simple > 0 else float("nan")
+    """One minus the ratio of pooled losses.
+
+    A service of a few bursts, or with one wrong sample, loses tens of times as much as the others,
+    and its forecasts alone would say which model is better for all.
+    """
+    simple = {workload: row[best_simple(row)].loss for workload, row in table.items()}
+    usual = sorted(loss for loss in simple.values() if loss >= LEAST_USUAL)
+    most = MOST_OF_USUAL * usual[len(usual) // 2] if usual else math.inf
+    weight = {
+        workload: min(1.0, most / max(loss, LEAST_USUAL)) for workload, loss in simple.items()
+    }
+    own = sum(weight[workload] * row[name].loss for workload, row in table.items())
+    pooled = sum(weight[workload] * loss for workload, loss in simple.items())
+    return 1 - own / pooled if pooled > 0 else float("nan")
 
 
 def best_simple(row: Mapping[str, Score]) -> str:

@@ -26,6 +26,9 @@ REFIT_KINDS = (PIT, LEVEL, SPREAD, SHAPE)
 """Drift that a fit may mend; a gap or a stuck sensor is shown, but must not be learned."""
 FLOOR_RATIO = 0.1
 """Added to levels and spreads, as a share of the history's mean: small counts make no drift."""
+USUAL_QUANTILE, MOST_BEYOND = 0.99, 10.0
+"""Values count as at most so many times this quantile of the history: one wrong sample would make
+any level and any spread a usual one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class InputReference:
         limits: From where on a window has drifted, per kind.
         edges: Inner bin edges of window-normalised values.
         shares: Share of the history per bin, one more than edges.
+        most: What a larger value counts as; None: nothing is too large, as before there was any.
     """
 
     window: int
@@ -80,6 +84,7 @@ class InputReference:
     limits: dict[str, float]
     edges: tuple[float, ...]
     shares: tuple[float, ...]
+    most: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON-able form."""
@@ -111,6 +116,9 @@ def input_reference(history: Series, config: InputDriftConfig | None = None) -> 
             f"{history.n_steps} steps of {history.workload!r} hold {len(at)} windows of "
             f"{setting.window} steps with demand; at least {setting.min_windows} are right"
         )
+    usual = np.quantile(values[seen], USUAL_QUANTILE, method="lower")
+    most = MOST_BEYOND * float(usual) or None
+    values = _bounded(values, most)
     floor = max(FLOOR_RATIO * float(np.abs(values[seen]).mean()), 1e-9)
     facts = [_facts(values[part], seen[part], floor) for part in at]
     centres = {k: float(np.median([one[k] for one in facts])) for k in (LEVEL, SPREAD, MISSING)}
@@ -127,7 +135,7 @@ def input_reference(history: Series, config: InputDriftConfig | None = None) -> 
     }
     limits = {k: max(least[k], setting.margin * max(found[k])) for k in least}
     limits[STUCK] = float(max(setting.stuck, 2 * _longest_run(values[seen])))
-    return InputReference(setting.window, floor, centres, limits, tuple(edges), tuple(shares))
+    return InputReference(setting.window, floor, centres, limits, tuple(edges), tuple(shares), most)
 
 
 def input_verdicts(
@@ -141,6 +149,7 @@ def input_verdicts(
         since_s: Kind to epoch seconds since when it has drifted, of the last time this was asked.
     """
     values, seen = _demand(recent, known.window)
+    values = _bounded(values, known.most)
     now_s = recent.last_s
     if not seen.any():
         return [
@@ -187,6 +196,10 @@ def _demand(series: Series, n_last: int | None = None) -> tuple[F64, Bool]:
     """The demand's newest steps, or all of them."""
     at, start = series.demand_index, 0 if n_last is None else max(series.n_steps - n_last, 0)
     return series.values[start:, at].astype(np.float64), series.observed[start:, at]
+
+
+def _bounded(values: F64, most: float | None) -> F64:
+    return values if most is None else np.minimum(values, most)
 
 
 def _facts(values: F64, seen: Bool, floor: float) -> dict[str, float]:

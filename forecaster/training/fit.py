@@ -16,7 +16,8 @@ from forecaster.network.model import Vocabulary
 from forecaster.predict import TrainedModel
 from forecaster.training.beginning import from_prior, suits
 from forecaster.training.checkpoint import TREES, digest
-from forecaster.training.joint_fit import JointFlowReport
+from forecaster.training.flow_fit import FLOW
+from forecaster.training.joint_fit import JOINT_FLOW, JointFlowReport
 from forecaster.training.loop import FitProgress
 from forecaster.training.resume import fit_identity, state_from_bytes, state_to_bytes
 from forecaster.training.stages import MARGINALS
@@ -25,7 +26,10 @@ from forecaster.training.tree_fit import TreeReport, with_trees
 from forecaster.trees.trees import TreeProgress
 from forecaster.types import Series
 
-__all__ = ["FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
+__all__ = ["STAGES", "FitProgress", "FitReport", "FitResult", "OnCheckpoint", "OnProgress", "fit"]
+
+STAGES = (MARGINALS, FLOW, JOINT_FLOW, TREES)
+"""Stages of a fit in their order; one without further loads, or without trees, leaves some out."""
 
 
 @dataclass(frozen=True, slots=True)

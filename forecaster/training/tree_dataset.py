@@ -10,10 +10,9 @@ import torch
 
 from forecaster.augment import hide_older, shift_level
 from forecaster.config import ForecasterConfig
-from forecaster.dataset import Origins, actuals, shuffled, validation_start
+from forecaster.dataset import Origins, actuals, error_units, shuffled
 from forecaster.features import gather_windows
 from forecaster.network.model import Vocabulary
-from forecaster.scaling import series_scale
 from forecaster.targets import target_table
 from forecaster.trees.features import tree_inputs
 from forecaster.trees.trees import TreeRows
@@ -22,16 +21,6 @@ from forecaster.types import F32, I64, Series
 CHUNK = 1024
 MAX_WEIGHT = 20.0
 """Largest weight of a window: a constant that suddenly moves must not be all that is learned."""
-
-
-def target_scales(series: Sequence[Series], config: ForecasterConfig) -> F32:
-    """Scale of every indicator before validation, `(W, D)`; 1 beyond a series' indicators."""
-    found = np.ones((len(series), max(len(s.indicators) for s in series)), dtype=np.float32)
-    for i, one in enumerate(series):
-        split = validation_start(one, config)
-        scale = series_scale(one.values[:split], one.observed[:split])
-        found[i, : scale.size] = scale
-    return found
 
 
 def tree_rows(
@@ -57,7 +46,7 @@ def tree_rows(
     setting = config.trees
     n_most = setting.max_windows if is_training else setting.max_validation_windows
     drawn, targets = draw_pairs(series, origins, config, n_most, generator)
-    scales = target_scales(series, config)[drawn.which, targets]
+    scales = error_units(series, config, is_training=is_training)[drawn.which, targets]
     parts = []
     for start in range(0, targets.size, CHUNK):
         at = np.arange(start, min(start + CHUNK, targets.size))

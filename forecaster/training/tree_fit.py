@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from forecaster.dataset import Origins, actuals
+from forecaster.dataset import Origins, actuals, error_units
 from forecaster.features import gather_windows
 from forecaster.metrics import pinball
 from forecaster.predict import TrainedModel
 from forecaster.quantiles import crps_weights
-from forecaster.training.tree_dataset import draw_pairs, target_scales, tree_rows
+from forecaster.training.tree_dataset import draw_pairs, tree_rows
 from forecaster.trees.trees import BODY_TO_TAIL, TreeProgress, TreeShare, fit_trees
 from forecaster.types import F32, F64, I64, Bool, Series
 
@@ -30,8 +30,8 @@ class TreeReport:
 
     Args:
         share: Their weight in the average with the network.
-        losses: `(K, Q)` validation pinball loss at each of `SHARES` and each level, in the series'
-            scale, mean over workloads.
+        losses: `(K, Q)` validation pinball loss at each of `SHARES` and each level, see
+            `share_losses`.
     """
 
     share: TreeShare
@@ -96,7 +96,10 @@ def share_losses(
 ) -> F64:
     """Validation pinball loss at each of `SHARES` and each level, `(K, Q)`.
 
-    Means over steps are taken per workload first, in its own scale.
+    Means over steps are taken per workload first, in its own scale. No workload has more say than
+    the middle one: in its scale a service of a few bursts, or of one wrong sample, loses ten times
+    as much as others, and alone chose the weight for all. So losses are counted in what the network
+    alone loses by the CRPS, of the middle workload or of this one if that is more.
 
     Args:
         model: Network and trees; its own share is not read.
@@ -105,8 +108,8 @@ def share_losses(
         generator: Source of the windows that are looked at.
     """
     drawn, targets = draw_pairs(series, origins, model.config, MAX_SHARE_PAIRS, generator)
-    scales = target_scales(series, model.config)
-    means = []
+    scales = error_units(series, model.config, is_training=False)
+    means: list[F64] = []
     for i in np.unique(drawn.which):
         at = np.flatnonzero(drawn.which == i)
         losses, observed = _losses(model, series, drawn.take(at), targets[at])
@@ -114,8 +117,14 @@ def share_losses(
         if observed.any():
             total = np.einsum("kbqh,bh->kq", losses, weight, dtype=np.float64)
             means.append(total / observed.sum())
-    n_levels = len(model.config.window.quantile_levels)
-    return np.asarray(np.mean(means, axis=0)) if means else np.zeros((len(SHARES), n_levels))
+    levels = np.array(model.config.window.quantile_levels)
+    if not means:
+        return np.zeros((len(SHARES), levels.size))
+    losses = np.stack(means)
+    of_network = losses[:, 0] @ crps_weights(levels)
+    unit = np.maximum(of_network, np.sort(of_network)[of_network.size // 2])
+    safe = np.maximum(unit, np.finfo(np.float64).tiny)
+    return np.asarray((losses / safe[:, None, None]).mean(axis=0))
 
 
 def _losses(

@@ -188,6 +188,8 @@ def load_quality(
 ) -> list[RowMapping]:
     """Scores of scored forecasts since `since`, averaged per model version and key by key.
 
+    One of which no outcome was observed has no score: zeros stand for that in its row.
+
     Where there are many, of every n-th step: neighbouring forecasts share most of their horizon,
     so a week's thousands say hardly more than some hundreds, evenly spaced, of them. A workload's
     rows lie far apart (they were written with those of all others), so it is the rows read that
@@ -203,7 +205,7 @@ def load_quality(
     span = connection.execute(
         text(
             "SELECT min(origin_at), max(origin_at) FROM forecast_scores "
-            "WHERE workload_id = :workload_id AND origin_at >= :since"
+            "WHERE workload_id = :workload_id AND origin_at >= :since AND n_steps > 0"
         ),
         {"workload_id": workload_id, "since": since},
     ).one()
@@ -215,7 +217,8 @@ def load_quality(
         "WITH scored AS MATERIALIZED (SELECT s.model_version, s.crps, s.crps_last_value, "
         "s.origin_at, s.coverage, s.pinball FROM generate_series(CAST(:first AS timestamptz), "
         "CAST(:last AS timestamptz), make_interval(secs => :every_s)) AS o(at) "
-        "JOIN forecast_scores s ON s.workload_id = :workload_id AND s.origin_at = o.at), keys AS ("
+        "JOIN forecast_scores s ON s.workload_id = :workload_id AND s.origin_at = o.at "
+        "AND s.n_steps > 0), keys AS ("
         "SELECT s.model_version, e.key, avg(e.value::float8) AS coverage, "
         "avg((s.pinball ->> e.key)::float8) AS pinball FROM scored s, "
         "jsonb_each_text(s.coverage) e GROUP BY 1, 2), by_model AS ("

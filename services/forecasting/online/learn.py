@@ -114,11 +114,13 @@ def learned_hedges(
     """
     issued = _due(stored, issued)
     workloads, window = issued.workloads, serving.config.window
-    if not workloads:
+    horizon = issued.outcome.actual.shape[1]
+    # made under a longer horizon than is set now, which nothing that serves reaches any more
+    if not workloads or horizon > window.horizon:
         return {}
     windows = windows_at(connection, window, workloads, issued.origin_at)
     rng = make_rng(seed, "hedge", issued.origin_at.isoformat())
-    result = serving.ladder.predict(windows, issued.outcome.actual.shape[1], 1, rng)
+    result = serving.ladder.predict(windows, horizon, 1, rng)
     if result.forecast is None:
         return {}
     at, forecast = result.answered, result.forecast

@@ -35,6 +35,8 @@ from services.kernel import telemetry
 from services.kernel.clock import last_complete_step, make_rng
 from services.kernel.db.session import UnitOfWork, unit_of_work
 from services.kernel.db.steps.reading import Span
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 from services.kernel.jobs import FORECAST_FIT, Job
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
@@ -51,8 +53,9 @@ SEVERITIES = "severities"
 """Where a state has the severity of each test, as it is exported."""
 COMPARED, INPUTS = "compared", "inputs"
 """Where it has the turn of the last comparison of inputs, and what that found."""
-REFERENCE, STEP_S = "reference", "reference_step_s"
-"""Where it has the description of the history, and the length of the steps that this is of."""
+REFERENCE, STEP_S, MOST = "reference", "reference_step_s", "reference_most"
+"""Where it has the description of the history, the length of the steps that this is of, and its
+`most`, apart: the release before reads the description and knows no such field."""
 
 
 class DriftWatch:
@@ -69,7 +72,9 @@ class DriftWatch:
         self.app, self.connection, self.version = app, connection, version
         self.workloads = workloads
         stored = drift_rows.load_drift(connection, list(workloads), version)
-        self.states: dict[int, dict[str, Any]] = {i: dict(stored.get(i, {})) for i in workloads}
+        self.states: dict[int, dict[str, Any]] = {
+            i: _of_its_demand(stored.get(i, {}), one.spec) for i, one in workloads.items()
+        }
         self.verdicts: dict[int, list[DriftVerdict]] = {}
 
     def observe(self, workload_ids: Sequence[int], forecast: Forecast, outcome: Outcome) -> None:
@@ -110,9 +115,8 @@ class DriftWatch:
             due = [w for w in known if self._turn(w, now, config) != self._compared(w)]
             for one, workload in zip(self._series(due, now, config.window), due, strict=True):
                 state = self.states[workload.id]
-                found = input_verdicts(
-                    one, InputReference.from_dict(state[REFERENCE]), state.get("since", {})
-                )
+                known_as = InputReference.from_dict({**state[REFERENCE], "most": state.get(MOST)})
+                found = input_verdicts(one, known_as, state.get("since", {}))
                 state[COMPARED] = self._turn(workload, now, config)
                 state[INPUTS] = [asdict(verdict) for verdict in found]
             for workload in known:
@@ -154,7 +158,12 @@ class DriftWatch:
                     found = input_reference(one, config).to_dict()
                 except HistoryTooShort:
                     found = None  # of this version's inputs nothing can be said: no verdicts
-                self.states[workload.id] |= {REFERENCE: found, STEP_S: workload.step_s}
+                most = None if found is None else found.pop("most")
+                self.states[workload.id] |= {
+                    REFERENCE: found,
+                    STEP_S: workload.step_s,
+                    MOST: most,
+                }
                 self.states[workload.id].pop(COMPARED, None)
 
     def _is_described(self, workload: WorkloadRow, config: InputDriftConfig) -> bool:
@@ -200,6 +209,16 @@ class DriftWatch:
                     reason=verdict.reason,
                     version=self.version,
                 )
+
+
+def _of_its_demand(state: Mapping[str, Any], spec: WorkloadSpec) -> dict[str, Any]:
+    """A copy of a stored state; one of another demand, or of another query of it, is none.
+
+    One that does not say is of an earlier release, and counts as one of today's query.
+    """
+    own = measured_by(spec, [spec.demand])
+    known = state if state.get(MEASURED_BY, own) == own else {}
+    return {**known, MEASURED_BY: own}
 
 
 def _row(workload_id: int, state: dict[str, Any], verdicts: Sequence[DriftVerdict]) -> DriftRow:

@@ -117,10 +117,10 @@ def _score_some(
         after = _score_group(work.connection, workloads, group, before, now)
         weights = _hedges(app, work.connection, workloads, group, before)
         after = with_hedges(after, before, weights)
-        loads = learned_further(before, group.rows, group.forecast, group.further)
+        loads = learned_further(before, group.rows, group.forecast, _lessons_of_further(group))
         states[version] = before | with_further(after, before, loads, workloads)
         watches[version].observe(
-            [row.workload_id for row in group.rows], group.forecast, group.outcome
+            [row.workload_id for row in group.rows], group.forecast, _lessons(group)
         )
     for version, by_id in states.items():
         specs = {i: workloads[i].spec for i in by_id if i in workloads}
@@ -236,12 +236,28 @@ def _mean_seen(values: npt.NDArray[Any], seen: npt.NDArray[np.bool_]) -> npt.NDA
 
 
 def _lessons(group: _Group) -> Outcome:
-    """Outcomes that calibration learns from: not those of a history of a few steps.
+    """Outcomes that calibration and the test for drift learn from.
 
-    Such a forecast has no spread to correct, and what it missed would widen those that have one.
+    Those of a history of a few steps do not count: such a forecast has no spread to correct, and
+    what it missed would widen those that have one, and speak against a model that did not answer.
     """
-    is_short = np.array([row.rung == SHORT_HISTORY_RUNG for row in group.rows])
-    return replace(group.outcome, observed=group.outcome.observed & ~is_short[:, None])
+    return _without(group.outcome, [_is_short(row) for row in group.rows])
+
+
+def _lessons_of_further(group: _Group) -> Outcome:
+    """The same of the further loads, which are forecast as the demand is."""
+    short = [_is_short(row) for row in group.rows for _ in row.further_names or ()]
+    return _without(group.further, short)
+
+
+def _is_short(row: DueForecast) -> bool:
+    return row.rung == SHORT_HISTORY_RUNG
+
+
+def _without(outcome: Outcome, is_left_out: Sequence[bool]) -> Outcome:
+    """Outcomes of which some rows count as unobserved."""
+    kept = ~np.array(is_left_out, dtype=bool)
+    return replace(outcome, observed=outcome.observed & kept[:, None])
 
 
 def _hedges(

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import InterfaceError, OperationalError
 
 from forecaster import (
-    MARGINALS,
+    STAGES,
     CheckpointError,
     FitProgress,
     FitResult,
@@ -47,6 +47,8 @@ from services.kernel.security.audit import AuditEntry, append_audit
 from services.kernel.telemetry import get_logger
 
 BUSY = "busy"
+_SHARES = dict(zip(STAGES, ((0.1, 0.5), (0.5, 0.6), (0.6, 0.7), (0.7, 0.9)), strict=True))
+"""Share of a fit that is done before and after each of its stages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +133,8 @@ def _fitted_or_failed(run: _Run) -> _Fitted:
 
 def progress_of(line: FitProgress) -> tuple[str, float]:
     """A line of text for an epoch, and the share of the whole fit that is done."""
-    done = line.epoch / line.n_epochs
-    share = 0.1 + 0.6 * done if line.stage == MARGINALS else 0.7 + 0.2 * done
+    begin, end = _SHARES[line.stage]
+    share = begin + (end - begin) * line.epoch / line.n_epochs
     losses = f"train {line.train_loss:.4f}, validation {line.validation_loss:.4f}"
     return f"{line.stage} {line.epoch}/{line.n_epochs}: {losses}", share
 

@@ -42,6 +42,13 @@ def make_series(
     return Series(f"w{seed}", values, observed, names, levels, 0, 0, STEP_S)
 
 
+def make_idle(seed: int, n_steps: int = 500, n_live: int = 70) -> Series:
+    """As `make_series`, and idle until its last steps, which all lie in validation."""
+    one = make_series(seed, n_steps)
+    is_live = np.arange(n_steps)[:, None] >= n_steps - n_live
+    return replace(one, workload=f"idle{seed}", values=np.where(is_live, one.values, np.float32(0)))
+
+
 def make_loaded(seed: int, n_steps: int = 500, further: tuple[int, ...] = (1, 2)) -> Series:
     """A demand, a load that is shaken as it is and one that is shaken the other way."""
     rng = np.random.default_rng(seed)

@@ -11,6 +11,7 @@ import torch
 from forecaster.dataset import (
     Origins,
     actuals,
+    error_units,
     is_trainable,
     make_examples,
     min_origin,
@@ -20,8 +21,9 @@ from forecaster.dataset import (
 )
 from forecaster.errors import HistoryTooShort
 from forecaster.network.model import Vocabulary
+from forecaster.scaling import series_scale
 from forecaster.types import Series
-from tests.unit.forecaster.conftest import make_series, small_config
+from tests.unit.forecaster.conftest import make_idle, make_series, small_config
 
 
 def test_training_and_validation_do_not_share_outcomes() -> None:
@@ -89,3 +91,24 @@ def test_further_loads_weigh_as_the_demand_and_absent_ones_nothing(loaded: list[
     assert not examples.weight[which == 2, 1].any()
     assert not examples.weight[which == 3, 1:].any()
     assert (examples.weight[which == 3, 0] > 0).all()
+
+
+def test_errors_of_a_service_that_was_idle_count_in_what_it_does_since() -> None:
+    config, idle, usual = small_config(), make_idle(0), make_series(1)
+    trained = error_units([idle, usual], config, is_training=True)
+    held = error_units([idle, usual], config, is_training=False)
+    whole = series_scale(idle.values, idle.observed)
+    np.testing.assert_allclose(held[0], whole / 2)
+    assert (trained[0] < 1e-5 * whole).all()
+    np.testing.assert_array_equal(held[1], trained[1])
+
+
+def test_what_follows_a_still_stretch_is_not_counted_by_the_thousand_in_validation() -> None:
+    config, idle = small_config(), make_idle(0)
+    first = int(np.flatnonzero(idle.values[:, 0])[0])
+    origins = Origins(np.zeros(1, dtype=np.int64), np.array([first - 1]))
+    examples = make_examples([idle], origins, config, Vocabulary(("w0",), idle.indicators))
+    in_its_unit = idle.values[first : first + config.window.horizon, 0]
+    in_its_unit = in_its_unit / error_units([idle], config, is_training=False)[0, 0]
+    counted = (examples.actual * examples.weight)[0, 0].numpy()
+    np.testing.assert_allclose(counted, 10 * in_its_unit, rtol=1e-3)

@@ -25,6 +25,24 @@ def test_many_scores_are_averaged_over_a_sample(
 
 
 @pytest.mark.usefixtures("seeded")
+def test_forecasts_without_an_observed_outcome_are_no_perfect_ones(
+    viewer: AppClient, database: Engine
+) -> None:
+    path = FORECASTS.replace("forecasts", "quality")
+    (before,) = viewer.get(path).json()
+    unscored = (
+        "UPDATE forecast_scores SET n_steps = 0, crps = 0, crps_last_value = 0, pinball = '{}', "
+        "coverage = '{}', skill_vs_last_value = NULL WHERE forecast_id % 2 = 0"
+    )
+    with database.begin() as connection:
+        connection.execute(text(unscored))
+    (after,) = viewer.get(path).json()
+    assert after["n_forecasts"] == before["n_forecasts"] / 2
+    for name in ("crps", "crps_last_value", "skill_vs_last_value"):
+        assert after[name] == pytest.approx(before[name], rel=0.2)
+
+
+@pytest.mark.usefixtures("seeded")
 def test_quality_says_how_much_the_last_value_weighs(viewer: AppClient, database: Engine) -> None:
     path = FORECASTS.replace("forecasts", "quality")
     (before,) = viewer.get(path).json()

@@ -74,6 +74,16 @@ def test_scores_teach_the_further_loads_and_leave_the_demand_as_it_is(app: Forec
     assert alone.state == row.state
 
 
+def test_a_history_of_a_few_steps_teaches_the_further_loads_nothing(app: Forecasting) -> None:
+    add(app, "chat")
+    service.forecast_shard(app, 0, ORIGIN - 12 * STEP)
+    with app.engine.begin() as connection:
+        connection.execute(text("UPDATE forecasts SET rung = 'short_history'"))
+    assert service_score.score_forecasts(app) == 1
+    (row,) = rows_of(app.engine, STATES)
+    assert [row.state[FURTHER][name]["n_seen"] for name in LOADS] == [0, 0]
+
+
 def test_what_was_learned_moves_the_next_paths_of_that_load_only(app: Forecasting) -> None:
     add(app, "chat")
     service.forecast_shard(app, 0, ORIGIN - 12 * STEP)

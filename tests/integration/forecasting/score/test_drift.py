@@ -242,6 +242,36 @@ def test_inputs_are_read_again_when_their_turn_comes_and_hold_in_between(
     assert sum(read) == 2, "eight steps are two turns"
 
 
+def test_a_corrected_query_is_no_drift(
+    app: Forecasting, trained: tuple[bytes, str, ForecasterConfig]
+) -> None:
+    """It counted each request three times: its past is read anew, and so is what was described."""
+    promote(app, trained)
+    values = demand(0)
+    n_before = N_AFTER - 12
+    (workload_id,) = serve(app, [3 * values], n_before)
+    assert isinstance(app.clock, FixedClock)
+    with app.engine.begin() as connection:
+        connection.execute(text("DELETE FROM indicator_steps"))
+        connection.execute(
+            text(
+                "UPDATE workloads SET spec = jsonb_set(spec, '{indicators,0,query}', "
+                "'\"sum(x)\"'), spec_version = 2, updated_at = :now"
+            ),
+            {"now": app.clock.now()},
+        )
+    add_demand(app.engine, workload_id, values)
+    for t in range(n_before, N_AFTER):
+        service.forecast_shard(app, 0, FITTED_AT + (t - 1) * STEP)
+        app.clock.advance(STEP_S)
+        service_score.score_forecasts(app)
+    (row,) = rows_of(app.engine, "SELECT * FROM drift_states")
+    assert row.kind is None, row.reason
+    assert 0 < row.state["pit"]["n_tested"] <= 12
+    assert "most" not in row.state["reference"], "the release before knows no such field"
+    assert row.state["reference_most"] > values.max()
+
+
 def test_before_the_first_model_forecasts_are_tested_but_no_fit_is_asked(
     app: Forecasting, sender: RecordingSender
 ) -> None:

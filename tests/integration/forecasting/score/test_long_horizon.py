@@ -39,3 +39,23 @@ def test_a_forecast_of_three_days_is_scored_when_they_are_over(
     assert score_forecasts(app) == 1
     (row,) = rows_of(database, "SELECT n_steps FROM forecast_scores")
     assert row.n_steps == HORIZON
+
+
+def test_forecasts_of_a_longer_horizon_than_is_set_now_are_scored(
+    database: Engine, settings: Settings
+) -> None:
+    clock = FixedClock(FITTED_AT + STEP)
+    before, now = (
+        make_forecasting(
+            small(settings).model_copy(update={"horizon_steps": horizon, "has_prior": False}),
+            RecordingSender(),
+            clock,
+        )
+        for horizon in (24, 12)
+    )
+    add_demand(database, add_workload(database, "w0"), demand(0))
+    assert service.forecast_shard(before, 0, FITTED_AT - 30 * STEP) == 1
+    assert score_forecasts(now) == 1
+    assert rows_of(database, "SELECT * FROM workload_errors") == []
+    (row,) = rows_of(database, "SELECT n_steps FROM forecast_scores")
+    assert row.n_steps == 24

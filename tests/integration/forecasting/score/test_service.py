@@ -155,3 +155,5 @@ def test_calibration_learns_nothing_of_a_history_of_a_few_steps(app: Forecasting
     assert row.n_steps == 12  # it is scored all the same
     (state,) = rows_of(app.engine, "SELECT state FROM calibration_states")
     assert not np.any(state.state["n_seen"])
+    (drift,) = rows_of(app.engine, "SELECT state FROM drift_states")
+    assert drift.state["pit"]["n_tested"] == 0, "nor does it speak against the model"

@@ -64,6 +64,19 @@ def test_the_skill_weighs_workloads_by_their_loss() -> None:
     assert (found.crps_model, found.crps_simple) == (pytest.approx(0.55), pytest.approx(1.0))
 
 
+def test_one_workload_of_huge_losses_does_not_judge_for_the_others() -> None:
+    """A wrong sample, or a burst on an idle service: all are off by tens of its usual errors."""
+
+    def row(model: float, simple: float) -> dict[str, Score]:
+        return {MODEL: Score(model, 0.0, {}), "blend": Score(simple, 0.0, {})}
+
+    usual = {f"w{i}": row(0.6, 0.8) for i in range(8)}
+    assert compared({**usual, "still": row(1e-9, 0.0)}).skill == pytest.approx(0.25)
+    beside = compared({**usual, "odd": row(60.0, 50.0)})
+    assert beside.skill == pytest.approx(1 - (8 * 0.6 + 4 * 0.8 * 1.2) / (12 * 0.8))
+    assert beside.ratios["odd"] == pytest.approx(1.2)
+
+
 class RoundedBlend(Baseline):
     """A simple forecaster, a millionth of a request too high."""
 

@@ -82,6 +82,25 @@ def test_a_change_is_found_within_a_stated_number_of_steps(name: str) -> None:
         assert any(found), (name, seed)
 
 
+@pytest.mark.parametrize("wrong", [1e5, 8e18])
+def test_wrong_samples_of_the_past_hide_no_drift(wrong: float) -> None:
+    values = demand(0, N_HISTORY + DAY)
+    values[[300, 301, 900]] = wrong
+    known = input_reference(series(values[:N_HISTORY]))
+    assert kinds_at(values, N_HISTORY + DAY, known) == set()
+    assert {LEVEL, SPREAD} <= kinds_at(
+        np.r_[values[:N_HISTORY], 3 * values[N_HISTORY:]], values.size, known
+    )
+
+
+def test_a_rare_burst_is_as_usual_as_it_was() -> None:
+    """Of what is larger than nearly all of the past, both sides count the same."""
+    values = demand(0, N_HISTORY + DAY)
+    values[[300, 900, N_HISTORY + 50]] = 1e5
+    known = input_reference(series(values[:N_HISTORY]))
+    assert kinds_at(values, values.size, known) == set()
+
+
 def test_verdicts_speak_and_keep_their_beginning() -> None:
     values = demand(0, N_HISTORY + 2 * DAY)
     known = input_reference(series(values[:N_HISTORY]))

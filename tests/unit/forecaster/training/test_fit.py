@@ -16,8 +16,9 @@ from forecaster.features import build_windows
 from forecaster.predict import TrainedModel
 from forecaster.training.checkpoint import model_to_bytes
 from forecaster.training.fit import FitProgress, FitResult, fit
+from forecaster.training.flow_fit import FLOW
 from forecaster.types import Series, Windows
-from tests.unit.forecaster.conftest import make_series, small_config
+from tests.unit.forecaster.conftest import make_idle, make_series, small_config
 
 
 def predict(model: TrainedModel, windows: Windows, n_paths: int = 30) -> tuple:
@@ -87,3 +88,17 @@ def test_all_indicators_can_be_targets(fleet: list[Series]) -> None:
     quantiles = result.model.quantiles_of(windows, targets)
     assert quantiles.shape == (3, 3, 19, 4)
     assert (np.diff(quantiles, axis=2) >= 0).all()
+
+
+def test_a_service_that_was_idle_until_validation_does_not_choose_for_the_others(
+    fleet: list[Series],
+) -> None:
+    """Its errors have no unit in training: they were millions of times those of the others."""
+    alone = fit(fleet, small_config(), seed=3).report
+    beside = fit([*fleet, make_idle(9)], small_config(), seed=3).report
+    for one, other in zip(alone.history, beside.history, strict=True):
+        if one.stage != FLOW:
+            assert other.validation_loss < 10 * one.validation_loss
+    assert alone.trees is not None
+    assert beside.trees is not None
+    assert (beside.trees.losses < 30 * alone.trees.losses).all()

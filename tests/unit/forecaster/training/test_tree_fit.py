@@ -100,6 +100,24 @@ def test_trees_that_do_not_help_are_left_out(mixed: FitResult, fleet: list[Serie
     assert (np.diff(losses @ crps_weights(levels)) > 0).all()
 
 
+def test_one_workload_does_not_choose_the_weight_for_all(
+    mixed: FitResult, fleet: list[Series]
+) -> None:
+    """Two steps of a service that rests are a thousand times all that it does."""
+    levels = crps_weights(np.array(mixed.model.config.window.quantile_levels))
+    values = np.zeros_like(fleet[0].values)
+    values[[100, 440]] = 1e5
+    odd = replace(fleet[0], workload="odd", values=values)
+    chosen = [
+        share_losses(mixed.model, series, split_origins(series, mixed.model.config)[1], rng)
+        for series in (fleet, [*fleet, odd])
+        for rng in (torch.Generator().manual_seed(0),)
+    ]
+    alone, beside = (losses @ levels for losses in chosen)
+    own = 4 * beside[0] - 3 * alone[0]
+    assert 0.5 < own / alone[0] < 1.5, "the odd one has one of four votes"
+
+
 def test_body_and_tail_are_weighed_apart() -> None:
     """Trees that are right in the body and wrong in the tail, and the other way round."""
     losses = np.ones((len(SHARES), LEVELS.size))
