@@ -8,6 +8,9 @@ from contextlib import contextmanager
 
 import psycopg
 
+COPIES_BY_KERNEL = 180_000
+"""First version of Postgres that lets the kernel copy files."""
+
 
 class Databases:
     """The server's databases, by one connection that stays open: each test makes and drops one."""
@@ -20,7 +23,8 @@ class Databases:
         """Wait for no disk: what a run wrote is thrown away with it. The kernel copies files."""
         for setting in ("fsync", "full_page_writes", "autovacuum"):
             self._run(f"ALTER SYSTEM SET {setting} = off")
-        self._run("ALTER SYSTEM SET file_copy_method = clone")
+        if self._connection.info.server_version >= COPIES_BY_KERNEL:
+            self._run("ALTER SYSTEM SET file_copy_method = clone")
         self._run("SELECT pg_reload_conf()")
 
     def create(self, template: str | None = None) -> str:
