@@ -26,6 +26,7 @@ from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
 from decider.belief.miss_steps import behind_a_queue, queue_steps, steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
+from decider.belief.occupancy import FullUse, full_use, restated_capacity, use_log_likelihood
 from decider.belief.places import placed_share
 from decider.belief.response_model import (
     CurveDraws,
@@ -178,6 +179,7 @@ __all__ = [
     "FloatArray",
     "ForecastArrays",
     "ForecastNeed",
+    "FullUse",
     "GrantedShard",
     "GuardStep",
     "Hardware",
@@ -259,6 +261,7 @@ __all__ = [
     "fit_response",
     "forecast_of",
     "forecast_score",
+    "full_use",
     "give_to_peer",
     "grant_shard",
     "inputs_to_bytes",
@@ -286,6 +289,7 @@ __all__ = [
     "relative_capacity_new",
     "replay_decision",
     "replay_service",
+    "restated_capacity",
     "score_step",
     "size_headroom",
     "steps_across_loads",
@@ -297,6 +301,7 @@ __all__ = [
     "update_capacity",
     "update_misses",
     "update_risk",
+    "use_log_likelihood",
     "whole",
     "worth_in_force",
 ]

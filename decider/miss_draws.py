@@ -147,7 +147,7 @@ class MissDraws:
         self._check_loads(load)
         if self.n_further == 0:
             return np.repeat(np.asarray(demand, dtype=np.float64)[None, :], self.slope.size, axis=0)
-        return np.asarray(self.capacity[:, None] * np.exp(self._log_use(load)))
+        return np.asarray(self.capacity[:, None] * np.exp(self.log_use(load)))
 
     def curable(self, load: FloatArray, mix: FloatArray = NO_MIX) -> FloatArray:
         """(P, N) share that misses beyond the floor, of what the floor leaves.
@@ -157,16 +157,16 @@ class MissDraws:
                 reference replica as stated.
             mix: (N, V) share of the stated capacity ready that was each further variant's.
         """
-        self._check_loads(load)
-        log_use = self._log_use(load)
+        log_use = self.log_use(load)
         if self.n_variants:
             if mix.shape != (load.shape[0], self.n_variants):
                 raise InvalidRequest(f"mix has shape {mix.shape}, must be (N, V={self.n_variants})")
             log_use = log_use - np.log(self._carried(mix))
         return np.asarray(expit(self.slope[:, None] * log_use))
 
-    def _log_use(self, load: FloatArray) -> FloatArray:
-        """(P, N) logarithm of the use at loads that were checked."""
+    def log_use(self, load: FloatArray) -> FloatArray:
+        """(P, N) logarithm of the use that loads (N, 1+F) make of a replica; of one load (N,)."""
+        self._check_loads(load)
         log_load = np.log(np.maximum(load, 1e-300))
         if self.n_further == 0:
             return np.asarray(log_load.reshape(1, -1) - np.log(self.capacity)[:, None])

@@ -21,6 +21,7 @@ from decider.belief.lead_time import latin_levels
 from decider.belief.miss_prior import LEAST_VARIANCE, MEANS, MissPrior
 from decider.belief.miss_steps import mixes_of, steps_across_loads, whole_counts
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood
+from decider.belief.occupancy import use_log_likelihood
 from decider.miss_draws import NO_MIX
 from decider.types import FloatArray
 
@@ -46,7 +47,7 @@ def learn_misses(
     """Narrow a prior to what steps have shown, however much narrower that is.
 
     Args:
-        prior: What was known before.
+        prior: What was known before, and what was seen of occupancies.
         load: (N,) load per ready replica, in time order; > 0. Of several (N, 1+F).
         missed: (N,) requests that missed a goal.
         total: (N,) requests.
@@ -62,7 +63,8 @@ def learn_misses(
 
     def log_likelihood(z: FloatArray) -> FloatArray:
         columns = (load[kept], missed[kept], total[kept], mix[kept])
-        return miss_log_likelihood(prior.at(z), *columns)
+        draws = prior.at(z)
+        return miss_log_likelihood(draws, *columns) + use_log_likelihood(prior.seen, draws)
 
     particles = _narrowed(log_likelihood, max(n_draws, N_PARTICLES), prior.mean.size)
     rows = reweighted_rows(particles.z[:, 0], particles.log_weight, n_draws)

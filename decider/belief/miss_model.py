@@ -26,6 +26,7 @@ from decider.belief.miss_prior import (
     to_draws,
 )
 from decider.belief.miss_steps import mixes_of, require_all, whole_counts
+from decider.belief.occupancy import FullUse
 from decider.errors import require
 from decider.miss_draws import NO_MIX, MissDraws
 from decider.types import FloatArray, IntArray
@@ -59,6 +60,8 @@ class MissData:
             those it has not are infinite and its loads 0.
         mix: (N, V) share of the stated capacity ready in that step that was each variant's but the
             first; every workload has as many. Loads are then per reference replica as stated.
+        full: What occupancies tell, each with the index of the workload whose it is; of workloads
+            with further loads.
     """
 
     missed: FloatArray
@@ -71,6 +74,7 @@ class MissData:
     prior_share: FloatArray
     further_capacity: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
     mix: FloatArray = field(default_factory=lambda: NO_MIX)
+    full: tuple[tuple[int, FullUse], ...] = ()
 
     def __post_init__(self) -> None:
         """Round the counts, and refuse data that no model could use."""
@@ -89,8 +93,12 @@ class MissData:
         is_share = (self.prior_share > 0) & (self.prior_share < 1)
         require_all(is_share, self.prior_share, "prior_share must lie in (0, 1)")
         require(bool((self.group >= 0).all()), "group must be >= 0")
-        is_known = (self.workload >= 0) & (self.workload < n_workloads)
+        rows = np.concatenate([self.workload, [row for row, _ in self.full]])
+        is_known = (rows >= 0) & (rows < n_workloads)
         require(bool(is_known.all()), f"workload must index the {n_workloads} workloads")
+        widths = {law.loads.size for _, law in self.full}
+        is_wide = not widths or (self.n_further > 0 and widths == {1 + self.n_further})
+        require(is_wide, f"full: loads of {sorted(widths)} must be of 1+F={1 + self.n_further}")
 
     def _settle_loads(self) -> None:
         n_workloads = self.prior_capacity.size
@@ -117,8 +125,17 @@ class MissData:
     @property
     def log_shares(self) -> FloatArray:
         """(N, 1+F) logarithm of each load over its stated capacity."""
-        capacity = np.column_stack([self.prior_capacity, self.further_capacity])[self.workload]
-        return np.log(np.maximum(self.load.reshape(capacity.shape) / capacity, LEAST_SHARE))
+        return self._log_shares(self.load, self.workload)
+
+    @property
+    def full_log_shares(self) -> FloatArray:
+        """(K, 1+F) the same of the loads of `full`."""
+        loads = np.array([law.loads for _, law in self.full])
+        return self._log_shares(loads, np.array([row for row, _ in self.full], dtype=np.int64))
+
+    def _log_shares(self, loads: FloatArray, workload: IntArray) -> FloatArray:
+        capacity = np.column_stack([self.prior_capacity, self.further_capacity])[workload]
+        return np.log(np.maximum(loads.reshape(capacity.shape) / capacity, LEAST_SHARE))
 
     @property
     def n_groups(self) -> int:

@@ -30,6 +30,7 @@ import numpy as np
 from scipy.special import expit, logit, ndtri
 
 from decider.belief.lead_time import latin_levels
+from decider.belief.occupancy import FullUse
 from decider.errors import require
 from decider.miss_draws import MissDraws
 from decider.types import FloatArray
@@ -74,6 +75,7 @@ class MissPrior:
         prior_capacity: Stated capacity.
         prior_share: Share of requests that may miss there.
         further_capacity: (F,) stated capacities of the further loads.
+        seen: What occupancies tell beside it of full replicas: no normal law of the coordinates.
     """
 
     mean: FloatArray
@@ -81,6 +83,7 @@ class MissPrior:
     prior_capacity: float
     prior_share: float
     further_capacity: tuple[float, ...] = ()
+    seen: tuple[FullUse, ...] = ()
 
     @classmethod
     def stated(

@@ -27,7 +27,7 @@ Only this file and `decider.belief.posterior` import PyMC; the decision path nev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +58,8 @@ from decider.belief.response_model import ResponseData
 from decider.errors import InvalidRequest
 from decider.miss_draws import inside
 from decider.types import BoolArray, FloatArray, IntArray
+
+LogUse = Callable[[Any, Any], Any]
 
 _VAGUE = LeadTimeBelief.from_median(90.0, 1.5, 1.0)
 """Start-up times before any was seen: `lead_time_model` says the same of their location."""
@@ -216,9 +218,19 @@ def miss_inputs(data: MissData) -> dict[str, FloatArray | IntArray]:
         counts["mix"] = data.mix
     if data.n_further:
         del near["near_log_load"]
-        return {"log_shares": data.log_shares} | counts | near
+        return {"log_shares": data.log_shares} | counts | near | _full_inputs(data)
     log_load = np.log(data.load) - np.log(data.prior_capacity)[data.workload]
     return {"log_load": log_load} | counts | near
+
+
+def _full_inputs(data: MissData) -> dict[str, FloatArray | IntArray]:
+    laws = [law for _, law in data.full]
+    return {
+        "full_workload": np.array([row for row, _ in data.full], dtype=np.int64),
+        "full_log_shares": data.full_log_shares,
+        "full_log_use": np.array([law.log_use for law in laws]),
+        "full_sigma": np.array([law.sigma for law in laws]),
+    }
 
 
 def miss_model(data: MissData) -> pm.Model:
@@ -239,8 +251,13 @@ def miss_model(data: MissData) -> pm.Model:
         log_floor = _log_sigmoid(-curable_part) + _log_sigmoid(all_odds)
         floor = pm.Deterministic("logit_floor", log_floor - pt.log1p(-pt.exp(log_floor)))
         far = (given["prior_log_odds"] - curable_odds) * pt.exp(-log_slope)
-        log_load, near_log_load = _per_carried(_log_loads(data, given), data, given)
+        log_use = _log_use_law(data, given) if data.n_further else None
+        log_loads = _log_loads(log_use, data, given)
+        log_load, near_log_load = _per_carried(log_loads, data, given)
         knee = pm.Deterministic("knee", near_log_load + far)
+        if log_use is not None:
+            full = knee - given["prior_log_odds"] * pt.exp(-log_slope)
+            _see_occupancies(log_use, full, given)
         location, spread = _group("knee", KNEE, data)
         spread_of_each = pt.sqrt(spread**2 + given["prior_sigma"] ** 2)
         knee_law = pm.Normal.dist(location[given["group"]], spread_of_each)
@@ -256,13 +273,11 @@ def miss_model(data: MissData) -> pm.Model:
     return model
 
 
-def _log_loads(data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
-    """(N,) log load over the stated capacity, and (W,) where misses are best known.
+def _log_use_law(data: MissData, given: Mapping[str, Any]) -> LogUse:
+    """From (K, 1+F) log shares of workloads (K,) to the log of their equivalent demand.
 
-    Of several loads it is that of the equivalent demand; see `decider.belief.miss_prior`.
+    Over the stated capacity for the demand; see `decider.belief.miss_prior`.
     """
-    if not data.n_further:
-        return given["log_load"], given["near_log_load"]
     n_loads, n_workloads = data.n_further, data.group.size
     location = pm.Normal("log_ratio_group", 0.0, RATIO_GROUP_SIGMA, shape=(data.n_groups, n_loads))
     spread = pm.LogNormal("log_ratio_spread", np.log(RATIO_SPREAD), SPREAD_SIGMA, shape=n_loads)
@@ -277,8 +292,31 @@ def _log_loads(data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
         further = pt.exp(sharing[of][:, None] * (shares[:, 1:] - most[:, None] - ratio[of]))
         return most + pt.log(demand + further.sum(axis=1)) / sharing[of]
 
-    every = np.arange(n_workloads)
+    return log_use
+
+
+def _log_loads(log_use: LogUse | None, data: MissData, given: Mapping[str, Any]) -> tuple[Any, Any]:
+    """(N,) log load over the stated capacity, and (W,) where misses are best known.
+
+    Of several loads it is that of the equivalent demand.
+    """
+    if log_use is None:
+        return given["log_load"], given["near_log_load"]
+    every = np.arange(data.group.size)
     return log_use(given["log_shares"], given["workload"]), log_use(given["near_log_shares"], every)
+
+
+def _see_occupancies(log_use: LogUse, full: Any, given: Mapping[str, Any]) -> None:
+    """The likelihood of what occupancies tell (`decider.belief.occupancy`).
+
+    Args:
+        log_use: From log shares to the log of the equivalent demand.
+        full: (W,) log of that which half of the requests miss at.
+        given: The model's data by name.
+    """
+    of = given["full_workload"]
+    off = log_use(given["full_log_shares"], of) - full[of] - given["full_log_use"]
+    pm.Potential("seen_occupancies", (-0.5 * (off / given["full_sigma"]) ** 2).sum())
 
 
 def _per_carried(

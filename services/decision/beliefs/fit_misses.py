@@ -22,6 +22,7 @@ from decider import (
     MissFits,
     MissPosterior,
     SamplerConfig,
+    restated_capacity,
 )
 from services.decision.beliefs import repository
 from services.decision.beliefs.fit_lead_time import FitStamp
@@ -43,7 +44,7 @@ from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import MISSES, N_STORED
 from services.decision.beliefs.ready_mix import n_worths
 from services.decision.rows.inputs import ShardMember, readable_members
-from services.decision.rows.loads import further_capacity
+from services.decision.rows.loads import stated_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
@@ -193,6 +194,10 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
     """The model's data: of each workload the steps across its loads."""
     chosen = [steps[m.id].across_loads() for m in members]
     keys = sorted({_key(m) for m in members})
+    seen = [list(steps[m.id].full_uses(m).values()) for m in members]
+    stated = [
+        restated_capacity(s, stated_capacity(m.spec)) for s, m in zip(seen, members, strict=True)
+    ]
 
     def joined(name: str) -> FloatArray:
         return np.concatenate([getattr(one, name) for one in chosen])
@@ -202,12 +207,13 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
         total=joined("total"),
         load=joined("load"),
         workload=np.repeat(np.arange(len(members)), [one.size for one in chosen]),
-        prior_capacity=np.array([m.spec.capacity.per_replica for m in members]),
+        prior_capacity=np.array([one[0] for one in stated]),
         prior_cv=np.array([m.spec.capacity.cv for m in members]),
         group=np.array([keys.index(_key(m)) for m in members]),
         prior_share=np.array([tolerated_share(m.spec) for m in members]),
-        further_capacity=np.array([further_capacity(m.spec) for m in members]),
+        further_capacity=np.array([one[1:] for one in stated]),
         mix=np.concatenate([one.mix.reshape(one.size, -1) for one in chosen]),
+        full=tuple((row, law) for row, laws in enumerate(seen) for law in laws),
     )
 
 

@@ -12,9 +12,11 @@ from sqlalchemy import RowMapping
 from decider import (
     MINUTE_S,
     FloatArray,
+    FullUse,
     IntArray,
     MissDraws,
     behind_a_queue,
+    full_use,
     queue_steps,
     steps_across_loads,
     worth_in_force,
@@ -32,6 +34,7 @@ from services.decision.rows.loads import (
 from services.decision.rows.responses import judged_requests, tolerated_share
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import MEASURED_BY, measured_by
+from services.kernel.domain.pools import occupancy_indicators
 
 MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
@@ -54,6 +57,8 @@ class MissSteps:
         total: (N,) requests.
         mix: (N, V) share of the stated capacity ready that was each variant's but the first; the
             loads are then per reference replica as stated. Empty: there are no variants.
+        occupancy: (N, Q) share of their room that replicas had taken, of each pool that names an
+            indicator of it; NaN: not known. Empty: none does.
     """
 
     steps_s: FloatArray
@@ -61,6 +66,7 @@ class MissSteps:
     missed: FloatArray
     total: FloatArray
     mix: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
+    occupancy: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
     def of(
@@ -110,8 +116,8 @@ class MissSteps:
         steps_s, load, missed, total = (
             c[chosen] for c in (self.steps_s, self.load, self.missed, self.total)
         )
-        mix = self.mix[chosen] if len(self.mix) else self.mix
-        return MissSteps(steps_s, load, missed, total, mix)
+        mix, occupancy = (c[chosen] if len(c) else c for c in (self.mix, self.occupancy))
+        return MissSteps(steps_s, load, missed, total, mix, occupancy)
 
     def without_queues(self, waiting: Sampled | None, step_s: float) -> MissSteps:
         """Those that tell of their load, see `behind_a_queue`.
@@ -149,6 +155,27 @@ class MissSteps:
         is_kept = (total > 0) & (missed <= tolerated_share * total)
         is_kept &= lasts_s < (n_judged - 1) * step_s + _SAME_S
         return largest_of(load[at[is_kept, :n_mean]].mean(axis=1))
+
+    def full_uses(self, member: ShardMember) -> dict[str, FullUse]:
+        """What minutes tell of a full replica of each pool, by name; of some nothing.
+
+        Args:
+            member: The workload.
+        """
+        if not self.occupancy.size:
+            return {}
+        spec, n = member.spec, max(1, round(MINUTE_S / member.step_s))
+        first = np.arange(self.size - n + 1)
+        at = first[:, None] + np.arange(n)
+        lasts_s = self.steps_s[at[:, -1]] - self.steps_s[first]
+        at = at[lasts_s < (n - 1) * member.step_s + _SAME_S]
+        loads, taken = self.load[at].mean(axis=1), self.occupancy[at].mean(axis=1)
+        named = [pool for pool in spec.pools if pool.occupancy_indicator]
+        laws = {}
+        for column, pool in enumerate(named):
+            is_own = np.isin(spec.loads, pool.loads)
+            laws[pool.name] = full_use(np.where(is_own, loads, 0.0), taken[:, column])
+        return {name: law for name, law in laws.items() if law is not None}
 
     def across_loads(self) -> MissSteps:
         """Those to learn from, see `steps_across_loads`."""
@@ -188,7 +215,7 @@ def learned_for(member: ShardMember) -> dict[str, Any]:
     stated: dict[str, Any] = {
         "per_replica": spec.capacity.per_replica,
         "kind": spec.sla.kind,
-        MEASURED_BY: measured_by(spec, spec.loads),
+        MEASURED_BY: measured_by(spec, [*spec.loads, *occupancy_indicators(spec.pools)]),
     }
     if spec.further_loads:
         stated["further_per_replica"] = list(further_capacity(spec))
@@ -233,6 +260,7 @@ def summary_of(draws: MissDraws, member: ShardMember, steps: MissSteps) -> dict[
     return {
         **_levels(within),
         **_further_summary(draws, within, member),
+        **_occupancy_summary(steps, member),
         "floor": _short(float(draws.floor.mean())),
         "slope": _short(float(np.median(draws.slope))),
         "requests_per_step": _short(steps.requests_of_a_step(member)),
@@ -263,6 +291,19 @@ def _further_summary(
     ratio = within / draws.capacity
     loads = {name: _levels(ratio * draws.further[:, at]) for at, name in enumerate(names)}
     return {"further": loads, "sharing": _levels(draws.sharing)}
+
+
+def _occupancy_summary(steps: MissSteps, member: ShardMember) -> dict[str, Any]:
+    """Of pools that show how full they are: their loads, and how much of a full replica."""
+    found = {
+        name: {
+            "loads": [_short(one) for one in law.loads[law.loads > 0].tolist()],
+            "use": _short(float(np.exp(law.log_use))),
+            "sigma": _short(law.sigma),
+        }
+        for name, law in steps.full_uses(member).items()
+    }
+    return {"occupancy": found} if found else {}
 
 
 def _levels(draws: FloatArray) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
@@ -12,6 +12,7 @@ from sqlalchemy import Connection, RowMapping
 from decider import queue_steps
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps
+from services.decision.beliefs.occupancy import load_occupancies, occupancies_at
 from services.decision.beliefs.ready_mix import ReadyMixes
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import NONE_FURTHER, Sampled
@@ -84,11 +85,14 @@ def load_steps(
         connection, members, span.first, span.last, with_demand=is_remeasured
     )
     mixes = _load_mixes(connection, members, span)
+    taken = load_occupancies(connection, members, span.first, span.last)
     found = {}
     for row in rows:
         key = int(row["workload_id"])
         loads = further.get(key, NONE_FURTHER)
         steps = MissSteps.of(row, specs[key], loads, mixes.get(key))
+        occupancy = occupancies_at(taken.get(key, {}), specs[key], steps.steps_s)
+        steps = replace(steps, occupancy=occupancy)
         found[key] = steps.without_queues(waiting.get(key), step_s[key])
     return {key: steps for key, steps in found.items() if steps.size}
 
@@ -113,9 +117,10 @@ def _load_waiting(
         if (member := counts.get(int(row["workload_id"]))) is not None:
             before_s = (1 + queue_steps(member.step_s)) * member.step_s
             first[member.id] = datetime.fromtimestamp(row["steps_s"][0] - before_s, UTC)
-    found = repository.load_waiting(connection, first, last)
+    names = dict.fromkeys(first, (WAITING,))
+    found = repository.load_gauges(connection, names, first, last)
     return {
-        int(row["workload_id"]): (np.array(row["steps_s"]), np.array(row["waiting"], dtype=float))
+        int(row["workload_id"]): (np.array(row["steps_s"]), np.array(row["values"], dtype=float))
         for row in found
     }
 

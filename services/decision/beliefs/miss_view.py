@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, MissDraws, miss_log_likelihood, update_misses
+from decider import (
+    FloatArray,
+    MissDraws,
+    miss_log_likelihood,
+    update_misses,
+    use_log_likelihood,
+)
 from services.decision.beliefs.miss_data import CARRIED, MIN_STEPS, MissSteps, largest_of
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.responses import tolerated_share
@@ -50,6 +56,8 @@ class MissView:
         stored = draws_of(self.stored)
         steps = self.since.across_loads()
         evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total, steps.mix)
+        seen = list(self.since.full_uses(self.member).values())
+        evidence = evidence + use_log_likelihood(seen, stored)
         update = update_misses(stored, evidence)
         self.draws, self.needs_refit = update.draws, update.needs_refit
 

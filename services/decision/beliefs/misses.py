@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, MissDraws, MissPrior, MissUpdate, learn_misses
+from decider import FloatArray, MissDraws, MissPrior, MissUpdate, learn_misses, restated_capacity
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps, learned_for, summary_of
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
@@ -23,7 +23,7 @@ from services.decision.beliefs.miss_view import PARTICLES, MissView, draws_of
 from services.decision.beliefs.ready_mix import n_worths, stated_mix
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.loads import further_capacity
+from services.decision.rows.loads import stated_capacity
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork
@@ -174,14 +174,11 @@ def _learn(
 
 def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
     """A workload's response from its stated capacity and its own steps."""
-    stated = member.spec.capacity
-    prior = MissPrior.stated(
-        stated.per_replica,
-        stated.cv,
-        tolerated_share(member.spec),
-        further_capacity(member.spec),
-        n_worths(member.spec),
-    )
+    spec, seen = member.spec, tuple(steps.full_uses(member).values())
+    demand, *further = restated_capacity(seen, stated_capacity(spec))
+    share, n_worth = tolerated_share(spec), n_worths(spec)
+    prior = MissPrior.stated(demand, spec.capacity.cv, share, further, n_worth)
+    prior = replace(prior, seen=seen)
     return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED, steps.mix)
 
 

@@ -15,7 +15,6 @@ from services.decision.rows.translate import to_draws
 from services.kernel.db import schema
 from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.objective import WAITING
 
 FIT_LOCK = "harmony.decide.fit"
 NO_POOLS: Mapping[int, str] = {}
@@ -239,33 +238,39 @@ def load_further_loads(
     return connection.execute(statement, given).mappings().all()
 
 
-def load_waiting(
-    connection: Connection, first: Mapping[int, datetime], last: datetime
+def load_gauges(
+    connection: Connection,
+    names: Mapping[int, Sequence[str]],
+    first: Mapping[int, datetime],
+    last: datetime,
 ) -> Sequence[RowMapping]:
-    """Requests that waited in the steps of workloads: arrays of starts and means.
+    """Means of the steps of workloads, as observed: per series arrays of starts and values.
 
     Args:
         connection: An open transaction.
-        first: Start of each workload's first step, exclusive; empty: nothing is read.
+        names: Names of the series by workload; empty: nothing is read.
+        first: Start of each workload's first step, exclusive.
         last: Last step start, exclusive.
     """
-    if not first:
+    wanted = [(key, name) for key, of in names.items() for name in of]
+    if not wanted:
         return []
     statement = text(
-        "SELECT w.id AS workload_id, "
+        "SELECT w.id AS workload_id, w.name AS indicator, "
         "array_agg(extract(epoch FROM i.step_at)::double precision ORDER BY i.step_at) AS steps_s, "
-        "array_agg(i.value::double precision ORDER BY i.step_at) AS waiting "
-        "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[])) AS w(id, first_at) "
+        "array_agg(i.value::double precision ORDER BY i.step_at) AS values "
+        "FROM unnest(CAST(:ids AS int[]), CAST(:names AS text[]), CAST(:first AS timestamptz[])) "
+        "AS w(id, name, first_at) "
         "CROSS JOIN LATERAL (SELECT step_at, value FROM indicators "
-        "WHERE workload_id = w.id AND indicator = :name AND is_observed "
+        "WHERE workload_id = w.id AND indicator = w.name AND is_observed "
         "AND step_at > w.first_at AND step_at > :earliest AND step_at < :last) i "
-        "WHERE i.value >= 0 AND i.value < 'infinity' GROUP BY w.id"
+        "WHERE i.value >= 0 AND i.value < 'infinity' GROUP BY w.id, w.name"
     )
     given = {
-        "ids": list(first),
-        "first": list(first.values()),
-        "name": WAITING,
-        "earliest": min(first.values()),
+        "ids": [key for key, _ in wanted],
+        "names": [name for _, name in wanted],
+        "first": [first[key] for key, _ in wanted],
+        "earliest": min(first[key] for key, _ in wanted),
         "last": last,
     }
     return connection.execute(statement, given).mappings().all()

@@ -26,6 +26,11 @@ def further_capacity(spec: WorkloadSpec) -> tuple[float, ...]:
     return tuple(load.per_replica for load in spec.capacity.also_bound_by)
 
 
+def stated_capacity(spec: WorkloadSpec) -> FloatArray:
+    """(1+F,) stated capacities of the demand and the further loads."""
+    return np.array([spec.capacity.per_replica, *further_capacity(spec)])
+
+
 def to_further_paths(row: RowMapping, spec: WorkloadSpec) -> FloatArray | None:
     """(F, S, H) paths of the further loads of a forecast; None: it lacks some, or there is none."""
     return paths_of_loads(row, spec.further_loads)
@@ -137,8 +142,7 @@ def added_up(loads: FloatArray, spec: WorkloadSpec, draws: MissDraws | None = No
         sharing = float(np.median(draws.sharing))
         found[known] = equivalent_demand(loads[known], np.array([1.0, *ratio]), sharing)
     else:
-        stated = np.array([spec.capacity.per_replica, *further_capacity(spec)])
-        found[known] = equivalent_demand(loads[known], stated)
+        found[known] = equivalent_demand(loads[known], stated_capacity(spec))
     return found
 
 

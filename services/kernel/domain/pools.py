@@ -23,6 +23,10 @@ class PoolSpec(PartSpec):
     Attributes:
         loads: Names of the loads that fall on it; each of the workload's in exactly one pool.
         lead_time: Its own; None: that of the workload.
+        occupancy_indicator: Name of the indicator that says how full its replicas are: which share
+            of the room that a replica keeps for requests in flight is taken, from 0 to 1, as the
+            mean over its ready replicas. With it the load at which a replica is full is learned
+            long before requests miss. It is read where there is an objective; empty: not measured.
     """
 
     WORD: ClassVar[str] = "pool"
@@ -30,6 +34,12 @@ class PoolSpec(PartSpec):
     min_replicas: int = Field(1, ge=0, le=MOST_REPLICAS)
     loads: tuple[str, ...] = Field(min_length=1)
     lead_time: LeadTimeSpec | None = None
+    occupancy_indicator: str = ""
+
+
+def occupancy_indicators(pools: Sequence[PoolSpec]) -> tuple[str, ...]:
+    """Names of the indicators of occupancy, in the order of the pools that have one."""
+    return tuple(pool.occupancy_indicator for pool in pools if pool.occupancy_indicator)
 
 
 def check_pools(pools: Sequence[PoolSpec], loads: Sequence[str]) -> None:
@@ -40,7 +50,8 @@ def check_pools(pools: Sequence[PoolSpec], loads: Sequence[str]) -> None:
         loads: Names of its loads, the demand first.
 
     Raises:
-        ValueError: There are too few or too many, two are alike, or a load is in none or in two.
+        ValueError: There are too few or too many, two are alike, a load is in none or in two, or
+            an occupancy indicator is a load or that of two.
     """
     if not pools:
         return
@@ -59,4 +70,21 @@ def check_pools(pools: Sequence[PoolSpec], loads: Sequence[str]) -> None:
         if given.count(name) != 1:
             raise ValueError(
                 f"pools: load {name!r} is in {given.count(name)} pools, must be in exactly one"
+            )
+    _check_occupancies(pools, loads)
+
+
+def _check_occupancies(pools: Sequence[PoolSpec], loads: Sequence[str]) -> None:
+    given = occupancy_indicators(pools)
+    for name in given:
+        if name in loads:
+            raise ValueError(
+                f"pools: occupancy_indicator={name!r} must not be one of the loads {list(loads)}: "
+                "it says how full a replica is, and rises as replicas fall"
+            )
+        if given.count(name) > 1:
+            raise ValueError(
+                f"pools: occupancy_indicator={name!r} is that of {given.count(name)} pools, must "
+                "be that of one: it is measured at the replicas of one pool; write the other's out "
+                "among the indicators, under another name"
             )

@@ -380,3 +380,20 @@ def _check_pools(spec: WorkloadSpec) -> None:
             "pools: a latency is that of all of them; set sla.objective, of which each is learned"
         )
     check_pools(spec.pools, spec.loads)
+    for pool in spec.pools:
+        if pool.occupancy_indicator:
+            _check_occupancy(pool, spec)
+
+
+def _check_occupancy(pool: PoolSpec, spec: WorkloadSpec) -> None:
+    name = pool.occupancy_indicator
+    found = {indicator.name: indicator for indicator in spec.indicators}
+    field = f"occupancy_indicator={name!r} of pool {pool.name!r}"
+    if name not in found:
+        raise ValueError(f"{field} must be one of the indicators {list(found)}")
+    if found[name].kind != "gauge" or found[name].is_known_ahead:
+        raise ValueError(f"{field} must be a gauge that is measured, not known ahead")
+    if found[name].gap != "Unknown":
+        raise ValueError(f"{field} must have gap='Unknown': what is not measured is not empty")
+    if found[name].unit not in ("", "ratio"):
+        raise ValueError(f"{field} has unit {found[name].unit!r}, must be 'ratio', from 0 to 1")

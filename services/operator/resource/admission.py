@@ -136,6 +136,12 @@ _FURTHER = "self.capacity.alsoBoundBy"
 _IS_FURTHER = "i.name == l.indicator"
 _PRESET_LOAD = f"(!{_own(_IS_FURTHER)} && {_of_presets('l.indicator')})"
 
+_IS_OCCUPANCY = "i.name == p.occupancyIndicator"
+_IS_MEASURED_RATIO = (
+    "i.kind == 'gauge' && !i.knownAhead && i.gap == 'Unknown' && i.unit in ['', 'ratio']"
+)
+_PRESET_RATIO = f"(!{_own(_IS_OCCUPANCY)} && {_of_presets('p.occupancyIndicator', unit='ratio')})"
+
 _HAS_PARTS = "(has(self.variants) || has(self.pools))"
 
 
@@ -250,6 +256,29 @@ GPU_AUTOSCALER_RULES = (
         "self.pools.exists_one(p, f.indicator in p.boundBy))))",
         "the demand and each indicator of capacity.alsoBoundBy must be in the boundBy of exactly "
         "one pool",
+    ),
+    CelRule(
+        "spec.pools",
+        "self.all(v, !has(v.occupancyIndicator) || !self.exists(w, w.name != v.name && "
+        "has(w.occupancyIndicator) && w.occupancyIndicator == v.occupancyIndicator))",
+        "each pool must have an occupancyIndicator of its own, measured at its replicas: write "
+        "the other's out among the indicators, under another name",
+    ),
+    CelRule(
+        "spec",
+        "!has(self.pools) || self.pools.all(p, !has(p.occupancyIndicator) || "
+        f"{_own(f'{_IS_OCCUPANCY} && {_IS_MEASURED_RATIO}')} || {_PRESET_RATIO})",
+        "occupancyIndicator of a pool must be the name of one of the indicators, or of one of a "
+        "preset's: a gauge from 0 to 1, with unit ratio or none, that is measured, not known "
+        "ahead, and whose gap is Unknown",
+    ),
+    CelRule(
+        "spec",
+        "!has(self.pools) || self.pools.all(p, !has(p.occupancyIndicator) || "
+        "(p.occupancyIndicator != self.demand && "
+        f"(!has({_FURTHER}) || !{_FURTHER}.exists(f, f.indicator == p.occupancyIndicator))))",
+        "occupancyIndicator of a pool must be another indicator than the loads, the demand and "
+        "those of capacity.alsoBoundBy",
     ),
     CelRule(
         "spec",

@@ -37,14 +37,16 @@ def _of_presets(
 ) -> dict[str, IndicatorSpec]:
     """Indicators of presets by name.
 
-    The loads of a pool are measured at that pool alone: a request passes all of them.
+    The loads of a pool are measured at that pool alone: a request passes all of them. So is its
+    occupancy: the mean over all pods says of no pool how full it is.
     """
     loads = _loads(written)
     measured = preset_indicators(presets, namespace, targets(written), loads)
     found = {indicator.name: indicator for indicator in measured}
     for pool in written.pools or ():
         of_pool = preset_indicators(presets, namespace, (pool.scale_target_ref.name,), loads)
-        found |= {one.name: one for one in of_pool if one.name in pool.bound_by}
+        own = (*pool.bound_by, pool.occupancy_indicator)
+        found |= {one.name: one for one in of_pool if one.name in own}
     return found
 
 

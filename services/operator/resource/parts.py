@@ -110,6 +110,7 @@ def _pool(written: schemas.GPUPool, least: int) -> PoolSpec:
         min_replicas=least if written.min_replicas is None else written.min_replicas,
         max_replicas=written.max_replicas,
         lead_time=None if lead_time is None else to_lead_time(lead_time),
+        occupancy_indicator=written.occupancy_indicator or "",
         **_hardware(written, written.scale_target_ref, written.gpu_type),
     )
 

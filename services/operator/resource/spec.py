@@ -308,6 +308,13 @@ class GPUPool(GPUPart):
         description="Loads that fall on it: the demand, indicators of capacity.alsoBoundBy. Each "
         "of these falls on exactly one pool"
     )
+    occupancy_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+        None,
+        description="Name of the indicator, a gauge from 0 to 1, that says how much of the room "
+        "for requests in flight is taken, as the mean over the ready replicas of this pool, e.g. "
+        "kv_cache_ratio of a preset. With an sla.objective the load at which a replica is full is "
+        "learned from it before requests miss",
+    )
     lead_time: LeadTime | None = Field(None, description="Default: the leadTime of the spec")
     min_replicas: Annotated[int, Field(ge=0)] | None = Field(
         None, description="Default: the minReplicas of the spec"

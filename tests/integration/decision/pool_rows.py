@@ -24,10 +24,10 @@ DECODE = {
 }  # fmt: skip
 
 
-def add_service(engine: Engine, **changes: Any) -> int:
+def add_service(engine: Engine, name: str = "llama", **changes: Any) -> int:
     """A prefill replica carries 10 requests/s, a decode replica 200 tokens/s."""
     return add_workload(
-        engine, "llama", **{"mode": "Auto", "pools": [PREFILL, DECODE], "max_replicas": 40}
+        engine, name, **{"mode": "Auto", "pools": [PREFILL, DECODE], "max_replicas": 40}
         | bound_by_tokens() | changes,
     )  # fmt: skip
 
@@ -37,3 +37,17 @@ def add_loads(engine: Engine, workload: int, rate: float, tokens: float, **chang
     add_demand(engine, workload, [0.95 * rate] * 30)
     add_demand(engine, workload, [0.95 * tokens] * 30, indicator=TOKENS)
     add_forecast(engine, workload, rate, further={TOKENS: tokens}, **changes)
+
+
+ROOM = "kv_cache_ratio"
+
+
+def add_shown_service(engine: Engine, name: str = "llama", **changes: Any) -> int:
+    """The same, of which decode shows how much of its room for requests is taken."""
+    bound = bound_by_tokens()
+    indicators = [
+        *bound["indicators"],
+        {"name": ROOM, "level": 2, "unit": "ratio", "kind": "gauge"},
+    ]
+    decode = DECODE | {"occupancy_indicator": ROOM}
+    return add_service(engine, **{"pools": [PREFILL, decode], "indicators": indicators} | changes)

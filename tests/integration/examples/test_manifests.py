@@ -221,6 +221,9 @@ BREAKS_A_RULE = [
     (POOLS, "pools.0.boundBy", ["nothing"], "boundBy of a pool must name loads"),
     (POOLS, "pools.0.boundBy", ["output_tokens_per_s"], "in the boundBy of exactly one pool"),
     (POOLS, "capacity.alsoBoundBy", None, "boundBy of a pool must name loads"),
+    (POOLS, "pools.0.occupancyIndicator", "kv_cache_ratio", "an occupancyIndicator of its own"),
+    (POOLS, "pools.1.occupancyIndicator", "nothing", "occupancyIndicator of a pool must be the na"),
+    (POOLS, "pools.1.occupancyIndicator", "input_tokens_per_s", "another indicator than the loads"),
     (POOLS, "capacity.latencyIndicator", "ttft_p95_ms", "must be left out with pools"),
     (POOLS, "variants", [VARIANT], "give either variants or pools"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
@@ -254,6 +257,7 @@ BREAKS_THE_SCHEMA = [
     (VARIANTS, "variants.0.scaleTargetRef", None, "scaleTargetRef"),
     (POOLS, "pools.0.name", "decode", "Duplicate"),
     (POOLS, "pools.0.boundBy", [], "boundBy"),
+    (POOLS, "pools.1.occupancyIndicator", "", "occupancyIndicator"),
     (BUDGET, "gpus", -1, "gpus"),
     (BUDGET, "gpuType", None, "gpuType"),
 ]

@@ -84,7 +84,8 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
         max_replicas=trace.max_workers,
         seed=race.seed,
         pools=tuple(
-            HarmonyPool(pool, (POOL_LOADS[pool],), count) for pool, count in race.initial.items()
+            HarmonyPool(pool, (POOL_LOADS[pool],), count, has_room=pool == DECODE)
+            for pool, count in race.initial.items()
         )
         if is_split
         else (),

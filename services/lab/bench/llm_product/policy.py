@@ -20,6 +20,7 @@ from services.lab.bench.llm_product.setup import (
     INPUT,
     NAME,
     NAMESPACE,
+    OCCUPANCY,
     OUTPUT,
     REQUESTS,
     HarmonySetup,
@@ -129,6 +130,9 @@ class HarmonyPolicy:
         if offered is not None:
             per_s = 1.0 / self._setup.step_s
             gauges |= {INPUT: offered[0] * per_s, OUTPUT: offered[1] * per_s}
+        for pool in self._setup.pools:
+            if pool.has_room and tick.pools[pool.name].ready:
+                gauges[OCCUPANCY] = tick.work[pool.name].kv_usage
         for name, value in gauges.items():
             series[name] = [[at_s - _JUST_BEFORE_S, value]]
         entries: list[dict[str, Any]] = [

@@ -37,6 +37,8 @@ REQUESTS, INPUT, OUTPUT = (
     "offered_output_tokens_per_s",
 )
 LOADS = (REQUESTS, INPUT, OUTPUT)
+OCCUPANCY = "kv_cache_ratio"
+"""Share of a decode worker's KV space in use, as the preset of vLLM calls it."""
 _UNITS = {REQUESTS: "requests/s", INPUT: "tokens/s", OUTPUT: "tokens/s"}
 
 
@@ -48,11 +50,13 @@ class HarmonyPool:
         name: Of the loop's pool.
         loads: Those of the stated loads that fall on it.
         initial: Its replicas at the start.
+        has_room: Its requests take a room of its replicas until they end: the KV space of decode.
     """
 
     name: str
     loads: tuple[str, ...]
     initial: int
+    has_room: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +120,7 @@ def workload_spec(setup: HarmonySetup) -> WorkloadSpec:
         min_replicas=1,
         max_replicas=setup.max_replicas,
         demand=demand,
-        indicators=tuple(_indicator(name) for name in LOADS),
+        indicators=(*(_indicator(name) for name in LOADS), *_occupancies(setup)),
         capacity=CapacitySpec(
             per_replica=setup.stated[demand],
             also_bound_by=tuple(
@@ -131,6 +135,7 @@ def workload_spec(setup: HarmonySetup) -> WorkloadSpec:
                 target=f"Deployment/{NAME}-{pool.name}",
                 gpu_type=setup.gpu,
                 loads=pool.loads,
+                occupancy_indicator=OCCUPANCY if pool.has_room else "",
             )
             for pool in setup.pools
         ),
@@ -140,6 +145,12 @@ def workload_spec(setup: HarmonySetup) -> WorkloadSpec:
 def _indicator(name: str) -> IndicatorSpec:
     kind = "counter" if name == REQUESTS else "gauge"
     return IndicatorSpec(name=name, level=1, unit=_UNITS[name], kind=kind)
+
+
+def _occupancies(setup: HarmonySetup) -> tuple[IndicatorSpec, ...]:
+    if not any(pool.has_room for pool in setup.pools):
+        return ()
+    return (IndicatorSpec(name=OCCUPANCY, level=2, unit="ratio", kind="gauge", gap="Unknown"),)
 
 
 def _series(goals: tuple[GoalSpec, ...]) -> tuple[SliSeriesSpec, ...]:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from decider import MissPrior, learn_misses
+from decider.belief.occupancy import FULL, POWER
 from services.decision.beliefs import misses
 from services.decision.beliefs.misses import MAX_LEARNED, MISSES
 from services.decision.rows.responses import LearnedResponse
@@ -21,7 +22,8 @@ from services.kernel.jobs import DECIDE_FIT, RecordingSender
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
 from tests.integration.decision.measured_steps import READY, add_measured_steps
-from tests.integration.decision.stored_rows import ORIGIN, add_demand, add_workload
+from tests.integration.decision.pool_rows import ROOM, add_service, add_shown_service
+from tests.integration.decision.stored_rows import ORIGIN, TOKENS, add_demand, add_workload
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -197,3 +199,69 @@ def test_what_an_earlier_release_learned_is_not_learned_anew(deps: DecisionDeps)
     before = posteriors(deps.engine, kind=MISSES)
     assert set(believed(deps)) == {workload}
     assert posteriors(deps.engine, kind=MISSES) == before
+
+
+def add_quiet_pools(engine: Engine, add: Callable[..., int]) -> int:
+    """Sixty minutes without a miss by load; decode carries 80 of 800 tokens, 200 are stated."""
+    workload = add(engine, sla=SLA)
+    tokens = np.linspace(60.0, 80.0, 60)
+    add_measured_steps(engine, workload, 1000.0, np.linspace(5.0, 6.0, 60))
+    add_demand(engine, workload, (READY * tokens).tolist(), indicator=TOKENS, step=STEP)
+    taken = FULL * (tokens / 800.0) ** POWER
+    add_demand(engine, workload, taken.tolist(), indicator=ROOM, step=STEP)
+    with engine.begin() as connection:
+        connection.execute(
+            text("UPDATE outcomes SET ready_by_pool = CAST(:ready AS jsonb)"),
+            {"ready": f'{{"prefill": {READY}, "decode": {READY}}}'},
+        )
+    return workload
+
+
+def test_how_full_decode_is_tells_what_it_carries_before_any_request_misses(
+    deps: DecisionDeps,
+) -> None:
+    shown = add_quiet_pools(deps.engine, add_shown_service)
+    told = believed(deps)[shown].draws
+    assert np.quantile(told.further[:, 0], 0.1) < 800.0 < np.quantile(told.further[:, 0], 0.9)
+    assert np.median(told.further[:, 0]) > 500.0
+    (row,) = posteriors(deps.engine, kind=MISSES)
+    of_decode = row["summary"]["occupancy"]["decode"]
+    assert of_decode["use"] == pytest.approx(of_decode["loads"][0] / 800.0, rel=0.02)
+
+
+def test_what_another_query_of_occupancy_told_is_not_used(deps: DecisionDeps) -> None:
+    shown = add_quiet_pools(deps.engine, add_shown_service)
+    believed(deps)
+    found = []
+    for query in ("", "avg(other)"):
+        with unit_of_work(deps.engine, deps.sender) as work:
+            work.connection.execute(
+                text("UPDATE workloads SET spec = jsonb_set(spec, '{indicators,2,query}', :query)"),
+                {"query": f'"{query}"'},
+            )
+            members = members_of(work.connection)
+            found.append(set(misses.stored_responses(work, members, ORIGIN)))
+    assert found == [{shown}, set()]
+
+
+def test_without_it_decode_is_believed_to_carry_what_is_stated(deps: DecisionDeps) -> None:
+    hidden = add_quiet_pools(deps.engine, add_service)
+    assert np.median(believed(deps)[hidden].draws.further[:, 0]) < 400.0
+
+
+def test_steps_since_tell_how_full_decode_is(deps: DecisionDeps) -> None:
+    """What was learned is reweighted by occupancies, too, as by the misses of new steps."""
+    shown = add_quiet_pools(deps.engine, add_shown_service)
+    before = np.median(believed(deps)[shown].draws.further[:, 0])
+    later = ORIGIN + 8 * STEP
+    add_measured_steps(deps.engine, shown, 1000.0, np.full(8, 6.0), last=later)
+    add_demand(deps.engine, shown, [READY * 80.0] * 8, last=later, indicator=TOKENS, step=STEP)
+    fuller = FULL * (80.0 / 560.0) ** POWER
+    add_demand(deps.engine, shown, [fuller] * 8, last=later, indicator=ROOM, step=STEP)
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE outcomes SET ready_by_pool = CAST(:ready AS jsonb)"),
+            {"ready": f'{{"prefill": {READY}, "decode": {READY}}}'},
+        )
+    after = np.median(believed(deps, ORIGIN + 9 * STEP)[shown].draws.further[:, 0])
+    assert after < 0.95 * before

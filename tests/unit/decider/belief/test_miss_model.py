@@ -9,6 +9,7 @@ import pytest
 
 from decider.belief.miss_model import MissData, MissPosterior, NewMember, PooledDraws
 from decider.belief.miss_prior import PRIOR_SHARE
+from decider.belief.occupancy import FullUse
 from decider.errors import InvalidRequest
 
 
@@ -144,6 +145,11 @@ def test_a_workload_with_fewer_loads_has_its_own_first() -> None:
         ({"further_capacity": -np.ones((2, 1))}, "further_capacity must be > 0"),
         ({"further_capacity": np.ones((2, 1)), "load": np.zeros((3, 2))}, "must be > 0"),
         ({"further_capacity": np.ones((2, 1)), "load": -np.ones((3, 2))}, "load must be .*>= 0"),
+        (
+            {"full": ((0, FullUse(np.ones(2), 0.0, 0.1)),)},
+            r"full: loads of \[2\] must be of 1\+F=1",
+        ),
+        ({"full": ((2, FullUse(np.ones(1), 0.0, 0.1)),)}, "workload must index the 2 workloads"),
     ],
 )
 def test_impossible_further_loads_are_refused(given: dict[str, Any], words: str) -> None:

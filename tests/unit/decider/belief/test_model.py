@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from scipy.stats import betabinom, norm
 
 from decider.belief.miss_model import MissData
 from decider.belief.miss_prior import MEANS, OWN_SIGMAS
+from decider.belief.occupancy import FullUse, use_log_likelihood
 from decider.belief.response_model import (
     ResponseData,
 )
@@ -159,6 +161,41 @@ def test_the_sampled_model_of_several_loads_is_the_response() -> None:
         columns.append([(up - down) / 2e-5 for up, down in zip(*ends, strict=True)])
     volume = np.abs(np.linalg.det(np.moveaxis(np.array(columns), -1, 0)))
     np.testing.assert_allclose(np.log(volume), -point["log_slope"], atol=1e-6)
+
+
+@quiet_pymc
+def test_the_sampled_model_sees_occupancies_as_draws_are_weighed_by_them() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from decider.belief.model import miss_model
+        from decider.belief.posterior import to_misses
+
+    plain = batch(4, (5, 6, 4), [0, 0, 1], (2, 0))
+    laws = (
+        (0, FullUse(np.array([0.0, 12.0, 0.0]), -0.4, 0.2)),
+        (2, FullUse(np.array([1.5, 0.0, 9.0]), -0.9, 0.3)),
+    )
+    data = replace(plain, full=laws)
+    rng = np.random.default_rng(6)
+    without, model = miss_model(plain), miss_model(data)
+    start = without.initial_point().items()
+    point = {k: v + 0.3 * rng.standard_normal(v.shape) for k, v in start}
+    seen = model.compile_logp(vars=model.potentials)(point)
+    seen -= without.compile_logp(vars=without.potentials)(point)
+    derive = model.compile_fn(
+        model.replace_rvs_by_values(model.deterministics),
+        inputs=model.value_vars,
+        on_unused_input="ignore",
+    )
+    named = {str(v.name): np.asarray(point[v.name])[None] for v in model.value_vars}
+    for value, found in zip(model.deterministics, derive(point), strict=True):
+        named[str(value.name)] = found[None]
+    named |= {f"{name}_spread": np.array([0.2]) for name in ("knee", "log_slope")}
+    named["log_ratio_spread"] = np.array([[0.2, 0.2]])
+    posterior = to_misses(named, data)
+    by_draws = [use_log_likelihood([law], posterior.draws(row))[0] for row, law in laws]
+    assert seen == pytest.approx(sum(by_draws), rel=1e-6)
+    assert sum(by_draws) < -0.1
 
 
 def batch(

@@ -43,6 +43,7 @@ def test_pools_are_kept_as_they_are_given() -> None:
     assert [part.name for part in spec.parts] == ["prefill", "decode"]
     assert [spec.pool_of(load) for load in spec.loads] == ["prefill", "decode", "decode"]
     assert WorkloadSpec.model_validate(spec.model_dump(mode="json")) == spec
+    assert [pool.occupancy_indicator for pool in spec.pools] == ["", ""], "not measured"
     assert workload().parts == ()
     assert workload().pool_of(RATE) == ""
 
@@ -77,3 +78,58 @@ def test_pools_go_with_neither_variants_nor_a_latency() -> None:
     }
     with pytest.raises(ValidationError, match="must be left out with pools"):
         workload(PREFILL, DECODE, capacity=capacity)
+
+
+FULL = {"name": "kv_cache_ratio", "level": 2, "unit": "ratio"}
+
+
+def measured(*more: dict[str, Any]) -> list[dict[str, Any]]:
+    """The indicators of the workload, and some more."""
+    return [indicator.model_dump() for indicator in workload().indicators] + list(more)
+
+
+@pytest.mark.parametrize("unit", ["ratio", ""])
+@pytest.mark.parametrize("objective", [None, {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}])
+def test_a_pool_may_say_how_full_its_replicas_are(unit: str, objective: Any) -> None:
+    """Without an objective, which alone makes it matter, it is allowed all the same."""
+    full = DECODE | {"occupancy_indicator": "kv_cache_ratio"}
+    indicators = measured(FULL | {"unit": unit})
+    spec = workload(PREFILL, full, indicators=indicators, sla={"objective": objective})
+    assert [pool.occupancy_indicator for pool in spec.pools] == ["", "kv_cache_ratio"]
+    assert WorkloadSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"kind": "counter"}, "must be a gauge that is measured, not known ahead"),
+        ({"is_known_ahead": True}, "must be a gauge that is measured, not known ahead"),
+        ({"gap": "Zero", "query": "avg(avg_over_time(x[$step]))"}, "must have gap='Unknown'"),
+        ({"unit": "percent"}, "has unit 'percent', must be 'ratio', from 0 to 1"),
+        ({"name": "other_ratio"}, "must be one of the indicators"),
+    ],
+)
+def test_what_cannot_say_how_full_a_replica_is_is_refused(
+    changes: dict[str, Any], said: str
+) -> None:
+    full = DECODE | {"occupancy_indicator": "kv_cache_ratio"}
+    with pytest.raises(ValidationError) as refused:
+        workload(PREFILL, full, indicators=measured(FULL | changes))
+    assert f"occupancy_indicator='kv_cache_ratio' of pool 'decode' {said}" in str(refused.value)
+
+
+@pytest.mark.parametrize("load", [RATE, CACHE])
+def test_a_load_does_not_say_how_full_a_replica_is(load: str) -> None:
+    said = f"occupancy_indicator='{load}' must not be one of the loads"
+    with pytest.raises(ValidationError, match=said):
+        workload(PREFILL, DECODE | {"occupancy_indicator": load})
+
+
+def test_an_occupancy_indicator_is_of_one_pool() -> None:
+    full = {"occupancy_indicator": "kv_cache_ratio"}
+    with pytest.raises(ValidationError, match="'kv_cache_ratio' is that of 2 pools, must be that"):
+        workload(PREFILL | full, DECODE | full, indicators=measured(FULL))
+    own = PREFILL | {"occupancy_indicator": "prefill_kv_ratio"}
+    indicators = measured(FULL, FULL | {"name": "prefill_kv_ratio"})
+    spec = workload(own, DECODE | full, indicators=indicators)
+    assert all(pool.occupancy_indicator for pool in spec.pools)

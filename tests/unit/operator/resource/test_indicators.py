@@ -151,3 +151,48 @@ def test_the_loads_of_a_pool_are_measured_at_that_pool_alone() -> None:
     assert 'pod=~"llama-prefill-.*"' in queries["request_rate_rps"]
     assert 'pod=~"llama-decode-.*"' in queries[tokens]
     assert 'pod=~"(llama-prefill|llama-decode)-.*"' in queries["queue_requests"]
+
+
+def with_occupancy(prefill: str | None, decode: str | None, *own: dict[str, Any]) -> dict[str, Any]:
+    """Two pools measured by the preset of vLLM, each with what says how full its replicas are."""
+    given = {"prefill": (prefill, "request_rate_rps"), "decode": (decode, "output_tokens_per_s")}
+    pools = [
+        pool(name, load) | ({} if full is None else {"occupancyIndicator": full})
+        for name, (full, load) in given.items()
+    ]
+    return two_pools(indicators=list(own) or None, indicatorsFrom=["vllm"], pools=pools)
+
+
+def test_how_full_a_replica_is_is_measured_at_that_pool_alone() -> None:
+    """A mean over both pools would say of neither how full its replicas are."""
+    unread = to_autoscaler(with_occupancy(None, None), {}).spec
+    found = to_autoscaler(with_occupancy(None, "kv_cache_ratio"), {}).spec
+    assert unread is not None
+    assert found is not None
+    before = {indicator.name: indicator.query for indicator in unread.indicators}
+    queries = {indicator.name: indicator.query for indicator in found.indicators}
+    both = 'pod=~"(llama-prefill|llama-decode)-.*"'
+    assert both in before["kv_cache_ratio"]
+    assert 'pod=~"llama-decode-.*"' in queries["kv_cache_ratio"]
+    assert "prefill" not in queries["kv_cache_ratio"]
+    assert both in queries["queue_requests"]
+
+
+def test_of_two_pools_one_writes_its_own_out() -> None:
+    refused = to_autoscaler(with_occupancy("kv_cache_ratio", "kv_cache_ratio"), {})
+    assert refused.spec is None
+    assert "occupancy_indicator='kv_cache_ratio' is that of 2 pools" in refused.problem
+    assert "write the other's out among the indicators, under another name" in refused.problem
+    own = {"name": "prefill_kv_ratio", "level": 2, "unit": "ratio", "query": "avg(x)"}
+    found = to_autoscaler(with_occupancy("prefill_kv_ratio", "kv_cache_ratio", own), {}).spec
+    assert found is not None
+    queries = {indicator.name: indicator.query for indicator in found.indicators}
+    assert queries["prefill_kv_ratio"] == "avg(x)"
+    assert 'pod=~"llama-decode-.*"' in queries["kv_cache_ratio"]
+
+
+def test_an_occupancy_that_is_written_out_takes_the_place_of_a_preset_s() -> None:
+    own = {"name": "kv_cache_ratio", "level": 2, "unit": "ratio", "query": "avg(x)"}
+    found = to_autoscaler(with_occupancy(None, "kv_cache_ratio", own), {}).spec
+    assert found is not None
+    assert {i.name: i.query for i in found.indicators}["kv_cache_ratio"] == "avg(x)"

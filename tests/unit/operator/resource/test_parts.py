@@ -77,6 +77,22 @@ def test_every_pool_has_its_target_hardware_loads_and_bounds() -> None:
     assert autoscaler.spec.target == "Deployment/llama-prefill"
 
 
+PREFILL, DECODE = pool("prefill", "request_rate_rps"), pool("decode", "output_tokens_per_s")
+
+
+def test_a_pool_names_what_says_how_full_its_replicas_are() -> None:
+    names = ("request_rate_rps", "output_tokens_per_s", "kv_cache_ratio")
+    autoscaler = to_autoscaler(
+        two_pools(
+            indicators=[{"name": name, "level": 2} for name in names],
+            pools=[PREFILL, DECODE | {"occupancyIndicator": "kv_cache_ratio"}],
+        ),
+        {},
+    )
+    assert autoscaler.spec is not None, autoscaler.problem
+    assert [pool.occupancy_indicator for pool in autoscaler.spec.pools] == ["", "kv_cache_ratio"]
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -85,6 +101,10 @@ def test_every_pool_has_its_target_hardware_loads_and_bounds() -> None:
         (
             {"pools": [pool("prefill", "request_rate_rps"), pool("decode", "request_rate_rps")]},
             "load 'request_rate_rps' is in 2 pools, must be in exactly one",
+        ),
+        (
+            {"pools": [PREFILL | {"occupancyIndicator": "latency_ms"}, DECODE]},
+            "occupancy_indicator='latency_ms' of pool 'prefill' must be one of the indicators",
         ),
     ],
 )

@@ -7,10 +7,17 @@ import pytest
 from sqlalchemy import text
 
 from services.lab.arena.goals import RequestGoals
+from services.lab.arena.loop import FinishedRequests, LoopTick, PoolCounts, PoolWork
 from services.lab.arena.requests import RequestList
 from services.lab.bench.llm_product import repository
 from services.lab.bench.llm_product.policy import HarmonyPolicy
-from services.lab.bench.llm_product.setup import INPUT, HarmonySetup
+from services.lab.bench.llm_product.setup import (
+    INPUT,
+    OCCUPANCY,
+    OUTPUT,
+    HarmonyPool,
+    HarmonySetup,
+)
 from tests.integration.lab.bench.llm_product.queueing_engine import (
     LoopOutcome,
     QueueingLaw,
@@ -61,3 +68,27 @@ def test_a_step_has_its_states_actions_and_outcomes(database_url: str) -> None:
     assert lead_s
     assert lead_s == pytest.approx([STARTUP_S] * len(lead_s))
     assert policy.pipeline.spent.runs["decide.decide_shard"] == n
+
+
+def test_a_scrape_of_two_pools_says_how_full_decode_is(database_url: str) -> None:
+    pools = (
+        HarmonyPool("prefill", (INPUT,), 2),
+        HarmonyPool("decode", (OUTPUT,), 1, has_room=True),
+    )
+    stated = {INPUT: 5000.0, OUTPUT: 500.0}
+    setup = HarmonySetup(GOALS, 0.99, STARTUP_S, stated, "H200", 3, 30, pools=pools)
+    policy = HarmonyPolicy(setup, database_url)
+    none = FinishedRequests(*np.zeros((4, 0)))
+    work = {"prefill": PoolWork(1, 0, 0.75), "decode": PoolWork(9, 0, 0.25)}
+    for step, n_decode in enumerate((1, 0, 1), start=1):
+        counts = {"prefill": PoolCounts(2), "decode": PoolCounts(n_decode, 1 - n_decode)}
+        policy.on_tick(LoopTick(15.0 * step, counts, 20, none, 10, 0, 0.25, work))
+    with policy.pipeline.engine.connect() as connection:
+        rows = connection.execute(
+            text(
+                "SELECT value, is_observed FROM indicators WHERE indicator = :name ORDER BY step_at"
+            ),
+            {"name": OCCUPANCY},
+        )
+        of_steps = [tuple(row) for row in rows][-3:]  # one before them was never measured
+        assert of_steps == [(0.25, True), (None, False), (0.25, True)]

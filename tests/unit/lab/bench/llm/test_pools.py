@@ -58,7 +58,7 @@ def test_harmony_is_told_a_load_and_a_capacity_of_each_pool() -> None:
     assert setup.stated == pytest.approx({INPUT: 1000.0, OUTPUT: 1000.0 / 6.0})
     assert setup.pools == (
         HarmonyPool(PREFILL, (INPUT,), 3),
-        HarmonyPool(DECODE, (OUTPUT,), 2),
+        HarmonyPool(DECODE, (OUTPUT,), 2, has_room=True),
     )
     assert setup.initial == 5
 

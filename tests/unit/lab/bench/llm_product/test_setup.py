@@ -8,7 +8,15 @@ import pytest
 
 from services.kernel.errors import InvalidInput
 from services.lab.arena.goals import RequestGoals
-from services.lab.bench.llm_product.setup import INPUT, REQUESTS, HarmonySetup, workload_spec
+from services.lab.bench.llm_product.setup import (
+    INPUT,
+    OCCUPANCY,
+    OUTPUT,
+    REQUESTS,
+    HarmonyPool,
+    HarmonySetup,
+    workload_spec,
+)
 
 SETUP = HarmonySetup(RequestGoals(1000.0, 40.0), 0.99, 60.0, {INPUT: 2500.0}, "H200", 4, 32)
 
@@ -26,6 +34,16 @@ def test_the_first_load_is_the_demand_and_the_others_bind_too() -> None:
     spec = workload_spec(replace(SETUP, stated={REQUESTS: 2.0, INPUT: 2500.0}))
     assert (spec.demand, spec.capacity.per_replica) == (REQUESTS, 2.0)
     assert spec.further_loads == (INPUT,)
+
+
+def test_how_full_decode_is_is_told_where_it_has_a_room() -> None:
+    prefill, decode = HarmonyPool("prefill", (INPUT,), 2), HarmonyPool("decode", (OUTPUT,), 1)
+    stated = {INPUT: 5000.0, OUTPUT: 500.0}
+    for has_room, shown in ((True, OCCUPANCY), (False, "")):
+        pools = (prefill, replace(decode, has_room=has_room))
+        spec = workload_spec(replace(SETUP, stated=stated, initial=3, pools=pools))
+        assert [pool.occupancy_indicator for pool in spec.pools] == ["", shown]
+        assert (OCCUPANCY in [one.name for one in spec.indicators]) is has_room
 
 
 @pytest.mark.parametrize(("startup_s", "horizon"), [(10.0, 12), (60.0, 12), (180.0, 22)])

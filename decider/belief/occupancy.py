@@ -1,0 +1,129 @@
+"""What the room that a replica's requests take tells of the load that fills it.
+
+An engine keeps what it has computed for the requests in flight in a room of its own: the KV cache
+of a language model. By Little's law the share of it that is taken is
+
+    occupancy = load per replica * seconds in flight * room per request / room
+
+A request stays longer the more a replica has in hand, so occupancy rises a little faster than load:
+
+    occupancy = FULL * use**POWER
+
+with use the load over that of a full replica (`decider.use`). Requests come and end unevenly, so
+where the mean is FULL the room is all taken at times. Beyond that requests wait, or lose what was
+computed for them, and nearly all of them miss: a full replica is one of which half of the requests
+miss (`decider.miss_draws`). Misses tell of that edge when it is reached; occupancy does before.
+
+The constants are by an engine that no one here wrote (docs/decisions/0129).
+
+Shapes: F further loads, N steps, P draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from decider.errors import require
+from decider.miss_draws import MissDraws
+from decider.types import FloatArray
+
+FULL = 0.7
+"""Mean share of the room that is taken at full use."""
+POWER, POWER_SIGMA = 1.15, 0.15
+"""How much faster than use its logarithm rises, and how well that is known."""
+OWN_SIGMA = 0.1
+"""Standard deviation of the logarithm of use, however full the replica that was seen."""
+LEAST_OCCUPANCY, MOST_OCCUPANCY = 0.01, 0.9
+"""Means beyond these tell of no edge: of nothing in flight, of a room that cannot fill further."""
+NEAREST_SHARE, LEAST_MINUTES = 0.2, 4
+"""The law is read where replicas were nearest to full: in this share of the minutes, at least so
+many."""
+MINUTES_ALIKE = 4.0
+"""Minutes overlap, and neighbours are alike: so many tell as much as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class FullUse:
+    """Normal law of how much of a replica loads use, by the room that they were seen to take.
+
+    Attributes:
+        loads: (1+F,) loads per ready replica (demand, *further); 0: falls on another pool.
+        log_use: Mean of the logarithm of their use of a replica.
+        sigma: Its standard deviation.
+    """
+
+    loads: FloatArray
+    log_use: float
+    sigma: float
+
+    def __post_init__(self) -> None:
+        """Refuse a law of nothing."""
+        is_known = bool(np.isfinite(self.loads).all() and (self.loads >= 0).all())
+        is_some = self.loads.ndim == 1 and bool((self.loads > 0).any())
+        require(is_known and is_some, f"loads={self.loads.tolist()} must be >= 0, one of them > 0")
+        require(bool(np.isfinite(self.log_use)), f"log_use={self.log_use} must be finite")
+        require(0 < self.sigma < np.inf, f"sigma={self.sigma} must be finite and > 0")
+
+    def log_likelihood(self, draws: MissDraws) -> FloatArray:
+        """(P,) log likelihood of draws of a response, up to a constant."""
+        off = draws.log_use(self.loads[None])[:, 0] - self.log_use
+        return np.asarray(-0.5 * (off / self.sigma) ** 2)
+
+    def restated(self, capacity: FloatArray) -> FloatArray:
+        """(1+F,) stated capacities; those of the loads here as they were measured.
+
+        Stated ones may be off by any factor, and what is expected around them is narrow. Where
+        several loads fall on the pool, all are moved by the same factor.
+
+        Args:
+            capacity: (1+F,) what is stated of each load alone.
+        """
+        of_pool = self.loads > 0
+        stated_use = (self.loads / capacity)[of_pool].max()
+        return np.where(of_pool, capacity * stated_use / np.exp(self.log_use), capacity)
+
+
+def full_use(loads: FloatArray, occupancy: FloatArray) -> FullUse | None:
+    """The law by means of minutes; None: too few of them tell anything.
+
+    Args:
+        loads: (N, 1+F) loads per ready replica; those of other pools 0.
+        occupancy: (N,) share of the room that was taken, mean of the replicas; NaN: not known.
+
+    Raises:
+        InvalidRequest: Shapes differ.
+    """
+    shapes = f"loads {loads.shape}, occupancy {occupancy.shape}"
+    is_matched = loads.ndim == 2 and occupancy.shape == loads.shape[:1]
+    require(is_matched, f"{shapes}: must be (N, 1+F) and (N,)")
+    is_told = (occupancy >= LEAST_OCCUPANCY) & (occupancy < MOST_OCCUPANCY)
+    is_told &= np.isfinite(loads).all(axis=1) & (loads.max(axis=1, initial=0.0) > 0)
+    loads, occupancy = loads[is_told], occupancy[is_told]
+    if occupancy.size < LEAST_MINUTES:
+        return None
+    far = np.log(occupancy / FULL)
+    at = np.argsort(np.abs(far), kind="stable")
+    at = at[: max(LEAST_MINUTES, int(NEAREST_SHARE * at.size))]
+    where = loads[at].mean(axis=0)
+    # What each of them says of the use that their mean load makes.
+    told = far[at] / POWER - np.log(loads[at] @ where / (where @ where))
+    mean = float(told.mean())
+    scatter = told.std() * np.sqrt(min(1.0, MINUTES_ALIKE / at.size))
+    sigmas = (OWN_SIGMA, POWER_SIGMA / POWER * mean, scatter)
+    return FullUse(where, mean, float(np.linalg.norm(sigmas)))
+
+
+def use_log_likelihood(seen: Sequence[FullUse], draws: MissDraws) -> FloatArray:
+    """(P,) log likelihood of all that occupancies tell; of nothing 0."""
+    told = [one.log_likelihood(draws) for one in seen]
+    return np.asarray(np.sum(told, axis=0)) if told else np.zeros(draws.slope.size)
+
+
+def restated_capacity(seen: Sequence[FullUse], capacity: FloatArray) -> FloatArray:
+    """(1+F,) stated capacities, as far as occupancies tell as they were measured."""
+    for one in seen:
+        capacity = one.restated(capacity)
+    return capacity
