@@ -7,9 +7,8 @@ import os
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +21,17 @@ from sqlalchemy import Engine
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from tests.databases import Databases, databases_of
+from tests.made_once import authorities_read_once, programs_built_once  # noqa: F401  # fixtures
 
 REPO = Path(__file__).parents[1]
 STARTED_S = time.monotonic()
 
-# The line of a file whose every test is slow.
-ALL_SLOW = re.compile(r"^pytestmark = .*\bpytest\.mark\.slow\b", re.MULTILINE)
+# What a file says whose every test is slow.
+ALL_SLOW = re.compile(r"^pytestmark = (?:\[[^\]]*|.*)\bpytest\.mark\.slow\b", re.MULTILINE)
+
+# Where the clock of most tests stands.
+WEEK_OF_MOST_TESTS = datetime(2026, 1, 5, tzinfo=UTC)
+DAYS_OF_A_WEEK = 7
 
 # torch with more threads than free cores is many times slower; child processes inherit this.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -95,12 +99,14 @@ def pytest_collection() -> Iterator[None]:
     """Look for no garbage while tests are collected, nor later in what was collected.
 
     It stays until the run's end, and is millions of objects: a look at all of them takes a second.
+    What the tests leave is looked for seldom: at Python's own pace that took 7 % of a test's time.
     """
     gc.disable()
     try:
         return (yield)
     finally:
         gc.freeze()
+        gc.set_threshold(50_000, 10, 50)
         gc.enable()
 
 
@@ -126,18 +132,6 @@ def logging_as_it_was() -> Iterator[None]:
     """A command that runs in a test sets up logging: the next test must not inherit it."""
     yield
     structlog.reset_defaults()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def programs_built_once() -> Iterator[None]:
-    """Build the commands of a program once for all calls of it: typer does so at each, in 70 ms."""
-    from typer import main, testing
-
-    built = cache(main.get_command)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(main, "get_command", built)
-        patch.setattr(testing, "_get_command", built)
-        yield
 
 
 @pytest.fixture(scope="session")
@@ -192,6 +186,30 @@ def template_database(databases: Databases, cheap_hashes: None) -> str:
 
 
 @pytest.fixture(scope="session")
+def begun_database(databases: Databases, template_database: str) -> str:
+    """Name of a migrated database in which the week of most tests has begun.
+
+    Rows make the partitions that they fall into, some 20 ms of CPU time each, and nearly every test
+    would make two or three of the same. Those of a day, of other weeks and all of
+    `tests/integration/kernel` and `tests/integration/lab` are still made as rows arrive. The table
+    that an upgrade empties has none: one would have to be moved.
+    """
+    from services.kernel.db.partitions import ensure_partitions
+    from services.kernel.db.schema import PARTITIONED
+    from services.kernel.db.session import dispose_engines, make_engine
+    from services.kernel.db.steps.moving import OLD
+
+    name = databases.create(template_database)
+    url = databases.url(name)
+    with make_engine(url).begin() as connection:
+        for table, by in PARTITIONED.items():
+            if by.days == DAYS_OF_A_WEEK and table != OLD:
+                ensure_partitions(connection, table, WEEK_OF_MOST_TESTS, WEEK_OF_MOST_TESTS)
+    dispose_engines(url)
+    return name
+
+
+@pytest.fixture(scope="session")
 def cheap_hashes() -> Iterator[None]:
     """Keys with the least cost that Argon2 knows; it is slow by design, and tests make many."""
     from services.kernel.security import keys
@@ -202,9 +220,9 @@ def cheap_hashes() -> Iterator[None]:
 
 
 @pytest.fixture
-def copied_database(template_database: str) -> str:
+def copied_database(begun_database: str) -> str:
     """Name of the database that the test's own is a copy of; a folder may have one with rows."""
-    return template_database
+    return begun_database
 
 
 @pytest.fixture
@@ -227,14 +245,19 @@ def database(database_url: str) -> Engine:
     return make_engine(database_url)
 
 
-@pytest.fixture
-def redis_url(server_urls: tuple[str, str]) -> str:
-    """URL of an emptied Redis-protocol server."""
+@pytest.fixture(scope="session")
+def empty_redis(server_urls: tuple[str, str]) -> Iterator[Callable[[], object]]:
+    """Empties the Redis-protocol server, by one connection: to open one takes 5 ms."""
     import redis
 
-    client = redis.Redis.from_url(server_urls[1])
-    client.flushall()
-    client.close()
+    with redis.Redis.from_url(server_urls[1]) as client:
+        yield client.flushall
+
+
+@pytest.fixture
+def redis_url(server_urls: tuple[str, str], empty_redis: Callable[[], object]) -> str:
+    """URL of an emptied Redis-protocol server."""
+    empty_redis()
     return server_urls[1]
 
 
@@ -255,9 +278,7 @@ def settings(given_settings: Settings, database_url: str, server_urls: tuple[str
 @pytest.fixture
 def clock() -> FixedClock:
     """A clock at Monday 2026-01-05 00:00 UTC."""
-    from datetime import UTC, datetime
-
-    return FixedClock(datetime(2026, 1, 5, tzinfo=UTC))
+    return FixedClock(WEEK_OF_MOST_TESTS)
 
 
 def pytest_terminal_summary(

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import orjson
 
+from tests.simulation.chance import Journal
 from tests.simulation.world import LARGE, SMALL, Size, Violation, World
 
 _ROOT = Path(__file__).parents[2]
@@ -46,9 +47,10 @@ class Outcome:
     n_actions: int
 
 
-def run_seed(seed: int, size: Size = SMALL) -> Outcome:
-    """Run one seed from its beginning."""
+def run_seed(seed: int, size: Size = SMALL, journal: Journal | None = None) -> Outcome:
+    """Run one seed from its beginning; its effects go into `journal`, where one is given."""
     started_s, world, message = time.process_time(), World(seed, size), ""
+    world.journal = journal or world.journal
     try:
         world.run()
     except Violation as violation:

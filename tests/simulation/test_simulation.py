@@ -7,15 +7,17 @@ import re
 import subprocess
 import sys
 from collections import deque
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
-from tests.simulation.chance import N_SHOWN, QUIET, Faults
+from tests.simulation.chance import N_SHOWN, QUIET, Faults, Journal
 from tests.simulation.mutants import planted
 from tests.simulation.operator_mutants import MUTANTS
-from tests.simulation.run import run_seed
+from tests.simulation.run import Outcome, run_seed
 from tests.simulation.world import LARGE, SMALL, Size, World
 
 N_SEEDS = 200
@@ -23,10 +25,28 @@ REPO = Path(__file__).parents[2]
 TINY = Size(n_workloads=4, n_steps=5, n_quiet=14)
 
 
+@dataclass
+class FullJournal(Journal):
+    """A journal that keeps the text of every effect."""
+
+    lines: list[str] = field(default_factory=list)
+
+    def note(self, line: str) -> None:
+        super().note(line)
+        self.lines.append(line)
+
+
+@cache
+def seen(seed: int) -> tuple[Outcome, FullJournal]:
+    """A run and its effects: more than one test looks at the run of a seed."""
+    journal = FullJournal()
+    return run_seed(seed, journal=journal), journal
+
+
 @pytest.mark.parametrize("first", range(0, 20, 5))
 def test_invariants_hold(first: int) -> None:
     for seed in range(first, first + 5):
-        outcome = run_seed(seed)
+        outcome, _ = seen(seed)
         assert outcome.message == ""
 
 
@@ -50,13 +70,7 @@ def test_a_quiet_world_applies_every_decision_once() -> None:
 
 def test_every_kind_of_fault_strikes() -> None:
     """A fault that never strikes tests nothing."""
-    lines: list[str] = []
-    for seed in range(12):
-        world = World(seed)
-        note = world.journal.note
-        world.journal.note = lambda line, note=note: (lines.append(line), note(line))  # type: ignore[method-assign,misc,assignment]
-        world.run()
-    text = "\n".join(lines)
+    text = "\n".join(line for seed in range(12) for line in seen(seed)[1].lines)
     for words in (
         "CRASH at commit", "CRASH at committed", "CRASH at write patch", "CRASH at written patch",
         "commit's answer is lost", "commit fails", "fails: ", "hangs for", "cut off", "stopped",

@@ -29,6 +29,14 @@ from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
 from tests.integration.admin.oidc_visitor import CALLBACK, visitor_of
 from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
 from tests.integration.admin.seeded_rows import STEP_S
+from tests.made_once import documents_made_once
+
+
+@pytest.fixture(scope="session", autouse=True)
+def routes_described_once() -> Iterator[None]:
+    """Tests that read the document of the application need not wait for it to be made again."""
+    with documents_made_once():
+        yield
 
 
 @dataclass(frozen=True)
@@ -40,9 +48,9 @@ class SeededTemplate:
 
 
 @pytest.fixture(scope="session")
-def seeded_template(databases: Databases, template_database: str) -> SeededTemplate:
+def seeded_template(databases: Databases, begun_database: str) -> SeededTemplate:
     """A migrated database with the seeded fleet: copying it costs no more than an empty one."""
-    name = databases.create(template_database)
+    name = databases.create(begun_database)
     url = databases.url(name)
     seeded = seed_fleet(make_engine(url))
     dispose_engines(url)
@@ -50,10 +58,10 @@ def seeded_template(databases: Databases, template_database: str) -> SeededTempl
 
 
 @pytest.fixture
-def copied_database(request: pytest.FixtureRequest, template_database: str) -> str:
+def copied_database(request: pytest.FixtureRequest, begun_database: str) -> str:
     """The seeded database for tests that ask for `seeded`, else the empty one."""
     if "seeded" not in request.fixturenames:
-        return template_database
+        return begun_database
     return str(request.getfixturevalue("seeded_template").name)
 
 

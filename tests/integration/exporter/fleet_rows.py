@@ -18,8 +18,9 @@ _STATE = """jsonb_build_object('budget_source', 'measured', 'measured_steps', 90
 _LEVELS = "ARRAY[0.01,0.05,0.1,0.25,0.5,0.75,0.9,0.95,0.99]"
 _STATEMENTS = (
     """INSERT INTO workloads (id, namespace, name, shard, step_s, spec, created_at, updated_at)
-    OVERRIDING SYSTEM VALUE SELECT i, 'team-' || i % 40, 'llama-70b-chat-' || i, i / 256, 60,
-      '{"sla": {"objective": {"goals": []}}}', :now, :now FROM generate_series(1, :n) i""",
+    OVERRIDING SYSTEM VALUE SELECT i, 'team-' || i % 40, 'llama-70b-chat-' || i,
+      i / CAST(:per_shard AS int), 60, '{"sla": {"objective": {"goals": []}}}', :now, :now
+    FROM generate_series(1, :n) i""",
     """INSERT INTO ingest_cursors (workload_id, last_sample_at, updated_at)
     SELECT id, CAST(:now AS timestamptz) - interval '10 s', :now FROM workloads""",
     f"""INSERT INTO risk_states SELECT id, {_STATE}, :now FROM workloads""",
@@ -63,7 +64,9 @@ _PARTITIONED = (
 )
 
 
-def write_fleet(engine: Engine, n_workloads: int, n_steps: int, now: datetime) -> None:
+def write_fleet(
+    engine: Engine, n_workloads: int, n_steps: int, now: datetime, per_shard: int = 256
+) -> None:
     """Write workloads with `n_steps` steps behind them, and let the planner know."""
     with engine.begin() as connection:
         for table in _PARTITIONED:
@@ -73,7 +76,7 @@ def write_fleet(engine: Engine, n_workloads: int, n_steps: int, now: datetime) -
             ).scalar_one()
             ensure_partitions(connection, table, first, now)
         for statement in _STATEMENTS:
-            values = {"now": now, "n": n_workloads, "steps": n_steps}
+            values = {"now": now, "n": n_workloads, "steps": n_steps, "per_shard": per_shard}
             used = {name: value for name, value in values.items() if f":{name}" in statement}
             connection.execute(text(statement), used)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:

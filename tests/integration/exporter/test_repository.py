@@ -8,7 +8,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Engine, text
 
-from services.exporter import metrics
+from services.exporter import metrics, repository
 from services.exporter.metrics import WORKLOAD_METRICS
 from services.exporter.repository import FleetPart
 from services.kernel.db.clusters import SHARDS_PER_CLUSTER, add_cluster
@@ -126,8 +126,10 @@ def test_equal_names_in_two_clusters_are_two_series(database: Engine) -> None:
     assert exported(database, NOW, "recommended_replicas", cluster="other", **LLAMA) is None
 
 
-def test_parts_hold_each_workload_once(database: Engine) -> None:
-    write_fleet(database, 2000, 2, NOW)
+def test_parts_hold_each_workload_once(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole is read in three goes and each part in more than one."""
+    monkeypatch.setattr(repository, "_ROWS_AT_ONCE", 100)
+    write_fleet(database, 300, 2, NOW, per_shard=20)
     whole = samples(page_of(database, NOW))
     parts = [samples(page_of(database, NOW, FleetPart(k, 3))) for k in range(3)]
     assert len(set(whole)) == len(whole)

@@ -30,6 +30,12 @@ FIT: dict[str, Any] = {"kind": "misses", "n_observations": 9, "diagnostics": {},
 
 
 @pytest.fixture
+def copied_database(template_database: str) -> str:
+    """A database without any partition: all that there are fall under what is tested here."""
+    return template_database
+
+
+@pytest.fixture
 def insert(database: Engine) -> Insert:
     def add(table: Table, *rows: dict[str, Any], **common: Any) -> None:
         with database.begin() as connection:

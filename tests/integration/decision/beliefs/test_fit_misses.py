@@ -24,16 +24,13 @@ from tests.integration.decision.stored_rows import (
 )
 from tests.integration.decision.views import members_of
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.filterwarnings(
-        "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
-    ),
-]
+OF_PYMC = pytest.mark.filterwarnings(
+    "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
+)
+pytestmark = [pytest.mark.slow, pytest.mark.integration, OF_PYMC]
 SLA = {"kind": "TimeFraction", "epsilon": 0.05, "objective": OBJECTIVE}
 
 
-@pytest.mark.slow
 def test_responses_are_learned_together_gated_and_used(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_misses import fit_responses
 
@@ -66,7 +63,6 @@ def test_responses_are_learned_together_gated_and_used(deps: DecisionDeps) -> No
     assert np.median(believed[ids[0]].draws.load_within(0.05)) == pytest.approx(8.0, rel=0.05)
 
 
-@pytest.mark.slow
 def test_a_fit_that_has_not_mixed_is_rejected_and_what_was_learned_stays(
     deps: DecisionDeps,
 ) -> None:
@@ -86,7 +82,6 @@ def test_a_fit_that_has_not_mixed_is_rejected_and_what_was_learned_stays(
     np.testing.assert_array_equal(after[workload].capacity, before[workload].capacity)
 
 
-@pytest.mark.slow
 def test_who_has_several_loads_is_fitted_beside_those_with_one(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_misses import fit_responses
 
@@ -111,7 +106,6 @@ def test_who_has_several_loads_is_fitted_beside_those_with_one(deps: DecisionDep
     assert [believed[key].draws.n_further for key in (alone, bound)] == [0, 1]
 
 
-@pytest.mark.slow
 def test_a_fit_that_was_killed_goes_on_with_those_that_have_none(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,13 +87,13 @@ def start(name: str, url: str, redis_url: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def cells(
     databases: Databases,
-    template_database: str,
+    begun_database: str,
     settings: Settings,
     redis_url: str,
     tmp_path: Path,
 ) -> Iterator[dict[str, Cell]]:
     made: dict[str, Cell] = {}
-    names = {name: databases.create(template_database) for name in TOTALS}
+    names = {name: databases.create(begun_database) for name in TOTALS}
     try:
         for number, (name, database) in enumerate(names.items()):
             url = databases.url(database)

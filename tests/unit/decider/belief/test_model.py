@@ -18,6 +18,9 @@ from decider.belief.response_model import (
 )
 from decider.miss_draws import inside
 
+WITHOUT_C = "FAST_COMPILE"
+"""How PyTensor evaluates a model as it is written: some seconds of a compiler for each buy nothing,
+and what samples in production is made by Numba."""
 quiet_pymc = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
 )
@@ -41,7 +44,9 @@ def test_the_sampled_model_is_the_curve() -> None:
     for name in ("log_base_offset", "log_queueing_offset", "log_factor_offset"):
         point[name] = 0.1 * rng.standard_normal(3)
     point["noise_log__"] = np.log([0.2, 0.3])
-    logp = model.compile_logp(vars=[model["observed_log_latency"]], sum=False)(point)[0]
+    logp = model.compile_logp(vars=[model["observed_log_latency"]], sum=False, mode=WITHOUT_C)(
+        point
+    )[0]
     named = {n.removesuffix("_log__"): v for n, v in point.items()}
     exp = {n.removesuffix("_log__"): np.exp(v) for n, v in point.items() if n.endswith("_log__")}
     draws = {n: np.asarray(v)[None] for n, v in (named | exp).items()}
@@ -84,13 +89,16 @@ def test_the_sampled_model_of_misses_is_the_response_and_its_prior() -> None:
         model.replace_rvs_by_values(model.deterministics),
         inputs=model.value_vars,
         on_unused_input="ignore",
+        mode=WITHOUT_C,
     )
     for value, found in zip(model.deterministics, derive(point), strict=True):
         named[str(value.name)] = found[None]
     more = {"log_slope_group": point["log_slope_group"][None]}
     more |= {f"{name}_spread": np.array([0.2]) for name in ("knee", "log_slope")}
     posterior = to_misses(named | more, data)
-    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False)(point)[0]
+    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False, mode=WITHOUT_C)(point)[
+        0
+    ]
     for row in range(2):
         of, one = workload == row, posterior.draws(row)
         miss, near = inside(one.miss(load[of])[0]), one.concentration[0]
@@ -100,7 +108,7 @@ def test_the_sampled_model_of_misses_is_the_response_and_its_prior() -> None:
     knee, log_slope, floor, _ = posterior.coordinates[0]
     sigma = np.hypot(0.2, data.prior_sigma)
     prior = norm.logpdf(knee, 0.1, sigma) + norm.logpdf(floor, MEANS[2], OWN_SIGMAS[0])
-    potential = model.compile_logp(vars=model.potentials)(point)
+    potential = model.compile_logp(vars=model.potentials, mode=WITHOUT_C)(point)
     assert potential == pytest.approx((prior - log_slope).sum())
     # The Jacobian by finite differences: of (knee, logit floor) by what is sampled.
     columns = []
@@ -139,14 +147,18 @@ def test_the_sampled_model_of_several_loads_is_the_response() -> None:
         "log_ratio": np.array([[0.1, -0.2], [0.2, 0.3]]),
     }
     values = model.replace_rvs_by_values(model.deterministics)
-    derive = model.compile_fn(values, inputs=model.value_vars, on_unused_input="ignore")
+    derive = model.compile_fn(
+        values, inputs=model.value_vars, on_unused_input="ignore", mode=WITHOUT_C
+    )
     named = {str(v.name): np.asarray(point[v.name])[None] for v in model.value_vars}
     for value, found in zip(model.deterministics, derive(point), strict=True):
         named[str(value.name)] = found[None]
     named |= {f"{name}_spread": np.array([0.2]) for name in ("knee", "log_slope")}
     named["log_ratio_spread"] = np.array([[0.2, 0.2]])
     posterior = to_misses(named, data)
-    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False)(point)[0]
+    by_step = model.compile_logp(vars=[model["observed_missed"]], sum=False, mode=WITHOUT_C)(point)[
+        0
+    ]
     for row, n_loads in enumerate((3, 2)):
         of, one = workload == row, posterior.draws(row)
         assert one.n_further == n_loads - 1
@@ -180,12 +192,13 @@ def test_the_sampled_model_sees_occupancies_as_draws_are_weighed_by_them() -> No
     without, model = miss_model(plain), miss_model(data)
     start = without.initial_point().items()
     point = {k: v + 0.3 * rng.standard_normal(v.shape) for k, v in start}
-    seen = model.compile_logp(vars=model.potentials)(point)
-    seen -= without.compile_logp(vars=without.potentials)(point)
+    seen = model.compile_logp(vars=model.potentials, mode=WITHOUT_C)(point)
+    seen -= without.compile_logp(vars=without.potentials, mode=WITHOUT_C)(point)
     derive = model.compile_fn(
         model.replace_rvs_by_values(model.deterministics),
         inputs=model.value_vars,
         on_unused_input="ignore",
+        mode=WITHOUT_C,
     )
     named = {str(v.name): np.asarray(point[v.name])[None] for v in model.value_vars}
     for value, found in zip(model.deterministics, derive(point), strict=True):
@@ -235,7 +248,7 @@ def test_a_model_of_one_batch_serves_another(n_more: tuple[int, int]) -> None:
     second = miss_model(data)
     rng = np.random.default_rng(5)
     point = {k: v + 0.3 * rng.standard_normal(v.shape) for k, v in second.initial_point().items()}
-    served, own = (model.compile_logp(mode="FAST_COMPILE") for model in (first, second))
+    served, own = (model.compile_logp(mode=WITHOUT_C) for model in (first, second))
     before = served(point)
     with first:
         pm.set_data(miss_inputs(data))

@@ -2,50 +2,60 @@
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
 
+import decider  # what samples is loaded when it is first named: each worker imports this file
+from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
+from decider.belief.miss_model import MissData
 from decider.errors import InvalidRequest, PosteriorNotConverged
-
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # arviz announces its refactoring on import
-    from decider.belief.lead_time import LeadTimeBelief, predictive_draws, update_belief
-    from decider.belief.miss_model import MissData
-    from decider.belief.model import StartData, lead_time_inputs
-    from decider.belief.posterior import (
-        CompiledModel,
-        Diagnostics,
-        MissFits,
-        SamplerConfig,
-        diagnose,
-        fit_lead_time,
-    )
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::FutureWarning", "ignore::DeprecationWarning", "ignore:PyTensor could not link"
 )
 
 VAGUE = LeadTimeBelief.from_median(90.0, 0.4)
-CONFIG = SamplerConfig(n_tune=400, n_draws=300, n_chains=4)
 
 
-def starts(rng: np.random.Generator) -> tuple[StartData, np.ndarray]:
+def config() -> decider.SamplerConfig:
+    return decider.SamplerConfig(n_tune=400, n_draws=300, n_chains=4)
+
+
+def lead_time_inputs(data: decider.StartData) -> dict[str, np.ndarray]:
+    from decider.belief import model
+
+    return model.lead_time_inputs(data)
+
+
+def diagnose(chains: Mapping[str, np.ndarray], n_divergent: int) -> decider.Diagnostics:
+    from decider.belief import posterior
+
+    return posterior.diagnose(chains, n_divergent)
+
+
+def mixed(is_mixed: bool) -> decider.Diagnostics:
+    return decider.Diagnostics(1.0 if is_mixed else 1.1, 1e4, 0, 1000)
+
+
+def starts(rng: np.random.Generator) -> tuple[decider.StartData, np.ndarray]:
     gpu_type = np.array([0, 0, 0, 0, 1, 1])
     mu = np.log(np.array([60.0, 180.0]))[gpu_type] + 0.15 * rng.standard_normal(6)
     workload = np.repeat(np.arange(6), 30)
     seconds = np.exp(mu[workload] + 0.4 * rng.standard_normal(workload.size))
     cut = np.exp(mu[workload] + 0.3)
     is_censored = seconds > cut  # the slow ones are still on their way
-    return StartData(np.where(is_censored, cut, seconds), is_censored, workload, gpu_type), mu
+    return decider.StartData(
+        np.where(is_censored, cut, seconds), is_censored, workload, gpu_type
+    ), mu
 
 
 @pytest.mark.slow
 def test_lead_times_are_recovered_from_censored_starts() -> None:
     rng = np.random.default_rng(5)
     data, mu = starts(rng)
-    posterior = fit_lead_time(data, CONFIG, seed=1)
+    posterior = decider.fit_lead_time(data, config(), seed=1)
     posterior.diagnostics.check()
     spread = posterior.mu.std(axis=0)
     assert (np.abs(posterior.mu.mean(axis=0) - mu) < 3.5 * spread).all()
@@ -61,12 +71,12 @@ def test_lead_times_are_recovered_from_censored_starts() -> None:
 STUCK_S = 2 * 86_400.0
 
 
-def with_stuck(age_s: float) -> StartData:
+def with_stuck(age_s: float) -> decider.StartData:
     """Twelve starts of about 90 s of each of two workloads, and one of the first on its way."""
     rng = np.random.default_rng(0)
     seconds = np.append(90.0 * np.exp(0.1 * rng.standard_normal(24)), age_s)
     workload = np.append(np.repeat([0, 1], 12), 0)
-    return StartData(seconds, np.arange(25) == 24, workload, np.array([0, 0]))
+    return decider.StartData(seconds, np.arange(25) == 24, workload, np.array([0, 0]))
 
 
 def test_a_start_that_is_stuck_is_fitted_as_no_older_than_the_law_that_decides_takes_it() -> None:
@@ -84,7 +94,7 @@ def test_starts_far_slower_than_those_of_their_type_are_fitted_as_they_end() -> 
     rng = np.random.default_rng(0)
     data = with_stuck(100.0)
     slow = 3000.0 * np.exp(0.1 * rng.standard_normal(12))
-    both = StartData(
+    both = decider.StartData(
         np.concatenate([data.seconds, slow, [3500.0]]),
         np.concatenate([data.is_censored, np.arange(13) == 12]),
         np.concatenate([data.workload, np.full(13, 2)]),
@@ -95,7 +105,7 @@ def test_starts_far_slower_than_those_of_their_type_are_fitted_as_they_end() -> 
 
 @pytest.mark.slow
 def test_a_pod_that_is_stuck_for_two_days_does_not_own_the_fitted_law() -> None:
-    law = fit_lead_time(with_stuck(STUCK_S), CONFIG, seed=1)
+    law = decider.fit_lead_time(with_stuck(STUCK_S), config(), seed=1)
     law.diagnostics.check()
     own = law.predictive(0, 0, np.random.default_rng(0))
     quick = with_stuck(STUCK_S).seconds[:12]
@@ -114,7 +124,7 @@ def test_chains_that_have_not_mixed_are_refused() -> None:
             diagnose({"x": chains}, 0).check()
     with pytest.raises(PosteriorNotConverged, match="diverged"):
         diagnose({"x": good}, 50).check()
-    assert Diagnostics(float("nan"), 1e4, 0, 1000).fault()
+    assert decider.Diagnostics(float("nan"), 1e4, 0, 1000).fault()
 
 
 def test_effective_size_of_independent_and_correlated_draws() -> None:
@@ -141,9 +151,6 @@ def test_a_parameter_that_never_moves_is_refused() -> None:
         diagnose(chains, 0).check()
 
 
-GOOD, BAD = Diagnostics(1.0, 1e4, 0, 1000), Diagnostics(1.1, 1e4, 0, 1000)
-
-
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Compiled]:
     """Models that were compiled, none of which samples."""
@@ -155,7 +162,7 @@ def compiled(monkeypatch: pytest.MonkeyPatch) -> list[Compiled]:
 
     monkeypatch.setattr("decider.belief.posterior.miss_model", lambda given: given.group.size)
     monkeypatch.setattr("decider.belief.posterior.to_misses", lambda draws, _: draws)
-    monkeypatch.setattr(CompiledModel, "of", compile_one)
+    monkeypatch.setattr("decider.belief.posterior.CompiledModel.of", compile_one)
     return made
 
 
@@ -166,9 +173,11 @@ class Compiled:
         self.n_workloads = n_workloads
         self.sampled: list[tuple[int, int, int]] = []
 
-    def sample(self, config: SamplerConfig, seed: int, _: object) -> tuple[int, Diagnostics]:
+    def sample(
+        self, config: decider.SamplerConfig, seed: int, _: object
+    ) -> tuple[int, decider.Diagnostics]:
         self.sampled.append((config.n_tune, config.n_draws, seed))
-        return seed, GOOD if seed in (1, 6) else BAD
+        return seed, mixed(seed in (1, 6))
 
 
 def misses(n: int) -> MissData:
@@ -181,9 +190,9 @@ def misses(n: int) -> MissData:
 def test_alike_fits_share_a_compiled_model_and_the_last_few_are_kept(
     compiled: list[Compiled],
 ) -> None:
-    fits = MissFits()
+    fits = decider.MissFits()
     for n in (1, 2, 1, 3, 4, 1, 5, 1, 2):
-        fits.fit(misses(n), CONFIG, seed=1)
+        fits.fit(misses(n), config(), seed=1)
     # Of five shapes four are kept: that of two workloads was used the longest ago.
     assert [model.n_workloads for model in compiled] == [1, 2, 3, 4, 5, 2]
 
@@ -191,15 +200,15 @@ def test_alike_fits_share_a_compiled_model_and_the_last_few_are_kept(
 def test_chains_that_have_not_mixed_are_sampled_once_more_twice_as_long(
     compiled: list[Compiled],
 ) -> None:
-    fits, config = MissFits(), SamplerConfig(30, 50, 4)
-    for seed, taken, found in ((1, 1, GOOD), (5, 6, GOOD), (8, 9, BAD)):
-        assert fits.fit(misses(1), config, seed) == (taken, found)
+    fits, quick = decider.MissFits(), decider.SamplerConfig(30, 50, 4)
+    for seed, taken, is_mixed in ((1, 1, True), (5, 6, True), (8, 9, False)):
+        assert fits.fit(misses(1), quick, seed) == (taken, mixed(is_mixed))
     (model,) = compiled
     assert model.sampled == [(30, 50, 1), (30, 50, 5), (60, 100, 6), (30, 50, 8), (60, 100, 9)]
 
 
 def test_impossible_data_are_refused() -> None:
     with pytest.raises(InvalidRequest, match="seconds must be finite"):
-        StartData(np.array([0.0]), np.array([False]), np.array([0]), np.array([0]))
+        decider.StartData(np.array([0.0]), np.array([False]), np.array([0]), np.array([0]))
     with pytest.raises(InvalidRequest, match="must index gpu_type"):
-        StartData(np.array([1.0]), np.array([False]), np.array([3]), np.array([0]))
+        decider.StartData(np.array([1.0]), np.array([False]), np.array([3]), np.array([0]))

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.decision.beliefs.fit_lead_time import collect_starts
 from services.decision.rows import lead_times
 from services.decision.rows.inputs import (
     ShardMember,
@@ -141,6 +140,8 @@ def test_a_workload_of_one_kind_is_planned_as_before() -> None:
 
 
 def test_a_fit_takes_replicas_on_two_types_for_two() -> None:
+    from services.decision.beliefs.fit_lead_time import collect_starts
+
     plain: Any = [start("H100", 120.0, workload=2) for _ in range(5)]
     found = collect_starts([*STARTS, *plain], NOW)
     assert found is not None

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.decision.beliefs.fit_lead_time import collect_starts
 from services.decision.rows import lead_times
 from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
 from services.decision.rows.lead_times import Known, RoomOfTarget
@@ -106,6 +105,8 @@ def test_what_was_fitted_of_a_cause_is_its_law_before_starts_are_seen() -> None:
 
 
 def test_a_fit_takes_the_starts_of_each_cause_for_themselves_too() -> None:
+    from services.decision.beliefs.fit_lead_time import collect_starts
+
     found = collect_starts([*WARM, *COLD], NOW)
     assert found is not None
     assert found.scopes == (("workload:1",), ("workload:1#cold",), ("workload:1#warm",))

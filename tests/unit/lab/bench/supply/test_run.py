@@ -11,7 +11,9 @@ from tests.unit.lab.bench.supply.small import task
 
 
 def test_a_quick_run_says_what_everybody_costs_and_breaks() -> None:
-    options = SupplyOptions(startups_s=(120.0,), policies=(HPA, HARMONY), is_quick=True)
+    options = SupplyOptions(
+        startups_s=(120.0,), policies=(HPA, HARMONY), is_quick=True, days=1 / 24
+    )
     told: list[str] = []
     (cell,) = run_supply(options, told.append)
     assert len(cell.of(HARMONY)) == len(PROMISES)
