@@ -46,6 +46,7 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     floor: share of requests that misses at any load. slope: how steeply misses rise with load.
     sharing: of several loads, 1 where they share one resource; large where the tightest binds.
     bound_share: how often a load lately took the largest share of what a replica carries of it.
+    full_share: share of a full replica that it was at most, by how full its pool says that it is.
     With variants the load is that of a reference replica. used: what decisions take a replica of a
     variant to carry beside the first; as stated until the mix varied enough to learn it.
     """

@@ -40,6 +40,8 @@ MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
 CARRIED = "carried"
 """Where a summary has the loads that were seen to be carried."""
+OCCUPANCY = "occupancy"
+"""Where it has what was told by how full pools were."""
 _SAME_S = 0.5
 N_RECENT = 60
 """Newest steps that say how many requests a step has."""
@@ -303,7 +305,7 @@ def _occupancy_summary(steps: MissSteps, member: ShardMember) -> dict[str, Any]:
         }
         for name, law in steps.full_uses(member).items()
     }
-    return {"occupancy": found} if found else {}
+    return {OCCUPANCY: found} if found else {}
 
 
 def _levels(draws: FloatArray) -> dict[str, float]:

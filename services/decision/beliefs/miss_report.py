@@ -13,6 +13,7 @@ from sqlalchemy import Connection, RowMapping
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import (
     N_RECENT,
+    OCCUPANCY,
     MissSteps,
     lack_of_steps,
     learned_for,
@@ -36,6 +37,8 @@ class LoadLine:
         p50: Its median.
         p90: Its upper end.
         bound_share: How often lately it took the largest share of a replica; None: not known.
+        full_share: Share of a full replica that it was where its pool was nearest to full, by how
+            full that was; None: no pool of it shows that, or too little of it was measured.
     """
 
     indicator: str
@@ -44,6 +47,7 @@ class LoadLine:
     p50: float | None
     p90: float | None
     bound_share: float | None
+    full_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def _line(
     if row is not None and is_learned_for(row["summary"], learned_for(member)):
         n, at = int(row["n_observations"]), row["fitted_at"]
         loads, variants = _loads(member, row, steps), _variants(member, row, steps)
-        notes += _lack_of_mixes(member, row)
+        notes += _lack_of_mixes(member, row) + _lack_of_occupancies(member, row)
         note = "; ".join(notes)
         return LearnedLine(member.key, stated, row["summary"], n, at, note, loads, variants)
     why = lack_of_steps(member, steps)
@@ -177,6 +181,17 @@ def _lack_of_mixes(member: ShardMember, row: RowMapping) -> list[str]:
     ]
 
 
+def _lack_of_occupancies(member: ShardMember, row: RowMapping) -> list[str]:
+    """Which pools would show how full they are, and do not."""
+    seen = row["summary"].get(OCCUPANCY, {})
+    silent = [p for p in member.spec.pools if p.occupancy_indicator and p.name not in seen]
+    return [
+        f"what pool {pool.name} carries is taken as stated and by misses: too little was measured "
+        f"of its occupancy_indicator {pool.occupancy_indicator}"
+        for pool in silent
+    ]
+
+
 def _loads(
     member: ShardMember, row: RowMapping | None, steps: MissSteps | None
 ) -> tuple[LoadLine, ...]:
@@ -194,8 +209,10 @@ def _loads(
     shares: list[float | None] = [None] * len(levels)
     if steps is not None:
         shares = [float(share) for share in binding_shares(steps.load, capacity)]
-    named = (spec.demand, *spec.further_loads)
+    of_pools = summary.get(OCCUPANCY, {})
+    full = [of_pools.get(spec.pool_of(name), {}).get("use") for name in spec.loads]
+    columns = zip(spec.loads, stated, levels, shares, full, strict=True)
     return tuple(
-        LoadLine(name, most, found.get("p10"), found.get("p50"), found.get("p90"), share)
-        for name, most, found, share in zip(named, stated, levels, shares, strict=True)
+        LoadLine(name, most, found.get("p10"), found.get("p50"), found.get("p90"), share, use)
+        for name, most, found, share, use in columns
     )

@@ -12,6 +12,8 @@ from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
+from tests.integration.decision.pool_rows import ROOM, add_shown_service
+from tests.integration.decision.pool_steps import add_quiet_pools
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -80,3 +82,28 @@ def test_several_loads_are_told_one_by_one(deps: DecisionDeps) -> None:
     assert output.bound_share == pytest.approx(1.0, abs=0.02)
     assert line.summary is not None
     assert line.summary["sharing"]["p50"] > 1.5, "the tighter binds"
+
+
+def test_a_load_says_what_how_full_its_pool_is_told_of_it(deps: DecisionDeps) -> None:
+    add_quiet_pools(deps.engine, add_shown_service)
+    with unit_of_work(deps.engine, deps.sender) as work:
+        believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
+    (line,) = lines(deps)
+    prefill, decode = line.loads
+    assert (prefill.full_share, line.note) == (None, "")
+    assert decode.full_share == pytest.approx(0.1, rel=0.1), "80 of 800 tokens at most"
+
+
+def test_an_occupancy_that_nothing_was_measured_of_is_said(deps: DecisionDeps) -> None:
+    add_quiet_pools(deps.engine, add_shown_service)
+    with unit_of_work(deps.engine, deps.sender) as work:
+        work.connection.execute(
+            text("DELETE FROM indicators WHERE indicator = :name"), {"name": ROOM}
+        )
+        believed_responses(work, deps.settings, members_of(work.connection), ORIGIN)
+    (line,) = lines(deps)
+    assert line.note == (
+        "what pool decode carries is taken as stated and by misses: too little was measured of "
+        "its occupancy_indicator kv_cache_ratio"
+    )
+    assert [load.full_share for load in line.loads] == [None, None]

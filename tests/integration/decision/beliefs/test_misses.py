@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import text
 
 from decider import MissPrior, learn_misses
 from decider.belief.occupancy import FULL, POWER
@@ -23,6 +23,7 @@ from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
 from tests.integration.decision.measured_steps import READY, add_measured_steps
 from tests.integration.decision.pool_rows import ROOM, add_service, add_shown_service
+from tests.integration.decision.pool_steps import add_quiet_pools
 from tests.integration.decision.stored_rows import ORIGIN, TOKENS, add_demand, add_workload
 from tests.integration.decision.views import members_of
 
@@ -199,22 +200,6 @@ def test_what_an_earlier_release_learned_is_not_learned_anew(deps: DecisionDeps)
     before = posteriors(deps.engine, kind=MISSES)
     assert set(believed(deps)) == {workload}
     assert posteriors(deps.engine, kind=MISSES) == before
-
-
-def add_quiet_pools(engine: Engine, add: Callable[..., int]) -> int:
-    """Sixty minutes without a miss by load; decode carries 80 of 800 tokens, 200 are stated."""
-    workload = add(engine, sla=SLA)
-    tokens = np.linspace(60.0, 80.0, 60)
-    add_measured_steps(engine, workload, 1000.0, np.linspace(5.0, 6.0, 60))
-    add_demand(engine, workload, (READY * tokens).tolist(), indicator=TOKENS, step=STEP)
-    taken = FULL * (tokens / 800.0) ** POWER
-    add_demand(engine, workload, taken.tolist(), indicator=ROOM, step=STEP)
-    with engine.begin() as connection:
-        connection.execute(
-            text("UPDATE outcomes SET ready_by_pool = CAST(:ready AS jsonb)"),
-            {"ready": f'{{"prefill": {READY}, "decode": {READY}}}'},
-        )
-    return workload
 
 
 def test_how_full_decode_is_tells_what_it_carries_before_any_request_misses(
