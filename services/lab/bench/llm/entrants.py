@@ -62,6 +62,8 @@ PLANNERS: Mapping[str, PlannerKind] = {
 
 POOL_LOADS = {PREFILL: INPUT, DECODE: OUTPUT}
 """The load that falls on each of two pools: each must fall on one alone."""
+POOLS_WITH_ROOM = frozenset({DECODE})
+"""Pools whose requests take a room of their worker until they end, and show how full it is."""
 
 
 def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> HarmonySetup:
@@ -84,7 +86,7 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
         max_replicas=trace.max_workers,
         seed=race.seed,
         pools=tuple(
-            HarmonyPool(pool, (POOL_LOADS[pool],), count, has_room=pool == DECODE)
+            HarmonyPool(pool, (POOL_LOADS[pool],), count, has_room=pool in POOLS_WITH_ROOM)
             for pool, count in race.initial.items()
         )
         if is_split

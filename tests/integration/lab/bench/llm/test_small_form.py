@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from services.cli.application import app
-from services.lab.bench.llm import bench
+from services.lab.bench.llm import bench, entrants
 from services.lab.bench.llm.families import FAMILIES
 from services.lab.bench.llm.rivals import capacity
 from services.lab.bench.llm.traces import made
@@ -49,6 +49,8 @@ def options(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Options of an engine's own."""
     if request.param == "two pools":
         monkeypatch.setattr(bench, "ReplayEngine", PoolEngine)
+        # Its decode worker takes one request at a time: that it is busy is no room that fills.
+        monkeypatch.setattr(entrants, "POOLS_WITH_ROOM", frozenset())
         goals = ("--ttft", "12s", "--tpot", "400ms")
         return ("--rate", "0.2", "--mode", "disaggregated", *goals)
     monkeypatch.setattr(bench, "ReplayEngine", QueueEngine)
