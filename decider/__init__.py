@@ -26,7 +26,15 @@ from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
 from decider.belief.miss_steps import behind_a_queue, queue_steps, steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
-from decider.belief.occupancy import FullUse, full_use, restated_capacity, use_log_likelihood
+from decider.belief.occupancy import (
+    ROOM,
+    TIME,
+    FullUse,
+    OccupancyLaw,
+    full_use,
+    restated_capacity,
+    use_log_likelihood,
+)
 from decider.belief.places import placed_share
 from decider.belief.response_model import (
     CurveDraws,
@@ -159,7 +167,9 @@ __all__ = [
     "PEAK_LEVELS",
     "PRICES",
     "RESPONSE_SAMPLER",
+    "ROOM",
     "SHORT",
+    "TIME",
     "UNKNOWN",
     "USUAL_RISK",
     "BudgetCell",
@@ -202,6 +212,7 @@ __all__ = [
     "NewMember",
     "NodeWait",
     "ObservedStarts",
+    "OccupancyLaw",
     "PeerAmount",
     "PeerLedger",
     "PeerParts",

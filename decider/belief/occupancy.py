@@ -1,20 +1,22 @@
-"""What the room that a replica's requests take tells of the load that fills it.
+"""What is taken of a replica tells the load that fills it.
 
 An engine keeps what it has computed for the requests in flight in a room of its own: the KV cache
 of a language model. By Little's law the share of it that is taken is
 
     occupancy = load per replica * seconds in flight * room per request / room
 
-A request stays longer the more a replica has in hand, so occupancy rises a little faster than load:
+A request stays longer the more a replica has in hand, so it rises a little faster than load. Where
+requests leave no such room behind, as at a pool for prefill, time is what is taken: the share of it
+in which a replica works is that of the load that it could do, and rises as the load does. Both are
 
-    occupancy = FULL * use**POWER
+    occupancy = full * use**power
 
 with use the load over that of a full replica (`decider.use`). Requests come and end unevenly, so
-where the mean is FULL the room is all taken at times. Beyond that requests wait, or lose what was
-computed for them, and nearly all of them miss: a full replica is one of which half of the requests
-miss (`decider.miss_draws`). Misses tell of that edge when it is reached; occupancy does before.
+where the mean is `full` all is taken at times. Beyond that requests wait, or lose what was computed
+for them, and nearly all of them miss: a full replica is one of which half of the requests miss
+(`decider.miss_draws`). Misses tell of that edge when it is reached; occupancy does before.
 
-The constants are by an engine that no one here wrote (docs/decisions/0129).
+The constants are by an engine that no one here wrote (docs/decisions/0129, 0130).
 
 Shapes: F further loads, N steps, P draws.
 """
@@ -30,10 +32,26 @@ from decider.errors import require
 from decider.miss_draws import MissDraws
 from decider.types import FloatArray
 
-FULL = 0.7
-"""Mean share of the room that is taken at full use."""
-POWER, POWER_SIGMA = 1.15, 0.15
-"""How much faster than use its logarithm rises, and how well that is known."""
+
+@dataclass(frozen=True, slots=True)
+class OccupancyLaw:
+    """How occupancy rises with use.
+
+    Attributes:
+        full: Mean occupancy at full use.
+        power: How much faster than the logarithm of use its own rises.
+        power_sigma: How well that is known.
+    """
+
+    full: float
+    power: float
+    power_sigma: float
+
+
+ROOM = OccupancyLaw(full=0.7, power=1.15, power_sigma=0.15)
+"""Of the share of the room that is taken."""
+TIME = OccupancyLaw(full=0.85, power=1.0, power_sigma=0.05)
+"""Of the share of time in which a replica works."""
 OWN_SIGMA = 0.1
 """Standard deviation of the logarithm of use, however full the replica that was seen."""
 LEAST_OCCUPANCY, MOST_OCCUPANCY = 0.01, 0.9
@@ -86,12 +104,13 @@ class FullUse:
         return np.where(of_pool, capacity * stated_use / np.exp(self.log_use), capacity)
 
 
-def full_use(loads: FloatArray, occupancy: FloatArray) -> FullUse | None:
-    """The law by means of minutes; None: too few of them tell anything.
+def full_use(loads: FloatArray, occupancy: FloatArray, by: OccupancyLaw = ROOM) -> FullUse | None:
+    """What means of minutes tell; None: too few of them tell anything.
 
     Args:
         loads: (N, 1+F) loads per ready replica; those of other pools 0.
-        occupancy: (N,) share of the room that was taken, mean of the replicas; NaN: not known.
+        occupancy: (N,) share that was taken, mean of the replicas; NaN: not known.
+        by: How it rises with use.
 
     Raises:
         InvalidRequest: Shapes differ.
@@ -104,15 +123,15 @@ def full_use(loads: FloatArray, occupancy: FloatArray) -> FullUse | None:
     loads, occupancy = loads[is_told], occupancy[is_told]
     if occupancy.size < LEAST_MINUTES:
         return None
-    far = np.log(occupancy / FULL)
+    far = np.log(occupancy / by.full)
     at = np.argsort(np.abs(far), kind="stable")
     at = at[: max(LEAST_MINUTES, int(NEAREST_SHARE * at.size))]
     where = loads[at].mean(axis=0)
     # What each of them says of the use that their mean load makes.
-    told = far[at] / POWER - np.log(loads[at] @ where / (where @ where))
+    told = far[at] / by.power - np.log(loads[at] @ where / (where @ where))
     mean = float(told.mean())
     scatter = told.std() * np.sqrt(min(1.0, MINUTES_ALIKE / at.size))
-    sigmas = (OWN_SIGMA, POWER_SIGMA / POWER * mean, scatter)
+    sigmas = (OWN_SIGMA, by.power_sigma / by.power * mean, scatter)
     return FullUse(where, mean, float(np.linalg.norm(sigmas)))
 
 

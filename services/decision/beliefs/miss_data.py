@@ -11,10 +11,13 @@ from sqlalchemy import RowMapping
 
 from decider import (
     MINUTE_S,
+    ROOM,
+    TIME,
     FloatArray,
     FullUse,
     IntArray,
     MissDraws,
+    OccupancyLaw,
     behind_a_queue,
     full_use,
     queue_steps,
@@ -42,6 +45,8 @@ CARRIED = "carried"
 """Where a summary has the loads that were seen to be carried."""
 OCCUPANCY = "occupancy"
 """Where it has what was told by how full pools were."""
+OCCUPANCY_LAWS: dict[str, OccupancyLaw] = {"Room": ROOM, "Time": TIME}
+"""How the occupancy of a pool rises, by what it is the share of."""
 _SAME_S = 0.5
 N_RECENT = 60
 """Newest steps that say how many requests a step has."""
@@ -176,7 +181,8 @@ class MissSteps:
         laws = {}
         for column, pool in enumerate(named):
             is_own = np.isin(spec.loads, pool.loads)
-            laws[pool.name] = full_use(np.where(is_own, loads, 0.0), taken[:, column])
+            law = OCCUPANCY_LAWS[pool.occupancy_of]
+            laws[pool.name] = full_use(np.where(is_own, loads, 0.0), taken[:, column], law)
         return {name: law for name, law in laws.items() if law is not None}
 
     def across_loads(self) -> MissSteps:
@@ -221,6 +227,9 @@ def learned_for(member: ShardMember) -> dict[str, Any]:
     }
     if spec.further_loads:
         stated["further_per_replica"] = list(further_capacity(spec))
+    by_time = [pool.name for pool in spec.pools if pool.occupancy_of == "Time"]
+    if by_time:
+        stated["occupancy_of_time"] = by_time
     if spec.variants:
         stated["variant_ratios"] = [_short(ratio) for ratio in stated_ratios(spec)]
     return group_of(member) | stated

@@ -7,13 +7,15 @@ and misses where either is short.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from services.kernel.domain.lead_time import LeadTimeSpec
 from services.kernel.domain.parts import MOST_REPLICAS, PartSpec, check_parts
 
+Occupied = Literal["Room", "Time"]
+"""What of a replica is taken."""
 MIN_POOLS, MAX_POOLS = 2, 4
 
 
@@ -23,10 +25,12 @@ class PoolSpec(PartSpec):
     Attributes:
         loads: Names of the loads that fall on it; each of the workload's in exactly one pool.
         lead_time: Its own; None: that of the workload.
-        occupancy_indicator: Name of the indicator that says how full its replicas are: which share
-            of the room that a replica keeps for requests in flight is taken, from 0 to 1, as the
-            mean over its ready replicas. With it the load at which a replica is full is learned
-            long before requests miss. It is read where there is an objective; empty: not measured.
+        occupancy_indicator: Name of the indicator that says how full its replicas are, from 0 to 1,
+            as the mean over its ready replicas. With it the load at which a replica is full is
+            learned long before requests miss. It is read where there is an objective; empty: not
+            measured.
+        occupancy_of: What that indicator is the share of: the room that a replica keeps for
+            requests in flight, or the time in which a replica works.
     """
 
     WORD: ClassVar[str] = "pool"
@@ -35,6 +39,16 @@ class PoolSpec(PartSpec):
     loads: tuple[str, ...] = Field(min_length=1)
     lead_time: LeadTimeSpec | None = None
     occupancy_indicator: str = ""
+    occupancy_of: Occupied = "Room"
+
+    @model_validator(mode="after")
+    def _check_occupancy(self) -> PoolSpec:
+        if self.occupancy_of != "Room" and not self.occupancy_indicator:
+            raise ValueError(
+                f"occupancy_of={self.occupancy_of!r} of pool {self.name!r} must be left out "
+                "without an occupancy_indicator, whose share it is"
+            )
+        return self
 
 
 def occupancy_indicators(pools: Sequence[PoolSpec]) -> tuple[str, ...]:

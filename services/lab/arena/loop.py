@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 
+from services.kernel.domain.pools import Occupied
 from services.kernel.errors import InvalidInput
 from services.lab.arena.requests import FloatArray, IntArray, ServedRequests
 
@@ -86,11 +87,18 @@ class PoolWork:
         running: Requests in a batch now.
         waiting: Requests that wait for one of its workers now.
         kv_usage: Share of its KV space in use now, mean of the workers.
+        busy: Share of the time since the tick before in which a worker had a request in hand, mean
+            of the workers; None: there was none.
     """
 
     running: int
     waiting: int
     kv_usage: float
+    busy: float | None
+
+    def taken(self, of: Occupied) -> float | None:
+        """Share of the workers' room that is taken, or of their time."""
+        return self.kv_usage if of == "Room" else self.busy
 
 
 @dataclass(frozen=True, slots=True)

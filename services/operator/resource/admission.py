@@ -265,6 +265,11 @@ GPU_AUTOSCALER_RULES = (
         "the other's out among the indicators, under another name",
     ),
     CelRule(
+        "spec.pools",
+        "self.all(p, !has(p.occupancyOf) || has(p.occupancyIndicator))",
+        "occupancyOf of a pool must be left out without an occupancyIndicator, whose share it is",
+    ),
+    CelRule(
         "spec",
         "!has(self.pools) || self.pools.all(p, !has(p.occupancyIndicator) || "
         f"{_own(f'{_IS_OCCUPANCY} && {_IS_MEASURED_RATIO}')} || {_PRESET_RATIO})",

@@ -111,6 +111,7 @@ def _pool(written: schemas.GPUPool, least: int) -> PoolSpec:
         max_replicas=written.max_replicas,
         lead_time=None if lead_time is None else to_lead_time(lead_time),
         occupancy_indicator=written.occupancy_indicator or "",
+        occupancy_of=written.occupancy_of or "Room",
         **_hardware(written, written.scale_target_ref, written.gpu_type),
     )
 

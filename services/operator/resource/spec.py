@@ -310,10 +310,14 @@ class GPUPool(GPUPart):
     )
     occupancy_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
         None,
-        description="Name of the indicator, a gauge from 0 to 1, that says how much of the room "
-        "for requests in flight is taken, as the mean over the ready replicas of this pool, e.g. "
-        "kv_cache_ratio of a preset. With an sla.objective the load at which a replica is full is "
-        "learned from it before requests miss",
+        description="Name of the indicator, a gauge from 0 to 1, that says how full the ready "
+        "replicas of this pool are: their mean. With an sla.objective it tells which load fills a "
+        "replica, before requests miss",
+    )
+    occupancy_of: Literal["Room", "Time"] | None = Field(
+        None,
+        description="Of what it is the share. Room (default): for requests in flight, as the KV "
+        "cache of decode. Time: in which a replica computes, as gpu_duty_ratio of prefill",
     )
     lead_time: LeadTime | None = Field(None, description="Default: the leadTime of the spec")
     min_replicas: Annotated[int, Field(ge=0)] | None = Field(

@@ -42,12 +42,12 @@ def add_loads(engine: Engine, workload: int, rate: float, tokens: float, **chang
 ROOM = "kv_cache_ratio"
 
 
-def add_shown_service(engine: Engine, name: str = "llama", **changes: Any) -> int:
-    """The same, of which decode shows how much of its room for requests is taken."""
+def add_shown_service(engine: Engine, name: str = "llama", of: str = "Room", **changes: Any) -> int:
+    """The same, of which decode shows how much of its room for requests, or time, is taken."""
     bound = bound_by_tokens()
     indicators = [
         *bound["indicators"],
         {"name": ROOM, "level": 2, "unit": "ratio", "kind": "gauge"},
     ]
-    decode = DECODE | {"occupancy_indicator": ROOM}
+    decode = DECODE | {"occupancy_indicator": ROOM, "occupancy_of": of}
     return add_service(engine, **{"pools": [PREFILL, decode], "indicators": indicators} | changes)

@@ -222,6 +222,7 @@ BREAKS_A_RULE = [
     (POOLS, "pools.0.boundBy", ["output_tokens_per_s"], "in the boundBy of exactly one pool"),
     (POOLS, "capacity.alsoBoundBy", None, "boundBy of a pool must name loads"),
     (POOLS, "pools.0.occupancyIndicator", "kv_cache_ratio", "an occupancyIndicator of its own"),
+    (POOLS, "pools.0.occupancyIndicator", None, "occupancyOf of a pool must be left out without"),
     (POOLS, "pools.1.occupancyIndicator", "nothing", "occupancyIndicator of a pool must be the na"),
     (POOLS, "pools.1.occupancyIndicator", "input_tokens_per_s", "another indicator than the loads"),
     (POOLS, "capacity.latencyIndicator", "ttft_p95_ms", "must be left out with pools"),

@@ -12,6 +12,7 @@ from services.lab.arena.replay.pairs import FlightList
 from services.lab.arena.replay.records import requests_of, served, write_trace
 
 Exchange = Callable[[dict[str, Any]], dict[str, Any]]
+ROLES = ("prefill", "decode")
 FINISHED = ("ttft_ms", "tpot_ms", "input_tokens", "output_tokens")
 
 
@@ -36,12 +37,20 @@ class LoopSide:
         """Begin a new interval."""
         self.arrived = 0
         self.finished: dict[str, list[float | None]] = {name: [] for name in FINISHED}
+        self.busy: dict[str, list[float]] = {role: [] for role in ROLES}
 
     def on_sample(self, sample: dict[str, Any]) -> None:
         """Take in what happened since the sample before."""
         traffic = sample["traffic"]
         self.last = sample
         self.arrived += traffic["arriving_requests"]
+        for role, shares in self.busy.items() if self.is_split else ():
+            in_hand = [
+                one["running_requests"] + one["waiting_requests"]
+                for one in sample[f"{role}_scheduler_metrics"]
+            ]
+            if in_hand:
+                shares.append(sum(n > 0 for n in in_hand) / len(in_hand))
         if traffic["completed_requests"]:
             for row in self.flights.finished(sample):
                 for name, value in zip(FINISHED, row, strict=True):
@@ -88,10 +97,12 @@ class LoopSide:
         workers = self.last[f"{role}_scheduler_metrics"]
         usage = [one["active_cache_usage"] for one in workers]
         waiting = sum(one["waiting_requests"] for one in workers)
+        shares = self.busy[role]
         return {
             "running": sum(one["running_requests"] for one in workers),
             "waiting": waiting + self.last[f"router_pending_{role}_requests"],
             "kv_usage": sum(usage) / len(usage) if usage else 0.0,
+            "busy": sum(shares) / len(shares) if shares else None,
         }
 
     def counts(self, report: dict[str, Any], pool: str) -> dict[str, int]:

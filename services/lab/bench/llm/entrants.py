@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.kernel.domain.pools import Occupied
 from services.lab.arena.loop import DECODE, PREFILL, SERVE
 from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.bench.llm.race import Race
@@ -62,8 +63,8 @@ PLANNERS: Mapping[str, PlannerKind] = {
 
 POOL_LOADS = {PREFILL: INPUT, DECODE: OUTPUT}
 """The load that falls on each of two pools: each must fall on one alone."""
-POOLS_WITH_ROOM = frozenset({DECODE})
-"""Pools whose requests take a room of their worker until they end, and show how full it is."""
+POOL_OCCUPIED: Mapping[str, Occupied] = {PREFILL: "Time", DECODE: "Room"}
+"""What of a worker its requests take: decode keeps them in its KV space until they end."""
 
 
 def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> HarmonySetup:
@@ -86,7 +87,7 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
         max_replicas=trace.max_workers,
         seed=race.seed,
         pools=tuple(
-            HarmonyPool(pool, (POOL_LOADS[pool],), count, has_room=pool in POOLS_WITH_ROOM)
+            HarmonyPool(pool, (POOL_LOADS[pool],), count, POOL_OCCUPIED[pool])
             for pool, count in race.initial.items()
         )
         if is_split

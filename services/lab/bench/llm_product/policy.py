@@ -20,7 +20,7 @@ from services.lab.bench.llm_product.setup import (
     INPUT,
     NAME,
     NAMESPACE,
-    OCCUPANCY,
+    OCCUPANCIES,
     OUTPUT,
     REQUESTS,
     HarmonySetup,
@@ -131,8 +131,11 @@ class HarmonyPolicy:
             per_s = 1.0 / self._setup.step_s
             gauges |= {INPUT: offered[0] * per_s, OUTPUT: offered[1] * per_s}
         for pool in self._setup.pools:
-            if pool.has_room and tick.pools[pool.name].ready:
-                gauges[OCCUPANCY] = tick.work[pool.name].kv_usage
+            if pool.occupied is None or not tick.pools[pool.name].ready:
+                continue
+            taken = tick.work[pool.name].taken(pool.occupied)
+            if taken is not None:
+                gauges[OCCUPANCIES[pool.occupied]] = taken
         for name, value in gauges.items():
             series[name] = [[at_s - _JUST_BEFORE_S, value]]
         entries: list[dict[str, Any]] = [

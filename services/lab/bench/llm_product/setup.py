@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from services.kernel.domain import (
     CapacitySpec,
@@ -25,6 +26,7 @@ from services.kernel.domain.objective import (
     total_name,
     upto_name,
 )
+from services.kernel.domain.pools import Occupied
 from services.kernel.errors import InvalidInput
 from services.lab.arena.goals import RequestGoals
 from services.lab.bench.llm_product.meters import GOAL_EDGES_S, edges_of
@@ -37,8 +39,9 @@ REQUESTS, INPUT, OUTPUT = (
     "offered_output_tokens_per_s",
 )
 LOADS = (REQUESTS, INPUT, OUTPUT)
-OCCUPANCY = "kv_cache_ratio"
-"""Share of a decode worker's KV space in use, as the preset of vLLM calls it."""
+OCCUPANCIES: dict[Occupied, str] = {"Room": "kv_cache_ratio", "Time": "gpu_duty_ratio"}
+"""Names of the indicators of how full a pool is, as presets call them: share of a decode worker's
+KV space in use, share of time in which a prefill worker computes."""
 _UNITS = {REQUESTS: "requests/s", INPUT: "tokens/s", OUTPUT: "tokens/s"}
 
 
@@ -50,13 +53,13 @@ class HarmonyPool:
         name: Of the loop's pool.
         loads: Those of the stated loads that fall on it.
         initial: Its replicas at the start.
-        has_room: Its requests take a room of its replicas until they end: the KV space of decode.
+        occupied: What of its replicas is seen to be taken; None: nothing is.
     """
 
     name: str
     loads: tuple[str, ...]
     initial: int
-    has_room: bool = False
+    occupied: Occupied | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ def workload_spec(setup: HarmonySetup) -> WorkloadSpec:
                 target=f"Deployment/{NAME}-{pool.name}",
                 gpu_type=setup.gpu,
                 loads=pool.loads,
-                occupancy_indicator=OCCUPANCY if pool.has_room else "",
+                **_occupancy(pool),
             )
             for pool in setup.pools
         ),
@@ -148,9 +151,16 @@ def _indicator(name: str) -> IndicatorSpec:
 
 
 def _occupancies(setup: HarmonySetup) -> tuple[IndicatorSpec, ...]:
-    if not any(pool.has_room for pool in setup.pools):
-        return ()
-    return (IndicatorSpec(name=OCCUPANCY, level=2, unit="ratio", kind="gauge", gap="Unknown"),)
+    return tuple(
+        IndicatorSpec(name=OCCUPANCIES[of], level=2, unit="ratio", kind="gauge", gap="Unknown")
+        for of in sorted({pool.occupied for pool in setup.pools if pool.occupied})
+    )
+
+
+def _occupancy(pool: HarmonyPool) -> dict[str, Any]:
+    if pool.occupied is None:
+        return {}
+    return {"occupancy_indicator": OCCUPANCIES[pool.occupied], "occupancy_of": pool.occupied}
 
 
 def _series(goals: tuple[GoalSpec, ...]) -> tuple[SliSeriesSpec, ...]:

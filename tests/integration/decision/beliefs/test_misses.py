@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 import pytest
 from sqlalchemy import text
 
 from decider import MissPrior, learn_misses
-from decider.belief.occupancy import FULL, POWER
+from decider.belief.occupancy import ROOM as BY_ROOM, TIME
 from services.decision.beliefs import misses
 from services.decision.beliefs.misses import MAX_LEARNED, MISSES
 from services.decision.rows.responses import LearnedResponse
@@ -214,6 +215,17 @@ def test_how_full_decode_is_tells_what_it_carries_before_any_request_misses(
     assert of_decode["use"] == pytest.approx(of_decode["loads"][0] / 800.0, rel=0.02)
 
 
+def test_of_time_another_law_holds(deps: DecisionDeps) -> None:
+    by_time = partial(add_shown_service, of="Time")
+    shown = add_quiet_pools(deps.engine, by_time, TIME)
+    told = believed(deps)[shown].draws
+    assert np.quantile(told.further[:, 0], 0.1) < 800.0 < np.quantile(told.further[:, 0], 0.9)
+    (row,) = posteriors(deps.engine, kind=MISSES)
+    of_decode = row["summary"]["occupancy"]["decode"]
+    assert of_decode["use"] == pytest.approx(of_decode["loads"][0] / 800.0, rel=0.02)
+    assert row["summary"]["learned_for"]["occupancy_of_time"] == ["decode"]
+
+
 def test_what_another_query_of_occupancy_told_is_not_used(deps: DecisionDeps) -> None:
     shown = add_quiet_pools(deps.engine, add_shown_service)
     believed(deps)
@@ -241,7 +253,7 @@ def test_steps_since_tell_how_full_decode_is(deps: DecisionDeps) -> None:
     later = ORIGIN + 8 * STEP
     add_measured_steps(deps.engine, shown, 1000.0, np.full(8, 6.0), last=later)
     add_demand(deps.engine, shown, [READY * 80.0] * 8, last=later, indicator=TOKENS, step=STEP)
-    fuller = FULL * (80.0 / 560.0) ** POWER
+    fuller = BY_ROOM.full * (80.0 / 560.0) ** BY_ROOM.power
     add_demand(deps.engine, shown, [fuller] * 8, last=later, indicator=ROOM, step=STEP)
     with deps.engine.begin() as connection:
         connection.execute(

@@ -41,6 +41,13 @@ def pools(prefill: str | None, decode: str | None, *indicators: dict[str, Any]) 
     }
 
 
+def taken_of(of: str, *given: str | None) -> dict[str, Any]:
+    """Changes to two pools, of which decode says what its occupancy is the share of."""
+    changes = pools(*given, KV)
+    changes["pools"][1]["occupancyOf"] = of
+    return changes
+
+
 NAMED = "occupancyIndicator of a pool must be the name of one of the indicators"
 BAD: list[tuple[dict[str, Any], str, str]] = [
     (pools(None, "", KV), "spec.pools[1].occupancyIndicator", "at least 1"),
@@ -62,6 +69,8 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (pools(TOKENS["name"], None, KV), "spec", "must be another indicator than the loads"),
     (pools(KV["name"], KV["name"], KV), "spec.pools", "an occupancyIndicator of its own"),
     (pools(KV["name"], KV["name"]), "spec.pools", "write the other's out among the indicators"),
+    (taken_of("Time", None, None), "spec.pools", "occupancyOf of a pool must be left out without"),
+    (taken_of("time", None, KV["name"]), "spec.pools[1].occupancyOf", "Room"),
 ]
 
 
@@ -80,6 +89,8 @@ GOOD: list[dict[str, Any]] = [
     pools(None, "taken", {"name": "taken", "level": 2}),
     pools(PREFILL_KV["name"], KV["name"], KV, PREFILL_KV),
     pools(PREFILL_KV["name"], KV["name"], PREFILL_KV) | {"indicatorsFrom": ["vllm"]},
+    taken_of("Time", None, KV["name"]),
+    taken_of("Room", None, KV["name"]),
 ]
 
 

@@ -9,12 +9,13 @@ from hypothesis import given, strategies as st
 from decider.belief.miss_learning import learn_misses
 from decider.belief.miss_prior import MissPrior
 from decider.belief.occupancy import (
-    FULL,
     LEAST_MINUTES,
     MOST_OCCUPANCY,
     OWN_SIGMA,
-    POWER,
+    ROOM,
+    TIME,
     FullUse,
+    OccupancyLaw,
     full_use,
     restated_capacity,
     use_log_likelihood,
@@ -33,8 +34,8 @@ def on_second_load(load: FloatArray) -> FloatArray:
     return np.column_stack([np.zeros(load.size), load])
 
 
-def occupancy_of(load: FloatArray, full_load: float = FULL_LOAD) -> FloatArray:
-    return np.asarray(FULL * (load / full_load) ** POWER)
+def occupancy_of(load: FloatArray, by: OccupancyLaw = ROOM) -> FloatArray:
+    return np.asarray(by.full * (load / FULL_LOAD) ** by.power)
 
 
 def full_load_of(law: FullUse) -> float:
@@ -42,27 +43,42 @@ def full_load_of(law: FullUse) -> float:
     return float(law.loads[1] / np.exp(law.log_use))
 
 
-@given(st.floats(0.05, 1.0), st.floats(0.01, 0.3))
-def test_the_edge_is_told_from_below_where_the_law_holds(top: float, noise: float) -> None:
+@pytest.mark.parametrize("by", [ROOM, TIME])
+@given(top=st.floats(0.05, 1.0), noise=st.floats(0.01, 0.3))
+def test_the_edge_is_told_from_below_where_the_law_holds(
+    by: OccupancyLaw, top: float, noise: float
+) -> None:
     rng = np.random.default_rng(7)
     load = top * FULL_LOAD * np.linspace(0.6, 1.0, N_MINUTES)
-    taken = occupancy_of(load) * np.exp(noise * rng.standard_normal(load.size))
-    law = full_use(on_second_load(load), taken)
+    taken = occupancy_of(load, by) * np.exp(noise * rng.standard_normal(load.size))
+    law = full_use(on_second_load(load), taken, by)
     assert law is not None
     off = np.log(full_load_of(law) / FULL_LOAD)
     assert abs(off) < 3.0 * law.sigma
     assert law.sigma >= OWN_SIGMA
 
 
-def test_the_nearer_to_full_the_more_is_known() -> None:
+@pytest.mark.parametrize("by", [ROOM, TIME])
+def test_the_nearer_to_full_the_more_is_known(by: OccupancyLaw) -> None:
     sigmas = []
     for top in (0.1, 0.3, 0.6, 0.95):
         load = top * FULL_LOAD * np.linspace(0.8, 1.0, N_MINUTES)
-        law = full_use(on_second_load(load), occupancy_of(load))
+        law = full_use(on_second_load(load), occupancy_of(load, by), by)
         assert law is not None
         sigmas.append(law.sigma)
     assert sigmas == sorted(sigmas, reverse=True)
-    assert sigmas[0] > 2.0 * sigmas[-1]
+    assert sigmas[0] > (2.0 if by is ROOM else 1.3) * sigmas[-1]
+
+
+def test_time_tells_more_of_a_replica_far_from_full_than_room_does() -> None:
+    """It rises as the load does; how fast room does is known less well."""
+    load = 0.1 * FULL_LOAD * np.linspace(0.8, 1.0, N_MINUTES)
+    sigmas = {}
+    for by in (ROOM, TIME):
+        law = full_use(on_second_load(load), occupancy_of(load, by), by)
+        assert law is not None
+        sigmas[by.power] = law.sigma
+    assert sigmas[TIME.power] < 0.6 * sigmas[ROOM.power]
 
 
 def test_minutes_near_to_full_are_read_and_others_are_not() -> None:

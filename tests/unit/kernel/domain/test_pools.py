@@ -96,7 +96,27 @@ def test_a_pool_may_say_how_full_its_replicas_are(unit: str, objective: Any) -> 
     indicators = measured(FULL | {"unit": unit})
     spec = workload(PREFILL, full, indicators=indicators, sla={"objective": objective})
     assert [pool.occupancy_indicator for pool in spec.pools] == ["", "kv_cache_ratio"]
+    assert [pool.occupancy_of for pool in spec.pools] == ["Room", "Room"]
     assert WorkloadSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+def test_it_may_be_time_that_is_taken() -> None:
+    by_time = {"occupancy_indicator": "kv_cache_ratio", "occupancy_of": "Time"}
+    spec = workload(PREFILL | by_time, DECODE, indicators=measured(FULL))
+    assert [pool.occupancy_of for pool in spec.pools] == ["Time", "Room"]
+    assert WorkloadSpec.model_validate(spec.model_dump(mode="json")) == spec
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"occupancy_of": "Time"}, "occupancy_of='Time' of pool 'decode' must be left out without"),
+        ({"occupancy_of": "time"}, "'Room' or 'Time'"),
+    ],
+)
+def test_what_is_taken_is_of_an_indicator(changes: dict[str, str], said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        workload(PREFILL, DECODE | changes)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.lab.arena.loop import LoopSetup, LoopTargets, PoolCounts
+from services.lab.arena.loop import LoopSetup, LoopTargets, PoolCounts, PoolWork
 from services.lab.arena.loop_wire import loop_question, targets_line, tick_of
 from services.lab.arena.requests import RequestList
 
@@ -38,8 +38,10 @@ def test_what_is_not_known_is_no_number() -> None:
             "running": 5,
             "waiting": 6,
             "kv_usage": 0.5,
+            "work": {"decode": {"running": 2, "waiting": 1, "kv_usage": 0.25, "busy": 0.75}},
         }
     )
+    assert tick.work == {"decode": PoolWork(2, 1, 0.25, 0.75)}
     assert tick.now_s == 1.5
     assert tick.pools["serve"] == PoolCounts(1, 2, 3)
     assert tick.pools["serve"].alive == 6

@@ -81,16 +81,20 @@ PREFILL, DECODE = pool("prefill", "request_rate_rps"), pool("decode", "output_to
 
 
 def test_a_pool_names_what_says_how_full_its_replicas_are() -> None:
-    names = ("request_rate_rps", "output_tokens_per_s", "kv_cache_ratio")
+    names = ("request_rate_rps", "output_tokens_per_s", "kv_cache_ratio", "gpu_duty_ratio")
     autoscaler = to_autoscaler(
         two_pools(
             indicators=[{"name": name, "level": 2} for name in names],
-            pools=[PREFILL, DECODE | {"occupancyIndicator": "kv_cache_ratio"}],
+            pools=[
+                PREFILL | {"occupancyIndicator": "gpu_duty_ratio", "occupancyOf": "Time"},
+                DECODE | {"occupancyIndicator": "kv_cache_ratio"},
+            ],
         ),
         {},
     )
     assert autoscaler.spec is not None, autoscaler.problem
-    assert [pool.occupancy_indicator for pool in autoscaler.spec.pools] == ["", "kv_cache_ratio"]
+    read = [(pool.occupancy_indicator, pool.occupancy_of) for pool in autoscaler.spec.pools]
+    assert read == [("gpu_duty_ratio", "Time"), ("kv_cache_ratio", "Room")]
 
 
 @pytest.mark.parametrize(

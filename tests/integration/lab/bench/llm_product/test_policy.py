@@ -13,7 +13,7 @@ from services.lab.bench.llm_product import repository
 from services.lab.bench.llm_product.policy import HarmonyPolicy
 from services.lab.bench.llm_product.setup import (
     INPUT,
-    OCCUPANCY,
+    OCCUPANCIES,
     OUTPUT,
     HarmonyPool,
     HarmonySetup,
@@ -70,25 +70,28 @@ def test_a_step_has_its_states_actions_and_outcomes(database_url: str) -> None:
     assert policy.pipeline.spent.runs["decide.decide_shard"] == n
 
 
-def test_a_scrape_of_two_pools_says_how_full_decode_is(database_url: str) -> None:
+def test_a_scrape_of_two_pools_says_how_full_they_are(database_url: str) -> None:
     pools = (
-        HarmonyPool("prefill", (INPUT,), 2),
-        HarmonyPool("decode", (OUTPUT,), 1, has_room=True),
+        HarmonyPool("prefill", (INPUT,), 2, "Time"),
+        HarmonyPool("decode", (OUTPUT,), 1, "Room"),
     )
     stated = {INPUT: 5000.0, OUTPUT: 500.0}
     setup = HarmonySetup(GOALS, 0.99, STARTUP_S, stated, "H200", 3, 30, pools=pools)
     policy = HarmonyPolicy(setup, database_url)
     none = FinishedRequests(*np.zeros((4, 0)))
-    work = {"prefill": PoolWork(1, 0, 0.75), "decode": PoolWork(9, 0, 0.25)}
+    work = {"prefill": PoolWork(1, 0, 0.75, 0.5), "decode": PoolWork(9, 0, 0.25, 1.0)}
     for step, n_decode in enumerate((1, 0, 1), start=1):
         counts = {"prefill": PoolCounts(2), "decode": PoolCounts(n_decode, 1 - n_decode)}
         policy.on_tick(LoopTick(15.0 * step, counts, 20, none, 10, 0, 0.25, work))
+    query = text(
+        "SELECT value, is_observed FROM indicators WHERE indicator = :name ORDER BY step_at"
+    )
     with policy.pipeline.engine.connect() as connection:
-        rows = connection.execute(
-            text(
-                "SELECT value, is_observed FROM indicators WHERE indicator = :name ORDER BY step_at"
-            ),
-            {"name": OCCUPANCY},
-        )
-        of_steps = [tuple(row) for row in rows][-3:]  # one before them was never measured
-        assert of_steps == [(0.25, True), (None, False), (0.25, True)]
+        of_steps = {
+            of: [tuple(row) for row in connection.execute(query, {"name": name})][-3:]
+            for of, name in OCCUPANCIES.items()
+        }  # one step before them was never measured
+    assert of_steps == {
+        "Room": [(0.25, True), (None, False), (0.25, True)],
+        "Time": [(0.5, True)] * 3,
+    }

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
-from services.lab.arena.replay.loop import loop
-from tests.unit.lab.arena.replay.fake_replay import FakeReplay, install, loop_of
+from services.lab.arena.replay.loop import LoopSide, loop
+from tests.unit.lab.arena.replay.fake_replay import (
+    REPORT,
+    SAMPLE,
+    WORKER,
+    FakeReplay,
+    install,
+    loop_of,
+)
 
 
 @pytest.fixture
@@ -43,6 +50,21 @@ def test_a_policy_sees_what_happened_since_its_last_tick() -> None:
         assert line["finished"]["tpot_ms"] == [30.0, None] * 2
         assert (line["running"], line["waiting"], line["kv_usage"]) == (6, 6, 0.6)
         assert line["pools"] == {"serve": {"ready": 0, "starting": 1, "draining": 2}}
+
+
+def test_of_two_pools_each_says_how_busy_its_workers_were() -> None:
+    asked = loop_of((500.0, 600, 1), initial={"prefill": 1, "decode": 2})
+    side = LoopSide(lambda _: {"targets": {}, "next_tick_ms": 15_500.0}, asked)
+    idle = WORKER | {"running_requests": 0, "waiting_requests": 0}
+    waits = idle | {"waiting_requests": 1}
+    report = {**REPORT, "now_ms": 0.0}
+    for workers in ([idle, waits], [WORKER, WORKER]):
+        side.on_sample(SAMPLE | {"decode_scheduler_metrics": workers})
+    busy = {role: work["busy"] for role, work in side.line(report)["work"].items()}
+    assert busy == {"prefill": None, "decode": 0.75}, "prefill had no worker at all"
+    side.on_tick(report)
+    side.on_sample(SAMPLE | {"decode_scheduler_metrics": [idle, idle]})
+    assert side.line(report)["work"]["decode"]["busy"] == 0.0, "that is of before the tick"
 
 
 def test_the_engine_is_told_targets_on_its_own_clock(fake: FakeReplay) -> None:

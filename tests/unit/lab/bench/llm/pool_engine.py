@@ -64,7 +64,8 @@ class QueuePool:
         """What is in hand of the requests that have come to it."""
         in_hand = int((self.ends[came] > now_s).sum())
         running = min(in_hand, len(self.workers))
-        return PoolWork(running, in_hand - running, running / len(self.workers))
+        busy = running / len(self.workers)
+        return PoolWork(running, in_hand - running, kv_usage=busy, busy=busy)
 
 
 class PoolEngine(QueueEngine):

@@ -57,8 +57,8 @@ def test_harmony_is_told_a_load_and_a_capacity_of_each_pool() -> None:
     setup = harmony_setup(RACE, 0.99, LAWS)
     assert setup.stated == pytest.approx({INPUT: 1000.0, OUTPUT: 1000.0 / 6.0})
     assert setup.pools == (
-        HarmonyPool(PREFILL, (INPUT,), 3),
-        HarmonyPool(DECODE, (OUTPUT,), 2, has_room=True),
+        HarmonyPool(PREFILL, (INPUT,), 3, "Time"),
+        HarmonyPool(DECODE, (OUTPUT,), 2, "Room"),
     )
     assert setup.initial == 5
 

@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
+from services.kernel.domain.pools import Occupied
 from services.kernel.errors import InvalidInput
 from services.lab.arena.goals import RequestGoals
 from services.lab.bench.llm_product.setup import (
     INPUT,
-    OCCUPANCY,
+    OCCUPANCIES,
     OUTPUT,
     REQUESTS,
     HarmonyPool,
@@ -36,14 +37,18 @@ def test_the_first_load_is_the_demand_and_the_others_bind_too() -> None:
     assert spec.further_loads == (INPUT,)
 
 
-def test_how_full_decode_is_is_told_where_it_has_a_room() -> None:
+def test_how_full_a_pool_is_is_told_where_something_shows_it() -> None:
     prefill, decode = HarmonyPool("prefill", (INPUT,), 2), HarmonyPool("decode", (OUTPUT,), 1)
     stated = {INPUT: 5000.0, OUTPUT: 500.0}
-    for has_room, shown in ((True, OCCUPANCY), (False, "")):
-        pools = (prefill, replace(decode, has_room=has_room))
+    shown: tuple[Occupied | None, ...] = (None, "Room", "Time")
+    for of in shown:
+        pools = (prefill, replace(decode, occupied=of))
         spec = workload_spec(replace(SETUP, stated=stated, initial=3, pools=pools))
-        assert [pool.occupancy_indicator for pool in spec.pools] == ["", shown]
-        assert (OCCUPANCY in [one.name for one in spec.indicators]) is has_room
+        name = OCCUPANCIES[of] if of else ""
+        assert [pool.occupancy_indicator for pool in spec.pools] == ["", name]
+        assert [pool.occupancy_of for pool in spec.pools] == ["Room", of or "Room"]
+        names = {one.name for one in spec.indicators}
+        assert names & set(OCCUPANCIES.values()) == ({name} if of else set())
 
 
 @pytest.mark.parametrize(("startup_s", "horizon"), [(10.0, 12), (60.0, 12), (180.0, 22)])

@@ -25,7 +25,7 @@ TICK = LoopTick(
     running=44,
     waiting=4,
     kv_usage=0.6,
-    work={PREFILL: PoolWork(4, 4, 0.1), DECODE: PoolWork(40, 0, 0.6)},
+    work={PREFILL: PoolWork(4, 4, 0.1, 0.9), DECODE: PoolWork(40, 0, 0.6, 1.0)},
 )
 
 
