@@ -41,6 +41,7 @@ _SHARE = (
 )
 ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$", max_length=5)]
 CronExpression = Annotated[str, Field(pattern=r"^\S+( \S+){4}$", max_length=120)]
+ShortName = Annotated[str, Field(min_length=1, max_length=63)]
 DayName = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 DAYS: tuple[DayName, ...] = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
@@ -115,7 +116,7 @@ class Objective(ResourceModel):
         None,
         description="PromQL of the requests in the queue. Default: queue_requests of the presets",
     )
-    metric: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+    metric: ShortName | None = Field(
         None,
         description="Instead of goals: one of their latencies, its percentile is the share, e.g. "
         "ttft_p95. Another name states nothing that is measured",
@@ -128,9 +129,7 @@ class Objective(ResourceModel):
 class ServiceLevel(ResourceModel):
     """Service level: a class, its own risk, or both (its own risk wins)."""
 
-    sla_class: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
-        None, alias="class", description="Name of an SLAClass"
-    )
+    sla_class: ShortName | None = Field(None, alias="class", description="Name of an SLAClass")
     objective: Objective | None = Field(None, description="Default: that of the class")
     risk: Risk | None = None
 
@@ -162,7 +161,7 @@ class Indicator(ResourceModel):
 class FurtherLoad(ResourceModel):
     """A load besides the demand that binds a replica."""
 
-    indicator: Annotated[str, Field(min_length=1, max_length=63)] = Field(
+    indicator: ShortName = Field(
         description="Name of its indicator, e.g. offered_output_tokens_per_s of a preset"
     )
     per_replica: Decimal = Field(
@@ -178,7 +177,7 @@ class Capacity(ResourceModel):
 
     per_replica: Decimal
     cv: Decimal | None = Field(None, description="Coefficient of variation of what is known of it")
-    latency_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+    latency_indicator: ShortName | None = Field(
         None,
         description="Name of the indicator, in ms, that the SLO is about; with sloLatency the "
         "capacity is learned from it",
@@ -228,7 +227,7 @@ class Schedule(ResourceModel):
     It has startTime and endTime on days of the week, or two cron expressions, start and end.
     """
 
-    name: Annotated[str, Field(min_length=1, max_length=63)]
+    name: ShortName
     timezone: Annotated[str, Field(max_length=63)] = Field("UTC", description="IANA name")
     days_of_week: Annotated[tuple[DayName, ...], Field(min_length=1, max_length=7)] | None = None
     start_time: ClockTime | None = None
@@ -281,7 +280,7 @@ class GPUPart(ResourceModel):
         str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")
     ]
     scale_target_ref: ScaleTargetRef
-    gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
+    gpu_type: ShortName
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
     cost: Cost | None = None
 
@@ -301,18 +300,14 @@ class GPUVariant(GPUPart):
 class GPUPool(GPUPart):
     """One of several pools that a request passes through, e.g. prefill and decode."""
 
-    bound_by: Annotated[
-        tuple[Annotated[str, Field(min_length=1, max_length=63)], ...],
-        Field(min_length=1, max_length=4),
-    ] = Field(
+    bound_by: Annotated[tuple[ShortName, ...], Field(min_length=1, max_length=4)] = Field(
         description="Loads that fall on it: the demand, indicators of capacity.alsoBoundBy. Each "
         "of these falls on exactly one pool"
     )
-    occupancy_indicator: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+    occupancy_indicator: ShortName | None = Field(
         None,
-        description="Name of the indicator, a gauge from 0 to 1, that says how full the ready "
-        "replicas of this pool are: their mean. With an sla.objective it tells which load fills a "
-        "replica, before requests miss",
+        description="Name of an indicator from 0 to 1: how full its ready replicas are, as their "
+        "mean. With an sla.objective it tells which load fills one, before requests miss",
     )
     occupancy_of: Literal["Room", "Time"] | None = Field(
         None,
@@ -339,7 +334,7 @@ class GPUAutoscalerSpec(ResourceModel):
     )
     min_replicas: Annotated[int, Field(ge=0)] = 1
     max_replicas: Annotated[int, Field(ge=1, le=MOST_REPLICAS)]
-    gpu_type: Annotated[str, Field(min_length=1, max_length=63)] | None = Field(
+    gpu_type: ShortName | None = Field(
         None,
         description="Product name or a part of it, e.g. H100 for nodes labelled "
         "nvidia.com/gpu.product=NVIDIA-H100-80GB-HBM3, or MI300X; of a slice with the slice, e.g. "
@@ -347,9 +342,7 @@ class GPUAutoscalerSpec(ResourceModel):
     )
     gpus_per_replica: Annotated[int, Field(ge=1, le=64)] = 1
     sla: ServiceLevel | None = None
-    demand: Annotated[str, Field(min_length=1, max_length=63)] = Field(
-        description="Name of the indicator that is the demand"
-    )
+    demand: ShortName = Field(description="Name of the indicator that is the demand")
     demand_counts: Literal["Arrivals", "Served"] | None = Field(
         None,
         description="What the demand counts: load as it arrives, or as it was served, which is "
@@ -397,6 +390,6 @@ class SLAClassSpec(ResourceModel):
 class GPUBudgetSpec(ResourceModel):
     """A hard limit on the GPUs of one type."""
 
-    gpu_type: Annotated[str, Field(min_length=1, max_length=63)]
+    gpu_type: ShortName
     gpus: Annotated[int, Field(ge=0)]
     supply: Supply | None = None
