@@ -106,7 +106,14 @@ class Loop:
         )
 
 
-@pytest.mark.parametrize(("hours", "days"), [(1, 2), (6, 4), (24, 8)])
+@pytest.mark.parametrize(
+    ("hours", "days"),
+    [
+        (1, 2),
+        pytest.param(6, 4, marks=pytest.mark.slow),
+        pytest.param(24, 8, marks=pytest.mark.slow),
+    ],
+)
 def test_no_more_windows_are_broken_than_promised(hours: int, days: int) -> None:
     """Before, 5 % came to 4, 23 and 70 %: each decision took it for the next hour."""
     sla = Sla(0.05, "AnyInWindow", hours * 3600.0)

@@ -31,7 +31,9 @@ def answers(
     """All that the server says to some bytes until it closes the connection."""
 
     async def serve() -> bytes:
-        config = uvicorn.Config(application, http=protocol, lifespan="off", log_config=None)
+        config = uvicorn.Config(
+            application, http=protocol, lifespan="off", log_config=None, timeout_keep_alive=1
+        )
         config.load()
         state = ServerState()
         server = await asyncio.get_running_loop().create_server(

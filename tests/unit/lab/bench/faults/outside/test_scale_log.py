@@ -10,6 +10,7 @@ import pytest
 
 from services.lab.bench.faults.fleet import deployment, make_fleet
 from services.lab.bench.faults.laboratory_client import LaboratoryClient
+from services.lab.bench.faults.outside import scale_log
 from services.lab.bench.faults.outside.scale_log import ScaleWatcher
 from services.lab.cluster.cluster import ClusterSettings
 from tests.unit.lab.cluster.background_cluster import BackgroundCluster
@@ -17,6 +18,12 @@ from tests.unit.lab.cluster.background_cluster import BackgroundCluster
 MEMBER = make_fleet(3).members[0]
 DEPLOYMENTS = f"/apis/apps/v1/namespaces/{MEMBER.namespace}/deployments"
 PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def short_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watcher ends with its watch: a second, the least that an API server takes."""
+    monkeypatch.setattr(scale_log, "_WATCH_S", 1)
 
 
 @pytest.fixture
