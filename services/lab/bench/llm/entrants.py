@@ -64,7 +64,7 @@ PLANNERS: Mapping[str, PlannerKind] = {
 POOL_LOADS = {PREFILL: INPUT, DECODE: OUTPUT}
 """The load that falls on each of two pools: each must fall on one alone."""
 POOL_OCCUPIED: Mapping[str, Occupied] = {PREFILL: "Time", DECODE: "Room"}
-"""What of a worker its requests take: decode keeps them in its KV space until they end."""
+"""What of a worker its requests take; decode keeps them in its KV space until they end."""
 
 
 def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> HarmonySetup:
@@ -87,7 +87,7 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
         max_replicas=trace.max_workers,
         seed=race.seed,
         pools=tuple(
-            HarmonyPool(pool, (POOL_LOADS[pool],), count, POOL_OCCUPIED[pool])
+            HarmonyPool(pool, (POOL_LOADS[pool],), count, POOL_OCCUPIED.get(pool))
             for pool, count in race.initial.items()
         )
         if is_split

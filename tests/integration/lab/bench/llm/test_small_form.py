@@ -50,7 +50,7 @@ def options(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     if request.param == "two pools":
         monkeypatch.setattr(bench, "ReplayEngine", PoolEngine)
         # Its decode worker takes one request at a time: that it is busy is no room that fills.
-        monkeypatch.setattr(entrants, "POOL_OCCUPIED", {"prefill": "Time", "decode": "Time"})
+        monkeypatch.setattr(entrants, "POOL_OCCUPIED", {"prefill": "Time"})
         goals = ("--ttft", "12s", "--tpot", "400ms")
         return ("--rate", "0.2", "--mode", "disaggregated", *goals)
     monkeypatch.setattr(bench, "ReplayEngine", QueueEngine)

@@ -38,12 +38,13 @@ class QueuePool:
 
     def __post_init__(self) -> None:
         self.everyone = list(self.workers)
-        self.ends = np.full(self.n_requests, np.inf)
+        self.begins, self.ends = np.full((2, self.n_requests), np.inf)
 
     def serve(self, at: int, from_s: float, work_s: float) -> float:
         """When request `at` has been served that came at a time."""
         worker = min(self.workers, key=lambda one: one.free_s)
-        worker.free_s = self.ends[at] = max(from_s, worker.free_s) + work_s
+        self.begins[at] = max(from_s, worker.free_s)
+        worker.free_s = self.ends[at] = self.begins[at] + work_s
         return worker.free_s
 
     def scale(self, wanted: int, now_s: float, startup_s: float) -> None:
@@ -60,12 +61,14 @@ class QueuePool:
         ready = sum(worker.ready_s <= now_s for worker in self.workers)
         return PoolCounts(ready, len(self.workers) - ready)
 
-    def work(self, now_s: float, came: np.ndarray) -> PoolWork:
-        """What is in hand of the requests that have come to it."""
+    def work(self, now_s: float, before_s: float, came: np.ndarray) -> PoolWork:
+        """What is in hand of the requests that have come to it; busy since the tick before."""
         in_hand = int((self.ends[came] > now_s).sum())
         running = min(in_hand, len(self.workers))
-        busy = running / len(self.workers)
-        return PoolWork(running, in_hand - running, kv_usage=busy, busy=busy)
+        spans_s = np.minimum(self.ends[came], now_s) - np.maximum(self.begins[came], before_s)
+        busy_s = float(spans_s[spans_s > 0].sum())
+        could_s = (now_s - before_s) * len(self.workers)
+        return PoolWork(running, in_hand - running, running / len(self.workers), busy_s / could_s)
 
 
 class PoolEngine(QueueEngine):
@@ -142,7 +145,10 @@ def _tick(
     ends = pools[DECODE].ends[came]
     done = np.flatnonzero((ends > before_s) & (ends <= now_s))
     ttft, tpot = (np.array([felt[at][which] for at in done]) for which in range(2))
-    work = {PREFILL: pools[PREFILL].work(now_s, came), DECODE: pools[DECODE].work(now_s, read)}
+    work = {
+        PREFILL: pools[PREFILL].work(now_s, before_s, came),
+        DECODE: pools[DECODE].work(now_s, before_s, read),
+    }
     return LoopTick(
         now_s,
         {name: pool.counts(now_s) for name, pool in pools.items()},
