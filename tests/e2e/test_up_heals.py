@@ -1,6 +1,6 @@
 """`harmony up` outlives its processes, and a start outlives any Ctrl-C.
 
-The slow ones print their figures with `-s`. `HARMONY_KILLS` and `HARMONY_STOPS` are their numbers
+Two of them print their figures with `-s`. `HARMONY_KILLS` and `HARMONY_STOPS` are their numbers
 of kills and stops, `HARMONY_CHAOS_SEED` their seed:
 
     HARMONY_KILLS=50 HARMONY_STOPS=100 make test-slow ARGS='-s tests/e2e/test_up_heals.py'
@@ -26,7 +26,11 @@ import yaml
 from services.platform.embedded_servers import default_home
 from tests.e2e.up_process import UpProcess, eventually
 
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(os.name != "posix", reason="signals")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.slow,
+    pytest.mark.skipif(os.name != "posix", reason="signals"),
+]
 REPO = Path(__file__).parents[2]
 N_KILLS = int(os.environ.get("HARMONY_KILLS", "2"))
 """Of each process, one after the other."""
@@ -121,7 +125,6 @@ def test_a_start_may_be_stopped_at_any_moment(start: Start) -> None:
     assert up.process.returncode == 0
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(24 * 3600)
 def test_every_process_killed_again_and_again_is_back(start: Start) -> None:
     up = start()
@@ -140,7 +143,6 @@ def test_every_process_killed_again_and_again_is_back(start: Start) -> None:
     assert max(map(max, took.values())) < 3 * 20
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(24 * 3600)
 def test_stopped_at_random_moments_it_ends_and_starts_again(start: Start, home: Path) -> None:
     draws = random.Random(SEED)

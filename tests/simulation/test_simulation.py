@@ -43,7 +43,7 @@ def seen(seed: int) -> tuple[Outcome, FullJournal]:
     return run_seed(seed, journal=journal), journal
 
 
-@pytest.mark.parametrize("first", range(0, 20, 5))
+@pytest.mark.parametrize("first", range(0, 10, 5))
 def test_invariants_hold(first: int) -> None:
     for seed in range(first, first + 5):
         outcome, _ = seen(seed)
@@ -51,9 +51,9 @@ def test_invariants_hold(first: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", range(20, N_SEEDS, 20))
+@pytest.mark.parametrize("first", [10, *range(20, N_SEEDS, 20)])
 def test_invariants_hold_for_many_seeds(first: int) -> None:
-    for seed in range(first, first + 20):
+    for seed in range(first, first // 20 * 20 + 20):
         outcome = run_seed(seed)
         assert outcome.message == ""
 

@@ -82,6 +82,14 @@ class Cell:
                     found.setdefault(run.setting, []).append(score_of(run, part))
         return {setting: together(scores) for setting, scores in found.items()}
 
+    def cpu(self, policy: str, setting: float) -> dict[str, float] | None:
+        """CPU of Harmony's own path, mean over seeds; None: not known of all of them."""
+        runs = [run for run in self.runs if (run.policy, run.setting) == (policy, setting)]
+        found = [one for run in runs if (one := run.minutes.cpu) is not None]
+        if not runs or len(found) < len(runs):
+            return None
+        return {name: sum(one[name] for one in found) / len(found) for name in found[0]}
+
     def hours(self, policy: str, goodput: float, part: Part, seeds: Sequence[int]) -> float | None:
         """GPU-hours a seed that a family takes for a goodput; None: it never reaches it."""
         scores = self.points(policy, part, seeds).values()

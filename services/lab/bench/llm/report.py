@@ -39,6 +39,7 @@ def deployed_rows(cell: Cell) -> list[Row]:
     for policy in (HARMONY, HARMONY_TOLD):
         before = cell.points(policy, Part.WARM_UP, cell.seeds)
         for setting, score in cell.points(policy, Part.WHOLE, cell.seeds).items():
+            cpu = cell.cpu(policy, setting)
             row: Row = {
                 "policy": policy,
                 "promise": f"{setting:.1%}",
@@ -48,6 +49,8 @@ def deployed_rows(cell: Cell) -> list[Row]:
                 "scale events": f"{score.scale_events:.0f}",
                 "goodput before": f"{before[setting].goodput:.2%}",
                 "GPU-hours before": f"{before[setting].gpu_hours:.2f}",
+                "CPU of an hour": "–" if cpu is None else f"{cpu['hour_s']:.0f} s",
+                "of a decision": "–" if cpu is None else f"{cpu['decision_ms']:.0f} ms",
             }
             rows.append(row)
     return rows

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from services.kernel.errors import InvalidInput
+from services.kernel.jobs import DECIDE_SHARD
 from services.lab.arena.loop import LoopResult
 from services.lab.bench.llm.entrants import PLANNERS, SLO_SCALES, PlannerKind, harmony_setup
 from services.lab.bench.llm.families import (
@@ -27,7 +28,8 @@ from services.lab.bench.llm.oracle import OracleGoal, Schedule, TriedSchedule, s
 from services.lab.bench.llm.race import RaceTrack
 from services.lab.bench.llm.rivals.each_pool import EachPool
 from services.lab.bench.llm.rivals.schedule import STEP_S, KnownSchedule
-from services.lab.bench.llm.score import MINUTE_S, RunMinutes, minutes_of
+from services.lab.bench.llm.score import MINUTE_S, PathCost, RunMinutes, minutes_of
+from services.lab.bench.llm_product.pipeline import JobCosts
 from services.lab.bench.llm_product.policy import HarmonyPolicy
 from services.lab.bench.llm_product.servers import RunDatabases
 
@@ -82,6 +84,7 @@ class RaceRun:
             "goodput": round(score.goodput, 6),
             "minutes_out_of_sla": int(score.minutes_out_of_sla),
             "scale_events": int(score.scale_events),
+            "cpu": self.minutes.cpu,
             "warm_up": self._warm_up(),
         }
 
@@ -94,6 +97,12 @@ class RaceRun:
             "minutes_out_of_sla": int(score.minutes_out_of_sla),
             "scale_events": int(score.scale_events),
         }
+
+
+def path_cost(spent: JobCosts) -> PathCost:
+    """What the jobs of a run took."""
+    decide_s, decisions = spent.seconds[DECIDE_SHARD], spent.runs[DECIDE_SHARD]
+    return PathCost(sum(spent.seconds.values()), decide_s, decisions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +145,7 @@ class RaceRunner:
         self,
         label: str,
         what: dict[str, Any],
-        play: Callable[[], LoopResult],
+        play: Callable[[], RunMinutes],
         code: tuple[str, ...] = RIVAL_CODE,
     ) -> RunMinutes:
         """A run that was kept, or a new one.
@@ -153,23 +162,28 @@ class RaceRunner:
             return RunMinutes.from_json(found)
         race = self.track.race
         self.tell(f"{race.trace.name}, {race.startup_s:g} s, seed {race.seed}: {label}")
-        made = minutes_of(play(), race.trace.goals, race.trace.max_workers)
+        made = play()
         self.kept.keep(key, made.to_json())
         return made
 
+    def _scored(self, result: LoopResult) -> RunMinutes:
+        trace = self.track.race.trace
+        return minutes_of(result, trace.goals, trace.max_workers)
+
     def _setting(self, name: str, family: Family, setting: float) -> RunMinutes:
-        def play() -> LoopResult:
+        def play() -> RunMinutes:
             race = self.track.race
             policy = family.policy(race, setting)
-            return self.track.engine.loop(race.trace.requests, race.setup, policy)
+            return self._scored(self.track.engine.loop(race.trace.requests, race.setup, policy))
 
         return self.minutes(f"{name} {setting:g}", {"policy": name, "setting": setting}, play)
 
     def _planner(self, name: str, kind: PlannerKind, slo_scale: float) -> RunMinutes:
-        def play() -> LoopResult:
+        def play() -> RunMinutes:
             race = self.track.race
             setup = kind.setup(race, slo_scale)
-            return self.track.engine.loop_planner(race.trace.requests, race.setup, setup)
+            played = self.track.engine.loop_planner(race.trace.requests, race.setup, setup)
+            return self._scored(played)
 
         what = {"policy": name, "setting": slo_scale}
         return self.minutes(f"{name} {slo_scale:g}", what, play)
@@ -181,10 +195,11 @@ class RaceRunner:
             raise InvalidInput(f"--policies={name}: needs a database and a prior of its capacity")
         databases, setup = self.databases, harmony_setup(race, promise, laws)
 
-        def play() -> LoopResult:
+        def play() -> RunMinutes:
             with databases.fresh() as url:
                 policy = HarmonyPolicy(setup, url)
-                return self.track.engine.loop(race.trace.requests, race.setup, policy)
+                played = self.track.engine.loop(race.trace.requests, race.setup, policy)
+            return replace(self._scored(played), cost=path_cost(policy.pipeline.spent))
 
         what = {"policy": name, "setting": promise, "stated": setup.stated}
         return self.minutes(f"{name} {promise:g}", what, play, PRODUCT_CODE)
@@ -192,13 +207,13 @@ class RaceRunner:
     def _schedule(self, counts: Schedule) -> RunMinutes:
         """A schedule of a count each minute."""
 
-        def play() -> LoopResult:
+        def play() -> RunMinutes:
             race = self.track.race
             each = {
                 pool: KnownSchedule(own, race.startup_s, MINUTE_S) for pool, own in counts.items()
             }
             policy = EachPool(each) if len(each) > 1 else each[race.pools[0]]
-            return self.track.engine.loop(race.trace.requests, race.setup, policy)
+            return self._scored(self.track.engine.loop(race.trace.requests, race.setup, policy))
 
         listed = {pool: own.tolist() for pool, own in counts.items()}
         return self.minutes(ORACLE, {"policy": ORACLE, "counts": listed}, play)

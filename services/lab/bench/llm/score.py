@@ -6,7 +6,7 @@ Shapes: M minutes, N requests.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any, Self
 
@@ -21,6 +21,21 @@ MINUTE_SHARE = 0.95
 """A minute is out of SLA where fewer of its requests met both goals."""
 
 
+@dataclass(frozen=True, slots=True)
+class PathCost:
+    """CPU that Harmony's own path took over a run: what a worker would have taken for it.
+
+    Attributes:
+        path_s: Seconds of all jobs of the run, from scrapes taken in to decisions.
+        decide_s: Of these, seconds of deciding.
+        decisions: Decisions made.
+    """
+
+    path_s: float
+    decide_s: float
+    decisions: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RunMinutes:
     """Sums over the minutes of a run, the first starting with its warm-up.
@@ -32,6 +47,7 @@ class RunMinutes:
             prefill keeps the first token's, decode the time between tokens.
         gpu_s: (M,) seconds that GPUs were held by workers, starting and draining ones included.
         events: (M,) changes of the workers asked for, over pools.
+        cost: CPU of Harmony's own path; None: another policy's run.
     """
 
     requests: IntArray
@@ -39,6 +55,7 @@ class RunMinutes:
     missed: Mapping[str, IntArray]
     gpu_s: FloatArray
     events: IntArray
+    cost: PathCost | None = None
 
     def to_json(self) -> dict[str, Any]:
         """As a document."""
@@ -48,6 +65,7 @@ class RunMinutes:
             "missed": {pool: counts.tolist() for pool, counts in self.missed.items()},
             "gpu_s": np.round(self.gpu_s, 3).tolist(),
             "events": self.events.tolist(),
+            "cost": None if self.cost is None else asdict(self.cost),
         }
 
     @classmethod
@@ -57,7 +75,19 @@ class RunMinutes:
             np.array(document[name], np.int64) for name in ("requests", "good", "events")
         )
         missed = {pool: np.array(one, np.int64) for pool, one in document["missed"].items()}
-        return cls(requests, good, missed, np.array(document["gpu_s"], np.float64), events)
+        cost = None if document["cost"] is None else PathCost(**document["cost"])
+        return cls(requests, good, missed, np.array(document["gpu_s"], np.float64), events, cost)
+
+    @property
+    def cpu(self) -> dict[str, float] | None:
+        """Seconds of CPU of an hour's replay and milliseconds of a decision; None: not known."""
+        if self.cost is None or not self.cost.decisions:
+            return None
+        hours = self.requests.size * MINUTE_S / 3600.0
+        return {
+            "hour_s": round(self.cost.path_s / hours, 3),
+            "decision_ms": round(1e3 * self.cost.decide_s / self.cost.decisions, 3),
+        }
 
     def part(self, first: int, last: int) -> PartScore:
         """Minutes from `first` up to `last`, without it, scored."""

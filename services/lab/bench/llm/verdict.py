@@ -171,6 +171,7 @@ def _deployed(cell: Cell, policy: str) -> Figures | None:
         },
         "minutes_out_of_sla": whole.minutes_out_of_sla,
         "scale_events": whole.scale_events,
+        "cpu": cell.cpu(policy, PROMISED),
     }
 
 

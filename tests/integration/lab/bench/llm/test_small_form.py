@@ -28,7 +28,7 @@ PAIRS = {"hpa": (11.0, 44.0)}
 SHARES = ("--goodput", "0.9", "--promise", "0.9,0.99")
 RUN_FIELDS = {
     "trace", "startup_s", "gpu", "mode", "policy", "setting", "seed",
-    "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "warm_up",
+    "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "cpu", "warm_up",
 }  # fmt: skip
 SUMMARY_FIELDS = {"vs_oracle", "vs_planner", "vs_simple_chosen", "gap_closed", "worst_vs_simple"}
 

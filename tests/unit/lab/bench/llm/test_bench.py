@@ -47,7 +47,7 @@ def test_a_document_of_runs_and_figures(file: str, tmp_path: Path) -> None:
     assert len(document["runs"]) == 16
     assert set(document["runs"][0]) == {
         "trace", "startup_s", "gpu", "mode", "policy", "setting", "seed",
-        "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "warm_up",
+        "gpu_hours", "goodput", "minutes_out_of_sla", "scale_events", "cpu", "warm_up",
     }  # fmt: skip
     assert set(document["summary"]) == {"0.95", "0.99"}
     assert document["summary"]["0.99"]["cells"][0]["simple_chosen"]

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from services.lab.bench.llm.cells import Part, cells_of, score_of, together
+from services.lab.bench.llm.runs import RaceRun
+from services.lab.bench.llm.score import PathCost
 from tests.unit.lab.bench.llm.race_runs import family, race_run
 
 
@@ -74,3 +76,17 @@ def test_without_a_simple_rival_none_is_chosen() -> None:
     (cell,) = cells_of(family("oracle", 1.0))
     assert cell.chosen(0.99, cell.seeds) is None
     assert np.isclose(cell.hours("oracle", 0.99, Part.LATE, [7]) or 0, 4.0)
+
+
+def test_the_cost_of_harmonys_path_is_the_mean_over_seeds_or_not_known() -> None:
+    def costly(seed: int, path_s: float) -> RaceRun:
+        run = race_run("harmony", 0.99, 0.99, 4.0, seed=seed)
+        return replace(run, minutes=replace(run.minutes, cost=PathCost(path_s, 1.2, 24)))
+
+    runs = [costly(7, 6.0), costly(8, 10.0)]
+    (cell,) = cells_of(runs)
+    # twelve minutes are a fifth of an hour
+    assert cell.cpu("harmony", 0.99) == pytest.approx({"hour_s": 40.0, "decision_ms": 50.0})
+    assert cell.cpu("harmony", 0.95) is None
+    (cell,) = cells_of([*runs, race_run("harmony", 0.99, 0.99, 4.0, seed=9)])
+    assert cell.cpu("harmony", 0.99) is None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.lab.bench.llm.cells import cells_of
 from services.lab.bench.llm.report import (
     chosen_rows,
@@ -12,6 +14,7 @@ from services.lab.bench.llm.report import (
     summary_rows,
     title,
 )
+from services.lab.bench.llm.score import PathCost
 from services.lab.bench.llm.verdict import deployed, summarise
 from tests.unit.lab.bench.llm.race_runs import family, race_run
 
@@ -31,7 +34,18 @@ def test_promises_and_settings() -> None:
     (row,) = deployed_rows(cell)
     assert (row["promise"], row["goodput"], row["scale events"]) == ("99.0%", "98.50%", "10")
     assert (row["goodput before"], row["GPU-hours before"]) == ("98.50%", "1.80")
+    assert (row["CPU of an hour"], row["of a decision"]) == ("–", "–")
     assert len(setting_rows(cell)) == 7
+
+
+def test_what_harmonys_own_path_costs_stands_beside_its_promise() -> None:
+    run = race_run("harmony", 0.99, 0.985, 9.0)
+    own = replace(run, minutes=replace(run.minutes, cost=PathCost(5.6, 1.2, 24)))
+    (cell,) = cells_of([own])
+    (row,) = deployed_rows(cell)
+    assert (row["CPU of an hour"], row["of a decision"]) == ("28 s", "50 ms")
+    (found,) = deployed([cell])["cells"]
+    assert found["cpu"] == own.to_json()["cpu"] == {"hour_s": 28.0, "decision_ms": 50.0}
 
 
 def test_the_promise_of_99_percent_over_seeds() -> None:

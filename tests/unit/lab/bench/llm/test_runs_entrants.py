@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from services.kernel.errors import InvalidInput
+from services.kernel.jobs import DECIDE_SHARD, INGEST_RESAMPLE
 from services.lab.arena.loop import SERVE, LoopResult, LoopSetup
 from services.lab.arena.planner_setup import PlannerSetup
 from services.lab.arena.requests import RequestList
@@ -19,8 +21,10 @@ from services.lab.bench.llm.families import GOODPUTS
 from services.lab.bench.llm.keep import KeptRuns
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals.capacity import WorkLaw
-from services.lab.bench.llm.rivals.schedule import KnownSchedule, constant
+from services.lab.bench.llm.rivals.schedule import constant
 from services.lab.bench.llm.runs import RaceRunner
+from services.lab.bench.llm.score import PathCost
+from services.lab.bench.llm_product.pipeline import JobCosts
 from services.lab.bench.llm_product.setup import REQUESTS, HarmonySetup
 from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
 
@@ -32,6 +36,18 @@ class PlannedEngine(QueueEngine):
         self, requests: RequestList, setup: LoopSetup, planner: PlannerSetup
     ) -> LoopResult:
         return self.loop(requests, setup, constant(round(4 / planner.slo_scale)))
+
+
+class OwnPath:
+    """A path that always asks for eight workers, and tells what its jobs took."""
+
+    def __init__(self) -> None:
+        self._counts = constant(8)
+        spent = JobCosts()
+        spent.add(DECIDE_SHARD, 0.5)
+        spent.add(INGEST_RESAMPLE, 0.25)
+        self.pipeline = SimpleNamespace(spent=spent)
+        self.first_tick_s, self.on_tick = self._counts.first_tick_s, self._counts.on_tick
 
 
 class Databases:
@@ -60,9 +76,9 @@ def test_harmony_is_told_a_wrong_capacity_or_the_right_one(
 ) -> None:
     told: list[HarmonySetup] = []
 
-    def policy(setup: HarmonySetup, _url: str) -> KnownSchedule:
+    def policy(setup: HarmonySetup, _url: str) -> OwnPath:
         told.append(setup)
-        return constant(8)
+        return OwnPath()
 
     monkeypatch.setattr(runs, "HarmonyPolicy", policy)
     databases = Databases()
@@ -74,10 +90,13 @@ def test_harmony_is_told_a_wrong_capacity_or_the_right_one(
 
 
 def test_harmony_runs_at_the_promises_that_are_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runs, "HarmonyPolicy", lambda _setup, _url: constant(8))
+    monkeypatch.setattr(runs, "HarmonyPolicy", lambda _setup, _url: OwnPath())
     one = replace(runner(Databases()), promises=(0.99,))
-    assert [setting for setting, _ in one.run("harmony")] == [0.99]
-    assert [setting for setting, _ in one.run("fixed")] != [0.99]
+    ((setting, minutes),) = one.run("harmony")
+    assert (setting, minutes.cost) == (0.99, PathCost(0.75, 0.5, 1))
+    others = one.run("fixed")
+    assert [setting for setting, _ in others] != [0.99]
+    assert {minutes.cost for _, minutes in others} == {None}
 
 
 def test_without_a_prior_or_a_database_harmony_does_not_run() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from services.lab.arena.goals import RequestGoals
 from services.lab.arena.loop import SERVE, LoopDecision, LoopResult, WorkerTimeline
 from services.lab.arena.requests import ServedRequests
-from services.lab.bench.llm.score import RunMinutes, minutes_of
+from services.lab.bench.llm.score import PathCost, RunMinutes, minutes_of
 
 GOALS = RequestGoals(1000.0, 50.0)
 
@@ -53,3 +54,12 @@ def test_a_part_is_scored_and_a_document_is_the_same() -> None:
     assert (part.minutes_out_of_sla, part.scale_events) == (2, 3)
     assert minutes.part(2, 3).goodput == 1.0
     assert math.isnan(minutes.part(3, 3).goodput)
+
+
+def test_what_harmonys_own_path_costs_is_of_an_hour_and_of_a_decision() -> None:
+    minutes = minutes_of(result(), GOALS, most=8)
+    assert minutes.cpu is None
+    # three minutes are a twentieth of an hour
+    own = replace(minutes, cost=PathCost(path_s=2.0, decide_s=0.6, decisions=12))
+    assert RunMinutes.from_json(own.to_json()).cpu == {"hour_s": 40.0, "decision_ms": 50.0}
+    assert replace(minutes, cost=PathCost(1.0, 0.0, 0)).cpu is None
