@@ -97,7 +97,9 @@ workload_errors_total = _counter(
     "workload_errors_total", "Workloads that a stage had to set apart from the others", ("stage",)
 )
 model_unreadable = _gauge(
-    "model_unreadable", "1 where the promoted model cannot be read and simple forecasters answer"
+    "model_unreadable",
+    "1 where the promoted model cannot be read, so the prior answers or, where that is off or was "
+    "worse, a simple forecaster",
 )
 redis_unreachable = _gauge(
     "redis_unreachable", "1 where Redis did not answer the admin API's last probe of readiness"
