@@ -22,6 +22,13 @@ normal around a location of their group, floor and concentration a workload's ow
 are one use (`decider.use`), which has the exponent and the ratios of capacities as parameters. With
 variants the load is that of what the mix carries (`decider.miss_draws`), with their worths.
 
+Occupancies of workload w, of several loads only: what replicas were seen to be filled to by loads
+x_j tells (`decider.belief.occupancy`) how much of a full replica these use, u_j, and how surely:
+
+    log(use_w(x_j) / full_w) ~ Normal(log u_j, sigma_j)
+
+with use_w their equivalent demand and full_w the one that half of the requests miss at.
+
 Only this file and `decider.belief.posterior` import PyMC; the decision path never does.
 """
 

@@ -49,7 +49,9 @@ COVERAGE = WorkloadMetric(
     "forecast_coverage_ratio", "Share of the last days' outcomes under the quantile", "q"
 )
 PINBALL = WorkloadMetric("forecast_pinball_loss", "Mean pinball loss", "q")
-SKILL = WorkloadMetric("forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value")
+SKILL = WorkloadMetric(
+    "forecast_skill_vs_naive", "1 - CRPS / CRPS of the last value; absent: that is not known, or 0"
+)
 HEDGE = WorkloadMetric(
     "forecast_hedge_weight",
     "Weight of the last value in the forecast's upper tail; high after a change of level",

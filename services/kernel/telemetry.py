@@ -97,7 +97,9 @@ workload_errors_total = _counter(
     "workload_errors_total", "Workloads that a stage had to set apart from the others", ("stage",)
 )
 model_unreadable = _gauge(
-    "model_unreadable", "1 where the promoted model cannot be read and simple forecasters answer"
+    "model_unreadable",
+    "1 where the promoted model cannot be read, so the prior answers or, where that is off or was "
+    "worse, a simple forecaster",
 )
 redis_unreachable = _gauge(
     "redis_unreachable", "1 where Redis did not answer the admin API's last probe of readiness"
@@ -139,7 +141,9 @@ scaler_request_duration_seconds = _histogram(
     "scaler_request_duration_seconds", "Duration of the external scaler's calls", ("method",), _FAST
 )
 scaler_refresh_errors_total = _counter(
-    "scaler_refresh_errors_total", "Looks of the external scaler that failed", ("reason",)
+    "scaler_refresh_errors_total",
+    "Looks of the external scaler that failed",
+    ("cluster", "reason"),
 )
 cold_start_seconds = _histogram(
     "cold_start_seconds",
@@ -169,7 +173,7 @@ gpu_headroom_risk_averted_ratio = _gauge(
     _BUDGET,
 )
 cost_total = _counter("cost_total", "Cost of the GPUs allocated", ("currency",))
-actions_total = _counter("actions_total", "Actions by result", ("result",))
+actions_total = _counter("actions_total", "Actions by result", ("cluster", "result"))
 killed_pods_total = _counter(
     "killed_pods_total", "Pods killed at the end of their grace after a scaling in"
 )
@@ -180,13 +184,17 @@ spot_node_hours_total = _counter(
     "spot_node_hours_total", "Hours that spot nodes were watched for interruptions", ("gpu_type",)
 )
 reconcile_duration_seconds = _histogram(
-    "reconcile_duration_seconds", "Run time of a reconcile pass", (), _FAST
+    "reconcile_duration_seconds", "Run time of a reconcile pass", ("cluster",), _FAST
 )
 reconcile_errors_total = _counter("reconcile_errors_total", "Reconcile errors", ("reason",))
-kube_requests_total = _counter("kube_requests_total", "Calls to the API server", ("verb", "code"))
+kube_requests_total = _counter(
+    "kube_requests_total", "Calls to the API server", ("cluster", "verb", "code")
+)
 leader = _gauge("leader", "1 while this operator leads in its cluster", ("cluster",))
 leader_changes_total = _counter(
-    "leader_changes_total", "Times that this operator's leadership changed", ("change",)
+    "leader_changes_total",
+    "Times that this operator's leadership changed",
+    ("cluster", "change"),
 )
 holding = _gauge("holding", "1 while the operator changes nothing, by reason", ("reason",))
 auth_failures_total = _counter(

@@ -31,9 +31,12 @@ def make_deps(settings: Settings) -> tuple[OperatorDeps, Election]:
     """
     configuration = load_configuration(settings.kube_url)
     election = make_election(settings, configuration, pod_namespace())
-    http = KubeHttp(configuration, request=RequestSettings(may_send=election.fence.is_open))
+    fenced = RequestSettings(may_send=election.fence.is_open, cluster=settings.cluster)
+    http = KubeHttp(configuration, request=fenced)
     if settings.clock == "system":
-        kube: KubeClient = MirroredKube(http, KubeHttp(configuration))
+        kube: KubeClient = MirroredKube(
+            http, KubeHttp(configuration, request=RequestSettings(cluster=settings.cluster))
+        )
     else:  # a replay's time leaps, so a pass must read the API server and not a copy
         kube = KubeClient(http)
     deps = OperatorDeps(
@@ -67,6 +70,7 @@ def main() -> int:
         print(error.message, file=sys.stderr)
         return 2
     say_what_is_off(settings)
+    telemetry.reconcile_duration_seconds.labels(settings.cluster)  # no pass yet is a count of 0
     telemetry.leader.labels(settings.cluster).set_function(lambda: float(election.is_leading))
     try:
         asyncio.run(run(deps, election))

@@ -56,7 +56,7 @@ class Watch:
     def start(self) -> None:
         """Begin, in the running event loop."""
         url = self._deps.engine.url.render_as_string(hide_password=False)
-        listening = listen(url, CHANNELS, self._notified, _listen_broken)
+        listening = listen(url, CHANNELS, self._notified, self._listen_broken)
         self._tasks = [
             asyncio.create_task(listening, name="listen"),
             asyncio.create_task(self._run(), name="refresh"),
@@ -134,13 +134,16 @@ class Watch:
 
     def _note(self, reason: str, problem: Unavailable) -> None:
         self._problem = problem
-        telemetry.scaler_refresh_errors_total.labels(reason).inc()
+        self._count(reason)
         log.warning("refresh_failed", reason=reason, error=problem.message)
+
+    def _count(self, reason: str) -> None:
+        cluster = self._deps.settings.cluster
+        telemetry.scaler_refresh_errors_total.labels(cluster, reason).inc()
 
     def _notified(self, _channel: str | None) -> None:
         self._wake.set()
 
-
-def _listen_broken(reason: str) -> None:
-    telemetry.scaler_refresh_errors_total.labels("listen").inc()
-    log.warning("listen_broken", error=reason)
+    def _listen_broken(self, reason: str) -> None:
+        self._count("listen")
+        log.warning("listen_broken", error=reason)

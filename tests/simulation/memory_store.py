@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 Row: TypeAlias = dict[str, Any]
 Key: TypeAlias = tuple[Any, ...]
+Given: TypeAlias = Mapping[str, Any]
 
 KEYS: dict[str, tuple[str, ...]] = {
     "workloads": ("id",),

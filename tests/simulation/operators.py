@@ -107,7 +107,7 @@ class OperatorProcess:
         self.is_up, self.is_in_pass, self.has_transaction = True, False, False
         store = LeaseStore(SimulatedHttp(world, self, RequestSettings(5, 5, ())), "ops", "lease")
         elector = Elector(self.label, Timing(15, 10.0, 2.0))
-        self.keeper = LeaseKeeper(store, elector, monotonic=lambda: world.now_s)
+        self.keeper = LeaseKeeper(store, elector, monotonic=lambda: world.now_s, cluster="default")
         self.fence = Fence(self.keeper)
         self.keeper.on_change = lambda: self.loop.wake()
         http = SimulatedHttp(world, self, RequestSettings(may_send=self.fence.is_open))

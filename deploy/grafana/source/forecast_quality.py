@@ -40,6 +40,9 @@ _SCORES = (
     f"WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}}) "
     "AND $__timeFilter(s.origin_at)"
 )
+_COMPARED = "sum(s.crps) FILTER (WHERE s.crps_last_value IS NOT NULL)"
+"""Of the forecasts whose last value was known, as beside it: of the others it is NULL."""
+_SKILL = f"1 - {_COMPARED} / nullif(sum(s.crps_last_value), 0)"
 
 HEAD = [
     Panel(
@@ -56,7 +59,7 @@ HEAD = [
         "1 - CRPS / CRPS of the last value, over all; 0: no better, 1: perfect",
         [
             Sql(
-                f"SELECT 1 - sum(s.crps) / nullif(sum(s.crps_last_value), 0) AS skill {_SCORES}",
+                f"SELECT {_SKILL} AS skill {_SCORES}",
                 "table",
             )
         ],
@@ -142,10 +145,11 @@ QUALITY = [
     Panel(
         "timeseries",
         "Error against the last value's",
-        "CRPS summed over the chosen workloads, in their unit; choose workloads of one unit",
+        "CRPS summed over the chosen workloads, in their unit, where a last value was known; "
+        "choose workloads of one unit",
         [
             Sql(
-                f"""SELECT s.origin_at AS time, sum(s.crps) AS crps,
+                f"""SELECT s.origin_at AS time, {_COMPARED} AS crps,
                   sum(s.crps_last_value) AS last_value {_SCORES} GROUP BY 1 ORDER BY 1"""
             )
         ],
@@ -161,7 +165,7 @@ QUALITY = [
                 f"""SELECT {CLUSTER_OF} AS cluster, w.namespace, w.name AS workload,
                   s.model_version AS model,
                   count(*) AS forecasts,
-                  1 - sum(s.crps) / nullif(sum(s.crps_last_value), 0) AS skill
+                  {_SKILL} AS skill
                 {_SCORES} GROUP BY 1, 2, 3, 4 ORDER BY 6 NULLS FIRST""",
                 "table",
             )

@@ -173,13 +173,13 @@ OPERATOR = [
     Panel(
         "timeseries",
         "Reconcile pass",
-        "99 % and 95 % of the passes end within; over 20 s an alert fires",
+        "99 % and 95 % of the passes of a cluster end within; over 20 s an alert fires",
         [
-            Prom("harmony:reconcile_duration_seconds:p99_10m", "99 %"),
+            Prom("harmony:reconcile_duration_seconds:p99_10m", "{{cluster}} 99 %"),
             Prom(
                 "histogram_quantile(0.95, "
-                "sum by (le) (rate(harmony_reconcile_duration_seconds_bucket[5m])))",
-                "95 %",
+                "sum by (cluster, le) (rate(harmony_reconcile_duration_seconds_bucket[5m])))",
+                "{{cluster}} 95 %",
             ),
         ],
         width=8,

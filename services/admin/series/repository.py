@@ -225,6 +225,7 @@ def load_quality(
         "SELECT model_version, jsonb_object_agg(key, coverage) AS coverage, "
         "jsonb_object_agg(key, pinball) AS pinball FROM keys GROUP BY 1) "
         "SELECT s.model_version, count(*) AS n_forecasts, avg(s.crps) AS crps, "
+        "avg(s.crps) FILTER (WHERE s.crps_last_value IS NOT NULL) AS crps_compared, "
         "avg(s.crps_last_value) AS crps_last_value, max(s.origin_at) AS newest_origin_at, "
         "b.coverage, b.pinball, c.state #> '{hedge,weight}' AS hedge_weight "
         "FROM scored s LEFT JOIN by_model b USING (model_version) "

@@ -89,8 +89,14 @@ class QualityView(Out):
     model_version: str
     n_forecasts: int
     crps: float
-    crps_last_value: float
-    skill_vs_last_value: float | None = Field(description="1 - CRPS / CRPS of the last value")
+    crps_last_value: float | None = Field(
+        description="CRPS of the last value, over the forecasts that it was known at; "
+        "null: at none of them"
+    )
+    skill_vs_last_value: float | None = Field(
+        description="1 - CRPS / CRPS of the last value, over the same forecasts; null: that is "
+        "not known, or 0"
+    )
     coverage: dict[str, float] = Field(description="Quantile level -> share of outcomes below it")
     pinball: dict[str, float | None]
     hedge_weight_body: float | None = Field(

@@ -180,7 +180,7 @@ def to_indicators(rows: Iterable[RowMapping], spec: WorkloadSpec) -> list[schema
 def to_quality(row: RowMapping) -> schemas.QualityView:
     """Averaged scores of one model."""
     base = row["crps_last_value"]
-    skill = finite(1.0 - row["crps"] / base) if base else None
+    skill = finite(1.0 - row["crps_compared"] / base) if base else None
     return schemas.QualityView(
         model_version=row["model_version"],
         n_forecasts=row["n_forecasts"],

@@ -62,8 +62,9 @@ class ModelStore:
     def current(self, connection: Connection) -> Serving:
         """Load what serves now; one small query when nothing has changed.
 
-        A promoted model that cannot be read is none: the simple picks answer, and each forecast,
-        the log and a metric say why.
+        A promoted model that cannot be read is none: the prior answers, or for workloads where a
+        simple pick was better, and for all without a prior, that pick. Each forecast, the log and a
+        metric say why.
         """
         if self._serving is None or registry.load_serving_ids(connection) != self._key:
             promoted = registry.load_promoted(connection)

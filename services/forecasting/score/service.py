@@ -74,7 +74,7 @@ def score_forecasts(app: Forecasting) -> int:
         parts = in_bulkheads(work, SCORE, ids, score_some, now)
         failed = {one.item for one in parts.apart}
         unscored = [
-            _score_row(row, 0, 0.0, {}, {}, 0.0, now)
+            _score_row(row, 0, 0.0, {}, {}, None, now)
             for row in due
             if row.is_of_another_demand or row.workload_id in failed
         ]
@@ -209,7 +209,7 @@ def _score_rows(group: _Group, now: datetime) -> list[tuple[object, ...]]:
     keys = [level_key(level) for level in levels]
     crps = _mean_seen(crps_of_quantiles(forecast.quantiles, levels, actual), seen)
     naive = _mean_seen(np.abs(actual - np.nan_to_num(group.last)[:, None]), seen)
-    naive[~np.isfinite(group.last)] = 0.0
+    is_known = np.isfinite(group.last)
     by_level = _mean_seen(pinball(forecast.quantiles, levels, actual), seen[:, None])
     covered = _mean_seen(below_shares(forecast.quantiles, levels, actual), seen[:, None])
     losses, shares = by_level.round(6).tolist(), covered.round(6).tolist()
@@ -220,11 +220,11 @@ def _score_rows(group: _Group, now: datetime) -> list[tuple[object, ...]]:
             float(crps[i]),
             dict(zip(keys, losses[i], strict=True)),
             dict(zip(keys, shares[i], strict=True)),
-            float(naive[i]),
+            float(naive[i]) if is_known[i] else None,
             now,
         )
         if n_seen[i]
-        else _score_row(row, 0, 0.0, {}, {}, 0.0, now)
+        else _score_row(row, 0, 0.0, {}, {}, None, now)
         for i, row in enumerate(group.rows)
     ]
 
@@ -302,10 +302,10 @@ def _score_row(  # noqa: PLR0913 - the columns of one row
     crps: float,
     by_level: dict[str, float],
     covered: dict[str, float],
-    naive: float,
+    naive: float | None,
     now: datetime,
 ) -> tuple[object, ...]:
-    skill = 1 - crps / naive if naive > 0 else None
+    skill = 1 - crps / naive if naive else None
     return (
         row.id,
         row.origin_at,

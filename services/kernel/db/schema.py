@@ -200,7 +200,7 @@ forecast_scores = Table(
     Column("crps", Double, nullable=False),
     Column("pinball", JSONB, nullable=False),
     Column("coverage", JSONB, nullable=False),
-    Column("crps_last_value", Double, nullable=False),
+    Column("crps_last_value", Double, nullable=True),
     Column("skill_vs_last_value", Double, nullable=True),
     time_column("scored_at"),
     Index(None, "workload_id", "origin_at"),

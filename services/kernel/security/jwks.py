@@ -21,6 +21,8 @@ _FAMILIES = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 _MIN_RSA_BITS = 2048
 _MAX_BYTES = 1_000_000
+_MAX_ANSWER_S = 10.0
+"""How long a whole answer may take: somebody waits for it, and httpx limits each read only."""
 _MAX_STALE_S = 86_400.0
 """How old keys may become while the issuer cannot be reached."""
 
@@ -32,7 +34,7 @@ class JwksTimes:
     Attributes:
         ttl_s: Age at which they are fetched again.
         refetch_s: Least time between two fetches, whoever asks for them.
-        timeout_s: Time limit of each of a fetch's two requests.
+        timeout_s: Time limit of each read of a fetch; of each whole answer see `ask_json`.
     """
 
     ttl_s: float = 3600.0
@@ -146,26 +148,32 @@ class JwksCache:
         return document, [key for key in keys if isinstance(key, dict)]
 
     def _get(self, url: str) -> dict[str, Any]:
-        status, parsed = ask_json(self._client, "GET", url)
+        status, parsed = ask_json(self._client, "GET", url, monotonic=self._monotonic)
         if status != 200:
             raise ValueError(f"{url}: status {status}; expected 200")
         return parsed
 
 
 def ask_json(
-    client: httpx.Client, method: str, url: str, **kwargs: Any
+    client: httpx.Client,
+    method: str,
+    url: str,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    **kwargs: Any,
 ) -> tuple[int, dict[str, Any]]:
-    """Status and JSON object of an answer that is bounded in size; an empty one is no error.
+    """Status and JSON object of an answer bounded in size and time; an empty one is no error.
 
     Raises:
-        httpx.HTTPError: No answer came.
+        httpx.HTTPError: No answer came, or it took longer than ten seconds.
         ValueError: It is too long, cannot be unpacked or is no JSON.
         TypeError: It is no object.
     """
     headers = {"Accept": "application/json"} | ACCEPTED | kwargs.pop("headers", {})
+    ends_s = monotonic() + _MAX_ANSWER_S
     with client.stream(method, url, headers=headers, **kwargs) as response:
         try:
-            body = b"".join(read_chunks(response, _MAX_BYTES))
+            body = _read_until(ends_s, response, monotonic)
         except AnswerTooLarge as error:
             raise ValueError(f"{url}: the answer has {error}") from error
         except AnswerUnreadable as error:
@@ -176,6 +184,20 @@ def ask_json(
     if not isinstance(parsed, dict):
         raise TypeError(f"{url}: no JSON object")
     return response.status_code, parsed
+
+
+def _read_until(
+    ends_s: float, response: httpx.Response, monotonic: Callable[[], float]
+) -> bytearray:
+    """The body of an answer that is there by a time."""
+    body = bytearray()
+    for chunk in read_chunks(response, _MAX_BYTES):
+        body += chunk
+        if monotonic() > ends_s:
+            raise httpx.ReadTimeout(
+                f"{response.url}: the answer takes longer than {_MAX_ANSWER_S:g} s"
+            )
+    return body
 
 
 def fits(key: dict[str, Any], algorithm: str) -> bool:

@@ -155,8 +155,14 @@ class LeaseKeeper:
         elector: Elector,
         on_change: Callable[[], None] = lambda: None,
         monotonic: Callable[[], float] = time.monotonic,
+        *,
+        cluster: str,
     ) -> None:
-        """Lead through `store`; `on_change` is called (from the thread) when leadership changes."""
+        """Lead through `store` in `cluster`.
+
+        `on_change` is called (from the thread) when leadership changes.
+        """
+        self._cluster = cluster
         self._store = store
         self._elector = elector
         self._monotonic = monotonic
@@ -203,7 +209,7 @@ class LeaseKeeper:
             log.warning("lease_not_released", error=error.message, next="it runs out")
             return
         log.info("lease_released")
-        telemetry.leader_changes_total.labels("released").inc()
+        telemetry.leader_changes_total.labels(self._cluster, "released").inc()
 
     def _run(self) -> None:
         while not self._is_ending.is_set():
@@ -260,6 +266,7 @@ class LeaseKeeper:
         if is_leading == self._is_leading:
             return
         self._is_leading = is_leading
-        telemetry.leader_changes_total.labels("began" if is_leading else "ended").inc()
+        change = "began" if is_leading else "ended"
+        telemetry.leader_changes_total.labels(self._cluster, change).inc()
         log.info("leading" if is_leading else "standby", holder=self.holder)
         self.on_change()

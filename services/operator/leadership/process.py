@@ -75,10 +75,14 @@ def make_election(
     except ValueError as error:
         raise ConfigurationError(f"HARMONY_LEASE_…: {error}") from error
     limit_s = timing.deadline_s / 2
-    http = KubeHttp(configuration, request=RequestSettings(limit_s, limit_s, ()))
+    http = KubeHttp(
+        configuration, request=RequestSettings(limit_s, limit_s, (), cluster=settings.cluster)
+    )
     identity = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:12]}"
     keeper = LeaseKeeper(
-        LeaseStore(http, namespace, settings.lease_name), Elector(identity, timing)
+        LeaseStore(http, namespace, settings.lease_name),
+        Elector(identity, timing),
+        cluster=settings.cluster,
     )
     return Election(Fence(keeper), keeper)
 

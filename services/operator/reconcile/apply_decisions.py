@@ -306,7 +306,7 @@ def remember_decisions(
     deps.memory.watermark.note(time.monotonic(), found.max_id, left)
 
 
-def count_actions(actions: Sequence[PlannedAction]) -> None:
-    """Count the actions by result."""
+def count_actions(cluster: str, actions: Sequence[PlannedAction]) -> None:
+    """Count the actions of a cluster by result."""
     for action in actions:
-        telemetry.actions_total.labels(str(action.result)).inc()
+        telemetry.actions_total.labels(cluster, str(action.result)).inc()

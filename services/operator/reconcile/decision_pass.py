@@ -117,4 +117,4 @@ def store_actions(deps: OperatorDeps, applied: AppliedDecisions) -> None:
     with unit_of_work(deps.engine) as work:
         store_results(work.connection, rows, applied.settled)
     memory.unwritten, memory.settled = [], []
-    count_actions(applied.actions)
+    count_actions(deps.settings.cluster, applied.actions)

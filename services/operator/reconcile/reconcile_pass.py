@@ -115,7 +115,7 @@ def reconcile_pass(deps: OperatorDeps, now: datetime) -> PassReport:
     n_statuses, n_waiting = report_statuses(deps, view, findings, now)
     n_statuses += budgets.report_statuses(deps, view, now)
     duration_s = time.perf_counter() - started_s
-    telemetry.reconcile_duration_seconds.observe(duration_s)
+    telemetry.reconcile_duration_seconds.labels(deps.settings.cluster).observe(duration_s)
     return PassReport(
         len(view.autoscalers),
         Counter(str(action.result) for action in actions),
@@ -156,5 +156,5 @@ def _store(deps: OperatorDeps, view: View, now: datetime) -> _Stored:
             repository.notify(connection, STATES_CHANNEL, now.isoformat())
     remember_states(deps, snapshot)
     for each in resolved:
-        telemetry.actions_total.labels(str(each.result)).inc()
+        telemetry.actions_total.labels(deps.settings.cluster, str(each.result)).inc()
     return _Stored(ids, view, snapshot, decisions, late_actions)

@@ -99,12 +99,14 @@ class RequestSettings:
         pauses_s: Waits between attempts, one fewer than there are attempts.
         may_send: Called before each attempt; where it is false, the request ends as if the API
             server were away.
+        cluster: Its name, in what is counted.
     """
 
     connect_s: float = 3.0
     read_s: float = 20.0
     pauses_s: tuple[float, ...] = _PAUSES_S
     may_send: Callable[[], bool] = lambda: True
+    cluster: str = "default"
 
 
 def load_configuration(kube_url: str) -> client.Configuration:
@@ -220,7 +222,7 @@ class KubeHttp:
         except _BROKEN as error:
             raise KubeError(0, type(error).__name__, f"{call.path}: {error}") from error
         finally:
-            telemetry.kube_requests_total.labels(f"{call.verb} {call.resource}", code).inc()
+            self._count(call, code)
 
     def _once(self, call: Call) -> tuple[int, Mapping[str, str], bytes]:
         headers = {"Accept": "application/json", "User-Agent": "harmony-operator"}
@@ -244,7 +246,11 @@ class KubeHttp:
             code = str(response.status)
             return response.status, response.headers, response.data
         finally:
-            telemetry.kube_requests_total.labels(f"{call.verb} {call.resource}", code).inc()
+            self._count(call, code)
+
+    def _count(self, call: Call, code: str) -> None:
+        verb = f"{call.verb} {call.resource}"
+        telemetry.kube_requests_total.labels(self._request.cluster, verb, code).inc()
 
     def _authorization(self) -> dict[str, str]:
         settings: Mapping[str, Any] = dict(self._settings.auth_settings())

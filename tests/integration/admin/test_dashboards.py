@@ -106,6 +106,21 @@ def asked_of(database: Engine, name: str, title: str, workload: str) -> list[dic
         return [dict(row) for row in rows.mappings()]
 
 
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize("title", ["Skill against the last value", "By workload"])
+def test_where_no_last_value_was_known_a_forecast_has_no_skill(
+    database: Engine, title: str
+) -> None:
+    (sql,) = (sql for found, _, sql in queries("forecast-quality") if found == title)
+    unknown = (
+        "UPDATE forecast_scores SET crps = 10, crps_last_value = NULL WHERE mod(forecast_id, 2) = 0"
+    )
+    with database.begin() as connection:
+        connection.exec_driver_sql(unknown)
+        (row,) = connection.exec_driver_sql(expand(sql)).mappings()
+    assert row["skill"] == pytest.approx(1 - 0.08 / 0.104)
+
+
 def add_pools(database: Engine) -> int:
     """Two prefill replicas of 8 H100 at 4 USD and ten decode replicas of one L4 at 1 USD run."""
     prefill = PREFILL | {"gpus_per_replica": 8}

@@ -92,7 +92,7 @@ def test_a_failed_look_says_nothing_and_ends_nothing(listening: Listening, rows:
     llama = rows.register(min_replicas=0)
     with unit_of_work(rows.engine) as work:
         work.connection.execute(text("ALTER TABLE workloads RENAME TO elsewhere"))
-    failures = telemetry.scaler_refresh_errors_total.labels("database")
+    failures = telemetry.scaler_refresh_errors_total.labels("default", "database")
     before, deadline = failures._value.get(), time.monotonic() + PATIENCE_S
     rows.notify()
     while failures._value.get() == before:

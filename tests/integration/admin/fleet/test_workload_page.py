@@ -1,9 +1,9 @@
-"""A workload's page: pause and resume."""
+"""A workload's page: pause, resume, and what is not known."""
 
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
@@ -36,6 +36,16 @@ def test_a_workload_is_paused_until_a_time_and_resumed(deps: AdminDeps, database
         assert human.send(f"{OWN}/resume").headers["location"] == f"{OWN}?done=resumed"
         assert "Scaling is paused" not in human.get(OWN).text
     assert [action for _, action, _ in audited(database)] == ["pause.set"] * 3 + ["pause.lift"]
+
+
+def test_a_last_value_that_was_not_known_is_a_dash(deps: AdminDeps, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE forecast_scores SET crps_last_value = NULL, skill_vs_last_value = NULL")
+        )
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        page = human.get(OWN).text
+    assert "No comparison with the last value yet: CRPS 0.08, and – for repeating it." in page
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,36 @@ def test_forecasts_without_an_observed_outcome_are_no_perfect_ones(
 
 
 @pytest.mark.usefixtures("seeded")
+def test_where_the_last_value_was_not_known_nothing_is_compared_with_it(
+    viewer: AppClient, database: Engine
+) -> None:
+    path = FORECASTS.replace("forecasts", "quality")
+    (before,) = viewer.get(path).json()
+    unknown = (
+        "UPDATE forecast_scores SET crps = 10, crps_last_value = NULL, "
+        "skill_vs_last_value = NULL WHERE forecast_id % 2 = 0"
+    )
+    with database.begin() as connection:
+        connection.execute(text(unknown))
+    (after,) = viewer.get(path).json()
+    assert after["n_forecasts"] == before["n_forecasts"]
+    assert after["crps"] > before["crps"]
+    for name in ("crps_last_value", "skill_vs_last_value"):
+        assert after[name] == pytest.approx(before[name])
+
+
+@pytest.mark.usefixtures("seeded")
+def test_a_last_value_that_was_never_known_is_null(viewer: AppClient, database: Engine) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE forecast_scores SET crps_last_value = NULL, skill_vs_last_value = NULL")
+        )
+    (after,) = viewer.get(FORECASTS.replace("forecasts", "quality")).json()
+    assert (after["crps_last_value"], after["skill_vs_last_value"]) == (None, None)
+    assert after["n_forecasts"] == 48
+
+
+@pytest.mark.usefixtures("seeded")
 def test_quality_says_how_much_the_last_value_weighs(viewer: AppClient, database: Engine) -> None:
     path = FORECASTS.replace("forecasts", "quality")
     (before,) = viewer.get(path).json()

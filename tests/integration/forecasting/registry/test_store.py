@@ -116,14 +116,15 @@ def header(**fields: object) -> bytes:
     return len(raw).to_bytes(8, "little") + raw
 
 
-def promote_bytes(app: Forecasting, artifact: bytes | None) -> None:
+def promote_bytes(app: Forecasting, artifact: bytes | None, **metrics: object) -> None:
     with app.engine.begin() as connection:
         connection.execute(
             text(
                 "INSERT INTO models (version, kind, status, config, metrics, artifact, created_at) "
-                "VALUES ('bad', 'flow', 'promoted', '{}', '{}', :artifact, now())"
+                "VALUES ('bad', 'flow', 'promoted', '{}', CAST(:metrics AS jsonb), :artifact, "
+                "now())"
             ),
-            {"artifact": artifact},
+            {"artifact": artifact, "metrics": json.dumps(metrics)},
         )
 
 
@@ -186,3 +187,26 @@ def test_a_promoted_model_that_cannot_be_read_is_none(
         connection.execute(text("UPDATE models SET status = 'retired'"))
         app.store.current(connection)
     assert model_unreadable.collect()[0].samples[0].value == 0
+
+
+@pytest.mark.parametrize(
+    ("has_prior", "rungs"), [(True, ["last_value", "prior"]), (False, ["last_value", "smoothed"])]
+)
+def test_in_place_of_a_model_that_cannot_be_read_the_prior_answers_or_what_was_better(
+    database: Engine,
+    settings: Settings,
+    sender: RecordingSender,
+    has_prior: bool,
+    rungs: list[str],
+) -> None:
+    """As the metric's text and the alert say."""
+    changed = {"n_paths": 40, "step_s": STEP_S, "has_prior": has_prior}
+    clock = FixedClock(START + N_STEPS * STEP)
+    app = make_forecasting(settings.model_copy(update=changed), sender, clock)
+    fill(app.engine, 2)
+    promote_bytes(app, b"garbage", picks={"demo/w0": "last_value"}, simple_only=["demo/w0"])
+    service.forecast_shard(app, 0, ORIGIN)
+    rows = rows_of(app.engine, "SELECT rung, reason FROM forecasts ORDER BY workload_id")
+    assert [row.rung for row in rows] == rungs
+    assert all("the promoted model bad cannot be read (" in row.reason for row in rows)
+    assert model_unreadable.collect()[0].samples[0].value == 1

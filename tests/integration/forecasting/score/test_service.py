@@ -119,6 +119,44 @@ def test_a_demand_of_zero_that_is_forecast_as_zero_is_covered_as_promised(
     assert row.state["below_ratio"] == pytest.approx(levels)
 
 
+def test_where_no_last_value_was_seen_its_score_is_unknown_and_no_zero(app: Forecasting) -> None:
+    fill(app.engine, 1)
+    early = ORIGIN - 13 * STEP
+    service.forecast_shard(app, 0, early)
+    with app.engine.begin() as connection:
+        connection.execute(
+            text("DELETE FROM indicator_steps WHERE step_at <= :early"), {"early": early}
+        )
+    assert service_score.score_forecasts(app) == 1
+    (row,) = rows_of(app.engine, "SELECT * FROM forecast_scores")
+    assert row.n_steps == 12
+    assert row.crps > 0
+    assert (row.crps_last_value, row.skill_vs_last_value) == (None, None)
+
+
+def test_where_no_outcome_was_seen_the_score_of_the_last_value_is_unknown(
+    app: Forecasting,
+) -> None:
+    fill(app.engine, 1)
+    early = ORIGIN - 13 * STEP
+    service.forecast_shard(app, 0, early)
+    with app.engine.begin() as connection:
+        connection.execute(
+            text("DELETE FROM indicator_steps WHERE step_at > :early"), {"early": early}
+        )
+    assert service_score.score_forecasts(app) == 1
+    (row,) = rows_of(app.engine, "SELECT * FROM forecast_scores")
+    assert (row.n_steps, row.crps_last_value, row.skill_vs_last_value) == (0, None, None)
+
+
+def test_a_demand_that_does_not_move_has_a_last_value_without_error(app: Forecasting) -> None:
+    add_indicators(app.engine, add_workload(app.engine, "still"), np.full(N_STEPS, 5.0))
+    service.forecast_shard(app, 0, ORIGIN - 13 * STEP)
+    assert service_score.score_forecasts(app) == 1
+    (row,) = rows_of(app.engine, "SELECT * FROM forecast_scores")
+    assert (row.crps_last_value, row.skill_vs_last_value) == (0, None)
+
+
 def test_calibration_moves_the_next_forecast(app: Forecasting) -> None:
     fill(app.engine, 1)
     service.forecast_shard(app, 0, ORIGIN)

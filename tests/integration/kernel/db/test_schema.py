@@ -93,6 +93,34 @@ def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -
     assert dict(after) == {**before, **added}
 
 
+def test_scores_of_before_unknown_last_values_keep_their_rows(database: Engine) -> None:
+    from alembic import command
+
+    from services.kernel.db import migrations
+
+    config = migrations._config()
+    add = text(
+        "INSERT INTO forecast_scores (forecast_id, origin_at, workload_id, model_version, n_steps, "
+        "crps, pinball, coverage, crps_last_value, scored_at) "
+        "VALUES (:id, :at, 1, 'flow-1', 12, 0.5, '{}', '{}', :last, :at)"
+    )
+    with unit_of_work(database) as work:
+        ensure_partitions(work.connection, "forecast_scores", AT, AT)
+        work.connection.execute(add, {"id": 1, "at": AT, "last": 0.0})
+        work.connection.execute(add, {"id": 2, "at": AT, "last": None})
+    scores = text("SELECT crps_last_value FROM forecast_scores ORDER BY forecast_id")
+    with database.connect() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0035")
+        connection.commit()
+    with database.connect() as connection:
+        assert connection.scalars(scores).all() == [0, 0]
+    assert migrate(database) == head_revision()
+    with database.begin() as connection:
+        connection.execute(add, {"id": 3, "at": AT, "last": None})
+        assert connection.scalars(scores).all() == [0, 0, None]
+
+
 def test_supplies_of_before_headroom_keep_their_rows(database: Engine) -> None:
     from alembic import command
 

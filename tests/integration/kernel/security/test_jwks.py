@@ -225,3 +225,47 @@ def test_an_answer_is_an_object_of_bounded_size(issuer: Issuer) -> None:
                 ask(path)
         with pytest.raises(ValueError, match=r"."):
             ask("/none")
+
+
+class Dripping(httpx.SyncByteStream):
+    """An answer that comes a byte at a time, and a second passes before each."""
+
+    def __init__(self, kept: Kept, body: bytes) -> None:
+        self.kept, self.body, self.n_sent = kept, body, 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        for at in range(len(self.body)):
+            self.kept.now_s += 1
+            self.n_sent += 1
+            yield self.body[at : at + 1]
+
+
+def dripping_client(stream: Dripping) -> httpx.Client:
+    return httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(200, stream=stream)))
+
+
+def test_an_answer_that_drips_in_is_given_up(kept: Kept) -> None:
+    stream = Dripping(kept, b" " * 100_000)
+    url = "https://issuer.example/token"
+    with (
+        dripping_client(stream) as client,
+        pytest.raises(httpx.ReadTimeout, match=r"/token: .* longer than 10 s"),
+    ):
+        ask_json(client, "POST", url, monotonic=lambda: kept.now_s)
+    assert stream.n_sent == 11
+
+
+def test_an_answer_that_comes_in_time_is_taken_byte_by_byte(kept: Kept) -> None:
+    with dripping_client(Dripping(kept, b'{"x": 1}')) as client:
+        found = ask_json(client, "GET", "https://a.example/", monotonic=lambda: kept.now_s)
+    assert found == (200, {"x": 1})
+
+
+def test_keys_that_drip_in_are_not_fetched_and_those_there_are_stay(kept: Kept) -> None:
+    assert kept.has("rsa-1")
+    kept.now_s += TIMES.ttl_s + 1
+    kept.cache.close()
+    stream = Dripping(kept, b" " * 100_000)
+    kept.cache._client = dripping_client(stream)
+    assert kept.has("rsa-1")
+    assert stream.n_sent == 11

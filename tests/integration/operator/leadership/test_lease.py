@@ -78,7 +78,7 @@ def pair(bench: Bench) -> Iterator[Pair]:
         configuration.host = bench.lab.url
         lease_http = KubeHttp(configuration, lambda _: None, RequestSettings(pauses_s=()))
         store = LeaseStore(lease_http, bench.lab.namespace, "harmony-operator")
-        keeper = LeaseKeeper(store, Elector(identity, TIMING), monotonic=time)
+        keeper = LeaseKeeper(store, Elector(identity, TIMING), monotonic=time, cluster="eu-west")
         fence = Fence(keeper)
         http = KubeHttp(configuration, lambda _: None, RequestSettings(may_send=fence.is_open))
         opened.extend((lease_http, http))

@@ -96,7 +96,7 @@ SHAPES: list[tuple[type[BaseModel], dict[str, Any], set[str], set[str]]] = [
     (ForecastAheadView, AHEAD, set(), set()),
     (IndicatorSeries, INDICATOR, set(), set()),
     (AllocationView, ALLOCATION, set(), set()),
-    (QualityView, QUALITY, HEDGE, HEDGE | {"skill_vs_last_value"}),
+    (QualityView, QUALITY, HEDGE, HEDGE | {"crps_last_value", "skill_vs_last_value"}),
     (LeadTimeView, LEAD_TIME, set(), {"p50_s", "p90_s", "p99_s", "max_s"}),
 ]
 

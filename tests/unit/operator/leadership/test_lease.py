@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from services.kernel import telemetry
 from services.operator.leadership.leader import Elector, Record, Timing
 from services.operator.leadership.lease import Fence, LeaseKeeper
 
@@ -50,8 +53,20 @@ class OddThenGood:
 
 def test_a_defect_does_not_end_the_election() -> None:
     elector = Elector("a", Timing(15, 10.0, 2.0))
-    keeper = LeaseKeeper(OddThenGood(), elector, monotonic=lambda: 100.0)  # type: ignore[arg-type]
+    store: Any = OddThenGood()
+    keeper = LeaseKeeper(store, elector, monotonic=lambda: 100.0, cluster="eu-west")
     keeper.turn()
     assert keeper.term() is None
     keeper.turn()
     assert keeper.term() == 1
+
+
+def test_a_change_is_counted_in_its_cluster() -> None:
+    store: Any = OddThenGood()
+    began = telemetry.leader_changes_total.labels("us-east", "began")
+    before, elector = began._value.get(), Elector("a", Timing(15, 10.0, 2.0))
+    keeper = LeaseKeeper(store, elector, monotonic=lambda: 100.0, cluster="us-east")
+    keeper.turn()
+    assert began._value.get() == before, "it does not lead yet"
+    keeper.turn()
+    assert began._value.get() == before + 1

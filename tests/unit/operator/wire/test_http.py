@@ -12,7 +12,13 @@ from kubernetes.config import ConfigException
 from services.kernel import telemetry
 from services.kernel.errors import ConfigurationError
 from services.operator.kube.client import MERGE_PATCH
-from services.operator.wire.http import Call, KubeError, KubeHttp, load_configuration
+from services.operator.wire.http import (
+    Call,
+    KubeError,
+    KubeHttp,
+    RequestSettings,
+    load_configuration,
+)
 from tests.unit.operator.scripted import Scripted, ok, refusal
 
 LIST = Call("list", "pods", "/api/v1/pods")
@@ -72,8 +78,9 @@ def test_an_answer_that_is_no_json_is_shown() -> None:
 def test_an_unreachable_server_says_so_and_is_counted() -> None:
     configuration = client.Configuration()
     configuration.host = "http://127.0.0.1:1"
-    http = KubeHttp(configuration, sleep=lambda _: None)
-    counted = telemetry.kube_requests_total.labels("list pods", "none")
+    request = RequestSettings(cluster="eu-west")
+    http = KubeHttp(configuration, sleep=lambda _: None, request=request)
+    counted = telemetry.kube_requests_total.labels("eu-west", "list pods", "none")
     before = counted._value.get()
     with pytest.raises(KubeError) as caught:
         http.send(LIST)

@@ -14,12 +14,18 @@ from services.kernel.db.migrations import versions
 FOLDER = Path(versions.__file__ or "").parent
 FIRST = "0034"
 """The first one that states it."""
-HARMLESS: Mapping[str, str] = {}
+HARMLESS: Mapping[str, str] = {
+    "0036": "it loosens a column; code of before reads it in avg() and sum(), which leave NULL "
+    "out, and writes no NULL. Where all of a model in a week are NULL it cannot show the quality "
+    "of that workload's forecasts: docs/operations.md says so"
+}
 """By revision, why code of its `oldest_code` does not miss what it takes away or changes.
 
 For instance "models.reason is read by no code since 0036". Without such a reason a migration that
 takes something away serves its own code only: `oldest_code` is its own revision.
 """
+UNKNOWN = "9999"
+"""A revision that no table here has."""
 TAKES_AWAY = re.compile(
     r"drop_(column|table|constraint|index)|rename_table|alter_column|batch_alter_table"
     r"|create_(check|unique)_constraint|create_exclude_constraint|create_foreign_key"
@@ -139,9 +145,9 @@ def test_each_migration_states_the_oldest_code_that_its_schema_serves() -> None:
 def test_what_takes_something_away_and_leaves_the_oldest_code_behind_is_found(change: str) -> None:
     source = f'oldest_code = "0034"\n\ndef upgrade():\n    {change}\n\ndef downgrade():\n    pass\n'
     known = {"0034", "0035"}
-    (found,) = faults("0036", source, "0034", known)
-    assert "set oldest_code to 0036" in found
-    assert faults("0036", source.replace('"0034"', '"0036"'), "0034", known) == []
+    (found,) = faults(UNKNOWN, source, "0034", known)
+    assert f"set oldest_code to {UNKNOWN}" in found
+    assert faults(UNKNOWN, source.replace('"0034"', f'"{UNKNOWN}"'), "0034", known) == []
 
 
 @pytest.mark.parametrize(
