@@ -30,7 +30,7 @@ import numpy as np
 
 from decider.errors import require
 from decider.miss_draws import MissDraws
-from decider.types import FloatArray
+from decider.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,10 @@ OWN_SIGMA = 0.1
 LEAST_OCCUPANCY, MOST_OCCUPANCY = 0.01, 0.9
 """Means beyond these tell of no edge: of nothing in flight, of a room that cannot fill further."""
 NEAREST_SHARE, LEAST_MINUTES = 0.2, 4
-"""The law is read where replicas were nearest to full: in this share of the minutes, at least so
-many."""
+"""The law is read where loads were nearest to a full replica's: in this share of the minutes, at
+least so many."""
+ROUNDS = 3
+"""Which loads these are is told by the law that is read there: so often it is read again."""
 MINUTES_ALIKE = 4.0
 """Minutes overlap, and neighbours are alike: so many tell as much as one."""
 
@@ -118,21 +120,47 @@ def full_use(loads: FloatArray, occupancy: FloatArray, by: OccupancyLaw = ROOM) 
     shapes = f"loads {loads.shape}, occupancy {occupancy.shape}"
     is_matched = loads.ndim == 2 and occupancy.shape == loads.shape[:1]
     require(is_matched, f"{shapes}: must be (N, 1+F) and (N,)")
-    is_told = (occupancy >= LEAST_OCCUPANCY) & (occupancy < MOST_OCCUPANCY)
-    is_told &= np.isfinite(loads).all(axis=1) & (loads.max(axis=1, initial=0.0) > 0)
+    is_told = (occupancy >= LEAST_OCCUPANCY) & np.isfinite(loads).all(axis=1)
+    is_told &= loads.max(axis=1, initial=0.0) > 0
     loads, occupancy = loads[is_told], occupancy[is_told]
-    if occupancy.size < LEAST_MINUTES:
+    if (occupancy < MOST_OCCUPANCY).sum() < LEAST_MINUTES:
         return None
-    far = np.log(occupancy / by.full)
-    at = np.argsort(np.abs(far), kind="stable")
-    at = at[: max(LEAST_MINUTES, int(NEAREST_SHARE * at.size))]
-    where = loads[at].mean(axis=0)
-    # What each of them says of the use that their mean load makes.
-    told = far[at] / by.power - np.log(loads[at] @ where / (where @ where))
-    mean = float(told.mean())
+    at = _nearest_to_full(loads, occupancy, by)
+    where, mean = loads[at].mean(axis=0), float(np.log(occupancy[at].mean() / by.full) / by.power)
+    told = _told_by_each(loads[at], occupancy[at], where, by)
     scatter = told.std() * np.sqrt(min(1.0, MINUTES_ALIKE / at.size))
     sigmas = (OWN_SIGMA, by.power_sigma / by.power * mean, scatter)
     return FullUse(where, mean, float(np.linalg.norm(sigmas)))
+
+
+def _nearest_to_full(loads: FloatArray, occupancy: FloatArray, by: OccupancyLaw) -> IntArray:
+    """Minutes whose loads were nearest to those of a full replica, from below.
+
+    They are picked by their load. Those whose occupancy is nearest to full were fuller by chance
+    than their load makes a replica, or less full where it is over full: they are where the search
+    begins.
+    """
+    where = loads.mean(axis=0)
+    told, share = _told_by_each(loads, occupancy, where, by), loads @ where / (where @ where)
+    n = max(LEAST_MINUTES, int(NEAREST_SHARE * occupancy.size))
+    off = np.where(occupancy < MOST_OCCUPANCY, np.abs(np.log(occupancy / by.full)), np.inf)
+    at = np.argsort(off, kind="stable")[: min(n, int(np.isfinite(off).sum()))]
+    log_use = float(told[at].mean())
+    for _ in range(ROUNDS):
+        far = np.log(share) + log_use
+        at = np.lexsort((np.abs(far), far > 0))[:n]
+        mean = occupancy[at].mean() / by.full
+        log_use = float(np.log(mean) / by.power - np.log(share[at].mean()))
+    return at
+
+
+def _told_by_each(
+    loads: FloatArray, occupancy: FloatArray, where: FloatArray, by: OccupancyLaw
+) -> FloatArray:
+    """(N,) what each minute says of the logarithm of the use that loads `where` (1+F,) make."""
+    return np.asarray(
+        np.log(occupancy / by.full) / by.power - np.log(loads @ where / (where @ where))
+    )
 
 
 def use_log_likelihood(seen: Sequence[FullUse], draws: MissDraws) -> FloatArray:
