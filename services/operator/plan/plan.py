@@ -49,6 +49,7 @@ class StoredDecision:
     Attributes:
         n_attempts: Actions that it has already.
         last_result: Result of the newest of them; empty without one.
+        last_at: When that was; None without one.
         forecast_id: Forecast that it is made of; 0: not read.
         trace: `traceparent` of the run that made it; empty: none is known.
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
@@ -81,6 +82,7 @@ class StoredDecision:
     is_budget_exhausted: bool = False
     n_attempts: int = 0
     last_result: str = ""
+    last_at: datetime | None = None
     forecast_id: int = 0
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -89,6 +91,11 @@ class StoredDecision:
     is_put_to_zero: bool = False
     parts_put_to_zero: tuple[str, ...] = ()
     note: str = ""
+
+    def has_waited(self, now: datetime, long: timedelta) -> bool:
+        """True where it has waited for GPUs for so long; it is written once that it does."""
+        since = self.last_at if self.last_result == Result.WAITING else None
+        return since is not None and now - since >= long
 
     def is_ahead(self, now: datetime) -> bool:
         """True where it is for a time to come: a worker's clock was wrong, or this one is."""
