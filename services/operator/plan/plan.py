@@ -92,11 +92,6 @@ class StoredDecision:
     parts_put_to_zero: tuple[str, ...] = ()
     note: str = ""
 
-    def has_waited(self, now: datetime, long: timedelta) -> bool:
-        """True where it has waited for GPUs for so long; it is written once that it does."""
-        since = self.last_at if self.last_result == Result.WAITING else None
-        return since is not None and now - since >= long
-
     def is_ahead(self, now: datetime) -> bool:
         """True where it is for a time to come: a worker's clock was wrong, or this one is."""
         return self.origin_at > now + AHEAD
