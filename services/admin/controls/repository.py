@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, bindparam, text
@@ -61,6 +62,32 @@ def load_page_controlled(
     where.of_workloads(filters)
     where.after("(w.namespace, w.name, w.id) > (:a0, :a1, :a2)", filters.get("after"))
     return page(connection, _CONTROLLED, where, "w.namespace, w.name, w.id", limit)
+
+
+def load_freezes(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> dict[int, list[RowMapping]]:
+    """Freezes that cover workloads and are not over at `now`, by workload id.
+
+    A workload that was made over REST has none: no operator follows them there.
+    """
+    of_workload = (
+        "SELECT w.id AS workload_id, f.id, f.direction, f.from_at, f.until_at, f.reason "
+        "FROM freezes f JOIN workloads w ON w.cluster_id = f.cluster_id "
+        "AND w.id = ANY(:ids) AND w.managed_by = 'kubernetes' "
+        "AND (f.name IS NULL OR f.name = w.name) "
+        "WHERE f.lifted_at IS NULL AND f.until_at > :now "
+    )
+    # apart: those of other namespaces are not tried for each workload
+    statement = (
+        f"{of_workload} AND f.namespace = w.namespace UNION ALL "
+        f"{of_workload} AND f.namespace IS NULL ORDER BY id"
+    )
+    given = {"ids": list(ids), "now": now}
+    found: dict[int, list[RowMapping]] = {}
+    for row in connection.execute(text(statement), given).mappings():
+        found.setdefault(row["workload_id"], []).append(row)
+    return found
 
 
 def save_controls(

@@ -18,6 +18,7 @@ from services.kernel.domain.workload import Mode
 
 Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
+HeldBy = Literal["pause", "annotation", "schedule", "freeze"]
 _TIME = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
 
 
@@ -92,21 +93,54 @@ class PolicyPatch(SentBack):
     fallback_replicas: int | None = Field(None, ge=0, le=100_000, examples=[4])
 
 
+class HeldView(Out):
+    """One direction of scaling, and what holds it for longest."""
+
+    direction: Literal["ScaleIn", "ScaleOut"] = Field(examples=["ScaleIn"])
+    until_at: datetime | None = Field(
+        None,
+        description="Scaling in this direction goes on then; null: when whoever holds it ends that",
+        examples=["2026-01-05T20:00:00Z"],
+    )
+    source: HeldBy = Field(
+        description="`pause`: made through the API. `annotation`: of the GPUAutoscaler; so is what "
+        "is over, or was taken back here, until the operator's next pass lets it go",
+        examples=["freeze"],
+    )
+    reason: str = Field("", description="Of the pause or the freeze", examples=["end of quarter"])
+    schedule: str | None = Field(None, description="Name of the schedule", examples=[None])
+    freeze_id: int | None = Field(
+        None, description="What `DELETE /v1/freezes/{freeze_id}` ends", examples=[7]
+    )
+
+
 class PauseView(Out):
     """What is held of a workload."""
 
     namespace: str = Field(examples=["prod"])
     cluster: str = Field(examples=["default"])
     workload: str = Field(examples=["llama-70b"])
-    is_paused: bool = Field(description="Anything is held, by whomever")
+    is_paused: bool = Field(
+        description="Anything is held by a pause, an annotation or a freeze; what a schedule holds "
+        "is in `held` alone"
+    )
     direction: Direction | None = Field(None, description="Null: nothing is", examples=["Both"])
-    until_at: datetime | None = Field(None, description="Null: until resumed")
+    until_at: datetime | None = Field(
+        None,
+        description="End of the pause that was made here, where there is one; null: until resumed. "
+        "Something else may hold on: `held` says when scaling goes on",
+    )
     source: Literal["api", "kubernetes"] | None = Field(
         None, description="`kubernetes`: an annotation or a freeze in force", examples=["api"]
     )
     is_both_held: bool = Field(
         False,
         description="An annotation or a freeze holds the other direction too; it ends there",
+    )
+    held: list[HeldView] = Field(
+        [],
+        description="By direction what holds it for longest, and until when; a freeze that begins "
+        "before that is over counts. A direction that nothing holds is left out",
     )
     reason: str = Field("", examples=["load test"])
     is_in_force: bool = Field(description="False: the operator's next pass takes it over")
@@ -119,7 +153,11 @@ class PauseRequest(SentBack):
     """A pause to make, in place of one that was made here before."""
 
     READ: ClassVar[type[BaseModel]] = PauseView
-    INSTEAD: ClassVar[Mapping[str, str]] = {"is_paused": "resume with DELETE"}
+    INSTEAD: ClassVar[Mapping[str, str]] = {
+        "is_paused": "resume with DELETE",
+        "held": "leave it out: it follows from all that holds; DELETE /v1/freezes/{freeze_id} ends "
+        "a freeze",
+    }
 
     direction: Direction | None = Field(
         "Both",

@@ -5,13 +5,13 @@ What is set here holds from the operator's next pass on; `is_in_force` says whet
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import RowMapping
+from sqlalchemy import Connection, RowMapping
 
 from services.admin.controls import repository, translate
 from services.admin.controls.schemas import (
@@ -54,7 +54,8 @@ def find_controlled(row: RowMapping | None, key: WorkloadKey) -> Controlled:
     try:
         spec, stated = spec_of(row["spec_text"]), row["object_spec_text"]
         own = spec if stated is None else spec_of(stated)
-        return Controlled(row, spec, own, Controls.model_validate(row["body"]))
+        controls = Controls.model_validate(row["body"])
+        return Controlled(row, spec, own, controls, is_own_stored=stated is not None)
     except ValidationError as error:
         raise Conflict(
             f"the spec of workload {key}, or what is set of it, cannot be read here "
@@ -83,8 +84,11 @@ def get_pause(deps: AdminDeps, key: WorkloadKey) -> tuple[PauseView, str]:
     Raises:
         NotFound: No such workload.
     """
-    found = _read(deps, key)
-    return translate.to_pause(found, deps.clock.now()), found.etag
+    with deps.reading() as connection:
+        row = repository.load_controlled(connection, *key)
+        found = find_controlled(row, key)
+        view = _pause_view(deps)(connection, [found.row])
+    return view(found), found.etag
 
 
 def get_schedules(deps: AdminDeps, key: WorkloadKey) -> tuple[SchedulesView, str]:
@@ -115,7 +119,7 @@ def patch_policy(
         return controls.model_copy(update={"policy": policy})
 
     update = _Update(key, "policy.update", changed, if_match, patch)
-    return _change(deps, caller, update, translate.to_policy)
+    return _change(deps, caller, update, _policy_view)
 
 
 def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
@@ -218,7 +222,7 @@ def list_policies(
 ) -> Page[PolicyView]:
     """Policies of the active workloads."""
     found = filters | {"what": "policy"} | position(cursor, (str, str, int))
-    return _page(deps, Page[PolicyView], found, limit, translate.to_policy)
+    return _page(deps, Page[PolicyView], found, limit, _policy_view)
 
 
 def list_pauses(
@@ -238,10 +242,11 @@ def list_schedules(
 
 
 def _page(
-    deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, view: _View
+    deps: AdminDeps, kind: type[Page[Item]], filters: dict[str, Any], limit: int, views: _Views
 ) -> Page[Item]:
     with deps.reading() as connection:
         rows = repository.load_page_controlled(connection, filters, limit + 1)
+        view = views(connection, rows)
 
     def shown(row: RowMapping) -> Item | None:
         try:
@@ -271,19 +276,30 @@ class _Update:
 
 
 _View = Callable[[Controlled], Any]
+_Views = Callable[[Connection, Sequence[RowMapping]], _View]
+"""Views of rows; what is shown beside them is read for all of them at once."""
 
 
-def _pause_view(deps: AdminDeps) -> _View:
+def _policy_view(_: Connection, __: Sequence[RowMapping]) -> _View:
+    return translate.to_policy
+
+
+def _pause_view(deps: AdminDeps) -> _Views:
     now = deps.clock.now()
-    return lambda found: translate.to_pause(found, now)
+
+    def views(connection: Connection, rows: Sequence[RowMapping]) -> _View:
+        freezes = repository.load_freezes(connection, [row["id"] for row in rows], now)
+        return lambda found: translate.to_pause(found, now, freezes.get(found.row["id"], ()))
+
+    return views
 
 
-def _schedules_view(deps: AdminDeps) -> _View:
+def _schedules_view(deps: AdminDeps) -> _Views:
     now: datetime = deps.clock.now()
-    return lambda found: translate.to_schedules(found, now)
+    return lambda _, __: lambda found: translate.to_schedules(found, now)
 
 
-def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> Answer:
+def _change(deps: AdminDeps, caller: Caller, update: _Update, views: _Views) -> Answer:
     """Change the controls of a workload, audited, and ask the operator for a pass.
 
     A document that is sent back as it was read changes nothing.
@@ -294,6 +310,7 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, view: _View) -> An
         found = find_controlled(row, update.key)
         _check_followed(row, update.key)
         check_etag(update.if_match, found.etag, str(update.key))
+        view = views(one.connection, [found.row])
         if update.sent is not None:
             stands = view(found)
             shown = stands.model_dump(mode="json")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from sqlalchemy import RowMapping
 
+from services.admin.controls.held_translate import Holders, held_of, paused_until
 from services.admin.controls.schemas import (
     Direction,
     PauseView,
@@ -29,12 +31,15 @@ class Controlled:
     Attributes:
         spec: What holds, as the operator stored it last.
         own: What the GPUAutoscaler says by itself.
+        is_own_stored: That is stored beside what holds; else nothing of the controls but holds
+            makes the two differ.
     """
 
     row: RowMapping
     spec: WorkloadSpec
     own: WorkloadSpec
     controls: Controls
+    is_own_stored: bool = False
 
     @property
     def etag(self) -> str:
@@ -81,14 +86,21 @@ def _values(spec: WorkloadSpec) -> PolicyValues:
     )
 
 
-def to_pause(found: Controlled, now: datetime) -> PauseView:
-    """The pause of a workload, made through the API or by the GPUAutoscaler."""
+def to_pause(found: Controlled, now: datetime, freezes: Sequence[RowMapping] = ()) -> PauseView:
+    """The pause of a workload, made through the API or by the GPUAutoscaler.
+
+    Args:
+        found: The workload.
+        now: Aware.
+        freezes: Those that cover it and are not over.
+    """
     row, spec, controls = found.row, found.spec, found.controls
     asked = controls.pause if controls.pause and controls.pause.is_active(now) else None
     held = held_direction(spec, now)
     direction = asked.direction if asked else held
-    until = asked.until_at if asked else _until(spec) if held == "Both" else None
+    until = asked.until_at if asked else paused_until(spec) if held == "Both" else None
     source: Literal["api", "kubernetes"] | None = "api" if asked else "kubernetes" if held else None
+    own = found.own if found.is_own_stored else None
     return PauseView(
         namespace=row["namespace"],
         cluster=row["cluster"],
@@ -98,6 +110,7 @@ def to_pause(found: Controlled, now: datetime) -> PauseView:
         until_at=until,
         source=source,
         is_both_held=asked is not None and asked.direction != "Both" and held == "Both",
+        held=held_of(Holders(spec, own, controls.pause, freezes), now),
         reason=asked.reason if asked else "",
         is_in_force=asked is None or held in (asked.direction, "Both"),
         version=row["version"],
@@ -113,14 +126,6 @@ def held_direction(spec: WorkloadSpec, now: datetime) -> Direction | None:
     if spec.scale_out_only:
         return "ScaleIn"
     return "ScaleOut" if spec.scale_in_only else None
-
-
-def _until(spec: WorkloadSpec) -> datetime | None:
-    try:
-        at = datetime.fromisoformat(spec.paused_until or "")
-    except ValueError:
-        return None
-    return at if at.tzinfo is not None else None
 
 
 def to_schedules(found: Controlled, now: datetime) -> SchedulesView:

@@ -19,6 +19,7 @@ from services.admin.console.page import (
     templates,
 )
 from services.admin.console.paths import Key, path_of
+from services.admin.controls.held_wording import held_words
 from services.admin.controls.schemas import PauseRequest
 from services.admin.controls.service import delete_pause, get_pause, get_policy, put_pause
 from services.admin.decisions import schemas, service, wording
@@ -78,6 +79,7 @@ def _page(
     lead_s = (lead.p90_s if is_measured else None) or lead.prior_median_s
     now = deps.clock.now()
     shown_from = now - timedelta(hours=12)
+    paused = get_pause(deps, key)[0]
     return render(
         request,
         "workload.html",
@@ -90,7 +92,8 @@ def _page(
         allocation=get_allocation(deps, key, Window(shown_from, now)),
         decisions=_decisions(deps, key, None, True),
         changes=True,
-        pause=get_pause(deps, key)[0],
+        pause=paused,
+        held=held_words(paused),
         policy=get_policy(deps, key)[0],
         may_pause=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
         directions=PAUSE_DIRECTIONS,

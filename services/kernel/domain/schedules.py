@@ -8,7 +8,8 @@ does not happen.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from bisect import bisect_left
+from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -16,6 +17,13 @@ from services.kernel.domain.cron import read_cron
 from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
 
 _LAST_MINUTE = "23:59"
+_MINUTE = timedelta(minutes=1)
+_WEEK_AND_A_DAY = 9
+"""Days, today among them, of which one ends a window unless it holds on all of them."""
+_CHANGE_MINUTES = 181
+"""By which a clock is put forward or back at most."""
+_FURTHEST_MINUTES = 8 * 366 * 24 * 60
+"""As far as a cron expression is looked for."""
 
 
 def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
@@ -50,6 +58,60 @@ def _is_between(schedule: ScheduleSpec, local: datetime) -> bool:
     except ValueError:
         return False
     return began is not None and (ended is None or began > ended)
+
+
+def end_of(schedule: ScheduleSpec, now: datetime) -> datetime | None:
+    """When a window that holds `now` is over, in UTC; None: it has no end that can be told.
+
+    One that begins in an hour that the clock shows twice is told without the break in it.
+
+    Args:
+        schedule: The window.
+        now: Aware.
+    """
+    try:
+        local = now.astimezone(ZoneInfo(schedule.timezone))
+        clock = local.replace(tzinfo=None, second=0, microsecond=0)
+        end = _cron_end(schedule.end, clock) if schedule.start else _day_end(schedule, local)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return None
+    if end is None:
+        return None
+    at = min(end.replace(tzinfo=local.tzinfo, fold=fold).astimezone(UTC) for fold in (0, 1))
+    at = max(at, now.astimezone(UTC).replace(second=0, microsecond=0))
+    # a wall clock shows some minutes twice, and some never
+    later = (at + n * _MINUTE for n in range(_CHANGE_MINUTES))
+    return next((one for one in later if not is_in_force(schedule, one)), None)
+
+
+def _day_end(schedule: ScheduleSpec, local: datetime) -> datetime | None:
+    """The first end on the wall clock after `local` at which the window is over."""
+    is_whole_day = schedule.start_time < schedule.end_time == _LAST_MINUTE
+    end = time(0, 0) if is_whole_day else time.fromisoformat(schedule.end_time)
+    for n_days in range(_WEEK_AND_A_DAY):
+        at = datetime.combine(local.date() + timedelta(days=n_days), end)
+        if at > local.replace(tzinfo=None) and not is_in_force(
+            schedule, at.replace(tzinfo=local.tzinfo)
+        ):
+            return at
+    return None
+
+
+def _cron_end(expression: str, clock: datetime) -> datetime | None:
+    """The first time of an expression after `clock`: how far it is never falls with the time."""
+    cron = read_cron(expression)
+
+    def is_past(n_minutes: int) -> bool:
+        found = cron.last_before(clock + n_minutes * _MINUTE)
+        return found is not None and found > clock
+
+    far = 60
+    while far < _FURTHEST_MINUTES and not is_past(far):
+        far *= 2
+    if not is_past(far):
+        return None
+    near = bisect_left(range(far), True, key=is_past)
+    return clock + near * _MINUTE
 
 
 def is_paused_at(*, paused: bool, until: str | None, now: datetime) -> bool:

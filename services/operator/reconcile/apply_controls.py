@@ -241,6 +241,9 @@ def _with_pause(subject: _Controlled, held: Held, now: datetime) -> _Controlled:
         source=_source(own, held, now),
     )
     paused = replace(subject, autoscaler=replace(subject.autoscaler, pause=pause))
+    if (own.is_all or own.is_partial) and subject.object_spec is None:
+        # of two holds the longer one is stored: what the object holds by itself stands beside it
+        paused = replace(paused, object_spec=subject.spec)
     if spec is None:
         return paused
     return _with_spec(paused, spec.model_copy(update=pause_changes(spec, held)))

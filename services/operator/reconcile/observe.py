@@ -65,7 +65,7 @@ class View:
     Attributes:
         specs: `workloads.spec` of each autoscaler that can be used, as JSON, by position.
         object_specs: What autoscalers say by themselves, as JSON, where the API's controls make
-            `specs` another.
+            `specs` another, and where annotations hold something beside these.
         pod_uids: Uids of all living pods.
         quotas: Tightest quotas on accelerators by namespace; None: they could not be read.
         others: HPAs and ScaledObjects; None: could not be read.

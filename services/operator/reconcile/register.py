@@ -16,6 +16,7 @@ from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.repository import Registration
 from services.operator.resource.autoscaler import Key
+from services.operator.stored.controls_audit import ClearedControls, audit_cleared
 from services.operator.stored.controls_repository import clear_controls
 from services.operator.stored.objects_repository import adopt, store_object_specs, store_objects
 
@@ -35,7 +36,7 @@ def register(
     its last good spec, and becomes active as well: its targets may run, and once it goes they hold
     their GPUs from then on. What was made over REST is left alone until an autoscaler of its name
     appears, which takes over. What was set through the API is of one object: another one of its
-    name begins without it.
+    name begins without it, and the audit log says what was taken back.
 
     Returns:
         Workload id of each registered autoscaler.
@@ -61,9 +62,10 @@ def register(
     ]
     adopt(connection, taken, now)
     followed = ours | {key: row for key, row in known.items() if key in specs}
-    _follow_objects(connection, view, followed, now)
+    cleared = _follow_objects(connection, view, followed, now)
     repository.set_active(connection, gone, False, now)
     repository.set_active(connection, back, True, now)
+    audit_cleared(connection, cleared, deps.settings.cluster)
     if fresh or gone or back:
         log.info("registration", added=len(fresh), removed=len(gone), returned=len(back))
     return {key: known[key].id for key in wanted if key in known}
@@ -71,24 +73,27 @@ def register(
 
 def _follow_objects(
     connection: Connection, view: View, followed: Mapping[Key, Registration], now: datetime
-) -> None:
+) -> list[ClearedControls]:
     """Store which objects the workloads follow, and what these say without what is laid over them.
 
-    What was set of an object that is gone is taken back.
+    What was set of an object that is gone is taken back, and returned.
     """
+    cleared: list[ClearedControls] = []
     found = [(a.uid, followed[a.key]) for a in view.autoscalers if a.key in followed]
     uids = {row.id: uid for uid, row in found if row.object_uid != uid}
     if uids:
         # first: whoever sets something now waits for it, and then sees the new object
         store_objects(connection, uids)
         # one that is there and was never told of before is the one that they were set of
-        others = [
-            row.id
+        others = {
+            row.id: row
             for _, row in found
             if row.id in uids and not (row.object_uid is None and row.is_active and row.is_ours)
-        ]
-        if others:
-            clear_controls(connection, others, now)
+        }
+        for each in clear_controls(connection, list(others), now) if others else ():
+            row = others[each["workload_id"]]
+            uid = uids[row.id]
+            cleared.append(ClearedControls(*row.key, each["body"], row.object_uid, uid))
     specs = {
         followed[a.key].id: view.object_specs.get(a.key)
         for a in view.autoscalers
@@ -99,6 +104,7 @@ def _follow_objects(
     }
     if specs:
         store_object_specs(connection, specs)
+    return cleared
 
 
 def _load_known(connection: Connection) -> dict[Key, Registration]:

@@ -22,14 +22,22 @@ def load_controls(connection: Connection) -> list[RowMapping]:
     return list(connection.execute(statement).mappings())
 
 
-def clear_controls(connection: Connection, ids: Sequence[int], now: datetime) -> None:
-    """Take back all that was set of workloads; their versions go on."""
+def clear_controls(
+    connection: Connection, ids: Sequence[int], now: datetime
+) -> Sequence[RowMapping]:
+    """Take back all that was set of workloads; their versions go on.
+
+    Returns:
+        Of each that had some `workload_id` and `body`, the JSON that was stored, as text.
+    """
     statement = text(
-        "UPDATE workload_controls SET body = '{}', version = version + 1, "
-        "updated_by = 'operator', updated_at = :now "
-        "WHERE workload_id = ANY(:ids) AND body <> '{}'"
+        "WITH old AS (SELECT workload_id, body FROM workload_controls "
+        "  WHERE workload_id = ANY(:ids) AND body <> '{}' ORDER BY workload_id FOR UPDATE) "
+        "UPDATE workload_controls c SET body = '{}', version = c.version + 1, "
+        "updated_by = 'operator', updated_at = :now FROM old "
+        "WHERE c.workload_id = old.workload_id RETURNING c.workload_id, old.body::text AS body"
     )
-    connection.execute(statement, {"ids": list(ids), "now": now})
+    return connection.execute(statement, {"ids": list(ids), "now": now}).mappings().all()
 
 
 def load_freezes(connection: Connection, now: datetime) -> list[RowMapping]:

@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Engine
 
 from services.admin.deps import AdminDeps
+from services.kernel.domain.controls import Controls, PauseControl
 from services.kernel.security.keys import Role
+from services.operator.stored.controls_audit import ClearedControls, audit_cleared
 from tests.integration.admin.console_visitor import OWN, person
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -38,3 +40,22 @@ def test_the_audit_log_is_filtered_paged_and_checked(deps: AdminDeps, database: 
     with person(deps, Role.ADMIN, ["llm-prod"]) as human:
         assert human.get("/audit").status_code == 403
         assert 'href="/audit"' not in human.get("/").text
+
+
+def test_what_the_operator_emptied_is_shown_field_by_field(
+    deps: AdminDeps, database: Engine
+) -> None:
+    body = Controls(pause=PauseControl(direction="ScaleIn", reason="load test")).model_dump_json()
+    cleared = ClearedControls("llm-prod", "llama-70b-chat", body, "uid-a", "uid-b")
+    with database.begin() as connection:
+        audit_cleared(connection, [cleared], "default")
+    with person(deps, Role.ADMIN) as human:
+        page = human.get("/audit?action=controls.clear&actor=operator").text.split("<tbody>")[1]
+    for words in (
+        "workload/llm-prod/llama-70b-chat",
+        "<code>object_uid</code> <del>uid-a</del> <ins>uid-b</ins>",
+        "<code>pause.direction</code> <del>ScaleIn</del>",
+        "<code>pause.reason</code> <del>load test</del>",
+        "<code>reason</code> <ins>another GPUAutoscaler of this name is there</ins>",
+    ):
+        assert words in page, words

@@ -118,3 +118,36 @@ def test_schedules_are_listed_where_there_are_some_and_policies_everywhere(
         assert names(connection, "policy", namespaces=["llm-prod"]) == [LLAMA, MIXTRAL]
         connection.execute(text("UPDATE workloads SET is_active = id = 3"))
         assert names(connection, "policy") == [SDXL]
+
+
+def test_freezes_are_those_that_cover_a_workload_and_are_not_over(database: Engine) -> None:
+    hour = timedelta(hours=1)
+    made = [
+        ("fleet", None, None, NOW + hour, None),
+        ("namespace", "llm-prod", None, NOW + hour, None),
+        ("one", "llm-prod", LLAMA, NOW + hour, None),
+        ("another", "llm-prod", MIXTRAL, NOW + hour, None),
+        ("elsewhere", "diffusion", None, NOW + hour, None),
+        ("over", "llm-prod", None, NOW, None),
+        ("lifted", "llm-prod", None, NOW + hour, NOW - hour),
+    ]
+    insert = text(
+        "INSERT INTO freezes (reason, namespace, name, until_at, lifted_at, direction, from_at, "
+        "created_by, created_at) VALUES (:reason, :namespace, :name, :until, :lifted, 'Both', "
+        ":at, 'ada', :at)"
+    )
+    names = ("reason", "namespace", "name", "until", "lifted")
+    with database.begin() as connection:
+        rows = [dict(zip(names, each, strict=True)) | {"at": NOW - 2 * hour} for each in made]
+        connection.execute(insert, rows)
+        one = repository.load_controlled(connection, "llm-prod", LLAMA)
+        other = repository.load_controlled(connection, "llm-prod", MIXTRAL)
+        assert one is not None
+        assert other is not None
+        found = repository.load_freezes(connection, [one["id"], other["id"]], NOW)
+        assert {id_: [row["reason"] for row in each] for id_, each in found.items()} == {
+            one["id"]: ["fleet", "namespace", "one"],
+            other["id"]: ["fleet", "namespace", "another"],
+        }
+        connection.execute(text("UPDATE workloads SET managed_by = 'api'"))
+        assert repository.load_freezes(connection, [one["id"]], NOW) == {}

@@ -7,6 +7,7 @@ from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
+from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.console_visitor import OWN, audited, person
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -67,3 +68,17 @@ def test_a_pause_that_makes_no_sense_stays_on_the_page(
         assert words in answer.text
         assert "Forecast against demand" in answer.text
     assert audited(database) == []
+
+
+def test_a_freeze_that_lasts_longer_than_the_pause_says_until_when(
+    deps: AdminDeps, admin: AppClient
+) -> None:
+    """The page said that scaling goes on at the end of the pause."""
+    body = {"until_at": "2026-01-07T08:30:00Z", "namespace": "llm-prod", "reason": "holiday"}
+    number = admin.post("/v1/freezes", json=body).json()["id"]
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        assert human.send(f"{OWN}/pause", {"direction": "Both", "lasting": "3600"}).is_redirect
+        page = human.get(OWN).text
+    assert "<strong>Scaling is paused</strong> until 7 Jan 08:30 UTC." in page
+    assert "The pause that was made here ends 6 Jan 13:00 UTC." in page
+    assert f"Scaling is held until 7 Jan 08:30 UTC by change freeze {number} “holiday”." in page

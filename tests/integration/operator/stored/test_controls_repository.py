@@ -58,10 +58,13 @@ def test_controls_that_are_taken_back_keep_their_row_and_get_a_later_version(
     ids = [add_controls(database, name, {"pause": {}}) for name in ("a", "b")]
     query = text("SELECT body, version, updated_by FROM workload_controls ORDER BY workload_id")
     with database.begin() as connection:
-        for _ in range(2):
-            repository.clear_controls(connection, ids[:1], NOW)
+        told = [repository.clear_controls(connection, ids[:1], NOW) for _ in range(2)]
         found = [tuple(row) for row in connection.execute(query)]
     assert found == [({}, 2, "operator"), ({"pause": {}}, 1, "ada")]
+    assert [[dict(row) for row in each] for each in told] == [
+        [{"workload_id": ids[0], "body": '{"pause": {}}'}],
+        [],
+    ]
 
 
 def test_a_freeze_is_in_force_from_its_beginning_until_before_its_end(database: Engine) -> None:

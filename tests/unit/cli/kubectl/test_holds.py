@@ -67,3 +67,14 @@ def test_a_freeze_is_told_where_it_is_in_force_and_means_the_workload(
     assert [hold.words.split(";")[0] for hold in found] == (
         ["held by freeze 7 until 2026-01-06T13:00:00Z"] if is_meant else []
     )
+
+
+def test_a_freeze_that_lasts_longer_than_the_pause_is_told_beside_it() -> None:
+    """Nobody is to read the end of the pause as that of what is held."""
+    until = NOW + timedelta(minutes=5)
+    made = pause(is_paused=True, direction="Both", source="api", until_at=until)
+    found = [hold.words.split(";")[0] for hold in to_holds(made, [freeze()])]
+    assert found == [
+        "paused through the API until 2026-01-06T12:05:00Z",
+        "held by freeze 7 until 2026-01-06T13:00:00Z",
+    ]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from services.kernel.domain import ScheduleSpec
-from services.kernel.domain.schedules import bounds_at, freeze_at, is_in_force
+from services.kernel.domain.schedules import bounds_at, end_of, freeze_at, is_in_force
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import resource
 
@@ -148,3 +148,49 @@ def test_a_window_between_two_cron_expressions(start: str, end: str, changes: li
 def test_an_expression_that_cannot_be_read_holds_nothing() -> None:
     assert not is_in_force(between("whenever", "0 9 * * *"), AUTUMN)
     assert not is_in_force(between("0 7 * * *", "whenever"), AUTUMN)
+
+
+@pytest.mark.parametrize("day", [SPRING, AUTUMN, datetime(2026, 9, 25, tzinfo=UTC)])
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        window("01:00", "02:30"),
+        window("00:00", "03:00"),
+        window("22:00", "02:30"),
+        window("03:00", "04:00"),
+        window("08:00", "23:59"),
+        window("03:00", "08:00", days_of_week=(6,)),
+        between("0 1 * * *", "30 2 * * *"),
+        between("0 22 * * *", "30 2-4 * * *"),
+        between("*/10 * * * *", "5-59/10 * * * *"),
+    ],
+    ids=lambda one: f"{one.start or one.start_time} to {one.end or one.end_time}",
+)
+def test_a_window_is_over_in_the_first_minute_that_it_does_not_hold(
+    schedule: ScheduleSpec, day: datetime
+) -> None:
+    over: datetime | None = None
+    seen = 0
+    for minute in reversed(range(24 * 60)):
+        at = day + timedelta(minutes=minute)
+        if not is_in_force(schedule, at):
+            over = at
+        elif over is not None:
+            assert end_of(schedule, at + timedelta(seconds=7)) == over, at
+            seen += 1
+    assert seen or day.weekday() not in schedule.days_of_week
+
+
+def test_a_window_that_always_holds_has_no_end() -> None:
+    assert end_of(window("00:00", "23:59"), AUTUMN) is None
+    assert end_of(between("0 7 * * *", "0 0 31 2 *"), AUTUMN) is None
+    assert end_of(window("00:00", "08:00", timezone="Nowhere"), AUTUMN) is None
+    weekdays = window("00:00", "23:59", days_of_week=(0, 1, 2, 3, 4), timezone="UTC")
+    monday = datetime(2026, 9, 21, 12, tzinfo=UTC)
+    assert end_of(weekdays, monday) == datetime(2026, 9, 26, tzinfo=UTC)
+
+
+def test_a_window_may_be_over_years_later() -> None:
+    schedule = between("0 7 * * *", "0 0 29 2 *")
+    end = datetime(2028, 2, 28, 23, tzinfo=UTC)
+    assert end_of(schedule, datetime(2026, 9, 25, 12, tzinfo=UTC)) == end
