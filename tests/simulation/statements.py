@@ -57,7 +57,6 @@ HANDLERS: dict[str, Handler] = {
     "FROM freezes": nothing,
     "FROM cell_totals t LEFT JOIN cell_budgets": nothing,
     "DELETE FROM gpu_supply": nothing,
-    "INSERT INTO gpu_share_marks": nothing,
     "SELECT decision_id, verdict, actor": nothing,
     "SELECT nextval(:sequence)": draw_ids,
     "SELECT id, namespace, name, spec_version": load_registrations,

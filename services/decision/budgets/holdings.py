@@ -39,7 +39,7 @@ def is_granted(mode: str) -> bool:
     """True where a decision is carried out unasked, so that what it gives is held from then on.
 
     Advice may never be followed, and what waits for an approval may never be approved: such a
-    workload holds what it has, and what a decision asks for that was approved.
+    workload holds what it has, and what is being made of a decision that was approved.
     """
     return mode == "Auto"
 

@@ -51,7 +51,6 @@ def part_holdings(
     parts = stored_targets(row["spec"])
     seen: Mapping[str, Any] | None = row["seen"]
     desired = dict(desired_counts(row["decided"]))
-    approved = dict(desired_counts(row["approved"]))
     is_in_force = bool(desired) and row["valid_until"] > now and is_granted(row["mode"])
     found = {}
     for gpu_type in sorted({part.gpu_type for part in parts} & set(gpu_types)):
@@ -66,7 +65,6 @@ def part_holdings(
                 count = int((seen.get(part.name) or {}).get("spec", 0))
                 count = max(count, decided) if is_in_force and decided is not None else count
             count = max(count, (row["intended"] or {}).get(part.name, 0))
-            count = max(count, approved.get(part.name, 0))
             held += count * part.gpus_per_replica
             least += part.min_replicas * part.gpus_per_replica
         demand = _demand(row, gpu_type, held, least, settings, now)

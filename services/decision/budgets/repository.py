@@ -13,25 +13,6 @@ from services.kernel.db.clusters import FIRST
 from services.kernel.db.parts import PARTS, count_in
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.workload import APPROVAL_VALID_S, MOST_APPROVAL_VALID_S
-
-# In mode Approval a decision holds nothing until it is approved, then what it asks for: while it
-# waits at the patch, and once it is made until replicas have been seen since.
-_APPROVED = (
-    "FROM actions a JOIN decisions d ON d.id = a.decision_id AND d.origin_at = a.origin_at "
-    "WHERE w.mode = 'Approval' AND a.workload_id = w.id "
-    "AND a.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
-    "AND (a.result IN ('applied', 'unknown') AND a.applied_at >= r.observed_at "
-    "OR a.result = 'waiting' AND NOT EXISTS (SELECT FROM actions n "
-    "  WHERE n.decision_id = a.decision_id AND n.origin_at = a.origin_at "
-    "  AND n.attempt > a.attempt) AND :now < GREATEST(d.valid_until, "
-    "  d.decided_at + make_interval(secs => w.approval_valid_s)))"
-)
-_APPROVAL_VALID_S = (
-    "CASE jsonb_typeof(w.spec -> 'approval_valid_s') WHEN 'number' THEN "
-    f"LEAST((w.spec ->> 'approval_valid_s')::numeric, {MOST_APPROVAL_VALID_S:.0f})::float8 "
-    f"ELSE {APPROVAL_VALID_S} END AS approval_valid_s"
-)
 
 
 def load_budgets(
@@ -94,14 +75,13 @@ def load_holdings(
         return []
     fields = WorkloadSpec.model_fields
     statement = text(
-        "SELECT w.*, "  # noqa: S608
-        "GREATEST(r.spec_replicas, i.to_replicas, g.to_replicas) AS spec_replicas, "
+        "SELECT w.*, GREATEST(r.spec_replicas, i.to_replicas) AS spec_replicas, "  # noqa: S608
         "d.*, c.* FROM (SELECT w.id, w.shard, w.step_s, "
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
-        f"{_count('gpus_per_replica')}, {_count('min_replicas')}, {_APPROVAL_VALID_S} "
+        f"{_count('gpus_per_replica')}, {_count('min_replicas')} "
         f"FROM workloads w WHERE w.is_active {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
-        "LEFT JOIN LATERAL (SELECT r.spec_replicas, r.observed_at FROM replica_states r "
+        "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         # a scaling whose outcome is open holds what it asks for
         "LEFT JOIN (SELECT workload_id, max(to_replicas) AS to_replicas FROM intents "
@@ -110,7 +90,6 @@ def load_holdings(
         "  WHERE d.workload_id = w.id AND d.policy_version = :policy_version "
         "  AND d.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
         "  ORDER BY d.origin_at DESC, d.id DESC LIMIT 1) d ON true "
-        f"LEFT JOIN LATERAL (SELECT max(a.to_replicas) AS to_replicas {_APPROVED}) g ON true "
         "LEFT JOIN gpu_claims c ON c.workload_id = w.id "
         "WHERE w.gpu_type = ANY(:gpu_types) ORDER BY w.id"
     )
@@ -146,14 +125,11 @@ def load_part_holdings(
     if not gpu_types:
         return []
     statement = text(
-        "SELECT w.*, r.variants AS seen, "  # noqa: S608  # fixed fragments
-        "d.variants AS decided, d.valid_until, c.claims, i.targets AS intended, "
-        "g.variants AS approved FROM (SELECT w.id, w.shard, w.step_s, w.spec, "
-        f"COALESCE(w.spec ->> 'mode', :mode) AS mode, {_APPROVAL_VALID_S} FROM workloads w "
-        f"WHERE w.is_active {_of(shards)}"
-        f"AND EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
-        "  WHERE v ->> 'gpu_type' = ANY(:gpu_types))) w "
-        "LEFT JOIN LATERAL (SELECT r.variants, r.observed_at FROM replica_states r "
+        "SELECT w.id, w.shard, w.step_s, w.spec, "  # noqa: S608  # fixed fragments
+        "COALESCE(w.spec ->> 'mode', :mode) AS mode, r.variants AS seen, "
+        "d.variants AS decided, d.valid_until, c.claims, i.targets AS intended "
+        "FROM workloads w "
+        "LEFT JOIN LATERAL (SELECT r.variants FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         # a scaling whose outcome is open holds what it asks for
         "LEFT JOIN LATERAL (SELECT jsonb_object_agg(t ->> 'name', t -> 'to' "
@@ -167,8 +143,9 @@ def load_part_holdings(
         "  'demand_gpus', c.demand_gpus, "
         "  'claimed_s', extract(epoch FROM c.claimed_at))) AS claims "
         "  FROM variant_claims c WHERE c.workload_id = w.id) c ON true "
-        f"LEFT JOIN LATERAL (SELECT d.variants {_APPROVED} "
-        "  ORDER BY a.id DESC LIMIT 1) g ON true ORDER BY w.id"
+        f"WHERE w.is_active {_of(shards)}"
+        f"AND EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
+        "  WHERE v ->> 'gpu_type' = ANY(:gpu_types)) ORDER BY w.id"
     )
     given = {
         "mode": WorkloadSpec.model_fields["mode"].default,

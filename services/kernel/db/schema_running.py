@@ -1,7 +1,6 @@
 """The tables of what is kept up as work goes on, and of what goes before the rest does.
 
-Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016), so every writer is seen;
-of actions the operator marks shards itself.
+Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016), so every writer is seen.
 """
 
 from __future__ import annotations

@@ -81,8 +81,7 @@ class GpuRoom:
     def grant(self, use: TargetUse, wanted: int, *, takes_part: bool) -> GpuGrant:
         """GpuGrant a rise as far as it fits now.
 
-        While the pods of scalings-in will make room for all of it, it waits for them as a whole,
-        and none that comes after it is granted what it waits for.
+        While the pods of scalings-in will make room for all of it, it waits for them as a whole.
 
         Args:
             use: The target as it is.
@@ -98,14 +97,12 @@ class GpuRoom:
         held = self._held.get(use.gpu_type, 0)
         added = use.gpus_per_replica * (wanted - use.spec)
         will_fit = self._asked.get(use.gpu_type, 0) + added <= budget
-        waits = count < wanted and will_fit and not takes_part
-        if waits:
+        if count < wanted and will_fit and not takes_part:
             count = use.spec
         if self._least.get(use.gpu_type, 0) > budget:
             count = max(count, min(wanted, use.least))
         taken = use.held(count) - use.held()
-        asked = added if waits else use.gpus_per_replica * (count - use.spec)
-        self._add(use.gpu_type, taken, asked)
+        self._add(use.gpu_type, taken, use.gpus_per_replica * (count - use.spec))
         if count == wanted:
             return GpuGrant(count)
         return GpuGrant(count, f"{budget} GPUs of {use.gpu_type} are allowed and {held} still held")

@@ -49,7 +49,6 @@ class StoredDecision:
     Attributes:
         n_attempts: Actions that it has already.
         last_result: Result of the newest of them; empty without one.
-        last_at: When that was; None without one.
         forecast_id: Forecast that it is made of; 0: not read.
         trace: `traceparent` of the run that made it; empty: none is known.
         parts: Present and desired count of each variant or pool by name; empty: it knows of none.
@@ -82,7 +81,6 @@ class StoredDecision:
     is_budget_exhausted: bool = False
     n_attempts: int = 0
     last_result: str = ""
-    last_at: datetime | None = None
     forecast_id: int = 0
     trace: str = ""
     parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)

@@ -25,8 +25,7 @@ class Scaling:
             was tried.
         members: Autoscaler of each target by the same name.
         held: Why something goes less far than decided, in words.
-        has_waited: An older decision of the workload waited in vain for GPUs, or this one has for a
-            step.
+        has_waited: An older decision of the workload waited in vain for GPUs.
         limits: Rate limits of the targets that have some, by name.
     """
 

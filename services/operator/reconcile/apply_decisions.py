@@ -166,7 +166,6 @@ def to_decision(row: RowMapping) -> StoredDecision:
         is_budget_exhausted=bool(row["is_budget_exhausted"]),
         n_attempts=row["n_attempts"],
         last_result=intern(row["last_result"]),
-        last_at=row.get("last_at"),
         forecast_id=row["forecast_id"],
         trace=row["trace"] or "",
         parts={v["name"]: (v["current"], v["desired"]) for v in row["variants"] or ()},
@@ -195,10 +194,6 @@ def apply_decisions(
     planned = plan_decisions(fleet, found, now)
     if not planned.scalings:
         return AppliedDecisions(planned.actions)
-    step = timedelta(seconds=deps.settings.step_s)
-    for scaling in planned.scalings:
-        # what was approved is not decided anew at each step
-        scaling.has_waited |= _has_waited(scaling.decision, now, step)
     with unit_of_work(deps.engine) as work:
         ahead = limit_scalings(work.connection, deps, fleet, planned.scalings, found.newest, now)
         made = [scaling for scaling in planned.scalings if scaling.patches]
@@ -210,12 +205,6 @@ def apply_decisions(
     waits = (Result.WAITING, str(Result.WAITING))
     new = [a for a in patched.actions if (a.result, a.decision.last_result) != waits]
     return AppliedDecisions([*planned.actions, *new], patched.settled, ahead)
-
-
-def _has_waited(decision: StoredDecision, now: datetime, long: timedelta) -> bool:
-    """True where it has waited for GPUs for so long; that it does is written once."""
-    is_waiting = decision.last_result == Result.WAITING
-    return is_waiting and now - (decision.last_at or now) >= long
 
 
 @dataclass(slots=True)

@@ -25,7 +25,6 @@ from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
 from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
-from services.operator.stored.budgets_repository import mark_shares
 from services.operator.stored.columns import to_count, to_text
 from services.operator.wire.discovery import may_be_of_kind
 from services.operator.wire.http import KubeError
@@ -34,8 +33,6 @@ log = structlog.get_logger("operator")
 
 ACTIONS_CHANNEL = "harmony_actions"
 _UNREACHABLE = 0
-_HOLDS_NOTHING = {Result.ADVISORY, Result.AWAITING_APPROVAL, Result.UNCHANGED}
-"""Results after which a workload holds of the GPU budgets what it held before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +109,7 @@ def store_results(
         intents_repository.lock_results(connection)
         announced = intents_repository.load_announced(connection, [row[1] for row in rows])
         others = {decision_id for decision_id, _ in announced.difference(settled)}
-        stored = [row for row in rows if row[1] not in others]
-        repository.store_actions(connection, stored)
-        mark_shares(connection, sorted({row[2] for row in stored if row[6] not in _HOLDS_NOTHING}))
+        repository.store_actions(connection, [row for row in rows if row[1] not in others])
         repository.notify(connection, ACTIONS_CHANNEL, "")
     intents_repository.delete_intents(connection, settled)
 

@@ -243,8 +243,7 @@ _DECISION_FIELDS = (
     "ORDER BY n.applied_at DESC LIMIT 1)) AS parts_put_to_zero"
 )
 _LAST_ACTION = (
-    "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result, "
-    "a.applied_at AS last_at "
+    "LEFT JOIN LATERAL (SELECT count(*) OVER () AS n_attempts, a.result AS last_result "
     "FROM actions a WHERE a.decision_id = d.id AND a.origin_at = d.origin_at "
     "ORDER BY a.attempt DESC LIMIT 1) a ON true "
 )
@@ -289,8 +288,7 @@ def load_open_decisions(connection: Connection, query: DecisionQuery) -> Sequenc
     )
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
-        "COALESCE(a.last_result, '') AS last_result, a.last_at, "
-        "(SELECT w.managed_by = 'api' FROM workloads w "
+        "COALESCE(a.last_result, '') AS last_result, (SELECT w.managed_by = 'api' FROM workloads w "
         f"WHERE w.id = d.workload_id) AS is_external FROM decisions d {_LAST_ACTION}"
         "WHERE d.policy_version = :policy_version "
         f"AND {chosen} "
@@ -314,7 +312,7 @@ def load_newest_decisions(
     """The newest decision of each workload at an origin up to `until`, with its newest action."""
     statement = text(
         f"SELECT {_DECISION_FIELDS}, COALESCE(a.n_attempts, 0) AS n_attempts, "  # noqa: S608
-        "COALESCE(a.last_result, '') AS last_result, a.last_at "
+        "COALESCE(a.last_result, '') AS last_result "
         "FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
         "  SELECT * FROM decisions d WHERE d.workload_id = w.id "
         "  AND d.policy_version = :policy_version AND d.origin_at <= :until "

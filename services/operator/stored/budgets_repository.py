@@ -75,16 +75,3 @@ def load_cell_parts(connection: Connection) -> dict[str, int | None]:
         "ON p.gpu_type = t.gpu_type AND p.cluster_id = current_cluster()"
     )
     return {row[0]: row[1] for row in connection.execute(statement)}
-
-
-def mark_shares(connection: Connection, ids: Sequence[int]) -> None:
-    """Have what shards hold added up anew: what was approved of these workloads waits, or no more.
-
-    Triggers do that for whatever else changes a holding. In other modes an action changes none.
-    """
-    statement = text(
-        "INSERT INTO gpu_share_marks (shard) SELECT DISTINCT shard FROM workloads "
-        "WHERE id = ANY(:ids) AND spec ->> 'mode' = 'Approval' AND EXISTS (SELECT FROM gpu_shares)"
-    )
-    if ids:
-        connection.execute(statement, {"ids": list(ids)})

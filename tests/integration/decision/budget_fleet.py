@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Engine, text
 
 from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
@@ -139,18 +139,3 @@ class Fleet:
         decided = self.decisions()
         self._observe_all({workload: row["desired_replicas"] for workload, row in decided.items()})
         self._forecast_all(self.levels)
-
-
-def act(connection: Connection, decision: int, results: Sequence[str], at: datetime) -> None:
-    """Store what became of a decision, attempt by attempt; the last one at a time."""
-    statement = text(
-        "INSERT INTO actions (id, origin_at, decision_id, workload_id, attempt, from_replicas, "
-        "to_replicas, result, reason, applied_at) SELECT :id, origin_at, id, workload_id, "
-        ":attempt, current_replicas, desired_replicas, :result, '', :at FROM decisions "
-        "WHERE id = :decision"
-    )
-    rows = [
-        {"id": 100 * decision + n, "attempt": n, "result": result, "at": at, "decision": decision}
-        for n, result in enumerate(results, start=1)
-    ]
-    connection.execute(statement, rows)

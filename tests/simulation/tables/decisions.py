@@ -25,7 +25,6 @@ def _loaded(tables: Tables, row: Row) -> Row:
         "variants": json.loads(variants) if variants else None,
         "n_attempts": len(actions),
         "last_result": "" if last is None else last["result"],
-        "last_at": None if last is None else last["applied_at"],
         "is_put_to_zero": row["current_replicas"] == 0 and _is_put_to_zero(tables, row),
         "parts_put_to_zero": _parts_put_to_zero(tables, row),
     }

@@ -13,7 +13,7 @@ from services.decision.budgets.part_budgets import granted_holdings, part_holdin
 from services.decision.budgets.repository import load_part_holdings
 from services.decision.decide.replay import replay
 from services.kernel.domain import WorkloadSpec
-from tests.integration.decision.budget_fleet import Fleet, act
+from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.variant_rows import H100, L4, observe, seen, variants_of
 
 
@@ -128,8 +128,3 @@ def test_a_wish_of_variants_holds_nothing(mixed_fleet: MixedFleet, mode: str, he
     before = {(mixed, "H100"): Holding(0, "H100", 1, 10)}
     granted, _ = granted_holdings(before, made, now)
     assert granted[mixed, "H100"].held_replicas == min(held, 14)
-    with fleet.engine.begin() as connection:
-        act(connection, row["id"], ["awaiting_approval", "waiting"], now)  # somebody approved it
-        (stored,) = load_part_holdings(connection, ["H100"], settings.policy_version, now)
-    approved = part_holdings(stored, ["H100"], settings, now)
-    assert approved[mixed, "H100"].held_replicas == variants_of(row)["h100"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -22,7 +22,7 @@ from services.decision.rows.repository import (
     load_workloads,
     store_decisions,
 )
-from tests.integration.decision.budget_fleet import Fleet, act
+from tests.integration.decision.budget_fleet import Fleet
 from tests.integration.decision.stored_rows import NOW, STEP
 
 pytestmark = pytest.mark.integration
@@ -144,49 +144,6 @@ def test_a_wish_grants_nothing_until_it_is_being_made(fleet: Fleet) -> None:
             (holding,) = repository.load_holdings(connection, ["H100"], version, now)
             held.append(budgets.to_holding(holding, fleet.deps.settings, now).held_replicas)
     assert held == [10, 16]
-
-
-LONG_AGO, AN_HOUR = timedelta(hours=-1), timedelta(hours=1)
-
-
-@pytest.mark.parametrize(
-    ("results", "applied", "later", "held"),
-    [
-        (["awaiting_approval"], None, STEP, 10),
-        (["awaiting_approval", "waiting"], None, STEP, 14),
-        (["waiting"], None, AN_HOUR, 10),  # the approval counts no longer
-        (["waiting", "rejected"], None, STEP, 10),
-        (["waiting", "applied"], STEP, STEP, 14),  # its replicas have not been seen since
-        (["waiting", "applied"], LONG_AGO, STEP, 10),  # another hand has taken it back
-        (["waiting", "unknown"], STEP, STEP, 14),
-    ],
-)
-def test_what_was_approved_holds_while_it_waits_and_until_it_is_seen(
-    fleet: Fleet, results: list[str], applied: timedelta | None, later: timedelta, held: int
-) -> None:
-    found = {}
-    for mode in ("Approval", "Advisory"):
-        workload = fleet.add(mode.lower(), 0, 10, 150.0, mode=mode)
-        now, version = fleet.clock.now(), fleet.deps.settings.policy_version
-        with fleet.engine.begin() as connection:
-            key = (10_000 + workload, fleet.origin, workload, 10_000, version)
-            _grant(connection, key, now, 14)
-            act(connection, key[0], results, now + (applied or STEP))
-            rows = repository.load_holdings(connection, ["H100"], version, now + later)
-            holding = budgets.to_holding(rows[-1], fleet.deps.settings, now + later)
-            found[mode] = holding.held_replicas
-    assert found == {"Approval": held, "Advisory": 10}
-
-
-@pytest.mark.parametrize("spoilt", ['"long"', "1e400", "null"])
-def test_how_long_an_approval_counts_may_be_spoilt(fleet: Fleet, spoilt: str) -> None:
-    fleet.add("a", 0, 10, 150.0, mode="Approval")
-    version, now = fleet.deps.settings.policy_version, fleet.clock.now()
-    change = f"UPDATE workloads SET spec = spec || '{{\"approval_valid_s\": {spoilt}}}'"
-    with fleet.engine.begin() as connection:
-        connection.execute(text(change))
-        (row,) = repository.load_holdings(connection, ["H100"], version, now)
-    assert row["spec_replicas"] == 10
 
 
 def test_deciding_twice_changes_nothing(fleet: Fleet) -> None:

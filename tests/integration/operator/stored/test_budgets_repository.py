@@ -10,7 +10,6 @@ from sqlalchemy import Engine, text
 from services.kernel.db.session import unit_of_work
 from services.operator.stored import budgets_repository as repository
 from services.operator.stored.budgets_repository import BudgetRow
-from tests.integration.decision.stored_rows import add_workload
 from tests.unit.operator.examples import NOW
 
 pytestmark = pytest.mark.integration
@@ -71,25 +70,3 @@ def test_a_budget_of_more_than_a_column_holds_is_the_most_that_it_does(database:
     store(database, BudgetRow("H100", 10**12, "a"), at=NOW, confirm_before=NOW)
     with unit_of_work(database) as work:
         assert repository.load_gpu_budgets(work.connection, NOW) == {"H100": 2**31 - 1}
-
-
-def test_only_shards_with_what_waits_for_approvals_are_marked(database: Engine) -> None:
-    """And only where somebody has added up what shards hold."""
-    modes = {"asks": "Approval", "acts": "Auto", "beside": "Approval"}
-    ids = {name: add_workload(database, name, mode=mode) for name, mode in modes.items()}
-    marked = text("SELECT shard FROM gpu_share_marks ORDER BY shard")
-    with database.begin() as connection:
-        for shard, id_ in enumerate(ids.values(), start=3):
-            change = text("UPDATE workloads SET shard = :shard WHERE id = :id")
-            connection.execute(change, {"shard": shard, "id": id_})
-        repository.mark_shares(connection, [ids["asks"]])
-        assert connection.scalars(marked).all() == []
-        connection.execute(
-            text(
-                "INSERT INTO gpu_shares (gpu_type, shard, policy_version, held_gpus, demand_gpus, "
-                "seen_in, good_until) VALUES ('H100', 3, 'v', 1, '{}', '1:1:', now())"
-            )
-        )
-        repository.mark_shares(connection, [])
-        repository.mark_shares(connection, [ids["asks"], ids["acts"]])
-        assert connection.scalars(marked).all() == [3]

@@ -37,18 +37,6 @@ def test_a_rise_waits_as_a_whole_while_what_leaves_will_make_room() -> None:
     assert room.grant(target, 4, takes_part=True).count == 3
 
 
-def test_nobody_takes_what_an_earlier_rise_waits_for() -> None:
-    """The budget is 8: one is free, three leave, and the first is to have all four."""
-    first, later = use(2, staying=2), use(1, staying=1)
-    room = GpuRoom.of({"H100": 8}, [first, later, use(1, staying=4)])
-    assert room.grant(first, 6, takes_part=False).count == 2
-    grant = room.grant(later, 2, takes_part=False)
-    assert (grant.count, grant.reason) == (1, "8 GPUs of H100 are allowed and 7 still held")
-    room = GpuRoom.of({"H100": 9}, [first, later, use(1, staying=5)])
-    assert room.grant(first, 6, takes_part=False).count == 2
-    assert room.grant(later, 2, takes_part=False).count == 2, "there is room for both"
-
-
 def test_what_will_never_fit_takes_what_is_free() -> None:
     target = use(2, staying=2)
     room = GpuRoom.of({"H100": 8}, [target, use(5, staying=5)])
