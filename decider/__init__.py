@@ -79,6 +79,7 @@ from decider.planning.ledgers import (
     count_measured,
     error_budget,
     promise_of_steps,
+    weight_of_step,
 )
 from decider.planning.risk import after_decision, teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
@@ -313,6 +314,7 @@ __all__ = [
     "update_misses",
     "update_risk",
     "use_log_likelihood",
+    "weight_of_step",
     "whole",
     "worth_in_force",
 ]

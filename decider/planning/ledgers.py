@@ -14,6 +14,8 @@ from decider.errors import require
 from decider.types import RiskState, ShardRequest, Sla
 
 BudgetSource = Literal["measured", "believed"]
+MOST_STEPS = 4.0
+"""Usual steps that a step of a promise of requests counts as at most."""
 _LEAST_CHANCE = 1e-12
 """Of a step; nothing tells a smaller one, and what is next to nothing is no number to divide by."""
 
@@ -151,6 +153,21 @@ def count_measured(
         measured_total=state.measured_total * keep + total,
         measured_steps=min(n, state.measured_steps * keep + 1.0),
     )
+
+
+def weight_of_step(state: RiskState, total: float) -> float:
+    """How much a step of a promise of requests counts: its requests over those of a usual step.
+
+    Args:
+        state: Memory with that step in its measured ledger.
+        total: Requests of the step.
+
+    Returns:
+        The ratio, at most `MOST_STEPS`: one step is luck, too. One where no request is known.
+    """
+    if state.measured_total <= 0.0:
+        return 1.0
+    return min(total * state.measured_steps / state.measured_total, MOST_STEPS)
 
 
 def _kept(n_known: float, n_window: float) -> float:

@@ -4,7 +4,7 @@ With `e = epsilon`, `v_t` the violation of step t (share of the step out of SLA:
 objective is, else by the believed capacity) and aim
 `a <= 1`, the feedback is
 
-    log level_{t+1} = log level_t + gain_t * (a * e * u_t - v_t) / e
+    log level_{t+1} = log level_t + gain_t * w_t * (a * e * u_t - v_t) / e
     gain_t = max(gain, e / (k + e * n_t))
 
 (adaptive conformal inference on a logarithmic scale: Gibbs and Candes 2021). `u_t` is the share of
@@ -20,6 +20,12 @@ does. The price of risk keeps the mean of `u` from above one: it rises while dec
 than their level, so that mean exceeds one by at most `(range of the log price) / (multiplier_gain *
 T)`, plus what its own weighting leaves (`max_risk_ratio / (USE_WEIGHT * T)`), while that price is
 below its largest and the level can be kept at all.
+
+A step of a promise of time counts as much as any other: `w_t` is one. A promise of requests is
+about their sum, so a step counts by its requests: `w_t` is these over those of a usual step, at
+most four (`decider.planning.ledgers.weight_of_step`), and the means above are weighed by it. Were
+each step to count alike, quiet minutes without a miss would raise the level that busy ones with
+many have lowered.
 
 Where requests are counted a step says more than good or bad. So what a promise of requests leaves
 unspent is spent sooner: while less than `a * e` of all requests have missed, a step below the aim
@@ -122,9 +128,21 @@ def update_risk(
 
 
 def teach_level(
-    state: RiskState, violation_ratio: float, sla: Sla, config: RiskControlConfig
+    state: RiskState,
+    violation_ratio: float,
+    sla: Sla,
+    config: RiskControlConfig,
+    weight: float = 1.0,
 ) -> RiskState:
-    """Move the level by what one step's decisions did not expect; prices alone have none."""
+    """Move the level by what one step's decisions did not expect; prices alone have none.
+
+    Args:
+        state: Memory before.
+        violation_ratio: Share of the step that was out of SLA, in [0, 1].
+        sla: The promise.
+        config: Settings.
+        weight: How much the step counts of the promise, over a usual one.
+    """
     require(0.0 <= violation_ratio <= 1.0, f"violation_ratio={violation_ratio}: must be in [0, 1]")
     if sla.epsilon is None:
         return state
@@ -136,7 +154,7 @@ def teach_level(
     is_counted = sla.kind == "DemandFraction" and spent.source == "measured"
     if is_counted and violation_ratio < expected and spent.steps < aim * spent.n_steps:
         worth, most = config.unspent_word_worth, config.max_drop
-    gain = min(max(config.gain, epsilon / (worth + epsilon * spent.n_steps)), most)
+    gain = min(weight * max(config.gain, epsilon / (worth + epsilon * spent.n_steps)), most)
     told = min(violation_ratio, expected) + max(0.0, violation_ratio - foretold)
     change = gain * (expected - told) / epsilon
     low, high = _log_bounds(epsilon, config)

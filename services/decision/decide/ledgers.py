@@ -21,6 +21,7 @@ from decider import (
     count_believed,
     count_measured,
     teach_level,
+    weight_of_step,
 )
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows import translate
@@ -159,7 +160,7 @@ def _after(
             state = count_believed(state, believed, sla, step_s)
     if not step.is_final:
         return state
-    lesson = believed
+    lesson, weight = believed, 1.0
     if step.sli is not None:
         is_of_requests = translate.measured_unit(member.spec) == "requests"
         total = step.sli.high_requests if is_of_requests else 1.0
@@ -168,7 +169,8 @@ def _after(
         )
         state = count_measured(state, violation * total, total, sla, step_s)
         lesson = curable if total > 0 else None
-    return state if lesson is None else teach_level(state, lesson, sla, config)
+        weight = weight_of_step(state, total) if is_of_requests else 1.0
+    return state if lesson is None else teach_level(state, lesson, sla, config, weight)
 
 
 def _revised(member: ShardMember, start_s: float, finality: Finality) -> tuple[Any, ...]:

@@ -9,7 +9,13 @@ from hypothesis import given, strategies as st
 
 from decider import DecideConfig, RiskState, Sla, decide_shard, promise_of_steps, update_risk
 from decider.errors import InvalidRequest
-from decider.planning.ledgers import count_believed, count_measured, error_budget, window_steps
+from decider.planning.ledgers import (
+    count_believed,
+    count_measured,
+    error_budget,
+    weight_of_step,
+    window_steps,
+)
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
 STEP_S = 300.0
@@ -41,6 +47,16 @@ def test_the_budget_counts_what_is_known_and_may_be_overspent() -> None:
     assert over.left_ratio == pytest.approx(-0.5)
     assert over.is_exhausted
     assert error_budget(RiskState(), Sla(None), STEP_S).left_ratio is None
+
+
+def test_a_step_weighs_as_its_requests_over_those_of_a_usual_one() -> None:
+    requests = replace(OBJECTIVE, kind="DemandFraction")
+    state = measured([(0.0, 90.0), (1.0, 110.0)], requests)
+    assert [weight_of_step(state, total) for total in (0.0, 50.0, 100.0, 300.0, 1e9)] == [
+        *(0.0, 0.5, 1.0, 3.0),
+        4.0,
+    ]
+    assert weight_of_step(RiskState(), 50.0) == 1.0
 
 
 def test_what_is_believed_is_never_called_measured() -> None:

@@ -74,6 +74,38 @@ def test_the_stated_bound_on_the_mean_violation(violations: list[float], epsilon
     assert gap <= epsilon * reach / (config.gain * len(violations)) + 1e-9
 
 
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(0, 4)), min_size=200, max_size=400),
+    st.sampled_from([0.01, 0.05, 0.2]),
+)
+@settings(max_examples=40, deadline=None)
+def test_the_stated_bound_holds_of_steps_weighed_by_their_requests(
+    steps: list[tuple[float, float]], epsilon: float
+) -> None:
+    config = replace(
+        CONFIG, gain=1e-4, max_drop=1e9, min_level_ratio=1e-9, max_level=0.99, max_level_ratio=1e9
+    )
+    sla, path = Sla(epsilon, "DemandFraction"), [RiskState()]
+    for violation, weight in steps:
+        counted = count_believed(path[-1], violation, sla, STEP_S)
+        path.append(teach_level(counted, violation, sla, config, weight))
+    logs, weights = [s.log_level for s in path], [weight for _, weight in steps]
+    behind = sum(w * (v - config.aim_ratio * epsilon) for v, w in steps)
+    assert abs(behind) <= epsilon * (max(logs) - min(logs)) / config.gain + 1e-9 * sum(weights)
+
+
+def test_a_busy_step_teaches_by_its_requests_and_one_bad_one_is_not_ruin() -> None:
+    """Three times the requests teach three times as much; one step that missed all, no more."""
+    state = RiskState(measured_missed=1e3, measured_total=1e5, measured_steps=1e3)
+    moves = [
+        teach_level(state, 0.005, REQUESTS, CONFIG, weight).log_level for weight in (0.5, 1.0, 3.0)
+    ]
+    assert moves[0] == pytest.approx(0.5 * moves[1])
+    assert moves[2] == pytest.approx(3.0 * moves[1])
+    worst = teach_level(state, 1.0, REQUESTS, CONFIG, 4.0)
+    assert worst.log_level >= -CONFIG.max_drop
+
+
 def test_feedback_meets_the_promise_when_the_model_is_wrong() -> None:
     """A forecaster whose stated risk is a third of the truth still keeps the promise on average."""
     rng = np.random.default_rng(0)

@@ -135,6 +135,22 @@ def test_of_a_promise_of_requests_the_ledger_counts_requests() -> None:
     assert fed(one, steps[:1]).log_level == state.log_level, "no request teaches nothing"
 
 
+@pytest.mark.parametrize("kind", ["DemandFraction", "TimeFraction"])
+def test_of_a_promise_of_requests_a_busy_step_teaches_more_than_a_quiet_one(kind: str) -> None:
+    """Of 100 requests in a usual step, 300 say as much as three such steps; time has no such."""
+    one = measured_member(kind=kind)
+    known = RiskState(measured_missed=0.0, measured_total=1e6, measured_steps=1e4)
+    calm = dict.fromkeys(("violation_ratio", "curable_ratio"), 0.0)
+    moved = {}
+    for requests in (100.0, 300.0):
+        sli = replace(GOOD, high_requests=requests, **calm)
+        steps = settled(one, believed({ORIGIN_S: None}), {ORIGIN_S: sli}, passed_s=9999.0)
+        moved[requests] = fed(one, steps, state=known).log_level
+    ratio = 3.0 if kind == "DemandFraction" else 1.0
+    assert moved[300.0] == pytest.approx(ratio * moved[100.0], rel=1e-3)
+    assert moved[100.0] > 0.0
+
+
 def test_where_nothing_was_measured_the_level_hears_what_was_believed() -> None:
     one = measured_member()
     (step,) = settled(one, believed({ORIGIN_S: 1.0}), passed_s=9999.0)
