@@ -38,7 +38,7 @@ _MODELS = variable(
 _SCORES = (
     "FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id "
     f"WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}}) "
-    "AND $__timeFilter(s.origin_at)"
+    "AND $__timeFilter(s.origin_at) AND s.n_steps > 0"  # of the others nothing was observed
 )
 _COMPARED = "sum(s.crps) FILTER (WHERE s.crps_last_value IS NOT NULL)"
 """Of the forecasts whose last value was known, as beside it: of the others it is NULL."""
@@ -79,7 +79,8 @@ HEAD = [
                 FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id
                 CROSS JOIN LATERAL jsonb_each_text(s.coverage) e
                 WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}})
-                  AND $__timeFilter(s.origin_at) AND abs(e.key::float8 - 0.99) < 1e-6""",
+                  AND $__timeFilter(s.origin_at) AND s.n_steps > 0
+                  AND abs(e.key::float8 - 0.99) < 1e-6""",
                 "table",
             )
         ],
@@ -134,7 +135,8 @@ QUALITY = [
                 FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id
                 CROSS JOIN LATERAL jsonb_each_text(s.coverage) e
                 WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}})
-                  AND $__timeFilter(s.origin_at) GROUP BY 1, e.key ORDER BY 1""",
+                  AND $__timeFilter(s.origin_at) AND s.n_steps > 0
+                GROUP BY 1, e.key ORDER BY 1""",
                 "table",
             )
         ],

@@ -250,7 +250,7 @@ COURSE = [
                   avg(e.value::float8) AS measured, count(*) AS forecasts
                 FROM forecast_scores t JOIN workloads w ON w.id = t.workload_id
                 CROSS JOIN LATERAL jsonb_each_text(t.coverage) e
-                WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(t.origin_at)
+                WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(t.origin_at) AND t.n_steps > 0
                 GROUP BY 1, 2 ORDER BY 1, 2""",
                 "table",
             )
@@ -266,7 +266,8 @@ COURSE = [
         [
             Sql(
                 f"""SELECT t.origin_at AS time, t.crps, t.crps_last_value
-                {_from("forecast_scores", "origin_at")} ORDER BY t.origin_at"""
+                {_from("forecast_scores", "origin_at")} AND t.n_steps > 0
+                ORDER BY t.origin_at"""
             )
         ],
     ),

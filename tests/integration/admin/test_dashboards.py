@@ -121,6 +121,30 @@ def test_where_no_last_value_was_known_a_forecast_has_no_skill(
     assert row["skill"] == pytest.approx(1 - 0.08 / 0.104)
 
 
+@pytest.mark.usefixtures("seeded")
+@pytest.mark.parametrize(
+    ("name", "title", "column"),
+    [
+        ("forecast-quality", "Forecasts scored", "scored"),
+        ("forecast-quality", "By workload", "forecasts"),
+        ("forecast-quality", "Calibration", "forecasts"),
+        ("workload", "Coverage: share of outcomes below each quantile", "forecasts"),
+    ],
+)
+def test_forecasts_of_which_nothing_was_observed_are_not_among_the_scored(
+    database: Engine, name: str, title: str, column: str
+) -> None:
+    (sql,) = (sql for found, _, sql in queries(name) if found == title)
+    unseen = "UPDATE forecast_scores SET crps = 0, n_steps = 0 WHERE mod(forecast_id, 2) = 0"
+    with database.begin() as connection:
+        before = connection.exec_driver_sql(expand(sql)).mappings().first()
+        connection.exec_driver_sql(unseen)
+        after = connection.exec_driver_sql(expand(sql)).mappings().first()
+    assert before is not None
+    assert after is not None
+    assert 0 < after[column] < before[column]
+
+
 def add_pools(database: Engine) -> int:
     """Two prefill replicas of 8 H100 at 4 USD and ten decode replicas of one L4 at 1 USD run."""
     prefill = PREFILL | {"gpus_per_replica": 8}
