@@ -102,8 +102,9 @@ def test_a_busy_step_teaches_by_its_requests_and_one_bad_one_is_not_ruin() -> No
     ]
     assert moves[0] == pytest.approx(0.5 * moves[1])
     assert moves[2] == pytest.approx(3.0 * moves[1])
-    worst = teach_level(state, 1.0, REQUESTS, CONFIG, 4.0)
-    assert worst.log_level >= -CONFIG.max_drop
+    young = RiskState(measured_missed=1.0, measured_total=100.0, measured_steps=1.0)
+    drops = [-teach_level(young, 1.0, REQUESTS, CONFIG, weight).log_level for weight in (1.0, 4.0)]
+    assert drops[0] < drops[1] <= CONFIG.max_drop
 
 
 def test_feedback_meets_the_promise_when_the_model_is_wrong() -> None:
