@@ -6,6 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
+from services.advisory.rows import SeenStart
+
 
 def load_workloads(connection: Connection, namespace: str, name: str) -> list[RowMapping]:
     """Active workloads; of one namespace or name where these are given."""
@@ -51,17 +53,20 @@ def load_decisions(
     return list(connection.execute(statement, _window(workload_id, from_at, to_at)).mappings())
 
 
-def load_start_times(
+def load_starts(
     connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
-) -> list[float]:
-    """Seconds from request to ready of the window's starts that became ready, in their order."""
+) -> list[SeenStart]:
+    """The window's starts in their order; one that did not end is as old as when last seen."""
     statement = text(
-        "SELECT extract(epoch FROM ready_at - requested_at)::double precision FROM pod_starts "
-        "WHERE workload_id = :workload_id AND requested_at >= :from_at AND requested_at < :to_at "
-        "AND ready_at >= requested_at ORDER BY requested_at, pod_uid"
+        "SELECT * FROM ("
+        "  SELECT extract(epoch FROM coalesce(ready_at, gone_at, observed_at) - requested_at)"
+        "    ::double precision AS seconds, ready_at IS NOT NULL AS is_ready, requested_at, pod_uid"
+        "  FROM pod_starts WHERE workload_id = :workload_id "
+        "  AND requested_at >= :from_at AND requested_at < :to_at"
+        ") s WHERE seconds >= 0 ORDER BY requested_at, pod_uid"
     )
     found = connection.execute(statement, _window(workload_id, from_at, to_at))
-    return [float(row[0]) for row in found]
+    return [SeenStart(float(row.seconds), bool(row.is_ready)) for row in found]
 
 
 def load_replica_range(

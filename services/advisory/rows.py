@@ -144,15 +144,56 @@ def scaled_by(decisions: Sequence[Row], counts: tuple[int, int] | None) -> str:
     return f"nobody: fixed at {low}" if low == high else f"not told by whom: {low} to {high}"
 
 
-def start_law(measured: Sequence[float], stated: FloatArray, least: int) -> tuple[FloatArray, str]:
-    """(N,) start-up times to replay with, and in words where they come from.
+@dataclass(frozen=True, slots=True, eq=False)
+class StartLaw:
+    """Start-up times to replay with.
+
+    Attributes:
+        lead_s: (N,) seconds each; later starts use them again.
+        words: Where they come from.
+    """
+
+    lead_s: FloatArray
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class SeenStart:
+    """A start of the window.
+
+    Attributes:
+        seconds: From its request until it was ready, or until it was last seen without.
+        is_ready: Whether it became ready.
+    """
+
+    seconds: float
+    is_ready: bool
+
+
+def start_law(seen: Sequence[SeenStart], stated: FloatArray, least: int) -> StartLaw:
+    """Start-up times to replay with.
+
+    A start that did not end takes as long as one of those that took longer than it was seen for,
+    each in turn (redistribution to the right: Efron 1967); where none did, as long as it was seen.
+    Without them slow starts, which are cut off most, would be missing.
 
     Args:
-        measured: Those of the window, in their order.
+        seen: Those of the window, in their order.
         stated: (N,) drawn from what the spec states.
-        least: So many measured ones are enough.
+        least: So many that became ready are enough.
     """
-    if len(measured) < least:
-        return stated, f"start-up times as stated ({len(measured)} were measured)"
-    times = np.resize(np.asarray(measured, dtype=float), stated.size)
-    return times, f"{len(measured)} measured start-up times"
+    ready = np.sort([one.seconds for one in seen if one.is_ready])
+    if ready.size < least:
+        return StartLaw(stated, f"start-up times as stated ({ready.size} were measured)")
+    times: list[float] = []
+    n_open = 0
+    for one in seen:
+        longer = ready[np.searchsorted(ready, one.seconds, side="right") :]
+        if one.is_ready or not longer.size:
+            times.append(one.seconds)
+        else:
+            times.append(float(longer[n_open % longer.size]))
+        n_open += not one.is_ready
+    beside = f", {n_open} starts that did not end beside them" if n_open else ""
+    words = f"{ready.size} measured start-up times{beside}"
+    return StartLaw(np.resize(np.array(times), stated.size), words)

@@ -129,8 +129,8 @@ def _load_window(
     counts = repository.load_replica_range(*key)
     outcomes = [] if counts is None else repository.load_outcomes(*key)
     owner = stored_workload(row, spec)
-    lead_s, starts = start_law(
-        repository.load_start_times(*key), start_times_s(owner, query.seed), round(PRIOR_STARTS)
+    starts = start_law(
+        repository.load_starts(*key), start_times_s(owner, query.seed), round(PRIOR_STARTS)
     )
     steps = to_steps(grid, outcomes, decisions)
     price = ReplicaPrice(spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
@@ -139,10 +139,10 @@ def _load_window(
         owner.key,
         spec,
         grid,
-        Replay(steps, price, lead_s),
+        Replay(steps, price, starts.lead_s),
         scaled_by(decisions, counts),
         is_own_now(decisions),
-        starts,
+        starts.words,
         _problem(spec, steps, is_told=counts is not None),
     )
 

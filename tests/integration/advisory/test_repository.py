@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.advisory import repository
+from services.advisory.rows import SeenStart
 from tests.integration.advisory.watched import (
     START,
     add_decided,
@@ -73,21 +74,28 @@ def test_decisions_are_in_force_in_the_window_and_have_their_newest_action(
     assert [row["result"] for row in rows] == ["failed"] * 4 + ["applied"] + ["failed"] * 2
 
 
-def test_starts_are_those_that_became_ready_in_their_order(database: Engine) -> None:
+def test_starts_are_all_of_the_window_in_their_order(database: Engine) -> None:
     workload = add_watched(database, "w")
-    add_starts(database, workload, lead_s=90.0, n=4)
+    add_starts(database, workload, lead_s=90.0, n=5)
+    changes = {
+        "-1": "ready_at = NULL",
+        "-2": "ready_at = NULL, gone_at = requested_at + interval '20 s'",
+        "-3": "ready_at = requested_at + interval '7 s'",
+        "-4": "ready_at = NULL, gone_at = requested_at - interval '1 s'",
+    }
     with database.begin() as connection:
-        connection.execute(text("UPDATE pod_starts SET ready_at = NULL WHERE pod_uid LIKE '%-1'"))
-        connection.execute(
-            text(
-                "UPDATE pod_starts SET ready_at = requested_at + interval '7 s' "
-                "WHERE pod_uid LIKE '%-3'"
-            )
-        )
-        found = repository.load_start_times(connection, workload, START, NOW)
-        later = repository.load_start_times(connection, workload, START + timedelta(seconds=3), NOW)
-    assert found == [90.0, 90.0, 7.0]
-    assert later == [7.0]
+        for uid, change in changes.items():
+            connection.execute(text(f"UPDATE pod_starts SET {change} WHERE pod_uid LIKE '%{uid}'"))
+        found = repository.load_starts(connection, workload, START, NOW)
+        later = repository.load_starts(connection, workload, START + timedelta(seconds=3), NOW)
+    under_way_s = (NOW - START).total_seconds() - 1.0
+    assert found == [
+        SeenStart(90.0, is_ready=True),
+        SeenStart(under_way_s, is_ready=False),
+        SeenStart(20.0, is_ready=False),
+        SeenStart(7.0, is_ready=True),
+    ]
+    assert later == [SeenStart(7.0, is_ready=True)]
 
 
 def test_the_range_of_counts_is_unknown_where_nobody_told(database: Engine) -> None:

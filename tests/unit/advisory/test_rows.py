@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, strategies as st
 
 from services.advisory.rows import (
+    SeenStart,
     WindowGrid,
     grid_until,
     is_own_now,
@@ -131,14 +133,42 @@ def test_the_scaler_is_named_as_far_as_rows_tell() -> None:
     assert scaled_by([], None) == "not known"
 
 
+def ready(*seconds: float) -> list[SeenStart]:
+    return [SeenStart(each, is_ready=True) for each in seconds]
+
+
 def test_measured_starts_are_used_in_their_order_once_there_are_enough() -> None:
     stated = np.full(5, 60.0)
-    few, said = start_law([10.0, 20.0], stated, least=3)
-    assert few is stated
-    assert said == "start-up times as stated (2 were measured)"
-    enough, said = start_law([10.0, 20.0, 30.0], stated, least=3)
-    assert enough.tolist() == [10.0, 20.0, 30.0, 10.0, 20.0]
-    assert said == "3 measured start-up times"
+    few = start_law(ready(10.0, 20.0), stated, least=3)
+    assert few.lead_s is stated
+    assert few.words == "start-up times as stated (2 were measured)"
+    enough = start_law(ready(10.0, 20.0, 30.0), stated, least=3)
+    assert enough.lead_s.tolist() == [10.0, 20.0, 30.0, 10.0, 20.0]
+    assert enough.words == "3 measured start-up times"
+
+
+def test_a_start_that_did_not_end_takes_as_long_as_longer_ones_do() -> None:
+    cut = [SeenStart(each, is_ready=False) for each in (15.0, 15.0, 15.0, 50.0)]
+    found = start_law([*ready(10.0, 30.0), *cut, *ready(20.0)], np.zeros(7), least=3)
+    # two took longer than 15 s, one after the other; none longer than 50 s
+    assert found.lead_s.tolist() == [10.0, 30.0, 20.0, 30.0, 20.0, 50.0, 20.0]
+    assert found.words == "3 measured start-up times, 4 starts that did not end beside them"
+
+
+def test_starts_that_did_not_end_are_no_measured_ones() -> None:
+    stated = np.full(2, 60.0)
+    seen = [*ready(10.0), SeenStart(5.0, is_ready=False), SeenStart(5.0, is_ready=False)]
+    assert start_law(seen, stated, least=2).lead_s is stated
+
+
+@given(st.lists(st.floats(1.0, 1e4), min_size=1, max_size=30), st.floats(0.0, 2e4))
+def test_a_start_is_never_replayed_as_shorter_than_it_was_seen(
+    measured: list[float], age_s: float
+) -> None:
+    seen = [*ready(*measured), SeenStart(age_s, is_ready=False)]
+    found = start_law(seen, np.zeros(len(seen)), least=1)
+    assert found.lead_s[:-1].tolist() == measured
+    assert found.lead_s[-1] >= age_s
 
 
 def outcomes_every(step: timedelta, first: datetime, end: datetime) -> list[Any]:
