@@ -77,6 +77,8 @@ class Known:
     warm: Mapping[str, float] = field(default_factory=dict)
 
 
+MOST_BESIDE_NEW_NODES = 7.0 / 8.0
+"""Largest chance of a free GPU while a start on a new node is under way."""
 N_LABELLED = 20
 """Newest starts that tell how many are restored, and how many a decision starts at once."""
 TOGETHER_S = 10.0
@@ -150,18 +152,18 @@ class RoomOfTarget:
 
         Free GPUs go to the replicas that wait already, then to the starts of the decision, one
         after the other. How many they will be is what is being decided: as many as earlier ones
-        were. While a start on a new node is under way its law holds, since the law is that of the
-        starts under way too.
+        were. While a start on a new node is under way an eighth of the law is of new nodes at
+        least: how long it may yet take is read off the same draws.
 
         Args:
             starts: The workload's own on the type, oldest first.
         """
         if self.new_node_gpus is None or self.schedulable_gpus is None:
             return 1.0
-        if any(map(_is_coming_on_new_node, starts)):
-            return 0.0
         here = (self.schedulable_gpus - self.new_node_gpus) // self.gpus_per_replica
-        return placed_share(_together(starts), here - self.n_pending)
+        share = placed_share(_together(starts), here - self.n_pending)
+        is_coming = any(map(_is_coming_on_new_node, starts))
+        return min(share, MOST_BESIDE_NEW_NODES) if is_coming else share
 
 
 def _is_coming_on_new_node(start: RowMapping) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from decider.belief.lead_time import residual_draws
 from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
 from services.decision.rows.lead_times import (
     RoomOfTarget,
@@ -76,9 +77,24 @@ def test_free_gpus_go_to_the_replicas_that_wait_first() -> None:
     assert np.median(lead_s(state(11, 8, pending=2))) < 200.0
 
 
-def test_while_starts_on_new_nodes_are_under_way_their_law_holds() -> None:
-    under_way = started(240.0, None, back_s=260.0)
-    assert np.median(lead_s(state(9, 8), [under_way])) > 300.0
+UNDER_WAY = started(240.0, None, back_s=260.0)
+
+
+def test_a_start_on_a_new_node_that_is_under_way_keeps_no_other_from_what_is_free() -> None:
+    alone, beside = (lead_s(state(48, 8), [*BIMODAL, *more]) for more in ([], [UNDER_WAY]))
+    assert np.median(beside) == pytest.approx(np.median(alone), rel=0.25)
+    # where none is free it needs a node, as before
+    assert np.median(lead_s(state(8, 8), [*BIMODAL, UNDER_WAY])) > 300.0
+
+
+def test_what_such_a_start_may_yet_take_is_read_off_its_own_law() -> None:
+    quick = PLAIN.model_copy(
+        update={"lead_time": PLAIN.lead_time.model_copy(update={"median_s": 30.0, "sigma": 0.1})}
+    )
+    found = lead_s(state(48, 8), [*BIMODAL, UNDER_WAY], spec=quick)
+    # by the law of free GPUs alone it would be stuck: it has waited for 260 s
+    left_s = residual_draws(found, np.array([260.0]))
+    assert np.median(left_s) < 150.0
 
 
 def test_where_the_supply_is_fixed_nothing_changes() -> None:
