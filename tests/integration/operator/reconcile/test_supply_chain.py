@@ -146,12 +146,17 @@ def test_a_refused_provisioning_is_tried_once_in_each_back_off(bench: Bench, cha
     allow(bench, {"nodeStartup": "50s"})
     add_pool(bench, **{"node-capacity": "2"})
     rises: list[float] = []
+    held: list[dict[str, Any]] = []
     before = bench.lab.replicas("llama")
     for n in range(40):
-        chain.step(10.0 * (2.5 + n))
+        decided = chain.step(10.0 * (2.5 + n))
         now = bench.lab.replicas("llama")
-        if now > before and supply_row(bench)["refused_at"] is not None:
+        is_refused = supply_row(bench)["refused_at"] is not None
+        if now > before and is_refused:
             rises.append(bench.clock.now().timestamp())
+        if is_refused and decided["reason"] == "hold_not_schedulable":
+            limited = bench.lab.condition("llama", "ScalingLimited")
+            held.append(limited | {"budget": budget(bench, "NodesArrive")})
         before = now
     n_refused = supply_row(bench)["n_refused"]
     assert n_refused >= 3
@@ -159,11 +164,10 @@ def test_a_refused_provisioning_is_tried_once_in_each_back_off(bench: Bench, cha
     # a node takes about a minute: one minute after the first refusal, then two, four, ...
     waits = [later - at for at, later in pairwise(rises)]
     assert all(wait >= 60.0 * 2**n for n, wait in enumerate(waits, start=1))
-    limited = bench.lab.condition("llama", "ScalingLimited")
-    assert limited["reason"] == "ProvisioningRefused"
-    assert "no H100 capacity is available in any zone" in limited["message"]
-    arrive = budget(bench, "NodesArrive")
-    assert (arrive["status"], arrive["reason"]) == ("False", "ProvisioningRefused")
+    assert {limited["reason"] for limited in held} == {"ProvisioningRefused"}
+    assert all("no H100 capacity is available in any zone" in one["message"] for one in held)
+    arrive = [one["budget"] for one in held]
+    assert {(one["status"], one["reason"]) for one in arrive} == {("False", "ProvisioningRefused")}
     assert "ResourceConstrained" in [event["reason"] for event in bench.lab.events()]
 
 
