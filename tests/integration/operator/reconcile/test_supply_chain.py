@@ -215,7 +215,9 @@ def test_pods_that_waited_in_vain_do_not_put_off_starts_on_free_gpus(
     assert len(waiting) >= 4
     for _ in range(3):  # what waits is taken back, and GPUs are free
         row = chain.step(5.0)
-    assert row["explanation"]["reach"] == never_waited["explanation"]["reach"]
+    # how far it can look is bounded by its history, too, which is longer now
+    reach, before = (each["explanation"]["reach"] for each in (row, never_waited))
+    assert reach["wanted_steps"] == before["wanted_steps"]
     # what was refused tells nothing of how long a node takes
     assert all(start["refused_at"] is not None for start in waiting)
     assert supply_row(bench)["startup_median_s"] == pytest.approx(300.0, rel=0.05)
