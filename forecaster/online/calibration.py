@@ -10,7 +10,9 @@ Offsets are counted in the workload's own running error, not in the spread of th
 the spread of a burst forecast overstates, and that of a flat one hides, how far the tail is off.
 Half of every step is the workload's own, half the mean of its batch, and likewise half is its
 horizon group's own and half the mean over the horizon: at the 99 % level one workload alone sees
-too few exceedances. State is passed in and out. docs/decisions/0007 holds the measurements.
+too few exceedances. Steps are large while few outcomes are known, and small then: each large one
+leaves the tail wrong for long. State is passed in and out. docs/decisions/0007 and 0134 hold the
+measurements.
 
 A forecast that is read off its window has what it once missed among its paths from then on. Its
 quantiles are not raised beyond the largest value of the window, or one burst would count twice
@@ -106,6 +108,8 @@ class Calibration:
         tail_rate: What is added at the outermost levels; between, it grows with the fourth power
             of the distance from the median.
         extreme_rate: The same with the 32nd power: levels beyond 95 % alone.
+        young_ratio: How many times larger the first steps are: of a workload without outcomes.
+        young_outcomes: Outcomes after which half of what they are larger by is gone.
         limit: Largest offset, in running errors.
         pool_ratio: Share of a step that is the mean over the workloads of the batch.
         horizon_ratio: Share of a step that is the mean over the horizon groups.
@@ -119,8 +123,10 @@ class Calibration:
 
     levels: F64
     centre_rate: float = 0.002
-    tail_rate: float = 0.03
-    extreme_rate: float = 0.15
+    tail_rate: float = 0.01
+    extreme_rate: float = 0.05
+    young_ratio: float = 3.0
+    young_outcomes: float = 1200.0
     limit: float = 20.0
     pool_ratio: float = 0.5
     horizon_ratio: float = 0.5
@@ -142,13 +148,15 @@ class Calibration:
             ("memory", 1.0),
             ("outlier_limit", 1.0),
             ("regime_error", 1.0),
+            ("young_ratio", 1.0),
+            ("young_outcomes", 1.0),
             ("n_groups", 1.0),
         ):
             if not getattr(self, name) >= least:
                 raise ConfigError(f"{name}={getattr(self, name)} must be >= {least:g}")
 
     def rates(self, levels: F64) -> F64:
-        """Step per level, `(Q,)`."""
+        """Step per level, `(Q,)`, of a workload with many outcomes."""
         distance = np.abs(2 * levels - 1)
         rates = self.centre_rate + self.tail_rate * distance**4 + self.extreme_rate * distance**32
         return np.asarray(rates)
@@ -192,6 +200,7 @@ class Calibration:
         below = below_shares(given.quantiles, state.levels, outcome.actual)
         miss = np.where(observed, state.levels[:, None] - below, 0) @ horizon.member
         step = self.rates(state.levels)[:, None] * self._shared(miss, horizon.n_seen)
+        step *= self._quickness(state.n_seen)[:, None, None]
         offsets = state.offsets * scales.kept[:, None] + step
         return replace(
             state,
@@ -221,6 +230,11 @@ class Calibration:
             and ((levels := raw.get("levels", ())) == own or _is_same(levels, self.levels))
         }
         return self.empty_state(workloads).with_stored(usable)
+
+    def _quickness(self, n_seen: I64) -> F64:
+        """Steps of workloads with so many outcomes over those of one with many, `(W,)`."""
+        share = self.young_outcomes / (self.young_outcomes + n_seen)
+        return np.asarray(1 + (self.young_ratio - 1) * share)
 
     def _shared(self, miss: F64, n_seen: F64) -> F64:
         """Mean miss `(W, Q, K)`, in part that of the whole horizon and of the whole batch.

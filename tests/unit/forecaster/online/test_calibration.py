@@ -50,16 +50,18 @@ def any_state(rng: np.random.Generator, names: tuple[str, ...] = ("a", "b")) -> 
     )
 
 
-def issue_and_learn(width: float, n_steps: int, n_burned: int) -> tuple[np.ndarray, np.ndarray]:
+def issue_and_learn(
+    width: float, n_steps: int, n_burned: int, calibration: Calibration = CALIBRATION
+) -> tuple[np.ndarray, np.ndarray]:
     """Share below each level and the tail's mean pinball, after and before calibration."""
     rng = np.random.default_rng(1)
     raw = normal_forecast(rng, width, n_paths=0)
-    state = CALIBRATION.empty_state(raw.workloads)
+    state = calibration.empty_state(raw.workloads)
     hits, losses = np.zeros(LEVELS.size), np.zeros(2)
     for t in range(n_steps):
-        issued = CALIBRATION.apply(state, raw)
+        issued = calibration.apply(state, raw)
         actual = rng.normal(20, 1, (2, 4)).astype(np.float32)
-        state = CALIBRATION.observe(state, issued, outcome(actual))
+        state = calibration.observe(state, issued, outcome(actual))
         if t >= n_burned:
             hits += (actual[:, None] <= issued.quantiles).mean(axis=(0, 2))
             for k, forecast in enumerate((issued, raw)):
@@ -75,6 +77,36 @@ def test_narrow_and_right_forecasts_reach_their_nominal_coverage(width: float) -
     assert np.allclose(share[is_tail], LEVELS[is_tail], atol=0.012)
     assert abs(share[-2] - 0.99) < 0.004
     assert losses[0] < 1.05 * losses[1]
+
+
+def test_a_right_forecast_is_hardly_disturbed_once_many_outcomes_are_known() -> None:
+    _, losses = issue_and_learn(1.0, 1300, 600)
+    always_quick = Calibration(LEVELS, tail_rate=0.03, extreme_rate=0.15, young_ratio=1.0)
+    _, disturbed = issue_and_learn(1.0, 1300, 600, always_quick)
+    assert losses[0] < 1.012 * losses[1]
+    assert disturbed[0] > 1.014 * disturbed[1]
+
+
+def test_a_narrow_forecast_of_a_new_workload_is_widened_quickly() -> None:
+    _, losses = issue_and_learn(0.6, 300, 0)
+    _, slow = issue_and_learn(0.6, 300, 0, Calibration(LEVELS, young_ratio=1.0))
+    assert losses[0] < 0.61 * losses[1]
+    assert slow[0] > 0.63 * slow[1]
+
+
+def test_steps_are_three_times_as_large_at_first_and_half_of_that_is_gone_by_1200_outcomes() -> (
+    None
+):
+    raw = forecast_of((50 + STANDARD)[None, :, None], ["a"])
+    state = CALIBRATION.empty_state(("a",))
+
+    def first_step(n_seen: int) -> np.ndarray:
+        young = replace(state, n_seen=np.array([n_seen]))
+        return CALIBRATION.observe(young, raw, outcome(np.array([[1e3]]))).offsets[0, :, 0]
+
+    assert np.allclose(first_step(0), 3 * CALIBRATION.rates(LEVELS) * LEVELS)
+    assert np.allclose(first_step(1200), 2 * CALIBRATION.rates(LEVELS) * LEVELS)
+    assert np.allclose(first_step(10**9), CALIBRATION.rates(LEVELS) * LEVELS)
 
 
 def test_wide_forecasts_narrow_slowly_and_stay_on_the_safe_side() -> None:
@@ -108,7 +140,7 @@ def test_long_run_coverage_tends_to_nominal_whatever_the_data_do(kind: str, leve
     at = int(np.argmin(np.abs(LEVELS - level)))
     raw = forecast_of((50 + STANDARD)[None, :, None], ["a"])
     state = CALIBRATION.empty_state(("a",))
-    n_steps, hits = 3000, np.zeros(LEVELS.size)
+    n_steps, hits = 3500, np.zeros(LEVELS.size)
     for t in range(n_steps):
         issued = CALIBRATION.apply(state, raw)
         quantiles = issued.quantiles[0, :, 0]
@@ -277,10 +309,12 @@ def test_a_forecast_that_had_no_spread_recovers_without_overshoot() -> None:
     rng = np.random.default_rng(10)
     values = np.concatenate([np.full((300, 12), 100.0), rng.normal(100, 10, (1200, 12))])
     found = tail_after(values, 1e-3, CALIBRATION)
-    careless = tail_after(values, 1e-3, Calibration(LEVELS, regime_error=1e9))
     assert found[:300].max() < 100.1
-    assert found.max() < careless.max() - 8
-    assert 115 < found[-300:].mean() < 150
+    assert found.max() < 145
+    assert 115 < found[-300:].mean() < 140
+    quick = Calibration(LEVELS, young_ratio=9.0)
+    careless = replace(quick, regime_error=1e9)
+    assert tail_after(values, 1e-3, quick).max() < tail_after(values, 1e-3, careless).max() - 8
 
 
 def test_limits_hold() -> None:
@@ -294,7 +328,13 @@ def test_limits_hold() -> None:
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("centre_rate", -0.1), ("pool_ratio", 1.5), ("memory", 0.0), ("limit", float("nan"))],
+    [
+        ("centre_rate", -0.1),
+        ("pool_ratio", 1.5),
+        ("memory", 0.0),
+        ("limit", float("nan")),
+        ("young_ratio", 0.5),
+    ],
 )
 def test_settings_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=name):
