@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         windows_from_offsets,
     )
     from forecaster.metrics import below_shares, crps_of_quantiles, pinball
-    from forecaster.online.calibration import Calibration, CalibrationState, largest_seen
+    from forecaster.online.calibration import Calibration, largest_seen
     from forecaster.online.drift import DriftTest, DriftVerdict, worst_drift
     from forecaster.online.drift_input import (
         REFIT_KINDS,
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     )
     from forecaster.online.hedge import HEDGE_GROUPS, Experts, Hedge, HedgeState
     from forecaster.online.learner import Outcome
+    from forecaster.online.offsets import CalibrationState
     from forecaster.online.replay import replay
     from forecaster.predict import TrainedModel
     from forecaster.pretrain.demand import made_up_demand
@@ -59,13 +60,14 @@ _EXPORTS = {
         "build_windows gather_windows is_readable window_offsets windows_from_offsets"
     ),
     "forecaster.metrics": "below_shares crps_of_quantiles pinball",
-    "forecaster.online.calibration": "Calibration CalibrationState largest_seen",
+    "forecaster.online.calibration": "Calibration largest_seen",
     "forecaster.online.drift": "DriftTest DriftVerdict worst_drift",
     "forecaster.online.drift_input": (
         "REFIT_KINDS InputDriftConfig InputReference input_reference input_verdicts"
     ),
     "forecaster.online.hedge": "HEDGE_GROUPS Experts Hedge HedgeState",
     "forecaster.online.learner": "Outcome",
+    "forecaster.online.offsets": "CalibrationState",
     "forecaster.online.replay": "replay",
     "forecaster.predict": "TrainedModel",
     "forecaster.pretrain.demand": "made_up_demand",

@@ -13,9 +13,10 @@ import numpy as np
 
 from forecaster.config import ForecasterConfig
 from forecaster.dataset import Origins
-from forecaster.online.calibration import Calibration, CalibrationState
+from forecaster.online.calibration import Calibration
 from forecaster.online.hedge import Experts, Hedge, HedgeState
 from forecaster.online.learner import Outcome
+from forecaster.online.offsets import CalibrationState
 from forecaster.online.replay import replay
 from forecaster.quantiles import shift_paths
 from forecaster.types import Forecast

@@ -11,13 +11,9 @@ from hypothesis import given, settings, strategies as st
 
 from forecaster.errors import ConfigError, ShapeError
 from forecaster.metrics import pinball
-from forecaster.online.calibration import (
-    Calibration,
-    CalibrationState,
-    horizon_groups,
-    largest_seen,
-)
+from forecaster.online.calibration import Calibration, largest_seen
 from forecaster.online.learner import Outcome
+from forecaster.online.offsets import CalibrationState
 from forecaster.types import Forecast
 from tests.unit.forecaster.online.records import LEVELS, forecast_of
 
@@ -362,17 +358,7 @@ def test_a_stored_state_without_a_running_error_counts_in_the_forecasts_spread()
     assert np.allclose(moved - raw.quantiles[:1], 0.5 * spread, atol=1e-4)
 
 
-def test_states_and_forecasts_that_do_not_fit_are_refused() -> None:
+def test_states_of_other_levels_are_refused() -> None:
     raw = normal_forecast(np.random.default_rng(6), 1.0)
     with pytest.raises(ShapeError, match="same levels"):
         CALIBRATION.apply(Calibration(LEVELS[1:]).empty_state(("a", "b")), raw)
-    state = CALIBRATION.empty_state(("a",))
-    with pytest.raises(ShapeError, match=r"error_scale has shape \(1, 2\); \(1, 3\) is right"):
-        replace(state, error_scale=state.error_scale[:, 1:])
-
-
-def test_groups_grow_with_the_horizon() -> None:
-    groups = horizon_groups(12, 3)
-    assert (np.diff(groups) >= 0).all()
-    assert set(groups) == {0, 1, 2}
-    assert set(horizon_groups(1, 3)) <= {0, 1, 2}

@@ -7,9 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from forecaster.online.calibration import Calibration, CalibrationState
+from forecaster.online.calibration import Calibration
 from forecaster.online.coverage import COVERAGE_MEMORY_S, running_coverage
 from forecaster.online.learner import Outcome
+from forecaster.online.offsets import CalibrationState
 from tests.unit.forecaster.online.records import LEVELS, forecast_of
 
 CALIBRATION = Calibration(LEVELS, centre_rate=0.0, tail_rate=0.0, extreme_rate=0.0)
