@@ -47,12 +47,15 @@ class ShippedArm:
         tell("hedge and calibration")
         origins = task.validation_origins()
         held = origins.take(np.flatnonzero(~_is_first_half(task, origins)))
-        answer = model.predict(task, held, 1, make_rng(seed, "bench", "online"))
         names = [str(cell) for cell in range(task.targets.size)]
         online = OnlineState(
             Hedge().empty_state(names) if self.is_hedged else None,
             Calibration(LEVELS).empty_state(names) if self.is_calibrated else None,
         )
+        if held.which.size == 0:
+            tell("no demand was seen in the second half of validation: both start from nothing")
+            return FittedShipped(model, online)
+        answer = model.predict(task, held, 1, make_rng(seed, "bench", "online"))
         said = Said(answer.quantiles, last_value_quantiles(task, held))
         _, started = FittedShipped(model, online).issued(task, held, said)
         return FittedShipped(model, started)

@@ -81,6 +81,25 @@ def test_both_corrections_start_on_late_validation(task: BenchTask, fitted: Fitt
     assert not np.array_equal(served.quantiles, fresh.quantiles)
 
 
+def test_without_demand_in_late_validation_both_start_from_nothing(task: BenchTask) -> None:
+    """As in a public trace whose collection failed for a month."""
+
+    def with_gap(observed: np.ndarray, first: int, stop: int) -> np.ndarray:
+        changed = observed.copy()
+        changed[(first + stop) // 2 : stop] = False
+        return changed
+
+    ends = zip(task.series, task.train_ends, task.validation_ends, strict=True)
+    series = tuple(replace(s, observed=with_gap(s.observed, a, b)) for s, a, b in ends)
+    lines: list[str] = []
+    gapped = replace(task, series=series)
+    found = ShippedArm(SMALL).fit(gapped, 7, lines.append)
+    assert "no demand was seen in the second half of validation" in lines[-1]
+    assert found.online.calibration is not None
+    assert not found.online.calibration.n_seen.any()
+    assert np.isfinite(found.predict(gapped, gapped.test_origins(), N_PATHS, rng()).quantiles).all()
+
+
 def test_a_hedge_stays_between_model_and_last_value(
     task: BenchTask, fitted: FittedShipped, said: Said
 ) -> None:
