@@ -331,7 +331,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.lab.bench.forecast": (
         "arms cold",
         "joint shipped_arm",
-        "own_arms run",
+        "floor_arm own_arms run",
         "peers scores",
         "arm",
         "inference report task",

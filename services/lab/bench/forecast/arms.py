@@ -10,6 +10,7 @@ from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig, TreeCo
 from forecaster.trees.trees import TreeShare
 from services.kernel.errors import InvalidInput
 from services.lab.bench.forecast.arm import Arm
+from services.lab.bench.forecast.floor_arm import KnownLevelArm
 from services.lab.bench.forecast.own_arms import ColdArm, ModelArm, SimpleArm
 from services.lab.bench.forecast.peers.lightgbm import LightGbmArm
 from services.lab.bench.forecast.peers.neuralforecast import (
@@ -20,7 +21,8 @@ from services.lab.bench.forecast.peers.neuralforecast import (
     NeuralForecastArm,
 )
 from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
-from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.lab.bench.forecast.report import FLOOR
+from services.lab.bench.forecast.shipped_arm import CalibratedArm, ShippedArm
 
 GROUPS = {
     "default": ("harmony", "model", "best_simple", "seasonal_naive", "last_value"),
@@ -28,6 +30,7 @@ GROUPS = {
         "best_simple",
         "lightgbm",
         "lightgbm_others",
+        "lightgbm_calibrated",
         "autoets",
         "nhits",
         "patchtst",
@@ -88,6 +91,10 @@ def _lightgbm(*, has_others: bool) -> Callable[[], Arm]:
     return lambda: LightGbmArm(has_others=has_others)
 
 
+def _calibrated_lightgbm() -> Arm:
+    return CalibratedArm(LightGbmArm())
+
+
 def _peer_network(kind: NetKind) -> Callable[[], Arm]:
     return lambda: NeuralForecastArm(kind)
 
@@ -133,10 +140,14 @@ ARMS: dict[str, ArmEntry] = {
     "lightgbm_others": ArmEntry(
         _lightgbm(has_others=True), "the same with the other indicators' newest values"
     ),
+    "lightgbm_calibrated": ArmEntry(
+        _calibrated_lightgbm, "LightGBM under the online calibration of Harmony"
+    ),
     "autoets": ArmEntry(AutoEtsArm, "statsforecast AutoETS per series"),
     "nhits": ArmEntry(_peer_network(NHITS), "neuralforecast NHITS, global"),
     "patchtst": ArmEntry(_peer_network(PATCHTST), "neuralforecast PatchTST, global"),
     "deepar": ArmEntry(_peer_network(DEEPAR), "neuralforecast DeepAR, global"),
+    FLOOR: ArmEntry(KnownLevelArm, "no forecaster: each step's level is read from both its sides"),
     **{name: ArmEntry(_simple(name), "a simple forecaster, nothing trained") for name in POOLS},
 }
 

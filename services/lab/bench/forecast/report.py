@@ -14,6 +14,8 @@ from services.kernel.errors import InvalidInput
 OWN = ("harmony", "model", "network", "trees")
 """How names of Harmony's own arms begin: they are never counted among the peers."""
 REFERENCE = "best_simple"
+FLOOR = "known_level"
+"""Name of what no forecaster can beat as far as it holds; it is no peer."""
 WORSE = 1.02
 """From this ratio of two CRPS on, one forecaster is called worse than another."""
 
@@ -69,6 +71,11 @@ def load_documents(paths: Sequence[Path]) -> list[dict[str, Any]]:
     return list(found.values())
 
 
+def is_peer(name: str) -> bool:
+    """Check whether it is a forecaster of others."""
+    return not name.startswith((*OWN, FLOOR))
+
+
 def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str, object]]:
     """Per panel `arm` against the best peer, and the geometric mean over panels.
 
@@ -81,7 +88,7 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
     ratios, tails = [], []
     for document in documents:
         models = document["models"]
-        peers = {k: v for k, v in models.items() if not k.startswith(OWN)}
+        peers = {k: v for k, v in models.items() if is_peer(k)}
         if arm not in models or not peers:
             raise InvalidInput(f"{document['data']}: needs {arm!r} and at least one peer")
         best = min(peers, key=lambda name: float(peers[name]["crps"]))
@@ -98,6 +105,7 @@ def summary_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[
                 "best peer": best,
                 "its CRPS": f"{peers[best]['crps']:.4f}",
                 "ratio": f"{ratio:.3f}",
+                "floor": f"{models[FLOOR]['crps']:.4f}" if FLOOR in models else None,
                 "99 % loss ratio": f"{tails[-1]:.3f}",
                 "80 %": f"{own['coverage']['0.8']:.1%}",
                 "95 %": f"{own['coverage']['0.95']:.1%}",
@@ -119,18 +127,22 @@ def peer_rows(documents: Sequence[Mapping[str, Any]], arm: str) -> list[dict[str
     these.
     """
     ratios: dict[str, list[float]] = {}
+    tails: dict[str, list[float]] = {}
     for document in documents:
         models = document["models"]
         for name, figures in models.items():
-            if arm in models and not name.startswith(OWN):
+            if arm in models and is_peer(name):
                 own = float(models[arm]["crps"])
                 ratios.setdefault(name, []).append(own / float(figures["crps"]))
+                tail = models[arm]["pinball"]["0.99"] / figures["pinball"]["0.99"]
+                tails.setdefault(name, []).append(tail)
     ordered = sorted(ratios.items(), key=lambda item: -_geometric(item[1]))
     return [
         {
             "peer": name,
             "panels": len(found),
             f"{arm} / peer": f"{_geometric(found):.3f}",
+            "99 % loss": f"{_geometric(tails[name]):.3f}",
             "worst panel": f"{max(found):.3f}",
             f"panels above {WORSE}": sum(ratio > WORSE for ratio in found),
         }

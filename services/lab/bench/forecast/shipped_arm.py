@@ -1,4 +1,4 @@
-"""What the platform would have answered: model, hedge, calibration.
+"""What the platform would have answered: model, hedge, calibration; and a peer so calibrated.
 
 The product starts hedge and calibration on steps after its validation part. A benchmark has no such
 steps before the test, so they start on the second half of validation. On the test part they learn
@@ -21,8 +21,8 @@ from forecaster.online.replay import replay
 from forecaster.quantiles import shift_paths
 from forecaster.types import Forecast
 from services.kernel.clock import make_rng
-from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
-from services.lab.bench.forecast.own_arms import FittedModel, FittedSimple, ModelArm
+from services.lab.bench.forecast.arm import LEVELS, Arm, Fitted, Prediction, Tell
+from services.lab.bench.forecast.own_arms import FittedSimple, ModelArm
 from services.lab.bench.forecast.task import BenchTask
 from services.simulator.fleet.arrays import BoolArray, F32Array, IntArray
 
@@ -45,20 +45,30 @@ class ShippedArm:
         """See `Arm`."""
         model = ModelArm(self.config).fit(task, seed, tell)
         tell("hedge and calibration")
-        origins = task.validation_origins()
-        held = origins.take(np.flatnonzero(~_is_first_half(task, origins)))
-        names = [str(cell) for cell in range(task.targets.size)]
+        names = _cell_names(task)
         online = OnlineState(
             Hedge().empty_state(names) if self.is_hedged else None,
             Calibration(LEVELS).empty_state(names) if self.is_calibrated else None,
         )
-        if held.which.size == 0:
-            tell("no demand was seen in the second half of validation: both start from nothing")
-            return FittedShipped(model, online)
-        answer = model.predict(task, held, 1, make_rng(seed, "bench", "online"))
-        said = Said(answer.quantiles, last_value_quantiles(task, held))
-        _, started = FittedShipped(model, online).issued(task, held, said)
-        return FittedShipped(model, started)
+        return _warmed_up(task, FittedShipped(model, online), seed, tell)
+
+
+@dataclass(frozen=True, slots=True)
+class CalibratedArm:
+    """A peer under the online calibration of Harmony, begun where Harmony's begins.
+
+    Attributes:
+        arm: The peer.
+    """
+
+    arm: Arm
+
+    def fit(self, task: BenchTask, seed: int, tell: Tell) -> FittedShipped:
+        """See `Arm`."""
+        fitted = self.arm.fit(task, seed, tell)
+        tell("calibration")
+        online = OnlineState(None, Calibration(LEVELS).empty_state(_cell_names(task)))
+        return _warmed_up(task, FittedShipped(fitted, online), seed, tell)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +102,16 @@ class FittedShipped:
     """See `Fitted`; a cell is a workload's target, `workload * G + target`.
 
     Attributes:
-        model: The network.
+        model: The forecaster that is corrected.
         online: Hedge and calibration at the end of validation.
     """
 
-    model: FittedModel
+    model: Fitted
     online: OnlineState
 
     @property
     def n_parameters(self) -> int:
-        """Of the network."""
+        """Of the forecaster that is corrected."""
         return self.model.n_parameters
 
     def issued(self, task: BenchTask, origins: Origins, said: Said) -> tuple[F32Array, OnlineState]:
@@ -115,9 +125,10 @@ class FittedShipped:
         answer = self.model.predict(task, origins, n_paths, rng)
         said = Said(answer.quantiles, last_value_quantiles(task, origins))
         quantiles, _ = self.issued(task, origins, said)
+        if answer.paths is None:
+            return Prediction(quantiles)
         row = np.arange(origins.which.size)
         at = task.demand_target()[origins.which]
-        assert answer.paths is not None
         paths = shift_paths(answer.paths, answer.quantiles[row, at], quantiles[row, at])
         return Prediction(quantiles, np.maximum(paths, np.float32(0)))
 
@@ -149,6 +160,23 @@ def corrected(
     if offsets is not None:
         forecast, offsets = replay(calibration or Calibration(LEVELS), offsets, forecast, outcome)
     return forecast.quantiles.reshape(quantiles.shape), OnlineState(weights, offsets)
+
+
+def _warmed_up(task: BenchTask, begun: FittedShipped, seed: int, tell: Tell) -> FittedShipped:
+    """The same after what the second half of validation teaches."""
+    origins = task.validation_origins()
+    held = origins.take(np.flatnonzero(~_is_first_half(task, origins)))
+    if held.which.size == 0:
+        tell("no demand was seen in the second half of validation: it starts from nothing")
+        return begun
+    answer = begun.model.predict(task, held, 1, make_rng(seed, "bench", "online"))
+    said = Said(answer.quantiles, last_value_quantiles(task, held))
+    _, started = begun.issued(task, held, said)
+    return FittedShipped(begun.model, started)
+
+
+def _cell_names(task: BenchTask) -> list[str]:
+    return [str(cell) for cell in range(task.targets.size)]
 
 
 def _is_first_half(task: BenchTask, origins: Origins) -> BoolArray:

@@ -12,6 +12,7 @@ from forecaster.config import ForecasterConfig, ModelConfig, TrainConfig
 from forecaster.trees.trees import TreeShare
 from services.kernel.errors import InvalidInput
 from services.lab.bench.forecast.arms import ARMS, GROUPS, chosen
+from services.lab.bench.forecast.floor_arm import KnownLevelArm
 from services.lab.bench.forecast.own_arms import ColdArm, ModelArm, SimpleArm
 from services.lab.bench.forecast.peers.lightgbm import LightGbmArm
 from services.lab.bench.forecast.peers.neuralforecast import (
@@ -21,7 +22,8 @@ from services.lab.bench.forecast.peers.neuralforecast import (
     NeuralForecastArm,
 )
 from services.lab.bench.forecast.peers.statsforecast import AutoEtsArm
-from services.lab.bench.forecast.shipped_arm import ShippedArm
+from services.lab.bench.forecast.report import FLOOR, is_peer
+from services.lab.bench.forecast.shipped_arm import CalibratedArm, ShippedArm
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "network": {},
@@ -71,9 +73,17 @@ def test_an_undisturbed_network_sees_the_data_as_they_are() -> None:
 def test_peers_are_made_with_their_settings() -> None:
     assert ARMS["lightgbm"].make() == LightGbmArm(has_others=False)
     assert ARMS["lightgbm_others"].make() == LightGbmArm(has_others=True)
+    assert ARMS["lightgbm_calibrated"].make() == CalibratedArm(LightGbmArm(has_others=False))
     assert ARMS["autoets"].make() == AutoEtsArm()
     for name, kind in (("nhits", NHITS), ("patchtst", PATCHTST), ("deepar", DEEPAR)):
         assert ARMS[name].make() == NeuralForecastArm(kind)
+
+
+def test_the_floor_is_on_offer_and_among_no_peers() -> None:
+    assert ARMS[FLOOR].make() == KnownLevelArm()
+    assert FLOOR not in GROUPS["peers"]
+    assert not is_peer(FLOOR)
+    assert is_peer("lightgbm_calibrated")
 
 
 def test_simple_forecasters_are_fixed_but_for_the_one_that_validation_picks() -> None:

@@ -119,6 +119,7 @@ def test_the_summary_has_a_row_per_panel_and_geometric_means() -> None:
         "a",
         harmony=figures(0.1, 1.0),
         model=figures(0.01, 0.1),  # an own arm is no peer, however good
+        known_level=figures(0.05, 0.1),  # nor is what no forecaster can beat
         nhits=figures(0.2, 4.0),
         autoets=figures(0.3, 2.0),
     )
@@ -131,6 +132,7 @@ def test_the_summary_has_a_row_per_panel_and_geometric_means() -> None:
         "best peer": "nhits",
         "its CRPS": "0.2000",
         "ratio": "0.500",
+        "floor": "0.0500",
         "99 % loss ratio": "0.500",  # over the lowest of any peer
         "80 %": "79.0%",
         "95 %": "94.0%",
@@ -139,6 +141,7 @@ def test_the_summary_has_a_row_per_panel_and_geometric_means() -> None:
         "max joint/indep": "0.750",
         "sum joint/indep": "0.900",
     }
+    assert second["floor"] is None
     assert (second["ratio"], second["99 % loss ratio"]) == ("8.000", "8.000")
     assert mean["panel"] == "geometric mean"
     assert (mean["ratio"], mean["99 % loss ratio"]) == ("2.000", "2.000")
@@ -156,8 +159,14 @@ def test_a_panel_without_the_arm_or_a_peer_is_named(models: dict[str, Any]) -> N
 
 def test_peers_are_compared_one_by_one_the_nearest_first() -> None:
     documents = [
-        document("a", harmony=figures(1.0), trees=figures(0.1), far=figures(4.0)),
-        document("b", harmony=figures(2.0), far=figures(2.0), near=figures(2.0)),
+        document(
+            "a",
+            harmony=figures(1.0),
+            trees=figures(0.1),
+            known_level=figures(0.1),
+            far=figures(4.0),
+        ),
+        document("b", harmony=figures(2.0), far=figures(2.0), near=figures(2.0, 4.0)),
         document("c", harmony=figures(1.03), near=figures(1.0)),
         document("d", near=figures(1.0)),
     ]
@@ -166,6 +175,7 @@ def test_peers_are_compared_one_by_one_the_nearest_first() -> None:
         "peer": "near",
         "panels": 2,
         "harmony / peer": f"{np.sqrt(1.03):.3f}",
+        "99 % loss": "0.500",
         "worst panel": "1.030",
         "panels above 1.02": 1,
     }
@@ -173,6 +183,7 @@ def test_peers_are_compared_one_by_one_the_nearest_first() -> None:
         "peer": "far",
         "panels": 2,
         "harmony / peer": "0.500",
+        "99 % loss": "1.000",
         "worst panel": "1.000",
         "panels above 1.02": 0,
     }

@@ -18,7 +18,6 @@ from services.lab.bench.forecast.own_arms import FittedCold, ModelArm, SimpleArm
 from services.lab.bench.forecast.report import (
     load_documents,
     markdown,
-    peer_rows,
     plot_reliability,
     summary_rows,
     table_rows,
@@ -151,30 +150,6 @@ def test_the_summary_sets_a_model_against_the_best_peer(document: dict, tmp_path
     assert markdown(rows).splitlines()[1].count("---") == len(rows[0])
     with pytest.raises(InvalidInput, match="needs 'harmony'"):
         summary_rows(load_documents([path]), "harmony")
-
-
-def test_each_peer_alone_is_set_against_the_model_over_the_panels_that_have_both() -> None:
-    documents = [
-        {"models": {"harmony": {"crps": 1.0}, "model": {"crps": 9.0}, "a": {"crps": 2.0}}},
-        {"models": {"harmony": {"crps": 2.0}, "a": {"crps": 1.0}, "b": {"crps": 2.5}}},
-        {"models": {"a": {"crps": 1.0}}},
-    ]
-    assert peer_rows(documents, "harmony") == [
-        {
-            "peer": "a",
-            "panels": 2,
-            "harmony / peer": "1.000",
-            "worst panel": "2.000",
-            "panels above 1.02": 1,
-        },
-        {
-            "peer": "b",
-            "panels": 1,
-            "harmony / peer": "0.800",
-            "worst panel": "0.800",
-            "panels above 1.02": 0,
-        },
-    ]
 
 
 def test_a_document_that_is_none_is_named(tmp_path: Path) -> None:

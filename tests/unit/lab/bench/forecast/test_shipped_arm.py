@@ -11,7 +11,10 @@ from forecaster.online.calibration import Calibration
 from forecaster.online.hedge import Hedge
 from services.kernel.clock import make_rng
 from services.lab.bench.forecast.arm import LEVELS
+from services.lab.bench.forecast.floor_arm import KnownLevelArm
+from services.lab.bench.forecast.own_arms import SimpleArm
 from services.lab.bench.forecast.shipped_arm import (
+    CalibratedArm,
     FittedShipped,
     OnlineState,
     Said,
@@ -163,6 +166,28 @@ def test_what_is_served_rises_and_its_paths_follow(task: BenchTask, fitted: Fitt
     share = (found.paths <= median[:, None]).mean()
     assert share == pytest.approx(0.5, abs=0.02)
     assert fitted.n_parameters == fitted.model.n_parameters > 0
+
+
+def test_a_peer_is_calibrated_as_harmony_is_and_nothing_is_mixed_in(task: BenchTask) -> None:
+    peer = CalibratedArm(SimpleArm("trailing_percentile"))
+    lines: list[str] = []
+    found = peer.fit(task, 7, lines.append)
+    assert lines[-1] == "calibration"
+    assert found.online.hedge is None
+    assert found.online.calibration is not None
+    assert found.online.calibration.n_seen.all()
+    assert found.n_parameters == 0
+    origins = task.test_origins()
+    raw = found.model.predict(task, origins, N_PATHS, rng())
+    answer = found.predict(task, origins, N_PATHS, rng())
+    said = Said(raw.quantiles, raw.quantiles)
+    assert np.array_equal(answer.quantiles, issued(found, task, said, found.online))
+    assert not np.array_equal(answer.quantiles, raw.quantiles)
+
+
+def test_a_peer_without_paths_is_given_none(task: BenchTask) -> None:
+    fitted = CalibratedArm(KnownLevelArm()).fit(task, 7, quiet)
+    assert fitted.predict(task, task.test_origins(), N_PATHS, rng()).paths is None
 
 
 def test_the_last_value_of_a_constant_demand_is_that_demand() -> None:
