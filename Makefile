@@ -99,7 +99,7 @@ bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	mkdir -p build/bench
 	for panel in $(PANELS); do \
-	  $(BIN)/harmony bench forecast --data $(DATA)/$$panel.parquet --models harmony,model,peers \
+	  $(BIN)/harmony bench forecast --data $(DATA)/$$panel.parquet --models harmony,model,known_level,peers \
 	    --json build/bench/$$panel.json $(ARGS) || exit 1; \
 	done
 	$(BIN)/harmony bench forecast-summary $(PANELS:%=build/bench/%.json)
