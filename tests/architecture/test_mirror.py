@@ -182,6 +182,7 @@ TESTS = {
 }
 
 
+@pytest.mark.slow
 def test_a_module_counts_when_its_tests_run_it_and_see_a_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

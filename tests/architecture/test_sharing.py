@@ -55,6 +55,7 @@ def pytest_xdist_make_scheduler(config, log):
 """
 
 
+@pytest.mark.slow
 def test_a_test_that_ends_its_worker_fails_alone_and_the_run_goes_on(tmp_path: Path) -> None:
     """As xdist has it, the test ends one worker after another, and what is left is never run."""
     (tmp_path / "conftest.py").write_text(CONFTEST)

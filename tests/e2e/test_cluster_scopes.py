@@ -23,7 +23,7 @@ from tests.integration.scaler.conftest import Caller
 from tests.reported_port import reported_port
 from tests.unit.ingest.remote_requests import V1, body_v1, indicator
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(300)]
 RATE = "request_rate_rps"
 SPEC: dict[str, Any] = {
     "target": "Deployment/llama",

@@ -28,6 +28,7 @@ def seed_that_finds(mutant: Mutant, known: int) -> int | None:
         return next((seed for seed in seeds if run_seed(seed).message), None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_it_is_found(mutant: Mutant) -> None:
     known: dict[str, int] = json.loads(KNOWN.read_text())

@@ -19,6 +19,7 @@ def test_seeds_are_a_range_or_a_number() -> None:
             read_seeds(wrong)
 
 
+@pytest.mark.slow
 def test_what_was_run_with_the_same_code_is_not_run_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

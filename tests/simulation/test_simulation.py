@@ -68,6 +68,7 @@ def test_a_quiet_world_applies_every_decision_once() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_every_kind_of_fault_strikes() -> None:
     """A fault that never strikes tests nothing."""
     text = "\n".join(line for seed in range(12) for line in seen(seed)[1].lines)
@@ -112,6 +113,7 @@ def test_a_failure_names_the_seed_the_invariant_and_the_command() -> None:
     assert len(message.splitlines()) == 3 + N_SHOWN
 
 
+@pytest.mark.slow
 @pytest.mark.integration
 @pytest.mark.parametrize("seed", [0, 3])
 def test_postgres_gives_the_very_same_run(seed: int, database: Engine) -> None:

@@ -61,6 +61,7 @@ def test_from_login_to_why(page: Any, url: str, keys: dict[Role, str]) -> None:
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_by_keyboard_alone(page: Any, url: str, keys: dict[Role, str]) -> None:
     log_in(page, url, keys[Role.VIEWER])
     page.keyboard.press("Tab")
@@ -77,6 +78,7 @@ def test_by_keyboard_alone(page: Any, url: str, keys: dict[Role, str]) -> None:
     assert page.complaints == []
 
 
+@pytest.mark.slow
 def test_why_is_one_sentence_and_what_did_nothing_is_folded(
     page: Any, url: str, keys: dict[Role, str]
 ) -> None:
@@ -94,6 +96,7 @@ def test_why_is_one_sentence_and_what_did_nothing_is_folded(
     assert page.complaints == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/", "/workloads/llm-prod/llama-70b-chat", "/backtests"])
 def test_pages_fit_a_phone(page: Any, url: str, keys: dict[Role, str], path: str) -> None:
     page.set_viewport_size({"width": 390, "height": 800})
@@ -103,6 +106,7 @@ def test_pages_fit_a_phone(page: Any, url: str, keys: dict[Role, str], path: str
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_is_legible(page: Any, url: str, keys: dict[Role, str], scheme: str) -> None:
     page.emulate_media(color_scheme=scheme)
@@ -203,6 +207,7 @@ def run_a_backtest(page: Any, deps: AdminDeps, workload: str) -> None:
     keep(page, "backtest")
 
 
+@pytest.mark.slow
 def test_a_day_at_the_console(
     page: Any, url: str, keys: dict[Role, str], deps: AdminDeps, measured: str
 ) -> None:

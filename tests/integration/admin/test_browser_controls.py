@@ -11,7 +11,7 @@ from services.kernel.security.keys import Role
 from tests.integration.admin.browser import contrast, keep, log_in
 from tests.integration.admin.console_visitor import OWN
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 def change_the_policy(page: Any) -> None:

@@ -17,7 +17,7 @@ from tests.integration.admin.oidc_issuer import Issuer, serve_issuer
 from tests.integration.admin.oidc_visitor import settings_for
 from tests.integration.admin.seeded_fleet import NOW
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 @pytest.fixture

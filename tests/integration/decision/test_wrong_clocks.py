@@ -95,6 +95,7 @@ def _fit(deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch, seconds: float) ->
     assert fit_lead_time.fit_lead_times(deps).is_promoted
 
 
+@pytest.mark.slow
 def test_a_fit_by_a_clock_that_is_ahead_keeps_no_later_one_from_being_made_or_used(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch
 ) -> None:

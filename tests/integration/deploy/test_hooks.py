@@ -86,6 +86,7 @@ def test_a_pod_waits_for_the_schema_and_then_goes_on(empty_database: Engine) -> 
     empty_database.dispose()
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_is_waited_for_and_named() -> None:
     url = "postgresql://harmony:secret@127.0.0.1:1/harmony"
     for argv in (command("Deployment", "harmony-admin"), command("Job", migrate_job())):

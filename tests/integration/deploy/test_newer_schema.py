@@ -93,6 +93,7 @@ def push_a_sample(settings: Settings) -> int:
     return request(app, "POST", "/v1/observations", json=body).status_code
 
 
+@pytest.mark.slow
 def test_a_pod_that_starts_again_is_served_by_the_schema_of_the_next_release(
     database: Engine, ours: Settings, tmp_path: Path
 ) -> None:
@@ -113,6 +114,7 @@ def test_a_pod_that_starts_again_is_served_by_the_schema_of_the_next_release(
     migrate_by_the_next_release(database, tmp_path, oldest_code=head_revision())
 
 
+@pytest.mark.slow
 def test_where_the_schema_does_not_serve_it_all_say_so_in_one_line(
     database: Engine, ours: Settings, tmp_path: Path
 ) -> None:

@@ -214,6 +214,7 @@ def test_the_operator_works_with_exactly_these_rights(bench: Bench, guard: Guard
     assert bench.lab.object(f"{LWS}/leaderworkersets/wide")["spec"]["replicas"] == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("entry", [e for e in granted() if e not in WATCHED], ids=str)
 def test_without_a_right_something_is_refused(bench: Bench, guard: Guard, entry: Entry) -> None:
     furnish(bench)

@@ -90,6 +90,7 @@ def test_the_whole_process(bench: Bench, operator: subprocess.Popen[str]) -> Non
     assert operator.wait(INTERVAL_S / 4) == 0
 
 
+@pytest.mark.slow
 def test_the_process_waits_for_its_custom_resource_and_for_lost_notifications(
     bench: Bench, operator: subprocess.Popen[str]
 ) -> None:

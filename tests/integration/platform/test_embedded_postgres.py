@@ -106,6 +106,7 @@ def test_a_killed_server_is_seen_and_back_with_its_data(home: Path) -> None:
         engine.dispose()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", [signal.SIGINT, signal.SIGKILL])
 def test_a_first_start_cut_short_leaves_nothing_or_a_whole_folder(home: Path, word: int) -> None:
     first = started(home)

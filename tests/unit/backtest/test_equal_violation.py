@@ -73,6 +73,7 @@ def test_nothing_is_claimed_that_the_interval_does_not_show(
     assert words in EqualViolation(0.01, "hpa", True, (low + high) / 2, low, high).sentence()
 
 
+@pytest.mark.slow
 def test_the_interval_covers_what_other_replays_give() -> None:
     """Costs of blocks vary by chance: nine of ten intervals hold the true ratio, or nearly."""
     rng = np.random.default_rng(3)

@@ -60,6 +60,7 @@ def views(draw: st.DrawFn) -> KnownBudgets:
     return KnownBudgets(budgets, others)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(REQUESTS))
 @given(seed=st.integers(0, 50), steps=st.lists(views(), min_size=1, max_size=3))
 @settings(max_examples=12, deadline=None)

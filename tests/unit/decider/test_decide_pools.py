@@ -63,6 +63,7 @@ def mixed(seed: int, kind: RiskKind, *, is_soft: bool) -> ShardRequest:
     )
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), kind=st.sampled_from(RISK_KINDS), is_soft=st.booleans())
 @settings(max_examples=15, deadline=None)
 def test_every_pool_replays_to_the_same_bytes_from_one_blob(

@@ -88,6 +88,7 @@ def test_the_plan_keeps_its_level_by_brute_expectation(kind: RiskKind) -> None:
     assert decision.risk_after < 0.02 * 10
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 500), epsilon=st.sampled_from([0.001, 0.02, None]))
 @settings(max_examples=15, deadline=None)
 def test_a_decision_does_not_depend_on_its_company(seed: int, epsilon: float | None) -> None:

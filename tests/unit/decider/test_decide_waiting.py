@@ -66,6 +66,7 @@ def test_a_workload_without_a_response_has_no_queue() -> None:
     assert decision_bytes(first) == decision_bytes(second)
 
 
+@pytest.mark.slow
 @given(
     less=waits,
     more=waits,
@@ -178,6 +179,7 @@ def test_a_fallback_rung_answers_as_it_did() -> None:
     assert shadowed.counterfactuals == {}
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 200))
 @settings(max_examples=10, deadline=None)
 def test_queues_do_not_depend_on_company_and_replay(seed: int) -> None:

@@ -297,6 +297,7 @@ def campaign_ahead(series: list[Series], origins: Origins) -> np.ndarray:
     return np.array([flag[0] == 0 and flag[1:].any() for flag in flags])
 
 
+@pytest.mark.slow
 def test_a_known_schedule_makes_better_forecasts() -> None:
     known, known_ahead = held_out_crps(is_known=True)
     unknown, unknown_ahead = held_out_crps(is_known=False)

@@ -238,6 +238,7 @@ class TestWhatPoliciesAreTold:
             assert view.now_s == 60.0 * t
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_a_grid_is_its_settings_run_one_by_one(seed):

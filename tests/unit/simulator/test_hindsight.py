@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.simulator import run_rivals
 from services.simulator.hindsight import MARGIN_STEPS, TARGET_FACTORS
 
 
+@pytest.mark.slow
 def test_both_rivals_are_tried_around_what_history_chose(fleet):
     assert run_rivals(fleet, epsilon=0.02, seed=7).tried == ()
     rivals = run_rivals(fleet, epsilon=0.02, seed=7, with_hindsight=True)

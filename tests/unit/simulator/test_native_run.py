@@ -57,6 +57,7 @@ def refined(course, n):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", POLICIES)
 @settings(max_examples=20, deadline=None)
 @given(seed=st.integers(0, 10_000), lead_s=st.sampled_from([0.0, 15.0, 60.0, 90.0, 250.0]))

@@ -88,6 +88,7 @@ def test_a_trailing_percentile_is_the_best_of_the_whole_grid():
         assert tuned.setting.n_tried == len(grid)
 
 
+@pytest.mark.slow
 def test_what_no_setting_keeps_is_missed_with_the_least_violation():
     rng = np.random.default_rng(0)
     demand = np.where(rng.random((1, 300)) < 0.05, 40.0, 1.0)

@@ -115,6 +115,7 @@ def test_celery_finds_the_application(monkeypatch: pytest.MonkeyPatch) -> None:
         services.worker.elsewhere  # noqa: B018
 
 
+@pytest.mark.slow
 def test_garbage_is_looked_for_less_often_and_not_in_what_is_imported() -> None:
     before = gc.get_threshold()
     gc.unfreeze()

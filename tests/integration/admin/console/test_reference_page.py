@@ -31,6 +31,7 @@ def test_it_needs_a_login(anonymous) -> None:
     assert answer.headers["location"].startswith("/login")
 
 
+@pytest.mark.slow
 def test_the_consoles_link_leads_to_every_operation(
     page: Any, deps: AdminDeps, keys: dict[Role, str]
 ) -> None:

@@ -104,6 +104,7 @@ def test_a_posterior_that_has_not_mixed_is_rejected_and_the_incumbent_stays(
     assert used.min() > true_curve(10.9).capacity(SLO_MS)[0]
 
 
+@pytest.mark.slow
 def test_what_lacks_is_told_and_nothing_is_stored(deps: DecisionDeps) -> None:
     from services.decision.beliefs.fit_capacity import fit_capacities
 

@@ -51,6 +51,7 @@ def test_a_budget_of_one_cluster_is_not_spent_by_another(fleet: Fleet) -> None:
     assert made[theirs]["desired_replicas"] > 15
 
 
+@pytest.mark.slow
 def test_parts_move_toward_the_higher_price_and_never_beyond_the_total(fleet: Fleet) -> None:
     fleet.add("calm", 0, 10, 30.0)
     fleet.add("busy", THERE, 10, 220.0)

@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from tests.integration.decision.budget_fleet import Fleet
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 TYPES = ("H100", "A100")
 N_STEPS = 22
 

@@ -23,6 +23,7 @@ NOISE = 1.1
 """Demand of a step over the mean, at most."""
 
 
+@pytest.mark.slow
 def test_a_capacity_stated_far_too_large_is_found_out_a_quarter_at_a_time(
     deps: DecisionDeps,
 ) -> None:

@@ -68,6 +68,7 @@ def test_outcomes_keep_the_demand_and_score_what_binds(deps: DecisionDeps) -> No
     assert other["needed_replicas"] <= 6
 
 
+@pytest.mark.slow
 def test_a_response_to_two_loads_is_learned_and_kept(deps: DecisionDeps) -> None:
     """A replica truly carries half the tokens that are stated of it."""
     found = truth(10.0)

@@ -17,7 +17,7 @@ from tests.integration.decision.pool_rows import DECODE, PREFILL
 from tests.integration.decision.stored_rows import TOKENS, bound_by_tokens
 from tests.integration.decision.variant_rows import observe, seen, variants_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 
 class PoolLoop(Loop):

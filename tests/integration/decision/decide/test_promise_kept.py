@@ -33,6 +33,7 @@ def stored(deps: DecisionDeps, query: str) -> list[Any]:
         return list(connection.execute(text(query)).mappings())
 
 
+@pytest.mark.slow
 def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: DecisionDeps) -> None:
     loop = Loop(deps, day)
     stated = {"per_replica": 12.5}
@@ -52,6 +53,7 @@ def test_a_capacity_stated_too_high_is_found_out_and_the_promise_kept(deps: Deci
         assert replay(loop.deps, row["id"]).is_identical
 
 
+@pytest.mark.slow
 def test_a_service_is_not_scaled_in_before_steps_say_what_load_does(deps: DecisionDeps) -> None:
     """Stated is three times what a replica bears; ten are needed, fourteen run at the start."""
     loop = Loop(deps, lambda _t: 100.0)

@@ -17,7 +17,7 @@ from tests.integration.decision.stored_rows import NOW
 from tests.integration.decision.variant_loop import TRUE_WORTH, Mixed, VariantLoop
 from tests.integration.decision.views import members_of
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 DAY = 40
 
@@ -70,7 +70,6 @@ def test_a_variant_that_carries_less_than_stated_is_learned_and_the_promise_kept
     assert outcome["ready_mean"] == pytest.approx(carried, abs=1.01), "whole reference replicas"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_learned", [True, False])
 def test_what_it_is_worth_to_learn_a_variant(
     deps: DecisionDeps, monkeypatch: pytest.MonkeyPatch, is_learned: bool

@@ -152,6 +152,7 @@ def test_what_fits_is_forecast_at_every_origin(database: Engine, settings: Setti
     assert rows_of(database, "SELECT * FROM superseded_origins") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("times_too_much", [2.0, 2.6])
 def test_under_overload_gold_comes_first_and_the_rest_takes_turns(
     database: Engine, settings: Settings, times_too_much: float
@@ -174,6 +175,7 @@ def test_under_overload_gold_comes_first_and_the_rest_takes_turns(
     assert all(row.newer_origin_at > row.origin_at and row.reason for row in recorded)
 
 
+@pytest.mark.slow
 def test_gold_comes_first_where_origins_are_never_asked_for(
     database: Engine, settings: Settings
 ) -> None:
@@ -189,6 +191,7 @@ def test_gold_comes_first_where_origins_are_never_asked_for(
     assert max(n for found in rest for n in found) <= LONGEST_WAIT_STEPS, rest
 
 
+@pytest.mark.slow
 def test_the_rest_is_not_left_out_where_gold_alone_does_not_fit(
     database: Engine, settings: Settings
 ) -> None:

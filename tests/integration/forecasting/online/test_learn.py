@@ -69,6 +69,7 @@ def _weight(app: Forecasting) -> float | None:
     return exported(app.engine, at, "forecast_hedge_weight", workload="moved")
 
 
+@pytest.mark.slow
 def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) -> None:
     _change(app)
     _live_until(app, N_STEPS - 12)
@@ -91,6 +92,7 @@ def test_after_a_change_of_level_the_last_value_weighs_more(app: Forecasting) ->
     assert (hedged[tail] < unhedged[tail]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", [CHANGE - 4, CHANGE - 3])
 def test_it_learns_where_forecasts_come_every_other_step(app: Forecasting, first: int) -> None:
     """It learned at multiples of four steps alone, which one of the two phases never meets."""
@@ -103,6 +105,7 @@ def test_it_learns_where_forecasts_come_every_other_step(app: Forecasting, first
     assert (_weight(app) or 0.0) > 0.3
 
 
+@pytest.mark.slow
 def test_a_hedge_is_kept_by_origins_that_it_does_not_learn_from(app: Forecasting) -> None:
     _change(app)
     _live_until(app, N_STEPS - 14)

@@ -69,6 +69,7 @@ def shown_of(app: Forecasting, workload: int, kind: str) -> float | None:
     return exported(app.engine, newest, "forecast_drift", workload=name, kind=kind)
 
 
+@pytest.mark.slow
 def test_calm_workloads_are_watched_and_nothing_is_asked(
     app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
 ) -> None:
@@ -146,6 +147,7 @@ def test_a_drifted_fleet_asks_for_one_fit_and_says_why(
     assert row.reason == f"fit; asked for by drift: {request.reason}"
 
 
+@pytest.mark.slow
 def test_a_few_failing_forecasts_ask_once_the_last_fit_is_old_enough(
     app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
 ) -> None:
@@ -182,6 +184,7 @@ def test_a_few_failing_forecasts_ask_once_the_last_fit_is_old_enough(
     assert "forecasts of 1 began to fail since the last fit" in request.reason
 
 
+@pytest.mark.slow
 def test_in_a_replay_drift_is_shown_only(
     app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
 ) -> None:
@@ -195,6 +198,7 @@ def test_in_a_replay_drift_is_shown_only(
     assert fits_asked(sender) == []
 
 
+@pytest.mark.slow
 def test_a_stuck_or_silent_sensor_is_shown_but_not_learned(
     app: Forecasting, sender: RecordingSender, trained: tuple[bytes, str, ForecasterConfig]
 ) -> None:

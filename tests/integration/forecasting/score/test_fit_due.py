@@ -46,6 +46,7 @@ def fails_with(error: BaseException) -> Callable[..., Any]:
     return fit
 
 
+@pytest.mark.slow
 def test_a_fit_without_any_history_is_tried_again_after_an_hour_and_ever_more_seldom(
     app: Forecasting,
 ) -> None:

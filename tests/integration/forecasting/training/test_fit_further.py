@@ -49,6 +49,7 @@ def app(database: Engine, settings: Settings, monkeypatch: pytest.MonkeyPatch) -
     return make_forecasting(small, RecordingSender(), FixedClock(START + N_STEPS * STEP))
 
 
+@pytest.mark.slow
 def test_forecasts_go_by_the_loads_that_were_learned_together(app: Forecasting) -> None:
     for i, further in enumerate(((), LOADS, LOADS[:1])):
         add_indicators(app.engine, add_workload(app.engine, f"w{i}", further=further), demand(i))

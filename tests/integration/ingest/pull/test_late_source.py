@@ -88,6 +88,7 @@ def ready(deps: IngestDeps, clock: FixedClock, settings: Settings) -> IngestDeps
     return deps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("late_s", [15, 30, 60])
 def test_a_late_source_is_measured_and_named_until_the_setting_says_it(
     ready: IngestDeps, clock: FixedClock, register: Register, late_s: int

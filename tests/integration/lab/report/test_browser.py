@@ -15,6 +15,7 @@ from tests.unit.lab.report.conftest import data  # noqa: F401 - the fixture
 from tests.unit.lab.report.pages import pooled, with_evidence
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.integration,
     pytest.mark.skipif(find_chromium() is None, reason="needs chromium"),
 ]

@@ -18,7 +18,7 @@ from services.operator.wire.http import KubeHttp
 from tests.integration.operator.conftest import Bench
 from tests.integration.operator.mirroring import eventually, in_step
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.slow, pytest.mark.integration]
 
 NAMES = ("llama", "qwen", "mistral")
 N_STEPS = 14

@@ -86,6 +86,7 @@ def provisioned(bench: Bench) -> dict[str, Any]:
     return next(dict(c) for c in status["conditions"] if c["type"] == "Provisioned")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("requirement", [BY_GPU, BY_INSTANCE])
 def test_pods_of_others_count_on_nodes_that_no_discovery_has_labelled(
     karpenter: Bench, requirement: tuple[str, str]

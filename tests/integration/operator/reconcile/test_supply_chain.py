@@ -223,6 +223,7 @@ def test_pods_that_waited_in_vain_do_not_put_off_starts_on_free_gpus(
     assert supply_row(bench)["startup_median_s"] == pytest.approx(300.0, rel=0.05)
 
 
+@pytest.mark.slow
 def test_waits_that_nobody_explains_are_learned_from_once(bench: Bench, chain: Chain) -> None:
     """They tell that a node takes longer; that none comes for hours is told as a refusal."""
     allow(bench, {"mode": "provisioned", "ceiling": 80, "nodeStartup": "50s"})
@@ -259,6 +260,7 @@ def test_a_node_that_was_launched_ends_the_back_off_before_it_is_there(
     assert supply_row(bench)["node_gpus"] == 16, "no node has come yet"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("form", "most"), [("yaml", 64), ("text", 64)])
 def test_node_groups_of_the_cluster_autoscaler(
     bench: Bench, chain: Chain, form: str, most: int

@@ -42,6 +42,7 @@ def add_on_demand(bench: Bench, gpus: int = 400, **annotations: str) -> None:
     bench.lab.post(POOLS, {"metadata": {"name": "on-demand", "annotations": names}, "spec": spec})
 
 
+@pytest.mark.slow
 def test_a_dry_pool_holds_nothing_while_another_one_delivers(bench: Bench, chain: Chain) -> None:
     bench.deps.settings.operator_supply = True
     allow(bench, {"nodeStartup": "5m"})
@@ -58,6 +59,7 @@ def test_a_dry_pool_holds_nothing_while_another_one_delivers(bench: Bench, chain
     assert found["message"].endswith("NodePool/on-demand still may add nodes")
 
 
+@pytest.mark.slow
 def test_a_dry_pool_adds_nothing_to_what_may_be_asked_for(bench: Bench, chain: Chain) -> None:
     """Beside one with two nodes left: two replicas more, and no pod waits for the other."""
     bench.deps.settings.operator_supply = True
@@ -95,6 +97,7 @@ def test_that_there_is_no_capacity_shows_with_the_first_claim(bench: Bench, chai
     assert asked_gpus(bench) == asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["yaml", "text"])
 def test_a_group_that_backs_off_holds_nothing_while_another_one_rises(
     bench: Bench, chain: Chain, form: str

@@ -21,6 +21,8 @@ from decider import (
     size_headroom,
 )
 
+pytestmark = pytest.mark.slow
+
 N_SERVICES, N_STEPS, HORIZON, STEP_S = 20, 288, 12, 60.0
 RISK = 0.05
 CAPACITY = np.full(64, 10.0)
@@ -79,7 +81,7 @@ def happened(rng: np.random.Generator, truth: Truth, fleet: list[ServiceNeed]) -
     return np.asarray(np.maximum(np.ceil(peaks / 10.0) - held, 0).sum(axis=1).astype(np.int64))
 
 
-@pytest.mark.parametrize("rho", [0.0, pytest.param(0.3, marks=pytest.mark.slow), 0.7])
+@pytest.mark.parametrize("rho", [0.0, 0.3, 0.7])
 def test_the_risk_that_was_asked_for_is_kept(rho: float) -> None:
     truth, missed, sizes = Truth(rho), {}, {}
     startup_s = 300.0 * np.exp(0.3 * ndtri((np.arange(64) + 0.5) / 64))

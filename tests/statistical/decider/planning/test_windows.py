@@ -23,6 +23,8 @@ from decider.result import Decision
 from decider.types import FloatArray, RiskState, WorkloadInput
 from tests.unit.decider.shards import workload
 
+pytestmark = pytest.mark.slow
+
 STEP_S = 600.0
 LEAD_S = 300.0
 HORIZON = 6
@@ -110,8 +112,8 @@ class Loop:
     ("hours", "days"),
     [
         (1, 2),
-        pytest.param(6, 4, marks=pytest.mark.slow),
-        pytest.param(24, 8, marks=pytest.mark.slow),
+        (6, 4),
+        (24, 8),
     ],
 )
 def test_no_more_windows_are_broken_than_promised(hours: int, days: int) -> None:

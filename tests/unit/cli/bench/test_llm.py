@@ -120,6 +120,7 @@ def test_a_bad_trace_is_one_line_and_exit_2(
     assert [found.name for found in tmp_path.iterdir()] == ["bad.jsonl"]
 
 
+@pytest.mark.slow
 def test_without_the_engine_nothing_is_written(
     file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

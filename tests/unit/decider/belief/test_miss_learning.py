@@ -141,6 +141,7 @@ def test_the_law_of_a_group_is_a_prior_like_any() -> None:
     assert off_by(update, truth) < 0.06
 
 
+@pytest.mark.slow
 def test_the_ranks_of_truths_are_uniform() -> None:
     """Simulation-based calibration (Talts et al., arXiv 1804.06788) of all four coordinates."""
     rng = np.random.default_rng(6)

@@ -73,6 +73,7 @@ def test_at_the_equivalent_capacity_a_step_is_as_often_bad_as_good(
     assert bad_probability(log_odds, total, 1.0 - good_share) == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.slow
 @given(log_total=st.floats(-6.0, 22.0), tolerance=st.floats(0.001, 0.999))
 @settings(max_examples=60, deadline=None)
 def test_the_table_says_what_a_search_finds(log_total: float, tolerance: float) -> None:

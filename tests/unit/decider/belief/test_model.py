@@ -234,6 +234,7 @@ def batch(
     )
 
 
+@pytest.mark.slow
 @quiet_pymc
 @pytest.mark.parametrize("n_more", [(0, 0), (2, 0), (0, 1)])
 def test_a_model_of_one_batch_serves_another(n_more: tuple[int, int]) -> None:

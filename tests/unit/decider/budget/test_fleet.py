@@ -93,6 +93,7 @@ def loss_of(claims: Claims, granted: np.ndarray) -> float:
     return float(table_of(claims)[np.arange(granted.size), granted - claims.low].sum())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES)
 def test_allocation_is_within_one_percent_of_the_exact_solution(shape: str) -> None:
     """Measured as loss averted (against the minima) that the exact solution averts beyond ours."""
@@ -167,6 +168,7 @@ def test_a_budget_that_does_not_bind_changes_nothing() -> None:
     assert found.shadow_price == 0.0
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 2000))
 @settings(max_examples=40, deadline=None)
 def test_a_larger_budget_never_raises_the_price(seed: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings, strategies as st
 
 from decider import Control, DecideConfig, Decision, ReplicaState, ShardRequest, decide_shard
@@ -33,6 +34,7 @@ def scarce(
     )
 
 
+@pytest.mark.slow
 @given(
     first=st.integers(4, 30),
     second=st.integers(4, 30),

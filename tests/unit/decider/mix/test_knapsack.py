@@ -163,6 +163,7 @@ def exact_cost(needs: list[Need], budgets: dict[str, int]) -> float:
     return float(found.fun)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_the_mix_is_close_to_the_exact_solution(share: float) -> None:
     gaps = []

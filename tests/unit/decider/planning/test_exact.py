@@ -99,6 +99,7 @@ def test_a_decision_is_replayed_byte_for_byte(kind: str, age_steps: int) -> None
         assert (stored is None) == (row == 1)
 
 
+@pytest.mark.slow
 @given(
     seed=st.integers(0, 10_000),
     epsilon=st.sampled_from([0.001, 0.01, 0.05, None]),

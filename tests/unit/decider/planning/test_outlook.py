@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from decider import DecideConfig, ReplicaState, decide_shard
 from tests.unit.decider.shards import NOW_S, shard, workload
@@ -38,6 +39,7 @@ def n_changes(config: DecideConfig, step_s: float) -> int:
     return n
 
 
+@pytest.mark.slow
 def test_decisions_every_few_seconds_do_not_change_the_count_with_every_forecast() -> None:
     by_step = replace(DecideConfig(), change_cost_step_s=0.0)
     assert n_changes(DecideConfig(), 15.0) <= 0.75 * n_changes(by_step, 15.0)

@@ -352,6 +352,7 @@ def test_a_level_that_whole_counts_do_not_take_does_not_climb(kind: RiskKind) ->
     assert found[1.0] > 0.5
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(st.floats(0, 1), st.floats(0, 1), st.booleans()), min_size=200, max_size=400

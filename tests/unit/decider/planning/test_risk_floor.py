@@ -148,6 +148,7 @@ leads = st.sampled_from([0.0, 0.4, 1.0, 2.5])
 ratios = st.sampled_from([1.0, 1.3])
 
 
+@pytest.mark.slow
 @given(demand=traces, forecast=st.sampled_from(USELESS), ratio=ratios, lead_steps=leads)
 @settings(max_examples=25, deadline=None)
 def test_robustness_no_moment_is_lost_that_the_reactive_rule_keeps(

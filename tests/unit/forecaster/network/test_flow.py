@@ -87,6 +87,7 @@ def test_the_density_integrates_to_one(seed: int) -> None:
     assert integral(flow, None) == pytest.approx(1.0, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, 3])
 def test_the_density_of_the_present_targets_integrates_to_one(layers: int) -> None:
     flow = make_flow(2, n_targets=2, layers=layers)

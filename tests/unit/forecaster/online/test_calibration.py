@@ -66,6 +66,7 @@ def issue_and_learn(
     return hits / (n_steps - n_burned), losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", [0.6, 1.0])
 def test_narrow_and_right_forecasts_reach_their_nominal_coverage(width: float) -> None:
     share, losses = issue_and_learn(width, 1300, 600)
@@ -123,6 +124,7 @@ def adversary(kind: str, t: int, quantile: float, share: float, level: float) ->
     return min(quantile + 5, 100.0) if share >= level else max(quantile - 5, 0.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "level"),
     [("blocks", 0.5), ("drift", 0.5), ("rare", 0.5), ("spiteful", 0.95), ("spiteful", 0.99)],
@@ -300,6 +302,7 @@ def test_one_broken_measurement_does_not_ruin_the_tail() -> None:
     assert np.abs(broken - clean).max() < 15
 
 
+@pytest.mark.slow
 def test_a_forecast_that_had_no_spread_recovers_without_overshoot() -> None:
     """A constant demand comes alive: offsets in the old, vanishing error must not explode."""
     rng = np.random.default_rng(10)

@@ -29,6 +29,7 @@ def observed(
     return CALIBRATION.observe(state, forecast, outcome)
 
 
+@pytest.mark.slow
 def test_a_service_that_sleeps_at_night_and_is_forecast_perfectly_is_calibrated() -> None:
     rng, state = np.random.default_rng(1), CALIBRATION.empty_state(("w",))
     for t in range(3 * DAY):

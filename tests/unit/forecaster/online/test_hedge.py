@@ -117,6 +117,7 @@ def test_weights_stay_inside_and_quantiles_stay_ordered_between_the_experts(
     assert np.all(quantiles >= np.minimum(own, last_value).min(axis=1, keepdims=True) - 1e-3)
 
 
+@pytest.mark.slow
 @settings(max_examples=25)  # of four workloads each: a replay costs nearly the same for one
 @given(st.integers(0, 2**31), st.lists(st.floats(0.0, 1.0), min_size=4, max_size=4))
 def test_regret_against_the_better_expert_is_bounded_whatever_happens(

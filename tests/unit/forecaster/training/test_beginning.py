@@ -82,6 +82,7 @@ def test_one_epoch_from_the_prior_is_better_than_one_from_nothing(
     assert first[1] < 0.95 * first[0]
 
 
+@pytest.mark.slow
 def test_a_prior_of_another_size_is_left_out(prior: TrainedModel, fleet: list[Series]) -> None:
     config = replace(CONFIG, model=replace(CONFIG.model, width=8))
     assert suits(prior, CONFIG)

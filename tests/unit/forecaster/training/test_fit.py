@@ -90,6 +90,7 @@ def test_all_indicators_can_be_targets(fleet: list[Series]) -> None:
     assert (np.diff(quantiles, axis=2) >= 0).all()
 
 
+@pytest.mark.slow
 def test_a_service_that_was_idle_until_validation_does_not_choose_for_the_others(
     fleet: list[Series],
 ) -> None:

@@ -95,6 +95,7 @@ def test_a_checkpoint_whose_joint_flow_does_not_fit_is_refused(fitted_jointly: F
         model_from_bytes(raw.replace(names, other))
 
 
+@pytest.mark.slow
 def test_resumed_after_any_epoch_it_ends_with_the_same_bytes(
     whole: tuple[FitResult, list[bytes]], loaded: list[Series]
 ) -> None:

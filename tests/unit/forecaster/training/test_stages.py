@@ -25,6 +25,7 @@ CONFIG = small_config(epochs=3, flow_epochs=2, max_windows=128, max_validation_w
 SEED = 3
 
 
+@pytest.mark.slow
 def test_an_early_stop_is_remembered(fleet: list[Series]) -> None:
     """A stage that ended early, by patience or by the caller, does not run again."""
     config = small_config(epochs=30, patience=1, flow_epochs=1, learning_rate=0.05, max_windows=128)

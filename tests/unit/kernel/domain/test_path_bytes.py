@@ -39,6 +39,7 @@ def test_paths_take_few_bytes_however_far_they_spread(spread: float) -> None:
 POSITIVE = st.floats(0.0, 1e9, width=32).map(lambda one: one if one > 1e-9 else 0.0)
 
 
+@pytest.mark.slow
 @given(arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=POSITIVE))
 def test_what_is_rounded_off_is_a_part_of_the_spread(paths: np.ndarray) -> None:
     halves, scale = to_halves(paths)

@@ -20,6 +20,7 @@ def installed() -> None:
         pytest.skip(error.message)
 
 
+@pytest.mark.slow
 def test_requests_are_served_the_same_twice_and_worse_under_load() -> None:
     mix, shape = lognormal_mix(), Shape(600, 60)
     light, heavy = (
@@ -55,6 +56,7 @@ class Plan:
         return LoopTargets({"serve": count}, tick.now_s + 15.0)
 
 
+@pytest.mark.slow
 def test_workers_start_late_drain_and_every_run_is_the_same() -> None:
     rng = np.random.default_rng(1)
     requests = poisson_requests(4.0, 4, Shape(1000, 200), lognormal_mix(), rng)
@@ -82,6 +84,7 @@ def test_workers_start_late_drain_and_every_run_is_the_same() -> None:
     assert [tick.running for tick in first.seen] == [tick.running for tick in again.seen]
 
 
+@pytest.mark.slow
 def test_what_is_not_finished_at_the_end_was_never_served() -> None:
     rng = np.random.default_rng(1)
     requests = poisson_requests(40.0, 1, Shape(1000, 200), lognormal_mix(), rng)

@@ -16,6 +16,7 @@ ARMS = (
 )
 
 
+@pytest.mark.slow
 def test_the_loads_that_made_it_explain_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "ARMS", ARMS)
     monkeypatch.setattr(module, "N_SPLITS", 1)

@@ -41,6 +41,7 @@ def ran(database_url: str, stated: float, initial: int) -> tuple[HarmonyPolicy, 
     return policy, run_loop(requests(12.0, 10.0), policy, QueueingLaw(), STARTUP_S, initial)
 
 
+@pytest.mark.slow
 def test_it_learns_what_a_capacity_per_replica_from_scrapes_alone(database_url: str) -> None:
     policy, outcome = ran(database_url, stated=1000.0, initial=12)  # truly some 5,000 tokens/s
     counts = [count for _, count in outcome.counts]
@@ -52,6 +53,7 @@ def test_it_learns_what_a_capacity_per_replica_from_scrapes_alone(database_url: 
     assert [row["desired_replicas"] for row in decided] == counts
 
 
+@pytest.mark.slow
 def test_a_step_has_its_states_actions_and_outcomes(database_url: str) -> None:
     policy, outcome = ran(database_url, stated=4000.0, initial=3)
     n = len(outcome.counts)

@@ -51,6 +51,7 @@ def document(folder: Path) -> dict:
     return found
 
 
+@pytest.mark.slow
 def test_every_policy_is_run_for_every_workload_and_promise(document: dict) -> None:
     assert {(r["data"], r["workload"], r["epsilon"]) for r in document["runs"]} == {
         ("small", w, e) for w in ("w0", "w1") for e in (0.01, 0.05)
@@ -65,6 +66,7 @@ def test_every_policy_is_run_for_every_workload_and_promise(document: dict) -> N
             assert figures["cost_usd"] == pytest.approx(2.5 * figures["gpu_hours"], rel=1e-5)
 
 
+@pytest.mark.slow
 def test_the_summary_has_the_promised_figures(document: dict) -> None:
     assert set(document["summary"]) == {"0.01", "0.05"}
     for whole in document["summary"].values():
@@ -75,6 +77,7 @@ def test_the_summary_has_the_promised_figures(document: dict) -> None:
         assert whole["vs_oracle"] > 0.9
 
 
+@pytest.mark.slow
 def test_frontiers_and_deployed_points_agree_with_the_runs(document: dict) -> None:
     (one,) = document["datasets"]
     assert {name: len(points) for name, points in one["frontier"].items()} == one["n_settings"]
@@ -92,6 +95,7 @@ def test_frontiers_and_deployed_points_agree_with_the_runs(document: dict) -> No
                 assert name == "harmony" or arm["setting"] in labels
 
 
+@pytest.mark.slow
 def test_documents_are_put_together(folder: Path, document: dict, tmp_path: Path) -> None:
     assert (folder / "out.png").stat().st_size > 10_000
     other = json.loads(json.dumps(document).replace('"small"', '"other"'))

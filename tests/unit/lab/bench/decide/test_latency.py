@@ -21,6 +21,7 @@ def test_the_same_seed_makes_the_same_shard() -> None:
     assert (first.lead_time_draws_s == second.lead_time_draws_s).all()
 
 
+@pytest.mark.slow
 def test_time_grows_no_faster_than_the_shard() -> None:
     """Eight times the workloads, at most twelve times the CPU seconds: no hidden square."""
     small = bench_latency(ShardSize(32, 100, 12), seed=7)["cpu_s"]

@@ -38,6 +38,7 @@ def run(ratio: float, *, is_measured: bool) -> GridRun:
     return simulate_grid(Measured(CLOSED), measured_truth(course), paths_at, shows_missed=True)
 
 
+@pytest.mark.slow
 def test_it_learns_that_less_is_served_than_stated() -> None:
     blind, felt = run(0.75, is_measured=False), run(0.75, is_measured=True)
     late = slice(60, None)

@@ -38,6 +38,7 @@ def counted(task: DecideTask, values: np.ndarray) -> np.ndarray:
     return values[..., task.n_prelude :]
 
 
+@pytest.mark.slow
 def test_everyone_is_run_and_only_harmony_reads_forecasts(result: DecideResult) -> None:
     assert {n: p.reads_forecasts for n, p in result.policies.items()} == {
         "hpa": False,
@@ -48,12 +49,14 @@ def test_everyone_is_run_and_only_harmony_reads_forecasts(result: DecideResult) 
     assert (result.seed, result.epsilons) == (SEED, EPSILONS)
 
 
+@pytest.mark.slow
 def test_what_varies_is_also_run_as_if_it_did_not(result: DecideResult) -> None:
     assert set(result.ablations) == {"perfect_forecast", "fixed_lead_time", "certain_capacity"}
     usual = result.deployed.run.asked
     assert all(not np.array_equal(p.run.asked, usual) for p in result.ablations.values())
 
 
+@pytest.mark.slow
 def test_a_deployed_promise_is_its_own_setting_and_others_choose_on_the_prelude(
     result: DecideResult,
 ) -> None:
@@ -79,6 +82,7 @@ def test_a_setting_is_chosen_by_what_was_measured_from_the_first_step_on() -> No
     assert choose(task, run, 2, 0.01) == (1, True)
 
 
+@pytest.mark.slow
 def test_the_yardstick_holds_known_steps_and_the_oracles_replicas(result: DecideResult) -> None:
     task, yard = result.task, result.yard
     known = counted(task, task.is_known)
@@ -89,6 +93,7 @@ def test_the_yardstick_holds_known_steps_and_the_oracles_replicas(result: Decide
     assert yard.oracle.sum(axis=1) == pytest.approx(held.sum(axis=1))
 
 
+@pytest.mark.slow
 def test_a_frontier_is_of_the_counted_part(result: DecideResult) -> None:
     task, arm = result.task, result.policies["hpa"]
     out = counted(task, arm.run.violation_ratio * task.is_known).sum(axis=2)

@@ -47,6 +47,7 @@ def without_added(part: Any) -> Any:
     return [without_added(value) for value in part] if isinstance(part, list) else part
 
 
+@pytest.mark.slow
 def test_stated_is_the_document_of_before_to_the_byte_but_for_what_is_added() -> None:
     document = document_of("stated")
     written = json.dumps(without_added(document)) + "\n"
@@ -90,6 +91,7 @@ def test_who_is_told_the_truth_believes_what_is_true(truth: tuple[str, float | N
         assert told["true_rate"] <= float(key)
 
 
+@pytest.mark.slow
 def test_what_policies_ask_for_does_not_depend_on_a_truth_that_nobody_measures() -> None:
     stated, other = result_of("stated"), result_of("off", 0.9)
     for name, policy in stated.policies.items():

@@ -21,6 +21,8 @@ from services.lab.bench.llm.traces.load import TraceChoice
 from services.lab.bench.llm.traces.made import CONVERSATION
 from services.lab.bench.llm.traces.trace_file import write_requests
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def installed() -> None:

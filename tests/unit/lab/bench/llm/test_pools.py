@@ -104,6 +104,7 @@ def test_every_pair_of_targets_is_run() -> None:
     }
 
 
+@pytest.mark.slow
 def test_the_oracle_schedules_both() -> None:
     track = RaceTrack(RACE, cast("Any", PoolEngine()))
     runner = RaceRunner(track, KeptRuns(), lambda _text: None)

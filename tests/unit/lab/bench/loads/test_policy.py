@@ -50,6 +50,7 @@ def test_who_is_told_does_not_depend_on_what_is_stated() -> None:
     assert rate(low) < 0.15
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [FULL, "posterior_mean", "only_requests"])
 def test_a_capacity_stated_too_high_is_learned(name: str) -> None:
     found = run(name, off=1.25)

@@ -25,6 +25,7 @@ TASK = load_task(16)
 FORECASTS = fake_forecasts(TASK)
 
 
+@pytest.mark.slow
 def test_every_arm_is_in_the_document_and_kept_on_the_way() -> None:
     asked, kept = [], []
 
@@ -49,6 +50,7 @@ def test_every_arm_is_in_the_document_and_kept_on_the_way() -> None:
     assert told[0].true < told[1].true
 
 
+@pytest.mark.slow
 def test_every_draw_is_as_if_it_were_run_alone() -> None:
     kept: list[int] = []
 

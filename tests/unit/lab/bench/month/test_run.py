@@ -59,6 +59,7 @@ def document(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 def test_the_document(document: dict[str, Any]) -> None:
     fleet, trace = document["sources"]
     assert (document["days"], document["promise"], document["seed"]) == (1, 0.01, 3)
@@ -75,6 +76,7 @@ def test_the_document(document: dict[str, Any]) -> None:
     assert trace["assumptions"]["max_utilisation"] == 0.85
 
 
+@pytest.mark.slow
 def test_the_tables_and_the_plot(folder: Path) -> None:
     shown = (folder / "out.txt").read_text()
     assert "small: 2 workloads" in shown

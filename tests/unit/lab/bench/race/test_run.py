@@ -42,6 +42,7 @@ def test_costs_are_over_those_of_an_oracle_that_never_violates():
     assert safest.cost[safest.rate == 0.0].min() > 1.0
 
 
+@pytest.mark.slow
 def test_only_where_steps_have_sub_steps_is_there_a_fast_path():
     assert set(race(1).own) == {"harmony", QUANTILE}
     assert set(race(5).own) == {"harmony", QUANTILE, FAST}
@@ -68,6 +69,7 @@ def test_a_document_says_what_each_policy_cost_and_its_tables_say_so_too():
     assert np.unique(names).size == len(names)
 
 
+@pytest.mark.slow
 def test_arms_say_where_the_cost_over_the_oracle_comes_from():
     result = race(1, arms=("perfect", "level_known", "no_spread", "by_paths"))
     cost = {name: points(ran, result.yard).at_rate(0.05) for name, ran in result.own.items()}
@@ -75,6 +77,7 @@ def test_arms_say_where_the_cost_over_the_oracle_comes_from():
     assert set(result.deployed) == {"harmony", "no_spread", "by_paths"}
 
 
+@pytest.mark.slow
 def test_harmony_decides_by_the_law_and_not_by_the_paths_where_a_forecast_has_one(monkeypatch):
     monkeypatch.setattr(run, "PRICES", run.PRICES[[0, -1]])  # the dearest alone are compared
     task, said = _task_with_law()

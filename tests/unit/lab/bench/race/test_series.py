@@ -40,6 +40,7 @@ def raced(trace: Path, file: Path, *options: str) -> list[dict]:
     return json.loads(file.read_text())["races"]
 
 
+@pytest.mark.slow
 def test_both_bridges_each_seed_and_each_lead_time_are_raced(write_trace, tmp_path):
     few = ("--policies", "hpa,trailing_percentile", "--lead", "1m,10m", "--seeds", "2")
     found = raced(write_trace(tmp_path), tmp_path / "race.json", *few, "--rivals-only")
@@ -91,6 +92,7 @@ def test_fits_begin_with_the_shipped_prior_unless_told_not_to(write_trace, tmp_p
     assert result.exception.args == (begins,)
 
 
+@pytest.mark.slow
 def test_harmony_races_at_equal_violation_and_unserved_demand_and_as_deployed(
     write_trace, tmp_path
 ):

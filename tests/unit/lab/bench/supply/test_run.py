@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from services.lab.bench.supply.document import supply_document
 from services.lab.bench.supply.options import HEADROOM, HPA, SupplyOptions
 from services.lab.bench.supply.own import PROMISES
@@ -10,6 +12,7 @@ from services.simulator.policies.rivals import HARMONY
 from tests.unit.lab.bench.supply.small import task
 
 
+@pytest.mark.slow
 def test_a_quick_run_says_what_everybody_costs_and_breaks() -> None:
     options = SupplyOptions(
         startups_s=(120.0,), policies=(HPA, HARMONY), is_quick=True, days=1 / 24

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from services.lab.bench.supply.said import N_PATHS, said_of
 from tests.unit.lab.bench.supply.small import task
 
 
+@pytest.mark.slow
 def test_forecasts_know_nothing_of_what_has_not_happened() -> None:
     given = task(35.0, 5.0, n_replay=4)
     changed = task(35.0, 5.0, n_replay=4)

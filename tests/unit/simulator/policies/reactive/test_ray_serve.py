@@ -108,6 +108,7 @@ def test_more_demand_never_wants_fewer(see, once, load, more, ready):
     assert once(policy, low) <= once(policy, high)
 
 
+@pytest.mark.slow
 @given(load=st.floats(0, 200), ready=st.integers(1, 90), factor=st.floats(0.05, 1))
 def test_constant_load_ends_at_what_it_needs(path, load, ready, factor):
     policy = RayServe(HALF, downscale_delay_s=0, upscale_factor=factor, downscale_factor=factor)
