@@ -136,7 +136,7 @@ class TrailingRule:
         _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
 
 
-REVISION = 4
+REVISION = 5
 """Of the tables and prices that decisions are made by; inputs are stored with it."""
 
 

@@ -92,7 +92,8 @@ class PreparedShard:
         )
         candidates = replace(candidates, is_spaced_evenly=config.revision < 2)
         if config.revision > 3:
-            candidates = candidates.beside(stuck_starts(request))
+            stuck = stuck_starts(request)
+            candidates = candidates.beside(stuck, is_bounded=config.revision > 4)
         return cls(request, standings, config, soft, scenarios, weights, exact, candidates)
 
     def part(self, rows: IntArray) -> PreparedShard:

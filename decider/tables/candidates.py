@@ -121,6 +121,7 @@ class CandidateRange:
         running: (W, 2) spec and ready.
         body: (W, 2) counts between which lies what is mostly needed; of ranges that fit, anything.
         size: Most candidates of one workload.
+        needed: (W,) largest count that any scenario needs, within the bounds.
         is_spaced_evenly: Of wide ranges, too, as before docs/decisions/0109.
     """
 
@@ -130,6 +131,7 @@ class CandidateRange:
     running: IntArray
     body: IntArray
     size: int
+    needed: IntArray
     is_spaced_evenly: bool = False
 
     @property
@@ -138,14 +140,23 @@ class CandidateRange:
         wide = self.top - self.low > self.size - 1
         return np.asarray(wide & (not self.is_spaced_evenly))
 
-    def beside(self, stuck: IntArray) -> CandidateRange:
+    def beside(self, stuck: IntArray, *, is_bounded: bool = True) -> CandidateRange:
         """The range with as many counts more: those that are needed stand beside what is stuck.
+
+        Where what is asked for beside it hangs as well, as with a release that never gets ready, a
+        service would ask for as many again at each decision, until it had every free GPU. So what
+        it lacks stands beside what is stuck once.
 
         Args:
             stuck: (W,) replicas asked for that will hardly serve.
+            is_bounded: Whether it reaches no further than that; not so before revision 5.
         """
         most = np.maximum(self.top, self.bounds[:, 1])
-        return replace(self, top=np.minimum(self.top + stuck, most))
+        reach = self.top + stuck
+        if is_bounded:
+            lacking = np.maximum(self.needed - self.running[:, 1], 0)
+            reach = np.maximum(self.top, self.needed + np.minimum(stuck, lacking))
+        return replace(self, top=np.minimum(reach, most))
 
     def grid(self, centre: IntArray | None = None) -> CandidateGrid:
         """Candidates, those of wide ranges around a centre (W,); None: around what runs."""
@@ -244,8 +255,8 @@ def candidate_range(
     cap = np.int64(2**31)
     if top_need is not None:
         largest = np.maximum(largest, top_need)
-    top = np.minimum(np.minimum(largest, cap).astype(np.int64) + 1, bounds[:, 1])
-    top = np.maximum(top, np.minimum(running[:, 0], bounds[:, 1]))
+    needed = np.minimum(np.minimum(largest, cap).astype(np.int64) + 1, bounds[:, 1])
+    top = np.maximum(needed, np.minimum(running[:, 0], bounds[:, 1]))
     top = np.maximum(top, bounds[:, 0])
     bottom = np.minimum(np.minimum(smallest, cap).astype(np.int64) - 1, running.min(axis=1))
     low = np.clip(bottom, 0, top) if is_unserved_dear else np.minimum(bounds[:, 0], top)
@@ -256,7 +267,7 @@ def candidate_range(
             body[row] = np.minimum(need_range.body[row], cap)
         else:
             body[row] = _mostly_needed(need[row], 0 if top_need is None else int(top_need[row]))
-    return CandidateRange(low, top, bounds, running, body, max_candidates)
+    return CandidateRange(low, top, bounds, running, body, max_candidates, needed)
 
 
 def _mostly_needed(need: FloatArray, top_need: int) -> IntArray:

@@ -15,7 +15,9 @@ from decider import (
     Limits,
     Reason,
     ReplicaState,
+    RiskState,
     Sla,
+    after_decision,
     decide_shard,
 )
 from tests.unit.decider.shards import (
@@ -102,6 +104,35 @@ def test_what_is_needed_is_asked_for_beside_starts_that_hang(
     assert not decision.is_short
     before = decide_shard(request, replace(CONFIG, revision=3), NOW_S)[0]
     assert before.final <= 14
+
+
+def crashing(n_decisions: int, config: DecideConfig) -> list[int]:
+    """Counts asked for where ten serve, fourteen are needed and no new one ever gets ready."""
+    spec, ready, free = 10, 10, 100
+    ages: tuple[float, ...] = ()
+    counts, risk = [], RiskState()
+    for _ in range(n_decisions):
+        state = ReplicaState(spec, ready, ages, (), schedulable_gpus=free)
+        request = shard(noisy(120.0, cv=0.05), [workload(replicas=state, risk=risk)])
+        (decision,) = decide_shard(request, config, NOW_S)
+        risk = after_decision(risk, decision, config.risk)
+        new = decision.final - spec
+        free -= new
+        # Of those that do not serve the youngest are let go, as Kubernetes does.
+        ages = tuple(age + request.step_s for age in ages) + (0.9 * request.step_s,) * max(0, new)
+        spec = decision.final
+        ages = ages[: spec - ready]
+        counts.append(spec)
+    return counts
+
+
+def test_what_never_gets_ready_is_not_asked_for_again_and_again() -> None:
+    """A release that crashes: what lacks is asked for once more, and not every free GPU."""
+    counts = crashing(30, CONFIG)
+    assert max(counts) >= 18
+    assert max(counts) <= 26
+    assert min(counts) >= 14
+    assert max(crashing(30, replace(CONFIG, revision=4))) > 50
 
 
 def test_no_fall_is_allowed_by_a_risk_that_no_count_keeps() -> None:

@@ -85,6 +85,7 @@ def test_a_wide_range_keeps_its_ends_what_runs_and_all_around_the_centre(
         np.array([[spec, ready]]),
         body[None],
         size,
+        np.array([top]),
     )
     grid = found.grid(np.array([centre]))
     own = grid.counts[0, : grid.last[0] + 1]
