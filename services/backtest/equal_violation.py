@@ -26,6 +26,8 @@ MIN_RATE = 1e-5
 ROUNDING = 1e-9
 """Sums of shares may be so far off."""
 N_RESAMPLES = 400
+LEAST_BLOCKS = 5
+"""Of fewer blocks of a replay resamples are much alike: they would show an interval too narrow."""
 INTERVAL = (0.05, 0.95)
 REFERENCES = (HARMONY, "oracle")
 """Frontiers that are no rivals."""
@@ -41,8 +43,11 @@ class EqualViolation:
         is_reached: Harmony reaches it.
         ratio: Harmony's cost over the rival's; None where one of both does not reach the share.
         low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay; minus
-            infinity where the rival misses the share in too many resamples.
-        high: Its upper end; infinite where Harmony misses the share in too many.
+            infinity where the rival misses the share in too many resamples, or the replay is too
+            short for an interval.
+        high: Its upper end; infinite where Harmony misses the share in too many, or the replay is
+            too short.
+        is_too_short: The replay has fewer than `LEAST_BLOCKS` blocks.
     """
 
     epsilon: float
@@ -51,6 +56,7 @@ class EqualViolation:
     ratio: float | None
     low: float | None
     high: float | None
+    is_too_short: bool = False
 
     def sentence(self) -> str:
         """The comparison in words; nothing is claimed where the interval holds 1."""
@@ -60,6 +66,8 @@ class EqualViolation:
             other = f"{self.rival} did" if self.rival else "no setting of a rival did"
             return f"{at}: {own}, {other}."
         between = f"90 % interval {_change(self.low)} to {_change(self.high)}"
+        if self.is_too_short:
+            between = "the replay is too short for an interval"
         change = f"{self.ratio - 1.0:+.1%} against {self.rival} ({between})"
         if self.high < 1.0:
             return f"{at} Harmony is cheaper: {change}."
@@ -140,9 +148,11 @@ def at_equal_violation(
     if best is None:
         return EqualViolation(epsilon, None, True, None, None, None)
     rival = next(one for one in rivals if one.name == best)
+    ratio = own_cost / reached[best]
+    if own.block_rate.shape[1] < LEAST_BLOCKS:
+        return EqualViolation(epsilon, best, True, ratio, -math.inf, math.inf, is_too_short=True)
     ratios = _resampled(own, rival, epsilon, rng)
     low, high = _end(ratios, INTERVAL[0], -math.inf), _end(ratios, INTERVAL[1], math.inf)
-    ratio = own_cost / reached[best]
     return EqualViolation(epsilon, best, True, ratio, low, high)
 
 

@@ -142,3 +142,17 @@ def test_a_looser_promise_never_costs_more(
     tight, loose = sorted((one, other))
     dear, cheap = cost_at(rate, cost, tight), cost_at(rate, cost, loose)
     assert np.isnan(dear) or cheap <= dear + 1e-9 * dear
+
+
+@pytest.mark.parametrize("n_blocks", [1, 4])
+def test_a_replay_of_few_blocks_has_no_interval_and_claims_nothing(n_blocks: int) -> None:
+    found = compared(
+        even("harmony", (0.01, 80.0), n_blocks=n_blocks),
+        even("hpa", (0.01, 100.0), n_blocks=n_blocks),
+    )
+    assert found.ratio == pytest.approx(0.8)
+    assert found.sentence().endswith(
+        "no difference is shown: -20.0% against hpa (the replay is too short for an interval)."
+    )
+    assert found.to_json()["cost_ratio_low"] is None
+    assert found.to_json()["cost_ratio_high"] is None
