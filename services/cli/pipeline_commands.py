@@ -8,15 +8,33 @@ from typing import Annotated, Any
 
 import typer
 
+from services.admin.rest.times import not_a_number, to_utc
 from services.cli.connection import connected_settings
 from services.cli.output import console, print_json, print_table
 from services.cli.workload_filter import Name, Namespace, chosen
 from services.kernel.clock import SystemClock
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+
+
+def _time(text: str) -> datetime:
+    """A time as it is typed, UTC where it has no offset."""
+    try:
+        not_a_number(text)
+        at = datetime.fromisoformat(text)
+        return to_utc(at.replace(tzinfo=at.tzinfo or UTC))
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} {error}") from None
+
+
 At = Annotated[
     datetime | None,
-    typer.Option(help="Time, UTC; the last complete step before it. Default: the newest step."),
+    typer.Option(
+        parser=_time,
+        metavar="TIME",
+        help="Time, UTC, e.g. 2026-01-05T12:00; the last complete step before it. "
+        "Default: the newest step.",
+    ),
 ]
 DecisionId = Annotated[int, typer.Argument(min=1, help="Id of the decision.")]
 
@@ -65,7 +83,7 @@ def forecast(
     from services.platform.stages import forecast_now, origin_of
 
     settings = connected_settings()
-    origin_at = origin_of(settings, _aware(at))
+    origin_at = origin_of(settings, at, SystemClock().now())
     rows = chosen(forecast_now(settings, origin_at), namespace, name)
     _show(f"Forecasts at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
 
@@ -77,7 +95,7 @@ def decide(
     from services.platform.stages import decide_now, origin_of
 
     settings = connected_settings()
-    origin_at = origin_of(settings, _aware(at))
+    origin_at = origin_of(settings, at, SystemClock().now())
     rows = chosen(decide_now(settings, origin_at), namespace, name)
     _show(f"Decisions at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
 
@@ -112,10 +130,6 @@ def replay(decision: DecisionId, as_json: AsJson = False) -> None:
         console.print(f"decision {decision}: {verdict} ({found['replayed_sha256'][:16]}…)")
     if not found["is_identical"]:
         raise typer.Exit(1)
-
-
-def _aware(at: datetime | None) -> datetime | None:
-    return None if at is None else at.replace(tzinfo=at.tzinfo or UTC)
 
 
 def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -102,15 +102,22 @@ def _register(connection: Connection, fleet: Fleet, settings: Settings, now: dat
     return [ids[one.namespace, one.name] for one in fleet.workloads]
 
 
-def origin_of(settings: Settings, at: datetime | None) -> datetime:
+def origin_of(settings: Settings, at: datetime | None, now: datetime) -> datetime:
     """The origin asked for, or the newest step that has been measured.
 
     Raises:
         NotFound: Nothing has been measured yet.
+        InvalidInput: The time lies ahead. What is forecast and decided for an origin stays, so the
+            workers would do nothing when that time has come.
     """
-    if at is not None:
-        return last_complete_step(at, settings.step_s)
     newest = load_newest_step(make_engine(settings.database_url))
+    if at is not None:
+        # what was measured may be of a later year: a demo replays another one
+        latest = now if newest is None else max(now, newest)
+        if at > latest:
+            known = latest.isoformat(timespec="seconds")
+            raise InvalidInput(f"at={at.isoformat()}: must not lie ahead of {known}")
+        return last_complete_step(at, settings.step_s)
     if newest is None:
         raise NotFound("no indicators are stored yet; push some, or run `harmony ingest FILE`")
     return newest

@@ -144,16 +144,29 @@ def test_the_origin_is_the_newest_measured_step_unless_one_is_asked_for(
     ours: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFound, match="harmony ingest"):
-        origin_of(ours, None)
+        origin_of(ours, None, NEWEST)
     asked = datetime(2026, 1, 5, 12, 34, 56, tzinfo=UTC)
-    assert origin_of(ours, asked) == datetime(2026, 1, 5, 12, 20, tzinfo=UTC)
+    assert origin_of(ours, asked, asked) == datetime(2026, 1, 5, 12, 20, tzinfo=UTC)
     ingest(ours, tmp_path)
-    assert origin_of(ours, None) == NEWEST
+    assert origin_of(ours, None, NEWEST) == NEWEST
+
+
+def test_no_origin_lies_ahead_of_now_and_of_what_was_measured(
+    ours: Settings, tmp_path: Path
+) -> None:
+    """What is forecast for an origin stays: the workers would find nothing left to do."""
+    before = NEWEST - timedelta(days=1)
+    with pytest.raises(InvalidInput, match="must not lie ahead of"):
+        origin_of(ours, NEWEST, before)
+    ingest(ours, tmp_path)
+    assert origin_of(ours, NEWEST, before) <= NEWEST
+    with pytest.raises(InvalidInput, match="must not lie ahead of"):
+        origin_of(ours, NEWEST + timedelta(seconds=1), before)
 
 
 def test_forecasts_and_decisions_follow_and_stay(ours: Settings, tmp_path: Path) -> None:
     ingest(ours, tmp_path)
-    origin_at = origin_of(ours, None)
+    origin_at = origin_of(ours, None, NEWEST)
     forecasts = forecast_now(ours, origin_at)
     assert [row["workload"] for row in forecasts] == ["trace/svc-a", "trace/svc-b"]
     assert all(row["p10"] < row["p50"] < row["p90"] for row in forecasts)

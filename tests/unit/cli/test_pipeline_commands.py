@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rows = [{"workload": "a/x", "desired": 3}, {"workload": "b/y", "desired": 4}]
     monkeypatch.setattr(pipeline_commands, "connected_settings", lambda: None)
     monkeypatch.setattr(stages, "explain_decision", explained)
-    monkeypatch.setattr(stages, "origin_of", lambda _settings, _at: AT)
+    monkeypatch.setattr(stages, "origin_of", lambda _settings, at, _now: at or AT)
     monkeypatch.setattr(stages, "decide_now", lambda _settings, _at: rows)
     monkeypatch.setattr(stages, "forecast_now", lambda _settings, _at: rows)
     return found
@@ -64,3 +64,27 @@ def test_json_is_the_decision_as_rest_gives_it() -> None:
 @pytest.mark.parametrize("wanted", [("a/x",), ("x",), ("-n", "a")])
 def test_a_list_is_of_the_workloads_asked_for(command: str, wanted: tuple[str, ...]) -> None:
     assert [row["workload"] for row in json.loads(invoke(command, *wanted, "--json"))] == ["a/x"]
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("command", ["forecast", "decide"])
+@pytest.mark.parametrize(
+    ("at", "words"),
+    [
+        ("2020", "is the number 2020, must be RFC 3339"),
+        ("20261201", "is the number 20261201"),
+        ("9999-12-31", "must lie in the years 1970 to 2199"),
+        ("0001-01-01", "must lie in the years 1970 to 2199"),
+        ("yesterday", "Invalid isoformat string"),
+    ],
+)
+def test_a_time_that_is_none_is_one_line_and_exit_2(command: str, at: str, words: str) -> None:
+    result = CliRunner().invoke(app, [command, "--at", at])
+    assert result.exit_code == 2
+    assert words in " ".join(result.output.replace("│", " ").split())
+
+
+@pytest.mark.usefixtures("asked")
+@pytest.mark.parametrize("at", ["2026-01-05T12:30", "2026-01-05 13:30+01:00"])
+def test_a_time_is_utc_where_it_has_no_offset(at: str) -> None:
+    assert "2026-01-05 12:30 UTC" in " ".join(invoke("forecast", "--at", at).split())
