@@ -58,7 +58,7 @@ def get_decision(deps: Deps, principal: AsReader, decision_id: Id) -> schemas.De
 def list_actions(
     deps: Deps,
     query: Filters,
-    result: Annotated[str | None, Query(max_length=40, examples=["applied"])] = None,
+    result: Annotated[schemas.ActionResult | None, Query(examples=["applied"])] = None,
 ) -> Page[schemas.ActionView]:
     """Attempts to apply decisions, newest first."""
     return service.list_actions(deps, query, {"result": result})

@@ -10,6 +10,23 @@ from pydantic import Field
 from services.admin.rest.schemas import Out
 
 Direction = Literal["up", "down", "hold"]
+ActionResult = Literal[
+    "applied",
+    "unchanged",
+    "delegated",
+    "advisory",
+    "awaiting_approval",
+    "rejected",
+    "paused",
+    "superseded",
+    "expired",
+    "conflict",
+    "failed",
+    "waiting",
+    "unknown",
+    "target_missing",
+]
+"""What the operator writes into `actions.result`."""
 
 
 class VariantView(Out):

@@ -77,6 +77,7 @@ class BacktestRequest(In):
     )
     policies: list[Policy] = Field(
         ["hpa", "trailing_percentile", "static_peak"],
+        min_length=1,
         max_length=8,
         description="Rivals whose frontiers are drawn",
         examples=[["hpa", "static_peak"]],

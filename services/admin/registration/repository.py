@@ -75,8 +75,8 @@ def replace_spec(
 
 def insert_replicas(
     connection: Connection, workload_id: int, at: datetime, report: ReplicasReport
-) -> None:
-    """Store a report of replicas; one of the same time stays."""
+) -> RowMapping:
+    """Store a report of replicas, and say what is stored: one of the same time stays."""
     # the operator, which writes here else, may have nothing to look after
     ensure_partitions(connection, "replica_states", at, at)
     statement = text(
@@ -86,7 +86,14 @@ def insert_replicas(
     )
     ages = report.starting_ages_s
     values = {"replicas": report.replicas, "ready": report.ready, "starting": len(ages)}
-    connection.execute(statement, {"workload_id": workload_id, "at": at, "ages": ages, **values})
+    key = {"workload_id": workload_id, "at": at}
+    connection.execute(statement, {**key, "ages": ages, **values})
+    stored = text(
+        "SELECT observed_at, spec_replicas AS replicas, ready_replicas AS ready, "
+        "start_ages_s AS starting_ages_s FROM replica_states "
+        "WHERE workload_id = :workload_id AND observed_at = :at"
+    )
+    return connection.execute(stored, key).mappings().one()
 
 
 def set_inactive(connection: Connection, workload_id: int, now: datetime) -> None:

@@ -131,6 +131,8 @@ def report_replicas(
 ) -> Answer:
     """Store what somebody who scales a workload says that it has; the first report of a time stays.
 
+    The answer is what is stored, which is not what is said where a report of that time was there.
+
     Reports come as often as samples and change nothing that a person set, so none is audited.
 
     Raises:
@@ -152,8 +154,8 @@ def report_replicas(
                 f"{now.isoformat()}",
                 "/observed_at",
             )
-        repository.insert_replicas(one.connection, row["id"], at, report)
-        return Answer(200, ReplicasView(**report.model_dump() | {"observed_at": at}))
+        stored = repository.insert_replicas(one.connection, row["id"], at, report)
+        return Answer(200, ReplicasView(**stored))
 
     return perform(deps, caller, change)
 

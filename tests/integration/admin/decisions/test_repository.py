@@ -22,3 +22,9 @@ def test_decisions_filter(viewer) -> None:
     assert {i["result"] for i in applied} == {"applied"}
     outcomes = viewer.get("/v1/outcomes", params=window).json()["items"]
     assert len(outcomes) == 9
+
+
+def test_a_result_that_no_action_has_is_refused(viewer) -> None:
+    answer = viewer.get("/v1/actions", params={"result": "aplied"})
+    assert answer.status_code == 422
+    assert "awaiting_approval" in answer.text

@@ -21,6 +21,7 @@ def test_what_cannot_be_backtested_is_pointed_at(admin: AppClient, tiny: str) ->
         ({"workloads": ["prod/a\x00"]}, "/workloads/0"),
         ({"workloads": [tiny], "epsilons": [1.0]}, "/epsilons/0"),
         ({"workloads": [tiny], "policies": ["magic"]}, "/policies/0"),
+        ({"workloads": [tiny], "policies": []}, "/policies"),
         ({"workloads": [tiny], "replay_hours": 1e9}, "/replay_hours"),
     ]
     for body, pointer in cases:

@@ -63,7 +63,9 @@ def test_the_first_report_of_a_time_stays(made: AppClient, database: Engine) -> 
     at = (NOW - timedelta(minutes=1)).isoformat()
     for replicas in (5, 9):
         report = REPORT | {"replicas": replicas, "observed_at": at}
-        assert send(made, "POST", REPLICAS, report).status_code == 200
+        answer = send(made, "POST", REPLICAS, report)
+        # what is stored, not what was said
+        assert (answer.status_code, answer.json()["replicas"]) == (200, 5)
     ((replicas, *_, seen_at),) = stored(database)
     assert (replicas, seen_at) == (5, NOW - timedelta(minutes=1))
 

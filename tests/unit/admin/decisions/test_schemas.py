@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
 
 from services.admin.decisions.schemas import (
+    ActionResult,
     ActionView,
     DecisionDetail,
     DecisionSummary,
@@ -17,6 +18,7 @@ from services.admin.decisions.schemas import (
     OutcomeView,
     VariantView,
 )
+from services.operator.plan.plan import Result
 from tests.unit.admin.shapes import documented, nullable, optional, through
 
 AT = "2026-01-05T12:00:00Z"
@@ -169,3 +171,7 @@ def test_a_variant_is_documented_by_one_that_comes_through() -> None:
     assert documented(VariantView) == VARIANT
     assert through(VariantView, VARIANT) == VARIANT
     assert optional(VariantView, VARIANT) == nullable(VariantView, VARIANT) == set()
+
+
+def test_results_are_those_that_the_operator_writes() -> None:
+    assert set(get_args(ActionResult)) == {result.value for result in Result}
