@@ -32,6 +32,7 @@ class StoredSteps:
         step_s: Step length in seconds.
         cost_usd: Cost of what ran.
         gpu_hours: Its GPU-hours.
+        gpus: GPUs of a replica.
         needed: Replicas that would have held the demand, by the capacity believed then.
         believed: Share of the step out of SLA, by that capacity.
         measured: Violation of the promise as measured, once it is final.
@@ -46,6 +47,7 @@ class StoredSteps:
     step_s: float
     cost_usd: FloatArray
     gpu_hours: FloatArray
+    gpus: FloatArray
     needed: FloatArray
     believed: FloatArray
     measured: FloatArray
@@ -66,9 +68,14 @@ class StoredSteps:
         return np.isfinite(self.desired) & ~self.is_own
 
     @property
-    def is_compared(self) -> BoolArray:
+    def is_priced(self) -> BoolArray:
         """(T,) it is known too what ran and cost."""
         return self.is_decided & np.isfinite(self.cost_usd)
+
+    @property
+    def is_compared(self) -> BoolArray:
+        """(T,) it is known too how many GPUs a replica had, so what a count would have cost."""
+        return self.is_priced & np.isfinite(self.gpus)
 
     def counts(self) -> FloatArray:
         """(T,) the counts as they are carried out.
@@ -85,26 +92,18 @@ class StoredSteps:
         return counts
 
 
-@dataclass(frozen=True, slots=True)
-class ReplicaPrice:
-    """GPUs of a replica, and what one costs in steps of which nothing else is known."""
-
-    gpus_per_replica: int
-    usd_per_gpu_hour: float
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Replay:
     """A workload whose decisions are to be carried out.
 
     Attributes:
         steps: What is stored of it.
-        price: Of a replica.
+        usd_per_gpu_hour: Price of a GPU-hour in steps in which nothing ran.
         lead_s: (N,) its start-up times; later starts use them again.
     """
 
     steps: StoredSteps
-    price: ReplicaPrice
+    usd_per_gpu_hour: float
     lead_s: FloatArray
 
 
@@ -147,7 +146,8 @@ class _DecidedCounts:
 def carry_out(replays: Sequence[Replay]) -> list[CarriedOut]:
     """Carry out the decisions of workloads that have one window and one step length.
 
-    A GPU-hour costs what it did in that step, so that both sides have one price.
+    A replica has the GPUs that it had in that step, and a GPU-hour costs what it did then, so that
+    both sides have one price.
 
     Args:
         replays: The workloads; all of one grid of steps and one number of start-up times.
@@ -159,7 +159,7 @@ def carry_out(replays: Sequence[Replay]) -> list[CarriedOut]:
     found = []
     for one, asked, out in zip(replays, run.asked[0], run.violation_ratio[0], strict=True):
         steps = one.steps
-        hours = asked.astype(float) * one.price.gpus_per_replica * steps.step_s / HOUR_S
+        hours = asked.astype(float) * steps.gpus * steps.step_s / HOUR_S
         is_known = steps.is_compared & np.isfinite(steps.needed)
         found.append(
             CarriedOut(
@@ -201,6 +201,6 @@ def _found_first(steps: StoredSteps, counts: FloatArray) -> float:
 def _usd_per_gpu_hour(one: Replay) -> FloatArray:
     """(T,) price of a GPU-hour in each step, by what was paid for what ran."""
     steps = one.steps
-    paid = np.full(steps.n_steps, one.price.usd_per_gpu_hour)
+    paid = np.full(steps.n_steps, one.usd_per_gpu_hour)
     np.divide(steps.cost_usd, steps.gpu_hours, out=paid, where=steps.gpu_hours > 0)
     return paid

@@ -87,8 +87,8 @@ def notes(report: AdvisoryReport) -> list[str]:
         "decides leaner, and beside a scarce one with more to spare, than where it acts itself.",
         f"Intervals hold 90 % of {report.block_s / HOUR_S:.3g}-hour blocks drawn anew "
         f"(seed {report.seed}). What another week would bring they do not know.",
-        "Time in which Harmony decided nothing, or of which it is not known what ran, is left out "
-        "of both sides: it is unknown.",
+        "Time in which Harmony decided nothing, or of which it is not known what ran or how many "
+        "GPUs a replica had, is left out of both sides: it is unknown.",
     ]
     return found + [f"Left out: {key}: {reason}." for key, reason in report.left_out]
 
@@ -100,6 +100,7 @@ def service_notes(one: ServiceReport) -> str:
         for hours, words in (
             (one.undecided_hours, "without a decision"),
             (one.unpriced_hours, "of unknown cost"),
+            (one.unsized_hours, "of unknown GPUs per replica"),
             (one.own_hours, "scaled by Harmony"),
             (one.guarded_hours, "with a count that a guard changed"),
         )

@@ -29,6 +29,8 @@ class ServiceReport:
         window_hours: Hours of the window.
         undecided_hours: Those in which no decision of Harmony's was in force.
         unpriced_hours: Those of which it is not known what ran.
+        unsized_hours: Those decided for, of known cost, of which it is not known how many GPUs a
+            replica had.
         own_hours: Those in which Harmony scaled it itself.
         guarded_hours: Those compared in which a guard changed the count, starting from today's.
         today: What ran in all hours of known cost but Harmony's own.
@@ -46,6 +48,7 @@ class ServiceReport:
     window_hours: float
     undecided_hours: float
     unpriced_hours: float
+    unsized_hours: float
     own_hours: float
     guarded_hours: float
     today: Ran
@@ -120,7 +123,7 @@ def to_json(report: AdvisoryReport) -> dict[str, Any]:
 
 
 def _service_json(one: ServiceReport) -> dict[str, Any]:
-    hours = ("window", "undecided", "unpriced", "own", "guarded")
+    hours = ("window", "undecided", "unpriced", "unsized", "own", "guarded")
     return {
         "workload": one.workload,
         "mode": one.mode,

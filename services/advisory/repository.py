@@ -12,7 +12,7 @@ from services.advisory.rows import SeenStart
 def load_workloads(connection: Connection, namespace: str, name: str) -> list[RowMapping]:
     """Active workloads; of one namespace or name where these are given."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec FROM workloads WHERE is_active "
+        "SELECT id, namespace, name, step_s, spec, updated_at FROM workloads WHERE is_active "
         "AND :namespace IN ('', namespace) AND :name IN ('', name) ORDER BY namespace, name, id"
     )
     return list(connection.execute(statement, {"namespace": namespace, "name": name}).mappings())
@@ -23,7 +23,7 @@ def load_outcomes(
 ) -> list[RowMapping]:
     """Outcomes of a workload's steps with `from_at <= step_at < to_at`, oldest first."""
     statement = text(
-        "SELECT step_at, cost_usd, gpu_hours, needed_replicas, violation_ratio, "
+        "SELECT step_at, cost_usd, gpu_hours, ready_mean, needed_replicas, violation_ratio, "
         "CASE WHEN is_final THEN measured_violation_ratio END AS measured_violation_ratio, "
         "CASE WHEN is_final THEN sli_requests END AS sli_requests "
         "FROM outcomes WHERE workload_id = :workload_id "
@@ -79,6 +79,23 @@ def load_replica_range(
     )
     low, high = connection.execute(statement, _window(workload_id, from_at, to_at)).one()
     return None if low is None else (int(low), int(high))
+
+
+def load_starting(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> list[tuple[datetime, datetime]]:
+    """When replicas were starting in the window: from each such snapshot until the next one."""
+    statement = text(
+        "SELECT observed_at, until FROM ("
+        "  SELECT observed_at, starting_replicas, "
+        "    lead(observed_at, 1, CAST(:to_at AS timestamptz)) OVER (ORDER BY observed_at) AS until"
+        "  FROM replica_states WHERE workload_id = :workload_id AND observed_at < :to_at "
+        "  AND observed_at >= coalesce((SELECT max(observed_at) FROM replica_states "
+        "    WHERE workload_id = :workload_id AND observed_at <= :from_at), :from_at)"
+        ") s WHERE starting_replicas > 0 ORDER BY observed_at"
+    )
+    found = connection.execute(statement, _window(workload_id, from_at, to_at))
+    return [(row.observed_at, row.until) for row in found]
 
 
 def _window(workload_id: int, from_at: datetime, to_at: datetime) -> dict[str, object]:

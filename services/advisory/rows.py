@@ -13,6 +13,7 @@ import numpy as np
 from sqlalchemy import RowMapping
 
 from services.advisory.counterfactual import StoredSteps
+from services.advisory.replica_gpus import ReplicaGpus
 from services.kernel.clock import floor_step
 from services.simulator.fleet.arrays import FloatArray
 
@@ -25,6 +26,7 @@ _SCALES = re.compile(r"(\S+) scales the (?:same )?target")
 _OUTCOME_COLUMNS = {
     "cost_usd": "cost_usd",
     "gpu_hours": "gpu_hours",
+    "ready": "ready_mean",
     "needed": "needed_replicas",
     "believed": "violation_ratio",
     "measured": "measured_violation_ratio",
@@ -63,7 +65,9 @@ def grid_until(now: datetime, since: timedelta, step_s: int) -> WindowGrid:
     return WindowGrid(floor_step(now, step_s).timestamp() - n * step_s, float(step_s), n)
 
 
-def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]) -> StoredSteps:
+def to_steps(
+    grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row], gpus: ReplicaGpus
+) -> StoredSteps:
     """What is stored of a window.
 
     A decision is in force from the step after its origin, or where it came late from the step in
@@ -74,6 +78,7 @@ def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]
         outcomes: Their outcomes, oldest first; those of steps of another length are left out: what
             they cost is not what a step of the grid did.
         decisions: Decisions by origin, each with its newest action.
+        gpus: What is stored of the GPUs of a replica.
     """
     columns = {name: np.full(grid.n, np.nan) for name in _OUTCOME_COLUMNS}
     for row in _of_grid(grid, outcomes):
@@ -86,9 +91,9 @@ def to_steps(grid: WindowGrid, outcomes: Sequence[Row], decisions: Sequence[Row]
         steps = _in_force(grid, row)
         desired[steps], raw[steps] = row["desired_replicas"], row["raw_replicas"]
         found[steps], is_own[steps] = row["current_replicas"], row["result"] in OWN
-    return StoredSteps(
-        grid.start_s, grid.step_s, **columns, desired=desired, raw=raw, ran=found, is_own=is_own
-    )
+    held = gpus.of_steps(grid.start_s, grid.step_s, columns.pop("ready"), columns["gpu_hours"])
+    decided = {"desired": desired, "raw": raw, "ran": found, "is_own": is_own}
+    return StoredSteps(grid.start_s, grid.step_s, **columns, gpus=held, **decided)
 
 
 def _of_grid(grid: WindowGrid, outcomes: Sequence[Row]) -> list[Row]:

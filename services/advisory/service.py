@@ -21,10 +21,10 @@ from services.advisory.counterfactual import (
     HOUR_S,
     CarriedOut,
     Replay,
-    ReplicaPrice,
     StoredSteps,
     carry_out,
 )
+from services.advisory.replica_gpus import ReplicaGpus
 from services.advisory.report import OF_REQUESTS, AdvisoryReport, Day, ServiceReport
 from services.advisory.rows import (
     WindowGrid,
@@ -132,14 +132,17 @@ def _load_window(
     starts = start_law(
         repository.load_starts(*key), start_times_s(owner, query.seed), round(PRIOR_STARTS)
     )
-    steps = to_steps(grid, outcomes, decisions)
-    price = ReplicaPrice(spec.gpus_per_replica, spec.price_usd_per_gpu_hour)
+    # of parts no count is replayed
+    changed_at = grid.from_at if spec.parts else row["updated_at"]
+    starting = repository.load_starting(*key) if changed_at > grid.from_at else []
+    gpus = ReplicaGpus(spec.gpus_per_replica, changed_at, starting)
+    steps = to_steps(grid, outcomes, decisions, gpus)
     return _Window(
         int(row["id"]),
         owner.key,
         spec,
         grid,
-        Replay(steps, price, starts.lead_s),
+        Replay(steps, spec.price_usd_per_gpu_hour, starts.lead_s),
         scaled_by(decisions, counts),
         is_own_now(decisions),
         starts.words,
@@ -155,8 +158,10 @@ def _problem(spec: WorkloadSpec, steps: StoredSteps, *, is_told: bool) -> str:
         return "nobody told of its replicas"
     if not steps.is_decided.any():
         return "Harmony decided nothing for it in this time"
-    if not steps.is_compared.any():
+    if not steps.is_priced.any():
         return "no step that was decided for has a known cost"
+    if not steps.is_compared.any():
+        return "its spec was changed, and how many GPUs a replica had before is not known"
     return ""
 
 
@@ -255,6 +260,7 @@ def _service(window: _Window, comparison: SideBySide | None) -> ServiceReport:
         window_hours=steps.n_steps * step_h,
         undecided_hours=float(np.isnan(steps.desired).sum()) * step_h,
         unpriced_hours=float(np.isnan(steps.cost_usd).sum()) * step_h,
+        unsized_hours=float((steps.is_priced & ~steps.is_compared).sum()) * step_h,
         own_hours=float(steps.is_own.sum()) * step_h,
         guarded_hours=float(guarded.sum()) * step_h,
         today=ran(steps, is_known, is_of_requests=is_of_requests),

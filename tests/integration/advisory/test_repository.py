@@ -98,6 +98,27 @@ def test_starts_are_all_of_the_window_in_their_order(database: Engine) -> None:
     assert later == [SeenStart(7.0, is_ready=True)]
 
 
+def test_replicas_were_starting_from_a_snapshot_until_the_next(database: Engine) -> None:
+    workload = add_watched(database, "w")
+    add_ran(database, workload, 4, [2] * 6)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE replica_states SET starting_replicas = 1 WHERE observed_at = ANY(:at)"),
+            {"at": [START + STEP, START + 3 * STEP, START + 5 * STEP]},
+        )
+        key = (connection, workload)
+        found = repository.load_starting(*key, START + 2 * STEP, START + 7 * STEP)
+        # the last snapshot before the window says what was so when it began
+        within = repository.load_starting(*key, START + 1.5 * STEP, START + 2.5 * STEP)
+        newer = repository.load_starting(*key, START + 2 * STEP, START + 3 * STEP)
+    assert found == [
+        (START + 3 * STEP, START + 4 * STEP),
+        (START + 5 * STEP, START + 7 * STEP),
+    ]
+    assert within == [(START + STEP, START + 2 * STEP)]
+    assert newer == []
+
+
 def test_the_range_of_counts_is_unknown_where_nobody_told(database: Engine) -> None:
     workload = add_watched(database, "w")
     with database.connect() as connection:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Connection, Engine, text
 
 from services.advisory import service
 from services.advisory.counterfactual import CarriedOut, Replay, StoredSteps
@@ -302,3 +303,68 @@ def test_a_fleet_is_replayed_some_workloads_at_a_time(
     monkeypatch.setattr(service, "_STEPS_AT_ONCE", 2 * N_STEPS)
     assert advise(database) == together
     assert counted == [(2, 2), (2, 2)]
+
+
+def add_resized(database: Engine) -> None:
+    """Four replicas run throughout, as Harmony decided; of four GPUs each for an hour, then two."""
+    workload = add_watched(database, "chat")
+    add_ran(database, workload, 4, [4] * N_STEPS)
+    add_decided(database, workload, [4] * N_STEPS)
+    add_starts(database, workload, lead_s=150.0)
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE outcomes SET gpu_hours = 2 * gpu_hours, cost_usd = 2 * cost_usd "
+                "WHERE step_at < :at"
+            ),
+            {"at": START + HALF * STEP},
+        )
+        spec_was_changed(connection, START + HALF * STEP)
+
+
+def spec_was_changed(connection: Connection, at: datetime) -> None:
+    connection.execute(text("UPDATE workloads SET updated_at = :at"), {"at": at})
+
+
+def test_a_decision_costs_the_gpus_that_a_replica_had_then(database: Engine) -> None:
+    add_resized(database)
+    one = only(advise(database))
+    assert one.comparison is not None
+    assert one.comparison.hours == pytest.approx(2.0)
+    assert one.comparison.harmony_usd.value == pytest.approx((12 * 8 + 12 * 4) * STEP_USD)
+    assert one.comparison.cost_change.value == pytest.approx(0.0)
+    assert one.unsized_hours == 0.0
+
+
+def test_time_of_unknown_gpus_is_left_out_of_both_sides(database: Engine) -> None:
+    """As many were starting as were ready, so the GPU-hours tell twice as many GPUs of each."""
+    add_resized(database)
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE replica_states SET starting_replicas = 4 WHERE observed_at < :at"),
+            {"at": START + 3 * STEP},
+        )
+    one = only(advise(database))
+    assert one.comparison is not None
+    assert one.unsized_hours == pytest.approx(3 * STEP_H)
+    assert one.comparison.hours == pytest.approx(21 * STEP_H)
+    assert one.compared.cost_usd == pytest.approx((9 * 8 + 12 * 4) * STEP_USD)
+    assert one.comparison.harmony_usd.value == pytest.approx(one.compared.cost_usd)
+    assert one.today.cost_usd == pytest.approx((12 * 8 + 12 * 4) * STEP_USD)
+    with database.begin() as connection:
+        connection.execute(text("DELETE FROM decisions WHERE origin_at >= :at"), {"at": START})
+    one = only(advise(database))
+    assert one.comparison is None
+    assert "how many GPUs a replica had before is not known" in one.verdict
+
+
+def test_of_a_spec_that_did_not_change_since_no_step_need_tell_it(database: Engine) -> None:
+    workload = add_watched(database, "asleep")
+    add_ran(database, workload, 0, NEEDED)
+    add_decided(database, workload, DECIDED, ran=0)
+    with database.begin() as connection:
+        spec_was_changed(connection, START)
+    one = only(advise(database))
+    assert one.comparison is not None
+    assert one.comparison.hours == pytest.approx(2.0)
+    assert one.comparison.harmony_usd.value == pytest.approx((12 * 2 + 12 * 5) * STEP_USD)

@@ -31,6 +31,7 @@ def service(workload: str = "prod/chat", *, is_known: bool = True) -> ServiceRep
         window_hours=250.0,
         undecided_hours=6.0,
         unpriced_hours=4.0,
+        unsized_hours=0.0,
         own_hours=0.0,
         guarded_hours=12.0,
         today=ran,

@@ -11,7 +11,6 @@ from hypothesis import given, settings, strategies as st
 from services.advisory.counterfactual import (
     CarriedOut,
     Replay,
-    ReplicaPrice,
     StoredSteps,
     carry_out,
 )
@@ -32,6 +31,7 @@ def stored(
         step_s=STEP_S,
         cost_usd=full,
         gpu_hours=full / 3.0,
+        gpus=np.full(T, 2.0),
         needed=np.broadcast_to(np.asarray(needed, dtype=float), T).copy(),
         believed=np.zeros(T),
         measured=np.full(T, NAN),
@@ -44,7 +44,7 @@ def stored(
 
 
 def carried(steps: StoredSteps, lead_s: float = 300.0) -> CarriedOut:
-    return carry_out([Replay(steps, ReplicaPrice(2, 9.0), np.array([lead_s]))])[0]
+    return carry_out([Replay(steps, 9.0, np.array([lead_s]))])[0]
 
 
 def test_a_count_costs_its_gpus_at_the_price_that_was_paid() -> None:
@@ -98,6 +98,17 @@ def test_an_unknown_cost_is_not_compared_and_the_decision_stands() -> None:
     np.testing.assert_allclose(found.believed, [1.0, NAN, 1.0])
 
 
+def test_a_replica_costs_the_gpus_that_it_had_in_that_step() -> None:
+    steps = stored([4.0, 4.0, 4.0], needed=4.0)
+    steps = replace(steps, gpus=np.array([4.0, NAN, 2.0]))
+    steps = replace(steps, gpu_hours=steps.gpu_hours * [2.0, 2.0, 1.0])
+    steps = replace(steps, cost_usd=steps.cost_usd * [2.0, 2.0, 1.0])
+    found = carried(steps)
+    np.testing.assert_allclose(found.gpu_hours, [8 / 3, NAN, 4 / 3])
+    np.testing.assert_allclose(found.cost_usd, [8.0, NAN, 4.0])
+    np.testing.assert_allclose(found.believed, [0.0, NAN, 0.0])
+
+
 def test_nothing_decided_at_all_is_unknown() -> None:
     found = carried(stored([NAN, NAN]))
     assert np.isnan(found.cost_usd).all()
@@ -124,9 +135,9 @@ def test_one_replica_more_everywhere_never_violates_more(
 def test_workloads_carried_out_together_are_as_each_alone() -> None:
     one, other = stored([2.0, 6.0, 6.0], needed=5.0), stored([NAN, 3.0, 1.0], needed=2.0)
     lead_s = np.array([300.0, 900.0])
-    both = carry_out([Replay(each, ReplicaPrice(2, 9.0), lead_s) for each in (one, other)])
+    both = carry_out([Replay(each, 9.0, lead_s) for each in (one, other)])
     for each, found in zip((one, other), both, strict=True):
-        (alone,) = carry_out([Replay(each, ReplicaPrice(2, 9.0), lead_s)])
+        (alone,) = carry_out([Replay(each, 9.0, lead_s)])
         np.testing.assert_array_equal(alone.cost_usd, found.cost_usd)
         np.testing.assert_array_equal(alone.believed, found.believed)
 

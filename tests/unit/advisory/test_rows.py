@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
+from services.advisory.replica_gpus import ReplicaGpus
 from services.advisory.rows import (
     SeenStart,
     WindowGrid,
@@ -23,6 +24,7 @@ NAN = np.nan
 STEP = timedelta(minutes=5)
 START = datetime(2026, 1, 6, 10, tzinfo=UTC)
 GRID = WindowGrid(START.timestamp(), 300.0, 8)
+GPUS = ReplicaGpus(2, START)
 
 
 def decided(step: int, count: int, *, late_s: float = 1.0, valid: int = 3, **row: Any) -> Any:
@@ -42,7 +44,7 @@ def decided(step: int, count: int, *, late_s: float = 1.0, valid: int = 3, **row
 
 
 def desired(*rows: Any) -> Any:
-    return to_steps(GRID, [], list(rows)).desired
+    return to_steps(GRID, [], list(rows), GPUS).desired
 
 
 def test_the_window_ends_with_the_last_complete_step() -> None:
@@ -79,14 +81,16 @@ def test_columns_come_from_their_rows_and_null_is_unknown() -> None:
         "step_at": START + 2 * STEP,
         "cost_usd": 1.5,
         "gpu_hours": 0.5,
+        "ready_mean": 3.0,
         "needed_replicas": None,
         "violation_ratio": None,
         "measured_violation_ratio": 0.25,
         "sli_requests": 40.0,
     }
-    found = to_steps(GRID, [outcome], [decided(2, 5, result="applied", valid=1)])
+    found = to_steps(GRID, [outcome], [decided(2, 5, result="applied", valid=1)], GPUS)
     assert (found.cost_usd[2], found.gpu_hours[2], found.measured[2]) == (1.5, 0.5, 0.25)
     assert (found.desired[2], found.raw[2], found.ran[2]) == (5.0, 6.0, 4.0)
+    assert found.gpus.tolist() == [2.0] * 8
     assert np.isnan(found.needed).all()
     assert np.isnan(found.cost_usd[[0, 1, 3, 4, 5, 6, 7]]).all()
     assert found.is_own.tolist() == [False, False, True, False, False, False, False, False]
@@ -98,7 +102,7 @@ def test_columns_come_from_their_rows_and_null_is_unknown() -> None:
      ("conflict", False), ("paused", False), ("awaiting_approval", False), (None, False)],
 )  # fmt: skip
 def test_who_carried_it_out_is_told_by_its_action(result: str | None, is_own: bool) -> None:
-    assert bool(to_steps(GRID, [], [decided(0, 5, result=result)]).is_own[0]) is is_own
+    assert bool(to_steps(GRID, [], [decided(0, 5, result=result)], GPUS).is_own[0]) is is_own
 
 
 @pytest.mark.parametrize(
@@ -176,8 +180,16 @@ def outcomes_every(step: timedelta, first: datetime, end: datetime) -> list[Any]
     hours = step / timedelta(hours=1)
     row = dict.fromkeys(
         ("needed_replicas", "violation_ratio", "measured_violation_ratio", "sli_requests")
-    ) | {"cost_usd": hours, "gpu_hours": hours}
+    ) | {"cost_usd": hours, "gpu_hours": hours, "ready_mean": 1.0}
     return [row | {"step_at": first + n * step} for n in range((end - first) // step)]
+
+
+def test_gpus_of_a_replica_are_those_that_the_outcome_was_priced_at() -> None:
+    rows = outcomes_every(STEP, START, GRID.to_at)
+    for row in rows[:3]:
+        row["gpu_hours"] *= 4
+    found = to_steps(GRID, rows, [], ReplicaGpus(1, GRID.to_at)).gpus
+    assert found.tolist() == [4.0] * 3 + [1.0] * 5
 
 
 @pytest.mark.parametrize("before", [STEP / 5, STEP * 3])
@@ -187,7 +199,7 @@ def test_steps_of_another_length_cost_what_is_not_known(before: timedelta) -> No
         changed_at = START + n_old * STEP
         rows = outcomes_every(before, START, changed_at)
         rows += outcomes_every(STEP, changed_at, grid.to_at)
-        cost = to_steps(grid, rows, []).cost_usd
+        cost = to_steps(grid, rows, [], GPUS).cost_usd
         n_known = int(np.isfinite(cost).sum())
         assert 48 - n_old - 1 <= n_known <= 48 - n_old, "the first new one may look like an old one"
         np.testing.assert_allclose(cost[np.isfinite(cost)], STEP / timedelta(hours=1))
@@ -197,5 +209,5 @@ def test_a_step_that_was_not_stored_makes_its_neighbours_no_longer() -> None:
     rows = outcomes_every(STEP, START, GRID.to_at)
     for lost in ({2}, {2, 3}, {1, 5}, {0, 7}, {2, 3, 4, 6}):
         kept = [row for n, row in enumerate(rows) if n not in lost]
-        cost = to_steps(GRID, kept, []).cost_usd
+        cost = to_steps(GRID, kept, [], GPUS).cost_usd
         assert set(np.flatnonzero(np.isnan(cost))) == lost
