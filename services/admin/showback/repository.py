@@ -41,25 +41,35 @@ FROM (
 _COSTS = """
 SELECT {team} AS team, count(*) AS n_workloads, sum(o.gpu_hours) AS gpu_hours,
        sum(o.cost_usd) AS cost_usd,
-       round(sum(greatest(0, extract(epoch FROM life.to_at - life.from_at)) - o.known_s) / 3600, 6)
-           AS unmeasured_hours
+       round(sum(u.unmeasured_s) / 3600, 6) AS unmeasured_hours
 FROM workloads w
 CROSS JOIN LATERAL (
     SELECT greatest(:from_at, date_bin(step, w.created_at + step - interval '1 us', epoch))
                AS from_at,
-           least(:to_at, date_bin(step, until, epoch)) AS to_at
+           least(:to_at, date_bin(step, until, epoch)) AS to_at, step, epoch
     FROM (SELECT w.step_s * interval '1 second' AS step, to_timestamp(0) AS epoch,
                  CASE WHEN w.is_active THEN :now ELSE w.updated_at END AS until) s
 ) life
 CROSS JOIN LATERAL (
+    SELECT tstzmultirange(tstzrange(life.from_at, greatest(life.from_at, life.to_at)))
+           - coalesce(range_agg(tstzrange(date_bin(step, left_at, epoch),
+                                          date_bin(step, back_at + step - interval '1 us', epoch))),
+                      tstzmultirange()) AS times
+    FROM workload_absences
+    WHERE workload_id = w.id AND left_at < life.to_at AND back_at > life.from_at
+) there
+CROSS JOIN LATERAL (
     SELECT sum(gpu_hours) FILTER (WHERE is_own AND cost_usd IS NOT NULL) AS gpu_hours,
            sum(cost_usd) FILTER (WHERE is_own) AS cost_usd,
            count(cost_usd) FILTER (WHERE is_own) AS n_known,
-           coalesce(extract(epoch FROM sum(greatest(interval '0',
-               least(life.to_at, step_at + length) - greatest(life.from_at, step_at)
-           )) FILTER (WHERE cost_usd IS NOT NULL)), 0) AS known_s
+           coalesce(range_agg(tstzrange(step_at, step_at + length))
+                    FILTER (WHERE cost_usd IS NOT NULL), tstzmultirange()) AS known
     FROM (SELECT *, step_at >= :from_at AS is_own FROM ({steps}) s) s
 ) o
+CROSS JOIN LATERAL (
+    SELECT coalesce(extract(epoch FROM sum(upper(r) - lower(r))), 0) AS unmeasured_s
+    FROM unnest(there.times - o.known) r
+) u
 WHERE {where} AND (w.is_active OR o.n_known > 0) AND w.created_at < :to_at
 GROUP BY team ORDER BY team NULLS LAST
 """
@@ -76,7 +86,8 @@ def load_costs(
 
     Sums of windows that follow each other are those of all of them together: what a step cost
     belongs to the window in which it begins, and its time to each window by what lies in it. The
-    hours of a workload are those of its steps from when it came until it left, or that are over.
+    hours of a workload are those of its steps from when it came until it left, or that are over,
+    without those in which it was away.
 
     Args:
         connection: An open transaction.

@@ -64,6 +64,8 @@ EXPIRING = (
         "COALESCE(r.gone_at, r.observed_at) < :before AND (r.gone_at IS NOT NULL OR "
         "NOT (SELECT w.is_active FROM workloads w WHERE w.id = r.workload_id))",
     ),
+    # one that lasts has no end yet
+    ExpiringTable("workload_absences", "workload_id, left_at", "r.back_at < :before"),
     ExpiringTable("killed_pods", "pod_uid", "r.killed_at < :before"),
     # of each scope stays the newest that serves, and the newest verdict, told as a refusal
     ExpiringTable(

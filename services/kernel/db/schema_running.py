@@ -1,6 +1,7 @@
 """The tables of what is kept up as work goes on, and of what goes before the rest does.
 
-Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016), so every writer is seen.
+Triggers keep up `coverage_hours` and `gpu_share_marks` (migration 0016) and `workload_absences`
+(0037), so every writer is seen.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ workload_errors = Table(
     Column("message", Text, nullable=False),
     time_column("since"),
     time_column("last_at"),
+)
+
+workload_absences = Table(
+    "workload_absences",
+    metadata,
+    Column("workload_id", Integer, ForeignKey("workloads.id"), primary_key=True),
+    time_column("left_at", primary_key=True),
+    time_column("back_at", nullable=True),
 )
 
 pod_requests = Table(

@@ -14,6 +14,7 @@ from services.admin.rest.times import Window
 from services.admin.showback.repository import load_costs
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
+from services.operator.reconcile.repository import set_active
 from tests.integration.admin.showback.costs import (
     FROM,
     N_STEPS,
@@ -189,6 +190,74 @@ def test_hours_count_from_when_a_workload_came_until_it_left(database: Engine) -
     assert float(found["a"]["unmeasured_hours"]) == pytest.approx(4 / 12, abs=1e-6)
     assert float(found["b"]["unmeasured_hours"]) == pytest.approx(2 / 12, abs=1e-6)
     assert found["b"]["cost_usd"] == 4
+
+
+LEFT, BACK = FROM + 6 * STEP, TO - 6 * STEP
+
+
+def go_away(database: Engine, workload: int, left_at: datetime, back_at: datetime) -> None:
+    """As the operator notes it when a GPUAutoscaler goes, and when it is there again."""
+    with database.begin() as connection:
+        set_active(connection, [workload], False, left_at)
+    with database.begin() as connection:
+        set_active(connection, [workload], True, back_at)
+
+
+def forget(database: Engine, from_at: datetime, to_at: datetime) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("DELETE FROM outcomes WHERE step_at >= :a AND step_at < :b"),
+            {"a": from_at, "b": to_at},
+        )
+
+
+def test_hours_that_it_was_away_are_none_of_unknown_cost(database: Engine) -> None:
+    workload = add(database, "prod/chat", {})
+    add_costs(database, workload, [1.0] * N_STEPS)
+    forget(database, LEFT, BACK)
+    go_away(database, workload, LEFT, BACK)
+    (row,) = costs(database).values()
+    assert (row["unmeasured_hours"], row["cost_usd"]) == (0, 12)
+    # of its own time the hours are counted as before
+    forget(database, LEFT - 2 * STEP, BACK + STEP)
+    (row,) = costs(database).values()
+    assert float(row["unmeasured_hours"]) == pytest.approx(3 / 12, abs=1e-6)
+    # wherever the window is cut
+    for to_at, hours in ((LEFT + STEP, 2 / 12), (BACK, 2 / 12), (BACK + STEP, 3 / 12)):
+        (row,) = costs(database, to_at=to_at).values()
+        assert float(row["unmeasured_hours"]) == pytest.approx(hours, abs=1e-6)
+        (row,) = costs(database, from_at=to_at).values()
+        assert float(row["unmeasured_hours"]) == pytest.approx(3 / 12 - hours, abs=1e-6)
+
+
+def test_it_may_be_away_many_times_and_for_part_of_a_step(database: Engine) -> None:
+    workload = add(database, "prod/chat", {})
+    minute = timedelta(minutes=1)
+    for left_at, back_at in (
+        (FROM - 3 * STEP, FROM + STEP),
+        (FROM + 2 * STEP + minute, FROM + 2 * STEP + 2 * minute),
+        (FROM + 5 * STEP - minute, FROM + 7 * STEP + minute),
+    ):
+        go_away(database, workload, left_at, back_at)
+    (row,) = costs(database).values()
+    # of the steps of five minutes it was away in the first, the third, and the fifth to eighth
+    assert float(row["unmeasured_hours"]) == pytest.approx((24 - 1 - 1 - 4) / 12, abs=1e-6)
+    with database.begin() as connection:
+        set_active(connection, [workload], False, FROM + 12 * STEP)
+    add_costs(database, workload, [1.0])
+    (row,) = costs(database).values()
+    assert float(row["unmeasured_hours"]) == pytest.approx((12 - 1 - 1 - 4) / 12, abs=1e-6)
+
+
+def test_what_is_known_of_time_that_it_was_away_hides_no_other_hour(database: Engine) -> None:
+    """Once it is back, steps before are settled by the last that was seen."""
+    workload = add(database, "prod/chat", {})
+    add_costs(database, workload, [1.0] * N_STEPS)
+    forget(database, FROM, FROM + 2 * STEP)
+    go_away(database, workload, LEFT, BACK)
+    (row,) = costs(database).values()
+    assert float(row["unmeasured_hours"]) == pytest.approx(2 / 12, abs=1e-6)
+    assert row["cost_usd"] == N_STEPS - 2
 
 
 def test_filters_narrow_what_is_summed(database: Engine) -> None:

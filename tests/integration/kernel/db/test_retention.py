@@ -165,6 +165,18 @@ def test_killed_pods_go_when_they_are_old(
     assert stored(database, table, "pod_uid") == {"young"}
 
 
+def test_absences_that_are_over_go_when_they_are_old(
+    database: Engine, insert: Insert, workload_ids: tuple[int, int]
+) -> None:
+    table = schema.metadata.tables["workload_absences"]
+    active, left = workload_ids
+    insert(table, {"workload_id": active, "left_at": OLD, "back_at": OLD + timedelta(days=1)})
+    insert(table, {"workload_id": active, "left_at": OLD + timedelta(days=2), "back_at": YOUNG})
+    insert(table, {"workload_id": left, "left_at": OLD, "back_at": None})
+    assert expire(database)["workload_absences"] == 1
+    assert stored(database, table, "back_at") == {YOUNG, None}
+
+
 def test_open_operations_stay(database: Engine, insert: Insert) -> None:
     for id_, status, finished_at in (
         (1, "succeeded", OLD),

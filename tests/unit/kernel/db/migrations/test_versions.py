@@ -17,7 +17,9 @@ FIRST = "0034"
 HARMLESS: Mapping[str, str] = {
     "0036": "it loosens a column; code of before reads it in avg() and sum(), which leave NULL "
     "out, and writes no NULL. Where all of a model in a week are NULL it cannot show the quality "
-    "of that workload's forecasts: docs/operations.md says so"
+    "of that workload's forecasts: docs/operations.md says so",
+    "0037": "its trigger writes a table that code of before neither reads nor writes, and refuses "
+    "no row of workloads",
 }
 """By revision, why code of its `oldest_code` does not miss what it takes away or changes.
 
