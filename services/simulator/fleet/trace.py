@@ -24,6 +24,8 @@ from services.simulator.fleet.trace_file import TraceFile
 from services.simulator.fleet.trace_metadata import TraceError
 
 TRACE_STARTUP = StartupProfile(median_s=75.0, sigma=0.35, fail_probability=0.004)
+LONGEST_NAME = 63
+"""Characters of an indicator's name at most."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +147,16 @@ def _loaded(
     return LoadedTrace(fleet, found.dropped, span.end_said(source.last_s, source.shift_s))
 
 
-def _indicator_name(column: str) -> str:
-    name = re.sub(r"[^a-z0-9_]", "_", column.lower())[:63]
-    return name if name[:1].isalpha() else f"x_{name}"[:63]
+def _indicator_name(column: str, taken: set[str]) -> str:
+    """A unique name of an indicator: columns of which only other signs differ stay apart."""
+    base = re.sub(r"[^a-z0-9_]", "_", column.lower())[:LONGEST_NAME]
+    base = base if base[:1].isalpha() else f"x_{base}"[:LONGEST_NAME]
+    name, n = base, 2
+    while name in taken:
+        ending = f"_{n}"
+        name, n = f"{base[: LONGEST_NAME - len(ending)]}{ending}", n + 1
+    taken.add(name)
+    return name
 
 
 def _object_name(workload: str, taken: set[str]) -> str:
@@ -166,9 +175,10 @@ def _fleet(
     options: TraceOptions,
     source: _Source,
 ) -> Fleet:
+    named: set[str] = set()
     indicators = tuple(
         IndicatorSpec(
-            name=_indicator_name(c.name), level=cast(Literal[1, 2, 3], c.level), unit=c.unit
+            name=_indicator_name(c.name, named), level=cast(Literal[1, 2, 3], c.level), unit=c.unit
         )
         for c in trace.columns
     )

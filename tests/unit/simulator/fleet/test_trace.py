@@ -8,7 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from services.simulator.fleet import TraceError, TraceOptions
+from services.simulator.fleet import TraceError, TraceOptions, fleet_of
+from services.simulator.fleet.arrays import FloatArray
+from services.simulator.fleet.trace_file import TraceFile, TraceSeries
+from services.simulator.fleet.trace_metadata import TraceColumn
 from services.simulator.measurements import ColumnChoice, load_trace
 from tests.unit.simulator.fleet.traces import SHORT, START, write
 
@@ -58,6 +61,30 @@ def test_names_that_collide_stay_apart(tmp_path, wavy):
     series = {"A_b": wavy["svc/a"], "a.b": wavy["svc/b"]}
     fleet = load_trace(write(tmp_path, series), SHORT).fleet
     assert [w.name for w in fleet.workloads] == ["a-b", "a-b-2"]
+
+
+@pytest.mark.parametrize(
+    ("columns", "names"),
+    [
+        (("延迟", "请求"), ("x___", "x____2")),
+        (("p50 [ms]", "p50 (ms)"), ("p50__ms_", "p50__ms__2")),
+        (("a" * 70, "a" * 63), ("a" * 63, "a" * 61 + "_2")),
+        (("9" * 70, "9" * 62), ("x_" + "9" * 61, "x_" + "9" * 59 + "_2")),
+    ],
+)
+def test_columns_that_read_alike_once_made_ascii_stay_apart(
+    wavy: dict[str, FloatArray], columns: tuple[str, str], names: tuple[str, str]
+) -> None:
+    """The first of them was forecast in place of the demand, and the verdict said nothing of it."""
+    demand = wavy["svc/a"]
+    times = 60 * np.arange(demand.size, dtype=np.int64)
+    series = TraceSeries("a", times, np.stack([demand[::-1] + 500.0, demand], axis=1))
+    indicators = tuple(TraceColumn(name, 2, "") for name in columns)
+    loaded = fleet_of(TraceFile("t", 60, columns[1], indicators, (series,)), "t", SHORT)
+    (workload,) = loaded.fleet.workloads
+    assert tuple(one.name for one in workload.indicators) == names
+    assert workload.demand == names[1]
+    assert workload.to_spec().demand == names[1]
 
 
 DATA = Path(
