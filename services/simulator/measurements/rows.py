@@ -218,8 +218,11 @@ def _refuse_beyond(values: FloatArray, columns: list[str], label: str) -> None:
 
 
 def _numbers(column: pa.ChunkedArray) -> FloatArray:
-    """(N,) values, NaN where there is none; what is infinite stays so, to be refused."""
-    return np.array(column.cast(pa.float64()).to_numpy(), dtype=float)
+    """(N,) values, NaN where there is none; what is infinite stays so, to be refused.
+
+    Whole numbers of more digits than a float has, as of a trace's id, are rounded.
+    """
+    return np.array(column.cast(pa.float64(), safe=False).to_numpy(), dtype=float)
 
 
 def _owners(table: pa.Table, column: str | None, name: str, label: str) -> np.ndarray:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from services.simulator.fleet import TraceError, TraceOptions, fleet_of
@@ -25,6 +30,26 @@ def test_what_is_infinite_is_refused_with_its_row(tmp_path: Path, value: str) ->
     text = "ts,rps\n{},1.5\n{},{}\n".format(*stamps(2), value)
     with pytest.raises(TraceError, match=r"column 'rps', row 2: .* is larger than anything"):
         read_file(csv(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("many", "said"),
+    [
+        (pa.array([2**60 + 1, None, 2**62 + 3]), [2.0**60, math.nan, 2.0**62]),
+        (pa.array([2**64 - 1, 0, None], pa.uint64()), [2.0**64, 0.0, math.nan]),
+        (pa.array([Decimal("1.5"), None, Decimal(2**53 + 1)]), [1.5, math.nan, 2.0**53]),
+    ],
+)
+def test_numbers_of_more_digits_than_a_float_has_are_rounded(
+    tmp_path: Path, many: pa.Array, said: list[float]
+) -> None:
+    """A column of ids beside the demand was enough to end it."""
+    path = tmp_path / "mine.parquet"
+    table = {"ts": stamps(3), "rps": [1.0, 2.0, 3.0], "trace_id": many}
+    pq.write_table(pa.table(table), path)
+    found = read_file(path, ColumnChoice(demand="rps")).trace
+    place = [column.name for column in found.columns].index("trace_id")
+    np.testing.assert_array_equal(found.series[0].values[:, place], said)
 
 
 def berlin(step_m: int, n_steps: int) -> list[datetime]:
