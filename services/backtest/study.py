@@ -50,7 +50,8 @@ class PromiseResult:
 
         A rival that kept the promise at a lower cost beats Harmony; one that broke it by more
         than Harmony did is no rival at this promise. Where Harmony broke it, a lower cost is no
-        gain: the sentence says what it was bought with.
+        gain: the sentence says what it was bought with. Costs that a tenth of a percent does not
+        tell apart are the same.
         """
         own = self.score(MODEL)
         kept = max(self.epsilon, own.violation_rate)
@@ -61,9 +62,10 @@ class PromiseResult:
             words = "No rival kept as low a violation rate as Harmony."
             return f"{words} {broken}." if is_broken else words
         best = min(rivals, key=lambda s: s.cost_usd)
-        change = own.cost_usd / best.cost_usd - 1.0
+        change = round(own.cost_usd / best.cost_usd - 1.0, 3)
         if change >= 0:
-            words = f"Forecasting did not pay here: {change:.1%} dearer than {best.name}."
+            by = f"{change:.1%} dearer than" if change else "it costs the same as"
+            words = f"Forecasting did not pay here: {by} {best.name}."
             return f"{words} {broken}." if is_broken else words
         if is_broken:
             return (

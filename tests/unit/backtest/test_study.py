@@ -30,6 +30,21 @@ def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
         ((90.0, 0.008), (100.0, 0.009), "Forecasting paid: 10.0% cheaper than hpa."),
         ((110.0, 0.008), (100.0, 0.009), "Forecasting did not pay here: 10.0% dearer than hpa."),
         (
+            (100.0, 0.008),
+            (100.0, 0.009),
+            "Forecasting did not pay here: it costs the same as hpa.",
+        ),
+        (
+            (99.96, 0.008),
+            (100.0, 0.009),
+            "Forecasting did not pay here: it costs the same as hpa.",
+        ),
+        (
+            (100.0, 0.02),
+            (100.0, 0.009),
+            "it costs the same as hpa. Harmony broke its promise of 1.00%: 2.00%.",
+        ),
+        (
             (90.0, 0.02),
             (100.0, 0.009),
             "No gain at this promise: Harmony broke its promise of 1.00%: 2.00%, 10.0% cheaper "
