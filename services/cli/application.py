@@ -89,7 +89,8 @@ def main() -> None:
             print(f"harmony: {line}", file=sys.stderr)
         status = app(prog_name=PROGRAM, standalone_mode=False)
     except HarmonyError as error:
-        print(f"harmony: {without_escapes(error.message)}", file=sys.stderr)
+        said = " ".join(error.message.split())  # a server's own words may be of several lines
+        print(f"harmony: {without_escapes(said)}", file=sys.stderr)
         sys.exit(2)
     except USAGE_ERROR as error:
         said = str(error) if is_help(error) else usage_line(error, sys.argv[1:], PROGRAM)

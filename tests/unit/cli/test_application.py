@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from services.cli import application
 from services.cli.kubectl import application as plugin
+from services.kernel.errors import Unavailable
 from services.kernel.settings import get_settings
 
 
@@ -32,6 +33,21 @@ def test_commands_log_warnings_unless_a_level_is_set(
     finally:
         get_settings.cache_clear()
     assert asked == [level]
+
+
+def test_an_error_of_several_lines_is_told_on_one(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a Prometheus answers to a query that it cannot read."""
+
+    def fail(**_: object) -> None:
+        raise Unavailable("server answers 400: parse error\n\tat line 2:\r\n  \x1b[2Junexpected")
+
+    monkeypatch.setattr(application, "app", fail)
+    with pytest.raises(SystemExit) as ended:
+        application.main()
+    said = "harmony: server answers 400: parse error at line 2: ?[2Junexpected\n"
+    assert (ended.value.code, capsys.readouterr().err) == (2, said)
 
 
 @pytest.mark.parametrize("program", [application.app, plugin.app])
