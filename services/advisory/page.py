@@ -9,14 +9,18 @@ from services.advisory.comparison import Estimate, Ran, SideBySide
 from services.advisory.counterfactual import HOUR_S
 from services.advisory.report import AdvisoryReport, ServiceReport, to_json
 from services.backtest.page import page_templates
+from services.kernel.whole_files import write_whole
 
 DASH = "unknown"
 
 
 def write_report(report: AdvisoryReport, path: Path) -> None:
-    """Write the page to a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_report(report), encoding="utf-8")
+    """Write the page to a file.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    write_whole(path, render_report(report))
 
 
 def render_report(report: AdvisoryReport) -> str:

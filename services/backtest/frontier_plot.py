@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
+from services.kernel.whole_files import write_whole
 from services.simulator.policies.rivals import HARMONY
 
 MAX_PANELS = 12
@@ -43,10 +44,19 @@ class Panel:
 
 
 def draw(panels: Sequence[Panel], path: Path) -> None:
-    """Write the panels to a PNG, three in a row."""
-    figure = _figure(panels)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    """Write the panels to a picture, three in a row."""
+    save(_figure(panels), path)
+
+
+def save(figure: Any, path: Path) -> None:
+    """Write a figure as a picture of the kind that its name tells.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    drawn = BytesIO()
+    figure.savefig(drawn, dpi=110, format=path.suffix[1:].lower() or None)
+    write_whole(path, drawn.getvalue())
 
 
 def svg(panels: Sequence[Panel]) -> str:

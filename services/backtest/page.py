@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from services.backtest.plot import svg_of_study
 from services.backtest.study import PromiseResult, Study
+from services.kernel.whole_files import write_whole
 from services.simulator import PolicyScore
 
 HOURS_PER_MONTH = 730.0
@@ -23,9 +24,11 @@ def write_page(study: Study, said: Sequence[str], path: Path) -> None:
         study: What was found.
         said: How the data were read.
         path: File.
+
+    Raises:
+        InvalidInput: It cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(render_page(study, said), encoding="utf-8")
+    write_whole(path, render_page(study, said))
 
 
 def page_templates(package: str) -> Environment:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from services.cli.connection import connected_settings
-from services.cli.output import console, named, print_table, streamed, write_json, write_whole
+from services.cli.output import console, named, print_table, streamed, write_json
 from services.cli.workload_filter import Name, Namespace
 from services.kernel.errors import InvalidInput
+from services.kernel.whole_files import write_whole
 
 if TYPE_CHECKING:
     from services.admin.showback.schemas import Showback

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from services.kernel.errors import InvalidInput
 from services.kernel.security.printable import without_escapes
+from services.kernel.whole_files import write_whole
 
 PIPE_WIDTH = 200
 """Columns where the output is no terminal: a pipe has no width, and a cut table says nothing."""
@@ -90,40 +91,6 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
         print_json(document)
         return
     write_whole(path, json.dumps(document, default=_encode, indent=2) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file as a whole: where that fails, or is cut off, what was there before stays.
-
-    A pipe or a terminal is written to, and so is a file in a folder that takes no other.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    target = path.resolve()  # of a link what it leads to is replaced, not the link
-    if target.exists() and not target.is_file():
-        target.write_text(text, encoding="utf-8")
-        return
-    try:
-        number, name = tempfile.mkstemp(prefix=f".{target.name[:80]}.", dir=target.parent)
-    except OSError:
-        target.write_text(text, encoding="utf-8")
-        return
-    part = Path(name)
-    try:
-        with os.fdopen(number, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.chmod(target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~_umask())
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    """Rights that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def writable(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:

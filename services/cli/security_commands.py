@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from services.cli.connection import database_engine, login_name
-from services.cli.output import console, named, print_json, print_table, write_whole
+from services.cli.output import console, named, print_json, print_table
 from services.kernel.clock import Clock, SystemClock
 from services.kernel.errors import InvalidInput
 from services.kernel.security.keys import FLEET, KeyVerifier, Principal, Role, RoleGrant
+from services.kernel.whole_files import write_whole
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -82,7 +82,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "services.kernel": (
         "celery_app security tracing_otel",
         "broker_transport operation settings",
-        "db http secret_files task",
+        "db http secret_files task whole_files",
         "listening queued_jobs server_clock",
         "clock domain errors jobs server_errors server_limits telemetry tracing",
         "log_stream",

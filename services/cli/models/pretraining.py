@@ -21,12 +21,13 @@ from forecaster import (
     prior_config,
     trace_views,
 )
-from services.cli.models.training import interruptible, progress_shown, read_state, write_whole
+from services.cli.models.training import interruptible, progress_shown, read_state
 from services.forecasting.registry.shipped import CARD_FILE, PRIOR_FILE
 from services.forecasting.training.device import choose_device
 from services.forecasting.training.fit import progress_of
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import get_settings
+from services.kernel.whole_files import write_whole
 from services.lab.bench.forecast.task import Protocol, load_task
 
 SEED = 180_400

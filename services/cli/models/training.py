@@ -36,6 +36,7 @@ from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.security.keys import AuditEntry, append_audit
 from services.kernel.settings import Settings, get_settings
+from services.kernel.whole_files import write_whole
 from services.lab.bench.forecast.task import Protocol, load_task
 from services.platform.stop_signals import ending_on_signals
 
@@ -191,13 +192,6 @@ def read_state(state_file: Path) -> bytes:
             f"--resume: {state_file} cannot be read ({error.strerror}); an interrupted training "
             "leaves it beside --out"
         ) from error
-
-
-def write_whole(file: Path, raw: bytes) -> None:
-    """Replace a file at once: whoever is killed in between leaves the old one whole."""
-    part = file.with_name(file.name + ".part")
-    part.write_bytes(raw)
-    part.replace(file)
 
 
 @contextmanager

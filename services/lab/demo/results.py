@@ -7,7 +7,6 @@ import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import psutil
 from rich.console import Console
 from rich.text import Text
 
+from services.kernel.whole_files import write_whole
 from services.lab.demo.evidence import calibration_of, start_times
 from services.lab.demo.options import DemoOptions
 from services.lab.demo.replay import Latency
@@ -304,14 +304,6 @@ def _fan_chart(
         ready_capacity=run.ready_mean[i] * workload.capacity_per_replica * ratio,
         caption=f"{workload.kind} on {workload.gpu_type}; forecast by: {', '.join(rungs)}",
     )
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that appears with all of its text."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text)
-    part.replace(path)
 
 
 def shown_time(at: datetime) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from services.kernel.errors import InvalidInput
+from services.kernel.whole_files import write_whole
 from services.lab.report import ReportData, render_report, scoreboard_table
 from services.simulator import needed_gpus, run_rivals
 from services.simulator.fleet import (
@@ -82,8 +84,15 @@ def main() -> int:
         wall_s=wall_s,
     )
     Console().print(scoreboard_table(data), f"tuned and replayed in {wall_s:.1f} s")
-    if options.html is not None:
-        options.html.write_text(render_report(data), encoding="utf-8")
+    return 0 if options.html is None else _write_page(data, options.html)
+
+
+def _write_page(data: ReportData, path: Path) -> int:
+    try:
+        write_whole(path, render_report(data))
+    except InvalidInput as error:
+        print(f"error: --html={error.message}", file=sys.stderr)
+        return 2
     return 0
 
 

@@ -7,8 +7,12 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from services.advisory.page import notes, render_report, table_rows, to_result, write_report
+from services.kernel.errors import InvalidInput
 from tests.unit.advisory.reported import report, service
+from tests.unit.kernel.full_disk import full_disk
 
 KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
 
@@ -97,3 +101,11 @@ def test_who_asked_through_the_api_gets_figures_and_words_of_the_same_services()
     assert "Harmony would have cost 20.0% less" in found["verdict"]
     assert found["notes"][-1] == "Left out: prod/ours: Harmony scales it."
     assert json.loads(json.dumps(found)) == found
+
+
+def test_a_page_that_finds_no_room_leaves_the_old_one_and_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "week.html"
+    file.write_text("old")
+    with full_disk(1000), pytest.raises(InvalidInput, match=r"week\.html: cannot be written: "):
+        write_report(report(KNOWN), file)
+    assert file.read_text() == "old"

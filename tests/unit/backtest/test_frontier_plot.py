@@ -8,6 +8,8 @@ import pytest
 from matplotlib.figure import Figure
 
 from services.backtest.frontier_plot import COST_RANGE, RATE_RANGE, Panel, draw, pareto
+from services.kernel.errors import InvalidInput
+from tests.unit.kernel.full_disk import full_disk
 
 PANEL = Panel(
     "a fleet",
@@ -58,3 +60,18 @@ def test_an_axis_without_a_curve_at_the_promise_has_no_end_of_its_own(
 ) -> None:
     draw([Panel("none", {"hpa": [(0.2, 1.5)]}, promises=[0.01])], tmp_path / "f.png")
     assert figures[0].axes[0].get_ylim()[1] < COST_RANGE * 1.5
+
+
+def test_a_picture_is_drawn_as_its_name_says(tmp_path: Path) -> None:
+    for name, start in (("f.PNG", b"\x89PNG"), ("f.svg", b"<?xml"), ("f.pdf", b"%PDF")):
+        draw([PANEL], tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(start)
+
+
+def test_a_picture_that_finds_no_room_leaves_the_old_one_and_is_told(tmp_path: Path) -> None:
+    """Half of it stood where the old one had been, under a traceback."""
+    file = tmp_path / "f.png"
+    file.write_bytes(b"old")
+    with full_disk(1000), pytest.raises(InvalidInput, match=r"f\.png: cannot be written: "):
+        draw([PANEL], file)
+    assert file.read_bytes() == b"old"

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from services.backtest.equal_violation import EqualViolation
 from services.backtest.frontier import PolicyFrontier
-from services.backtest.page import render_page
+from services.backtest.page import render_page, write_page
 from services.backtest.predictors import Trained
 from services.backtest.study import PromiseResult, Study
+from services.kernel.errors import InvalidInput
 from services.simulator.fleet import Fleet
 from tests.unit.backtest.test_study import scored
+from tests.unit.kernel.full_disk import full_disk
 
 
 @pytest.fixture
@@ -52,3 +55,13 @@ def test_it_loads_nothing_and_escapes_names(study: Study) -> None:
 
 def test_the_same_study_gives_the_same_page(study: Study) -> None:
     assert render_page(study, []) == render_page(study, [])
+
+
+def test_a_page_that_finds_no_room_leaves_the_old_one_and_is_told(
+    study: Study, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.html"
+    file.write_text("old")
+    with full_disk(1000), pytest.raises(InvalidInput, match=r"mine\.html: cannot be written: "):
+        write_page(study, [], file)
+    assert file.read_text() == "old"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import unicodedata
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -27,10 +26,10 @@ from services.cli.output import (
     print_table,
     writable,
     write_json,
-    write_whole,
 )
 from services.cli.study_commands import JsonFile
 from services.kernel.errors import InvalidInput
+from tests.unit.kernel.full_disk import full_disk
 
 
 def context() -> Any:
@@ -167,34 +166,12 @@ def test_the_kind_of_a_picture_is_seen_before_the_work(command: list[str], tmp_p
         CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
-def test_a_file_that_cannot_be_written_to_its_end_stays_as_it_was(tmp_path: Path) -> None:
-    """As on a full disk: the anchor of the audit log, above all, must not be lost."""
-    file = tmp_path / "anchor"
-    write_whole(file, "42:abc\n")
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
-    try:
-        with pytest.raises(OSError, match="too large"):
-            write_json(file, {"n": "x" * 10_000})
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert file.read_text() == "42:abc\n"
-    assert list(tmp_path.iterdir()) == [file]
-
-
-def test_what_a_link_leads_to_is_replaced_with_its_rights(tmp_path: Path) -> None:
-    file, link = tmp_path / "file", tmp_path / "link"
-    file.write_text("old")
-    file.chmod(0o640)
-    link.symlink_to(file)
-    write_whole(link, "new")
-    assert link.is_symlink()
-    assert (file.read_text(), file.stat().st_mode & 0o777) == ("new", 0o640)
-
-
-def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
-    write_whole(Path("/dev/null"), "text")
-    assert not Path("/dev/null").is_file()
+def test_a_document_that_cannot_be_written_to_its_end_leaves_the_old_one(tmp_path: Path) -> None:
+    file = tmp_path / "figures.json"
+    write_json(file, {"n": 1})
+    with full_disk(), pytest.raises(InvalidInput, match=r"figures\.json: cannot be written"):
+        write_json(file, {"n": "x" * 10_000})
+    assert json.loads(file.read_text()) == {"n": 1}
 
 
 def test_a_document_on_stdout_stays_alone() -> None:

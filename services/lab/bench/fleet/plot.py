@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from services.backtest.frontier_plot import save
 from services.lab.bench.fleet.records import STAGES
 
 _COLOURS = ("tab:cyan", "tab:green", "tab:blue", "tab:orange", "tab:purple", "tab:red", "0.6")
@@ -35,8 +36,7 @@ def plot_curves(points: Sequence[Mapping[str, Any]], path: Path) -> None:
     first = figure.axes[0]
     first.set_ylabel("CPU-ms a workload and step")
     first.legend(fontsize=7)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save(figure, path)
 
 
 def by_curve(points: Sequence[Mapping[str, Any]]) -> dict[str, list[Mapping[str, Any]]]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from services.backtest.frontier_plot import save
 from services.kernel.errors import InvalidInput
 
 OWN = ("harmony", "model", "network", "trees")
@@ -184,5 +185,4 @@ def plot_reliability(document: Mapping[str, Any], path: Path) -> None:
     gap.set(xlabel="nominal level", ylabel="observed minus nominal, points")
     whole.legend(fontsize=8)
     figure.suptitle(f"{document['data']}, {document['protocol']}: reliability on the test part")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save(figure, path)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from services.backtest.frontier_plot import OWN_COLOUR
+from services.backtest.frontier_plot import OWN_COLOUR, save
 from services.lab.bench.month.report import parts, title
 from services.simulator.policies.rivals import HARMONY
 
@@ -37,8 +37,7 @@ def plot_month(document: Mapping[str, Any], path: Path) -> None:
                 right.text(0.0, y, " unknown", va="center", fontsize=8)
         right.axvline(100 * document["promise"], color="black", linewidth=1, linestyle="--")
         right.set(xlabel="% of time out of SLA, dashed: promise", yticklabels=[])
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    save(figure, path)
 
 
 def _colour(rate: float | None, promise: float) -> str:

@@ -31,3 +31,13 @@ def test_the_page_is_written(monkeypatch, capsys, tmp_path):
     assert run(monkeypatch, *args) == 0
     assert "Oracle" in capsys.readouterr().out
     assert page.read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.slow
+def test_a_page_that_cannot_be_written_is_one_line_and_exit_2(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    page = tmp_path / "file" / "page.html"
+    assert run(monkeypatch, "--step", "600", "--hours", "6", "--html", str(page)) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith(f"error: --html={page}: cannot be written: ")
+    assert captured.err.count("\n") == 1
