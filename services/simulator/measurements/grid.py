@@ -10,7 +10,13 @@ from services.simulator.fleet.arrays import FloatArray, IntArray
 from services.simulator.fleet.trace_file import TraceSeries
 from services.simulator.fleet.trace_metadata import TraceError
 
-STEPS_S = (1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600)
+_HOUR_S, _DAY_S = 3600, 86_400
+STEPS_S = (
+    *(1, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800),
+    *(hours * _HOUR_S for hours in (1, 2, 3, 4, 6, 8, 12)),
+    _DAY_S,
+)
+"""Usual lengths of steps, in seconds."""
 NEARLY = 0.8
 """A step may be so much shorter than the median gap: some steps then have no row."""
 _CONCENTRATED = 0.7
@@ -37,8 +43,30 @@ def interval_of(times_ms: Sequence[IntArray]) -> int | None:
 
 def likely_interval(times_ms: Sequence[IntArray]) -> int:
     """The shortest usual step, in seconds, not far below the median gap of irregular times."""
+    return _usual_step(times_ms, STEPS_S)
+
+
+def spacing(times_ms: IntArray, step_s: int) -> int:
+    """Seconds of the steps that one workload's irregular rows are averaged over; `step_s` at least.
+
+    Those of a workload with a row in no more than every second step are farther apart, as its
+    median gap has it: times that scatter have no common divisor (`own_interval`), and would share
+    a longer step, or leave it empty, where they are not kept in its middle.
+
+    Args:
+        times_ms: (N,) its sorted times.
+        step_s: Length of the steps of all.
+    """
+    n_steps = int(times_ms[-1] - times_ms[0]) // (1000 * step_s) + 1
+    longer = [step for step in STEPS_S if step > step_s and step % step_s == 0]
+    if times_ms.size < 2 or 2 * times_ms.size > n_steps + 1 or not longer:
+        return step_s
+    return _usual_step([times_ms], [step_s, *longer])
+
+
+def _usual_step(times_ms: Sequence[IntArray], steps_s: Sequence[int]) -> int:
     gap_s = float(np.median(_gaps(times_ms))) / 1000.0
-    return next((step for step in STEPS_S if step >= NEARLY * gap_s), STEPS_S[-1])
+    return next((step for step in steps_s if step >= NEARLY * gap_s), steps_s[-1])
 
 
 def _gaps(times_ms: Sequence[IntArray]) -> IntArray:

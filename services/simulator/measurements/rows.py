@@ -19,6 +19,7 @@ from services.simulator.measurements.grid import (
     likely_interval,
     own_interval,
     place_in_step,
+    spacing,
     steps_shared,
 )
 from services.simulator.measurements.stamps import are_local, epoch_ms
@@ -161,13 +162,13 @@ class MeasuredRows:
             series = [TraceSeries(name, times // 1000, values) for name, times, values in rows]
             return [_with_own_interval(one, step_s) for one in series], step_s, ()
         step_s = stated_s or likely_interval(self.times_ms)
-        begins = [place_in_step(times, step_s) for times in self.times_ms]
-        series = [averaged(*row, step_s, begin) for row, begin in zip(rows, begins, strict=True)]
-        series = [_with_own_interval(one, step_s) for one in series]
-        n_shared = sum(
-            steps_shared(times, step_s, begin)
-            for times, begin in zip(self.times_ms, begins, strict=True)
-        )
+        series, n_shared = [], 0
+        for name, times, values in rows:
+            own_s = spacing(times, step_s)
+            begin = place_in_step(times, own_s)
+            one = averaged(name, times, values, own_s, begin)
+            series.append(_with_own_interval(one, step_s))
+            n_shared += steps_shared(times, own_s, begin)
         n_empty = sum(_n_empty(one, step_s) for one in series)
         said = (
             f"the times are irregular: averaged over steps of {step_s} s, of which "

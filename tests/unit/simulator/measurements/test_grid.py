@@ -15,6 +15,7 @@ from services.simulator.measurements.grid import (
     likely_interval,
     own_interval,
     place_in_step,
+    spacing,
 )
 from tests.unit.simulator.fleet.traces import START
 from tests.unit.simulator.measurements.texts import csv, lines, stamps
@@ -85,3 +86,33 @@ def test_a_grid_of_longer_steps_is_found() -> None:
     assert own_interval(np.array([0, 300, 900, 1200]), 60) == 300
     assert own_interval(np.array([0, 300, 360]), 60) == 60
     assert own_interval(np.array([0]), 60) == 60
+
+
+@pytest.mark.parametrize("gap_s", [7200, 10_800, 14_400, 21_600, 28_800, 43_200, 86_400])
+def test_steps_of_hours_and_of_a_day_are_usual_too(gap_s: int) -> None:
+    """Rows farther apart than an hour were read in steps of an hour, most of them empty."""
+    times = 1000 * (gap_s * np.arange(40) + np.arange(40) % 7)
+    assert likely_interval([times]) == gap_s
+
+
+@pytest.mark.parametrize(
+    ("gap_s", "step_s", "own_s"),
+    [
+        (300, 60, 300),
+        (60, 60, 60),
+        (100, 60, 60),  # a row in more than every second step: most of them are known
+        (300, 120, 600),  # the next that is a multiple
+        (300, 77, 77),  # no usual step is a multiple
+        (604_800, 3600, 86_400),
+    ],
+)
+def test_rows_of_one_that_are_farther_apart_have_longer_steps(
+    gap_s: int, step_s: int, own_s: int
+) -> None:
+    scatter_ms = np.random.default_rng(3).integers(-5000, 5000, 200)
+    times = 1000 * gap_s * np.arange(1, 201) + scatter_ms
+    assert spacing(times, step_s) == own_s
+
+
+def test_a_single_row_has_the_steps_of_all() -> None:
+    assert spacing(np.array([5000]), 60) == 60

@@ -125,3 +125,35 @@ def test_a_service_of_longer_steps_is_known_in_them(tmp_path: Path) -> None:
     assert loaded.fleet.demand[1, :5].tolist() == [90, 91, 92, 93, 94]
     (dropped,) = fleet_of(found.trace, "mine", TraceOptions(replay_hours=4.0)).dropped
     assert "its rows are 300 s apart, as --step 300 has it" in dropped.reason
+
+
+@pytest.mark.parametrize("scatter_s", [5.0, 20.0, 40.0])
+def test_a_service_of_longer_steps_that_scatter_is_known_in_them(
+    tmp_path: Path, scatter_s: float
+) -> None:
+    """No number divides the gaps of such times, so it was left out at every step."""
+    scatter = (-scatter_s, 0.3 * scatter_s, scatter_s, -0.1 * scatter_s, 0.7 * scatter_s)
+    minute = [(at, "fast", 50 + k % 7) for k, at in enumerate(stamps(3000, 60, (-3.0, 2.0)))]
+    five = [(at, "slow", 90 + k % 5) for k, at in enumerate(stamps(600, 300, scatter))]
+    rows = "".join(f"{at},{name},{value}\n" for at, name, value in sorted(minute + five))
+    found = read_file(csv(tmp_path, "ts,service,rps\n" + rows))
+    assert "steps of 60 s (300 s of 'slow')" in found.said[0]
+    assert "0 hold no row and 0 hold several" in found.said[1]
+    loaded = fleet_of(found.trace, "mine", TraceOptions(step_s=300, replay_hours=4.0))
+    assert loaded.dropped == ()
+    names = [one.name for one in loaded.fleet.workloads]
+    slow = loaded.fleet.demand[names.index("slow"), :-1]  # of the last step the file has no end
+    assert set(np.diff(slow)) == {1.0, -4.0}
+
+
+def test_days_by_a_clock_that_is_changed_are_steps_of_a_day(tmp_path: Path) -> None:
+    """They were read in steps of an hour, of which 23 in 24 held no row, whatever --step said."""
+    zone = ZoneInfo("Europe/Berlin")
+    first = datetime(2025, 1, 1, tzinfo=zone)
+    at = [(first + timedelta(days=k)).isoformat() for k in range(420)]  # midnights there
+    assert {one[-6:] for one in at} == {"+01:00", "+02:00"}
+    values = [50.0 + k % 7 for k in range(420)]
+    found = read_file(csv(tmp_path, "ds,y\n" + lines(at, values)))
+    assert found.trace.interval_s == 86_400
+    assert found.trace.series[0].values[:, 0].tolist() == values
+    assert fleet_of(found.trace, "mine", TraceOptions()).dropped == ()
