@@ -92,6 +92,11 @@ class Comparison:
     crps_simple: float
     skill: float
 
+    @property
+    def picks(self) -> dict[str, str]:
+        """Every workload that was scored to its best simple forecaster."""
+        return {workload: best_simple(row) for workload, row in self.scores.items()}
+
     def skill_of(self, name: str) -> float:
         """As `skill`, of another predictor that was compared."""
         return _skill(self.scores, name)

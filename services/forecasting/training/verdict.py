@@ -105,7 +105,11 @@ def judge_fit(
         reason += f", the prior has {skill:+.3f}"
         is_better = is_better and (incumbent is not None or found.skill > skill)
         metrics |= {"prior_skill": skill, "simple_only": found.simple_only(PRIOR_RUNG)}
-    ladder = Ladder(model, BestSimple(metrics["picks"], config.window), prior=prior)
+    simple, simple_only = (
+        BestSimple(metrics["picks"], config.window),
+        metrics.get("simple_only", ()),
+    )
+    ladder = Ladder(model, simple, prior=prior, simple_only=frozenset(simple_only))
     return Verdict(is_better, reason, metrics, ladder)
 
 
@@ -163,7 +167,8 @@ def _metrics(report: FitReport, found: Comparison, n_workloads: int) -> dict[str
         "backtest_skill": found.skill,
         "backtest_coverage": _coverage(found),
         "skipped": report.skipped,
-        "picks": {w: found.best_simple(w, pick) for w, pick in report.picks.items()},
+        # of all that were scored: one that was too young to be fitted may be in `simple_only`
+        "picks": report.picks | found.picks,
         "ratios": found.ratios,
     }
 

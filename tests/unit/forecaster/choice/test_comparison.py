@@ -40,6 +40,7 @@ def test_tails_are_compared_too() -> None:
     assert (found.crps_model, found.crps_simple) == (0.9, 1.0)
     assert found.best_simple("w", "none") == "blend"
     assert found.best_simple("dead", "none") == "none"
+    assert found.picks == {"w": "blend"}
 
 
 def test_another_predictor_enters_no_figure_of_the_model() -> None:

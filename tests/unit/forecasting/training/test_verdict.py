@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from forecaster import FitReport, FitResult, Forecast, ForecasterConfig, Series, Windows
+from forecaster.choice.baselines import POOLS
 from forecaster.config import QUANTILE_LEVELS
 from services.forecasting.training.verdict import TRAINED_UNTIL, Incumbent, judge_fit
 
@@ -109,3 +110,18 @@ def test_one_that_was_fitted_on_earlier_steps_is_judged_on_all_that_are_held_out
     is_better, reason, _ = judged(Incumbent(old, old.trained_until_s))
     assert is_better
     assert "not trained on" not in reason
+
+
+def test_who_was_too_young_to_be_fitted_has_a_pick_like_all_that_were_scored() -> None:
+    """It was kept from the prior, and had none: `smoothed` answered, which nobody had chosen."""
+    report = replace(REPORT, picks={"a": "none of them", "gone": "last_value"}, skipped={"b": "no"})
+    model: Any = Learned("new", HELD_FROM_S, 10.0)
+    prior: Any = Learned("prior", HELD_FROM_S, 500.0)
+    found = judge_fit(SERIES, FitResult(model, report), None, N_HELD, 7, prior)
+    picks = found.metrics["picks"]
+    assert found.metrics["simple_only"] == ["a", "b"]
+    assert picks.keys() == {"a", "b", "gone"}
+    assert {picks["a"], picks["b"]} <= set(POOLS)
+    assert picks["gone"] == "last_value", "it had no outcome to choose by: the fit's own pick stays"
+    assert found.ladder.simple.picks == picks
+    assert found.ladder.simple_only == {"a", "b"}, "as the registry's ladder has it"
