@@ -187,28 +187,39 @@ def deployed_rows(documents: Sequence[Json], key: str) -> list[Row]:
 
 
 def verdict_rows(documents: Sequence[Json], key: str) -> list[Row]:
-    """Means over races by lead time; both bridges must agree, so the worse one counts too."""
-    rows: list[Row] = []
-    for lead_s in sorted({one["lead_s"] for one in documents}):
-        of_lead = [d["promises"][key] for d in documents if d["lead_s"] == lead_s]
-        arms = [one["own"].get(HARMONY, {}) for one in of_lead]
-        equal = [arm["ratio"] for arm in arms if arm.get("ratio")]
-        unserved = [arm["ratio_at_unserved"] for arm in arms if arm.get("ratio_at_unserved")]
-        closed = [arm["closed"] for arm in arms if arm.get("closed") is not None]
-        rows.append(
-            {
-                "lead time": duration_text(lead_s),
-                "races": len(of_lead),
-                "best rival over the oracle": _figure(
-                    geometric_mean(o["best_rival"]["cost"] for o in of_lead if o["best_rival"])
-                ),
-                "harmony / best rival": _figure(geometric_mean(equal)),
-                "worst": _figure(max(equal, default=None)),
-                "of the room": _share(float(np.mean(closed)) if closed else None, 0),
-                "at equal unserved": _figure(geometric_mean(unserved)),
-            }
-        )
-    return rows
+    """Means over races by lead time; both bridges must agree, so the worse one counts too.
+
+    They are over the races in which Harmony reaches the rate. One that it loses by not reaching it
+    has no ratio: `reached` counts those that a rival reaches, and `worst` has no bound. Where
+    rivals alone were raced, what the best one costs is over all.
+    """
+    return [
+        _verdict_row(lead_s, [d["promises"][key] for d in documents if d["lead_s"] == lead_s])
+        for lead_s in sorted({one["lead_s"] for one in documents})
+    ]
+
+
+def _verdict_row(lead_s: float, races: Sequence[Json]) -> Row:
+    has_harmony = any(HARMONY in one["own"] for one in races)
+    raced = [one for one in races if HARMONY in one["own"] and one["best_rival"]]
+    both = [one for one in raced if one["own"][HARMONY]["ratio"] is not None]
+    arms = [one["own"][HARMONY] for one in both]
+    rivals = [one["best_rival"] for one in (both if has_harmony else races)]
+    unserved = [a["ratio_at_unserved"] for a in arms if a["ratio_at_unserved"] is not None]
+    closed = [arm["closed"] for arm in arms if arm["closed"] is not None]
+    worst = _figure(max((arm["ratio"] for arm in arms), default=None))
+    return {
+        "lead time": duration_text(lead_s),
+        "races": len(races),
+        "reached": f"{len(both)} of {len(raced)}" if has_harmony else "",
+        "best rival over the oracle": _figure(
+            geometric_mean(rival["cost"] for rival in rivals if rival)
+        ),
+        "harmony / best rival": _figure(geometric_mean(arm["ratio"] for arm in arms)),
+        "worst": "not reached" if len(both) < len(raced) else worst,
+        "of the room": _share(float(np.mean(closed)) if closed else None, 0),
+        "at equal unserved": _figure(geometric_mean(unserved)),
+    }
 
 
 def _which(one: Json) -> Row:
