@@ -24,14 +24,13 @@ from services.simulator.policies.predictive.holt_winters import SeasonalSeries, 
 from services.simulator.policies.predictive.linear_trend import RecentPoints, extrapolated
 from services.simulator.policies.reactive.hpa import (
     HpaConfig,
-    HpaScalingPolicy,
-    HpaScalingRules,
     HpaState,
     behaved,
     observed,
     reactive_proposal,
     require_whole_percent,
 )
+from services.simulator.policies.reactive.hpa_limits import HpaScalingPolicy, HpaScalingRules
 from services.simulator.policies.view import FloatArray
 
 _GUARD = 1e-9

@@ -7,6 +7,10 @@ Written from the algorithm's description. Readings that it leaves open:
 * A decision upwards never lowers the count and one downwards never raises it. While starts are
   under way, the ready pods alone may ask for fewer than the spec that is already on its way.
 * A cooldown runs from the last change in either direction.
+
+The program decides every few seconds, and counts pods that do not serve yet to what it may double.
+So a decision of a longer step may go as far as decisions of `SYNC_S`, or a cooldown where that is
+longer, add up to within it. A step of that or less is one decision.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 
 from services.simulator.policies.grid import GridView, Knob, column, count_settings
 from services.simulator.policies.knobs import knob_value, require_within
+from services.simulator.policies.reactive.hpa_limits import SYNC_S, Span
 from services.simulator.policies.view import RELATIVE_SLACK, FloatArray
 
 _GUARD = 1e-9
@@ -42,8 +47,8 @@ class Apa:
         target_ratio: Target use per pod as a share of its capacity: the knob.
         up_tolerance: Nothing changes up to this much above the target, relative.
         down_tolerance: Nothing changes down to this much below the target, relative.
-        max_up_rate: At most this multiple of the pods.
-        max_down_rate: At least the pods divided by this.
+        max_up_rate: At most this multiple of the pods, each `SYNC_S`.
+        max_down_rate: At least the pods divided by this, each `SYNC_S`.
         up_cooldown_s: No increase within this time of the last change.
         down_cooldown_s: No decrease within this time of the last change.
     """
@@ -104,8 +109,17 @@ class Apa:
         pods = np.maximum(view.ready, 1.0)
         ratio = view.last_demand() / (pods * view.capacity) / column(self.target_ratio)
         proposal = np.ceil(pods * ratio * (1.0 - RELATIVE_SLACK))
-        up = np.minimum(proposal, np.ceil(self.max_up_rate * pods))
-        down = np.maximum(proposal, np.floor(pods / self.max_down_rate))
+        span = Span(view.now_s, view.step_s)
+        most = least = pods
+        for _ in range(span.n_syncs(max(SYNC_S, self.up_cooldown_s))):
+            most = np.ceil(self.max_up_rate * most)
+            if not np.any(most < proposal):
+                break
+        for _ in range(span.n_syncs(max(SYNC_S, self.down_cooldown_s))):
+            least = np.floor(least / self.max_down_rate)
+            if not np.any(least > proposal):
+                break
+        up, down = np.minimum(proposal, most), np.maximum(proposal, least)
         raised = np.where(
             ratio > 1.0 + self.up_tolerance + _GUARD, np.maximum(up, view.replicas), view.replicas
         )

@@ -3,7 +3,8 @@
 Written from the algorithm's description: integer-per-cent utilisation, tolerance, unready pods,
 stabilisation windows, rate limits, bounds. One metric, one sync per step. Two readings of the
 metric are offered, because results depend on it: unclipped (a queue or concurrency metric, which
-may exceed 1) and clipped at 1 (a utilisation metric, with which the HPA climbs in steps).
+may exceed 1) and clipped at 1 (a utilisation metric, with which the HPA climbs in steps). Of a step
+that is longer than the period of a rate limit see `hpa_limits`.
 
 All arrays in this file broadcast to one shape, so that the same code serves one workload and a grid
 of workloads x targets.
@@ -12,40 +13,24 @@ of workloads x targets.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import reduce
-from typing import Literal
 
 import numpy as np
 
 from services.simulator.policies.grid import GridView, Knob, Solo, column, count_settings
 from services.simulator.policies.knobs import knob_value
+from services.simulator.policies.reactive.hpa_limits import (
+    SYNC_S,
+    HpaEvent,
+    HpaScalingPolicy,
+    HpaScalingRules,
+    Span,
+    newer,
+    reach,
+)
 from services.simulator.policies.view import BoolArray, FloatArray, PolicyInput
 
 _GUARD = 1e-9
-
-
-@dataclass(frozen=True, slots=True)
-class HpaScalingPolicy:
-    """One entry of `behavior.scaleUp.policies` or `scaleDown.policies`."""
-
-    kind: Literal["Pods", "Percent"]
-    value: int
-    period_s: float
-
-    def __post_init__(self) -> None:
-        """Check the values."""
-        if self.value <= 0 or self.period_s <= 0:
-            raise ValueError(f"value={self.value} and period_s={self.period_s} must be > 0")
-
-
-@dataclass(frozen=True, slots=True)
-class HpaScalingRules:
-    """One direction of `behavior`."""
-
-    policies: tuple[HpaScalingPolicy, ...]
-    stabilisation_s: float
-    select: Literal["Max", "Min", "Disabled"] = "Max"
-
+_MOST_DOUBLINGS = 60  # beyond any bound
 
 DEFAULT_UP = HpaScalingRules(
     (HpaScalingPolicy("Pods", 4, 15.0), HpaScalingPolicy("Percent", 100, 15.0)), 0.0
@@ -64,7 +49,7 @@ class HpaConfig:
         down: Rules downwards.
         is_clipped: Whether the utilisation metric saturates at 1.
         has_behavior: False for the older path without a `behavior` block: at most `max(2n, 4)` up
-            per sync, any step down, the same stabilisation window.
+            per sync of `SYNC_S`, any step down, the same stabilisation window.
     """
 
     target_percent: int = 60
@@ -96,6 +81,7 @@ class HpaObservation:
         min_replicas: Lower bound.
         max_replicas: Upper bound.
         target_percent: Target utilisation, whole per cent.
+        step_s: Time until the next sync that is simulated.
     """
 
     now_s: float
@@ -107,14 +93,7 @@ class HpaObservation:
     min_replicas: FloatArray
     max_replicas: FloatArray
     target_percent: FloatArray
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class HpaEvent:
-    """Counts that were proposed, or by which the count changed, at `at_s`."""
-
-    at_s: float
-    counts: FloatArray
+    step_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,41 +156,17 @@ def _stabilised(
     return np.minimum(np.maximum(seen.replicas, lowest), highest)
 
 
-def _changed_within(state: HpaState, since_s: float, sign: int) -> FloatArray | float:
-    recent = [np.maximum(sign * one.counts, 0.0) for one in _newer(state.changes, since_s)]
-    return reduce(np.add, recent) if recent else 0.0
-
-
-def _limit(rules: HpaScalingRules, seen: HpaObservation, state: HpaState, sign: int) -> FloatArray:
-    """Step 7: farthest count that `rules` permit in the direction of `sign`."""
-    if rules.select == "Disabled" or not rules.policies:
-        return seen.replicas
-    limits = []
-    for policy in rules.policies:
-        since_s = seen.now_s - policy.period_s
-        start = (
-            seen.replicas - _changed_within(state, since_s, 1) + _changed_within(state, since_s, -1)
-        )
-        if policy.kind == "Pods":
-            limits.append(start + sign * policy.value)
-        elif sign > 0:
-            limits.append(np.ceil(start * (1.0 + policy.value / 100.0) - _GUARD))
-        else:
-            limits.append(np.trunc(start * (1.0 - policy.value / 100.0) + _GUARD))
-    farthest = np.maximum if (sign > 0) == (rules.select == "Max") else np.minimum
-    limit: FloatArray = reduce(farthest, limits)
-    return np.maximum(limit, seen.replicas) if sign > 0 else np.minimum(limit, seen.replicas)
-
-
 def _limited(
     wanted: FloatArray, seen: HpaObservation, config: HpaConfig, state: HpaState
 ) -> FloatArray:
     """Steps 7 and 8: rate limits and bounds."""
+    span, changes = Span(seen.now_s, seen.step_s), state.changes
     if config.has_behavior:
-        upper = _limit(config.up, seen, state, +1)
-        lower = _limit(config.down, seen, state, -1)
+        upper = reach(config.up, span, seen.replicas, changes, until=seen.max_replicas, sign=+1)
+        lower = reach(config.down, span, seen.replicas, changes, until=seen.min_replicas, sign=-1)
     else:
-        upper = np.maximum(2.0 * seen.replicas, 4.0)
+        n_more = min(span.n_syncs(SYNC_S) - 1, _MOST_DOUBLINGS)
+        upper = np.maximum(2.0 * seen.replicas, 4.0) * 2.0**n_more
         lower = np.zeros_like(seen.replicas)
     limited = np.clip(wanted, lower, upper)
     return np.clip(limited, seen.min_replicas, seen.max_replicas)
@@ -258,16 +213,12 @@ def behaved(
     keep_s = max(config.up.stabilisation_s, config.down.stabilisation_s)
     longest_s = max((p.period_s for p in config.up.policies + config.down.policies), default=0.0)
     return desired, HpaState(
-        (*_newer(state.proposals, seen.now_s - keep_s), HpaEvent(seen.now_s, proposal)),
+        (*newer(state.proposals, seen.now_s - keep_s), HpaEvent(seen.now_s, proposal)),
         (
-            *_newer(state.changes, seen.now_s - longest_s),
+            *newer(state.changes, seen.now_s - longest_s),
             HpaEvent(seen.now_s, desired - seen.replicas),
         ),
     )
-
-
-def _newer(events: tuple[HpaEvent, ...], after_s: float) -> tuple[HpaEvent, ...]:
-    return tuple(event for event in events if event.at_s > after_s)
 
 
 def hpa_step(
@@ -295,6 +246,7 @@ def observed(view: GridView, target_percent: Knob) -> HpaObservation:
         min_replicas=view.min_replicas,
         max_replicas=view.max_replicas,
         target_percent=column(target_percent),
+        step_s=view.step_s,
     )
 
 

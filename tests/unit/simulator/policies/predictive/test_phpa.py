@@ -13,12 +13,8 @@ from services.simulator.policies.predictive.phpa import (
     PhpaLinear,
     PhpaRules,
 )
-from services.simulator.policies.reactive.hpa import (
-    HpaConfig,
-    HpaGrid,
-    HpaScalingPolicy,
-    HpaScalingRules,
-)
+from services.simulator.policies.reactive.hpa import HpaConfig, HpaGrid
+from services.simulator.policies.reactive.hpa_limits import HpaScalingPolicy, HpaScalingRules
 
 NAN = float("nan")
 
@@ -109,7 +105,10 @@ class TestBehaviour:
         got = path(PhpaLinear(60), loads, ready=2, step_s=30)
         # +4 at 0 s; at 30 s the minute's 4 are used up; at 60 s 100 % of 6
         assert got == [6, 6, 12]
-        assert path(HpaGrid(60), loads, ready=2, step_s=30) == [6, 12, 24]
+        # the HPA's are 15 s, two in a step: 2, 6, 12, then 24, 48; 150 are wanted, 100 allowed
+        assert path(HpaGrid(60), loads, ready=2, step_s=30) == [12, 48, 100]
+        # and ten of a minute in a step of ten: 2, 6, 12, 24, 48, 96
+        assert path(PhpaLinear(60), [90.0], ready=2, step_s=600) == [100]
 
     def test_prediction_is_stabilised_like_a_proposal(self, path):
         # 14 is predicted at 60 s and holds for the 300 s of the down window

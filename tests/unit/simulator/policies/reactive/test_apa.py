@@ -29,7 +29,7 @@ HALF = 0.5
     ],
 )
 def test_ten_pods(see, once, load, wanted):
-    assert once(Apa(HALF), see(load, ready=10, **AT_1)) == wanted
+    assert once(Apa(HALF), see(load, ready=10, step_s=15.0, **AT_1)) == wanted
 
 
 def test_odd_counts_halve_downwards(see, once):
@@ -40,7 +40,7 @@ def test_own_tolerances_and_rates(see, once):
     policy = Apa(HALF, up_tolerance=0.3, down_tolerance=0.4, max_up_rate=1.5, max_down_rate=5.0)
     assert once(policy, see(13.0, ready=10, **AT_1)) == 10
     assert once(policy, see(13.1, ready=10, **AT_1)) == 14
-    assert once(policy, see(18.0, ready=10, **AT_1)) == 15
+    assert once(policy, see(18.0, ready=10, step_s=15.0, **AT_1)) == 15
     assert once(policy, see(6.0, ready=10, **AT_1)) == 10
     assert once(policy, see(5.9, ready=10, **AT_1)) == 6
     assert once(policy, see(0.5, ready=10, **AT_1)) == 2
@@ -59,7 +59,24 @@ class TestStarting:
         assert once(Apa(HALF), see(4.0, ready=5, starting=5, **AT_1)) == 4
 
     def test_without_a_ready_pod_one_is_assumed(self, see, once):
-        assert once(Apa(HALF), see(5.0, ready=0, starting=1, **AT_1)) == 2  # min(5, 2 * 1)
+        view = see(5.0, ready=0, starting=1, step_s=15.0, **AT_1)
+        assert once(Apa(HALF), view) == 2  # min(5, 2 * 1)
+
+
+class TestLongSteps:
+    """Twice as many in ten minutes held back what the program does in a quarter of one."""
+
+    def test_an_increase_is_what_the_decisions_of_the_step_add_up_to(self, see, once):
+        # 4 ready at ratio 20 want 80: 8, 16, 32, 64 in a minute
+        assert once(Apa(HALF), see(80.0, ready=4, **AT_1)) == 64
+        assert once(Apa(HALF), see(80.0, ready=4, step_s=600.0, **AT_1)) == 80
+
+    def test_a_cooldown_says_how_many_they_are(self, see, once):
+        # a decrease each 300 s: 32, 16, 8 in fifteen minutes
+        assert once(Apa(HALF), see(1.0, ready=64, step_s=900.0, **AT_1)) == 8
+        assert once(Apa(HALF), see(1.0, ready=64, step_s=300.0, **AT_1)) == 32
+        slow = Apa(HALF, up_cooldown_s=300.0)
+        assert once(slow, see(80.0, ready=4, step_s=600.0, **AT_1)) == 16
 
 
 class TestCooldown:

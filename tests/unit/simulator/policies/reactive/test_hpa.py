@@ -15,11 +15,10 @@ from services.simulator.policies.reactive.hpa import (
     HpaConfig,
     HpaGrid,
     HpaObservation,
-    HpaScalingPolicy,
-    HpaScalingRules,
     HpaState,
     hpa_step,
 )
+from services.simulator.policies.reactive.hpa_limits import HpaScalingPolicy, HpaScalingRules
 from services.simulator.policies.view import PolicyInput
 
 WIDE_UP = HpaScalingRules((HpaScalingPolicy("Pods", 1000, 15.0),), 0.0)
@@ -157,18 +156,39 @@ class TestStabilisation:
 class TestRateLimits:
     def test_default_up_is_the_larger_of_four_pods_and_doubling(self):
         config = HpaConfig(target_percent=60)
-        assert once(config, see(50.0, ready=2)) == 6
-        assert once(config, see(50.0, ready=10)) == 20
+        assert once(config, see(50.0, ready=2, step_s=15.0)) == 6
+        assert once(config, see(50.0, ready=10, step_s=15.0)) == 20
 
     def test_select_min_and_disabled(self):
         least = replace(DEFAULT_UP, select="Min")
-        assert once(HpaConfig(up=least), see(50.0, ready=2)) == 4
+        assert once(HpaConfig(up=least), see(50.0, ready=2, step_s=15.0)) == 4
         assert once(HpaConfig(up=replace(DEFAULT_UP, select="Disabled")), see(50.0)) == 10
 
     def test_without_behavior_at_most_the_larger_of_double_and_four(self):
         config = HpaConfig(has_behavior=False)
-        assert once(config, see(50.0, ready=1)) == 4
-        assert once(config, see(50.0, ready=7)) == 14
+        assert once(config, see(50.0, ready=1, step_s=15.0)) == 4
+        assert once(config, see(50.0, ready=7, step_s=15.0)) == 14
+        assert once(config, see(50.0, ready=1, step_s=45.0)) == 16
+        assert once(config, see(50.0, ready=1, step_s=1e6)) == 84
+
+    def test_a_step_of_minutes_may_rise_by_what_its_syncs_add_up_to(self):
+        """+4 or twice as many in ten minutes held back what a controller does in one."""
+        # 50 / 60 % is 84: 2, 6, 12, 24, 48, 96 after five syncs of 15 s
+        assert once(HpaConfig(), see(50.0, ready=2, step_s=60.0)) == 48
+        assert once(HpaConfig(), see(50.0, ready=2, step_s=600.0)) == 84
+
+    def test_a_step_of_minutes_may_fall_by_what_its_syncs_add_up_to(self):
+        down = HpaScalingRules((HpaScalingPolicy("Pods", 1, 60.0),), 0.0)
+        assert once(HpaConfig(down=down), see(0.6, ready=20)) == 19
+        assert once(HpaConfig(down=down), see(0.6, ready=20, step_s=600.0)) == 10
+
+    def test_what_was_added_in_a_long_step_is_over_at_the_next(self):
+        up = HpaScalingRules((HpaScalingPolicy("Pods", 4, 60.0),), 0.0)
+        policy = Hpa(HpaConfig(up=up))
+        replicas, state = policy.decide(see(90.0, step_s=300.0), policy.initial_state())
+        assert replicas == 30
+        view = see(90.0, ready=replicas, now_s=300.0, step_s=300.0)
+        assert policy.decide(view, state)[0] == 50
 
     def test_a_period_longer_than_the_step_counts_what_was_added(self):
         up = HpaScalingRules((HpaScalingPolicy("Pods", 4, 120.0),), 0.0)
@@ -195,7 +215,7 @@ def test_arrays_agree_with_single_workloads():
     target = rng.integers(20, 90, n).astype(float)
     ones = np.ones(n)
     seen = HpaObservation(
-        0.0, load, ready, unready, ready + unready, 1.3 * ones, ones, 40 * ones, target
+        0.0, load, ready, unready, ready + unready, 1.3 * ones, ones, 40 * ones, target, 60.0
     )
     together, _ = hpa_step(seen, HpaConfig(), HpaState())
     for i in range(n):
@@ -256,17 +276,18 @@ class TestGrid:
     TARGETS = np.array([20.0, 60.0, 95.0])
 
     @pytest.mark.parametrize("is_clipped", [False, True])
-    def test_equals_one_controller_per_setting_and_workload(self, drive, is_clipped):
+    @pytest.mark.parametrize("step_s", [15.0, 60.0, 600.0])
+    def test_equals_one_controller_per_setting_and_workload(self, drive, is_clipped, step_s):
         config = HpaConfig(is_clipped=is_clipped)
         demand = np.random.default_rng(5).uniform(0, 30, (2, 25))
         demand[0, 7] = np.nan
-        got = drive(HpaGrid(self.TARGETS, config), demand, ready=4)
+        got = drive(HpaGrid(self.TARGETS, config), demand, ready=4, step_s=step_s)
         for g, target in enumerate(self.TARGETS):
             policy = Hpa(replace(config, target_percent=int(target)))
             for w in range(2):
                 state, replicas = policy.initial_state(), 4
                 for t in range(25):
-                    view = see(demand[w, t], ready=replicas, now_s=60.0 * t)
+                    view = see(demand[w, t], ready=replicas, now_s=step_s * t, step_s=step_s)
                     replicas, state = policy.decide(view, state)
                     assert got[t, g, w] == replicas
 
