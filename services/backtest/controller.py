@@ -20,14 +20,13 @@ from decider import (
     ReplicaState,
     ShardRequest,
     Sla,
-    StepQuantiles,
     WorkloadInput,
     capacity_draws,
     decide_shard,
     predictive_draws,
 )
 from forecaster import Forecast, Ladder, WindowConfig
-from services.backtest.forecasts import ForecastStream
+from services.backtest.forecasts import ForecastStream, quantile_functions
 from services.backtest.memory import DecisionMemory
 from services.backtest.series import MeasuredFleet
 from services.kernel.clock import make_rng
@@ -117,7 +116,7 @@ class HarmonyController:
             self._capacity,
             self._lead_time_s,
             float(self._fleet.step_s),
-            quantiles=_quantiles(forecast),
+            quantiles=quantile_functions(forecast),
         )
         decisions = decide_shard(request, self._options.decide, now_s)
         self._memory = self._memory.decided(decisions, now_s, self._options.decide.risk)
@@ -151,9 +150,3 @@ class HarmonyController:
             forecast_rung=rung,
             forecast_origin_s=now_s - self._fleet.step_s,
         )
-
-
-def _quantiles(forecast: Forecast) -> tuple[StepQuantiles, ...]:
-    """Quantile functions of all workloads."""
-    levels = np.array(forecast.quantile_levels, dtype=float)
-    return tuple(StepQuantiles(levels, one) for one in forecast.quantiles.astype(np.float64))

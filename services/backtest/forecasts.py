@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from decider import StepQuantiles
 from forecaster import (
     Calibration,
     CalibrationState,
@@ -36,6 +37,12 @@ class _Issued:
     step: int
     issued: Forecast
     experts: Experts
+
+
+def quantile_functions(forecast: Forecast) -> tuple[StepQuantiles, ...]:
+    """What the decider integrates, of all workloads."""
+    levels = np.array(forecast.quantile_levels, dtype=float)
+    return tuple(StepQuantiles(levels, one) for one in forecast.quantiles.astype(np.float64))
 
 
 class ForecastStream:

@@ -16,21 +16,20 @@ from typing import Any
 import numpy as np
 
 from decider import LeadTimeBelief, predictive_draws
-from services.backtest.controller import N_DRAWS, PRIOR_STARTS, ControllerOptions
-from services.backtest.forecasts import ForecastStream
+from services.backtest.controller import N_DRAWS, PRIOR_STARTS
 from services.backtest.predictors import Trained
-from services.backtest.series import MeasuredFleet
+from services.backtest.replay_forecasts import ReplayForecasts
 from services.kernel.errors import InvalidInput
 from services.simulator import HistoryRun, deployment_spec
 from services.simulator.course import Course
 from services.simulator.engine.pod import EnginePod, draw_start
 from services.simulator.fleet import Fleet, FleetWorkload
 from services.simulator.fleet.arrays import FloatArray
-from services.simulator.fleet.meters import ServiceMeters
 from services.simulator.fleet_course import measured_demand
 from services.simulator.grid_run import GridRun, PathsAt, simulate_grid
 from services.simulator.policies.grid import GridPolicy
 from services.simulator.policies.oracle import OracleGrid
+from services.simulator.policies.predictive.known_laws import LawsByTime
 from services.simulator.policies.predictive.planned import PlannedGrid
 from services.simulator.policies.rivals import PRICES, rivals
 from services.simulator.run import ORACLE_LEAD_Z
@@ -43,8 +42,6 @@ N_STARTS = 512
 BLOCK_STEPS = 288
 MIN_BLOCKS = 10
 """Of what is resampled: longer than an episode of high demand, and enough of them."""
-STEPS_AFTER_LEAD = 3
-"""Steps planned beyond nearly the slowest start."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -122,12 +119,13 @@ def frontiers(
     known = rivals(float(fleet.step_s))
     found = []
     tell("frontier of harmony")
-    paths_at = replay_paths(fleet, history, trained)
-    found.append(_run(fleet, planner(fleet, trained.config.window.horizon), course, paths_at))
+    said = ReplayForecasts(fleet, history, trained)
+    own = planner(fleet, trained.config.window.horizon, said)
+    found.append(_run(fleet, own, course, said.paths_at))
     for name in names:
         tell(f"frontier of {name}")
         found.append(_run(fleet, known[name], course))
-    lead_s = _slowest_s(fleet)
+    lead_s = max(w.startup.quantile_s(ORACLE_LEAD_Z) for w in fleet.workloads)
     n_future = 2 + math.ceil(lead_s / fleet.step_s)
     oracle = simulate_grid(OracleGrid(lead_s), course, n_future=n_future)
     return (*found, score_grid(fleet, oracle))
@@ -170,44 +168,20 @@ def start_times_s(owner: FleetWorkload, seed: int) -> FloatArray:
     return leads
 
 
-def replay_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> PathsAt:
-    """Calibrated sample paths (W, S, H) for each decision of the replay, asked for in order.
+def planner(fleet: Fleet, n_ahead: int, laws: LawsByTime) -> PlannedGrid:
+    """Harmony's planner at a grid of prices of risk; all else is as `HarmonyController` has it.
 
-    None is kept: those of a week of fifty workloads would be ten gigabytes.
+    Args:
+        fleet: Workloads.
+        n_ahead: Steps that are forecast, all of which it plans.
+        laws: What it integrates.
     """
-    measured = MeasuredFleet(fleet, ServiceMeters(fleet, history.ready_mean))
-    options = ControllerOptions(0.5)
-    stream = ForecastStream(
-        measured,
-        trained.ladder,
-        trained.config.window,
-        n_paths=options.n_paths,
-        seed=options.seed,
-    )
-
-    def paths_at(t: int) -> FloatArray:
-        step = fleet.n_history + t
-        if t > 0:
-            measured.read(step - 1, history.last_spec)
-        return np.asarray(stream.at(step).paths, dtype=float)
-
-    return paths_at
-
-
-def planner(fleet: Fleet, n_ahead: int) -> PlannedGrid:
-    """Harmony's planner at a grid of prices of risk; it plans beyond nearly the slowest start."""
     beliefs = [
         LeadTimeBelief.from_median(w.startup.median_s, w.startup.sigma, PRIOR_STARTS)
         for w in fleet.workloads
     ]
     lead_time_s = np.stack([predictive_draws(belief, N_DRAWS) for belief in beliefs])
-    n_lead = math.ceil(_slowest_s(fleet) / fleet.step_s)
-    return PlannedGrid(PRICES, lead_time_s, horizon=min(n_ahead, n_lead + STEPS_AFTER_LEAD))
-
-
-def _slowest_s(fleet: Fleet) -> float:
-    """Nearly the slowest start of any workload."""
-    return max(w.startup.quantile_s(ORACLE_LEAD_Z) for w in fleet.workloads)
+    return PlannedGrid(PRICES, lead_time_s, horizon=n_ahead, laws=laws)
 
 
 def _run(

@@ -13,10 +13,10 @@ from services.backtest.frontier import (
     frontiers,
     planner,
     replay_course,
-    replay_paths,
     score_grid,
 )
 from services.backtest.predictors import Trained
+from services.backtest.replay_forecasts import ReplayForecasts
 from services.kernel.errors import InvalidInput
 from services.simulator import HistoryRun, SimulationSetup, score, simulate, simulate_history
 from services.simulator.engine.specs import NodeSpec
@@ -35,9 +35,8 @@ def fleet(fleet: Fleet) -> Fleet:
 
 def all_paths(fleet: Fleet, history: HistoryRun, trained: Trained) -> FloatArray:
     """(R, W, S, H) paths of every decision of the replay."""
-    paths_at = replay_paths(fleet, history, trained)
-    found = [paths_at(t) for t in range(fleet.n_steps - fleet.n_history)]
-    return np.stack([one for one in found if one is not None])
+    said = ReplayForecasts(fleet, history, trained)
+    return np.stack([said.paths_at(t) for t in range(fleet.n_replay)])
 
 
 def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
@@ -88,23 +87,20 @@ def test_forecasts_of_the_replay_never_read_ahead(fleet: Fleet, simple: Trained)
 
 def test_paths_of_a_step_are_not_kept_for_the_next(fleet: Fleet, simple: Trained) -> None:
     """Those of a week of fifty workloads would take ten gigabytes of the worker's memory."""
-    paths_at = replay_paths(fleet, simulate_history(fleet), simple)
-    first = paths_at(0)
-    assert first is not None
+    said = ReplayForecasts(fleet, simulate_history(fleet), simple)
+    first = said.paths_at(0)
     known = weakref.ref(first)
     del first
-    assert paths_at(1) is not None
+    said.paths_at(1)
     assert known() is None
 
 
-def test_the_plan_reaches_beyond_nearly_the_slowest_start(fleet: Fleet) -> None:
-    slow = tuple(
-        replace(w, startup=replace(w.startup, median_s=1500.0, sigma=0.0)) for w in fleet.workloads
-    )
-    found = planner(replace(fleet, workloads=slow), 12)
-    assert found.horizon == 3 + 3  # 1,500 s are within three steps
+def test_the_plan_reaches_as_far_as_the_forecast(fleet: Fleet, simple: Trained) -> None:
+    """The controller plans all of it: with three steps beyond the starts counts were others."""
+    laws = ReplayForecasts(fleet, simulate_history(fleet), simple)
+    found = planner(fleet, 12, laws)
+    assert (found.horizon, found.laws) == (12, laws)
     assert found.lead_time_s.shape[0] == fleet.n_workloads
-    assert planner(replace(fleet, workloads=slow), 4).horizon == 4
 
 
 def test_a_fleet_whose_indicators_follow_the_allocation_is_refused(

@@ -6,9 +6,18 @@ Shapes: T decisions, W workloads, Q levels, H steps ahead.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from decider.step_quantiles import StepQuantiles
 from services.simulator.policies.grid import FloatArray
+
+
+class LawsByTime(Protocol):
+    """Quantile functions that a planner asks for at each of its decisions."""
+
+    def at(self, now_s: float) -> tuple[StepQuantiles, ...]:
+        """W quantile functions of the decision at `now_s`."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,7 +21,7 @@ from decider.tables.landing import landing_weights
 from decider.tables.scenarios import make_scenarios, stage_tables
 from decider.types import Hardware, IntArray, Limits, ReplicaState, ShardRequest, Sla, WorkloadInput
 from services.simulator.policies.grid import FloatArray, GridView, Knob, count_settings
-from services.simulator.policies.predictive.known_laws import KnownLaws
+from services.simulator.policies.predictive.known_laws import LawsByTime
 
 DAY_S = 86_400.0
 FRESH = Standing(FORECAST, "", 0, 0.0, None)
@@ -49,7 +49,7 @@ class PlannedGrid:
     horizon: int = 12
     capacity_draws: FloatArray = field(default_factory=lambda: np.ones(1))
     mean_window_s: float = 3 * DAY_S
-    laws: KnownLaws | None = None
+    laws: LawsByTime | None = None
     name: str = "harmony"
 
     @property
