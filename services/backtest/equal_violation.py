@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # it loads the forecaster, which a report has no need of
     from services.backtest.frontier import PolicyFrontier
 
 MIN_RATE = 1e-5
+"""A setting that violates less is as one that never does: its logarithm says nothing."""
 ROUNDING = 1e-9
 """Sums of shares may be so far off."""
 N_RESAMPLES = 400
@@ -97,11 +98,52 @@ def _rounded(value: float | None) -> float | None:
     return None if value is None or not math.isfinite(value) else round(value, 4)
 
 
+class Neighbours(NamedTuple):
+    """Settings on either side of a rate on the Pareto front, and how far it is to the second.
+
+    Attributes:
+        reached: Number of the cheapest setting that reaches the rate.
+        beyond: That of the next one, which does not; the same where there is none.
+        share: Of the way to it, in [0, 1).
+    """
+
+    reached: int
+    beyond: int
+    share: float
+
+    def read(self, values: FloatArray) -> float:
+        """(G,) values of the settings, read off between both."""
+        here, there = values[self.reached], values[self.beyond]
+        return float(here + self.share * (there - here))
+
+
+def neighbours(rate: FloatArray, cost: FloatArray, epsilon: float) -> Neighbours | None:
+    """Between which settings a violation rate lies, by the law of `cost_at`; None: unreached."""
+    known = np.flatnonzero(np.isfinite(rate) & np.isfinite(cost))
+    order = known[np.lexsort((cost[known], rate[known]))]
+    front = order[np.diff(np.minimum.accumulate(cost[order]), prepend=np.inf) < 0]
+    n_reached = int((rate[front] <= epsilon * (1.0 + ROUNDING)).sum())
+    if n_reached == 0:
+        return None
+    reached, beyond = front[n_reached - 1], front[min(n_reached, front.size - 1)]
+    low, high = float(rate[reached]), float(rate[beyond])
+    if epsilon <= low or high <= low:
+        share = 0.0
+    elif low < MIN_RATE:
+        share = (epsilon - low) / (high - low)
+    else:
+        share = math.log(epsilon / low) / math.log(high / low)
+    return Neighbours(int(reached), int(beyond), share)
+
+
 def cost_at(rate: FloatArray, cost: FloatArray, epsilon: float) -> float:
     """Least cost at a violation rate; NaN where no setting reaches it.
 
-    Between neighbours on the Pareto front: linear in the logarithm of the rate. Where even the
-    leanest setting violates less than asked, its cost. A setting whose rate is not known reaches
+    At the rate of a setting on the Pareto front: its cost. Between neighbours there: linear in the
+    logarithm of the rate. Where the one that reaches the rate violates less than `MIN_RATE`, linear
+    in the rate itself: what it costs to run each of both for a share of the time. A logarithm of
+    nearly nothing would set the figure there. Where even the leanest setting violates less than
+    asked, its cost. So a larger rate never costs more. A setting whose rate is not known reaches
     none.
 
     Args:
@@ -109,19 +151,8 @@ def cost_at(rate: FloatArray, cost: FloatArray, epsilon: float) -> float:
         cost: (G,) its cost.
         epsilon: The rate.
     """
-    is_known = np.isfinite(rate) & np.isfinite(cost)
-    if not is_known.any():
-        return float("nan")
-    rate, cost = rate[is_known], cost[is_known]
-    order = np.lexsort((cost, rate))
-    rate, cost = rate[order], cost[order]
-    best = np.minimum.accumulate(cost)
-    is_front = np.concatenate([[True], best[1:] < best[:-1]])
-    rate, cost = rate[is_front], cost[is_front]
-    if rate[0] > epsilon * (1.0 + ROUNDING):
-        return float("nan")
-    x = np.log(np.maximum(rate, MIN_RATE))
-    return float(np.interp(np.log(max(epsilon, MIN_RATE)), x, cost))
+    found = neighbours(rate, cost, epsilon)
+    return float("nan") if found is None else found.read(cost)
 
 
 def at_equal_violation(

@@ -129,12 +129,12 @@ def test_where_harmony_misses_too_neither_end_is_known() -> None:
     assert "interval a rate that the rival missed to a missed rate" in found.sentence()
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.floats(1e-4, 0.3), st.floats(1, 1e4)), min_size=1, max_size=12),
-    st.floats(1e-3, 0.2),
-    st.floats(1e-3, 0.2),
-)
+RATES = st.one_of(st.just(0.0), st.floats(1e-7, 3e-5), st.floats(1e-4, 0.3))
+POINTS = st.lists(st.tuples(RATES, st.floats(1, 1e4)), min_size=1, max_size=12)
+
+
+@settings(max_examples=200, deadline=None)
+@given(POINTS, RATES, RATES)
 def test_a_looser_promise_never_costs_more(
     points: list[tuple[float, float]], one: float, other: float
 ) -> None:
@@ -156,3 +156,57 @@ def test_a_replay_of_few_blocks_has_no_interval_and_claims_nothing(n_blocks: int
     )
     assert found.to_json()["cost_ratio_low"] is None
     assert found.to_json()["cost_ratio_high"] is None
+
+
+def test_after_a_setting_that_never_violates_the_cost_is_that_of_sharing_the_time() -> None:
+    """The floor of the logarithm set the figure: 54.6 at 1e-5, 52.8 at 1e-7, 61.6 at 1e-3."""
+    rate, cost = np.array([0.0, 0.02]), np.array([100.0, 50.0])
+    assert cost_at(rate, cost, 0.01) == pytest.approx(75.0)
+    assert cost_at(rate, cost, 1e-6) == pytest.approx(100.0, rel=1e-4)
+    assert cost_at(rate, cost, 0.0) == 100.0
+
+
+def test_below_the_floor_a_rate_is_not_reached_by_one_above_it() -> None:
+    rate, cost = np.array([2e-6, 9e-6]), np.array([3.0, 1.0])
+    assert cost_at(rate, cost, 2e-6) == pytest.approx(3.0)
+    assert cost_at(rate, cost, 9e-6) == pytest.approx(1.0)
+    assert np.isnan(cost_at(rate, cost, 1e-6))
+    # sums of shares may be off by rounding
+    assert cost_at(rate, cost, 2e-6 * (1 - 1e-12)) == pytest.approx(3.0)
+
+
+@settings(max_examples=200, deadline=None)
+@given(POINTS)
+def test_at_a_setting_that_none_beats_the_cost_is_its_own(
+    points: list[tuple[float, float]],
+) -> None:
+    rate, cost = np.array(points).T
+    for epsilon, own in points:
+        found, least = cost_at(rate, cost, epsilon), cost[rate <= epsilon * (1 + 1e-9)].min()
+        assert found <= least * (1 + 1e-9)
+        if own == least and (cost[rate < epsilon] > own).all():
+            assert found == pytest.approx(own, rel=1e-9)
+
+
+@settings(max_examples=200, deadline=None)
+@given(POINTS, RATES)
+def test_the_cost_lies_between_reached_settings_and_sharing_the_time_with_others(
+    points: list[tuple[float, float]], epsilon: float
+) -> None:
+    """A mix with the next setting can be had where the logarithm is not used; it is no less."""
+    rate, cost = np.array(points).T
+    is_reached = rate <= epsilon * (1 + 1e-9)
+    found = cost_at(rate, cost, epsilon)
+    assert np.isnan(found) == (not is_reached.any())
+    if np.isnan(found):
+        return
+    cheapest = cost[is_reached].min()
+    assert cost.min() * (1 - 1e-9) <= found <= cheapest * (1 + 1e-9)
+    last = rate[is_reached & (cost == cheapest)].min()
+    if last < 1e-5:
+        shared = [
+            a + (b - a) * max(epsilon - low, 0.0) / (high - low)
+            for low, a in zip(rate[is_reached], cost[is_reached], strict=True)
+            for high, b in zip(rate[~is_reached], cost[~is_reached], strict=True)
+        ]
+        assert found >= min([cheapest, *shared]) * (1 - 1e-9)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from services.backtest.equal_violation import MIN_RATE
+from services.backtest.equal_violation import cost_at as matched_cost
 from services.simulator.fleet.arrays import FloatArray
 
 Sums = Mapping[str, Any]
@@ -80,16 +80,9 @@ def point(drawn: Draws, sums: Sums, yard: Sums) -> Point:
 def cost_at(rate: FloatArray, trade: Sequence[Point]) -> FloatArray:
     """(R,) least cost at a rate on the trade that several promises span.
 
-    Linear in the logarithm of the rate between neighbours on the Pareto front; beyond them, the
-    nearest one's cost.
+    By the law of `services.backtest.equal_violation`; below the least rate, the cost of that one.
     """
     rates = np.stack([p.rate for p in trade], axis=1)
     ratios = np.stack([p.ratio for p in trade], axis=1)
-    found = np.empty(rate.size)
-    for r in range(rate.size):
-        order = np.lexsort((ratios[r], rates[r]))
-        best = np.minimum.accumulate(ratios[r][order])
-        is_front = np.concatenate([[True], best[1:] < best[:-1]])
-        x = np.log(np.maximum(rates[r][order][is_front], MIN_RATE))
-        found[r] = np.interp(np.log(max(rate[r], MIN_RATE)), x, best[is_front])
-    return found
+    asked = np.maximum(rate, rates.min(axis=1))
+    return np.array([matched_cost(*row) for row in zip(rates, ratios, asked, strict=True)])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from services.backtest.equal_violation import MIN_RATE, cost_at
+from services.backtest.equal_violation import cost_at, neighbours
 from services.lab.bench.race.course import FIRST_COUNTED, TUNING
 from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.native_run import NativeRun
@@ -59,14 +59,8 @@ class RacePoints:
 
     def unserved_at_rate(self, epsilon: float) -> float:
         """Share of demand unserved at the matched point, as `at_rate` reads it off."""
-        cost = self.at_rate(epsilon)
-        if not np.isfinite(cost):
-            return float("nan")
-        order = np.lexsort((self.cost, self.rate))
-        best = np.minimum.accumulate(self.cost[order])
-        front = order[np.concatenate([[True], best[1:] < best[:-1]])]
-        x = np.log(np.maximum(self.rate[front], MIN_RATE))
-        return float(np.interp(np.log(max(epsilon, MIN_RATE)), x, self.unserved[front]))
+        found = neighbours(self.rate, self.cost, epsilon)
+        return float("nan") if found is None else found.read(self.unserved)
 
 
 @dataclass(frozen=True, slots=True)

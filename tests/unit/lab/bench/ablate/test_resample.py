@@ -48,3 +48,9 @@ def test_a_promise_that_costs_more_and_violates_more_is_not_on_the_trade() -> No
         for rate, cost in ((0.001, 3.0), (0.01, 3.5), (0.1, 1.0))
     ]
     assert cost_at(np.array([0.01]), trade) == pytest.approx([2.0])
+
+
+def test_after_a_promise_that_was_never_broken_the_cost_is_linear_in_the_rate() -> None:
+    trade = [Point(np.array([rate]), np.array([cost])) for rate, cost in ((0.0, 3.0), (0.02, 1.0))]
+    for rate, cost in ((0.0, 3.0), (0.01, 2.0), (0.02, 1.0), (0.5, 1.0)):
+        assert cost_at(np.array([rate]), trade) == pytest.approx([cost])

@@ -47,6 +47,12 @@ def test_unserved_demand_is_read_off_where_the_cost_is():
     assert np.isnan(found.unserved_at_rate(1e-4))
 
 
+def test_after_a_setting_that_never_violates_both_are_read_off_the_rate_itself():
+    found = RacePoints(np.array([0.0, 0.02]), np.array([3.0, 1.0]), np.array([0.0, 0.04]))
+    assert found.at_rate(0.01) == pytest.approx(2.0)
+    assert found.unserved_at_rate(0.01) == pytest.approx(0.02)
+
+
 def test_a_frontier_of_unserved_demand_is_its_own():
     """Cheaper at equal violation, dearer at equal unserved demand: it gives up peaks whole."""
     deep = points(run([[1.0, 1.0], [0.5, 0.5]], [[50, 50], [90, 90]], [[200, 200], [5, 5]]), YARD)
