@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from services.admin.rest.schemas import FreezeDirection, Out, Reason
 from services.admin.rest.sent_back import SentBack
 from services.admin.rest.times import Instant
-from services.kernel.domain.cron import read_cron
+from services.kernel.domain.cron import check_cron
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.workload import Mode
 
@@ -174,7 +174,7 @@ class PauseRequest(SentBack):
 
 def _cron(text: str) -> str:
     if text:
-        read_cron(text)
+        check_cron(text)
     return text
 
 

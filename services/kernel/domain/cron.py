@@ -8,6 +8,7 @@ those of a wall clock: the time zone is the caller's.
 from __future__ import annotations
 
 import re
+from calendar import monthrange
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
@@ -24,8 +25,9 @@ _FIELDS = (
     ("day of the week", 0, 7),
 )
 _ITEM = re.compile(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?")
-_FURTHEST = timedelta(days=366 * 8)
+_FURTHEST_MONTHS = 12 * 8
 """29 February comes after eight years at the latest."""
+_MOST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,16 +63,35 @@ class Cron:
         Args:
             clock: Naive.
         """
-        day, limit = clock.date(), (clock - _FURTHEST).date()
-        while day >= limit:
-            if day.month not in self.months:
-                day = day.replace(day=1)
-            elif self.is_on(day):
-                is_today = day == clock.date()
-                at = self._last_until(clock.hour, clock.minute) if is_today else self._last_of_day()
-                if at is not None:
-                    return datetime.combine(day, at)
-            day -= timedelta(days=1)
+        today = clock.date()
+        day = self._last_day(today)
+        if day == today:
+            at = self._last_until(clock.hour, clock.minute)
+            if at is not None:
+                return datetime.combine(today, at)
+            day = self._last_day(today - timedelta(days=1))
+        return None if day is None else datetime.combine(day, self._last_of_day())
+
+    def has_day(self) -> bool:
+        """Whether it has any day at all: 31 April has none, in no year."""
+        longest = max(_MOST_DAYS[month - 1] for month in self.months)
+        return self.is_either_day or min(self.days) <= longest
+
+    def _last_day(self, until: date) -> date | None:
+        """The newest of its days up to one of them, looked for by months; None: none for years."""
+        if not self.has_day():
+            return None
+        newest = until.year * 12 + until.month - 1
+        for n_months in range(newest, newest - _FURTHEST_MONTHS - 1, -1):
+            year, month = n_months // 12, n_months % 12 + 1
+            if month not in self.months:
+                continue
+            last = until.day if n_months == newest else monthrange(year, month)[1]
+            own = range(1, last + 1) if self.is_either_day else sorted(self.days)
+            days = (date(year, month, number) for number in reversed(own) if number <= last)
+            found = next((day for day in days if self.is_on(day)), None)
+            if found is not None:
+                return found
         return None
 
     def _last_of_day(self) -> time:
@@ -109,6 +130,20 @@ def read_cron(expression: str) -> Cron:
         frozenset((day - 1) % 7 for day in weekdays),
         is_either_day=not parts[2].startswith("*") and not parts[4].startswith("*"),
     )
+
+
+def check_cron(expression: str) -> None:
+    """Check that an expression can be read and has a day; one that was stored may have none.
+
+    Raises:
+        ValueError: It cannot, or has none; the text names it and what would be right.
+    """
+    if not read_cron(expression).has_day():
+        _, _, days, months, _ = expression.split()
+        raise ValueError(
+            f"{expression!r} never comes: no month of {months!r} has a day of {days!r}; give a day "
+            "that one of its months has"
+        )
 
 
 def _values(part: str, name: str, low: int, high: int) -> set[int]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.cron import read_cron
+from services.kernel.domain.cron import check_cron
 from services.kernel.security.printable import printable
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
@@ -237,7 +237,7 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
     for field, expression in (("start", schedule.start), ("end", schedule.end)):
         try:
             if expression:
-                read_cron(expression)
+                check_cron(expression)
         except ValueError as error:
             raise ValueError(f"schedules[{schedule.name}].{field}: {error}") from None
     return domain.ScheduleSpec(

@@ -286,6 +286,7 @@ def test_there_is_a_wrong_manifest_for_every_rule() -> None:
         ("schedules.0.timezone", "Europe/Berlim", "must be an IANA name"),
         ("schedules.4.start", "0 25 * * *", "schedules[month-end].start: hour: '25' must lie"),
         ("schedules.4.end", "0 8 2 14 *", "schedules[month-end].end: month: '14' must lie"),
+        ("schedules.4.end", "0 8 31 4 *", "schedules[month-end].end: '0 8 31 4 *' never comes"),
         ("sla", {"class": "platinum"}, "does not exist or cannot be read"),
     ],
 )

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.kernel.domain.cron import read_cron
+from services.kernel.domain.cron import Cron, check_cron, read_cron
 
 MONDAY = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - a wall clock
 
@@ -66,6 +66,48 @@ def test_what_is_wrong_is_named(expression: str, said: str) -> None:
         read_cron(expression)
 
 
+@pytest.mark.parametrize("months", ["2,4,6,9,11", "4", "feb"])
+def test_a_day_that_no_month_has_is_refused_and_named(months: str) -> None:
+    """What was stored before is still read, and has no last time."""
+    expression = f"0 0 31 {months} *"
+    with pytest.raises(ValueError, match=re.escape(f"{expression!r} never comes: no month of")):
+        check_cron(expression)
+    assert read_cron(expression).last_before(MONDAY) is None
+
+
+@pytest.mark.parametrize(
+    "expression", ["0 0 29 2 *", "0 0 30,31 4 *", "0 0 31 2 1", "0 0 31 */2 *", "* * * * *"]
+)
+def test_a_day_that_comes_is_not_refused(expression: str) -> None:
+    check_cron(expression)
+
+
+def test_what_cannot_be_read_is_refused_as_it_is_where_it_is_read() -> None:
+    with pytest.raises(ValueError, match="minute: '60' must lie"):
+        check_cron("60 0 31 2 *")
+
+
+@given(
+    st.sets(st.integers(1, 31), min_size=1, max_size=3),
+    st.sets(st.integers(1, 12), min_size=1, max_size=3),
+    st.sets(st.integers(0, 6), min_size=1),
+    st.booleans(),
+    st.datetimes(datetime(2020, 1, 1), datetime(2032, 1, 1)),  # noqa: DTZ001 - a wall clock
+)
+@settings(max_examples=60)
+def test_the_last_day_is_the_one_that_a_walk_by_days_finds(
+    days: set[int], months: set[int], weekdays: set[int], is_either: bool, clock: datetime
+) -> None:
+    cron = Cron((30,), (9,), *map(frozenset, (days, months, weekdays)), is_either)
+    at = clock.replace(hour=9, minute=30, second=0, microsecond=0)
+    at -= timedelta(days=int(at > clock))
+    oldest = at - timedelta(days=8 * 365)
+    while at > oldest and not cron.is_on(at.date()):
+        at -= timedelta(days=1)
+    found = cron.last_before(clock)
+    assert found == at if at > oldest else found is None or found <= oldest
+
+
 @settings(max_examples=60)
 @given(
     st.integers(0, 59), st.integers(0, 23), st.sets(st.integers(0, 6), min_size=1),
@@ -103,3 +145,20 @@ def test_a_day_that_seldom_comes_is_looked_for_by_days_alone(expression: str) ->
     clock = datetime(2027, 12, 1)  # noqa: DTZ001 - a wall clock
     assert counted.last_before(clock) == found.last_before(clock)
     assert Counted.walks < 50
+
+
+@pytest.mark.parametrize("expression", ["0 0 31 2,4,6,9,11 *", "0 0 29 2 *", "0 0 1 1 *"])
+def test_a_day_that_seldom_comes_is_looked_for_by_months(
+    expression: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each pass of the operator and each decision looks at up to 64 expressions of a workload."""
+    looked_at: list[date] = []
+    is_on = Cron.is_on
+
+    def counted(self: Cron, day: date) -> bool:
+        looked_at.append(day)
+        return is_on(self, day)
+
+    monkeypatch.setattr(Cron, "is_on", counted)
+    read_cron(expression).last_before(datetime(2027, 12, 1))  # noqa: DTZ001 - a wall clock
+    assert len(looked_at) < 10

@@ -150,6 +150,12 @@ def test_an_expression_that_cannot_be_read_holds_nothing() -> None:
     assert not is_in_force(between("0 7 * * *", "whenever"), AUTUMN)
 
 
+def test_a_window_that_was_stored_with_an_end_that_never_comes_has_none() -> None:
+    """Such an expression is refused now; what is stored holds as it did."""
+    assert is_in_force(between("0 7 * * *", "0 0 31 4 *"), AUTUMN)
+    assert not is_in_force(between("0 0 31 4 *", "0 7 * * *"), AUTUMN)
+
+
 @pytest.mark.parametrize("day", [SPRING, AUTUMN, datetime(2026, 9, 25, tzinfo=UTC)])
 @pytest.mark.parametrize(
     "schedule",
