@@ -17,14 +17,18 @@ from services.ingest.pull.absent import SeriesQuery, find_zeros, zeros_between
 from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
 from services.ingest.pull.in_flight import fetch_in_flight
 from services.ingest.pull.past_asked import (
-    MOST_AT_ONCE,
     corrected,
+    in_turn,
     is_outdated,
+    is_silent,
     is_unasked,
     is_unnoted,
+    known_until,
     needs_history,
     note_of_counts,
+    note_of_past,
     note_of_queries,
+    unasked_of,
 )
 from services.ingest.pull.patience import Patience
 from services.ingest.pull.queries import (
@@ -90,7 +94,9 @@ def pull_shard(deps: IngestDeps, shard: int, at: datetime) -> PullResult:
 
     A workload without recent samples gets its history first. The prior learns from that, and its
     response from what its objective counted then; so it does where an objective is new or another,
-    of a few workloads in each pull. The newest steps are always asked for again, as
+    of a few workloads in each pull. Where that was answered with nothing, a workload is silent: its
+    past is asked for again now and then, after all newest steps, and once more in the first pull
+    that finds a newer sample. The newest steps are always asked for again, as
     far back as a late sample may change them: what the source got late arrives, and what is known
     already changes nothing.
 
@@ -125,8 +131,8 @@ def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullR
     rows = [row for row in readable if row.workload.has_query]
     stale = [row for row in rows if needs_history(row, at, deps.settings.late_s)]
     rng = make_rng(deps.settings.seed, "history", shard, at.isoformat())
-    stale = _in_turn(stale, rng)
-    unasked = _unasked(rows, stale)
+    stale = in_turn(stale, rng)
+    unasked = unasked_of(rows, stale)
     patience = Patience(len({row.workload.namespace for row in rows}))
     pull = _Pull(deps, source, shard, at, patience)
     pull.note_asked([row for row in readable if is_unnoted(row)], note_of_queries)
@@ -136,7 +142,9 @@ def _pulled(deps: IngestDeps, source: Source, shard: int, at: datetime) -> PullR
         patience.limit(deps.settings.prometheus_timeout_s)
         # in any order: where there is no time for all of them, each has its turn
         pull.all_of([slow[at] for at in rng.permutation(len(slow)).tolist()], stale, unasked)
-    note_missing(deps.engine, [*stale, *unasked], pull.missing, at)
+    # of who is silent nothing is missing that is not asked for again anyway
+    told = [row for row in [*stale, *unasked] if not is_silent(row)]
+    note_missing(deps.engine, told, pull.missing, at)
     note_slow(deps.engine, readable, patience, at)
     note_faults(deps.engine, readable, pull.faults, at)
     note_late(deps.engine, readable, deps.lateness, at)
@@ -154,23 +162,6 @@ def _readable(
         except ValidationError:
             continue
     return rows
-
-
-def _unasked(rows: Sequence[CursorRow], stale: Sequence[CursorRow]) -> list[CursorRow]:
-    """A few workloads that have samples, and an objective of which the past was never asked for.
-
-    Where the source did not give it, they are asked for with those whose history is missing.
-    """
-    are_stale = {row.workload.id for row in stale}
-    found = [row for row in rows if row.workload.id not in are_stale and is_unasked(row)]
-    return [row for row in found if not row.is_history_missing][:MOST_AT_ONCE]
-
-
-def _in_turn(rows: Sequence[CursorRow], rng: np.random.Generator) -> list[CursorRow]:
-    """New workloads first; those that could not be asked for follow in any order, each at times."""
-    again = [row for row in rows if row.is_history_missing]
-    order = rng.permutation(len(again)).tolist()
-    return [row for row in rows if not row.is_history_missing] + [again[at] for at in order]
 
 
 @dataclass(slots=True)
@@ -212,11 +203,14 @@ class _Pull:
         stale = [row for row in stale if row.workload.id in own]
         unasked = [row for row in unasked if row.workload.id in own]
         n_before = self.n_history_rows
-        # who was slow says with a short query first whether a long one has a chance
-        self.past_of_indicators([row for row in stale if not row.is_slow])
+        # who was slow says with a short query first whether a long one has a chance; of who is
+        # silent, or could not be asked for, it is noted that more is missing than its newest steps
+        last = [row for row in stale if row.is_slow or row.is_history_missing or is_silent(row)]
+        are_last = {row.workload.id for row in last}
+        self.past_of_indicators([row for row in stale if row.workload.id not in are_last])
         self.recent(rows, is_sli=False)
         self.recent(rows, is_sli=True)
-        self.past_of_indicators([row for row in stale if row.is_slow])
+        self.past_of_indicators(last)
         if self.deps.settings.operator_deletion_cost:
             self.in_flight(rows)
         if self.n_history_rows > n_before:
@@ -313,7 +307,7 @@ class _Pull:
     def _fill(self, row: CursorRow, *, is_sli: bool) -> set[str]:
         """Back-fill one workload; returns why any query failed."""
         deps, at, step_s = self.deps, self.at, row.workload.step_s
-        late_s, known_at = deps.settings.late_s, row.last_sample_at
+        late_s, known_at = deps.settings.late_s, known_until(row)
         changed = frozenset() if is_sli else corrected(row)
         if row.is_history_missing or changed or (is_sli and is_unasked(row)):
             known_at = None
@@ -341,7 +335,8 @@ class _Pull:
         """Back-fill indicators, and note by which queries."""
         asked = self.past(rows, is_sli=False)
         self.is_any_corrected |= any(corrected(row) for row in asked)
-        self.note_asked(asked, note_of_queries)
+        newest = shard_repository.load_newest(self.deps.engine, [row.workload.id for row in asked])
+        self.note_asked(asked, lambda row: note_of_past(row, newest.get(row.workload.id)))
 
     def counts_of_past(self, rows: Sequence[CursorRow]) -> bool:
         """Back-fill what the objectives of these workloads count; returns whether any is new."""

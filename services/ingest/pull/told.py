@@ -96,17 +96,19 @@ def note_missing(
 
     Args:
         engine: Database.
-        rows: Workloads whose history was asked for.
+        rows: Workloads whose history was asked for; of others nothing is noted.
         missing: Why the source did not give it, by workload.
         at: Now.
     """
     if not any(row.is_history_missing for row in rows) and not missing:
         return
+    handled = {row.workload.id for row in rows}
     found = {
         id_: f"the source did not give it ({why}); it is asked again"
         for id_, why in missing.items()
+        if id_ in handled
     }
-    _note(engine, HISTORY, {row.workload.id for row in rows}, found, at)
+    _note(engine, HISTORY, handled, found, at)
 
 
 def note_slow(engine: Engine, rows: Sequence[CursorRow], patience: Patience, at: datetime) -> None:

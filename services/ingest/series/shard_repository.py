@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Engine, text
 
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
 from services.ingest.series.due import CursorRow, DueRules
@@ -111,6 +111,17 @@ def store_counts_asked(connection: Connection, asked: Mapping[int, str], now: da
     )
     ids = sorted(asked)
     connection.execute(statement, {"ids": ids, "asked": [asked[id_] for id_ in ids], "now": now})
+
+
+def load_newest(engine: Engine, ids: Sequence[int]) -> dict[int, datetime | None]:
+    """Time of the newest sample of these workloads, by id."""
+    if not ids:
+        return {}
+    statement = text(
+        "SELECT workload_id, last_sample_at FROM ingest_cursors WHERE workload_id = ANY(:ids)"
+    )
+    with engine.connect() as connection:
+        return {row[0]: row[1] for row in connection.execute(statement, {"ids": list(ids)})}
 
 
 @dataclass(frozen=True, slots=True)
