@@ -16,7 +16,7 @@ import numpy as np
 import orjson
 
 from services.ingest.series.catalog import WorkloadRef
-from services.ingest.series.due import CursorRow
+from services.ingest.series.due import SILENT, CursorRow
 from services.ingest.series.samples import from_us, to_us
 
 MOST_AT_ONCE = 4
@@ -24,8 +24,6 @@ MOST_AT_ONCE = 4
 as many silent ones."""
 COUNTS = ""
 """Where a note has the counts of the objective; all else is by the names of indicators."""
-SILENT = "@silent"
-"""Where it has which sample was the newest when the past since was answered with nothing."""
 
 
 def counts_of(workload: WorkloadRef) -> str | None:

@@ -10,6 +10,9 @@ from itertools import zip_longest
 from services.ingest.series.catalog import WorkloadRef
 from services.ingest.series.samples import SECOND_US, to_us
 
+SILENT = "@silent"
+"""Where `counts_asked` has which sample was the newest when the past since was answered with
+nothing."""
 _SPARE_S, _OPEN_STEPS = 60.0, 3
 
 

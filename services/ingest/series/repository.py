@@ -147,16 +147,19 @@ def add_rejections(
     connection: Connection, counts: Mapping[int, Mapping[str, int]], now: datetime
 ) -> None:
     """Add to the counts of refused samples and failed queries, per workload and reason."""
+    if not counts:
+        return
     statement = text(
         "INSERT INTO ingest_cursors AS c (workload_id, n_rejected, updated_at) "
-        "VALUES (:id, CAST(:counts AS jsonb), :now) ON CONFLICT (workload_id) DO UPDATE SET "
+        "SELECT s.id, s.counts, :now FROM unnest(CAST(:ids AS int[]), CAST(:counts AS jsonb[])) "
+        "AS s(id, counts) ORDER BY s.id ON CONFLICT (workload_id) DO UPDATE SET "
         "updated_at = EXCLUDED.updated_at, n_rejected = (SELECT jsonb_object_agg(key, total) FROM ("
         "SELECT key, sum(value::bigint) AS total FROM (SELECT * FROM jsonb_each_text(c.n_rejected) "
         "UNION ALL SELECT * FROM jsonb_each_text(EXCLUDED.n_rejected)) summed GROUP BY key) merged)"
     )
-    for workload_id in sorted(counts):
-        found = orjson.dumps(dict(counts[workload_id])).decode()
-        connection.execute(statement, {"id": workload_id, "counts": found, "now": now})
+    ids = sorted(counts)
+    found = [orjson.dumps(dict(counts[id_])).decode() for id_ in ids]
+    connection.execute(statement, {"ids": ids, "counts": found, "now": now})
 
 
 def move_cursors(connection: Connection, until: Mapping[int, datetime], now: datetime) -> None:

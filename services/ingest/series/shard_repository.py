@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, text
 
 from services.ingest.series.catalog import WorkloadCatalog, WorkloadColumns
-from services.ingest.series.due import CursorRow, DueRules
+from services.ingest.series.due import SILENT, CursorRow, DueRules
 from services.ingest.series.repository import WORKLOAD, to_refs
 from services.kernel.db.workload_errors import HISTORY, LATE, PULL, SOURCE
 
@@ -137,6 +137,7 @@ _HAS_QUERY = "jsonb_path_exists(w.spec, '$.{}[*].query ? (@ != \"\")')"
 _FLOOR = "to_timestamp(floor(extract(epoch FROM {}) / w.step_s) * w.step_s)"
 _BACKLOG = (
     "WITH workload AS (SELECT w.shard, c.resampled_until, c.last_sample_at, w.step_s, p.has_query, "  # noqa: S608 - our fragments
+    "position(:silent in coalesce(c.counts_asked, '')) > 0 AS is_silent, "
     f"g.read_at, {_FLOOR.format('g.now')} AS complete_at, "
     f"{_FLOOR.format('g.now - make_interval(secs => :grace)')} AS grace_at, "
     f"{_FLOOR.format('g.read_at')} AS readable_at, "
@@ -149,8 +150,8 @@ _BACKLOG = (
     "LEFT JOIN ingest_cursors c ON c.workload_id = w.id WHERE w.is_active) "
     "SELECT shard, bool_or(resampled_until IS NULL OR resampled_until < "
     "LEAST(complete_at, GREATEST(grace_at, covered_at))), "
-    "bool_or(has_query AND (last_sample_at IS NULL OR read_at < readable_at + :settle "
-    "OR last_sample_at < readable_at - make_interval(secs => step_s))) "
+    "bool_or(has_query AND (read_at < readable_at + :settle OR (NOT is_silent AND (last_sample_at "
+    "IS NULL OR last_sample_at < readable_at - make_interval(secs => step_s))))) "
     "FROM workload GROUP BY shard ORDER BY shard"
 )
 
@@ -159,6 +160,8 @@ def find_backlog(
     connection: Connection, now: datetime, rules: DueRules, settle: timedelta
 ) -> list[ShardBacklog]:
     """Shards with complete steps that are not resampled, or with nothing pulled for them.
+
+    A silent workload has its shard pulled for each step and not all the time between.
 
     Args:
         connection: An open transaction.
@@ -172,6 +175,7 @@ def find_backlog(
         "grace": rules.grace_s,
         "late": rules.source_late_s,
         "settle": settle,
+        "silent": f'"{SILENT}"',
     }
     rows = connection.execute(text(_BACKLOG), values)
     return [ShardBacklog(row[0], bool(row[1]), bool(row[2])) for row in rows]

@@ -9,13 +9,17 @@ from datetime import timedelta
 from types import FrameType
 
 import pytest
+from sqlalchemy import event, text
 
 from services.ingest.deps import IngestDeps
+from services.ingest.pull.service import pull_shard
 from services.ingest.push.service import push
 from services.ingest.remote_write.protocol import Version
 from services.ingest.remote_write.service import remote_write
+from services.ingest.series.source import SourceError
 from services.kernel.clock import FixedClock
 from services.kernel.domain import IndicatorSpec
+from tests.contract.ingest.prometheus_world import FakeSource
 from tests.integration.ingest.conftest import Register
 from tests.integration.ingest.pushes import T0, at_s, body
 from tests.unit.ingest.remote_requests import body_v1, indicator
@@ -80,3 +84,30 @@ def test_a_sample_of_a_series_seen_before_costs_few_calls(
     first, second = send(deps, 1.0) / N_SAMPLES, send(deps, 2.0) / N_SAMPLES
     print(f"\n{protocol}: {first:.1f} calls a sample of a new series, {second:.1f} of a known one")
     assert second <= MOST_CALLS[protocol]
+
+
+def test_a_dead_source_costs_no_statement_for_each_workload(
+    deps: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    """The cursors of the shard are locked while they are counted, at each pull of the outage."""
+    n_workloads = 30
+    source = deps.source = FakeSource()
+    ids = register(n_workloads, (IndicatorSpec(name="load_rps", level=1, query="sum(load)"),))
+    clock.advance(60)
+    pull_shard(deps, 0, clock.now())
+    source.error = SourceError("unreachable", "connection refused")
+    statements: list[str] = []
+
+    @event.listens_for(deps.engine, "before_cursor_execute")
+    def note(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        statements.append(statement)
+
+    for n_pulls in (1, 2):
+        statements.clear()
+        clock.advance(60)
+        pull_shard(deps, 0, clock.now())
+        assert len(statements) < n_workloads
+        with deps.engine.connect() as connection:
+            rows = connection.execute(text("SELECT workload_id, n_rejected FROM ingest_cursors"))
+            found = {row.workload_id: row.n_rejected for row in rows}
+        assert {id_: sum(found[id_].values()) for id_ in ids} == dict.fromkeys(ids, n_pulls)

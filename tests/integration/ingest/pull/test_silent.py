@@ -196,3 +196,20 @@ def test_a_past_that_cannot_be_read_is_asked_for_no_more_often_of_the_silent(
     source.is_failing = False
     pull(deps, clock, LATE_STEPS)
     assert lacking(deps, clock, workload_id) == []
+
+
+def test_one_silent_workload_has_no_shard_pulled_between_its_steps(
+    deps: IngestDeps, clock: FixedClock, register: Register, source: Failing
+) -> None:
+    register(1, (LOAD,), prefix="silent")
+    register(1, (OTHER,), prefix="live")
+    silence(deps, clock, source)
+    pull(deps, clock)
+    pulled = []
+    for _ in range(4):
+        swept = service.sweep(deps, clock.now())
+        pulled.append(swept.pulled)
+        for shard in swept.pulled:
+            pull_shard(deps, shard, clock.now())
+        clock.advance(15)
+    assert pulled == [(0,), (0,), (), ()], "each step is asked for twice"
