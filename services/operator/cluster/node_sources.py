@@ -69,7 +69,7 @@ def learn_pools(
     Args:
         told: The same before.
         pools: As they are stated.
-        nodes: All nodes with GPUs.
+        nodes: All nodes, those without GPUs too.
     """
     told, found = list(told), []
     of_pools: dict[str, list[Accelerators]] = {}

@@ -1,7 +1,8 @@
 """What became of the spot nodes of a GPU type, counted: interruptions in node-hours; pure.
 
 A node is interrupted once: when it is first seen under notice, or when it is gone without one while
-its pods served. One that who manages nodes takes away by intent is none. What was seen is forgotten
+its pods served. One that who manages nodes takes away by intent is none. Nor is one that is there
+and does not tell what it has, as while its device plugin starts again. What was seen is forgotten
 by half in two weeks, so that the count follows the market.
 """
 
@@ -11,12 +12,14 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from services.operator.cluster.gpu_types import is_unknown
 from services.operator.cluster.placement import NodeState
 from services.operator.cluster.pods import PodState
 
 HALF_LIFE = timedelta(days=14)
 MOST_BETWEEN = timedelta(minutes=10)
-"""Longer than this nobody watched: between two looks no more node-hours are counted."""
+"""Between two looks that lie further apart nobody watched: what went meanwhile may have gone by
+intent, so neither it nor any node-hours are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +93,22 @@ def spot_nodes(
     }
 
 
+def untold_nodes(seen: Iterable[str], listed: Mapping[str, NodeState]) -> list[NodeState]:
+    """Those of some nodes that are there still, while nothing tells which accelerators they have.
+
+    Args:
+        seen: Uids.
+        listed: All nodes by uid.
+    """
+    there = (listed[uid] for uid in seen if uid in listed)
+    return [node for node in there if all(map(is_unknown, node.accelerators))]
+
+
 def follow(
     count: SpotCount,
     before: Mapping[str, SpotNode] | None,
     nodes: Mapping[str, SpotNode],
+    listed: Collection[str],
     now: datetime,
 ) -> SpotChange:
     """The count after a look at the nodes.
@@ -103,18 +118,20 @@ def follow(
         before: Nodes as this process saw them last, by uid; None: it has just begun, so what
             happened meanwhile is not known.
         nodes: Nodes now.
+        listed: Uids of all nodes that there are, spot nodes or not.
         now: Aware.
     """
     fresh = {uid for uid, node in nodes.items() if node.is_noticed and not node.is_meant}
     n_new = len(fresh - count.noticed)
     hours = 0.0
-    if before is not None:
+    watched = _watched(count.seen_at, now)
+    if before is not None and watched is not None:
         n_new += sum(
-            node.serves and not node.is_meant and uid not in nodes and uid not in count.noticed
+            node.serves and not node.is_meant and uid not in listed and uid not in count.noticed
             for uid, node in before.items()
         )
         at_risk = len(before.keys() - count.noticed)
-        hours = at_risk * _between(count.seen_at, now) / timedelta(hours=1)
+        hours = at_risk * watched / timedelta(hours=1)
     kept = 1.0 if count.seen_at is None else 0.5 ** ((now - count.seen_at) / HALF_LIFE)
     after = SpotCount(
         kept * count.interruptions + n_new,
@@ -125,7 +142,8 @@ def follow(
     return SpotChange(after, n_new, hours)
 
 
-def _between(seen_at: datetime | None, now: datetime) -> timedelta:
-    if seen_at is None:
-        return timedelta()
-    return max(timedelta(), min(now - seen_at, MOST_BETWEEN))
+def _watched(seen_at: datetime | None, now: datetime) -> timedelta | None:
+    """Time since the last look; None: so long that nobody watched."""
+    if seen_at is None or now - seen_at > MOST_BETWEEN:
+        return None
+    return max(timedelta(), now - seen_at)

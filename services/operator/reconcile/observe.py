@@ -74,6 +74,7 @@ class View:
         budgets: The `GPUBudget` objects; None: could not be listed.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
         nodes: Nodes with GPUs by name, those that take no pods too.
+        listed: All nodes by uid, those without GPUs too; None: they were not listed.
         sources: What adds nodes.
         queues: Queues of Kueue that pods are sent to.
         devices: Devices and claims of dynamic resource allocation.
@@ -96,6 +97,7 @@ class View:
     budgets: list[Object] | None = field(default_factory=list)
     statuses: Mapping[str, bytes] = field(default_factory=dict)
     nodes: Mapping[str, NodeState] = field(default_factory=dict)
+    listed: Mapping[str, NodeState] | None = None
     sources: SeenSources = field(default_factory=SeenSources)
     queues: SeenQueues = field(default_factory=SeenQueues)
     devices: SeenDevices = field(default_factory=SeenDevices)
@@ -241,11 +243,12 @@ def observe(deps: OperatorDeps) -> View:
     pods = list_pods(deps, found) if autoscalers else PodIndex()
     is_looked_for = bool(autoscalers) and deps.settings.operator_supply
     sources = read_sources(kube) if is_looked_for else SeenSources()
-    nodes = with_claims(_nodes(deps, devices, asked), sources.claims) if autoscalers else []
+    listed_nodes = _nodes(deps, devices, asked, sources) if autoscalers else None
     if sources.pools is not None:
-        deps.memory.told_pools = learn_pools(deps.memory.told_pools, sources.pools, nodes)
-        sources = with_told(sources, deps.memory.told_pools)
-        nodes = with_products(nodes, sources.pools)
+        told = learn_pools(deps.memory.told_pools, sources.pools, listed_nodes or ())
+        deps.memory.told_pools, sources = told, with_told(sources, told)
+        listed_nodes = listed_nodes and with_products(listed_nodes, sources.pools)
+    nodes = [node for node in listed_nodes or () if node.accelerators]
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
@@ -266,6 +269,7 @@ def observe(deps: OperatorDeps) -> View:
         _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
+        None if listed_nodes is None else {node.uid: node for node in listed_nodes},
         sources,
         queues_of_targets(kube, found.states.values(), is_on=deps.settings.operator_kueue),
         devices,
@@ -294,15 +298,18 @@ def load_classes(
 
 
 def _nodes(
-    deps: OperatorDeps, devices: SeenDevices, asked: Sequence[AskedDevices]
-) -> list[NodeState]:
-    """Nodes with accelerators; without the right to list them room for more is not known."""
+    deps: OperatorDeps,
+    devices: SeenDevices,
+    asked: Sequence[AskedDevices],
+    sources: SeenSources,
+) -> list[NodeState] | None:
+    """All nodes; None without the right to list them: room for more is not known then."""
     try:
         found: list[NodeState] = deps.kube.list_objects("Node")
     except KubeError as error:
         allow_forbidden(error, "nodes_unreadable")
-        return []
-    return [node for node in with_devices(found, devices, asked) if node.accelerators]
+        return None
+    return with_claims(with_devices(found, devices, asked), sources.claims)
 
 
 def _translate(

@@ -27,6 +27,7 @@ from services.operator.plan.interruptions import (
     follow as follow_spot,
     serving_nodes,
     spot_nodes,
+    untold_nodes,
 )
 from services.operator.plan.part_members import members_of
 from services.operator.plan.provisioning import (
@@ -92,13 +93,14 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
 def with_spot(connection: Connection, deps: OperatorDeps, view: View, now: datetime) -> View:
     """The view with its spot nodes; what became of them since the last pass is counted.
 
-    Where there never was one, nothing is read or written.
+    Where there never was one, nothing is read or written. Where nodes could not be listed, what was
+    seen of them last stays as it is.
     """
     stated = frozenset(name for name, each in stated_supplies(view).items() if each.is_spot)
     view = replace(view, spot_types=stated) if stated else view
     spot = spot_names(view.nodes.values(), stated)
     memory = deps.memory
-    if not spot and not (memory.spot and memory.spot.nodes):
+    if view.listed is None or not (spot or (memory.spot and memory.spot.nodes)):
         return view
     seen = memory.spot or SeenSpot(interruptions_repository.load_counts(connection))
     members = [m.spec for each in view.autoscalers for m in members_of(each) if m.spec is not None]
@@ -108,12 +110,15 @@ def with_spot(connection: Connection, deps: OperatorDeps, view: View, now: datet
     counts: dict[str, SpotCount] = {}
     is_news = False
     for gpu_type in sorted(types):
-        of_type = spot_nodes(nodes_of_type(view.nodes.values(), gpu_type), serving, spot)
         before = seen.nodes.get(gpu_type)
+        untold = untold_nodes(before or (), view.listed)
+        spot |= {node.name for node in untold}
+        told = nodes_of_type(view.nodes.values(), gpu_type)
+        of_type = spot_nodes([*told, *untold], serving, spot)
         if not of_type and not before:
             continue
         known = seen.counts.get(gpu_type, SpotCount())
-        change = follow_spot(known, before, of_type, now)
+        change = follow_spot(known, before, of_type, view.listed, now)
         nodes[gpu_type], counts[gpu_type] = of_type, change.count
         is_news |= change.interruptions > 0 or change.count.noticed != known.noticed
         telemetry.spot_interruptions_total.labels(gpu_type).inc(change.interruptions)

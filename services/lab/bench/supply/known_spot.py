@@ -43,7 +43,7 @@ class KnownSpot:
             if node.is_there
         }
         now = self.clock.at(self.cluster.now_s)
-        self.count = follow(self.count, self._before, nodes, now).count
+        self.count = follow(self.count, self._before, nodes, nodes, now).count
         self._before = nodes
 
     def leaving(self, service: int) -> int:

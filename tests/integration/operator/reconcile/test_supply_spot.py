@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -14,8 +14,10 @@ import pytest
 from services.decision.decide.replay import replay
 from services.kernel.db.session import unit_of_work
 from services.lab.cluster.nodes.definitions import definitions
+from services.operator.cluster.placement import NodeState
 from services.operator.plan.interruptions import SpotCount
 from services.operator.stored.interruptions_repository import store_counts
+from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile import pools, test_apply_parts as parts
 from tests.integration.operator.reconcile.chain import Chain
@@ -148,6 +150,73 @@ def test_an_interruption_is_counted_once_and_outlives_the_operator(spot: Bench) 
     spot.step()
     assert count(spot)["interruptions"] == pytest.approx(1.0, abs=0.01)
     assert count(spot)["node_hours"] > hours
+
+
+def test_nodes_that_are_not_looked_at_any_longer_are_not_interrupted(spot: Bench) -> None:
+    """The last autoscaler is deleted, and comes back: nodes are not listed meanwhile."""
+    spot.step()
+    before = count(spot)
+    spot.lab.delete_autoscaler("llama")
+    spot.step()
+    assert count(spot) == before
+    spot.lab.autoscale("llama", gpusPerReplica=4)
+    spot.step()
+    after = count(spot)
+    assert after["interruptions"] == 0.0
+    assert after["node_hours"] == pytest.approx(3 * 2 * spot.step_s / 3600, rel=0.01)
+
+
+def list_nodes_as(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, seen: Callable[[list[NodeState]], Any]
+) -> None:
+    """Nodes are listed as `seen` makes them."""
+    real = bench.deps.kube.list_objects
+
+    def list_objects(kind: str) -> Any:
+        return seen(real(kind)) if kind == "Node" else real(kind)
+
+    monkeypatch.setattr(bench.deps.kube, "list_objects", list_objects)
+
+
+def test_nodes_that_may_not_be_listed_for_a_pass_are_not_interrupted(
+    spot: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spot.step()
+    before = count(spot)
+
+    def forbidden(_: list[NodeState]) -> None:
+        raise KubeError(403, "Forbidden", "nodes is forbidden")
+
+    with monkeypatch.context() as patch:
+        list_nodes_as(spot, patch, forbidden)
+        spot.step()
+    assert count(spot) == before
+    spot.step()
+    assert count(spot)["interruptions"] == 0.0
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_a_node_whose_device_plugin_starts_again_is_still_the_same_spot_node(
+    spot: Bench, monkeypatch: pytest.MonkeyPatch, is_gone: bool
+) -> None:
+    """Its GPUs are not allocatable meanwhile, while its pods serve on."""
+    spot.step()
+    name, n_serving = node_of(spot), last_state(spot)["spot_replicas"]
+
+    def bare(nodes: list[NodeState]) -> list[NodeState]:
+        return [replace(node, accelerators=()) for node in nodes]
+
+    with monkeypatch.context() as patch:
+        list_nodes_as(spot, patch, bare)
+        spot.step()
+        assert count(spot)["interruptions"] == 0.0
+        assert last_state(spot)["spot_replicas"] == n_serving
+    if is_gone:
+        list_nodes_as(spot, monkeypatch, lambda found: [n for n in found if n.name != name])
+    spot.step()
+    after = count(spot)
+    assert after["interruptions"] == float(is_gone)
+    assert after["node_hours"] == pytest.approx(3 * 2 * spot.step_s / 3600, rel=0.01)
 
 
 def test_replicas_on_a_node_under_notice_are_replaced_in_the_next_pass(spot: Bench) -> None:
