@@ -27,8 +27,17 @@ class GpusToGrow:
     warm: int | None = None
 
     def within(self, gpus: int, limit: str) -> GpusToGrow:
-        """No more than `gpus`, for which there is a limit of this name."""
-        if self.gpus is not None and gpus >= self.gpus:
+        """No more than `gpus`, for which there is a limit of this name.
+
+        Free ones come first: the limit leaves nodes to come what is beyond them. Which of the free
+        ones it leaves nobody knows, so as many of these are warm, in proportion, as of all of them.
+        """
+        if self.gpus is None:
+            return GpusToGrow(gpus, limit, self.on_new_nodes, self.warm)
+        if gpus >= self.gpus:
             return self
-        new = None if self.on_new_nodes is None else min(self.on_new_nodes, gpus)
-        return GpusToGrow(gpus, limit, new, self.warm)
+        here = self.gpus - (self.on_new_nodes or 0)
+        left = min(gpus, here)
+        new = None if self.on_new_nodes is None else gpus - left
+        warm = self.warm and round(self.warm * left / here)
+        return GpusToGrow(gpus, limit, new, warm)

@@ -213,9 +213,10 @@ class View:
         is_unknown = on_nodes is None and self.free.may_be_elsewhere(gpu_type, need.shape)
         if supply is None or not supply.is_provisioned or is_unknown:
             return GpusToGrow(on_nodes, "" if on_nodes is None else NODES, warm=warm)
-        found = supply.room(on_nodes or 0, need)
-        limit = REFUSED if supply.is_short(on_nodes or 0, need) else CEILING
-        return GpusToGrow(found.gpus, limit, found.on_new_nodes, warm)
+        here = on_nodes or 0
+        found, limit = supply.room(here, need), REFUSED if supply.is_short(here, need) else CEILING
+        every = GpusToGrow(here + found.on_new_nodes, limit, found.on_new_nodes, warm)
+        return every.within(found.gpus, limit)
 
 
 def observe(deps: OperatorDeps) -> View:

@@ -179,6 +179,19 @@ def test_what_is_free_on_nodes_of_an_unknown_product_is_not_zero(karpenter: Benc
     assert (after["schedulable_gpus"], after["new_node_gpus"]) == (beyond, None)
 
 
+def test_a_quota_leaves_free_gpus_before_those_of_nodes_to_come(karpenter: Bench) -> None:
+    """Eight are free and the quota leaves eight: the next start needs no new node."""
+    karpenter.lab.deploy("llama", replicas=2, gpus=4)
+    karpenter.lab.autoscale("llama", gpusPerReplica=4)
+    allow(karpenter, "H100", mode="provisioned", ceiling=1000)
+    quota = {"metadata": {"name": "team"}, "spec": {"hard": {"requests.nvidia.com/gpu": "16"}}}
+    namespace = karpenter.lab.namespace
+    karpenter.lab.post(f"/api/v1/namespaces/{namespace}/resourcequotas", quota)
+    karpenter.step()
+    state = max(karpenter.rows("replica_states"), key=lambda row: row["observed_at"])
+    assert (state["schedulable_gpus"], state["new_node_gpus"]) == (8, 0)
+
+
 def test_pods_of_others_count_where_nodes_may_not_be_listed(karpenter: Bench) -> None:
     karpenter.lab.deploy("others", replicas=1, gpus=8)
     karpenter.lab.deploy("llama", replicas=1, gpus=8)
