@@ -41,6 +41,12 @@ def is_of_type(accelerators: Accelerators, gpu_type: str) -> bool:
     return wanted in (resource, resource.rpartition("/")[2])
 
 
+def may_be_both(resource: str, one: str, other: str) -> bool:
+    """True where accelerators of a resource may be of two types: one is a part of the other."""
+    pairs = ((one, other), (other, one))
+    return any(is_of_type(Accelerators(resource, each, 0), wanted) for each, wanted in pairs)
+
+
 def is_unknown(accelerators: Accelerators) -> bool:
     """True where a label should name the product, and none does."""
     plugin = None if accelerators.product else plugin_of(accelerators.resource)

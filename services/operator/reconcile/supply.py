@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.kernel import telemetry
-from services.operator.cluster.gpu_types import is_product
+from services.operator.cluster.gpu_types import is_product, may_be_both
 from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
 from services.operator.devices.seen_devices import is_claimed
@@ -78,8 +78,14 @@ def with_supplies(connection: Connection, deps: OperatorDeps, view: View, now: d
     asked = (m.spec for each in view.autoscalers for m in members_of(each))
     types = {spec.gpu_type for spec in asked if spec is not None} | stated.keys()
     members = list(view.members())
+    told = {
+        pod.uid: member.spec.gpu_type
+        for member in members
+        if member.spec is not None
+        for pod in view.pods_of(member)
+    }
     supplies = {
-        gpu_type: _supply(deps, view, _OfType(gpu_type, stated.get(gpu_type)), members, now)
+        gpu_type: _supply(deps, view, _OfType(gpu_type, stated.get(gpu_type), told), members, now)
         for gpu_type in sorted(types)
     }
     memory.supply = {name: each.state for name, each in supplies.items()}
@@ -246,8 +252,11 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
 
 @dataclass(frozen=True, slots=True)
 class _OfType:
+    """A GPU type, what its GPUBudgets say, and the types of autoscalers' pods by uid."""
+
     gpu_type: str
     stated: StatedSupply | None
+    told: Mapping[str, str]
 
 
 def _supply(
@@ -264,7 +273,7 @@ def _supply(
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     of_one = max((node.gpus for node in nodes), default=0)
     to_come = max((new.gpus_per_node for new in resolved.new), default=0)
-    use = replace(_in_use(deps, view, gpu_type, members), of_one_node=of_one or to_come)
+    use = replace(_in_use(deps, view, wanted, members), of_one_node=of_one or to_come)
     headroom = TypeHeadroom(stated.headroom)
     supply = TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
     if resolved.ceiling is None:
@@ -279,9 +288,10 @@ def _supply(
 
 
 def _in_use(
-    deps: OperatorDeps, view: View, gpu_type: str, members: Iterable[Autoscaler]
+    deps: OperatorDeps, view: View, of_type: _OfType, members: Iterable[Autoscaler]
 ) -> GpusInUse:
     """GPUs that the targets of autoscalers and all other pods ask for."""
+    gpu_type = of_type.gpu_type
     asked, own, resources = 0, set(), set[str]()
     own_devices = 0
     for member in members:
@@ -299,8 +309,8 @@ def _in_use(
     nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
     resources |= {each.resource for node in nodes.values() for each in node.accelerators}
     maybe = {name: node.maybe_of_type(gpu_type) for name, node in view.nodes.items()}
-    of_type = _OfPods(gpu_type, maybe, resources)
-    others = sum(of_type.asked(pod) for pod in view.pods.every if pod.uid not in own)
+    of_pods = _OfPods(gpu_type, maybe, resources, of_type.told)
+    others = sum(of_pods.asked(pod) for pod in view.pods.every if pod.uid not in own)
     allocated = view.devices.allocated
     held = sum(len(node.claimable & allocated) for node in nodes.values())
     others += max(0, held - own_devices)
@@ -326,11 +336,13 @@ class _OfPods:
         nodes: All nodes by name, with those accelerators alone that are of the type, or may be of
             it since nothing tells; None: it has none.
         resources: By which the type is asked for; empty: nobody knows, so it may be any.
+        told: Types that their GPUAutoscalers state, by the uids of pods.
     """
 
     gpu_type: str
     nodes: Mapping[str, NodeState | None]
     resources: set[str]
+    told: Mapping[str, str]
 
     def asked(self, pod: PodState) -> int:
         """What a pod holds of them; of one that waits: what may come to be, as far as it says.
@@ -348,11 +360,13 @@ class _OfPods:
                 if each.resource in offered and self._may_be(each.resource)
             )
         # it waits, or its node is not known
+        told = self.told.get(pod.uid, self.gpu_type)
         return sum(
             each.count
             for each in pod.asked
             if self._may_be(each.resource)
             and (not each.product or is_product(each.product, self.gpu_type))
+            and may_be_both(each.resource, told, self.gpu_type)
         )
 
     def _may_be(self, resource: str) -> bool:

@@ -179,6 +179,24 @@ def test_what_is_free_on_nodes_of_an_unknown_product_is_not_zero(karpenter: Benc
     assert (after["schedulable_gpus"], after["new_node_gpus"]) == (beyond, None)
 
 
+def test_pods_that_wait_for_another_type_use_nothing_of_the_ceiling(karpenter: Bench) -> None:
+    """They select a pool, as users of Karpenter do, and their GPUAutoscaler tells their type."""
+    karpenter.lab.deploy("llama", replicas=2, gpus=4)
+    karpenter.lab.autoscale("llama", gpusPerReplica=4)
+    deploy(karpenter, "small", replicas=2)
+    allow(karpenter, "H100", mode="provisioned", ceiling=24)
+    karpenter.step()
+    supply = karpenter.lab.http.get(f"{BUDGETS}/budget").json()["status"]["supply"]
+    assert supply["askedGpus"] == 8 + 16  # nobody tells what they wait for
+    karpenter.lab.autoscale("small", gpuType="L4", gpusPerReplica=8)
+    karpenter.step()
+    supply = karpenter.lab.http.get(f"{BUDGETS}/budget").json()["status"]["supply"]
+    assert supply["askedGpus"] == 8
+    karpenter.decide("llama", 4)
+    karpenter.reconcile()
+    assert karpenter.lab.replicas("llama") == 4
+
+
 def test_a_quota_leaves_free_gpus_before_those_of_nodes_to_come(karpenter: Bench) -> None:
     """Eight are free and the quota leaves eight: the next start needs no new node."""
     karpenter.lab.deploy("llama", replicas=2, gpus=4)

@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.accelerators import PLUGINS, Accelerators
-from services.operator.cluster.gpu_types import is_of_type, is_product, is_slice, is_unknown
+from services.operator.cluster.gpu_types import (
+    is_of_type,
+    is_product,
+    is_slice,
+    is_unknown,
+    may_be_both,
+)
 
 SINGLE = "NVIDIA-A100-SXM4-40GB-MIG-1g.5gb"
 TIME_SLICED = "NVIDIA-A100-SXM4-40GB-SHARED"
@@ -137,3 +143,18 @@ def test_a_card_and_its_slice_are_told_apart(
 def test_each_resource_has_a_name_of_its_own(one: object, other: object) -> None:
     resource, named = one.resource, other.resource  # type: ignore[attr-defined]
     assert is_of_type(Accelerators(resource, "", 1), named) is (resource == named)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("H100", "H100", True),
+        ("H100", "NVIDIA-H100-80GB-HBM3", True),
+        ("nvidia.com/gpu", "H100", True),
+        ("L4", "L40S", False),
+        ("A100", "A100-SHARED", False),
+    ],
+)
+def test_types_that_one_gpu_may_be_of(one: str, other: str, expected: bool) -> None:
+    assert may_be_both("nvidia.com/gpu", one, other) is expected
+    assert may_be_both("nvidia.com/gpu", other, one) is expected
