@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -39,6 +39,7 @@ class NodeGroup:
         refused: Why no node is added at present; None: nothing says so.
         rising_since: When it began to add the nodes that are on their way; None: it adds none, or
             nothing says since when.
+        registered: Nodes of it that are in the cluster; None: nothing says so.
     """
 
     name: str
@@ -46,6 +47,12 @@ class NodeGroup:
     nodes: int
     refused: NodeRefusal | None = None
     rising_since: datetime | None = None
+    registered: int | None = None
+
+    @property
+    def there(self) -> int:
+        """Nodes of it that are in the cluster; as many as were asked for if nothing says so."""
+        return self.nodes if self.registered is None else self.registered
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +69,7 @@ def to_groups_of_type(annotation: str) -> tuple[GroupOfType, ...]:
     Raises:
         ValueError: It cannot be read.
     """
-    found = []
+    found: dict[str, GroupOfType] = {}
     for part in filter(None, (each.strip() for each in annotation.split(","))):
         name, _, gpus = part.rpartition("=")
         if not name or not gpus.isdigit() or int(gpus) == 0:
@@ -70,8 +77,19 @@ def to_groups_of_type(annotation: str) -> tuple[GroupOfType, ...]:
                 f"annotation {GROUPS_ANNOTATION}={annotation!r}: {part!r} must be NAME=GPUS, the "
                 "node group and the GPUs of one of its nodes, e.g. h100-pool=8"
             )
-        found.append(GroupOfType(name, int(gpus)))
-    return tuple(found)
+        if name in found:
+            raise ValueError(
+                f"annotation {GROUPS_ANNOTATION}={annotation!r}: node group {name!r} must be named "
+                f"once, with the GPUs of one of its nodes, e.g. {name}={gpus}"
+            )
+        found[name] = GroupOfType(name, int(gpus))
+    return tuple(found.values())
+
+
+def named_once(groups: Iterable[GroupOfType]) -> tuple[GroupOfType, ...]:
+    """Each node group once; where its nodes are told to be of several sizes, with the smallest."""
+    by_size = sorted(groups, key=lambda each: each.gpus_per_node, reverse=True)
+    return tuple({each.name: each for each in by_size}.values())
 
 
 def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
@@ -97,6 +115,7 @@ def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
 
 def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
     health, scale_up = written.get("health") or {}, written.get("scaleUp") or {}
+    registered = ((health.get("nodeCounts") or {}).get("registered") or {}).get("total")
     refused, rising_since, stamp = None, None, scale_up.get("lastTransitionTime")
     if str(scale_up.get("status")) == "InProgress" and stamp:
         rising_since = _time(str(stamp))
@@ -110,6 +129,7 @@ def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
         int(health.get("cloudProviderTarget") or 0),
         refused,
         rising_since,
+        None if registered is None else int(registered),
     )
 
 
@@ -129,7 +149,8 @@ def _of_text(status: str) -> Iterator[NodeGroup]:
         if after is not None and after[1] == "InProgress" and stamp is not None:
             rising_since = _time(stamp[1])
         nodes = int(counts.get("cloudProviderTarget", 0))
-        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused, rising_since)
+        there = int(counts["registered"]) if "registered" in counts else None
+        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused, rising_since, there)
 
 
 def _backed_off(name: str, stamp: str, said: str) -> NodeRefusal:

@@ -297,6 +297,6 @@ def _add_groups(found: _Sources, wanted: Sequence[GroupOfType], sources: SeenSou
             continue
         size = each.gpus_per_node
         left = max(0, group.most - group.nodes) * size
-        most = max(group.most, group.nodes) * size
+        most = max(group.most, group.nodes, group.there) * size
         new = NewNodes(None, left, size)
-        found.add(f"node group {each.name}", most, group.nodes * size, new)
+        found.add(f"node group {each.name}", most, group.there * size, new)

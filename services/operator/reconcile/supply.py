@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.operator.cluster.gpu_types import is_product, may_be_both
+from services.operator.cluster.node_groups import named_once
 from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
 from services.operator.cluster.pods import PodState
 from services.operator.devices.seen_devices import is_claimed
@@ -243,7 +244,7 @@ def _both(one: StatedSupply, other: StatedSupply) -> StatedSupply:
         next(mode for mode in (FIXED, PROVISIONED, AUTO) if mode in modes),
         min(ceilings, default=None),
         max(startups, default=None),
-        tuple(dict.fromkeys((*one.groups, *other.groups))),
+        named_once((*one.groups, *other.groups)),
         one.problem or other.problem,
         most_careful(one.headroom, other.headroom),
         one.is_spot or other.is_spot,

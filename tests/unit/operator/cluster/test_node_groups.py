@@ -79,6 +79,18 @@ def test_both_forms_say_the_same(text: str) -> None:
     assert f"{refused.at:%H:%M %z}" == "00:08 +0000"
 
 
+@pytest.mark.parametrize("text", [YAML, TEXT])
+def test_nodes_on_their_way_are_not_there_yet(text: str) -> None:
+    group = to_node_groups(status(text))["gpu-a"]
+    assert (group.nodes, group.registered, group.there) == (3, 2, 2)
+
+
+def test_where_nothing_says_how_many_are_there_it_is_as_many_as_were_asked_for() -> None:
+    group = to_node_groups(status(TEXT.replace("registered=2 ", "")))["gpu-a"]
+    assert (group.registered, group.there) == (None, 3)
+    assert to_node_groups(status(YAML))["gpu-b"].registered is None
+
+
 def test_the_newer_form_says_why_too() -> None:
     refused = to_node_groups(status(YAML))["gpu-b"].refused
     assert refused is not None
@@ -115,3 +127,8 @@ def test_the_groups_of_a_type_with_the_gpus_of_a_node() -> None:
 def test_an_annotation_that_cannot_be_read_says_what_would_be_right(annotation: str) -> None:
     with pytest.raises(ValueError, match=r"must be NAME=GPUS.*e\.g\. h100-pool=8"):
         to_groups_of_type(annotation)
+
+
+def test_a_group_that_is_named_twice_would_count_twice() -> None:
+    with pytest.raises(ValueError, match=r"node group 'a' must be named once.*e\.g\. a=4"):
+        to_groups_of_type("a=8,b=8,a=4")

@@ -182,6 +182,18 @@ def test_a_limit_that_was_lowered_below_what_is_there_takes_nothing_away() -> No
     assert found.new[0].gpus == 0
 
 
+@pytest.mark.parametrize(("target", "n_there"), [(0, 0), (4, 0), (4, 4), (4, 2), (2, 4), (0, 4)])
+def test_nodes_that_come_or_go_do_not_move_the_ceiling_of_a_group(
+    target: int, n_there: int
+) -> None:
+    """Ten nodes of eight at most, beside four that are of no group."""
+    nodes = [node(f"static-{n}", 8) for n in range(4)] + [node(f"a-{n}", 8) for n in range(n_there)]
+    groups = {"a": NodeGroup("a", 10, target, registered=n_there)}
+    stated = StatedSupply(groups=(GroupOfType("a", 8),))
+    found = resolve("H100", stated, on(groups=groups), nodes)
+    assert found.ceiling == 32 + 80
+
+
 def test_node_groups_are_those_that_the_budget_names() -> None:
     groups = {"a": NodeGroup("a", 6, 1), "other": NodeGroup("other", 100, 0)}
     stated = StatedSupply(groups=(GroupOfType("a", 8),))
