@@ -70,9 +70,11 @@ class SpotChange:
 
 
 def serving_nodes(pods: Iterable[PodState]) -> set[str]:
-    """Names of the nodes on which pods with accelerators serve."""
+    """Names of the nodes on which pods with accelerators serve, asked for by name or by claims."""
     return {
-        pod.node for pod in pods if pod.gpus and pod.ready_at is not None and not pod.is_leaving
+        pod.node
+        for pod in pods
+        if (pod.gpus or pod.claims) and pod.ready_at is not None and not pod.is_leaving
     }
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from hypothesis import given, strategies as st
 
+from services.operator.cluster.pods import ClaimRef
 from services.operator.plan.interruptions import (
     HALF_LIFE,
     MOST_BETWEEN,
@@ -42,6 +43,12 @@ def test_nodes_are_told_apart_by_their_uid_and_serve_while_pods_do() -> None:
         "u1": SpotNode(is_noticed=True, serves=True),
         "u2": SpotNode(is_meant=True),
     }
+
+
+def test_pods_whose_gpus_come_by_claims_serve_too() -> None:
+    claimed = pod("a", gpus=0, claims=(ClaimRef("one", is_template=True),))
+    assert serving_nodes([claimed]) == {"n1"}
+    assert serving_nodes([replace(claimed, ready_at=None)]) == set()
 
 
 def test_a_node_under_notice_is_counted_once() -> None:
