@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from services.operator.cluster.accelerators import plugin_of
+from services.operator.cluster.accelerators import Accelerators, plugin_of
 from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool
 from services.operator.cluster.placement import NodeState, Shape, Toleration, nodes_of_type
+from services.operator.devices.seen_devices import is_claimed
 from services.operator.plan.supply import TypeSupply
 
 Object = Mapping[str, Any]
@@ -40,7 +41,7 @@ class BufferPlaces:
 def pod_spec(
     supply: TypeSupply, nodes: Sequence[NodeState], shapes: Sequence[Shape], chunk_gpus: int
 ) -> Object | None:
-    """A pod that asks for a chunk of GPUs where services may use it; None: no place is known.
+    """A pod that asks for a chunk of GPUs where services may use it; None: no place can be named.
 
     It tolerates what the services' pods tolerate. One that tolerated everything would find its room
     on nodes that are about to go.
@@ -51,7 +52,9 @@ def pod_spec(
         shapes: Pods of a replica of each service of the type, as far as they are known.
         chunk_gpus: What it asks for.
     """
-    known = [shape for shape in shapes if any(pod.gpus for pod in shape)]
+    if _are_claiming(shapes):
+        return None
+    known = [shape for shape in shapes if _is_by_name(shape)]
     pools = [each.pool for each in supply.resolved.new if each.pool is not None]
     places = _of_pools(pools, known)
     if places is None and len(pools) == len(supply.resolved.new) > 0:
@@ -66,6 +69,34 @@ def pod_spec(
         "tolerations": _tolerations(known),
         "containers": [{"name": "headroom", "image": _IMAGE, "resources": resources}],
     }
+
+
+def is_by_claims(gpu_type: str, nodes: Iterable[NodeState], shapes: Iterable[Shape]) -> bool:
+    """True where no pod can be named that asks for GPUs of a type, since all of them are claimed.
+
+    Args:
+        gpu_type: As autoscalers name it.
+        nodes: All nodes with GPUs.
+        shapes: Pods of a replica of each service of the type, as far as they are known.
+    """
+    own = nodes_of_type(nodes, gpu_type)
+    return _are_claiming(shapes) or (bool(own) and not any(map(_by_name, own)))
+
+
+def _are_claiming(shapes: Iterable[Shape]) -> bool:
+    """True where all services get their GPUs by claims alone; not where none tells."""
+    telling = [shape for shape in shapes if any(pod.gpus or pod.claims for pod in shape)]
+    return bool(telling) and not any(_is_by_name(shape) for shape in telling)
+
+
+def _is_by_name(shape: Shape) -> bool:
+    """True where pods of a replica ask for GPUs by the name of a resource."""
+    return any(not is_claimed(each.resource) for pod in shape for each in pod.asked)
+
+
+def _by_name(node: NodeState) -> tuple[Accelerators, ...]:
+    """Accelerators of a node that pods ask for by the name of a resource."""
+    return tuple(each for each in node.accelerators if not is_claimed(each.resource))
 
 
 def _of_pools(pools: Iterable[GpuNodePool], shapes: Sequence[Shape]) -> BufferPlaces | None:
@@ -87,7 +118,7 @@ def _of_pools(pools: Iterable[GpuNodePool], shapes: Sequence[Shape]) -> BufferPl
 
 def _of_nodes(own: Iterable[NodeState], shapes: Sequence[Shape]) -> BufferPlaces | None:
     """Nodes with the products of those that services may use; their taints come and go."""
-    bare = [replace(node, taints=()) for node in own]
+    bare = [replace(n, taints=(), accelerators=_by_name(n)) for n in own if _by_name(n)]
     usable = [
         node
         for node in bare

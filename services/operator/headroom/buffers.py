@@ -11,7 +11,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator.cluster.placement import NodeState, Shape
-from services.operator.headroom.buffer_pods import pod_spec
+from services.operator.headroom.buffer_pods import is_by_claims, pod_spec
 from services.operator.kube.client import KubeClient, Object
 from services.operator.plan.buffers import (
     GROUP,
@@ -61,6 +61,13 @@ _NO_POOL_TAKES = BufferState(
     reason="NoPoolTakes",
     problem="nothing is held: no NodePool of the type takes the pods of a service of it; see the "
     "selector, affinity and tolerations of the pods, and the labels and taints of the pools",
+)
+
+_BY_CLAIMS = BufferState(
+    reason="ClaimsNotHeld",
+    problem="nothing is held: services of the type claim their devices, and a buffer holds only "
+    "GPUs that pods ask for by the name of a resource; set spec.supply.headroom.mode to advise, "
+    "and hold as much with pods of your own that claim devices",
 )
 
 
@@ -177,6 +184,12 @@ class _Keeper:
 
     def _without_place(self, supply: TypeSupply, seen: SeenBuffer | None) -> BufferState:
         """What no pod may use is let go of; where nothing is known it stays."""
+        place = self.place
+        shapes = place.shapes.get(supply.gpu_type, ())
+        if is_by_claims(supply.gpu_type, place.nodes, shapes):
+            if seen is not None:
+                self.remove(seen)
+            return _BY_CLAIMS
         if not any(new.pool is not None for new in supply.resolved.new):
             return _NODES_UNKNOWN
         if seen is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import pytest
+
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.placement import (
@@ -14,7 +16,8 @@ from services.operator.cluster.placement import (
     Taint,
     Toleration,
 )
-from services.operator.headroom.buffer_pods import pod_spec
+from services.operator.cluster.pods import ClaimRef
+from services.operator.headroom.buffer_pods import is_by_claims, pod_spec
 from services.operator.plan.provisioning import Provisioning, learn_startup
 from services.operator.plan.supply import GpusInUse, NewNodes, Resolved, TypeSupply
 from tests.unit.operator.pods import node
@@ -145,6 +148,40 @@ def test_a_node_under_notice_still_tells_its_product() -> None:
 def test_nodes_that_name_no_product_are_told_by_their_resource() -> None:
     spec = spec_of(supply(), [node("a", 8, product="H100")])
     assert "affinity" not in spec
+
+
+CLAIMED = "deviceclass/gpu.nvidia.com"
+"""As Harmony names devices of a DeviceClass; no node offers such a resource."""
+DEVICES = node("claimed", 16, product="H100", resource=CLAIMED)
+
+
+def claiming(*asked: Accelerators) -> Shape:
+    """A replica of one pod that claims devices, and asks for others by name."""
+    return (PodShape(asked, claims=(ClaimRef("two"),)),)
+
+
+@pytest.mark.parametrize("shape", [claiming(Accelerators(CLAIMED, "", 2)), claiming()])
+def test_devices_that_services_claim_have_no_place(shape: Shape) -> None:
+    """Whether the devices of their claims are looked up or not."""
+    assert pod_spec(supply(), [DEVICES], [shape], 2) is None
+    assert pod_spec(supply(), [DEVICES, *NODES], [shape], 2) is None
+    assert is_by_claims("H100", [DEVICES, *NODES], [shape])
+
+
+def test_nodes_tell_that_devices_are_claimed_where_no_service_does() -> None:
+    assert pod_spec(supply(), [DEVICES], [], 8) is None
+    assert is_by_claims("H100", [DEVICES], [])
+    assert not is_by_claims("H100", [DEVICES, *NODES], [])
+    assert not is_by_claims("H100", [], [])
+    found = supply((pool("one"), 8))
+    assert places(spec_of(found, [DEVICES])) == {"karpenter.sh/nodepool": ["one"]}
+
+
+def test_beside_services_that_claim_those_are_held_for_that_ask_by_name() -> None:
+    both = claiming(Accelerators(CLAIMED, "", 2), Accelerators(GPU, "", 2))
+    for shapes in ([claiming(Accelerators(CLAIMED, "", 2)), service()], [both], []):
+        (container,) = spec_of(supply(), [DEVICES, *NODES], shapes)["containers"]
+        assert container["resources"]["limits"] == {GPU: "8"}
 
 
 def test_they_ask_for_what_nodes_of_the_type_offer() -> None:
