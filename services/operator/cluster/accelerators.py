@@ -30,14 +30,17 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
+
+from services.operator.resource.quantities import parse_quantity
 
 Object = Mapping[str, Any]
 
 NVIDIA_GPU = "nvidia.com/gpu"
 _MIG = re.compile(r"nvidia\.com/mig-(?P<profile>[\w.+-]+?)(?:\.shared)?")
-_WHOLE = re.compile(r"(?P<count>[0-9]{1,19})(?P<kilo>k?)")
+_WHOLE = re.compile(r"[0-9]{1,19}")
 _MOST = 10**9
 _SHARED = ".shared"
 _AWS = "karpenter.k8s.aws"
@@ -227,11 +230,16 @@ def total(asked: Iterable[Accelerators]) -> int:
 
 
 def whole(amount: object) -> int | None:
-    """A whole quantity such as `8` or `1k`; None: there is none, or it is not one.
+    """What is whole of a quantity such as `8`, `1k` or `6.4e1`; None: there is none.
 
-    Anybody may ask for any number: more than a billion count as so many, and sums stay small.
+    Anybody may ask for any number: more than a billion count as so many, and sums stay small. Fewer
+    than none are none.
     """
-    found = _WHOLE.fullmatch("" if amount is None else str(amount))
-    if found is None:
+    text = "" if amount is None else str(amount)
+    if _WHOLE.fullmatch(text):  # as almost all are
+        return min(int(text), _MOST)
+    try:
+        quantity = parse_quantity(text)
+    except ValueError:
         return None
-    return min(int(found["count"]) * (1000 if found["kilo"] else 1), _MOST)
+    return int(max(Decimal(0), min(quantity, Decimal(_MOST))))

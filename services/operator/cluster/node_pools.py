@@ -54,12 +54,13 @@ class GpuNodePool:
     """One pool that nodes are added to as pods need them, as far as one resource goes.
 
     Attributes:
-        limit: GPUs that its nodes may have together; None: none is stated.
+        limit: GPUs that its nodes may have together; None: none is stated that can be read.
         used: GPUs that its nodes have, those on their way included.
         gpus_per_node: By its requirements; 0: not stated.
         products: GPU products that its nodes may have; empty: not stated.
         problem: Why it adds no nodes at present; empty: it does.
         resource: What its limit counts, and pods ask for.
+        unread: A limit that is stated and cannot be read; empty: none is.
     """
 
     name: str
@@ -72,6 +73,7 @@ class GpuNodePool:
     taints: tuple[Taint, ...]
     problem: str = ""
     resource: str = NVIDIA_GPU
+    unread: str = ""
 
     @property
     def may_have_any(self) -> bool:
@@ -80,7 +82,8 @@ class GpuNodePool:
             each.operator in ("In", "Exists") and each.key.endswith(_INSTANCES)
             for each in self.requirements
         )
-        return bool(self.limit) or self.used > 0 or (self.limit is None and is_stated)
+        is_told = bool(self.limit or self.unread) or self.used > 0
+        return is_told or (self.limit is None and is_stated)
 
     def takes(self, pod: PodShape) -> bool:
         """True where a node of the pool could take such a pod, as many GPUs as it asks for."""
@@ -200,9 +203,15 @@ def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
             taints=to_taints(node.get("taints")),
             problem=_not_ready(status),
             resource=each,
+            unread=_unread(limits.get(each)),
         )
         for each in _resources(limits, used, labels, requirements)
     )
+
+
+def _unread(limit: object) -> str:
+    """A limit that is stated and is no quantity; empty: it is one, or none is stated."""
+    return str(limit) if limit is not None and whole(limit) is None else ""
 
 
 def _resources(

@@ -261,14 +261,25 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
         size = max(sizes, default=0) or pool.gpus_per_node
         if pool.limit is None:
             if not pool.problem:
-                found.notes.append(
-                    f"{name} has no limit on {pool.resource}, so nothing is asked of it: set its "
-                    f'spec.limits["{pool.resource}"], or spec.supply.ceiling'
-                )
+                found.notes.append(_without_limit(name, pool))
                 found.open.append(NewNodes(pool, _ENDLESS, size, name))
             continue
         left = 0 if pool.problem else max(0, pool.limit - used)
         found.add(name, max(pool.limit, used), inside, NewNodes(pool, left, size))
+
+
+def _without_limit(name: str, pool: GpuNodePool) -> str:
+    """That a pool has no limit that can be read, and what to do."""
+    own = f'spec.limits["{pool.resource}"]'
+    if pool.unread:
+        return (
+            f"{name}: {own}={pool.unread[:32]!r} must be a quantity, e.g. 64, so nothing is asked "
+            "of it: correct it, or set spec.supply.ceiling"
+        )
+    return (
+        f"{name} has no limit on {pool.resource}, so nothing is asked of it: set its {own}, or "
+        "spec.supply.ceiling"
+    )
 
 
 def _add_groups(found: _Sources, wanted: Sequence[GroupOfType], sources: SeenSources) -> None:

@@ -1,9 +1,10 @@
-"""Durations and decimals as custom resources spell them: `90s`, `1h30m`, `28d`, `"0.01"`."""
+"""Durations, decimals and quantities as objects spell them: `90s`, `1h30m`, `"0.01"`, `64k`."""
 
 from __future__ import annotations
 
 import math
 import re
+from decimal import Decimal
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -11,6 +12,15 @@ _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 DURATION_PATTERN = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h|d))+$"
 DECIMAL_PATTERN = r"^[0-9]+(\.[0-9]+)?$"
 _LONGEST_D = 3650
+# https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity
+_QUANTITY = re.compile(
+    r"(?P<number>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+))"
+    r"(?:(?P<unit>[KMGTPE]i|[numkMGTPE])|(?P<exponent>[eE][+-]?[0-9]{1,9}))?"
+)
+_QUANTITY_UNITS = {unit: Decimal(1000) ** n for n, unit in enumerate("num", start=-3)}
+_QUANTITY_UNITS |= {unit: Decimal(1000) ** n for n, unit in enumerate("kMGTPE", start=1)}
+_QUANTITY_UNITS |= {f"{unit}i": Decimal(1024) ** n for n, unit in enumerate("KMGTPE", start=1)}
+_LONGEST_QUANTITY = 64
 
 
 def parse_duration_s(text: object) -> float:
@@ -40,6 +50,21 @@ def format_duration(seconds: float) -> str:
     if left_ms or not parts:
         parts.append(f"{left_ms}ms" if left_ms else "0s")
     return "".join(parts)
+
+
+def parse_quantity(text: str) -> Decimal:
+    """A quantity of Kubernetes such as `64`, `6.4e1`, `64000m`, `1k` or `1Ki`.
+
+    Raises:
+        ValueError: It is none, or is longer than any that somebody writes.
+    """
+    found = _QUANTITY.fullmatch(text) if len(text) <= _LONGEST_QUANTITY else None
+    if found is None:
+        raise ValueError(f"{text[:32]!r} must be a quantity, e.g. 64")
+    number, unit, exponent = found["number"], found["unit"], found["exponent"]
+    if unit:
+        return Decimal(number) * _QUANTITY_UNITS[unit]
+    return Decimal(f"{number}{exponent or ''}")
 
 
 def parse_decimal(value: object) -> float:

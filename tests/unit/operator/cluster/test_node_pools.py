@@ -58,6 +58,18 @@ def test_a_pool_has_a_limit_what_is_used_and_its_gpus() -> None:
     assert pool(limits={GPU: "1k"}).limit == 1000
 
 
+@pytest.mark.parametrize(
+    ("written", "limit", "unread"),
+    [("6.4e1", 64, ""), ("64000m", 64, ""), ("-1", 0, ""), ("64 GPUs", None, "64 GPUs")],
+)
+def test_a_limit_is_a_quantity(written: str, limit: int | None, unread: str) -> None:
+    (found,) = to_node_pools(listed(H100, limits={GPU: written}, used={})) or ()
+    assert (found.limit, found.unread) == (limit, unread)
+    assert found.may_have_any == bool(limit or unread)
+    (without,) = to_node_pools(listed(H100, limits={GPU: None})) or ()
+    assert (without.limit, without.unread) == (None, "")
+
+
 def test_a_pool_that_is_leaving_or_of_a_fixed_size_adds_no_nodes() -> None:
     assert to_node_pools(listed(H100, is_leaving=True)) is None
     assert to_node_pools(listed(H100, replicas=3)) is None

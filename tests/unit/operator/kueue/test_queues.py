@@ -47,7 +47,7 @@ def test_where_nothing_is_reserved_by_itself_use_counts() -> None:
 
 def test_what_is_not_counted_or_cannot_be_read_is_not_known() -> None:
     resource = cluster_queue()
-    resource["spec"]["resourceGroups"][0]["flavors"][0]["resources"][1]["nominalQuota"] = "1.5"
+    resource["spec"]["resourceGroups"][0]["flavors"][0]["resources"][1]["nominalQuota"] = "a few"
     (quota,) = to_cluster_queue(resource).quotas
     assert (quota.nominal, quota.reserved) == (None, None)
 

@@ -143,6 +143,15 @@ def test_a_pool_without_a_limit_that_adds_no_nodes_opens_nothing() -> None:
     assert "or spec.supply.ceiling" not in found.message, "it is set"
 
 
+def test_a_limit_that_cannot_be_read_is_not_taken_for_none() -> None:
+    found = resolved(StatedSupply(), on(pool(limit=None, unread="64 GPUs")))
+    assert (found.ceiling, found.reason) == (None, "CeilingUnknown")
+    assert found.message == (
+        "NodePool/hopper: spec.limits[\"nvidia.com/gpu\"]='64 GPUs' must be a quantity, e.g. 64, "
+        "so nothing is asked of it: correct it, or set spec.supply.ceiling"
+    )
+
+
 def test_a_group_that_cannot_be_seen_is_no_bound_either() -> None:
     stated = StatedSupply("auto", 64, groups=(GroupOfType("b", 8),))
     unread = on(pool("reserved", 8), groups=None, problems=("the ConfigMap cannot be read",))
