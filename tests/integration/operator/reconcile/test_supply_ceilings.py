@@ -210,6 +210,25 @@ def test_a_quota_leaves_free_gpus_before_those_of_nodes_to_come(karpenter: Bench
     assert (state["schedulable_gpus"], state["new_node_gpus"]) == (8, 0)
 
 
+@pytest.mark.parametrize("ceiling", [12, 1000])
+def test_a_ceiling_below_what_is_free_leaves_warm_gpus_in_proportion(
+    karpenter: Bench, ceiling: int
+) -> None:
+    """Eight GPUs are free, all of them on nodes that have the image."""
+    karpenter.lab.deploy("llama", replicas=2, gpus=4)
+    karpenter.lab.deploy("everywhere", replicas=2, gpus=4)
+    karpenter.lab.autoscale("llama", gpusPerReplica=4)
+    allow(karpenter, "H100", mode="provisioned", ceiling=ceiling)
+    for _ in range(3):
+        karpenter.step()
+    karpenter.lab.http.delete(f"{deployments(karpenter)}/everywhere")
+    karpenter.step()
+    state = max(karpenter.rows("replica_states"), key=lambda row: row["observed_at"])
+    free = state["schedulable_gpus"] - state["new_node_gpus"]
+    assert free == min(8, ceiling - 8)
+    assert state["warm_gpus"] == free
+
+
 def test_pods_of_others_count_where_nodes_may_not_be_listed(karpenter: Bench) -> None:
     karpenter.lab.deploy("others", replicas=1, gpus=8)
     karpenter.lab.deploy("llama", replicas=1, gpus=8)

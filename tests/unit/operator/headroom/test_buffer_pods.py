@@ -178,8 +178,11 @@ def test_nodes_tell_that_devices_are_claimed_where_no_service_does() -> None:
 
 
 def test_beside_services_that_claim_those_are_held_for_that_ask_by_name() -> None:
+    claims = PodShape((Accelerators(CLAIMED, "", 2),), (), (RESEARCH,), claims=(ClaimRef("two"),))
+    spec = spec_of(supply(), [DEVICES, *NODES], [(claims,), service()])
+    assert spec["tolerations"] == [{"key": GPU, "operator": "Exists"}]
     both = claiming(Accelerators(CLAIMED, "", 2), Accelerators(GPU, "", 2))
-    for shapes in ([claiming(Accelerators(CLAIMED, "", 2)), service()], [both], []):
+    for shapes in ([(claims,), service()], [both], []):
         (container,) = spec_of(supply(), [DEVICES, *NODES], shapes)["containers"]
         assert container["resources"]["limits"] == {GPU: "8"}
 
