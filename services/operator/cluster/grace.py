@@ -14,6 +14,10 @@ Object = Mapping[str, Any]
 
 DEFAULT_GRACE_S = 30.0
 """What the API server fills in where a template says nothing."""
+_LEAST_GRACE_S = 1.0
+"""What Kubernetes takes a negative one as."""
+_LONGEST_S = float(2**63)
+"""The field of a pod is an integer of 64 bits: no pod has more."""
 _TEMPLATES = (
     ("template",),
     ("leaderWorkerTemplate", "leaderTemplate"),
@@ -37,7 +41,11 @@ class Grace:
 
 
 def grace_of(resource: Object) -> Grace | None:
-    """The shortest grace of the target's own templates; None where it has none."""
+    """The shortest grace of the target's own templates; None where it has none.
+
+    Raises:
+        ValueError: A template of a custom kind asks for a grace that no pod can have.
+    """
     found = []
     for path in _TEMPLATES:
         template: Any = resource.get("spec")
@@ -50,10 +58,10 @@ def grace_of(resource: Object) -> Grace | None:
 
 
 def _of_spec(spec: Object, path: str) -> Grace:
+    field = f"{path}.terminationGracePeriodSeconds"
     written = spec.get("terminationGracePeriodSeconds")
+    seconds = DEFAULT_GRACE_S if written is None else float(written)
+    if not -_LONGEST_S <= seconds < _LONGEST_S:
+        raise ValueError(f"{field}={written!r:.32} must be a number of seconds, e.g. 30")
     hooks = ((each.get("lifecycle") or {}).get("preStop") for each in spec["containers"])
-    return Grace(
-        DEFAULT_GRACE_S if written is None else float(written),
-        f"{path}.terminationGracePeriodSeconds",
-        any(hooks),
-    )
+    return Grace(seconds if seconds >= 0 else _LEAST_GRACE_S, field, any(hooks))

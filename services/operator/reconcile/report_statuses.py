@@ -162,9 +162,12 @@ def report_statuses(
         if n_written and time.monotonic() >= ends_s:
             break
         deps.apply_waiting()
-        report = _report_of(deps, view, autoscaler, findings)
+        built = _build(deps, view, autoscaler, findings, now)
+        if built is None:
+            continue
+        report, after = built
         try:
-            _write(deps, report, status.build(report, now), now)
+            _write(deps, report, after, now)
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("status_not_written", workload=autoscaler.name, error=error.message)
@@ -188,12 +191,24 @@ def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) 
     found = []
     for autoscaler in view.autoscalers:
         deps.apply_waiting()
-        report = _report_of(deps, view, autoscaler, findings)
-        after = status.build(report, now)
-        if _is_due(deps, report.facts.autoscaler, after):
+        built = _build(deps, view, autoscaler, findings, now)
+        if built is not None and _is_due(deps, built[0].facts.autoscaler, built[1]):
             found.append(autoscaler)
     reported_s = deps.memory.reported_s
     return sorted(found, key=lambda autoscaler: reported_s.get(autoscaler.key, 0.0))
+
+
+def _build(
+    deps: OperatorDeps, view: View, autoscaler: Autoscaler, findings: PassFindings, now: datetime
+) -> tuple[AutoscalerReport, Status] | None:
+    """What is to be said of an autoscaler; None: it cannot be, and the others still are."""
+    try:
+        report = _report_of(deps, view, autoscaler, findings)
+        return report, status.build(report, now)
+    except Exception as error:  # whatever is odd about one must keep no other from its status
+        telemetry.reconcile_errors_total.labels("status").inc()
+        log.error("status_not_built", workload=autoscaler.name, exc_info=error)
+        return None
 
 
 def _drop_reported(deps: OperatorDeps, workload_id: int, shown: Sequence[TakenAction]) -> None:

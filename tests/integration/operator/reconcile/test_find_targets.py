@@ -142,6 +142,7 @@ def test_the_scale_of_an_idle_custom_target_is_not_read_again(bench: Bench) -> N
         {"template": {"spec": {"containers": ["server"]}}},
         {"template": {"spec": {"containers": [{}], "tolerations": "all"}}},
         {"leaderWorkerTemplate": {"size": "many"}},
+        {"template": {"spec": {"containers": [{}], "terminationGracePeriodSeconds": -1e308}}},
     ],
 )
 def test_an_object_of_a_custom_kind_that_is_odd_harms_no_other(

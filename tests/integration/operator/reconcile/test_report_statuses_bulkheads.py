@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from services.kernel import telemetry
+from services.operator.report import status
+from services.operator.report.status import AutoscalerReport, Status
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 
@@ -54,6 +58,28 @@ def test_a_budget_whose_status_is_refused_holds_up_no_other(bench: Bench) -> Non
     found = bench.lab.http.get(f"{path}/many").json()
     assert found["status"]["conditions"][0]["type"] == "Ready"
     assert bench.lab.http.delete(path).status_code == 200
+
+
+def test_a_status_that_cannot_be_built_holds_up_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A defect in one of its figures ends no pass: the budgets too are reported after it."""
+    for name in ("a", "b"):
+        bench.lab.deploy(name)
+        bench.lab.autoscale(name)
+    build = status.build
+
+    def fail(report: AutoscalerReport, now: datetime) -> Status:
+        if report.facts.autoscaler.name == "a":
+            raise OverflowError("cannot convert float infinity to integer")
+        return build(report, now)
+
+    monkeypatch.setattr(status, "build", fail)
+    counted = telemetry.reconcile_errors_total.labels("status")
+    before = counted._value.get()
+    assert bench.reconcile().n_statuses == 1
+    assert bench.lab.condition("b", "TargetResolved")["status"] == "True"
+    assert counted._value.get() == before + 1
 
 
 def test_nothing_is_remembered_of_an_autoscaler_that_is_gone(bench: Bench) -> None:

@@ -11,7 +11,7 @@ from services.operator.cluster.grace import Grace, grace_of
 FIELD = "spec.template.spec.terminationGracePeriodSeconds"
 
 
-def template(grace_s: int | None = None, *, hook: bool = False) -> dict[str, Any]:
+def template(grace_s: Any = None, *, hook: bool = False) -> dict[str, Any]:
     lifecycle = {"lifecycle": {"preStop": {"sleep": {"seconds": 5}}}} if hook else {}
     spec: dict[str, Any] = {"containers": [{"name": "proxy"}, {"name": "server", **lifecycle}]}
     if grace_s is not None:
@@ -43,3 +43,19 @@ def test_of_a_group_the_shortest_grace_counts() -> None:
 )
 def test_without_a_template_nothing_is_known(resource: dict[str, Any]) -> None:
     assert grace_of(resource) is None
+
+
+@pytest.mark.parametrize("odd", ["-inf", "inf", "nan", -1e308, 1e308, 2.0**63])
+def test_a_grace_that_no_pod_can_have_is_named(odd: object) -> None:
+    """The schema of a custom kind may let it in."""
+    with pytest.raises(ValueError, match=rf"^{FIELD}=.* must be a number of seconds") as raised:
+        grace_of({"spec": {"template": template(odd)}})
+    assert repr(odd) in str(raised.value)
+
+
+@pytest.mark.parametrize(("written", "seconds"), [(-1, 1.0), (2**62, 2.0**62)])
+def test_what_the_api_server_lets_in_is_read(written: int, seconds: float) -> None:
+    """It takes a negative grace as one of a second."""
+    found = grace_of({"spec": {"template": template(written)}})
+    assert found is not None
+    assert found.seconds == seconds
