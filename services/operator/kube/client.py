@@ -259,7 +259,7 @@ class KubeClient:
     def _patch_status(self, where: ListedKind, namespace: str, name: str, status: Object) -> Object:
         path = f"{_join(where, namespace)}/{quote(name)}/status"
         body = {"status": status}
-        call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH)
+        call = Call("patch", f"{where.resource}/status", path, body, MERGE_PATCH, is_final_500=True)
         answer: Object = self._http.send(call)
         return answer
 

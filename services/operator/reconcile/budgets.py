@@ -45,6 +45,8 @@ log = structlog.get_logger("operator")
 
 ANY_TYPE = "*"
 """The row that stands for every type without one of its own."""
+_MOST_BROKEN = 3
+"""So many broken answers in a row are of the API server, and no longer of single objects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +138,13 @@ def stale_after(deps: OperatorDeps) -> timedelta:
 
 
 def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:
-    """Write the statuses that changed; the number written."""
-    n_written = 0
+    """Write the statuses that changed, last those that could not be before; the number written."""
+    n_written = n_broken = 0
     budgets = [to_budget(resource) for resource in view.budgets or ()]
-    for resource, budget in zip(view.budgets or (), budgets, strict=True):
+    unwritten = deps.memory.unwritten_budgets
+    unwritten.intersection_update(budget.name for budget in budgets)
+    pairs = zip(view.budgets or (), budgets, strict=True)
+    for resource, budget in sorted(pairs, key=lambda pair: pair[1].name in unwritten):
         before = resource.get("status") or {}
         changed = merge_patch(before, _status(view, resource, budget, budgets, now))
         if not changed:
@@ -149,10 +154,13 @@ def report_statuses(deps: OperatorDeps, view: View, now: datetime) -> int:
         except KubeError as error:
             telemetry.reconcile_errors_total.labels("status").inc()
             log.warning("budget_status_not_written", budget=budget.name, error=error.message)
-            if not error.is_of_object:
+            unwritten.add(budget.name)
+            n_broken += not error.is_of_object
+            if error.is_of_all or n_broken == _MOST_BROKEN:
                 break
             continue
-        n_written += 1
+        unwritten.discard(budget.name)
+        n_written, n_broken = n_written + 1, 0
     return n_written
 
 

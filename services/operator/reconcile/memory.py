@@ -186,9 +186,10 @@ class Memory:
         figures: The same of the figures over the history, which are read less often.
         request_times: Seconds that 1 % of the requests took at least, by workload, None where
             unknown, with the monotonic time of reading.
-        reported_s: Monotonic time at which each status was written last.
+        reported_s: Monotonic time at which each status was written, or could not be, last.
         written: Digest of each status as it was written last.
         unreported: Actions by workload id that its status does not show yet, oldest first.
+        unwritten_budgets: Names of GPUBudgets whose status could not be written.
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
@@ -220,6 +221,7 @@ class Memory:
     written: dict[Key, bytes] = field(default_factory=dict)
     unreported: dict[int, tuple[TakenAction, ...]] = field(default_factory=dict)
     watermark: Watermark = field(default_factory=Watermark)
+    unwritten_budgets: set[str] = field(default_factory=set)
     budgets_read_at: datetime | None = None
     supply: dict[str, Provisioning] | None = None
     supply_sources: dict[str, Mapping[str, Provisioning]] = field(default_factory=dict)

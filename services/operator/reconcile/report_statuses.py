@@ -35,6 +35,8 @@ _TIMES_EVERY = 20
 """How long requests take is read so much more seldom than the details: it is of an hour."""
 _TIMES_AT_ONCE = 200
 _NEVER: tuple[float, None] = (0.0, None)
+_MOST_BROKEN = 3
+"""So many broken answers in a row are of the API server, and no longer of single objects."""
 _PRUNED_S = 300.0
 """Time between two writes of a status of which the API server keeps only a part."""
 
@@ -149,38 +151,46 @@ def report_statuses(
 ) -> tuple[int, int]:
     """Write the statuses and Events that are due, those that waited longest first.
 
-    A status that cannot be written is logged and comes later; scaling does not depend on it. One
-    that the API server refuses for what it is keeps no other from being written.
+    A status that cannot be written is logged and comes later, after those that wait; scaling does
+    not depend on it. One that is refused for what it is, or whose webhook fails, keeps no other
+    from being written.
 
     Returns:
         Statuses written, and changed statuses that wait for the next pass.
     """
     due = _due(deps, view, findings, now)
     ends_s = time.monotonic() + deps.pace.budget_s
-    n_written = 0
+    n_written = n_tried = n_broken = 0
     for autoscaler in due:
-        if n_written and time.monotonic() >= ends_s:
+        if n_tried and time.monotonic() >= ends_s:
             break
         deps.apply_waiting()
         built = _build(deps, view, autoscaler, findings, now)
         if built is None:
             continue
         report, after = built
+        n_tried += 1
         try:
             _write(deps, report, after, now)
         except KubeError as error:
-            telemetry.reconcile_errors_total.labels("status").inc()
-            log.warning("status_not_written", workload=autoscaler.name, error=error.message)
-            if not error.is_of_object:
+            _note_unwritten(deps, autoscaler, error)
+            n_broken += not error.is_of_object
+            if error.is_of_all or n_broken == _MOST_BROKEN:
                 break
-            if not error.is_missing:  # it comes after those that wait, and not before them
-                deps.memory.reported_s[autoscaler.key] = time.monotonic()
             continue
+        n_broken = 0
         _drop_reported(deps, findings.ids.get(autoscaler.key, -1), report.done)
         n_written += 1
     _keep_unreported(deps, findings)
     _forget_gone(deps, view, findings)
     return n_written, len(due) - n_written
+
+
+def _note_unwritten(deps: OperatorDeps, autoscaler: Autoscaler, error: KubeError) -> None:
+    telemetry.reconcile_errors_total.labels("status").inc()
+    log.warning("status_not_written", workload=autoscaler.name, error=error.message)
+    if not error.is_missing:  # it comes after those that wait, and not before them
+        deps.memory.reported_s[autoscaler.key] = time.monotonic()
 
 
 def _due(deps: OperatorDeps, view: View, findings: PassFindings, now: datetime) -> list[Autoscaler]:

@@ -20,6 +20,7 @@ _MAX_RETRY_AFTER_S = 5.0
 _CHUNK = 2**16
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
 _OF_OBJECT = {400, 404, 409, 413, 422}
+_OF_ALL = {0, 401, 403, 429}
 _BROKEN = (urllib3.exceptions.HTTPError, ApiException, OSError, config.ConfigException)
 """No answer; or no credentials, while the file that holds them is being written."""
 
@@ -54,6 +55,11 @@ class KubeError(Exception):
         return self.status in _OF_OBJECT
 
     @property
+    def is_of_all(self) -> bool:
+        """It is about who asks, or the API server is away: the next one would meet it too."""
+        return self.status in _OF_ALL
+
+    @property
     def is_ambiguous(self) -> bool:
         """It is unknown if the request took effect."""
         return self.status == 0 or self.status >= 500
@@ -69,6 +75,8 @@ class Call:
         resource: Resource with its subresource, e.g. `deployments/scale`.
         content_type: Of the body.
         is_repeatable: It may be sent again when it is not known if the first attempt worked.
+        is_final_500: An answer 500 is of this one object, as of a webhook that fails for it: it is
+            not sent again.
     """
 
     verb: str
@@ -77,6 +85,15 @@ class Call:
     body: Any = None
     content_type: str = "application/json"
     is_repeatable: bool = True
+    is_final_500: bool = False
+
+    def may_repeat(self, failure: KubeError) -> bool:
+        """True where it may be sent again after such a failure."""
+        if failure.status == 429:
+            return True
+        if not self.is_repeatable or (self.is_final_500 and failure.status == 500):
+            return False
+        return failure.status in _RETRIED_STATUS or failure.status == 0
 
 
 _METHODS = {
@@ -177,10 +194,7 @@ class KubeHttp:
             except (*_BROKEN, orjson.JSONDecodeError) as error:
                 failure = KubeError(0, type(error).__name__, f"{call.path}: {error}")
                 headers = {}
-            may_repeat = failure.status == 429 or (
-                call.is_repeatable and (failure.status in _RETRIED_STATUS or failure.status == 0)
-            )
-            if pause_s is None or not may_repeat:
+            if pause_s is None or not call.may_repeat(failure):
                 break
             self._sleep(_pause_s(headers, pause_s))
         raise failure

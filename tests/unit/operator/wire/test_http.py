@@ -57,6 +57,15 @@ def test_what_must_not_be_repeated_is_not() -> None:
     http.send(call)
 
 
+def test_a_500_that_is_of_one_object_is_not_waited_for() -> None:
+    call = Call("get", "pools/scale", "/x", is_final_500=True)
+    http = Scripted([refusal(500), ok({})])
+    with pytest.raises(KubeError, match="500"):
+        http.send(call)
+    assert http.slept == []
+    assert Scripted([refusal(503), refusal(429), ok({"a": 1})]).send(call) == {"a": 1}
+
+
 @pytest.mark.parametrize(
     ("status", "is_conflict", "is_missing"), [(409, True, False), (404, False, True)]
 )
