@@ -220,9 +220,10 @@ class KubeClient:
             if not error.is_missing:
                 raise
 
-    def get_scale(self, target: ScaleTarget) -> Scale:
+    def get_scale(self, target: ScaleTarget, *, is_final_500: bool = False) -> Scale:
         """Replicas that the target is asked to have."""
-        return _to_scale(self._http.send(Call("get", *self._scale_path(target))))
+        call = Call("get", *self._scale_path(target), is_final_500=is_final_500)
+        return _to_scale(self._http.send(call))
 
     def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
         """Ask for `replicas`, provided that the target is still at `resource_version`.

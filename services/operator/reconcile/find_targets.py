@@ -15,7 +15,7 @@ from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, Pod
 from services.operator.cluster.rollout import STILL_S
 from services.operator.cluster.targets import Object, TargetProblem, TargetState
 from services.operator.kueue.gates import follow_gates
-from services.operator.reconcile.memory import KnownRollout, KnownScale, OperatorDeps
+from services.operator.reconcile.memory import KnownRollout, KnownScale, OperatorDeps, UnreadScale
 from services.operator.resource.autoscaler import ScaleTarget, TargetKey
 from services.operator.wire.discovery import WELL_KNOWN, ServedKind, may_be_of_kind
 from services.operator.wire.http import KubeError
@@ -231,17 +231,14 @@ def _read_scale(
     metadata = resource["metadata"]
     uid, version = str(metadata["uid"]), str(metadata["resourceVersion"])
     known = deps.memory.scales.get(uid)
-    if known is None or known.resource_version != version:
-        try:
-            scale = deps.kube.get_scale(target)
-        except KubeError as error:
-            problem = _unreadable(error, f"{served.resource}/scale", target, served)
-            found.problems[target.key] = targets.missing(target) if error.is_missing else problem
-            return
-        known = KnownScale(version, scale)
-        deps.memory.scales[uid] = known
+    if known is None or not known.is_of(version, deps.clock.now()):
+        known = deps.memory.scales[uid] = _ask_scale(deps, served, target, version, known)
+    scale = known.scale
+    if isinstance(scale, UnreadScale):
+        found.problems[target.key] = scale.problem
+        return
     try:
-        state = targets.to_target_state(resource, known.scale.replicas, known.scale.selector)
+        state = targets.to_target_state(resource, scale.replicas, scale.selector)
     except _ODD as error:
         telemetry.reconcile_errors_total.labels("target_unreadable").inc()
         log.warning("target_unreadable", what=served.resource, uid=uid, error=repr(error))
@@ -250,6 +247,28 @@ def _read_scale(
         )
         return
     found.states[target.key] = state
+
+
+def _ask_scale(
+    deps: OperatorDeps,
+    served: ServedKind,
+    target: ScaleTarget,
+    version: str,
+    before: KnownScale | None,
+) -> KnownScale:
+    """The scale as it is now, or why it cannot be read.
+
+    An object whose replicas are not set yet is answered 500 for as long as they are not.
+    """
+    try:
+        return KnownScale(version, deps.kube.get_scale(target, is_final_500=True))
+    except KubeError as error:
+        problem = _unreadable(error, f"{served.resource}/scale", target, served)
+        problem = targets.missing(target) if error.is_missing else problem
+    since = now = deps.clock.now()
+    if before is not None and before.resource_version == version:
+        since = before.scale.since if isinstance(before.scale, UnreadScale) else now
+    return KnownScale(version, UnreadScale(problem, since, now))
 
 
 def _unreadable(

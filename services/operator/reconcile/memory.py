@@ -19,7 +19,7 @@ from services.kernel.settings import Settings
 from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
-from services.operator.cluster.targets import TargetState
+from services.operator.cluster.targets import TargetProblem, TargetState
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.kueue.gates import Gate
 from services.operator.plan.buffers import Advised
@@ -31,6 +31,7 @@ from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 
 _SETTLE_S = 60.0
+_LONGEST_UNREAD = timedelta(seconds=30)
 _LONGEST_STALL = timedelta(minutes=5)
 """No list is older than this: a copy that hears nothing for so long is no longer relied upon."""
 
@@ -68,11 +69,29 @@ class Translated:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadScale:
+    """Why a `/scale` cannot be read: since when, and when that was tried last."""
+
+    problem: TargetProblem
+    since: datetime
+    at: datetime
+
+    def is_due(self, now: datetime) -> bool:
+        """True where it is to be tried again: after as long as it has failed."""
+        return now - self.at >= min(self.at - self.since, _LONGEST_UNREAD)
+
+
+@dataclass(frozen=True, slots=True)
 class KnownScale:
     """The `/scale` of a target as of a version of the target."""
 
     resource_version: str
-    scale: Scale
+    scale: Scale | UnreadScale
+
+    def is_of(self, version: str, now: datetime) -> bool:
+        """False where it is to be read again."""
+        is_due = isinstance(self.scale, UnreadScale) and self.scale.is_due(now)
+        return self.resource_version == version and not is_due
 
 
 @dataclass(frozen=True, slots=True)

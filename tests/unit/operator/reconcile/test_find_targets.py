@@ -11,6 +11,7 @@ from services.kernel.settings import Settings
 from services.operator.cluster.listed import ListedTarget
 from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.cluster.targets import TargetState
+from services.operator.kube.client import Scale
 from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.autoscaler import ScaleTarget
@@ -96,6 +97,53 @@ def test_a_custom_kind_that_nobody_converts_costs_its_own_targets_only(reason: s
 def test_an_api_server_that_is_away_costs_the_pass() -> None:
     with pytest.raises(KubeError):
         find_targets(deps(Silent("NewConnectionError")), [POOL, LLAMA])
+
+
+class Unset(Silent):
+    """A custom kind of which some objects have no replicas: the API server answers with 500."""
+
+    def __init__(self) -> None:
+        super().__init__("")
+        self.version, self.asked = "1", 0
+        self.answer: Scale | None = None
+
+    def list_kind(self, kind: ServedKind) -> list[Any]:
+        metadata = {"namespace": "serving", "name": "pool", "uid": "p"}
+        return [{"metadata": metadata | {"resourceVersion": self.version}}]
+
+    def get_scale(self, target: ScaleTarget, *, is_final_500: bool) -> Scale:
+        assert is_final_500, "to wait for another answer costs each pass a second"
+        self.asked += 1
+        if self.answer is not None:
+            return self.answer
+        raise KubeError(500, "InternalError", 'replicas field ".spec.replicas" does not exist')
+
+
+def look(operator: OperatorDeps, seconds: float) -> Targets:
+    operator.clock.advance(seconds)  # type: ignore[attr-defined]
+    return find_targets(operator, [POOL])
+
+
+def test_a_scale_that_cannot_be_read_is_asked_for_ever_more_seldom() -> None:
+    kube = Unset()
+    operator = deps(kube)
+    for _ in range(300):
+        assert ".spec.replicas" in look(operator, 1.0).problems[POOL.key].message
+    assert kube.asked == 7 + 8, "after 0, 1, 2, 4, 8, 16 and 32 s, and then each 30 s"
+
+
+def test_a_scale_that_could_not_be_read_is_found_again() -> None:
+    """A moment of trouble costs no more than one pass, and a change of the object is seen."""
+    kube = Unset()
+    operator = deps(kube)
+    look(operator, 1.0)
+    kube.answer = Scale(3, "1")
+    assert look(operator, 1.0).states[POOL.key].replicas == 3
+    kube.version, kube.answer = "2", None
+    for _ in range(100):
+        look(operator, 1.0)
+    kube.version, kube.answer = "3", Scale(4, "3")
+    assert look(operator, 1.0).states[POOL.key].replicas == 4
 
 
 def test_of_a_kind_that_nothing_stood_between_nothing_is_listed() -> None:
