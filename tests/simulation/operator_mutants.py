@@ -75,8 +75,8 @@ MUTANTS = (
     Mutant(
         "open intents do not count for rates",
         "operator.reconcile.limits:_limit_rates",
-        "own = [row for row in rows if",
-        'own = [row for row in rows if row["applied_at"] != now and',
+        'by_workload[row["workload_id"]].append(row)',
+        'by_workload[row["workload_id"]] += [row] if row["applied_at"] != now else []',
     ),
     Mutant(
         "budgets are not checked at the patch",

@@ -11,6 +11,7 @@ every decision on a fixed supply was told of as if it were alone.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -72,9 +73,11 @@ def _limit_rates(connection: Connection, scalings: Sequence[Scaling], now: datet
     if not limited:
         return
     ids = [each.decision.workload_id for each in limited]
-    rows = intents_repository.load_changes(connection, ids, now - _LONGEST_PERIOD, now)
+    by_workload: dict[int, list[RowMapping]] = defaultdict(list)
+    for row in intents_repository.load_changes(connection, ids, now - _LONGEST_PERIOD, now):
+        by_workload[row["workload_id"]].append(row)
     for scaling in limited:
-        own = [row for row in rows if row["workload_id"] == scaling.decision.workload_id]
+        own = by_workload[scaling.decision.workload_id]
         if _spec(scaling).variants:
             _limit_variants(scaling, own, now)
         else:
