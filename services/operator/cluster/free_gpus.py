@@ -166,20 +166,29 @@ def _bare_pods(room: NodeRoom, gpu_type: str, gpus_per_replica: int) -> list[Pod
 def _place_gangs(
     rooms: Sequence[NodeRoom], pods: Sequence[PodShape], gpu_type: str, most: int
 ) -> Places:
-    """Whole groups that fit, `most` at most: first fit with the largest pods first."""
+    """Whole groups that fit, `most` at most: first fit with the largest pods first.
+
+    A room that is too small for a pod stays so until the end: it is looked at once for each kind.
+    """
     left = list(rooms)
     ordered = sorted(pods, key=lambda pod: -pod.gpus)
     may_use = {
-        pod: [i for i, room in enumerate(rooms) if room.takes(pod, gpu_type)] for pod in ordered
+        pod: [i for i, room in enumerate(rooms) if room.takes(pod, gpu_type)]
+        for pod in dict.fromkeys(ordered)
     }
+    firsts = dict.fromkeys(may_use, 0)
     for n_placed in range(most):
         before: dict[int, NodeRoom] = {}
         for pod in ordered:
-            place = next((i for i in may_use[pod] if left[i].n_fitting(pod)), None)
-            if place is None:
+            own, first = may_use[pod], firsts[pod]
+            while first < len(own) and not left[own[first]].n_fitting(pod):
+                first += 1
+            firsts[pod] = first
+            if first == len(own):
                 for at, room in before.items():
                     left[at] = room  # a part of a group is no replica
                 return Places(n_placed, FreeGpus(tuple(left)))
+            place = own[first]
             before.setdefault(place, left[place])
             left[place] = left[place].without(pod)
     return Places(max(0, most), FreeGpus(tuple(left)))

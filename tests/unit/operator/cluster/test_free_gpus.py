@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.accelerators import Accelerators
@@ -188,6 +190,65 @@ def test_a_group_without_room_for_all_its_pods_takes_nothing(
     assert places.n_placed == n_placed
     left = sum(each.free["nvidia.com/gpu"] for each in places.left.by_node)
     assert left == sum(free) - n_placed * size
+
+
+def plain_search(rooms: list[NodeRoom], pods: list[PodShape], most: int) -> list[NodeRoom]:
+    """First fit as it is said: each pod looks at all rooms from the first one."""
+    for _ in range(most):
+        left = list(rooms)
+        for each in sorted(pods, key=lambda each: -each.gpus):
+            fitting = [i for i, r in enumerate(left) if r.takes(each, "H100") and r.n_fitting(each)]
+            if not fitting:
+                return rooms
+            left[fitting[0]] = left[fitting[0]].without(each)
+        rooms = left
+    return rooms
+
+
+some_rooms = st.lists(st.tuples(st.integers(0, 8), st.booleans()), min_size=1, max_size=6)
+some_pods = st.lists(st.tuples(st.integers(1, 4), st.booleans()), min_size=2, max_size=5)
+
+
+@given(some_rooms, some_pods, replicas)
+def test_groups_have_the_places_that_a_plain_search_gives_them(
+    free: list[tuple[int, bool]], asked: list[tuple[int, bool]], n: int
+) -> None:
+    dear, tolerant = (TAINT,), (Toleration("dedicated", "train", "", False),)
+    rooms = [
+        room(node(f"n{i}", 8, taints=dear if is_dear else ()), count)
+        for i, (count, is_dear) in enumerate(free)
+    ]
+    pods = [shape(count, tolerations=tolerant if is_any else ()) for count, is_any in asked]
+    places = FreeGpus(tuple(rooms)).place("H100", 1, tuple(pods), n)
+    assert [each.free for each in places.left.by_node] == [
+        each.free for each in plain_search(rooms, pods, n)
+    ]
+
+
+@pytest.mark.parametrize(("n_free", "size"), [(8, 4), (0, 1024), (8, 1024)])
+def test_the_work_for_groups_grows_with_the_nodes_and_not_with_their_square(
+    monkeypatch: pytest.MonkeyPatch, n_free: int, size: int
+) -> None:
+    """A ceiling of thousands of GPUs is as many nodes to come, and each pass asks again."""
+    looks = {"takes": 0, "n_fitting": 0}
+
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(NodeRoom, name)
+
+        def look(*given: Any) -> Any:
+            looks[name] += 1
+            return real(*given)
+
+        return look
+
+    for name in looks:
+        monkeypatch.setattr(NodeRoom, name, counted(name))
+    n_nodes = 500
+    free = FreeGpus(tuple(room(node(f"n{i}", 8), n_free) for i in range(n_nodes)))
+    n_groups = n_nodes * n_free // size
+    assert free.schedulable("H100", size, (shape(1),) * size) == n_groups * size
+    assert looks["takes"] == n_nodes
+    assert looks["n_fitting"] <= n_nodes + (n_groups + 1) * size
 
 
 def test_places_are_on_nodes_that_take_the_pods() -> None:
