@@ -8,6 +8,7 @@ wait for nodes as long as all pods of the type together ask for no more than the
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.free_gpus import FreeGpus, NodeRoom
@@ -18,6 +19,7 @@ from services.operator.plan.provisioning import NodeStartup, Provisioning
 from services.operator.plan.supply_refusals import SupplySource, with_room, words_of
 
 _MOST_NODES = 1000
+_N_KEPT = 1024
 _ANY_NODE, _ANY_RESOURCE = "a node to come", "what the type is"
 
 
@@ -43,14 +45,22 @@ class NewNodes:
             return 0
         size = self.gpus_per_node or self.gpus
         n_nodes = min(_MOST_NODES, self.gpus // size) if size else 0
-        node = NodeState(_ANY_NODE, (Accelerators(_ANY_RESOURCE, gpu_type, size),))
         bare = tuple(
             PodShape((Accelerators(_ANY_RESOURCE, gpu_type, pod.gpus),))
             for pod in shape
             if pod.gpus
         )
-        rooms = FreeGpus((NodeRoom(node, {_ANY_RESOURCE: size}),) * n_nodes)
-        return rooms.schedulable(gpu_type, gpus_per_replica, bare) or 0
+        return _on_empty_nodes(n_nodes, size, gpu_type, gpus_per_replica, bare)
+
+
+@lru_cache(_N_KEPT)
+def _on_empty_nodes(
+    n_nodes: int, size: int, gpu_type: str, gpus_per_replica: int, shape: Shape
+) -> int:
+    """GPUs of so many equal nodes that whole replicas can use; each pass asks the same again."""
+    node = NodeState(_ANY_NODE, (Accelerators(_ANY_RESOURCE, gpu_type, size),))
+    rooms = FreeGpus((NodeRoom(node, {_ANY_RESOURCE: size}),) * n_nodes)
+    return rooms.schedulable(gpu_type, gpus_per_replica, shape) or 0
 
 
 @dataclass(frozen=True, slots=True)

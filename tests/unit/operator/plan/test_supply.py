@@ -6,8 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, settings, strategies as st
 
+from services.operator.cluster.free_gpus import NodeRoom
+from services.operator.cluster.placement import PodShape
+from services.operator.plan import supply as supplies
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
 from services.operator.plan.provisioning import Provisioning, attempt, learn_startup
 from services.operator.plan.supply import (
@@ -179,3 +183,23 @@ def test_the_room_of_one_target_keeps_within_the_ceiling(
     more = max(0, room.gpus // gpus - n_pending)
     assert asked + others + more * gpus <= max(ceiling, asked + others)
     assert 0 <= room.on_new_nodes <= room.gpus
+
+
+def test_a_pass_asks_of_nodes_to_come_what_the_last_one_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ceiling of thousands of GPUs is as many places to give to groups."""
+    supplies._on_empty_nodes.cache_clear()
+    looks: list[NodeRoom] = []
+    real = NodeRoom.n_fitting
+
+    def n_fitting(room: NodeRoom, pod: PodShape) -> int:
+        looks.append(room)
+        return real(room, pod)
+
+    monkeypatch.setattr(NodeRoom, "n_fitting", n_fitting)
+    for _ in range(2):
+        new = NewNodes(None, 80, 8)
+        assert new.schedulable("H100", 4, (shape(1),) * 4) == 80
+        assert 0 < len(looks) <= 80 + 10 + 4
+    assert NewNodes(None, 16, 8).schedulable("H100", 4, (shape(1),) * 4) == 16
