@@ -74,7 +74,8 @@ class _Judged:
         before: (W,) risk of what runs.
         after: (W,) risk of the counts.
         carried: (W,) risk of what the model asks for, where it is not trusted; else of the counts.
-        lower: (W,) risk of one replica fewer than those, infinite where fewer are not allowed.
+        lower: (W,) risk of one replica fewer than those, infinite where fewer are not allowed; of a
+            service with pools one of whichever risks the least.
         planned: (W,) risk of what the model asked for before the guards.
         is_short: (W,) more was wanted than there may be: a bound, a guard or a budget holds it; of
             a pool, or of another of its service.
@@ -130,11 +131,19 @@ def _judge(
         outlook.risk_at(spec, now),
         outlook.risk_at(final, mixes),
         outlook.risk_at(own, asked),
-        np.where(own > least, outlook.risk_at(np.maximum(own - 1, 0)), np.inf),
+        _lower(shard, own, least),
         outlook.risk_at(np.array([d.raw if d.model is None else d.model for d in drafts])),
         _is_short(shard, final),
         outlook.risk_held(),
     )
+
+
+def _lower(shard: DraftedShard, own: IntArray, least: IntArray) -> FloatArray:
+    """(W,) `_Judged.lower` of counts; earlier decisions lowered all pools of a service at once."""
+    outlook = shard.outlook
+    if shard.revision > 4:
+        return outlook.risk_one_fewer(own, least)
+    return np.where(own > least, outlook.risk_at(np.maximum(own - 1, 0)), np.inf)
 
 
 def _is_short(shard: DraftedShard, final: IntArray) -> BoolArray:

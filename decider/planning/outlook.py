@@ -98,6 +98,35 @@ class Outlook:
             mixes: By row of `mix_survival`, (V,) counts of the variants; of one without them
                 nothing is lost.
         """
+        return _joint(self.services, self._alone_at(replicas, mixes), replicas)
+
+    def risk_one_fewer(self, replicas: IntArray, least: IntArray) -> FloatArray:
+        """(W,) risk of one replica fewer; infinite where fewer are not allowed.
+
+        Of a service one replica of one pool, which of them risks the least: were each pool lowered
+        at once, one of a single replica would be judged at none.
+
+        Args:
+            replicas: (W,) counts.
+            least: (W,) least counts allowed.
+        """
+        fewer, may_fall = np.maximum(replicas - 1, 0), replicas > least
+        lowered = self._alone_at(fewer)
+        risk = np.where(may_fall, lowered, np.inf)
+        kept = self._alone_at(replicas) if self.services else lowered
+        for one in self.services:
+            at = np.array(one.rows)
+            is_one = np.eye(at.size, dtype=bool)[may_fall[at]]
+            alone = np.where(is_one, lowered[at], kept[at])
+            counts = np.where(is_one, fewer[at], replicas[at])
+            found = (one.charge(*pair) for pair in zip(alone, counts, strict=True))
+            risk[at] = min(found, default=np.inf)
+        return risk
+
+    def _alone_at(
+        self, replicas: IntArray, mixes: Mapping[int, Sequence[int]] = MappingProxyType({})
+    ) -> FloatArray:
+        """(W,) risk of each row, as if the other pools of its service never failed."""
         index = self.grid.index_of(replicas)
         risk = np.take_along_axis(self.charge, index[:, None], axis=1)[:, 0]
         for row in self.mix_survival.keys() & mixes.keys():
@@ -105,7 +134,7 @@ class Outlook:
             risk[row] += float(self.risks_of_mixes(row, np.array([mixes[row]]))[0]) - own
         for row in self.survival:
             risk[row] += self.risk_of_losses(row, int(replicas[row]))
-        return _joint(self.services, risk, replicas)
+        return risk
 
     def level_of_step(self, request: ShardRequest, row: int) -> float:
         """The level of a row for the time that one decision owns; infinite: prices decide."""

@@ -15,10 +15,12 @@ from decider import (
     Limits,
     ReplicaState,
     RiskState,
+    Sla,
     WorkloadInput,
     after_decision,
     decide_shard,
 )
+from tests.unit.decider.pool_cases import pool, service
 from tests.unit.decider.shards import NOW_S, noisy, observed, shard, workload
 
 CONFIG = DecideConfig()
@@ -117,3 +119,36 @@ def test_a_price_still_follows_a_count_that_the_plan_chose() -> None:
     assert not found.is_short
     assert risk.log_multiplier != 4.8
     np.testing.assert_allclose(found.next_log_multiplier, risk.log_multiplier)
+
+
+def decided_for_pools(n_steps: int, paths: np.ndarray, counts: list[int]) -> tuple[Decision, ...]:
+    """The last of some decisions about pools that share one memory."""
+    risk, found = RiskState(log_multiplier=7.0), ()
+    for _ in range(n_steps):
+        owners = [
+            pool(f"p{g}", load=g, sla=Sla(0.01), risk=risk, replicas=ReplicaState(n, n))
+            for g, n in enumerate(counts)
+        ]
+        found = decide_shard(service(paths, None, owners), CONFIG, NOW_S)
+        assert found[0].next_log_multiplier == found[1].next_log_multiplier
+        risk, counts = after_decision(risk, found[0], CONFIG.risk), [d.final for d in found]
+    return found
+
+
+def test_a_price_falls_though_one_pool_of_its_service_runs_a_single_replica() -> None:
+    """It rose with each hard hour and never fell: that pool was judged at no replica at all."""
+    decode, prefill = noisy(200.0), noisy(4.0, 1, cv=0.05)
+    first = decided_for_pools(1, np.stack([decode, prefill]), [30, 1])
+    last = decided_for_pools(20, np.stack([decode, prefill]), [30, 1])
+    assert [d.final for d in last][1] == 1
+    assert last[0].risk_after is not None
+    assert last[0].risk_after < 0.0097
+    assert last[0].next_log_multiplier < first[0].next_log_multiplier < 7.0
+    assert last[0].final <= first[0].final
+
+
+def test_a_price_of_pools_stays_where_no_pool_could_do_with_one_replica_fewer() -> None:
+    sure = np.stack([noisy(35.0, cv=0.001), noisy(4.0, 1, cv=0.001)])
+    found = decided_for_pools(20, sure, [4, 1])
+    assert [d.final for d in found] == [4, 1]
+    assert found[0].next_log_multiplier == 7.0

@@ -7,8 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from decider import DecideConfig, ReplicaState, decide_shard
-from tests.unit.decider.shards import NOW_S, shard, workload
+from decider import DecideConfig, ReplicaState, Sla, decide_shard
+from decider.planning.outlook import look_ahead
+from tests.unit.decider.pool_cases import service, standings, two_pools
+from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
 
 def test_constant_load_never_churns() -> None:
@@ -44,3 +46,15 @@ def test_decisions_every_few_seconds_do_not_change_the_count_with_every_forecast
     by_step = replace(DecideConfig(), change_cost_step_s=0.0)
     assert n_changes(DecideConfig(), 15.0) <= 0.75 * n_changes(by_step, 15.0)
     assert n_changes(DecideConfig(), 60.0) == n_changes(by_step, 60.0)
+
+
+def test_one_replica_fewer_of_a_service_is_one_of_the_pool_that_risks_the_least() -> None:
+    request = service(np.stack([noisy(200.0), noisy(4.0, 1)]), None, two_pools(Sla(0.01)))
+    config = DecideConfig()
+    outlook = look_ahead(request, standings(request, config), config)
+    counts, least = np.array([26, 1]), np.array([1, 1])
+    assert (outlook.risk_one_fewer(counts, least) == outlook.risk_at(np.array([25, 1]))).all()
+    none = outlook.risk_one_fewer(counts, np.array([1, 0]))
+    assert (none == outlook.risk_one_fewer(counts, least)).all(), "decode risks less"
+    assert (outlook.risk_one_fewer(counts, np.array([26, 0])) >= 1.0).all()
+    assert np.isinf(outlook.risk_one_fewer(counts, counts)).all()
