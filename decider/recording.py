@@ -186,6 +186,7 @@ def _recorded(
     others = planned.counterfactuals[row]
     spec = int(w.replicas.spec)
     is_planned, level = standing.replicas is None, outlook.levels[row]
+    told = _told if planned.config.revision > 4 else float
     reason, binding = name_reason(w, draft, grant)
     if planned.config.revision > 3:
         reason = truthful(reason, draft)
@@ -203,8 +204,8 @@ def _recorded(
         guard_trace=_trace(standing, draft, grant),
         risk_target=w.sla.epsilon,
         risk_level=level.level if level and is_planned else None,
-        risk_before=float(judged.before[row]) if is_planned else None,
-        risk_after=float(judged.after[row]) if is_planned else None,
+        risk_before=told(judged.before[row]) if is_planned else None,
+        risk_after=told(judged.after[row]) if is_planned else None,
         log_multiplier=_log_multiplier(outlook, row) if is_planned else None,
         next_log_multiplier=_carried(outlook, row, w, judged, planned.config)
         if standing.is_planned
@@ -231,6 +232,15 @@ def _recorded(
         is_short=bool(judged.is_short[row]),
     )
     return _with_queue(made, request, row, draft)
+
+
+def _told(risk: float) -> float:
+    """What a decision answers for as the share of a step that it is told as.
+
+    It is counted in steps: taking replicas away also answers for all those before others could
+    land, and the requests of a busy step are more than a mean one's. Prices need that sum.
+    """
+    return min(float(risk), 1.0)
 
 
 def _with_queue(decision: Decision, request: ShardRequest, row: int, draft: Draft) -> Decision:

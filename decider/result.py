@@ -242,8 +242,9 @@ class Decision:
         guard_trace: Every guard in order.
         risk_target: The promise (epsilon); None when prices alone decide.
         risk_level: Level in use after pacing and feedback.
-        risk_before: Estimated risk if the current count is kept; None without a forecast.
-        risk_after: Estimated risk of the final count; None without a forecast.
+        risk_before: Estimated risk if the current count is kept, a share of a step; None without a
+            forecast.
+        risk_after: The same of the final count.
         log_multiplier: Logarithm of the price of risk in use; None where there is none.
         next_log_multiplier: The same, to be carried to the next decision.
         risk_committed: Estimated violation before anything decided now can land, in steps.

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from decider import DecideConfig, Direction, plan_shard
+import numpy as np
+import pytest
+
+from decider import (
+    DecideConfig,
+    Direction,
+    History,
+    ReplicaState,
+    RiskState,
+    after_decision,
+    decide_shard,
+    decision_summary,
+    plan_shard,
+)
 from decider.budget.reasons import Grant
 from decider.recording import record
-from tests.unit.decider.shards import NOW_S, noisy, shard
+from tests.unit.decider.shards import NOW_S, noisy, shard, workload
 
-PLANNED = plan_shard(shard(np.stack([noisy(150.0), noisy(150.0, 1)])), DecideConfig(), NOW_S, 60.0)
+CONFIG = DecideConfig()
+PLANNED = plan_shard(shard(np.stack([noisy(150.0), noisy(150.0, 1)])), CONFIG, NOW_S, 60.0)
 
 
 def test_a_grant_is_what_a_decision_says_and_is_judged_by() -> None:
@@ -24,6 +38,28 @@ def test_a_grant_is_what_a_decision_says_and_is_judged_by() -> None:
     assert cut.risk_after is not None
     assert free.risk_after is not None
     assert cut.risk_after > free.risk_after
+
+
+def test_a_risk_is_told_as_a_share_whatever_falls_before_others_could_land() -> None:
+    """It was told as 1544 %: the sum over the steps until a start lands."""
+    owner = workload(
+        replicas=ReplicaState(20, 20),
+        history=History(np.full(20, 150.0), NOW_S),
+        forecast_origin_s=NOW_S - 60.0,
+    )
+    request = replace(shard(noisy(150.0, horizon=12), [owner], lead_s=900.0), step_s=60.0)
+    request = replace(request, gpu_budgets={"H100": 12})
+    (cut,) = decide_shard(request, CONFIG, NOW_S)
+    assert (cut.final, cut.is_short) == (12, True)
+    assert cut.risk_after == 1.0
+    assert "risk 100.00% against 1.00% promised" in decision_summary(cut)
+    assert cut.risk_level is not None
+    level_use = after_decision(RiskState(), cut, CONFIG.risk).level_use
+    assert level_use == pytest.approx(1.0 / cut.risk_level)
+    (before,) = decide_shard(request, DecideConfig(revision=4), NOW_S)
+    assert before.risk_after is not None
+    assert before.risk_after > 10.0
+    assert before.next_log_multiplier == cut.next_log_multiplier
 
 
 def test_only_the_rows_asked_for_are_made() -> None:
