@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from decider.belief.capacity import replicas_needed
 from decider.config import DecideConfig
 from decider.mix.record import changes, mix_to_dict, spot_words
+from decider.planning.ledgers import promise_of_steps
 from decider.planning.outlook import Outlook
 from decider.planning.plan import first_of_plan, within
 from decider.planning.pool_risk import PoolRisk
@@ -18,7 +20,7 @@ from decider.result import Decision, ExpectedMisses
 from decider.tables.candidates import effective_bounds, smallest_allowed
 from decider.tables.pairing import paired_draws
 from decider.tables.soft_tables import missed_shares
-from decider.types import FloatArray, IntArray, ShardRequest
+from decider.types import FloatArray, IntArray, ShardRequest, Sla
 
 QUANTILE_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
@@ -54,15 +56,26 @@ def counterfactuals(
 def _at_level(request: ShardRequest, outlook: Outlook, epsilon: float) -> IntArray:
     """First counts had the promise been `epsilon`, pacing and feedback being what they are.
 
-    The price of risk moves against the promise: with exponential tails the risk taken is inversely
-    proportional to it. At the workload's own epsilon this is the plan itself.
+    It is stated as the promise is: of windows where that is of windows. The price of risk moves
+    against the promise: with exponential tails the risk taken is inversely proportional to it. At
+    the workload's own epsilon this is the plan itself.
     """
     own = np.array([w.sla.epsilon if w.sla.epsilon else np.nan for w in request.workloads])
-    factor = np.where(np.isnan(own), 1.0, epsilon / own)
+    asked = np.array([_as_stated(w.sla, epsilon, request.step_s) for w in request.workloads])
+    factor = np.where(np.isnan(own), 1.0, asked / own)
     first = outlook.first_limit
     limit = np.where(np.isinf(first), np.inf, np.minimum(first * factor, 1.0))
     index = first_of_plan(outlook.program, outlook.paid / factor, limit)
     return np.asarray(outlook.grid.counts[np.arange(own.size), index])
+
+
+def _as_stated(sla: Sla, epsilon: float, step_s: float) -> float:
+    """What another epsilon of a promise would come to of each step."""
+    if not sla.is_of_windows:
+        return epsilon
+    return (
+        promise_of_steps(replace(sla, epsilon=epsilon, kind="AnyInWindow"), step_s).epsilon or 0.0
+    )
 
 
 def _at_median(request: ShardRequest, outlook: Outlook) -> IntArray:

@@ -78,6 +78,8 @@ class Sla:
         good_share: Share of a minute's requests that must meet the objective's goals for it to be
             a good one, where an objective is measured; None: there is none, and being out of SLA
             is what the believed capacity says.
+        is_of_windows: `AnyInWindow` was stated, and epsilon is what it comes to of each step
+            (`decider.promise_of_steps`).
     """
 
     epsilon: float | None = 0.01
@@ -85,6 +87,7 @@ class Sla:
     window_s: float = 28 * 86400.0
     class_weight: float = 1.0
     good_share: float | None = None
+    is_of_windows: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible promises."""

@@ -108,7 +108,7 @@ def promise_of_steps(sla: Sla, step_s: float) -> Sla:
     if chance is not None:
         least = min(chance, _LEAST_CHANCE)
         chance = max(least, -math.expm1(math.log1p(-chance) / window_steps(sla, step_s)))
-    return replace(sla, epsilon=chance, kind="TimeFraction")
+    return replace(sla, epsilon=chance, kind="TimeFraction", is_of_windows=True)
 
 
 def promised_by_steps(request: ShardRequest) -> ShardRequest:

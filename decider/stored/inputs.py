@@ -268,6 +268,8 @@ def _drop_unused(workload: dict[str, Any]) -> None:
         del workload["further_capacity"]
     if workload["sla"]["good_share"] is None:
         del workload["sla"]["good_share"]
+    if not workload["sla"]["is_of_windows"]:
+        del workload["sla"]["is_of_windows"]
     risk = workload["risk"]
     if risk["measured_steps"] == 0.0:
         for name in ("measured_missed", "measured_total", "measured_steps"):

@@ -65,6 +65,16 @@ def test_the_counterfactual_at_the_own_promise_is_the_plan() -> None:
     assert decision.counterfactuals["epsilon_0.01"] == decision.raw
 
 
+@pytest.mark.parametrize("epsilon", [0.01, 0.1])
+def test_other_promises_of_windows_are_of_windows_too(epsilon: float) -> None:
+    """31 were planned for 1 % of the days, and 15 told for the same: as if 1 % of the steps."""
+    sla = Sla(epsilon, "AnyInWindow", 86_400.0)
+    (decision,) = decide_shard(shard(noisy(150.0, cv=0.2), [workload(sla=sla)]), CONFIG, NOW_S)
+    others = decision.counterfactuals
+    assert others[f"epsilon_{epsilon:g}"] == decision.raw
+    assert others["epsilon_0.001"] >= others["epsilon_0.01"] >= others["epsilon_0.1"] > 24
+
+
 @pytest.mark.parametrize(
     ("kind", "words"),
     [("DemandFraction", "requests would miss"), ("TimeFraction", "minutes")],
