@@ -51,6 +51,7 @@ from services.kernel.telemetry import get_logger
 
 PAST = timedelta(days=14)
 """How far back a look reads: decisions and outcomes."""
+_OF_POOLS = "trusted without a look: a sum over pools does not say whether each was right"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class TrustReport:
         n_looks: Workloads looked at.
         demoted: Models that are not trusted any more.
         reinstated: Models that are trusted again.
-        left_out: Workloads without a finished step in the past that is read.
+        left_out: Workloads without a finished step in the past that is read, and those with pools.
     """
 
     n_looks: int = 0
@@ -130,7 +131,7 @@ def judge_shard(
         judged = {key: verdict for key, verdict in judged.items() if key in members}
         rows = [_row(key, verdict, now) for key, verdict in sorted(judged.items())]
         rows += [
-            _unseen_row(key, past.states.get(key, TrustState()), now)
+            _unjudged_row(members[key], past.states.get(key, TrustState()), now)
             for key in sorted(members.keys() - judged.keys())
         ]
         store_verdicts(work.connection, rows)
@@ -279,11 +280,13 @@ def _row(workload_id: int, verdict: TrustVerdict, now: datetime) -> tuple[Any, .
     )
 
 
-def _unseen_row(workload_id: int, state: TrustState, now: datetime) -> tuple[Any, ...]:
-    """The verdict stays where nothing was measured."""
+def _unjudged_row(member: ShardMember, state: TrustState, now: datetime) -> tuple[Any, ...]:
+    """The verdict stays where nothing was measured; with pools a model is trusted."""
     reason = f"no finished step in the last {PAST.days} days, as before"
+    if member.spec.pools:
+        reason, state = _OF_POOLS, TrustState()
     kept = TrustVerdict(state.is_trusted, reason, None, None, state)
-    return _row(workload_id, kept, now)
+    return _row(member.id, kept, now)
 
 
 def _report(

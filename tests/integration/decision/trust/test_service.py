@@ -26,6 +26,7 @@ from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.jobs import DECIDE_TRUST, RecordingSender
 from services.kernel.settings import Settings
 from tests.exported import exported
+from tests.integration.decision.pool_rows import DECODE, PREFILL
 from tests.integration.decision.stored_rows import TOKENS, add_demand, bound_by_tokens
 from tests.integration.stored_indicators import store_indicators
 
@@ -236,6 +237,26 @@ def test_a_good_model_keeps_its_place_and_both_costs_are_told(bench: Bench) -> N
     assert found[good]["scores"]["n_blocks"] == 10
     assert (found[unseen]["is_trusted"], found[unseen]["n_looks"]) == (True, 0)
     assert found[unseen]["reason"].startswith("no finished step")
+
+
+def test_of_a_service_with_pools_it_is_said_that_it_is_not_judged(bench: Bench) -> None:
+    """It was told that no step of it had been measured; and what was not trusted stayed so."""
+    workload = bench.workload("w")
+    bench.past(workload, (0, 11), ratio=2.0)
+    judge_shard(bench.deps, 0, is_scheduled=False)
+    assert not bench.verdicts()[workload]["is_trusted"]
+    with bench.deps.engine.begin() as connection:
+        pools = {"pools": [PREFILL, DECODE]} | bound_by_tokens()
+        connection.execute(
+            text("UPDATE workloads SET spec = spec || CAST(:pools AS jsonb)"),
+            {"pools": json.dumps(pools)},
+        )
+
+    judge_shard(bench.deps, 0, is_scheduled=False)
+
+    found = bench.verdicts()[workload]
+    assert found["is_trusted"]
+    assert found["reason"].startswith("trusted without a look: a sum over pools")
 
 
 @pytest.mark.parametrize("is_shadow", [False, True])
