@@ -321,7 +321,8 @@ def _carried(
     level, risk = float(outlook.level[row]), float(judged.carried[row])
     if config.revision > 1:
         risk = judged.telling(row, level, float(outlook.first_limit[row]))
-    return next_multiplier(used, risk, level, n_steps, config.risk)
+    most = float(outlook.most_asked[row])
+    return next_multiplier(used, risk, level, n_steps, config.risk, most)
 
 
 def _plan(counts: IntArray, *, is_planned: bool) -> tuple[int, ...]:

@@ -24,7 +24,7 @@ _STEP = 0.02
 """Change of the logarithm of a load over which the risk's slope is taken."""
 
 
-def first_price(soft: Soft, demand: float, level: float) -> float:
+def first_price(soft: Soft, demand: float, level: float, most_asked: float = 0.0) -> float:
     """Price of risk at which a certain demand is served with exactly the level.
 
     n replicas risk r(log(d / n)) of a demand d. The cheapest n under a price p has -p dr/dn = 1,
@@ -34,6 +34,7 @@ def first_price(soft: Soft, demand: float, level: float) -> float:
         soft: The response.
         demand: The demand; >= 0.
         level: Risk level, in (0, 1).
+        most_asked: Price that keeping the level may take (`decider.planning.risk.most_asked`).
 
     Returns:
         The price in replica-steps per step out of SLA, within what a price may be.
@@ -41,14 +42,19 @@ def first_price(soft: Soft, demand: float, level: float) -> float:
     load = soft.load_at(level)
     below, above = soft.risk(math.log(load) + np.array([-_STEP, _STEP]))
     rise = float(above - below) / (2.0 * _STEP)
-    low, high = math.exp(MIN_LOG_MULTIPLIER), math.exp(MAX_LOG_MULTIPLIER)
+    low, high = math.exp(MIN_LOG_MULTIPLIER), max(math.exp(MAX_LOG_MULTIPLIER), most_asked)
     if rise <= 0.0:
         return high if demand > 0.0 else low
     return min(max(demand / load / rise, low), high)
 
 
 def first_prices(
-    request: ShardRequest, program: Program, judged: Judged, level: FloatArray, rows: IntArray
+    request: ShardRequest,
+    program: Program,
+    judged: Judged,
+    level: FloatArray,
+    rows: IntArray,
+    most_asked: FloatArray,
 ) -> Mapping[int, float]:
     """By row, first prices of the promises of requests that were watched before, with a response.
 
@@ -61,6 +67,7 @@ def first_prices(
         judged: What plans are judged by.
         level: (W,) risk levels; finite in `rows`.
         rows: (R,) rows without a price; all pools of a service or none.
+        most_asked: (W,) prices that keeping the levels may take.
     """
     worth = np.ones(level.size) if program.worth is None else program.worth
     found = {}
@@ -69,7 +76,8 @@ def first_prices(
         if owner.sla.kind != "DemandFraction" or owner.risk.observed_steps <= 0:
             continue
         demand = float(np.median(judged.scenarios.demand[row]))
-        found[row] = first_price(judged.soft[row], demand, float(level[row])) / float(worth[row])
+        asked = float(level[row]), float(most_asked[row])
+        found[row] = first_price(judged.soft[row], demand, *asked) / float(worth[row])
     for service in judged.services:
         own = [found[row] for row in service.rows if row in found]
         found |= dict.fromkeys(service.rows, max(own)) if own else {}

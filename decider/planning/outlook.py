@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from decider.planning.first_price import first_prices
 from decider.planning.plan import Plan, Program, first_charge, solve
 from decider.planning.pool_risk import PoolRisk, pool_risks
 from decider.planning.prepared import PreparedShard, settled_grid
-from decider.planning.risk import RiskLevel, risk_level
+from decider.planning.risk import RiskLevel, most_asked, risk_level
 from decider.planning.utility import (
     Judged,
     SearchConfig,
@@ -52,6 +53,8 @@ class Outlook:
         multiplier: (W,) price of risk in use; 0 where there is none.
         paid: (W,) the same, but the largest for a pool that breaks the promise at its most replicas
             by itself: nothing that the others do keeps it.
+        most_asked: (W,) price of risk that keeping the level may take; 0 in earlier decisions: all
+            prices had one bound.
         is_feasible: (W,) whether some allowed count keeps the level.
         first_limit: (W,) bound on the risk of the first action.
         floor_load: (W,) load of one replica that the reactive floor counts on.
@@ -74,6 +77,7 @@ class Outlook:
     charge: FloatArray
     multiplier: FloatArray
     paid: FloatArray
+    most_asked: FloatArray
     is_feasible: BoolArray
     first_limit: FloatArray
     floor_load: FloatArray
@@ -241,9 +245,11 @@ def plan_on(prepared: PreparedShard, grid: CandidateGrid) -> Outlook:
     charge = first_charge(program)
     least = np.where(grid.is_allowed, charge, np.inf).min(axis=1)
     is_bound = np.asarray(least > level + 1e-12)
-    multiplier = _prices(request, program, judged, level, config, is_bound)
+    asked = most_asked(request, grid.top, level) if config.revision > 4 else np.zeros(level.size)
+    multiplier = _prices(prepared, program, judged, _Kept(level, is_bound, asked))
     is_pool = np.array([w.pool is not None for w in request.workloads])
-    paid = np.where(is_bound & is_pool, config.max_multiplier, multiplier)
+    largest = np.maximum(config.max_multiplier, asked)
+    paid = np.where(is_bound & is_pool, largest, multiplier)
     first_limit = _first_limit(request, level, config)
     plan = solve(program, paid, first_limit)
     if services:
@@ -262,6 +268,7 @@ def plan_on(prepared: PreparedShard, grid: CandidateGrid) -> Outlook:
         charge,
         multiplier,
         paid,
+        asked,
         np.asarray(least <= level + 1e-12),
         first_limit,
         floor_loads(soft, request.capacity_draws.mean(axis=1)),
@@ -289,24 +296,30 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
     return replace(outlook, is_feasible=is_feasible)
 
 
-def _prices(
-    request: ShardRequest,
-    program: Program,
-    judged: Judged,
-    level: FloatArray,
-    config: DecideConfig,
-    is_bound: BoolArray,
-) -> FloatArray:
+class _Kept(NamedTuple):
+    """What prices are to keep, (W,) each.
+
+    Attributes:
+        level: Levels; infinite where prices alone decide.
+        is_bound: Whether the level is broken at the most replicas, by the row itself.
+        most_asked: As in `Outlook`.
+    """
+
+    level: FloatArray
+    is_bound: BoolArray
+    most_asked: FloatArray
+
+
+def _prices(prepared: PreparedShard, program: Program, judged: Judged, kept: _Kept) -> FloatArray:
     """(W,) prices of risk, carried over or found.
 
     Args:
-        request: The shard.
+        prepared: The shard.
         program: The planning problem.
         judged: What plans are judged by.
-        level: (W,) levels; infinite where prices alone decide.
-        config: Settings.
-        is_bound: (W,) whether the level is broken at the most replicas, by the row itself.
+        kept: What they are to keep.
     """
+    request, config, (level, is_bound, asked) = prepared.request, prepared.config, kept
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
@@ -314,7 +327,7 @@ def _prices(
     searched = ~priced & ~carried
     held = np.array([w.risk.log_multiplier or 0.0 for w in request.workloads])
     multiplier = np.where(carried, np.exp(held), 0.0)
-    first = first_prices(request, program, judged, level, np.flatnonzero(searched))
+    first = first_prices(request, program, judged, level, np.flatnonzero(searched), asked)
     multiplier[list(first)], searched[list(first)] = list(first.values()), False
     if searched.any():
         lead = lead_steps(request)
@@ -327,7 +340,9 @@ def _prices(
         for one in services:
             at = list(one.rows)
             is_broken[at] = is_bound[at].any()
-        multiplier[rows] = search_multiplier(part, risk_of, level[rows], is_broken[rows], search)
+        multiplier[rows] = search_multiplier(
+            part, risk_of, level[rows], is_broken[rows], search, asked[rows]
+        )
     return multiplier
 
 

@@ -24,6 +24,9 @@ from decider.tables.candidates import CandidateGrid
 from decider.tables.scenarios import StageTables
 from decider.types import BoolArray, FloatArray, IntArray
 
+_LARGE = 1e6
+"""Price of risk beyond those of ordinary promises."""
+
 
 @dataclass(frozen=True, slots=True)
 class Program:
@@ -117,8 +120,8 @@ def first_of_plan(
     program: Program, multiplier: FloatArray, first_limit: FloatArray | None = None
 ) -> IntArray:
     """(W,) candidates that `solve` would choose now, without the rest of the plan."""
-    _, first, _ = _valued(program, multiplier, first_limit)
-    return _first_of(program, first)
+    _, first, price = _valued(program, multiplier, first_limit)
+    return _first_of(program, price, first)
 
 
 def _valued(
@@ -134,9 +137,9 @@ def _valued(
     return values, first, price
 
 
-def _first_of(program: Program, first: FloatArray) -> IntArray:
+def _first_of(program: Program, price: FloatArray, first: FloatArray) -> IntArray:
     counts, current = program.grid.counts.astype(float), program.current.astype(float)
-    return nearest_best(first, counts, current)
+    return nearest_best(first, counts, current, price)
 
 
 def _stage_values(program: Program, multiplier: FloatArray) -> list[FloatArray]:
@@ -190,7 +193,7 @@ def _trace(
     counts = program.grid.counts.astype(float)
     rows = np.arange(counts.shape[0])
     index = np.empty((counts.shape[0], len(values)), dtype=np.int64)
-    index[:, 0] = _first_of(program, first)
+    index[:, 0] = _first_of(program, multiplier, first)
     for j in range(1, len(values)):
         at = index[:, j - 1]
         here = counts[rows, at][:, None]
@@ -198,14 +201,24 @@ def _trace(
         change = counts - here
         falling = program.stop_cost * -change + drop - drop[rows, at][:, None]
         move = np.where(change >= 0, program.start_cost * change, falling)
-        index[:, j] = nearest_best(values[j] + move, counts, here[:, 0])
+        index[:, j] = nearest_best(values[j] + move, counts, here[:, 0], multiplier)
     return index
 
 
-def nearest_best(value: FloatArray, counts: FloatArray, current: FloatArray) -> IntArray:
-    """(W,) index of the least value; among equals (to rounding) the nearest to `current`."""
+def nearest_best(
+    value: FloatArray, counts: FloatArray, current: FloatArray, price: FloatArray
+) -> IntArray:
+    """(W,) index of the least value; among equals (to rounding) the nearest to `current`.
+
+    Args:
+        value: (W, K) values.
+        counts: (W, K) candidates.
+        current: (W,) counts.
+        price: (W,) prices of risk. Under that of a strict promise values may be so large that
+            replicas would be among what is rounded.
+    """
     best = value.min(axis=1, keepdims=True)
-    slack = 1e-9 * (1.0 + np.abs(best))
+    slack = 1e-9 * (1.0 + np.abs(best)) * (_LARGE / np.maximum(price, _LARGE))[:, None]
     distance = np.where(value <= best + slack, np.abs(counts - current[:, None]), np.inf)
     return np.asarray(np.argmin(distance, axis=1), dtype=np.int64)
 

@@ -40,13 +40,16 @@ with the smaller.
 
 That is a statement about the average in the long run, not a guarantee for a window. On top, a
 proportional term paces the budget of the SLA window: what has been over- or underspent is worked
-off over `pacing_steps`.
+off over `pacing_steps`. Where windows are promised it only holds back: that nothing was broken yet
+is what each of them is to end with, and nothing that is left to be spent.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from decider.belief.capacity import needed
 from decider.config import RiskControlConfig
@@ -59,7 +62,7 @@ from decider.planning.ledgers import (
     spent_by_source,
 )
 from decider.result import Decision
-from decider.types import RiskState, Sla
+from decider.types import FloatArray, IntArray, RiskState, ShardRequest, Sla
 
 # Weight of the newest decision in the share of the level taken: what a step's requests felt was
 # decided over the last few.
@@ -68,6 +71,7 @@ USE_WEIGHT = 0.25
 FIRST_STEPS = 10.0
 MIN_LOG_MULTIPLIER = -2.0
 MAX_LOG_MULTIPLIER = 12.0
+"""Of ordinary promises: a strict one takes as many replicas for each level of risk as it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ def risk_level(
     spent = spent_by_source(state, sla)
     overspent = spent.steps - config.aim_ratio * epsilon * spent.n_steps
     pace = -config.pacing_gain * overspent / (epsilon * config.pacing_steps)
-    log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(0.7, pace))
+    most = 0.0 if sla.is_of_windows else 0.7
+    log_ratio = math.log(config.aim_ratio) + state.log_level + max(-1.0, min(most, pace))
     level = epsilon * math.exp(max(low, min(high, log_ratio)))
     return RiskLevel(level, error_budget(state, sla, step_s))
 
@@ -167,6 +172,7 @@ def next_multiplier(
     level: float,
     n_steps: float,
     config: RiskControlConfig,
+    most_asked: float = 0.0,
 ) -> float:
     """Carry the price of risk to the next decision: dual ascent on the long-run mean risk.
 
@@ -181,11 +187,31 @@ def next_multiplier(
         n_steps: Steps of the service that are known; infinite where the price moves by the least
             gain from the start.
         config: Settings.
+        most_asked: Price that keeping the level may take (`most_asked`), where it is more than an
+            ordinary promise's.
     """
     first = config.first_multiplier_gain / (1.0 + n_steps / FIRST_STEPS)
     gain = max(config.multiplier_gain, first)
     moved = log_multiplier + gain * (_ratio(estimated_risk, level, config) - 1.0)
-    return max(MIN_LOG_MULTIPLIER, min(MAX_LOG_MULTIPLIER, moved))
+    most = max(MAX_LOG_MULTIPLIER, math.log(most_asked)) if most_asked > 0 else MAX_LOG_MULTIPLIER
+    return max(MIN_LOG_MULTIPLIER, min(most, moved))
+
+
+def most_asked(request: ShardRequest, top: IntArray, level: FloatArray) -> FloatArray:
+    """(W,) price of risk that keeping each level may take, in replica-steps per step out of SLA.
+
+    Where one replica more leaves a share 1 - 1/m of a risk r, a price of about m/r keeps it. m is
+    no more than all the replicas that may be needed, of pools those of their service.
+
+    Args:
+        request: The shard.
+        top: (W,) most replicas that may be needed.
+        level: (W,) levels; infinite where prices alone decide.
+    """
+    replicas = top.astype(float)
+    for rows in request.services().values():
+        replicas[list(rows)] = replicas[list(rows)].sum()
+    return np.asarray(replicas / level)
 
 
 def _ratio(estimated_risk: float, level: float, config: RiskControlConfig) -> float:

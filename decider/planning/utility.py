@@ -46,7 +46,7 @@ class Frontier:
     """Plans over a grid of multipliers, dearest risk last.
 
     Attributes:
-        multiplier: (L,).
+        multiplier: (L, W).
         risk: (L, W) risk of the plan under each; after the first that keeps the level, no risk
             there need be exact.
     """
@@ -189,6 +189,7 @@ def search_multiplier(
     level: FloatArray,
     is_broken: BoolArray,
     search: SearchConfig,
+    most: FloatArray | None = None,
 ) -> FloatArray:
     """Smallest multiplier whose plan keeps the level: a grid, then bisection on the logarithm.
 
@@ -202,18 +203,22 @@ def search_multiplier(
         level: (W,) risk level.
         is_broken: (W,) pools of services whose promise one of their pools breaks by itself.
         search: Settings.
+        most: (W,) largest multipliers tried, where they are more than that of the settings.
 
     Returns:
         (W,) multiplier; where none keeps the level, the largest.
     """
-    frontier = trace_frontier(program, risk_of, np.where(is_broken, np.inf, level), search)
+    most = np.maximum(0.0 if most is None else most, np.full(level.size, search.max_multiplier))
+    limit = np.where(is_broken, np.inf, level)
+    frontier = trace_frontier(program, risk_of, limit, search, most)
     reached = np.where(is_broken, level + frontier.risk.min(axis=0), level)
     keeps = frontier.risk <= reached + TOLERANCE
     feasible = np.asarray(keeps.any(axis=0))
     last = len(frontier.multiplier) - 1
-    at = np.where(feasible, np.argmax(keeps, axis=0), last)
-    high = np.log(frontier.multiplier[at])
-    low = np.where(at > 0, np.log(frontier.multiplier[np.maximum(at - 1, 0)]), high - 1.0)
+    at, rows = np.where(feasible, np.argmax(keeps, axis=0), last), np.arange(level.size)
+    high = np.log(frontier.multiplier[at, rows])
+    before = np.log(frontier.multiplier[np.maximum(at - 1, 0), rows])
+    low = np.where(at > 0, before, high - 1.0)
     asked = np.where(feasible, reached, SETTLED)
     for _ in range(search.n_bisections):
         middle = 0.5 * (low + high)
@@ -224,9 +229,9 @@ def search_multiplier(
 
 
 def trace_frontier(
-    program: Program, risk_of: RiskOf, limit: FloatArray, search: SearchConfig
+    program: Program, risk_of: RiskOf, limit: FloatArray, search: SearchConfig, most: FloatArray
 ) -> Frontier:
-    """Solve the programme on a logarithmic grid of multipliers.
+    """Solve the programme on a logarithmic grid of multipliers, which goes on where it must.
 
     Args:
         program: The problem.
@@ -234,13 +239,16 @@ def trace_frontier(
         limit: (W,) level whose first multiplier is looked for; infinite where the risk under every
             multiplier is asked for.
         search: Settings.
+        most: (W,) largest multipliers, no less than that of the settings. They are tried only
+            where a limit is looked for that no smaller one keeps.
     """
-    n = program.current.size
-    grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers)
-    asked = limit.copy()
-    risks = []
-    for value in grid:
-        risk = np.maximum(risk_of(solve(program, np.full(n, value)), asked), 0.0)
+    grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers).tolist()
+    ratio, value = grid[-1] / grid[-2], 0.0
+    asked, prices, risks = limit.copy(), [np.zeros_like(limit)], []
+    while grid or (np.isfinite(asked) & (prices[-1] < most)).any():
+        value = grid.pop(0) if grid else value * ratio
+        prices.append(np.minimum(value, most))
+        risk = np.maximum(risk_of(solve(program, prices[-1]), asked), 0.0)
         asked[np.isfinite(limit) & (risk <= limit + TOLERANCE)] = SETTLED
         risks.append(risk)
-    return Frontier(grid, np.stack(risks))
+    return Frontier(np.stack(prices[1:]), np.stack(risks))

@@ -127,3 +127,58 @@ def test_no_more_windows_are_broken_than_promised(hours: int, days: int) -> None
         f"\n{hours} h: {share:.3f} of {windows.shape[0] * loop.n} windows, {out.mean():.2e} steps"
     )
     assert share <= 0.05 * 1.3
+
+
+DOUBLE = np.where(LEVELS < 0.5, np.log(2.0 * LEVELS), -np.log(2.0 * (1.0 - LEVELS)))
+"""Quantiles of a law whose tails are exponential, as decisions take them to be."""
+MEANS, SCALE = np.array([100.0, 300.0, 3000.0]), 0.12
+TAILS = DecideConfig(spread_sigma=0.0)
+
+
+def mean_risks(sla: Sla, known_steps: float, n: int = 40) -> FloatArray:
+    """(3,) true risk of decisions about demands of a known law, one a minute, mean over time."""
+    horizon, now_s = 4, 1e8
+    by_step = np.repeat((MEANS[:, None] * (1.0 + SCALE * DOUBLE))[:, :, None], horizon, axis=2)
+    states, counts = [RiskState(observed_steps=known_steps)] * 3, [40, 100, 800]
+    risks = []
+    for _ in range(n):
+        owners = tuple(
+            replace(
+                workload(f"w{i}", sla=sla, limits=Limits(1, 5000), risk=states[i]),
+                replicas=ReplicaState(counts[i], counts[i]),
+                history=History(np.full(60, MEANS[i]), now_s),
+                forecast_origin_s=now_s - 60.0,
+            )
+            for i in range(3)
+        )
+        request = ShardRequest(
+            owners,
+            np.repeat(MEANS[:, None, None], 20, axis=1).repeat(horizon, axis=2),
+            np.full((3, 4), CAPACITY),
+            np.full((3, 4), 60.0),
+            60.0,
+            quantiles=tuple(StepQuantiles(LEVELS, one) for one in by_step),
+        )
+        found = decide_shard(request, TAILS, now_s)
+        states = [after_decision(s, d, TAILS.risk) for s, d in zip(states, found, strict=True)]
+        counts = [d.final for d in found]
+        away = (CAPACITY * np.array(counts) / MEANS - 1.0) / SCALE
+        risks.append(0.5 * np.exp(-away))
+    return np.asarray(np.mean(risks, axis=0))
+
+
+@pytest.mark.parametrize("known_steps", [0.0, 2016.0])
+def test_a_week_of_minutes_is_kept(known_steps: float) -> None:
+    """The price ended at e^12, and that nothing was broken yet raised the level."""
+    sla = Sla(0.01, "AnyInWindow", 7 * 86_400.0)
+    share = -np.expm1(7 * 1440 * np.log1p(-mean_risks(sla, known_steps)))
+    print(f"\n{share} of the windows")
+    assert (share <= 0.01 * 1.3).all()
+    assert share[-1] > 0.01 / 2, "and not by far too many replicas"
+
+
+def test_a_strict_promise_of_time_is_kept_by_many_replicas() -> None:
+    """One minute in ten thousand: 700 replicas risked three times that."""
+    risks = mean_risks(Sla(1e-5), 0.0)
+    print(f"\n{risks} of the time")
+    assert (risks <= 1e-5 * 1.3).all()

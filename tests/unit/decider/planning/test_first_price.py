@@ -54,6 +54,14 @@ def test_a_gentle_response_has_a_higher_price_and_no_demand_the_least() -> None:
     assert first_price(soft_of(3.0, 10.0), 0.0, 0.01) == math.exp(MIN_LOG_MULTIPLIER)
 
 
+def test_a_strict_promise_has_a_price_beyond_those_of_ordinary_ones() -> None:
+    soft, level = soft_of(3.0, 10.0), 1e-6
+    demand = 400.0 * soft.load_at(level)
+    bound, free = (first_price(soft, demand, level, asked) for asked in (0.0, 400.0 / level))
+    assert bound == math.exp(MAX_LOG_MULTIPLIER)
+    assert free == pytest.approx(400.0 / (3.0 * level), rel=0.01)
+
+
 def prices(steps_watched: float, carried: float | None = None) -> list[float | None]:
     """Logarithms of the price in use under forecasts with the same median and another tail."""
     state = RiskState(observed_steps=steps_watched, log_multiplier=carried)

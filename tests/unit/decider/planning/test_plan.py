@@ -11,7 +11,7 @@ from hypothesis import example, given, settings, strategies as st
 
 from decider import DecideConfig, Decision, ReplicaState, Sla, decide_shard
 from decider.planning.fallback import Standing
-from decider.planning.plan import first_charge, first_of_plan, solve, within
+from decider.planning.plan import first_charge, first_of_plan, nearest_best, solve, within
 from decider.planning.prepared import PreparedShard
 from decider.types import Limits, ShardRequest, WorkloadInput
 from tests.unit.decider.shards import NOW_S, STEP_S, noisy, shard, workload
@@ -253,3 +253,14 @@ def test_first_charge_counts_what_a_drop_takes_away() -> None:
     at = {int(n): float(c) for n, c in zip(program.grid.counts[0], charge, strict=True)}
     assert at[10] == 0.0
     assert at[9] == pytest.approx(1.0 + 900.0 / STEP_S)  # its own step and the lead time before
+
+
+def test_under_the_price_of_a_strict_promise_replicas_are_not_among_what_is_rounded() -> None:
+    """In an outage each step costs the price: of ten such steps a billionth is ten replicas."""
+    counts, current = np.array([[9.0, 10.0, 12.0]]), np.array([9.0])
+    values, price = 1e10 + np.array([[3.0, 2.0, 0.0]]), np.array([1e9])
+    assert nearest_best(values, counts, current, price).tolist() == [2]
+    equal = 1e10 + np.array([[1e-3, 0.0, 0.0]])
+    assert nearest_best(equal, counts, current, price).tolist() == [0]
+    usual, rounded = np.array([[60.0, 40.0, 40.0 + 1e-9]]), np.array([12.0])
+    assert nearest_best(usual, counts, rounded, np.array([1e5])).tolist() == [2]

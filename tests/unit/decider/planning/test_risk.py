@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from decider import RiskControlConfig, RiskState, Sla
+from decider import RiskControlConfig, RiskState, Sla, promise_of_steps
 from decider.belief.capacity import MOST_NEEDED
 from decider.errors import InvalidRequest
 from decider.planning.ledgers import count_believed, count_measured
@@ -19,6 +19,7 @@ from decider.planning.risk import (
     MAX_LOG_MULTIPLIER,
     USE_WEIGHT,
     after_decision,
+    most_asked,
     next_multiplier,
     reactive_floor,
     risk_level,
@@ -26,6 +27,8 @@ from decider.planning.risk import (
     update_risk,
 )
 from decider.types import RiskKind
+from tests.unit.decider.pool_cases import service, two_pools
+from tests.unit.decider.shards import noisy, shard
 
 STEP_S = 300.0
 SLA = Sla(0.01)
@@ -263,6 +266,28 @@ def test_the_price_of_risk_follows_the_estimated_risk() -> None:
         assert next_multiplier(3.0, 0.01, 0.01, n_steps, CONFIG) == pytest.approx(3.0)
         found = next_multiplier(MAX_LOG_MULTIPLIER, 1.0, 0.01, n_steps, CONFIG)
         assert found == MAX_LOG_MULTIPLIER
+
+
+def test_a_strict_promise_may_take_a_price_of_all_its_replicas_for_each_level_of_risk() -> None:
+    request, top = shard(np.stack([noisy(100.0)] * 3)), np.array([10, 1000, 1000])
+    asked = most_asked(request, top, np.array([0.01, 1e-6, np.inf]))
+    assert asked.tolist() == pytest.approx([1e3, 1e9, 0.0])
+    last = [next_multiplier(25.0, 1.0, 0.01, LATE, CONFIG, one) for one in asked]
+    assert last == [MAX_LOG_MULTIPLIER, pytest.approx(math.log(1e9)), MAX_LOG_MULTIPLIER]
+    pools = service(np.stack([noisy(100.0)] * 2), None, two_pools(Sla(1e-4)))
+    level = np.full(2, 1e-4)
+    assert most_asked(pools, np.array([10, 30]), level).tolist() == pytest.approx([4e5, 4e5])
+
+
+def test_a_window_that_was_not_broken_yet_leaves_nothing_to_be_spent() -> None:
+    """After a twentieth of 28 days the level was 1.9 times what was promised of each step."""
+    windows = promise_of_steps(Sla(0.01, "AnyInWindow"), STEP_S)
+    assert windows.epsilon is not None
+    steps = Sla(windows.epsilon)
+    quiet, spent = RiskState(observed_steps=2000.0), RiskState(1.0, 1.0, 2000.0)
+    assert level(quiet, windows) == level(RiskState(), windows) < windows.epsilon
+    assert level(quiet, steps) > 1.5 * windows.epsilon
+    assert level(spent, windows) == level(spent, steps)
 
 
 def test_a_first_price_is_left_as_soon_as_few_decisions_can_tell() -> None:

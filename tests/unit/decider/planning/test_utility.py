@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings, strategies as st
+from scipy.special import ndtri
 
-from decider import DecideConfig, ReplicaState, Sla, decide_shard
+from decider import DecideConfig, Limits, ReplicaState, Sla, StepQuantiles, decide_shard
 from decider.planning.fallback import Standing
 from decider.planning.plan import solve
 from decider.planning.prepared import PreparedShard
@@ -43,6 +45,44 @@ def test_the_first_price_keeps_the_plan_s_mean_risk_within_the_level(
         or (cheaper.index == plan.index).all()
         or decision.log_multiplier < 0
     )
+
+
+def by_a_law(epsilon: float) -> ShardRequest:
+    """A thousand replicas or so, decided by the quantiles of their demand."""
+    levels = np.array([0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98])
+    values = np.repeat(6000.0 * np.exp(0.2 * ndtri(levels))[:, None], 6, axis=1)
+    owner = workload(f"w{epsilon:g}", sla=Sla(epsilon), limits=Limits(1, 5000))
+    owner = replace(owner, replicas=ReplicaState(900, 900))
+    return replace(
+        shard(noisy(6000.0, cv=0.2), [owner]), quantiles=(StepQuantiles(levels, values),)
+    )
+
+
+def test_a_price_goes_on_to_what_a_strict_promise_takes_and_no_other_hears_of_it() -> None:
+    """The search ended at 1e5: decisions took up to ten levels."""
+    strict, usual = by_a_law(1e-5), by_a_law(0.05)
+    both = ShardRequest(
+        strict.workloads + usual.workloads,
+        *(
+            np.concatenate([getattr(one, name) for one in (strict, usual)])
+            for name in ("paths", "capacity_draws", "lead_time_draws_s")
+        ),
+        strict.step_s,
+        quantiles=strict.quantiles + usual.quantiles,
+    )
+    first, second = decide_shard(both, PLAIN, NOW_S)
+    assert first.log_multiplier is not None
+    assert first.log_multiplier > np.log(10 * PLAIN.max_multiplier)
+    assert first.risk_level is not None
+    assert first.risk_after is not None
+    assert first.risk_after <= 1.3 * first.risk_level
+    assert second == decide_shard(usual, PLAIN, NOW_S)[0]
+    before = decide_shard(strict, replace(PLAIN, revision=4), NOW_S)[0]
+    assert before.log_multiplier == pytest.approx(np.log(PLAIN.max_multiplier))
+    assert before.risk_after is not None
+    assert before.risk_after > 3.0 * first.risk_level
+    same = decide_shard(usual, replace(PLAIN, revision=4), NOW_S)[0]
+    assert second == same
 
 
 def test_joint_paths_matter_for_any_in_window() -> None:
