@@ -21,7 +21,7 @@ import numpy as np
 
 from services.simulator.policies.grid import GridView, Knob, column, count_settings
 from services.simulator.policies.knobs import knob_value, require_within
-from services.simulator.policies.reactive.hpa_limits import SYNC_S, Span
+from services.simulator.policies.reactive.hpa_limits import SYNC_S, SyncSpan
 from services.simulator.policies.view import RELATIVE_SLACK, FloatArray
 
 _GUARD = 1e-9
@@ -109,7 +109,7 @@ class Apa:
         pods = np.maximum(view.ready, 1.0)
         ratio = view.last_demand() / (pods * view.capacity) / column(self.target_ratio)
         proposal = np.ceil(pods * ratio * (1.0 - RELATIVE_SLACK))
-        span = Span(view.now_s, view.step_s)
+        span = SyncSpan(view.now_s, view.step_s)
         most = least = pods
         for _ in range(span.n_syncs(max(SYNC_S, self.up_cooldown_s))):
             most = np.ceil(self.max_up_rate * most)

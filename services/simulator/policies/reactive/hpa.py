@@ -23,7 +23,7 @@ from services.simulator.policies.reactive.hpa_limits import (
     HpaEvent,
     HpaScalingPolicy,
     HpaScalingRules,
-    Span,
+    SyncSpan,
     newer,
     reach,
 )
@@ -160,7 +160,7 @@ def _limited(
     wanted: FloatArray, seen: HpaObservation, config: HpaConfig, state: HpaState
 ) -> FloatArray:
     """Steps 7 and 8: rate limits and bounds."""
-    span, changes = Span(seen.now_s, seen.step_s), state.changes
+    span, changes = SyncSpan(seen.now_s, seen.step_s), state.changes
     if config.has_behavior:
         upper = reach(config.up, span, seen.replicas, changes, until=seen.max_replicas, sign=+1)
         lower = reach(config.down, span, seen.replicas, changes, until=seen.min_replicas, sign=-1)

@@ -55,7 +55,7 @@ class HpaEvent:
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class SyncSpan:
     """The time that one simulated sync stands for.
 
     Attributes:
@@ -73,7 +73,7 @@ class Span:
 
 def reach(
     rules: HpaScalingRules,
-    span: Span,
+    span: SyncSpan,
     replicas: FloatArray,
     changes: Sequence[HpaEvent],
     *,

@@ -13,7 +13,7 @@ from services.simulator.policies.reactive.hpa_limits import (
     HpaEvent,
     HpaScalingPolicy,
     HpaScalingRules,
-    Span,
+    SyncSpan,
     newer,
     reach,
 )
@@ -24,12 +24,14 @@ NO_BOUND = np.array([1e9])
 
 def up(rules: HpaScalingRules, start: float, step_s: float, bound: float = 1e9) -> float:
     until = np.array([bound])
-    return float(reach(rules, Span(0.0, step_s), np.array([start]), (), until=until, sign=1)[0])
+    return float(reach(rules, SyncSpan(0.0, step_s), np.array([start]), (), until=until, sign=1)[0])
 
 
 def down(rules: HpaScalingRules, start: float, step_s: float) -> float:
     until = np.array([1.0])
-    return float(reach(rules, Span(0.0, step_s), np.array([start]), (), until=until, sign=-1)[0])
+    return float(
+        reach(rules, SyncSpan(0.0, step_s), np.array([start]), (), until=until, sign=-1)[0]
+    )
 
 
 def rules_of(*policies: tuple[str, int, float], select: str = "Max") -> HpaScalingRules:
@@ -89,7 +91,7 @@ def test_what_was_added_before_counts_in_the_period_that_it_is_within():
     rules = rules_of(("Pods", 10, 60.0))
 
     def after(step_s: float) -> float:
-        span = Span(0.0, step_s)
+        span = SyncSpan(0.0, step_s)
         return float(reach(rules, span, np.array([16.0]), before, until=NO_BOUND, sign=1)[0])
 
     assert after(60.0) == 20
@@ -117,10 +119,10 @@ def test_one_long_step_goes_as_far_as_its_syncs_one_by_one(
     every_s = min(p.period_s for p in rules.policies)
     until = np.array([1e12 if sign > 0 else -1e12])
     first = np.array([float(start)])
-    whole = reach(rules, Span(0.0, n_periods * every_s), first, (), until=until, sign=sign)
+    whole = reach(rules, SyncSpan(0.0, n_periods * every_s), first, (), until=until, sign=sign)
     replicas, events = first, []
     for sync in range(n_periods):
-        span = Span(sync * every_s, every_s)
+        span = SyncSpan(sync * every_s, every_s)
         further = reach(rules, span, replicas, events, until=until, sign=sign)
         events.append(HpaEvent(span.start_s, further - replicas))
         replicas = further
