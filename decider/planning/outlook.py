@@ -246,7 +246,7 @@ def plan_on(prepared: PreparedShard, grid: CandidateGrid) -> Outlook:
     least = np.where(grid.is_allowed, charge, np.inf).min(axis=1)
     is_bound = np.asarray(least > level + 1e-12)
     asked = most_asked(request, grid.top, level) if config.revision > 4 else np.zeros(level.size)
-    multiplier = _prices(prepared, program, judged, _Kept(level, is_bound, asked))
+    multiplier = _prices(prepared, program, judged, _PriceAims(level, is_bound, asked))
     is_pool = np.array([w.pool is not None for w in request.workloads])
     largest = np.maximum(config.max_multiplier, asked)
     paid = np.where(is_bound & is_pool, largest, multiplier)
@@ -296,7 +296,7 @@ def _with_losses(request: ShardRequest, outlook: Outlook) -> Outlook:
     return replace(outlook, is_feasible=is_feasible)
 
 
-class _Kept(NamedTuple):
+class _PriceAims(NamedTuple):
     """What prices are to keep, (W,) each.
 
     Attributes:
@@ -310,16 +310,18 @@ class _Kept(NamedTuple):
     most_asked: FloatArray
 
 
-def _prices(prepared: PreparedShard, program: Program, judged: Judged, kept: _Kept) -> FloatArray:
+def _prices(
+    prepared: PreparedShard, program: Program, judged: Judged, aims: _PriceAims
+) -> FloatArray:
     """(W,) prices of risk, carried over or found.
 
     Args:
         prepared: The shard.
         program: The planning problem.
         judged: What plans are judged by.
-        kept: What they are to keep.
+        aims: What they are to keep.
     """
-    request, config, (level, is_bound, asked) = prepared.request, prepared.config, kept
+    request, config, (level, is_bound, asked) = prepared.request, prepared.config, aims
     priced = np.isinf(level)
     is_any = np.array([w.sla.kind == "AnyInWindow" for w in request.workloads])
     carried = np.array([w.risk.log_multiplier is not None for w in request.workloads])
