@@ -30,8 +30,9 @@ _FUNCTIONS = (
     *("current_cluster", "forget_gpu_shares", "indicator_layout", "indicator_state"),
     *("mark_decisions_insert", "mark_intents_delete", "mark_intents_insert"),
     *("mark_replica_states_insert", "mark_workloads_insert", "mark_workloads_update"),
-    *("merge_indicator_steps", "move_indicator_values", "note_all_indicators", "note_api_event"),
-    *("note_indicator_changes", "refuse_audit_change", "sum_coverage", "write_indicator"),
+    *("merge_indicator_steps", "move_indicator_values", "note_absence", "note_all_indicators"),
+    *("note_api_event", "note_indicator_changes", "refuse_audit_change", "sum_coverage"),
+    "write_indicator",
 )
 """What the migrations make; a test holds that nothing of it stays."""
 

@@ -15,7 +15,7 @@ depends_on = None
 
 TABLE = "workload_absences"
 NOTE = f"""
-CREATE FUNCTION note_absence() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION note_absence() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   IF NEW.is_active THEN
     UPDATE {TABLE} SET back_at = greatest(left_at, NEW.updated_at)
