@@ -54,5 +54,7 @@ def test_what_people_did_is_of_real_time_also_in_a_replay(deps: AdminDeps) -> No
         assert human.send(f"{OWN}/policy", form).status_code == 303
         assert "Last changed here just now by" in human.get(f"{OWN}/policy").text
         asked = {"workloads": "llm-prod/llama-70b-chat", "replay_hours": "2", "epsilons": "0.01"}
-        place = human.send("/backtests", asked).headers["location"]
+        refused = human.send("/backtests", asked)
+        assert (refused.status_code, "policies" in refused.text) == (422, True)
+        place = human.send("/backtests", asked | {"policies": "hpa"}).headers["location"]
         assert "asked for just now by" in human.get(place).text
