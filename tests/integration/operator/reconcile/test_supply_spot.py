@@ -6,17 +6,12 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from services.decision.decide.replay import replay
-from services.kernel.db.session import unit_of_work
-from services.lab.cluster.nodes.definitions import definitions
 from services.operator.cluster.placement import NodeState
-from services.operator.plan.interruptions import SpotCount
-from services.operator.stored.interruptions_repository import store_counts
 from services.operator.wire.http import KubeError
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile import pools, test_apply_parts as parts
@@ -359,87 +354,3 @@ def test_of_each_pool_is_replaced_what_of_it_is_under_notice(spot_h100: Bench) -
     decide_pools(bench, prefill=(2, 3), decode=(2, 2))
     bench.reconcile()
     assert pools.replicas(bench) == (wanted[0] + 1, wanted[1])
-
-
-# -- the whole chain ------------------------------------------------------------------------------
-
-N_STEPS = 60
-
-
-def add_spot_pool(bench: Bench, interruptions: str) -> None:
-    for definition in definitions():
-        bench.lab.define(definition)
-    requirements = [
-        {"key": "nvidia.com/gpu.product", "operator": "In", "values": ["A100"]},
-        {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]},
-    ]
-    given = {
-        "node-gpus": "4",
-        "node-startup-median": "60s",
-        "node-interruptions": interruptions,
-    }
-    metadata = {
-        "name": "spot",
-        "annotations": {f"lab.harmony.dev/{name}": value for name, value in given.items()},
-    }
-    spec = {
-        "template": {"spec": {"requirements": requirements}},
-        "limits": {"nvidia.com/gpu": "200"},
-        "disruption": {"consolidateAfter": "120s"},
-    }
-    bench.lab.post(NODE_POOLS, {"metadata": metadata, "spec": spec})
-
-
-def without_the_feature(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No node is known to be a spot node, and no notice is read."""
-    monkeypatch.setattr("services.operator.cluster.placement.NOTICE_TAINTS", ())
-    monkeypatch.setattr("services.operator.plan.spot.SPOT_LABELS", {})
-
-
-def replays(chain: Chain) -> bool:
-    """Whether the newest decision is made again to the same bytes."""
-    newest = max(chain.bench.rows("decisions"), key=lambda row: row["id"])
-    return replay(chain.deps, newest["id"]).is_identical
-
-
-def short_steps(bench: Bench) -> tuple[int, float]:
-    """Replicas short, and replicas asked for on the mean, where a node lives for an hour."""
-    bench.deps.settings.operator_supply = True
-    bench.lab.deploy("llama", replicas=8, gpus=1, median_s=20, product="A100")
-    bench.lab.autoscale("llama", gpuType="A100", gpusPerReplica=1, maxReplicas=60)
-    add_spot_pool(bench, "1")
-    chain = Chain(bench)
-    level, short, asked = 95.0, 0, 0
-    for n in range(N_STEPS):
-        chain.step(level)
-        if n >= 10:
-            short += max(0, math.ceil(0.97 * level / 10.0) - chain.served[-1])
-            asked += bench.lab.replicas("llama")
-    assert replays(chain)
-    bench.lab.http.delete(NODE_POOLS)
-    bench.lab.advance(bench.lab.now() + timedelta(seconds=20))
-    return short, asked / (N_STEPS - 10)
-
-
-@pytest.mark.slow
-def test_few_replicas_are_short_after_interruptions(bench: Bench) -> None:
-    learned = SpotCount(60.0, 60.0)  # what the days before have shown
-    with unit_of_work(bench.engine) as work:
-        store_counts(work.connection, {"A100": replace(learned, seen_at=bench.clock.now())})
-    short, asked = short_steps(bench)
-    assert count(bench)["interruptions"] > 62.0
-    rows = bench.rows("decisions")
-    assert any("run on spot nodes" in row["explanation"]["summary"] for row in rows)
-    print(f"with: {short} replicas short over {N_STEPS - 10} steps, {asked:.1f} asked for")
-    assert short <= 4
-
-
-@pytest.mark.slow
-def test_more_are_short_where_nobody_knows_of_spot_nodes(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    without_the_feature(monkeypatch)
-    short, asked = short_steps(bench)
-    assert bench.rows("gpu_interruptions") == []
-    print(f"without: {short} replicas short over {N_STEPS - 10} steps, {asked:.1f} asked for")
-    assert short >= 8
