@@ -56,6 +56,8 @@ from services.ingest.series.shard_repository import ShardRow
 from services.ingest.series.source import (
     BAD_STATUS,
     FORBIDDEN,
+    MALFORMED,
+    NOT_EVALUATED,
     PARTIAL,
     TIMEOUT,
     UNREACHABLE,
@@ -70,7 +72,9 @@ from services.kernel.server_clock import not_ahead
 _MOST_HISTORY = timedelta(days=30)
 _MOST_TIMEOUTS = 3
 """Workloads of a pull whose histories take too long, until the others are left for the next."""
-_MAY_PASS = frozenset({UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, PARTIAL, NOT_TRIED})
+_MAY_PASS = frozenset(
+    {UNREACHABLE, TIMEOUT, FORBIDDEN, BAD_STATUS, MALFORMED, NOT_EVALUATED, PARTIAL, NOT_TRIED}
+)
 """Reasons for which a source gives no history now, and may give one later."""
 
 

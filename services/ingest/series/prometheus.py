@@ -19,6 +19,7 @@ from services.ingest.series.source import (
     BAD_STATUS,
     FORBIDDEN,
     MALFORMED,
+    NOT_EVALUATED,
     PARTIAL,
     SEVERAL_SERIES,
     TIMEOUT,
@@ -277,10 +278,8 @@ def _result(
     answer = _loads(status, body, shown)
     if status != 200 or answer.get("status") != "success":
         detail = str(answer.get("error", ""))[:300]
-        is_query = answer.get("errorType") in {"bad_data", "execution"} or status in {400, 422}
-        raise SourceError(
-            BAD_QUERY if is_query else BAD_STATUS, f"query {shown!r}: status {status}: {detail}"
-        )
+        reason = _reason(status, answer.get("errorType"))
+        raise SourceError(reason, f"query {shown!r}: status {status}: {detail}")
     warnings = _warnings(answer)
     if warned is not None:
         for text in warnings:
@@ -296,6 +295,17 @@ def _result(
     if not isinstance(result, list):
         raise SourceError(MALFORMED, f"query {shown!r}: the answer holds no data.result")
     return shown, result
+
+
+def _reason(status: int, kind: object) -> str:
+    """Why a server gives no result.
+
+    What fails while it is evaluated need not be wrong: Thanos says so too (422) while a store does
+    not answer, and any server of a stretch that holds more samples than it loads at once.
+    """
+    if kind == "bad_data" or status == 400:
+        return BAD_QUERY
+    return NOT_EVALUATED if kind == "execution" or status == 422 else BAD_STATUS
 
 
 def _warnings(answer: dict[str, Any]) -> list[str]:

@@ -10,7 +10,15 @@ from sqlalchemy import text
 from services.ingest import service
 from services.ingest.deps import IngestDeps
 from services.ingest.pull.service import PullResult, pull_shard
-from services.ingest.series.source import BAD_STATUS, TIMEOUT, Points, RangeQuery, SourceError
+from services.ingest.series.source import (
+    BAD_STATUS,
+    MALFORMED,
+    NOT_EVALUATED,
+    TIMEOUT,
+    Points,
+    RangeQuery,
+    SourceError,
+)
 from services.kernel.clock import FixedClock, SystemClock
 from services.kernel.db.session_lock import session_lock
 from services.kernel.domain import IndicatorSpec
@@ -68,7 +76,7 @@ def noted(deps: IngestDeps) -> list[tuple[int, str]]:
         return [(row[0], row[1]) for row in rows]
 
 
-@pytest.mark.parametrize("reason", [TIMEOUT, BAD_STATUS])
+@pytest.mark.parametrize("reason", [TIMEOUT, BAD_STATUS, MALFORMED, NOT_EVALUATED])
 def test_a_history_that_could_not_be_asked_for_is_asked_for_again(
     hour: IngestDeps, clock: FixedClock, register: Register, reason: str
 ) -> None:

@@ -43,7 +43,8 @@ def fetch(handler: Handler, waits: list[float] | None = None) -> Points:
     ("status", "content", "reason"),
     [
         (400, orjson.dumps({"status": "error", "errorType": "bad_data"}), "bad_query"),
-        (422, orjson.dumps({"status": "error", "errorType": "execution"}), "bad_query"),
+        (422, orjson.dumps({"status": "error", "errorType": "execution"}), "not_evaluated"),
+        (422, orjson.dumps({"status": "error", "errorType": "422"}), "not_evaluated"),
         (401, b"login first", "bad_status"),
         (302, b"", "bad_status"),
         (500, orjson.dumps({"status": "error", "errorType": "internal"}), "bad_status"),
