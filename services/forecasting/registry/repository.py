@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, delete, func, select, update
+from sqlalchemy import Connection, Engine, Select, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from services.kernel.db.schema import models
@@ -56,6 +56,15 @@ class TrainingRow:
 def fit_lock(engine: Engine) -> AbstractContextManager[bool]:
     """Be the only fit on this database; see `session_lock`."""
     return session_lock(engine, FIT_LOCK)
+
+
+def lock_registry(connection: Connection) -> None:
+    """No other transaction changes what serves until this one ends; readers go on.
+
+    It comes before anything is read or written that depends on what serves: of two that promote at
+    once the second would not see the first's model, and fail by the index.
+    """
+    connection.execute(text("LOCK TABLE models IN SHARE ROW EXCLUSIVE MODE"))
 
 
 def _one(connection: Connection, query: Select[Any]) -> RegisteredModel | None:
@@ -132,7 +141,10 @@ def insert_model(connection: Connection, model: NewModel, at: datetime) -> int |
 
 
 def set_promoted(connection: Connection, model_id: int, reason: str, at: datetime) -> None:
-    """Make one model the serving one and retire the incumbent, in this transaction."""
+    """Make one model the serving one and retire the incumbent, in this transaction.
+
+    The registry is locked, see `lock_registry`.
+    """
     connection.execute(
         update(models).where(models.c.status == PROMOTED).values(status=RETIRED, retired_at=at)
     )

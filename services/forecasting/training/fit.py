@@ -66,11 +66,16 @@ class FitOutcome:
 
 @dataclass(frozen=True, slots=True)
 class _Fitted:
-    """Contents of a registry row: verdict, checkpoint and the calibration to start with."""
+    """Contents of a registry row: verdict, checkpoint and the calibration to start with.
+
+    Attributes:
+        serving: Version of the model that served when the fit began; None: there was none.
+    """
 
     outcome: FitOutcome
     artifact: bytes | None = None
     calibration: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    serving: str | None = None
 
 
 Progress = Callable[[str, float], None]
@@ -89,6 +94,7 @@ def fit_models(
     A fit that cannot be made (too little history, divergence, any defect) is registered as failed
     with its reason, and whatever served before goes on serving. Only one fit runs at a time. One
     whose process died, or lost the database, goes on from its last epoch when this is called again.
+    Where another model was let serve meanwhile, as by a roll-back, that one stays.
 
     Args:
         app: The service.
@@ -108,13 +114,11 @@ def fit_models(
         attempt = begin_attempt(app, config, is_fresh=is_fresh)
         run = _Run(app, config, attempt, on_progress or (lambda _text, _share: None), chosen)
         try:
-            fitted = _fitted_or_failed(run)
-            _register(app, fitted, config)
+            outcome = _register(app, _fitted_or_failed(run), config)
         except (KeyboardInterrupt, SystemExit, OperationStopped):
             forgive_attempt(app, attempt)
             raise
     release_memory()
-    outcome = fitted.outcome
     telemetry.model_promotions_total.labels(outcome.status).inc()
     run.tell(f"{outcome.version}: {outcome.status}, {outcome.reason}", 1.0)
     return outcome
@@ -165,12 +169,13 @@ class _Run:
             )
         with self.app.engine.connect() as connection:
             series = load_histories(self.app, connection, attempt.at, self.config)
-            incumbent = _incumbent(self.app, connection)
+            serving, incumbent = _incumbent(self.app, connection)
         self.tell(f"{len(series)} histories loaded", 0.05)
         n_held = held_out_steps(series, self.config)
         try:
             result = self._trained([s.head(s.n_steps - n_held) for s in series])
-            return self._judged(series, result, incumbent, n_held)
+            fitted = self._judged(series, result, incumbent, n_held)
+            return replace(fitted, serving=serving)
         except ForecasterError as error:
             return self.failed(f"{type(error).__name__}: {error}")
 
@@ -240,39 +245,70 @@ class _Run:
         return _Fitted(outcome)
 
 
-def _incumbent(app: Forecasting, connection: Connection) -> Incumbent | None:
-    """The model that serves, with the end of what it was trained on where that was kept."""
+def _incumbent(app: Forecasting, connection: Connection) -> tuple[str | None, Incumbent | None]:
+    """Version of the model that serves, and where it can be read the model itself."""
     model, row = app.store.current(connection).ladder.model, registry.load_promoted(connection)
-    if model is None or row is None:
-        return None
+    if row is None:
+        return None, None
+    if model is None:
+        return row.version, None
     until_s = row.metrics.get(TRAINED_UNTIL)
-    return Incumbent(model, int(until_s) if isinstance(until_s, int | float) else None)
+    known_s = int(until_s) if isinstance(until_s, int | float) else None
+    return row.version, Incumbent(model, known_s)
 
 
-def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> None:
-    """Put the model, or the failure, in the place of the unfinished fit."""
-    outcome = fitted.outcome
-    status = registry.SHADOW if outcome.status == registry.PROMOTED else outcome.status
-    model = NewModel(
-        outcome.version,
-        status,
-        outcome.reason,
-        config.to_dict(),
-        dict(outcome.metrics),
-        fitted.artifact,
-    )
+def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> FitOutcome:
+    """Put the model, or the failure, in the place of the unfinished fit; returns what became so."""
     with unit_of_work(app.engine) as work:
+        registry.lock_registry(work.connection)
         at = app.now(work.connection)
+        outcome = _beside_what_serves(work.connection, fitted)
         registry.delete_training(work.connection)
-        model_id = registry.insert_model(work.connection, model, at)
+        model_id = registry.insert_model(work.connection, _new_model(fitted, outcome, config), at)
         if model_id is None:
-            return
+            return _as_registered(work.connection, outcome)
         found = {w.key: w for w in repository.load_workloads(work.connection)}
         states = {found[key].id: one for key, one in fitted.calibration.items() if key in found}
         specs = {w.id: w.spec for w in found.values()}
         repository.save_calibration(work.connection, outcome.version, states, specs, at)
         if outcome.status == registry.PROMOTED:
             registry.set_promoted(work.connection, model_id, outcome.reason, at)
+    return outcome
+
+
+def _beside_what_serves(connection: Connection, fitted: _Fitted) -> FitOutcome:
+    """The outcome; a model is not promoted over one that it was not compared with."""
+    outcome, row = fitted.outcome, registry.load_promoted(connection)
+    serving = None if row is None else row.version
+    if outcome.status != registry.PROMOTED or serving == fitted.serving:
+        return outcome
+    what = "none serves" if serving is None else f"{serving} serves"
+    before = "none" if fitted.serving is None else fitted.serving
+    reason = (
+        f"{outcome.reason}; not promoted: while it was trained what serves was changed by hand, "
+        f"{what} now where {before} did, and it was not compared with that"
+    )
+    return replace(outcome, status=registry.SHADOW, reason=reason)
+
+
+def _as_registered(connection: Connection, outcome: FitOutcome) -> FitOutcome:
+    """The same fit was registered before: what became of that is so still."""
+    row = registry.load_by_version(connection, outcome.version)
+    if row is None:
+        return outcome
+    return replace(outcome, status=row.status, reason=f"{row.reason} (this very model was there)")
+
+
+def _new_model(fitted: _Fitted, outcome: FitOutcome, config: ForecasterConfig) -> NewModel:
+    """The row that is inserted; a model is promoted in a step of its own."""
+    return NewModel(
+        outcome.version,
+        registry.SHADOW if outcome.status == registry.PROMOTED else outcome.status,
+        outcome.reason,
+        config.to_dict(),
+        dict(outcome.metrics),
+        fitted.artifact,
+    )
 
 
 def promote(app: Forecasting, version: str, reason: str, actor: str = "") -> None:
@@ -289,6 +325,7 @@ def promote(app: Forecasting, version: str, reason: str, actor: str = "") -> Non
         Conflict: It already serves, failed, or is still being trained.
     """
     with unit_of_work(app.engine) as work:
+        registry.lock_registry(work.connection)
         row = registry.load_by_version(work.connection, version)
         if row is None:
             raise NotFound(f"model version={version!r} does not exist")
@@ -309,6 +346,7 @@ def roll_back(app: Forecasting, reason: str, actor: str = "") -> str:
         NotFound: No model served before.
     """
     with unit_of_work(app.engine) as work:
+        registry.lock_registry(work.connection)
         row = registry.load_last_retired(work.connection)
         if row is None:
             raise NotFound("no model served before the present one; nothing to roll back to")
