@@ -21,7 +21,12 @@ from forecaster.pretrain.demand import coarser, univariate
 from forecaster.pretrain.kernels import Grid
 from forecaster.training.checkpoint import digest
 from forecaster.training.loop import FitProgress
-from forecaster.training.resume import fit_identity, state_from_bytes, state_to_bytes
+from forecaster.training.resume import (
+    FitIdentity,
+    fit_identity,
+    state_from_bytes,
+    state_to_bytes,
+)
 from forecaster.training.trainer import OnProgress, Trainer
 from forecaster.types import F64, I64, Series
 
@@ -153,12 +158,12 @@ def fit_prior(  # noqa: PLR0913 - what fixes the result, then how to run
         device: Where torch computes.
 
     Raises:
-        CheckpointError: If `resume` is damaged, or of another training.
+        CheckpointError: If `resume` is damaged, or of another training, be it one of more passes.
     """
     kinds = {"synthetic": made_up, "traces": traces}
     parts = {kind: [s for s in part if is_trainable(s, config)] for kind, part in kinds.items()}
     series = [*parts["synthetic"], *parts["traces"]]
-    identity = fit_identity(series, config, seed)
+    identity = _identity(series, config, seed, n_epochs)
     state = None if resume is None else state_from_bytes(resume, identity)
     draw = EvenDraw.of(len(parts["synthetic"]), len(parts["traces"]))
     trainer = PriorTrainer(series, config, seed, device, Vocabulary((), ()), draw)
@@ -172,3 +177,12 @@ def fit_prior(  # noqa: PLR0913 - what fixes the result, then how to run
     model = replace(model, version=digest(model))
     n_series = {kind: len(part) for kind, part in parts.items()}
     return PriorResult(model, n_series, tuple(trainer.history))
+
+
+def _identity(
+    series: Sequence[Series], config: ForecasterConfig, seed: int, n_epochs: int | None
+) -> FitIdentity:
+    """Identity of a training: the passes set its learning rate, so those of another are refused."""
+    found = fit_identity(series, config, seed)
+    n_passes = config.train.epochs if n_epochs is None else n_epochs
+    return replace(found, config={**found.config, "n_epochs": n_passes})

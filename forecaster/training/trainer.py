@@ -176,7 +176,7 @@ class Trainer:
             self.history.append(line)
             may_go_on = self.on_progress is None or self.on_progress(line) is not False
             is_settled = stage.judge(validation_loss)
-            is_over = is_settled or not may_go_on or epoch == stage.n_epochs
+            is_over = is_settled or not may_go_on or epoch >= stage.n_epochs
             self._checkpoint(stage, epoch, is_over)
         stage.finish()
 

@@ -84,11 +84,13 @@ def train_prior(asked: Pretraining, device: str, *, is_resumed: bool) -> dict[st
     state_file = file.with_name(f"{PRIOR_FILE}.state")
     state = read_state(state_file) if is_resumed else None
     config = prior_config()
+    if not is_resumed:
+        state_file.unlink(missing_ok=True)  # of an older training, which this one replaces
 
     def hint() -> str:
         if not state_file.exists():
             return "nothing was kept, as the first epoch had not ended"
-        return f"{state_file} keeps the last whole epoch; go on with --resume"
+        return f"{state_file} keeps the last whole epoch; go on with `{_command(asked)} --resume`"
 
     with interruptible(hint), progress_shown() as report:
         report("made-up demand and traces", 0.0)
@@ -138,6 +140,11 @@ def card_of(result: PriorResult, n_bytes: int, asked: Pretraining) -> dict[str, 
         "licence": "Apache-2.0",
         "command": f"harmony models pretrain --epochs {asked.epochs} --seed {asked.seed}",
     }
+
+
+def _command(asked: Pretraining) -> str:
+    where = f"--traces {asked.traces} --out {asked.out}"
+    return f"harmony models pretrain {where} --epochs {asked.epochs} --seed {asked.seed}"
 
 
 def _views(folder: Path) -> list[Series]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import typer
 
 from forecaster import (
     CheckpointError,
@@ -60,31 +61,66 @@ def test_a_prior_and_its_card_are_written_the_same_each_time(asked: Pretraining)
     assert sorted(path.name for path in asked.out.iterdir()) == [CARD_FILE, PRIOR_FILE]
 
 
+class Killed(Exception):
+    pass
+
+
+def interrupt(
+    asked: Pretraining, monkeypatch: pytest.MonkeyPatch, error: type[BaseException] = Killed
+) -> None:
+    """Begin a training that ends with an error once the state of its first epoch is kept."""
+
+    def interrupted(*given: object, **how: object) -> object:
+        def kept_once(raw: bytes) -> None:
+            how["on_checkpoint"](raw)  # type: ignore[operator]
+            raise error
+
+        return fit_prior(*given, **{**how, "on_checkpoint": kept_once})  # type: ignore[arg-type]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pretraining, "fit_prior", interrupted)
+        train_prior(asked, "cpu", is_resumed=False)
+
+
 def test_an_interrupted_training_goes_on_to_the_same_bytes(
     asked: Pretraining, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_prior(asked, "cpu", is_resumed=False)
     whole = (asked.out / PRIOR_FILE).read_bytes()
     (asked.out / PRIOR_FILE).unlink()
-
-    class Killed(Exception):
-        pass
-
-    def interrupted(*given: object, **how: object) -> object:
-        def kept_once(raw: bytes) -> None:
-            how["on_checkpoint"](raw)  # type: ignore[operator]
-            raise Killed
-
-        return fit_prior(*given, **{**how, "on_checkpoint": kept_once})  # type: ignore[arg-type]
-
-    with monkeypatch.context() as patch:
-        patch.setattr(pretraining, "fit_prior", interrupted)
-        with pytest.raises(Killed):
-            train_prior(asked, "cpu", is_resumed=False)
+    with pytest.raises(Killed):
+        interrupt(asked, monkeypatch)
     assert (asked.out / f"{PRIOR_FILE}.state").exists()
     train_prior(asked, "cpu", is_resumed=True)
     assert (asked.out / PRIOR_FILE).read_bytes() == whole
     assert not (asked.out / f"{PRIOR_FILE}.state").exists()
+
+
+def test_how_to_go_on_is_told_whole_and_other_passes_are_refused(
+    asked: Pretraining, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(typer.Exit):
+        interrupt(asked, monkeypatch, KeyboardInterrupt)
+    folder = asked.out
+    options = f"--traces {folder} --out {folder} --epochs 2 --seed 5 --resume"
+    assert f"go on with `harmony models pretrain {options}`" in capsys.readouterr().err
+    with pytest.raises(InvalidInput, match=r"begun with n_epochs=2, now 1; go on with the same"):
+        train_prior(replace(asked, epochs=1), "cpu", is_resumed=True)
+
+
+def test_a_training_that_is_begun_anew_leaves_no_older_state(
+    asked: Pretraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it would be gone on with where the new one ends before its first epoch."""
+    (asked.out / f"{PRIOR_FILE}.state").write_bytes(b"older")
+
+    def ended(*_: object, **__: object) -> object:
+        raise Killed
+
+    monkeypatch.setattr(pretraining, "fit_prior", ended)
+    with pytest.raises(Killed):
+        train_prior(asked, "cpu", is_resumed=False)
+    assert list(asked.out.iterdir()) == []
 
 
 def test_what_cannot_be_used_is_refused_by_name(asked: Pretraining, tmp_path: Path) -> None:

@@ -83,6 +83,16 @@ def test_a_state_of_other_demand_is_refused(
         fit_prior(made_up[1:], [], CONFIG, SEED, resume=trained[1][0])
 
 
+def test_a_state_of_fewer_or_more_passes_is_refused(
+    trained: tuple[PriorResult, list[bytes]], made_up: list[Series]
+) -> None:
+    """One pass after those that were asked for none would be the last."""
+    traces = list(trace_views([make_series(1, 1200)]))
+    for n_epochs in (1, 3):
+        with pytest.raises(CheckpointError, match=f"n_epochs=2, now {n_epochs}"):
+            fit_prior(made_up, traces, CONFIG, SEED, n_epochs=n_epochs, resume=trained[1][0])
+
+
 def test_it_knows_no_names_and_reads_the_demand_alone(
     trained: tuple[PriorResult, list[bytes]], rng: np.random.Generator
 ) -> None:
