@@ -8,7 +8,7 @@ import pytest
 
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.keys import FLEET, Role, RoleGrant
-from services.kernel.security.oidc import grants_in, is_safe, parse_role_map, policy_of
+from services.kernel.security.oidc import grants_in, is_safe, name_in, parse_role_map, policy_of
 from services.kernel.settings import Settings
 
 GOOD = {"oidc_issuer": "https://id.example/realms/x", "oidc_audience": "harmony"}
@@ -79,3 +79,16 @@ def test_values_of_the_claim_become_grants() -> None:
         ({}, ()),
     ):
         assert grants_in(claims, policy) == expected, claims
+
+
+def test_two_people_never_have_one_subject() -> None:
+    """Limits, answers to repeated requests and the audit log go by what is shown of it."""
+    policy = policy_of(settings(oidc_issuer="https://id.example", oidc_audience="h"))
+    assert policy is not None
+    stem = "cn=" + "x" * 120
+    given = ["ann", f"{stem}1", f"{stem}2", "a\x1bn", "a\x07n", "a?n"]
+    shown = [name_in({"sub": sub}, policy)[0] for sub in given]
+    assert shown[0] == "ann"
+    assert len(set(shown)) == len(given)
+    assert len({name_in({"sub": sub}, policy)[0] for sub in [*given, shown[1]]}) == len(given) + 1
+    assert all(len(one) <= 100 and one.isprintable() for one in shown)
