@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import psycopg
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +27,7 @@ from services.kernel.db.operations import (
 from services.kernel.db.session import unit_of_work
 from services.kernel.errors import HarmonyError
 from services.kernel.jobs import OPERATION_JOBS, Job, JobSender
+from services.kernel.server_errors import is_of_the_server
 from services.kernel.telemetry import get_logger
 
 BEAT_S = 20.0
@@ -77,9 +79,22 @@ def run_operation(
     except HarmonyError as error:
         end = OperationEnd("failed", error.message)
     except Exception as error:  # any defect: stored for whoever waits for the result, then raised
-        _finish(engine, wall, claimed, OperationEnd("failed", f"{type(error).__name__}: {error}"))
+        _finish(engine, wall, claimed, OperationEnd("failed", _told(error)))
         raise  # counted and logged by the worker
     _finish(engine, wall, claimed, end)
+
+
+def _told(error: Exception) -> str:
+    """A defect for who asked: of the database neither its address nor a statement and its values.
+
+    Who may see the operation may see one namespace only; the log has all of it.
+    """
+    name = type(error).__name__
+    if not isinstance(error, SQLAlchemyError | psycopg.Error):
+        return f"{name}: {error}"
+    if is_of_the_server(error):
+        return "the database failed meanwhile; ask for it once more when it is well"
+    return f"{name}: a defect; the worker's log says more"
 
 
 class _Heart:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from services.kernel import operation
 from services.kernel.clock import FixedClock
@@ -71,6 +72,29 @@ def test_a_wrong_input_is_its_message_and_a_defect_is_raised(database: Engine) -
 
     assert row(database, run(InvalidInput("n: too many"))) == ("failed", "n: too many", None)
     assert row(database, run(KeyError("x"))) == ("failed", "KeyError: 'x'", None)
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("SELECT CAST(:value AS int)", "DataError: a defect; the worker's log says more"),
+        (
+            "SELECT :value FROM nowhere",
+            "the database failed meanwhile; ask for it once more when it is well",
+        ),
+    ],
+)
+def test_what_failed_in_the_database_shows_nobody_its_values(
+    database: Engine, operation_id: int, statement: str, said: str
+) -> None:
+    def work(claimed: Claimed, report: Tell) -> dict[str, Any]:
+        with database.begin() as connection:
+            connection.execute(text(statement), {"value": "other-tenant/plans"})
+        return {}
+
+    with pytest.raises(SQLAlchemyError, match="other-tenant/plans"):
+        run_operation(database, FixedClock(AT), operation_id, work)
+    assert row(database, operation_id) == ("failed", said, None)
 
 
 def test_a_cancelled_operation_stops_at_its_next_report(
