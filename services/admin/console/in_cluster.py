@@ -8,7 +8,7 @@ whatever is shown elsewhere by then. While there is one cluster nothing is chang
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -32,7 +32,8 @@ def with_cluster(address: str, cluster: str, separator: str = "&") -> str:
     if re.search(r"[?&;]cluster=", address):
         return address
     path, mark, fragment = address.partition("#")
-    return f"{path}{separator if '?' in path else '?'}cluster={cluster}{mark}{fragment}"
+    join, named = separator if "?" in path else "?", quote(cluster, safe="")
+    return f"{path}{join}cluster={named}{mark}{fragment}"
 
 
 class KeepCluster:
@@ -48,7 +49,9 @@ class KeepCluster:
         if scope["type"] != "http" or scope["method"] != "POST" or b"cluster=" not in query:
             await self.app(scope, receive, send)
             return
-        cluster = parse_qs(query.decode("latin-1")).get("cluster", [""])[0]
+        cluster = parse_qs(query.decode("latin-1")).get("cluster", [""])[
+            -1
+        ]  # the one that rights go by
 
         async def sent(message: Message) -> None:
             if message["type"] == "http.response.start" and message["status"] == 303:

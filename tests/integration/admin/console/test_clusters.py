@@ -104,3 +104,15 @@ def test_a_fleet_that_refreshes_keeps_its_cluster_in_the_address(
         part = anonymous.get(f"/fleet?search=llama&cluster={cluster}")
         assert part.headers["HX-Replace-Url"] == f"/?search=llama&cluster={cluster}"
     assert anonymous.get("/fleet?cluster=other").headers["HX-Replace-Url"] == "/?cluster=other"
+
+
+@pytest.mark.parametrize("named", ["%E2%82%AC", "x%0D%0ASet-Cookie:%20a=b", "x&cluster=default"])
+def test_what_an_address_names_as_a_cluster_is_never_more_than_that(
+    anonymous: AppClient, database: Engine, named: str
+) -> None:
+    with database.begin() as connection:
+        token = create_key(connection, "ops", Role.VIEWER, NOW).token
+    form, origin = {"key": token}, {"Origin": BASE_URL}
+    answer = anonymous.post(f"/login?cluster={named}", data=form, headers=origin)
+    last = named.rpartition("cluster=")[2].replace(":", "%3A").replace("=", "%3D")
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/?cluster={last}")

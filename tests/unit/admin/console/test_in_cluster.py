@@ -36,3 +36,7 @@ def test_a_form_that_reads_sends_the_cluster_along() -> None:
 def test_an_address_names_one_cluster_only() -> None:
     assert with_cluster("/a?cluster=us", "eu") == "/a?cluster=us"
     assert with_cluster("/a?done=x#b", "eu") == "/a?done=x&cluster=eu#b"
+    assert (
+        with_cluster("/a", "e\r\nSet-Cookie: €&x")
+        == "/a?cluster=e%0D%0ASet-Cookie%3A%20%E2%82%AC%26x"
+    )
