@@ -13,7 +13,7 @@ from services.kernel.db.parts import PARTS, asked_in, count_in
 from services.kernel.domain import WorkloadSpec
 
 # A type without a row of its own goes by the row `*`, where there is one. A workload with variants
-# or pools is a member of each of their budgets, once for each of them.
+# or pools is a member of each of their budgets, once for each of them, one made over REST of none.
 _MEMBERS = f"""
 SELECT w.id, w.namespace, w.name, w.spec -> 'sla' AS sla, b.gpu_type AS budget,
        COALESCE(k.gpus, :gpus_per_replica) AS gpus, k.part,
@@ -28,7 +28,8 @@ FROM workloads w CROSS JOIN LATERAL (
 ) k JOIN gpu_budgets b ON b.gpu_type = COALESCE((
     SELECT gpu_type FROM gpu_budgets WHERE gpu_type = COALESCE(k.gpu_type, :default_type)
 ), '*')
-WHERE w.is_active AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type)
+WHERE w.is_active AND w.managed_by = 'kubernetes'
+  AND (CAST(:gpu_type AS text) IS NULL OR b.gpu_type = :gpu_type)
 """  # noqa: S608  # fixed fragments with bound values
 
 _NEWEST = """

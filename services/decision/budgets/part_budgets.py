@@ -26,7 +26,9 @@ PartHoldings = dict[tuple[int, str], Holding]
 
 
 def gpu_types_of(member: ShardMember) -> set[str]:
-    """GPU types that a workload may run on."""
+    """GPU types that a workload may run on; none where no budget counts it."""
+    if not member.is_budgeted:
+        return set()
     types = {part.gpu_type for part in member.spec.parts}
     return types or {member.spec.gpu_type}
 

@@ -14,6 +14,9 @@ from services.kernel.db.parts import PARTS, count_in
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
+# replicas of one that was made over REST are what a key of its namespace says: nobody measures them
+_COUNTED = "w.is_active AND w.managed_by = 'kubernetes'"
+
 
 def load_budgets(
     connection: Connection, gpu_types: Sequence[str], cluster_id: int = FIRST
@@ -80,7 +83,7 @@ def load_holdings(
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         f"{_count('gpus_per_replica')}, {_count('min_replicas')} "
-        f"FROM workloads w WHERE w.is_active {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
+        f"FROM workloads w WHERE {_COUNTED} {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         # a scaling whose outcome is open holds what it asks for
@@ -143,7 +146,7 @@ def load_part_holdings(
         "  'demand_gpus', c.demand_gpus, "
         "  'claimed_s', extract(epoch FROM c.claimed_at))) AS claims "
         "  FROM variant_claims c WHERE c.workload_id = w.id) c ON true "
-        f"WHERE w.is_active {_of(shards)}"
+        f"WHERE {_COUNTED} {_of(shards)}"
         f"AND EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
         "  WHERE v ->> 'gpu_type' = ANY(:gpu_types)) ORDER BY w.id"
     )

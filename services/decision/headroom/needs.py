@@ -20,7 +20,7 @@ def peaks_of(prepared: Prepared, provisioned: Collection[str]) -> Peaks:
     """Peaks of the rows whose GPUs may come on new nodes.
 
     Nothing is said of a workload with variants, whose mix is not known ahead, of one without a
-    forecast, and of one whose forecast is not numbers.
+    forecast, of one whose forecast is not numbers, and of one that no budget counts.
 
     Args:
         prepared: A request.
@@ -31,7 +31,12 @@ def peaks_of(prepared: Prepared, provisioned: Collection[str]) -> Peaks:
 
 def _peaks(row: RequestRow, provisioned: Collection[str]) -> IntArray | None:
     spec = row.member.spec
-    if spec.variants or spec.gpu_type not in provisioned or not row.given.forecast_rung:
+    if (
+        not row.member.is_budgeted
+        or spec.variants
+        or spec.gpu_type not in provisioned
+        or not row.given.forecast_rung
+    ):
         return None
     try:
         return peak_replicas(_tightest(row), row.capacity)

@@ -84,10 +84,10 @@ def load_needs(
 
 
 def count_services(connection: Connection, cluster_id: int, gpu_type: str) -> int:
-    """Active workloads that may run on a GPU type."""
+    """Active workloads of GPUAutoscalers that may run on a GPU type."""
     statement = text(
         "SELECT count(*) FROM workloads w WHERE w.is_active AND w.cluster_id = :cluster_id "  # noqa: S608 - our fragment
-        f"AND CASE WHEN jsonb_array_length({PARTS}) = 0 "
+        f"AND w.managed_by = 'kubernetes' AND CASE WHEN jsonb_array_length({PARTS}) = 0 "
         "THEN COALESCE(w.spec ->> 'gpu_type', :default) = :gpu_type "
         f"ELSE EXISTS (SELECT FROM jsonb_array_elements({PARTS}) v "
         "WHERE v ->> 'gpu_type' = :gpu_type) END"

@@ -48,6 +48,8 @@ class ShardMember:
 
     Attributes:
         cluster: Name of its cluster; empty: not asked for.
+        is_budgeted: An operator sees its replicas, so they count in GPU budgets. Those of a
+            workload that was made over REST are what a key of its namespace says.
     """
 
     id: int
@@ -57,6 +59,7 @@ class ShardMember:
     spec: WorkloadSpec
     cluster_id: int = FIRST
     cluster: str = ""
+    is_budgeted: bool = True
 
     @property
     def key(self) -> str:
@@ -76,6 +79,7 @@ def to_member(row: RowMapping) -> ShardMember:
         spec,
         int(row.get("cluster_id", FIRST)),
         row.get("cluster", ""),
+        row.get("managed_by", "kubernetes") == "kubernetes",
     )
 
 

@@ -76,13 +76,16 @@ def prepare(
     rows: ShardRows,
     now: datetime,
 ) -> list[Prepared]:
-    """Build one request per step length, forecast shape and reach."""
+    """Build one request per step length, forecast shape and reach.
+
+    What no GPU budget counts is decided by itself, so that nobody makes room for it.
+    """
     groups: dict[tuple[int, ...], list[RequestRow]] = {}
     for forecast in forecasts:
         member = members[int(forecast["workload_id"])]
         found = _rows_of(member, forecast, rows, now)
         reach = _reach(float(forecast["step_s"]), found)
-        key = (int(forecast["step_s"]), *found[0].paths.shape, reach)
+        key = (int(forecast["step_s"]), member.is_budgeted, *found[0].paths.shape, reach)
         groups.setdefault(key, []).extend(found)
     return [_prepared(float(key[0]), key[-1], group) for key, group in groups.items()]
 

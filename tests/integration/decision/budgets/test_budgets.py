@@ -68,6 +68,32 @@ def test_a_minimum_beyond_one_types_budget_takes_nothing_from_another(fleet: Fle
     assert found[small]["desired_replicas"] == 4
 
 
+@pytest.mark.parametrize("shard", [0, 1], ids=["decided with it", "in another shard"])
+@pytest.mark.parametrize("is_reported", [True, False])
+def test_what_a_key_of_one_namespace_says_takes_nothing_from_the_others(
+    fleet: Fleet, shard: int, is_reported: bool
+) -> None:
+    """64,000 GPUs of a workload that was made over REST, reported or as its minimum, of 25."""
+    own = fleet.add("own", 0, 10, 150.0, **gold())
+    least = {} if is_reported else {"min_replicas": 1000, "max_replicas": 1000}
+    told = {"target": "External/told", "mode": "Advisory", "gpus_per_replica": 64} | least
+    other = fleet.add("told", shard, 1000, 5.0, **told)
+    with fleet.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET managed_by = 'api' WHERE id = :id"), {"id": other}
+        )
+        if not is_reported:
+            connection.execute(
+                text("DELETE FROM replica_states WHERE workload_id = :id"), {"id": other}
+            )
+    fleet.budget(25)
+    found = fleet.decide(*{0, shard})
+    assert found[own]["desired_replicas"] >= 15
+    stored = found[own]["explanation"]["gpu_budget"]
+    assert (stored["held_elsewhere_gpus"], stored["is_feasible"]) == (0, True)
+    assert "gpu_budget" not in found[other]["explanation"]  # nor is its advice cut
+
+
 def test_a_grant_counts_before_it_is_applied(fleet: Fleet) -> None:
     a = fleet.add("a", 0, 10, 120.0)
     b = fleet.add("b", 1, 10, 150.0)

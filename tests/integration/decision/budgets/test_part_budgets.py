@@ -122,7 +122,9 @@ def test_a_wish_of_variants_holds_nothing(mixed_fleet: MixedFleet, mode: str, he
         found = part_holdings(stored, ["H100"], settings, now)
     assert found[mixed, "H100"].held_replicas == after
     counts = [SimpleNamespace(name="h100", gpu_type="H100", current=10, desired=14)]
-    member: Any = SimpleNamespace(id=mixed, spec=WorkloadSpec.model_validate(stored["spec"]))
+    member: Any = SimpleNamespace(
+        id=mixed, spec=WorkloadSpec.model_validate(stored["spec"]), is_budgeted=True
+    )
     whole = SimpleNamespace(mix=SimpleNamespace(budget_demand=()))
     made: Any = SimpleNamespace(counts=counts, member=member, whole=whole)
     before = {(mixed, "H100"): Holding(0, "H100", 1, 10)}

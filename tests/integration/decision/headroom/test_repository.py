@@ -53,5 +53,9 @@ def test_services_are_counted_with_their_parts(fleet: Fleet) -> None:
         count = repository.count_services
         assert (count(connection, 1, "H100"), count(connection, 1, "L4")) == (3, 2)
         assert count(connection, 2, "H100") == 0
+        made_over_rest = "UPDATE workloads SET managed_by = 'api' WHERE name = 'pooled'"
+        connection.execute(text(made_over_rest))
+        assert (count(connection, 1, "H100"), count(connection, 1, "L4")) == (2, 1)
+        connection.execute(text("UPDATE workloads SET managed_by = 'kubernetes'"))
         connection.execute(text("UPDATE workloads SET is_active = false WHERE name = 'plain'"))
         assert count(connection, 1, "H100") == 2

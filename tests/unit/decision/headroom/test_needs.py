@@ -48,6 +48,13 @@ def test_each_pool_says_what_it_may_need_of_its_own_type() -> None:
     assert prefill["decided_at"] == NOW
 
 
+def test_who_is_counted_by_no_budget_needs_no_nodes() -> None:
+    found = of_rows(
+        prepared(), lambda row: replace(row, member=replace(row.member, is_budgeted=False))
+    )
+    assert peaks_of(found, BOTH) == (None, None)
+
+
 @pytest.mark.parametrize("mode", ["Advisory", "Approval"])
 def test_what_is_only_advised_or_waits_for_an_approval_is_not_held(mode: str) -> None:
     found = prepared(mode=mode)
