@@ -83,6 +83,8 @@ def _cut(record: Mapping[str, Any]) -> tuple[str, ...]:
     who = "1 workload" if n_cut == 1 else f"{n_cut} workloads"
     n_named = len(_items(record))
     named = "" if n_named >= n_cut else f"; those {n_named} gave up most"
+    if _count(record.get("n_unseen")):
+        named = f"; {n_named} of them in namespaces that you may see" if n_named else ""
     return (f"{who} decided on together got less than wanted{named}.",)
 
 

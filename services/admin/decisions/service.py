@@ -59,7 +59,8 @@ def get_decision(
     Args:
         deps: Dependencies.
         decision_id: The decision.
-        namespaces: Where it may be, to be seen; None: anywhere.
+        namespaces: Where it may be, to be seen; None: anywhere. Workloads elsewhere that gave up
+            GPUs of the same budget are not named.
 
     Raises:
         NotFound: There is none, or none there.
@@ -76,7 +77,9 @@ def get_decision(
         actions = repository.load_actions(connection, near | {"to_at": row["origin_at"]}, 20)
         outcomes = repository.load_outcomes(connection, near, 20)
         killed = repository.load_killed_pods(connection, decision_id)
-    return translate.to_decision_detail(row, actions, outcomes, killed)
+    detail = translate.to_decision_detail(row, actions, outcomes, killed)
+    seen = translate.seen_in(detail.explanation, namespaces)
+    return detail.model_copy(update={"explanation": seen})
 
 
 def list_actions(

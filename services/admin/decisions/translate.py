@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import RowMapping
@@ -60,6 +60,27 @@ def to_decision_detail(
         "outcomes": [to_outcome(item) for item in reversed(outcomes)],
     }
     return schemas.DecisionDetail.model_validate(values)
+
+
+def seen_in(explanation: Mapping[str, Any], namespaces: Collection[str] | None) -> dict[str, Any]:
+    """A stored explanation without the names of workloads in other namespaces (None: none are).
+
+    A budget is shared by all namespaces, so who gave up what of it is stored with each decision;
+    `n_unseen` says how many are left out here.
+    """
+    budget = explanation.get("gpu_budget")
+    named = budget.get("gave_up") if isinstance(budget, dict) else None
+    if namespaces is None or not isinstance(budget, dict) or not isinstance(named, list):
+        return dict(explanation)
+    seen = [one for one in named if _namespace_of(one) in namespaces]
+    shown = budget | {"gave_up": seen, "n_unseen": len(named) - len(seen)}
+    return {**explanation, "gpu_budget": shown}
+
+
+def _namespace_of(given_up: object) -> str:
+    """Of what gave up GPUs; empty where that was spoilt by hand."""
+    workload = given_up.get("workload") if isinstance(given_up, dict) else None
+    return str(workload or "").partition("/")[0]
 
 
 def _carried(row: RowMapping) -> dict[str, Any]:

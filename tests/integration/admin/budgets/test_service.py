@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from services.kernel.security.keys import Role, create_key
-from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.app_client import BASE_URL, AppClient
 from tests.integration.admin.budgets.budget_rows import STEP, Fleet, one
 from tests.integration.admin.seeded_fleet import NOW
 
@@ -80,6 +80,40 @@ def test_how_many_were_cut_is_said_to_those_who_see_none_of_them(
         headers = {"Authorization": f"Bearer {token}"}
         found = anonymous.get("/v1/budgets/H100", headers=headers).json()
         assert (found["n_cut"], [one["workload"] for one in found["gave_up"]]) == (3, named)
+
+
+def test_a_decision_names_nobody_of_other_namespaces(
+    anonymous: AppClient, viewer: AppClient, fleet: Fleet
+) -> None:
+    """Its budget is shared with all of them, and who gave up most is stored with each decision."""
+    lost = {"class": "gold", "priority": 200, "wanted": 17, "granted": 13, "gpus": 4}
+    gave_up = [lost | {"workload": f"{name}/w"} for name in ("demo", "secret-plans")]
+    own = fleet.decide(fleet.add("w", 1), 17, 13, n_cut=2, gave_up=gave_up)
+    with fleet.engine.begin() as connection:
+        token = create_key(connection, "demo", Role.VIEWER, NOW, None, ["demo"]).token
+    headers = {"Authorization": f"Bearer {token}"}
+    found = anonymous.get(f"/v1/decisions/{own}", headers=headers)
+    budget = found.json()["explanation"]["gpu_budget"]
+    assert "secret-plans" not in found.text
+    assert [one["workload"] for one in budget["gave_up"]] == ["demo/w"]
+    assert (budget["n_cut"], budget["n_unseen"]) == (2, 1)
+    form = {"Origin": BASE_URL, "Accept": "text/html"}
+    assert anonymous.post("/login", data={"key": token}, headers=form).status_code == 303
+    page = anonymous.get(f"/decisions/{own}", headers=form).text
+    assert "secret-plans" not in page
+    assert "2 workloads decided on together got less than wanted; 1 of them in name" in page
+    assert "secret-plans" in viewer.get(f"/v1/decisions/{own}").text
+
+
+def test_what_was_made_over_rest_uses_nothing_of_a_budget(viewer: AppClient, fleet: Fleet) -> None:
+    fleet.budget("H100", 25)
+    fleet.add("own", 4)
+    told = fleet.add("told", 1000, gpus_per_replica=64)
+    with fleet.engine.begin() as connection:
+        statement = "UPDATE workloads SET managed_by = 'api' WHERE id = :id"
+        connection.execute(text(statement), {"id": told})
+    found = one(viewer)
+    assert (found["n_workloads"], found["used_gpus"], found["free_gpus"]) == (1, 4, 21)
 
 
 def test_what_is_free_heeds_the_part_of_a_total_over_the_cells(
