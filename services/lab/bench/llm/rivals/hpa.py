@@ -69,7 +69,12 @@ class HpaPolicy:
         return LoopTargets({SERVE: max(1, min(wanted, highest))}, tick.now_s + SYNC_S)
 
     def _stabilised(self, now_s: float, current: int, wanted: int) -> int:
-        """Down only to the most that was recommended within the window; up at once."""
+        """Down only to the most that was recommended within the window; up at once.
+
+        A controller that starts takes the count that it finds as its first recommendation.
+        """
+        if not self._recommended:
+            self._recommended.append((now_s, current))
         self._recommended.append((now_s, wanted))
         while self._recommended[0][0] <= now_s - DOWN_WINDOW_S:
             self._recommended.popleft()

@@ -82,7 +82,20 @@ def test_up_at_once_down_after_the_window() -> None:
 def test_the_default_policy_limits_each_step_up() -> None:
     assert HpaPolicy(HpaRules(1.0)).on_tick(tick(15.0, 2, 500)).counts == {SERVE: 6}
     assert HpaPolicy(HpaRules(1.0)).on_tick(tick(15.0, 8, 500)).counts == {SERVE: 16}
-    assert HpaPolicy(HpaRules(1.0, is_external=True)).on_tick(tick(15.0, 8, 0)).counts == {SERVE: 1}
+
+
+def test_one_replica_stays() -> None:
+    policy = HpaPolicy(HpaRules(1.0, is_external=True))
+    policy.on_tick(tick(15.0, 8, 0))
+    assert policy.on_tick(tick(315.0, 8, 0)).counts == {SERVE: 1}
+
+
+@pytest.mark.parametrize("is_external", [True, False])
+def test_the_count_that_is_found_at_the_start_stands_for_the_window(is_external: bool) -> None:
+    policy = HpaPolicy(HpaRules(15.0, is_external=is_external))
+    for now_s in np.arange(15.0, 315.0, 15.0):
+        assert policy.on_tick(tick(float(now_s), 5, 40)).counts == {SERVE: 5}
+    assert policy.on_tick(tick(315.0, 5, 40)).counts == {SERVE: 3}
 
 
 def test_the_share_of_the_kv_space_is_a_signal() -> None:
