@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from services.lab.arena.goals import RequestGoals, missed_goals
-from services.lab.arena.loop import DECODE, PREFILL, SERVE, LoopDecision, LoopResult
+from services.lab.arena.loop import DECODE, PREFILL, SERVE, LoopResult
 from services.lab.arena.requests import FloatArray, IntArray
 
 MINUTE_S = 60.0
@@ -154,17 +154,19 @@ def minutes_of(result: LoopResult, goals: RequestGoals, most: int) -> RunMinutes
         np.bincount(at[~found.either], minlength=n_minutes),
         {pool: np.bincount(at[those], minlength=n_minutes) for pool, those in missed.items()},
         np.array(gpu_s, np.float64),
-        _events(result.decided, n_minutes, most),
+        _events(result, n_minutes, most),
     )
 
 
-def _events(decided: tuple[LoopDecision, ...], n_minutes: int, most: int) -> IntArray:
-    found, last = np.zeros(n_minutes, np.int64), dict[str, int]()
-    for one in decided:
+def _events(result: LoopResult, n_minutes: int, most: int) -> IntArray:
+    found = np.zeros(n_minutes, np.int64)
+    # The Planner's list has changes alone: its first is one of the workers at the start.
+    last = {pool: int(line.count[0]) for pool, line in result.alive.items()}
+    for one in result.decided:
         minute = int(one.at_s // MINUTE_S)
         for pool, count in one.counts.items():
             asked = min(max(count, 1), most)
-            if last.get(pool, asked) != asked and minute < n_minutes:
+            if last[pool] != asked and minute < n_minutes:
                 found[minute] += 1
             last[pool] = asked
     return found

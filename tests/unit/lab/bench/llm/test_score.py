@@ -46,6 +46,13 @@ def test_minutes_are_summed() -> None:
     assert minutes.events.tolist() == [1, 2, 0]
 
 
+def test_a_first_change_is_one_of_the_workers_at_the_start() -> None:
+    only = replace(
+        result(), decided=(LoopDecision(61.0, {SERVE: 5}), LoopDecision(95.0, {SERVE: 5}))
+    )
+    assert minutes_of(only, GOALS, most=8).events.tolist() == [0, 1, 0]
+
+
 def test_a_part_is_scored_and_a_document_is_the_same() -> None:
     minutes = RunMinutes.from_json(minutes_of(result(), GOALS, most=8).to_json())
     part = minutes.part(0, 2)
