@@ -41,8 +41,8 @@ class KeptRuns:
             return None
         try:
             found: dict[str, Any] = json.loads(path.read_text())["value"]
-        except (json.JSONDecodeError, KeyError):
-            return None  # written by a process that was killed: it is made again
+        except (ValueError, KeyError, TypeError):
+            return None  # cut off, or nothing that was kept here: it is made again
         return found
 
     def keep(self, key: Mapping[str, Any], value: Mapping[str, Any]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from pathlib import Path
 from typing import Any
@@ -17,8 +16,12 @@ from services.lab.arena.requests import RequestList
 TIME, INPUT, OUTPUT = FIELDS = ("timestamp", "input_length", "output_length")
 BLOCKS = "hash_ids"
 """Optional: ids of the blocks of 512 tokens of the prompt; requests with equal ones share them."""
+LARGEST = 2**53
+"""Of any number: up to it doubles are exact, and engines count in 64 bits."""
 HOLE_S = 900.0
 """A longer silence is a hole in the recording: nothing tells it from a service without requests."""
+
+_SHOWN = 60
 
 
 def write_requests(path: Path, requests: RequestList) -> None:
@@ -76,22 +79,24 @@ def read_requests(path: Path) -> RequestList:
 def _request(where: str, line: str) -> AskedRequest:
     try:
         row: Any = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise InvalidInput(f"{where}: no JSON: {error.msg}") from error
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise InvalidInput(f"{where}: no JSON: {why}") from error
     if not isinstance(row, dict):
         raise InvalidInput(f"{where}: must be an object with {', '.join(FIELDS)}")
     for name in FIELDS:
-        value = row.get(name)
-        if (
-            not isinstance(value, int | float)
-            or isinstance(value, bool)
-            or not math.isfinite(value)
-        ):
-            raise InvalidInput(f"{where}: {name}={value!r} must be a number")
+        value: Any = row.get(name)
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not abs(value) <= LARGEST:
+            raise InvalidInput(f"{where}: {name}={repr(value)[:_SHOWN]} must be a number to 2^53")
     for name in (INPUT, OUTPUT):
         if row[name] != int(row[name]) or row[name] < 1:
             raise InvalidInput(f"{where}: {name}={row[name]} must be a whole number >= 1")
     blocks = row.get(BLOCKS, [])
-    if not isinstance(blocks, list) or not all(type(block) is int for block in blocks):
-        raise InvalidInput(f"{where}: {BLOCKS}={blocks!r} must be a list of whole numbers")
+    if not isinstance(blocks, list) or not all(
+        type(block) is int and 0 <= block <= LARGEST for block in blocks
+    ):
+        raise InvalidInput(
+            f"{where}: {BLOCKS}={repr(blocks)[:_SHOWN]} must be a list of whole numbers, 0 to 2^53"
+        )
     return AskedRequest(float(row[TIME]), int(row[INPUT]), int(row[OUTPUT]), tuple(blocks))

@@ -31,8 +31,9 @@ def test_a_file_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
     kept = KeptRuns(tmp_path)
     kept.keep({"a": 1}, {"x": 1})
     for path in tmp_path.iterdir():
-        path.write_text('{"key": {')
-    assert kept.find({"a": 1}) is None
+        for cut in (b'{"key": {', b"\xff\xfe", b"[1]", b""):
+            path.write_bytes(cut)
+            assert kept.find({"a": 1}) is None
 
 
 def test_without_a_folder_memory_keeps() -> None:

@@ -38,6 +38,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         ([line(0, inputs=0)], "a.jsonl:1: input_length=0 must be a whole number >= 1"),
         ([line(0, outputs=2.5)], "a.jsonl:1: output_length=2.5 must be a whole number >= 1"),
         ([line(0, outputs=True)], "a.jsonl:1: output_length=True must be a number"),
+        ([line(0, inputs=10**30)], "a.jsonl:1: input_length=10+ must be a number to 2.53"),
+        ([line(10**400)], "a.jsonl:1: timestamp=10{59} must be a number"),
+        (['{"timestamp": 1' + "0" * 5000 + "}"], "a.jsonl:1: no JSON: Exceeds the limit"),
+        (["[" * 100_000], "a.jsonl:1: no JSON: maximum recursion"),
         ([line(5), line(3)], "a.jsonl:2: timestamp=3 is before 5 of the line above"),
         ([line(0), line(1e6)], "a.jsonl:2: .* 1000 s after the line above: a hole of over 900 s"),
     ],
@@ -57,9 +61,10 @@ def test_prefixes_are_shared_where_blocks_are_the_same(tmp_path: Path) -> None:
         "\n".join(json.dumps({**r, "hash_ids": b}) for r, b in zip(rows, blocks, strict=True))
     )
     assert read_requests(path).prefix == ((1, 2), (1, 3))
-    path.write_text(json.dumps({**rows[0], "hash_ids": ["a"]}))
-    with pytest.raises(InvalidInput, match=r"hash_ids=.* must be a list of whole numbers"):
-        read_requests(path)
+    for bad in (["a"], [-1], [2**64], 3):
+        path.write_text(json.dumps({**rows[0], "hash_ids": bad}))
+        with pytest.raises(InvalidInput, match=r"hash_ids=.* must be a list of whole numbers"):
+            read_requests(path)
 
 
 def test_a_file_that_cannot_be_read_or_written_is_named(tmp_path: Path) -> None:
