@@ -167,7 +167,7 @@ def bench_llm(  # noqa: PLR0913 - one option each
         router=router,
     )
     if is_served:
-        _serve(bench, KeptRuns(keep), port)
+        _serve(bench, KeptRuns(keep), port, {"--json": json_file, "--plot": plot})
         return
     with progress() as tell:
         document, cells = run(bench, KeptRuns(keep), tell)
@@ -177,9 +177,12 @@ def bench_llm(  # noqa: PLR0913 - one option each
         plot_cells(cells, bench.goodputs, plot)
 
 
-def _serve(bench: LlmBench, kept: KeptRuns, port: int) -> None:
+def _serve(bench: LlmBench, kept: KeptRuns, port: int, files: dict[str, Path | None]) -> None:
     from services.lab.bench.llm.serve import serve_llm
 
+    for option, path in files.items():
+        if path is not None:
+            raise InvalidInput(f"--serve: writes no {option}; run the command without --serve")
     settings = get_settings().model_copy(update={"port": port})
     serve_llm(bench, kept, settings, lambda text: console.print(text, soft_wrap=True), console)
 

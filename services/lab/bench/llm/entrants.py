@@ -10,9 +10,9 @@ import numpy as np
 from services.kernel.domain.pools import Occupied
 from services.lab.arena.loop import DECODE, PREFILL, SERVE
 from services.lab.arena.planner_setup import PlannerSetup
+from services.lab.arena.requests import Shape
 from services.lab.bench.llm.race import Race
 from services.lab.bench.llm.rivals.capacity import WorkLaw
-from services.lab.bench.llm.traces.trace import LlmTrace
 from services.lab.bench.llm_product.setup import INPUT, OUTPUT, REQUESTS, HarmonyPool, HarmonySetup
 
 SLO_SCALES = (2.0, 1.5, 1.2, 1.0, 0.8, 0.6, 0.45, 0.3)
@@ -71,12 +71,14 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
     """What Harmony is told: goals, promise, start-up, and a capacity, right or wrong.
 
     Args:
-        race: The race; of its trace nothing is told but the goals and the GPU type.
+        race: The race; of its trace nothing is told but the goals, the GPU type, and how long
+            requests are on average before any that is scored.
         promise: Share of requests that are to meet both goals.
         laws: What the capacity of each pool is stated by.
     """
     trace, is_split = race.trace, len(race.pools) > 1
-    stated = pool_loads(trace, laws) if is_split else stated_loads(trace, laws[SERVE])
+    shape = trace.before.shape
+    stated = pool_loads(shape, laws) if is_split else stated_loads(shape, laws[SERVE])
     return HarmonySetup(
         goals=trace.goals,
         promise=promise,
@@ -95,9 +97,8 @@ def harmony_setup(race: Race, promise: float, laws: Mapping[str, WorkLaw]) -> Ha
     )
 
 
-def pool_loads(trace: LlmTrace, laws: Mapping[str, WorkLaw]) -> dict[str, float]:
-    """Loads of a full prefill and a full decode replica at the trace's mean lengths."""
-    shape = trace.shape
+def pool_loads(shape: Shape, laws: Mapping[str, WorkLaw]) -> dict[str, float]:
+    """Loads of a full prefill and a full decode replica at mean lengths."""
     means = {INPUT: shape.mean_input, OUTPUT: shape.mean_output}
     return {
         load: means[load] / float(laws[pool].of(np.array(means[INPUT]), np.array(means[OUTPUT])))
@@ -105,12 +106,11 @@ def pool_loads(trace: LlmTrace, laws: Mapping[str, WorkLaw]) -> dict[str, float]
     }
 
 
-def stated_loads(trace: LlmTrace, law: WorkLaw) -> dict[str, float]:
-    """Loads of a full replica at the trace's mean lengths, as `harmony capacity profile` states it.
+def stated_loads(shape: Shape, law: WorkLaw) -> dict[str, float]:
+    """Loads of a full replica at mean lengths, as `harmony capacity profile` states it.
 
     Requests first, then of the tokens those that bind beside them.
     """
-    shape = trace.shape
     by_input, by_output = law.per_input_s * shape.mean_input, law.per_output_s * shape.mean_output
     whole = law.per_request_s + by_input + by_output
     stated = {REQUESTS: 1.0 / whole}

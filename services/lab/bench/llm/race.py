@@ -29,6 +29,8 @@ class Race:
         laws: What a request costs a worker of each pool: for rivals that are told the capacity.
         priors: What it costs those of another GPU type: what Harmony is told that starts without
             knowing. None where no such policy runs.
+        told: What it costs its own, by the requests before any that is scored: what Harmony is told
+            that starts knowing. None where no such policy runs.
         router: How requests find a worker.
     """
 
@@ -38,6 +40,7 @@ class Race:
     laws: Mapping[str, WorkLaw] = field(repr=False)
     router: str = "round_robin"
     priors: Mapping[str, WorkLaw] | None = field(default=None, repr=False)
+    told: Mapping[str, WorkLaw] | None = field(default=None, repr=False)
 
     @property
     def pools(self) -> tuple[str, ...]:
@@ -71,12 +74,12 @@ class Race:
     @property
     def first_minute(self) -> int:
         """The first minute that is scored."""
-        return math.ceil(self.trace.scored_from_s(self.startup_s) / 60.0)
+        return self.trace.scored_minutes(self.startup_s)[0]
 
     @property
     def last_minute(self) -> int:
-        """The first minute that is not scored any more: the last one begun is no whole one."""
-        return int(self.trace.until_s // 60.0)
+        """The first minute that is not scored any more."""
+        return self.trace.scored_minutes(self.startup_s)[1]
 
 
 @dataclass(frozen=True, slots=True)

@@ -190,7 +190,7 @@ class RaceRunner:
 
     def _harmony(self, name: str, promise: float) -> RunMinutes:
         race = self.track.race
-        laws = race.laws if name == HARMONY_TOLD else race.priors
+        laws = race.told if name == HARMONY_TOLD else race.priors
         if laws is None or self.databases is None:
             raise InvalidInput(f"--policies={name}: needs a database and a prior of its capacity")
         databases, setup = self.databases, harmony_setup(race, promise, laws)

@@ -92,12 +92,17 @@ def serve_llm(
         raise InvalidInput(f"--serve: --policies must name {HARMONY} or {HARMONY_TOLD}")
     choice, startup_s = run.traces[0], run.startups_s[0]
     trace = load_trace(choice, FIRST_SEED)
-    trace.scored_from_s(startup_s)
+    trace.scored_minutes(startup_s)
     with ReplayEngine(run.engine(trace.gpu)) as engine:
         check_fits(trace, engine)
         laws = work_laws(engine, trace, kept, tell)
-        stated = laws if name == HARMONY_TOLD else prior_laws(run, trace, kept, tell)
-        race = Race(trace, FIRST_SEED, startup_s, laws, run.router, stated)
+        is_told = name == HARMONY_TOLD
+        stated = (
+            work_laws(engine, trace.before, kept, tell)
+            if is_told
+            else prior_laws(run, trace, kept, tell)
+        )
+        race = Race(trace, FIRST_SEED, startup_s, laws, run.router)
         setup = harmony_setup(race, run.goodputs[-1], stated)
         with _platform(settings, setup, console) as platform:
             clock = ReplayClock(redis.Redis.from_url(platform.settings.redis_url))

@@ -72,7 +72,9 @@ def test_a_trace_is_written_the_same_twice(tmp_path: Path) -> None:
         (("--trace", "burst", "--policies", "best"), "--policies=best"),
         (("--trace", "burst", "--mode", "both"), "--mode=both: must be one of aggregated, "),
         (("--trace", "burst", "--router", "best"), "--router=best: must be one of round_robin"),
-        (("--trace", "burst", "--policies", "hpa", "--serve"), "--serve: --policies must name"),
+        (("--trace", "burst", "--goodput", ","), "--goodput must name at least one share"),
+        (("--trace", "burst", "--startup", "60s,1m"), "--startup: 60s is named twice"),
+        (("--trace", "burst", "--policies", "harmony", "--serve"), "--serve: writes no --json"),
     ],
 )
 def test_bad_input_is_one_line(options: tuple[str, ...], message: str, tmp_path: Path) -> None:
@@ -80,6 +82,12 @@ def test_bad_input_is_one_line(options: tuple[str, ...], message: str, tmp_path:
     assert isinstance(result.exception, InvalidInput)
     assert message in result.exception.message
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_to_look_at_needs_harmony() -> None:
+    result = run("llm", "--trace", "burst", "--policies", "hpa", "--serve")
+    assert isinstance(result.exception, InvalidInput)
+    assert "--serve: --policies must name" in result.exception.message
 
 
 FINE = {"timestamp": 0, "input_length": 500, "output_length": 5}
@@ -95,7 +103,7 @@ FINE = {"timestamp": 0, "input_length": 500, "output_length": 5}
         ({"input_length": 60_000}, "bad: request 2 has 60000"),
     ],
 )
-@pytest.mark.parametrize("way", [(), ("--serve", "--port", "0")])
+@pytest.mark.parametrize("way", [("--json", "found.json"), ("--serve", "--port", "0")])
 def test_a_bad_trace_is_one_line_and_exit_2(
     way: tuple[str, ...],
     second: dict[str, float],
@@ -106,10 +114,11 @@ def test_a_bad_trace_is_one_line_and_exit_2(
 ) -> None:
     for module in (bench, serve):
         monkeypatch.setattr(module, "ReplayEngine", QueueEngine)
-    path, out = tmp_path / "bad.jsonl", tmp_path / "found.json"
+    path = tmp_path / "bad.jsonl"
+    monkeypatch.chdir(tmp_path)
     ends = [{**FINE, "timestamp": at} for at in (600_000.0, 1_200_000.0)]
     path.write_text("\n".join(json.dumps(row) for row in (FINE, FINE | second, *ends)))
-    command = ("harmony", "bench", "llm", "--trace", str(path), "--json", str(out), *way)
+    command = ("harmony", "bench", "llm", "--trace", str(path), *way)
     monkeypatch.setattr(sys, "argv", [*command, "--keep", str(tmp_path / "kept")])
     with pytest.raises(SystemExit) as ended:
         main()

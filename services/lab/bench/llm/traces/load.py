@@ -43,6 +43,11 @@ class TraceChoice:
     goals: RequestGoals | None = None
     prefixes: int = 0
 
+    @property
+    def label(self) -> str:
+        """What its trace is called: the name, or a file's without folder and ending."""
+        return self.name if self.name in TRACES else Path(self.name).stem
+
 
 def load_trace(choice: TraceChoice, seed: int) -> LlmTrace:
     """The trace of a seed.
@@ -86,4 +91,4 @@ def _load(choice: TraceChoice, seed: int) -> LlmTrace:
     requests = read_requests(path)
     if choice.rate != 1.0:
         requests = multiplied(requests, choice.rate, make_rng(seed, "bench", "llm", path.name))
-    return LlmTrace(path.stem, requests, FAST, "h200_sxm", MAX_WORKERS, WARM_S, about=path.name)
+    return LlmTrace(choice.label, requests, FAST, "h200_sxm", MAX_WORKERS, WARM_S, about=path.name)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+
+import numpy as np
 
 from services.kernel.errors import InvalidInput
 from services.lab.arena.goals import RequestGoals
@@ -10,6 +14,9 @@ from services.lab.arena.requests import RequestList, Shape
 
 SETTLE_S = 300.0
 """Seconds after the first start-ups have ended that are never scored."""
+
+LEAST_MINUTES = 2
+_MINUTE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +78,55 @@ class LlmTrace:
                 f"cannot be scored at a start-up of {startup_s:g} s"
             )
         return start
+
+    def scored_minutes(self, startup_s: float) -> tuple[int, int]:
+        """The first minute that is scored and the first that is not any more.
+
+        The last one begun is no whole one. There are two at least: settings are chosen on the first
+        half and judged by the second.
+
+        Raises:
+            InvalidInput: There are fewer.
+        """
+        start = self.scored_from_s(startup_s)
+        first, last = math.ceil(start / _MINUTE_S), int(self.until_s // _MINUTE_S)
+        if last - first < LEAST_MINUTES:
+            raise InvalidInput(
+                f"{self.name}: {self.until_s:.0f} s of requests leave {max(0, last - first)} whole "
+                f"minutes after the first {start:.0f} s, which are not scored; must be "
+                f"{LEAST_MINUTES} or more"
+            )
+        return first, last
+
+    def check_halves(self, startup_s: float) -> None:
+        """Refuse a trace of which half of what is scored has no request: it has no goodput.
+
+        Raises:
+            InvalidInput: It is so.
+        """
+        first, last = self.scored_minutes(startup_s)
+        edges = np.array([first, (first + last) // 2, last]) * _MINUTE_S * 1e3
+        for start, end in pairwise(np.searchsorted(self.requests.arrival_ms, edges).tolist()):
+            if start == end:
+                raise InvalidInput(
+                    f"{self.name}: half of the scored minutes {first} to {last} has no request"
+                )
+
+    @property
+    def before(self) -> LlmTrace:
+        """The requests before any that is scored: all that a service is known by when it starts.
+
+        History and warm-up; of a warm-up without requests the first one after it.
+        """
+        own, earlier = self.requests, self.history
+        n_own = max(1, int(np.searchsorted(own.arrival_ms, self.warm_s * 1e3)))
+        parts = [(own, n_own)] if earlier is None else [(earlier, len(earlier)), (own, n_own)]
+        arrival_ms, inputs, outputs = (
+            np.concatenate([getattr(part, name)[:n] for part, n in parts])
+            for name in ("arrival_ms", "input_tokens", "output_tokens")
+        )
+        requests = RequestList(arrival_ms - arrival_ms[0] + 1.0, inputs, outputs)
+        return replace(self, requests=requests, warm_s=0.0, history=None)
 
     def check_fits(self, n_tokens: int) -> None:
         """Refuse requests that no replica could hold, whichever policy scales it.

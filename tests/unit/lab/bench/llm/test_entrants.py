@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
 from services.lab.arena.loop import SERVE
@@ -17,8 +20,8 @@ RACE = Race(small_trace(history=True), 7, 60.0, {SERVE: WorkLaw(0.5, 0.0, 0.0)})
 
 def test_loads_of_a_full_replica_are_stated_where_they_bind() -> None:
     law = WorkLaw(0.1, 0.0008, 0.0)  # of half a second, 0.4 s for 500 tokens of the prompt
-    assert stated_loads(RACE.trace, law) == pytest.approx({REQUESTS: 2.0, INPUT: 1000.0})
-    both = stated_loads(RACE.trace, WorkLaw(0.1, 0.0004, 0.1))
+    assert stated_loads(RACE.trace.shape, law) == pytest.approx({REQUESTS: 2.0, INPUT: 1000.0})
+    both = stated_loads(RACE.trace.shape, WorkLaw(0.1, 0.0004, 0.1))
     assert both == pytest.approx({REQUESTS: 2.0, INPUT: 1000.0, OUTPUT: 4.0})
 
 
@@ -27,6 +30,17 @@ def test_harmony_is_told_no_more_than_its_setup() -> None:
     assert setup.stated == pytest.approx({REQUESTS: 4.0})
     assert (setup.promise, setup.startup_s, setup.goals) == (0.99, 60.0, GOALS)
     assert (setup.initial, setup.max_replicas) == (RACE.initial[SERVE], 16)
+
+
+def test_how_long_requests_to_come_are_harmony_is_not_told() -> None:
+    trace, laws = RACE.trace, {SERVE: WorkLaw(0.1, 0.0008, 0.0)}
+    later = trace.requests.arrival_ms >= trace.warm_s * 1e3
+    inputs = np.where(later, 2_000, trace.requests.input_tokens)
+    others = replace(
+        RACE, trace=replace(trace, requests=replace(trace.requests, input_tokens=inputs))
+    )
+    assert others.trace.shape.mean_input > RACE.trace.shape.mean_input + 1_000
+    assert harmony_setup(others, 0.99, laws) == harmony_setup(RACE, 0.99, laws)
 
 
 def test_the_planner_gets_the_history_and_its_goals_scaled() -> None:

@@ -62,7 +62,7 @@ class Databases:
 
 
 LAWS, PRIORS = ({SERVE: WorkLaw(seconds, 0.0, 0.0)} for seconds in (0.5, 0.25))
-RACE = Race(small_trace(), 7, 30.0, LAWS, priors=PRIORS)
+RACE = Race(small_trace(), 7, 30.0, {SERVE: WorkLaw(1.0, 0.0, 0.0)}, priors=PRIORS, told=LAWS)
 
 
 def runner(databases: Databases | None = None, race: Race = RACE) -> RaceRunner:
