@@ -146,16 +146,22 @@ def named(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> 
 
 
 def folder(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
-    """The folder of an option, seen to be one, or one that can be made, before the work.
+    """The folder of an option, seen to take files, or one that can be made, before the work.
 
     Raises:
-        InvalidInput: It is a file, or lies in a place where no folder can be made.
+        InvalidInput: It is a file, takes none, or lies in a place where no folder can be made.
     """
-    if path is None or path.is_dir():
-        return path
-    if path.exists():
-        raise InvalidInput(f"{param.opts[0]}={path}: is no folder; name one")
-    return writable(ctx, param, path)
+    if path is None or not path.exists():
+        return writable(ctx, param, path)
+    flag = param.opts[0]
+    if not path.is_dir():
+        raise InvalidInput(f"{flag}={path}: is no folder; name one")
+    try:
+        _try_to_write(path, is_there=False)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        raise InvalidInput(f"{flag}={path}: takes no file: {why}") from error
+    return path
 
 
 def picture(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -172,7 +178,7 @@ def picture(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -
 
 
 def _try_to_write(place: Path, *, is_there: bool) -> None:
-    """Open a file that is there, or make one in its folder that nobody sees.
+    """Open a file that is there, or make one in a folder that nobody sees.
 
     Rights alone do not tell: root has them all, and a folder of the kernel takes no file.
 

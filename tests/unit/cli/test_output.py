@@ -240,6 +240,12 @@ def test_a_folder_may_be_there_or_be_made(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_takes_no_file_is_refused_before_the_work() -> None:
+    param: Any = SimpleNamespace(opts=["--keep"])
+    with pytest.raises(InvalidInput, match=r"^--keep=/proc: takes no file"):
+        folder(context(), param, Path("/proc"))
+
+
 def test_the_file_of_a_table_is_seen_to_be_writable_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"^file=.*: is a folder"):
         CliRunner().invoke(app, ["bench", "response-table", str(tmp_path)], catch_exceptions=False)

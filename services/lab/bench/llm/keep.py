@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
@@ -11,6 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from services.kernel.whole_files import write_whole
 from services.lab.bench.llm.race import RaceTrack
 from services.lab.bench.llm.traces.trace import LlmTrace
 
@@ -46,15 +46,16 @@ class KeptRuns:
         return found
 
     def keep(self, key: Mapping[str, Any], value: Mapping[str, Any]) -> None:
-        """Store a document under its key, whole or not at all."""
+        """Store a document under its key, whole or not at all.
+
+        Raises:
+            InvalidInput: It cannot be written, as on a full disk.
+        """
         name = _name(key)
         if self.folder is None:
             self._memory[name] = dict(value)
             return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        unfinished = self.folder / f"{name}.{os.getpid()}"
-        unfinished.write_text(json.dumps({"key": key, "value": value}))
-        os.replace(unfinished, self.folder / name)
+        write_whole(self.folder / name, json.dumps({"key": key, "value": value}))
 
 
 def _name(key: Mapping[str, Any]) -> str:

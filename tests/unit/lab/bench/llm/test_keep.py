@@ -6,10 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import pytest
+
+from services.kernel.errors import InvalidInput
 from services.lab.arena.loop import SERVE
 from services.lab.bench.llm.keep import KeptRuns, code_digest, trace_digest, track_key
 from services.lab.bench.llm.race import Race, RaceTrack
 from services.lab.bench.llm.rivals.capacity import WorkLaw
+from tests.unit.kernel.full_disk import full_disk
 from tests.unit.lab.bench.llm.queue_engine import QueueEngine, small_trace
 
 
@@ -34,6 +38,12 @@ def test_a_file_that_was_cut_off_is_made_again(tmp_path: Path) -> None:
         for cut in (b'{"key": {', b"\xff\xfe", b"[1]", b""):
             path.write_bytes(cut)
             assert kept.find({"a": 1}) is None
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    with full_disk(), pytest.raises(InvalidInput, match=r"\.json: cannot be written"):
+        KeptRuns(tmp_path).keep({"a": 1}, {"x": "y" * 10_000})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_a_folder_memory_keeps() -> None:
