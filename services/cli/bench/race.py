@@ -15,6 +15,7 @@ from services.cli.study_commands import DataOptions, Demand, JsonFile, Risk, See
 from services.kernel.errors import InvalidInput
 
 if TYPE_CHECKING:
+    from services.lab.bench.forecast.task import BenchTask
     from services.lab.bench.race.series import RacePlan
 
 SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
@@ -89,7 +90,7 @@ def bench_race(  # noqa: PLR0913 - one option each
     from services.forecasting.registry.shipped import shipped_prior
     from services.lab.bench.race.arms import RACE_ARMS
     from services.lab.bench.race.keep import RaceShelf
-    from services.lab.bench.race.series import RacePlan
+    from services.lab.bench.race.series import RacePlan, read_race
 
     plan = RacePlan(
         leads_s=tuple(seconds(part, "--lead") for part in lead.split(",")),
@@ -107,19 +108,21 @@ def bench_race(  # noqa: PLR0913 - one option each
         shelf=RaceShelf(keep),
     )
     one_thread()
+    # Each file is read before the first race: a bad one ends the command at once.
+    traces = [read_race(path, demand, plan) for path in data]
     documents: list[dict[str, Any]] = []
-    for path in data:
-        documents += _raced(path, demand, plan)
+    for path, trace in zip(data, traces, strict=True):
+        documents += _raced(path, trace, plan)
     _report(documents, is_markdown)
     write_json(json_file, {"races": documents})
 
 
-def _raced(path: Path, demand: str | None, plan: RacePlan) -> list[dict[str, Any]]:
+def _raced(path: Path, trace: BenchTask, plan: RacePlan) -> list[dict[str, Any]]:
     from services.lab.bench.race.series import race_data
 
     with progress(path.stem) as tell:
         try:
-            return race_data(path, demand, plan, tell)
+            return race_data(trace, plan, tell)
         except ForecasterError as error:
             raise InvalidInput(f"{path.name}: the forecaster cannot be trained: {error}") from error
 

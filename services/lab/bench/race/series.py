@@ -73,6 +73,12 @@ class RacePlan:
         for name in self.arms:
             if name not in RACE_ARMS:
                 raise InvalidInput(f"--arms={name}: must be of {', '.join(RACE_ARMS)}")
+        # A race that is run twice would weigh double in the means.
+        leads = [f"{lead_s:g}s" for lead_s in self.leads_s]
+        for option, names in (("--lead", leads), ("--bridges", [*self.bridges])):
+            for name in names:
+                if names.count(name) > 1:
+                    raise InvalidInput(f"{option}: {name} is named twice, must be once")
 
     @property
     def options(self) -> DecideOptions:
@@ -104,16 +110,24 @@ class RacePlan:
         ]
 
 
-def race_data(path: Path, demand: str | None, plan: RacePlan, tell: Tell) -> list[dict[str, Any]]:
-    """Documents of all races of a trace.
+def read_race(path: Path, demand: str | None, plan: RacePlan) -> BenchTask:
+    """A trace to race on, seen to go with the plan.
 
     Raises:
         TraceError: Unreadable file, or no workload long enough.
         InvalidInput: Its steps do not go with the plan's.
     """
     trace = load_task(path, Protocol.PANEL, demand=demand, max_origins=10**9)
-    if plan.is_development:
-        trace = trace.development()
+    plan.grids(float(trace.series[0].step_s))
+    return trace.development() if plan.is_development else trace
+
+
+def race_data(trace: BenchTask, plan: RacePlan, tell: Tell) -> list[dict[str, Any]]:
+    """Documents of all races of a trace.
+
+    Raises:
+        TraceError: No workload is long enough.
+    """
     grids = plan.grids(float(trace.series[0].step_s))
     said = forecasts_of(trace, grids[0][0], plan, tell) if plan.has_forecasts else None
     found = []

@@ -20,6 +20,8 @@ RACE = ["bench", "race", "--max-test-steps", "40", "--risk", "0.05"]
         ("--lead", "soon", "--lead=soon"),
         ("--lead", "0s", "--lead=0s"),
         ("--bridges", "leap", "--bridges=leap"),
+        ("--bridges", "walk,walk", "--bridges: walk is named twice"),
+        ("--lead", "30s,0.5m", "--lead: 30s is named twice"),
         ("--policies", "hpa,luck", "--policies=luck"),
         ("--arms", "perfect,luck", "--arms=luck"),
     ],

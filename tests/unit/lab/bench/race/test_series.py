@@ -69,6 +69,13 @@ def test_a_step_is_refused_where_the_trace_has_coarser_ones(
     assert "steps of 600 s" in line
 
 
+def test_every_file_is_read_before_the_first_race(write_trace, tmp_path):
+    files = ["--data", str(write_trace(tmp_path)), "--data", str(tmp_path / "none.parquet")]
+    with patch.object(series, "race_data", side_effect=AssertionError("raced")):
+        result = CliRunner().invoke(app, [*RACE, *files, "--rivals-only"])
+    assert "no file at" in str(result.exception)
+
+
 def test_the_traces_own_step_may_be_stated():
     plan = RacePlan((600.0,), step_s=600.0, bridges=("walk",))
     assert [grid.step_s for grid, _ in plan.grids(600.0)] == [600.0]
