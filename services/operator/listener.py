@@ -103,11 +103,14 @@ class ReconcileLoop:
             self._due_s = time.monotonic() + self._pause_s()
         elif self._has_decisions:
             self._guarded(self._apply_decisions)
+            if self._deps.memory.n_left:
+                self._due_s = 0.0
 
     def _pause_s(self) -> float:
-        """Seconds until the next pass that nobody asks for; short while reports wait."""
+        """Seconds until the next pass that nobody asks for; few while reports or scalings wait."""
         interval_s = self._deps.settings.reconcile_interval_s
         is_behind = self.last is not None and self.last.n_waiting > 0
+        is_behind |= self._deps.memory.n_left > 0
         return min(interval_s, _CATCH_UP_S) if is_behind else interval_s
 
     def reconcile_once(self) -> None:
@@ -162,6 +165,7 @@ class ReconcileLoop:
         self._term, self.last = term, None
         self._deps.memory.forget()
         self._deps.memory.unreported.clear()
+        self._deps.memory.failing.clear()
         self.health.has_passed = False
         if term is None:
             telemetry.holding.clear()

@@ -14,7 +14,7 @@ from tests.simulation.cluster import NAMESPACE, Object
 
 if TYPE_CHECKING:
     from tests.simulation.operators import OperatorProcess
-    from tests.simulation.world import World
+    from tests.simulation.world import Hung, World
 
 Answer = tuple[int, Mapping[str, str], bytes]
 _STALE_S = 2.0
@@ -136,6 +136,9 @@ class SimulatedHttp(KubeHttp):
     def _patch_scale(self, call: Call, label: str) -> Answer:
         world, process = self._world, self._process
         world.watch.sends_patch(process)
+        hung = world.hung.get(_name(call))
+        if hung is not None:
+            return self._ask_hung(call, hung)
         fault = "none"
         if world.chance.happens(world.faults.patch):
             fault = world.chance.pick(_PATCH_FAULTS)
@@ -161,7 +164,7 @@ class SimulatedHttp(KubeHttp):
             raise OSError("timed out")
         if fault == "late":
             due_s = world.now_s + world.chance.seconds(1.0, 40.0)
-            world.late.append((due_s, process, call))
+            world.late.append((due_s, process, call, process.pass_began_s))
             raise OSError("timed out")
         answer = self.carry_out(call)
         world.effect(process, "written", label)
@@ -170,6 +173,19 @@ class SimulatedHttp(KubeHttp):
         if fault == "timeout after":
             raise OSError("timed out")
         return answer
+
+    def _ask_hung(self, call: Call, hung: Hung) -> Answer:
+        """A webhook does not answer: the API server refuses, or the operator gives up first."""
+        world, process = self._world, self._process
+        world.note_fault(process, f"patch {_name(call)}: hangs for {hung.seconds} s")
+        world.wait(process, hung.seconds)
+        if hung.status:
+            return refusal(hung.status, "InternalError")
+        world.unanswered_s[_name(call)] = world.now_s
+        if world.chance.happens(world.faults.late):  # it lets the patch through after all
+            due_s = world.now_s + world.chance.seconds(1.0, 10.0)
+            world.late.append((due_s, process, call, process.pass_began_s))
+        raise OSError("timed out")
 
     def carry_out(self, call: Call) -> Answer:
         """Scale a target, provided that it has not changed since it was read."""

@@ -80,6 +80,8 @@ class Faults:
         outside: Something else changes: targets, specs, pauses, budgets, nodes; by tick.
         meddle: Somebody changes the bounds after a patch was refused, sets something else than an
             operator had announced that ended, or forbids GPUBudgets in place of StatefulSets.
+        webhook: A webhook about the scale of one workload's targets begins to hang, or answers
+            again; by tick.
     """
 
     crash_write: float = 0.004
@@ -95,9 +97,10 @@ class Faults:
     lease: float = 0.01
     outside: float = 0.15
     meddle: float = 0.0
+    webhook: float = 0.0
 
 
-QUIET = Faults(*[0.0] * 13)
+QUIET = Faults(*[0.0] * 14)
 _EVEN = Faults()
 _BROKEN = Faults(patch=0.5, outside=0.25)
 _HUNG = Faults(hang=0.01, crash_write=0.012, lease=0.02)
@@ -105,5 +108,5 @@ _OLD = Faults(crash_write=0.012, stale=0.4, patch=0.3)
 _MEDDLED = Faults(patch=0.5, outside=0.25, crash_write=0.012, meddle=0.5)
 PROFILES = (_EVEN, _BROKEN, _HUNG, _OLD, _EVEN, _MEDDLED, _HUNG, _OLD)
 """Faults of a run, by its seed: what strikes often in some meets what seldom strikes in others."""
-OF_SEED = Faults(*[-1.0] * 13)
+OF_SEED = Faults(*[-1.0] * 14)
 """Stands for those that the seed says."""

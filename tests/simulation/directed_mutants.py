@@ -18,6 +18,12 @@ MUTANTS = {
         "is_sure=True",
     ): _PATCHES + "test_a_count_that_was_found_is_not_sure",
     Mutant(
+        "what failed slowly is sent again in the same pass",
+        "operator.reconcile.patch_scales:ScalePatch.send",
+        "is_slow = time.monotonic() - started_s > QUICK_S",
+        "is_slow = False",
+    ): _PATCHES + "test_what_failed_slowly_is_not_sent_again",
+    Mutant(
         "what was to fall rises after a conflict",
         "operator.reconcile.patch_scales:ScalePatch._planned_again",
         "if was_fall and",

@@ -213,7 +213,7 @@ MUTANTS = (
     ),
     Mutant(
         "a target is patched before its intent is committed",
-        "operator.reconcile.apply_decisions:apply_decisions",
+        "operator.reconcile.apply_decisions:_carry_out",
         "        stored = store_intents(work.connection, made, now)\n    patched",
         "        stored = store_intents(work.connection, made, now)\n        patched",
     ),

@@ -18,7 +18,12 @@ from services.kernel.settings import Settings
 from services.operator import listener
 from services.operator.kube import client
 from services.operator.leadership import lease
-from services.operator.reconcile import apply_decisions, reconcile_pass, report_statuses
+from services.operator.reconcile import (
+    apply_decisions,
+    patch_scales,
+    reconcile_pass,
+    report_statuses,
+)
 from services.operator.wire.http import Call
 from tests.simulation.chance import OF_SEED, PROFILES, QUIET, Chance, Crash, Faults, Journal, Stop
 from tests.simulation.cluster import Cluster, at
@@ -62,6 +67,19 @@ SMALL = Size()
 LARGE = Size(n_workloads=20, n_steps=200)
 
 
+@dataclass(frozen=True)
+class Hung:
+    """A webhook that does not answer.
+
+    Attributes:
+        seconds: How long a patch takes that it is asked about.
+        status: What the API server answers then; 0: nothing.
+    """
+
+    seconds: float
+    status: int
+
+
 class WorldClock:
     """The product's clock."""
 
@@ -85,10 +103,13 @@ class World:
     database_away_until_s: float = -1.0
     n_crashes: int = 0
     n_faults: int = 0
+    n_waiting: int = 0
     step: int = 0
     make_source: Callable[[World], Any] = DecisionSource
     lists: dict[str, list[tuple[float, bytes]]] = field(default_factory=dict)
-    late: list[tuple[float, OperatorProcess, Call]] = field(default_factory=list)
+    late: list[tuple[float, OperatorProcess, Call, float]] = field(default_factory=list)
+    hung: dict[str, Hung] = field(default_factory=dict)
+    unanswered_s: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.faults is OF_SEED:
@@ -151,6 +172,7 @@ class World:
 
     def _make_quiet(self) -> None:
         self.note(None, "QUIET")
+        self.hung.clear()
         self.api_away_until_s = self.database_away_until_s = -1.0
         for operator in self.operators:
             operator.cut_off_until_s = operator.stopped_until_s = -1.0
@@ -191,9 +213,11 @@ class World:
     def _arrive_late(self) -> None:
         due = [one for one in self.late if one[0] <= self.now_s]
         self.late = [one for one in self.late if one[0] > self.now_s]
-        for _, process, call in due:
+        for _, process, call, began_s in due:
             self.note(process, f"arrives late: {call.path}")
+            now_began_s, process.pass_began_s = process.pass_began_s, began_s
             process.deps.kube._http.carry_out(call)
+            process.pass_began_s = now_began_s
 
     def _strike(self) -> None:
         chance, faults = self.chance, self.faults
@@ -211,8 +235,21 @@ class World:
                 operator.stopped_until_s = self.now_s + chance.seconds(5.0, 40.0)
                 self.note_fault(operator, f"stopped until {operator.stopped_until_s}")
         self.outside.come_back()
+        if chance.happens(faults.webhook):
+            self._hang_webhook()
         if chance.happens(faults.outside):
             self.outside.change()
+
+    def _hang_webhook(self) -> None:
+        """The one that hangs answers again, or another one begins to hang."""
+        if self.hung:
+            self.hung.clear()
+            self.note(None, "webhooks answer")
+            return
+        workload = self.chance.pick(sorted(set(self.watch.owner.values())))
+        hung = Hung(self.chance.pick((10.0, 20.0)), self.chance.pick((500, 0)))
+        self.hung = {t: hung for t, owner in self.watch.owner.items() if owner == workload}
+        self.note_fault(None, f"the webhook of {workload} hangs: {hung}")
 
     # what the processes do
 
@@ -239,7 +276,7 @@ class World:
         may_hang = (
             kind not in ("statement", "write")
             and not process.has_transaction
-            and not self.is_hanging
+            and not self.n_waiting
         )
         if may_hang and process.is_in_pass and self.chance.happens(faults.hang):
             self._hang(process)
@@ -256,18 +293,24 @@ class World:
         self.is_hanging = True
         if with_results or self.chance.happens(0.5):
             process.stopped_until_s = self.now_s + seconds
+        self.wait(process, seconds)
+        self.is_hanging = False
+
+    def wait(self, process: OperatorProcess, seconds: float) -> None:
+        """Time passes for one process, and the other one works."""
+        self.n_waiting += 1
         ends_s = round(self.now_s + seconds, 3)
         while self.now_s < ends_s:
             self.pass_time(min(self.now_s + _TICK_S, ends_s))
             for other in self.operators:
                 if other is not process:
                     other.turn()
-        self.is_hanging = False
+        self.n_waiting -= 1
 
     def connects(self, process: OperatorProcess) -> None:
         is_operator = isinstance(process, OperatorProcess)  # the pipeline's worker has no results
         has_results = is_operator and process.is_in_pass and process.deps.memory.unwritten
-        if has_results and not self.is_hanging and self.chance.happens(10.0 * self.faults.hang):
+        if has_results and not self.n_waiting and self.chance.happens(10.0 * self.faults.hang):
             self._hang(process, with_results=True)
         if self.now_s < self.database_away_until_s:
             self.note(process, "database away")
@@ -321,7 +364,9 @@ def failure(reason: str) -> OperationalError:
 def simulated_time(world: World) -> Iterator[None]:
     """Monotonic time of the product's modules, and no log lines."""
     fake = SimpleNamespace(monotonic=lambda: world.now_s, perf_counter=lambda: world.now_s)
-    modules = (listener, client, apply_decisions, reconcile_pass, report_statuses)
+    modules = (
+        listener, client, apply_decisions, patch_scales, reconcile_pass, report_statuses,
+    )  # fmt: skip
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     system: Callable[[], WorldClock] = lambda: world.clock  # noqa: E731

@@ -244,10 +244,10 @@ class KubeClient:
         return f"{kind.resource}/scale", f"{where}/{quote(target.name)}/scale"
 
     def annotate_pod(self, namespace: str, name: str, annotations: Object) -> None:
-        """Set annotations of a pod; None removes one."""
+        """Set annotations of a pod; None removes one. Not repeated here when it fails."""
         path = f"{_join(PATHS['Pod'], namespace)}/{quote(name)}"
         body = {"metadata": {"annotations": annotations}}
-        self._http.send(Call("patch", "pods", path, body, MERGE_PATCH))
+        self._http.send(Call("patch", "pods", path, body, MERGE_PATCH, is_repeatable=False))
 
     def patch_status(self, namespace: str, name: str, status: Object) -> Object:
         """Replace fields of a GPUAutoscaler's status; the object as it is now."""

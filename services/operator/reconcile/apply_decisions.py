@@ -14,10 +14,13 @@ from datetime import datetime, timedelta
 from sys import intern
 from typing import Any
 
+import structlog
 from sqlalchemy import Connection, RowMapping
+from sqlalchemy.exc import DBAPIError
 
 from services.kernel import telemetry
 from services.kernel.db.session import unit_of_work
+from services.operator.kube.failing_patches import SlowFailures, rounds
 from services.operator.plan.leaving import beside_leaving, replace_leaving
 from services.operator.plan.part_members import members_of, with_learned_ratios
 from services.operator.plan.part_plan import PartChange
@@ -41,6 +44,9 @@ from services.operator.reconcile.observe import View, situation_of
 from services.operator.reconcile.patch_scales import patch_scalings
 from services.operator.resource.autoscaler import Autoscaler, Key
 from services.operator.stored.columns import to_count, to_text
+from services.operator.wire.http import KubeError
+
+log = structlog.get_logger("operator")
 
 _EXTERNAL = "made over REST: its decisions are advice, and nothing in the cluster is touched"
 _GONE = Situation(None, None, target_problem="its GPUAutoscaler was deleted")
@@ -55,11 +61,13 @@ class AppliedDecisions:
         settled: Intents by decision and attempt that go when these are: it is known what became of
             them.
         ahead: By how much this process's clock is ahead of the database's, which tells when.
+        slow: How long patches that failed took.
     """
 
     actions: list[PlannedAction] = field(default_factory=list)
     settled: list[tuple[int, int]] = field(default_factory=list)
     ahead: timedelta = timedelta()
+    slow: SlowFailures = field(default_factory=SlowFailures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,26 +193,70 @@ def apply_decisions(
 ) -> AppliedDecisions:
     """Plan, limit and patch; one action with its result per open decision.
 
-    What is patched has an intent first, in a transaction that is committed. When the API server
-    cannot be reached any longer, the decisions that were to be applied stay open for the next pass.
-    So do all of them where leadership has ended: another operator may have judged them since.
+    What is patched has an intent first, in a transaction that is committed. What was slow to fail
+    before comes after the others, in rounds of its own. When the API server cannot be reached any
+    longer, the decisions that were to be applied stay open for the next pass. So do all of them
+    where leadership has ended: another operator may have judged them since.
     """
     if not deps.may_write():
         return AppliedDecisions()
     planned = plan_decisions(fleet, found, now)
-    if not planned.scalings:
-        return AppliedDecisions(planned.actions)
+    _forget_failing(deps, fleet, planned.actions)
+    applied, deps.memory.n_left = AppliedDecisions(planned.actions), 0
+    first, second, *others = rounds(planned.scalings, deps.memory.failing, now)
+    _carry_out(deps, fleet, first, found.newest, now, applied)
+    for scalings in (second, *others):
+        if applied.slow.is_over or not deps.may_write():
+            deps.memory.n_left += len(second) if scalings is second else 0
+            break
+        try:
+            _carry_out(deps, fleet, scalings, found.newest, now, applied)
+        except (DBAPIError, KubeError) as error:  # what was patched before is stored all the same
+            log.warning("round_left", error=str(error), next="tried by the next pass")
+            break
+    return applied
+
+
+def _carry_out(
+    deps: OperatorDeps,
+    fleet: FleetAtHand,
+    scalings: Sequence[Scaling],
+    newest: Mapping[int, StoredDecision],
+    now: datetime,
+    applied: AppliedDecisions,
+) -> None:
+    """Limit, announce and patch one round of scalings; what came of them is added to `applied`."""
+    if not scalings:
+        return
     with unit_of_work(deps.engine) as work:
-        ahead = limit_scalings(work.connection, deps, fleet, planned.scalings, found.newest, now)
-        made = [scaling for scaling in planned.scalings if scaling.patches]
+        ahead = limit_scalings(work.connection, deps, fleet, scalings, newest, now)
+        made = [scaling for scaling in scalings if scaling.patches]
         stored = store_intents(work.connection, made, now)
-    patched = patch_scalings(deps, fleet.view, [each for each in made if each.key in stored], now)
-    for scaling in planned.scalings:
-        if scaling not in made:
-            patched.actions.append(scaling.action())
+    patched = patch_scalings(
+        deps, fleet.view, [each for each in made if each.key in stored], now, applied.slow
+    )
+    actions = [*patched.actions, *(each.action() for each in scalings if each not in made)]
     waits = (Result.WAITING, str(Result.WAITING))
-    new = [a for a in patched.actions if (a.result, a.decision.last_result) != waits]
-    return AppliedDecisions([*planned.actions, *new], patched.settled, ahead)
+    applied.actions += [a for a in actions if (a.result, a.decision.last_result) != waits]
+    applied.settled += patched.settled
+    deps.memory.n_left += patched.n_left
+    applied.ahead = ahead
+
+
+def _forget_failing(
+    deps: OperatorDeps, fleet: FleetAtHand, actions: Sequence[PlannedAction]
+) -> None:
+    """Forget failed patches of what is to be patched no longer."""
+    failing = deps.memory.failing
+    if not failing:
+        return
+    by_id = {fleet.ids[a.key]: a for a in fleet.view.autoscalers if a.key in fleet.ids}
+    for action in actions:
+        autoscaler = by_id.get(action.decision.workload_id)
+        if autoscaler is not None and action.result not in (Result.SUPERSEDED, Result.EXPIRED):
+            for key in (target.key for target in autoscaler.targets):
+                if key in failing and not failing[key].is_open:
+                    del failing[key]
 
 
 @dataclass(slots=True)
@@ -293,7 +345,8 @@ def remember_decisions(
 ) -> None:
     """Note which decisions have been seen, once their actions are written.
 
-    A decision that was left without an action, or that waits, holds the watermark back.
+    A decision that was left without an action, or that waits, holds the watermark back. So does the
+    newest one of a workload whose target could not be patched: it is tried again.
     """
     results = {action.decision.id: str(action.result) for action in actions}
     left = [
@@ -302,6 +355,8 @@ def remember_decisions(
         for decision in decisions
         if results.get(decision.id, decision.last_result) in ("", Result.WAITING)
     ]
+    failing = {each.workload_id for each in deps.memory.failing.values()}
+    left += [decision.id for id_, decision in found.newest.items() if id_ in failing]
     deps.memory.newest = found.newest
     deps.memory.watermark.note(time.monotonic(), found.max_id, left)
 

@@ -18,13 +18,14 @@ from sqlalchemy import Connection, Engine, RowMapping
 
 from services.kernel.db.session import unit_of_work
 from services.operator.kube.client import Scale
+from services.operator.kube.failing_patches import FailingPatch
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import MadePart, PlannedAction, Result, StoredDecision
 from services.operator.plan.scaling import Scaling
 from services.operator.reconcile import intents_repository, repository
 from services.operator.reconcile.memory import OperatorDeps, PatchedScale
 from services.operator.reconcile.observe import View, situation_of
-from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget
+from services.operator.resource.autoscaler import Autoscaler, Key, ScaleTarget, TargetKey
 from services.operator.stored.columns import to_count, to_text
 from services.operator.wire.discovery import may_be_of_kind
 from services.operator.wire.http import KubeError
@@ -154,7 +155,8 @@ def resolve_intents(
     """Find out what became of intents that are open.
 
     The counts are read from the API server itself: a copy may be older than the patch. It may take
-    its time for each, so no transaction may be open meanwhile.
+    its time for each, so no transaction may be open meanwhile. One whose patch had no answer stays
+    open for as long as that may still be carried out.
 
     Raises:
         KubeError: The API server is away, so nothing can be found out now.
@@ -169,7 +171,12 @@ def resolve_intents(
         rival = "" if autoscaler is None else _rival(view, autoscaler)
         namespace = names.get(row["workload_id"], ("", ""))[0]
         seen = [_read(deps, view, namespace, target) for target in row["targets"]]
-        resolved = resolve_intent(row, seen, rival)
+        unanswered = _unanswered(deps, namespace, row)
+        messages = [each.message for each in unanswered.values()]
+        resolved = resolve_intent(row, seen, rival, "; ".join(messages))
+        may_come = any(each.may_come(deps.clock.now()) for each in unanswered.values())
+        if resolved.result is Result.FAILED and may_come:
+            continue
         log.warning(
             "intent_resolved",
             workload_id=row["workload_id"],
@@ -178,6 +185,7 @@ def resolve_intents(
             reason=resolved.reason,
         )
         found.append(resolved)
+        _note_resolved(deps, resolved, unanswered)
     return found
 
 
@@ -189,6 +197,31 @@ def _rival(view: View, autoscaler: Autoscaler) -> str:
     return next((s.conflict or s.follower for s in situations if s.conflict or s.follower), "")
 
 
+def _note_resolved(
+    deps: OperatorDeps, resolved: ResolvedIntent, unanswered: Mapping[TargetKey, FailingPatch]
+) -> None:
+    """What was carried out after all fails no longer; what was not holds nothing of a budget."""
+    for key, failing in unanswered.items():
+        deps.memory.failing[key] = replace(failing, is_open=False)
+        if resolved.result is Result.APPLIED:
+            del deps.memory.failing[key]
+        if resolved.result is Result.FAILED:
+            deps.memory.patched.pop(key, None)
+
+
+def _unanswered(
+    deps: OperatorDeps, namespace: str, intent: RowMapping
+) -> dict[TargetKey, FailingPatch]:
+    """The patches of an intent that had no answer, by target."""
+    keys = [_where(namespace, target).key for target in intent["targets"]]
+    known = {key: deps.memory.failing[key] for key in keys if key in deps.memory.failing}
+    return {key: each for key, each in known.items() if each.is_open}
+
+
+def _where(namespace: str, target: Mapping[str, Any]) -> ScaleTarget:
+    return ScaleTarget(target["api_version"], target["kind"], namespace, target["target"])
+
+
 def _read(
     deps: OperatorDeps, view: View, namespace: str, target: Mapping[str, Any]
 ) -> Scale | None:
@@ -198,7 +231,7 @@ def _read(
     """
     if not namespace:
         return None
-    where = ScaleTarget(target["api_version"], target["kind"], namespace, target["target"])
+    where = _where(namespace, target)
     try:
         scale = deps.kube.get_scale(where)
     except KubeError as error:
@@ -216,7 +249,7 @@ def _read(
 
 
 def resolve_intent(
-    intent: RowMapping, seen: Sequence[Scale | None], rival: str = ""
+    intent: RowMapping, seen: Sequence[Scale | None], rival: str = "", unanswered: str = ""
 ) -> ResolvedIntent:
     """What became of one intent, by the counts of its targets; pure.
 
@@ -227,6 +260,7 @@ def resolve_intent(
         intent: Its row.
         seen: Scale of each of its targets now; None: not known.
         rival: Another autoscaler that scales a target; empty: none does.
+        unanswered: Why the patch had no answer; empty: the operator was interrupted.
     """
     targets = intent["targets"]
     counts = [None if scale is None else scale.replicas for scale in seen]
@@ -235,9 +269,9 @@ def resolve_intent(
     kept = [count == target["from"] for target, count in pairs]
     moved = [_has_moved(target, scale) for target, scale in zip(targets, seen, strict=True)]
     words = ", ".join(_words(target, count) for target, count in pairs)
-    start = "the operator was interrupted before it could store the result"
+    start = unanswered or "the operator was interrupted before it could store the result"
     if all(kept) and not any(moved):
-        reason = f"the operator was interrupted before the patch: {words}"
+        reason = f"{unanswered or 'the operator was interrupted before the patch'}: {words}"
         return ResolvedIntent(intent, Result.FAILED, reason, int(intent["to_replicas"]))
     why = ""
     if any(count is None for count in counts):

@@ -21,6 +21,7 @@ from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetProblem, TargetState
 from services.operator.kube.client import KubeClient, Scale
+from services.operator.kube.failing_patches import FailingPatch
 from services.operator.kueue.gates import Gate
 from services.operator.plan.buffers import Advised
 from services.operator.plan.interruptions import SpotCount, SpotNode
@@ -201,6 +202,9 @@ class Memory:
         settled: Intents, by decision and attempt, that go in the same transaction as those rows.
         kills: Uids of killed pods that are stored, or are nobody's.
         patched: The newest patch of each target, until a list shows a later version.
+        failing: Targets whose scale could not be patched when that was tried last, and why; of kind
+            Pod, without a name: namespaces whose pods could not be marked.
+        n_left: Scalings that were not tried yet since others failed slowly.
         details: What the status shows, with the monotonic time of reading.
         figures: The same of the figures over the history, which are read less often.
         request_times: Seconds that 1 % of the requests took at least, by workload, None where
@@ -233,6 +237,8 @@ class Memory:
     settled: list[tuple[int, int]] = field(default_factory=list)
     kills: frozenset[str] = frozenset()
     patched: dict[TargetKey, PatchedScale] = field(default_factory=dict)
+    failing: dict[TargetKey, FailingPatch] = field(default_factory=dict)
+    n_left: int = 0
     details: dict[int, tuple[float, Details]] = field(default_factory=dict)
     figures: dict[int, tuple[float, HistoryFigures]] = field(default_factory=dict)
     request_times: dict[int, tuple[float, float | None]] = field(default_factory=dict)
@@ -250,13 +256,21 @@ class Memory:
     gates: dict[str, Gate] = field(default_factory=dict)
     told_pools: tuple[ToldPool, ...] = ()
 
+    def note_failing(self, key: TargetKey, failed: FailingPatch) -> None:
+        """A patch failed; since when it has is kept, for as long as that is known."""
+        before = self.failing.get(key)
+        if before is not None and before.is_known(failed.at):
+            failed = replace(failed, since=before.since)
+        self.failing[key] = failed
+
     def forget(self) -> None:
         """Read everything again at the next pass.
 
-        Kept are actions that are not stored or not reported yet, what was patched, roll-outs,
-        gates (how long one has hung, or held, cannot be read again) and what nodes told.
+        Kept are actions that are not stored or not reported yet, what was patched or could not be,
+        roll-outs, gates (how long one has hung, or held, cannot be read again) and what nodes told.
         """
-        names = ("unwritten", "settled", "patched", "unreported", "rollouts", "gates", "told_pools")
+        done = ("unwritten", "settled", "patched", "failing", "unreported")
+        names = (*done, "rollouts", "gates", "told_pools")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -12,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 from services.kernel import telemetry, tracing
 from services.operator.cluster.pods import COST_ANNOTATION, MARK_ANNOTATION
 from services.operator.cluster.targets import TargetState
+from services.operator.kube.failing_patches import QUICK_S, FailingPatch, SlowFailures
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import PlannedAction, Result, Situation, decide_action
 from services.operator.plan.rates import TargetRates, yields_to_budget
@@ -31,6 +33,7 @@ _ATTEMPTS = 4
 _UNREACHABLE = 0
 _READINGS = 3
 """Requests in flight that were read more than so many pulls ago are not known any more."""
+_LEFT = "left to the next pass: another patch of its namespace failed slowly"
 _FOLLOWED_BY = ("Deployment", "ReplicaSet")
 """Kinds whose controller goes by deletion costs; a StatefulSet gives up its highest ordinals."""
 
@@ -42,37 +45,60 @@ class PatchedScalings:
     Attributes:
         actions: Of those of which it is known.
         settled: Their intents, and those of what was never tried.
+        n_left: Scalings that are left to the next pass since another patch failed slowly.
     """
 
     actions: list[PlannedAction] = field(default_factory=list)
     settled: list[tuple[int, int]] = field(default_factory=list)
+    n_left: int = 0
 
 
 def patch_scalings(
-    deps: OperatorDeps, view: View, scalings: Sequence[Scaling], now: datetime
+    deps: OperatorDeps,
+    view: View,
+    scalings: Sequence[Scaling],
+    now: datetime,
+    slow: SlowFailures | None = None,
 ) -> PatchedScalings:
     """Patch every target, falls before rises, so that no sum over the fleet overshoots.
 
     Once the API server is away nothing more is tried. A scaling of which some target was tried
-    without an answer, or was not tried after another one, keeps its intent for the next pass.
+    without an answer, or was not tried after another one, keeps its intent for the next pass. After
+    a patch that failed slowly, others of its namespace are left to the next pass too.
     """
+    slow = slow or SlowFailures()
     order = [(scaling, change) for scaling in scalings for change in scaling.patches]
     order.sort(key=lambda pair: pair[1].is_rise)
     n_left = {scaling.key: len(scaling.patches) for scaling in scalings}
     tried: set[tuple[int, int]] = set()
+    left: set[tuple[int, int]] = set()
     in_flight = _in_flight(deps, [change for _, change in order])
     for scaling, change in order:
         if not deps.may_write():
             break
+        member = scaling.members[change.name]
+        if slow.leaves(member.namespace):
+            left.add(scaling.key)
+            if scaling.key in tried:
+                waits = change.action.with_result(Result.WAITING, _LEFT)
+                scaling.changes[change.name] = replace(change, action=waits)
+                n_left[scaling.key] -= 1
+            continue
         tried.add(scaling.key)
         requests = in_flight.get(change.action.decision.workload_id, {})
-        _mark_victims(deps, view, scaling.members[change.name], change.action, requests, now)
-        done = _patch(deps, view, scaling, change, now)
+        took_s = _mark_victims(deps, view, member, change.action, requests, now)
+        slow.note(member.namespace, took_s)
+        try:
+            done = _patch(deps, view, scaling, change, now, slow)
+        except KubeError as error:
+            log.warning("patch_unanswered", workload=member.name, error=error.message)
+            continue
         if done is None:
+            slow.is_away = True
             break
         scaling.changes[change.name] = replace(change, action=done)
         n_left[scaling.key] -= 1
-    found = PatchedScalings()
+    found = PatchedScalings(n_left=len(left))
     for scaling in scalings:
         if n_left[scaling.key] == 0:
             found.actions.append(scaling.action())
@@ -82,7 +108,12 @@ def patch_scalings(
 
 
 def _patch(
-    deps: OperatorDeps, view: View, scaling: Scaling, change: PartChange, now: datetime
+    deps: OperatorDeps,
+    view: View,
+    scaling: Scaling,
+    change: PartChange,
+    now: datetime,
+    slow: SlowFailures,
 ) -> PlannedAction | None:
     autoscaler, action = scaling.members[change.name], change.action
     situation, target = situation_of(view, autoscaler), view.target_of(autoscaler)
@@ -99,7 +130,7 @@ def _patch(
     part = {} if change.name == WHOLE else {"part": change.name}
     parent = tracing.parse_traceparent(action.decision.trace)
     with tracing.span("operator.patch_scale", parent, ids):
-        done = patch.send(action, target)
+        done = _send(patch, action, target, slow)
         if done is not None:
             log.info(
                 "action",
@@ -113,6 +144,36 @@ def _patch(
     return done
 
 
+def _send(
+    patch: ScalePatch, action: PlannedAction, state: TargetState, slow: SlowFailures
+) -> PlannedAction | None:
+    """Send a patch, and remember it where it fails."""
+    deps, key, started_s = patch.deps, patch.target.key, time.monotonic()
+    done, message, is_open = None, "", False
+    try:
+        done = patch.send(action, state)
+        if done is not None and done.result in (Result.FAILED, Result.UNKNOWN):
+            message = done.reason
+        elif done is not None:
+            deps.memory.failing.pop(key, None)
+    except KubeError as error:
+        message, is_open = error.message, True
+        raise
+    finally:
+        if message:
+            failed = _failed(deps, message, started_s)
+            slow.note(key[2], failed.took_s)
+            id_ = action.decision.workload_id
+            deps.memory.note_failing(key, replace(failed, workload_id=id_, is_open=is_open))
+    return done
+
+
+def _failed(deps: OperatorDeps, message: str, started_s: float) -> FailingPatch:
+    """A patch that was begun at monotonic time `started_s` and failed now."""
+    now = deps.clock.now()
+    return FailingPatch(message, now, now, time.monotonic() - started_s)
+
+
 def _mark_victims(
     deps: OperatorDeps,
     view: View,
@@ -120,26 +181,39 @@ def _mark_victims(
     action: PlannedAction,
     in_flight: Mapping[str, float],
     now: datetime,
-) -> None:
+) -> float:
     """Set deletion costs where they change which pods go.
 
-    Nothing depends on it: a mark that cannot be written is logged, and the scaling goes on.
+    Nothing depends on it: a mark that cannot be written is logged, and the scaling goes on. Where
+    that was slow, the pods of the namespace are left unmarked for a while.
+
+    Returns:
+        Seconds that one took which failed.
     """
+    key = ("", "Pod", autoscaler.namespace, "")
+    failing = deps.memory.failing.get(key)
+    if failing is not None and not failing.is_due(deps.clock.now()):
+        return 0.0
     from_replicas, to_replicas = action.from_replicas or 0, action.to_replicas or 0
     is_followed = autoscaler.target.kind in _FOLLOWED_BY
     if not deps.settings.operator_deletion_cost or not is_followed or to_replicas >= from_replicas:
-        return
+        return 0.0
     for each in marks(view.pods_of(autoscaler), to_replicas, now, in_flight):
         value = None if each.cost is None else str(each.cost)
         annotations = {COST_ANNOTATION: value, MARK_ANNOTATION: value}
+        started_s = time.monotonic()
         try:
             deps.kube.annotate_pod(each.pod.namespace, each.pod.name, annotations)
+            deps.memory.failing.pop(key, None)
         except KubeError as error:
             if error.is_missing:
                 continue
+            failed = _failed(deps, error.message, started_s)
+            deps.memory.note_failing(key, failed)
             telemetry.reconcile_errors_total.labels("deletion_cost").inc()
             log.warning("pod_not_marked", pod=each.pod.name, error=error.message)
-            return
+            return failed.took_s
+    return 0.0
 
 
 def _in_flight(
@@ -195,34 +269,29 @@ class ScalePatch:
         impossible: after an attempt whose outcome is unknown, the version has moved if it worked.
         Where the target cannot be read after such an attempt either, or another hand has changed it
         since, the result is unknown. What was to fall and would rise from there waits for the next
-        pass, which sees whether a GPU budget has room for it. A custom kind that does not answer
-        in time is not asked again: the other targets wait meanwhile.
+        pass, which sees whether a GPU budget has room for it. What failed slowly is not sent again,
+        nor is a custom kind asked that does not answer in time: other targets wait meanwhile.
+
+        Raises:
+            KubeError: A slow attempt had no answer, and may still be carried out.
         """
+        started_s = time.monotonic()
         was_fall = (action.to_replicas or 0) < (action.from_replicas or 0)
         version, is_unknown, is_unconfirmed = state.resource_version, False, False
         older: tuple[str, ...] = ()
-        known, key = self.deps.memory.patched, self.target.key
-        failure: KubeError | None = None
+        known, key, is_slow = self.deps.memory.patched, self.target.key, False
+        failure = KubeError(_UNREACHABLE, "", "no attempt worked")
         for _ in range(_ATTEMPTS):
             older += (version,)
-            known[key] = PatchedScale(older, action.to_replicas or 0, self.now)
-            try:
-                made = self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
-            except KubeError as error:
-                failure = error
-                if error.is_missing:
-                    return action.with_result(Result.TARGET_MISSING, error.message)
-                if not error.is_ambiguous:
-                    known[key] = PatchedScale(older, action.from_replicas or 0, self.now)
-                if not (error.is_conflict or error.is_ambiguous):
-                    break
-                is_unknown |= error.is_ambiguous
-                is_unconfirmed = error.is_ambiguous
-                if self._may_be_of_kind(error):
-                    break
-            else:
-                known[key] = PatchedScale(older, made.replicas, self.now, made.resource_version)
+            if (refused := self._attempt(action, version, older)) is None:
                 return action
+            failure = refused
+            if failure.is_missing:
+                return action.with_result(Result.TARGET_MISSING, failure.message)
+            is_unknown, is_unconfirmed = is_unknown or failure.is_ambiguous, failure.is_ambiguous
+            is_slow = time.monotonic() - started_s > QUICK_S
+            if not self._is_worth_a_look(failure):
+                break
             try:
                 scale = self.deps.kube.get_scale(self.target)
             except KubeError as error:
@@ -235,18 +304,43 @@ class ScalePatch:
             if is_unknown and version not in older and scale.replicas != action.to_replicas:
                 reason = f"{failure}; since then another hand has set {scale.replicas} replicas"
                 return action.with_result(Result.UNKNOWN, reason)
-            if scale.replicas == action.from_replicas:
-                continue
             if scale.replicas == action.to_replicas and (is_unknown or self._was_tried(action)):
                 reason = f"{action.reason}; confirmed after a broken answer"
                 return replace(action, reason=reason, is_sure=False)
+            if is_slow:
+                break
+            if scale.replicas == action.from_replicas:
+                continue
             action = self._planned_again(action, scale.replicas, was_fall=was_fall)
             if not action.is_patch:
                 return action
             if not self.announce(action, version):
                 return None
+        if is_slow and not is_unconfirmed and failure.status == _UNREACHABLE:
+            known[key] = PatchedScale(older, action.to_replicas or 0, self.now)  # budgets count it
+            raise failure
         result = Result.UNKNOWN if is_unconfirmed else Result.FAILED
-        return action.with_result(result, str(failure) if failure else "no attempt worked")
+        return action.with_result(result, failure.message)
+
+    def _attempt(
+        self, action: PlannedAction, version: str, older: tuple[str, ...]
+    ) -> KubeError | None:
+        """Patch once, and remember what is known of the target then; the error, or None."""
+        known, key = self.deps.memory.patched, self.target.key
+        known[key] = PatchedScale(older, action.to_replicas or 0, self.now)
+        try:
+            made = self.deps.kube.patch_scale(self.target, action.to_replicas or 0, version)
+        except KubeError as error:
+            if not (error.is_missing or error.is_ambiguous):
+                known[key] = PatchedScale(older, action.from_replicas or 0, self.now)
+            return error
+        known[key] = PatchedScale(older, made.replicas, self.now, made.resource_version)
+        return None
+
+    def _is_worth_a_look(self, failure: KubeError) -> bool:
+        """True where the target may have changed, and can be read."""
+        is_moved = failure.is_conflict or failure.is_ambiguous
+        return is_moved and not self._may_be_of_kind(failure)
 
     def _may_be_of_kind(self, error: KubeError) -> bool:
         return may_be_of_kind(error, self.target.api_version, self.target.kind)

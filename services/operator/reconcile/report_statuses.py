@@ -183,6 +183,8 @@ def report_statuses(
         n_written += 1
     _keep_unreported(deps, findings)
     _forget_gone(deps, view, findings)
+    failing = deps.memory.failing.items()
+    deps.memory.failing = {key: each for key, each in failing if each.is_known(now)}
     return n_written, len(due) - n_written
 
 
@@ -256,8 +258,18 @@ def _report_of(
         settings.step_s,
         settings.step_s * settings.stale_after_steps + settings.source_late_s,
         "" if newest is None else _last_result(newest, done, autoscaler),
+        _patch_failure(deps, autoscaler),
     )
     return AutoscalerReport(facts, replicas, done)
+
+
+def _patch_failure(deps: OperatorDeps, autoscaler: Autoscaler) -> str:
+    """Why the scale of one of its targets could not be set when that was tried last."""
+    for target in autoscaler.targets:
+        failing = deps.memory.failing.get(target.key)
+        if failing is not None:
+            return f"{target.label} is left as it is: {failing.message}; it is tried again"
+    return ""
 
 
 def _last_result(

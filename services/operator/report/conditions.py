@@ -68,6 +68,8 @@ def _ready(facts: AutoscalerFacts, others: Sequence[Finding]) -> Finding:
     if found["DecisionActive"].status != TRUE:
         decision = found["DecisionActive"]
         return Finding("Ready", FALSE, decision.reason, decision.message)
+    if facts.patch_failure:
+        return Finding("Ready", FALSE, "ScalePatchFails", facts.patch_failure)
     pause = facts.autoscaler.pause
     if pause.problem:
         return Finding("Ready", FALSE, "InvalidAnnotation", pause.problem)

@@ -94,6 +94,8 @@ class AutoscalerFacts:
         newest: Newest decision; None: there is none.
         details: None: not read yet.
         last_result: Result of the newest decision; empty: none yet.
+        patch_failure: Why a target's scale could not be set when that was tried last; empty: it
+            could, or it was not tried lately.
         step_s: Length of a step.
         stale_after_s: Age at which metrics are stale.
     """
@@ -105,6 +107,7 @@ class AutoscalerFacts:
     step_s: float
     stale_after_s: float
     last_result: str = ""
+    patch_failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ _PAUSES_S = (0.05, 0.2, 0.8)
 _MAX_RETRY_AFTER_S = 5.0
 _CHUNK = 2**16
 _RETRIED_STATUS = {429, 500, 502, 503, 504}
+_TIMED_OUT = "ReadTimeoutError"
 _OF_OBJECT = {400, 404, 409, 413, 422}
 _OF_ALL = {0, 401, 403, 429}
 _BROKEN = (urllib3.exceptions.HTTPError, ApiException, OSError, config.ConfigException)
@@ -75,8 +76,8 @@ class Call:
         resource: Resource with its subresource, e.g. `deployments/scale`.
         content_type: Of the body.
         is_repeatable: It may be sent again when it is not known if the first attempt worked.
-        is_final_500: An answer 500 is of this one object, as of a webhook that fails for it: it is
-            not sent again.
+        is_final_500: An answer 500, or none in time, is of this one object, as of a webhook that
+            fails for it: it is not sent again.
     """
 
     verb: str
@@ -91,7 +92,8 @@ class Call:
         """True where it may be sent again after such a failure."""
         if failure.status == 429:
             return True
-        if not self.is_repeatable or (self.is_final_500 and failure.status == 500):
+        is_of_webhook = failure.status == 500 or failure.reason == _TIMED_OUT
+        if not self.is_repeatable or (self.is_final_500 and is_of_webhook):
             return False
         return failure.status in _RETRIED_STATUS or failure.status == 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import MadePart, PlannedAction, Result
 from services.operator.plan.rates import TargetRates
 from services.operator.plan.scaling import WHOLE, Scaling
+from services.operator.reconcile import patch_scales
 from services.operator.reconcile.find_targets import Targets
 from services.operator.reconcile.gpu_use import asked_for
 from services.operator.reconcile.memory import OperatorDeps
@@ -238,6 +240,75 @@ def test_whatever_happens_it_is_written_at_most_once(found: list[Any]) -> None:
         assert kube.replicas == 6
 
 
+class SlowKube(FakeKube):
+    """Each patch of a target named in `slow` takes so many seconds, and then meets its error."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, slow: dict[str, KubeError]) -> None:
+        super().__init__(4)
+        self.slow = slow
+        self.now_s = 0.0
+        self.asked: list[str] = []
+        monkeypatch.setattr(patch_scales, "time", SimpleNamespace(monotonic=lambda: self.now_s))
+
+    def patch_scale(self, target: ScaleTarget, replicas: int, resource_version: str) -> Scale:
+        self.asked.append(target.name)
+        if target.name in self.slow:
+            self.now_s += 10.0
+            raise self.slow[target.name]
+        return Scale(replicas, "2")
+
+
+HUNG = KubeError(500, "InternalError", "failed calling webhook: context deadline exceeded")
+
+
+@pytest.mark.parametrize("trouble", [HUNG, FORBIDDEN, KubeError(503, "Unavailable", "no")])
+def test_what_failed_slowly_is_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch, trouble: KubeError
+) -> None:
+    kube, ours = SlowKube(monkeypatch, {"w0": trouble}), deps(FakeKube(4))
+    ours = replace(ours, kube=kube)  # type: ignore[arg-type]
+    found = patch_scalings(ours, fleet(1), [scaling(0, 6)], NOW)
+    assert [(each.result, each.reason) for each in found.actions] == [
+        (Result.FAILED, trouble.message)
+    ]
+    assert kube.asked == ["w0"]
+    (failing,) = ours.memory.failing.values()
+    assert (failing.message, failing.took_s) == (trouble.message, 10.0)
+    kube.slow.clear()
+    patch_scalings(ours, fleet(1), [scaling(0, 6)], NOW)
+    assert ours.memory.failing == {}
+
+
+def test_what_had_no_answer_keeps_its_intent_since_it_may_still_be_carried_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kube, ours = SlowKube(monkeypatch, {"w0": SILENT}), deps(FakeKube(4))
+    found = patch_scalings(replace(ours, kube=kube), fleet(2), [scaling(0, 6)], NOW)  # type: ignore[arg-type]
+    assert (found.actions, found.settled, kube.asked) == ([], [], ["w0"])
+    ((key, failing),) = ours.memory.failing.items()
+    assert (failing.message, failing.is_open) == ("no answer in time", True)
+    assert asked_for(ours, key, TargetState("w0", "1", 4)) == 6, "budgets have to count it"
+
+
+def test_after_a_slow_failure_others_of_its_namespace_are_left_and_all_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    kube = SlowKube(monkeypatch, {"w0": HUNG, "w1": HUNG})
+    scalings = [scaling(i, 6, "tenant" if i < 3 else "serving") for i in range(5)]
+    view = fleet(5)
+    for i in range(3):
+        view.targets.states["apps", "Deployment", "tenant", f"w{i}"] = TargetState("d", "1", 4)
+    ours = replace(deps(FakeKube(4)), kube=kube)  # type: ignore[arg-type]
+    found = patch_scalings(ours, view, scalings, NOW)
+    assert kube.asked == ["w0", "w3", "w4"]
+    assert [each.result for each in found.actions] == [
+        Result.FAILED,
+        Result.APPLIED,
+        Result.APPLIED,
+    ]
+    assert found.settled == [each.key for each in scalings], "what was not tried stays open"
+
+
 def fleet(n: int) -> View:
     targets = {
         ("apps", "Deployment", "serving", f"w{i}"): TargetState(f"w{i}", "1", 4) for i in range(n)
@@ -245,9 +316,10 @@ def fleet(n: int) -> View:
     return View([], [], Targets(targets), PodIndex(), set(), FreeGpus(()), {})
 
 
-def scaling(number: int, desired: int) -> Scaling:
+def scaling(number: int, desired: int, namespace: str = "serving") -> Scaling:
     given_resource = resource()
     given_resource["metadata"] |= {"name": f"w{number}", "uid": f"w{number}"}
+    given_resource["metadata"]["namespace"] = namespace
     given_resource["spec"]["scaleTargetRef"]["name"] = f"w{number}"
     autoscaler = to_autoscaler(given_resource, {})
     wanted = decision(number + 1, desired=desired, workload_id=number)
