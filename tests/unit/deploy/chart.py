@@ -124,28 +124,34 @@ def hold_equal(path: Path, wanted: str) -> None:
 
 
 def render(
-    values: Mapping[str, Any] | None = None, *, name: str = "harmony", is_upgrade: bool = False
+    values: Mapping[str, Any] | None = None,
+    *,
+    name: str = "harmony",
+    is_upgrade: bool = False,
+    revision: int = 1,
 ) -> list[Manifest]:
     """What the chart makes of `values`, with its hooks, in the namespace `harmony-system`.
 
     Raises:
         helm_python.HelmError: The values are refused.
     """
-    return _parsed(json.dumps(dict(values or {})), name, is_upgrade)
+    return _parsed(json.dumps(dict(values or {})), name, is_upgrade, revision)
 
 
 @cache
-def _parsed(values: str, name: str, is_upgrade: bool) -> list[Manifest]:
+def _parsed(values: str, name: str, is_upgrade: bool, revision: int) -> list[Manifest]:
     """Manifests; whoever wants to change one takes a copy."""
     found: list[Manifest] = []
-    for path, text in render_files(values, name, is_upgrade).items():
+    for path, text in render_files(values, name, is_upgrade, revision).items():
         if not path.endswith(".txt"):
             found += [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
     return found
 
 
 @cache
-def render_files(values: str, name: str = "harmony", is_upgrade: bool = False) -> dict[str, str]:
+def render_files(
+    values: str, name: str = "harmony", is_upgrade: bool = False, revision: int = 1
+) -> dict[str, str]:
     """Rendered files by template; `values` is JSON."""
     with helm_python.Chart.load(CHART) as chart:
         given = json.loads(values)
@@ -154,6 +160,7 @@ def render_files(values: str, name: str = "harmony", is_upgrade: bool = False) -
             given,
             name=name,
             namespace="harmony-system",
+            revision=revision,
             is_upgrade=is_upgrade,
             is_install=not is_upgrade,
         )

@@ -195,6 +195,24 @@ def test_the_migration_is_a_hook_only_where_it_can_run_first() -> None:
     assert hooked == {"Job", "ServiceAccount"}
 
 
+def test_a_migration_that_failed_runs_again_with_the_next_upgrade() -> None:
+    """A Job that has used up its time stays as it is, and one of the same name is not made anew."""
+    first, second = (
+        next(m for m in of_kind(render(revision=r), "Job") if "migrate" in m["metadata"]["name"])
+        for r in (1, 2)
+    )
+    assert first["metadata"]["name"] != second["metadata"]["name"]
+    assert first["spec"] == second["spec"]
+    for revision in (1, 2):
+        named(render(EXTERNAL, revision=revision), "Job", "harmony-migrate")
+
+
+def test_a_postgres_that_reads_its_log_again_is_not_ended_meanwhile() -> None:
+    pod = pod_specs(render())["StatefulSet/harmony-postgres"]
+    probe = pod["containers"][0]["startupProbe"]
+    assert probe["periodSeconds"] * probe["failureThreshold"] >= 1800
+
+
 def _is_hook(manifest: Manifest, word: str) -> bool:
     return word in (manifest["metadata"].get("annotations") or {}).get("helm.sh/hook", "")
 

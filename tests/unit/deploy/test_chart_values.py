@@ -63,6 +63,14 @@ def test_given_secrets_are_used_and_others_drawn_anew() -> None:
     assert of_kind(render({**EVERYTHING, **EXTERNAL}), "Secret") == []
 
 
+def test_a_quote_in_a_password_of_redis_is_part_of_it() -> None:
+    """Bare, `it's` ends Valkey with "Unbalanced quotes", and of `a'b'` it takes `ab`."""
+    for password in ("it's", "a'b'", "#p", "a=b&c"):
+        secret = secret_of(named(render({"redis": {"password": password}}), "Secret", "harmony"))
+        assert secret["redis.conf"].splitlines()[0] == f'requirepass "{password}"'
+        assert secret["redis-password"] == password
+
+
 REFUSED = {
     "setings": ({"setings": {}}, "setings"),
     "unknown setting": ({"settings": {"stepp": 1}}, "stepp"),
