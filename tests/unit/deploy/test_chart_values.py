@@ -91,6 +91,10 @@ REFUSED = {
     "no redis": ({"redis": {"enabled": False}}, "redisServer.existingSecret"),
     "two databases": ({"database": {"url": "postgresql://x"}}, "postgres.enabled=false"),
     "host": ({"ingress": {"enabled": True}}, "ingress.host"),
+    "names of Services": ({"fullnameOverride": "GPU_scaling"}, "fullnameOverride"),
+    "first letter": ({"fullnameOverride": "2nd"}, "fullnameOverride"),
+    "label": ({"fullnameOverride": "h", "nameOverride": "-h"}, "nameOverride"),
+    "label of selectors": ({"commonLabels": {"app.kubernetes.io/name": "ml"}}, "commonLabels"),
 }
 
 
@@ -99,6 +103,13 @@ def test_wrong_values_are_refused_by_name(values: dict[str, Any], named_field: s
     with pytest.raises(helm_python.HelmError) as caught:
         render(values)
     assert named_field in str(caught.value).replace(".", "/") + str(caught.value)
+
+
+def test_a_release_whose_name_is_none_of_a_service_is_refused_at_once() -> None:
+    """Helm allows dots; half of the release would be there when the API server refuses the rest."""
+    with pytest.raises(helm_python.HelmError, match="fullnameOverride"):
+        render(name="my.release")
+    render({"fullnameOverride": "harmony"}, name="my.release")
 
 
 def test_every_value_is_in_the_schema() -> None:
