@@ -31,7 +31,8 @@ class Webhook:
         self._kube = bench.deps.kube
         self._now_s = 0.0
         monkeypatch.setattr(patch_scales, "time", SimpleNamespace(monotonic=lambda: self._now_s))
-        kube: Any = SimpleNamespace(patch_scale=self.patch_scale)
+        kube: Any = SimpleNamespace(patch_scale=self.patch_scale, annotate_pod=self.annotate_pod)
+        self.n_marks = 0
         bench.deps = replace(bench.deps, kube=_Beside(self._kube, kube))  # type: ignore[arg-type]
 
     def patch_scale(self, target: ScaleTarget, replicas: int, version: str) -> Scale:
@@ -40,6 +41,11 @@ class Webhook:
             self._now_s += 10.0
             raise self.trouble
         return self._kube.patch_scale(target, replicas, version)
+
+    def annotate_pod(self, *_: Any) -> None:
+        self.n_marks += 1
+        self._now_s += 10.0
+        raise HUNG
 
 
 class _Beside:
@@ -136,3 +142,24 @@ def test_what_is_carried_out_late_is_recorded_as_applied(
     bench.reconcile()
     assert bench.results() == [(decision, 1, "applied")]
     assert bench.lab.condition("bad", "Ready")["reason"] == "Reconciled"
+
+
+def test_pods_whose_marks_hang_are_left_unmarked_for_a_while_and_scaled_in_all_the_same(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("bad", "good", "well"):
+        bench.lab.deploy(name, replicas=3)
+        bench.lab.autoscale(name)
+    bench.reconcile()
+    bench.step()
+    webhook = Webhook(bench, monkeypatch)
+    webhook.hangs_for = set()
+    n_marks = []
+    for _ in range(4):
+        for name in ("bad", "good", "well"):
+            bench.decide(name, 2)
+        bench.reconcile()
+        n_marks.append(webhook.n_marks)
+        bench.clock.advance(5)
+    assert [bench.lab.replicas(name) for name in ("bad", "good", "well")] == [2, 2, 2]
+    assert max(after - before for before, after in zip([0, *n_marks], n_marks, strict=False)) == 1
