@@ -45,7 +45,7 @@ from services.kernel.db.steps.blocks import SEEN, StepBlock
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.steps.writing import write_steps
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.jobs import LEARN_HISTORY, Job
+from services.kernel.jobs import CALIBRATE_PRIOR, LEARN_HISTORY, Job
 
 SOURCE = "history"
 
@@ -78,7 +78,7 @@ def fill(
     rejections = parsed.rejections.copy()
     with unit_of_work(deps.engine, deps.sender) as work:
         ref = _workload(work.connection, deps, name)
-        is_counted = _check_names(ref, parsed)
+        is_counted, measured = _check_names(ref, parsed), ref.names(is_sli=False)
         parsed.check_any("body")
         samples = _screened(deps, ref, parsed, rejections)
         if not len(samples):
@@ -90,6 +90,8 @@ def fill(
         block = _to_block(ref, parsed, samples)
         counts = _compared(work.connection, ref, block)
         write_steps(work.connection, [block], replaces=replaces)
+        if counts.written and any(n.indicator in measured for n in parsed.names):
+            work.send_after_commit(Job(CALIBRATE_PRIOR))
         if is_counted:
             work.send_after_commit(Job(LEARN_HISTORY, {"shard": ref.shard}))
     measure(SOURCE, len(samples), rejections)

@@ -14,7 +14,7 @@ from services.ingest.series.catalog import WorkloadName
 from services.kernel.clock import FixedClock
 from services.kernel.domain import GoalSpec, ObjectiveSpec
 from services.kernel.errors import InvalidInput, NotFound
-from services.kernel.jobs import LEARN_HISTORY, RecordingSender
+from services.kernel.jobs import CALIBRATE_PRIOR, LEARN_HISTORY, RecordingSender
 from services.kernel.settings import Settings
 from tests.integration.ingest.conftest import Register, stored_steps
 from tests.integration.ingest.pushes import HEAT, RATE, T0, TOKENS, push_rate, resample
@@ -77,11 +77,21 @@ def test_counts_of_an_objective_are_taken_and_learned_from(
     assert send(deps, table(line(0, 20, 19, 3), names=names)).written == 3
     (job,) = (job for job in sender.sent if job.name == LEARN_HISTORY)
     assert job.payload == {"shard": 0}
+    assert [job.name for job in sender.sent].count(CALIBRATE_PRIOR) == 1, "of the demand alone"
     found = send(deps, table(line(0, 20, 19, 3), line(25, 20, 0, 3), names=names))
     assert (found.accepted, found.unchanged) == (3, 3), "what is still judged is measured, not sent"
     (refused,) = found.rejected
     assert (refused.reason, refused.count) == ("future", 3)
     assert "that ended 840 s ago or earlier" in refused.example
+
+
+def test_a_history_teaches_the_prior_as_one_that_was_pulled_does(
+    deps: IngestDeps, sender: RecordingSender, w0: int
+) -> None:
+    send(deps, table(line(0, 1.1), line(1, 2.2)))
+    assert [job.name for job in sender.sent] == [CALIBRATE_PRIOR]
+    send(deps, table(line(0, 1.1), line(1, 2.2)))
+    assert len(sender.sent) == 1, "nothing new was sent"
 
 
 def test_the_same_again_changes_nothing(deps: IngestDeps, w0: int) -> None:
