@@ -26,6 +26,14 @@ _PATCH_FAULTS = (
     "same hand", "another hand",
 )  # fmt: skip
 _CACHED = "?resourceVersion=0"
+_MAY_COME_S = 60.0
+"""A patch that had no answer is not given up before."""
+
+
+def may_come(intent: Object, world: World) -> bool:
+    """True where a patch of it had no answer, and may be carried out yet."""
+    asked_s = (world.unanswered_s.get(each["target"], -math.inf) for each in intent["targets"])
+    return world.now_s - max(asked_s) <= _MAY_COME_S
 
 
 def ok(body: Any) -> Answer:

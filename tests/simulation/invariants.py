@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from services.operator.resource.autoscaler import (
     PAUSED_SCALE_IN,
     PAUSED_SCALE_OUT,
 )
-from tests.simulation.api_server import STALLED_S
+from tests.simulation.api_server import STALLED_S, may_come
 from tests.simulation.chance import Stop
 from tests.simulation.cluster import Object, Written, targets_of
 from tests.simulation.judged_budgets import (
@@ -38,8 +37,6 @@ _LOOK_BACK_S = 2.0
 _RECORD_S = 120.0
 """A scaling that was recorded by a successor counts from then on: as long as that may take, what
 went the other way still counts."""
-_MAY_COME_S = 60.0
-"""A patch that had no answer is not given up before."""
 _UNREAD_S = 3600.0
 """What another hand does to a target that cannot be read is not known: such runs are not judged."""
 
@@ -139,17 +136,9 @@ class Watch:
             types = [each["spec"]["gpuType"] for each in view.budgets or ()]
             self.seen_budgets_s |= dict.fromkeys(types, began_s)
         if is_whole and not health.problem and n_faults == self.world.n_faults:
-            left = [row for row in self.world.store.intents() if not self._may_come(row)]
+            left = [row for row in self.world.store.intents() if not may_come(row, self.world)]
             if left:
                 self.fail("a pass that works leaves no intent", str(left))
-
-    def _may_come(self, intent: Any) -> bool:
-        """True where a patch of it had no answer, and may be carried out yet."""
-        ago_s = [
-            self.world.now_s - self.world.unanswered_s.get(each["target"], -math.inf)
-            for each in intent["targets"]
-        ]
-        return min(ago_s) <= _MAY_COME_S
 
     def leaders(self) -> None:
         leading = [each.label for each in self.world.operators if each.term is not None]
