@@ -110,14 +110,20 @@ def test_one_that_still_hangs_costs_a_pass_one_patch_and_then_none_for_a_while(
     assert 0 in n_asked
 
 
-def test_what_had_no_answer_is_open_until_it_cannot_be_carried_out_any_more(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def unanswered(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> tuple[Webhook, int]:
+    """A patch of `bad` that has had no answer, with its decision."""
     fleet(bench)
     webhook = Webhook(bench, monkeypatch)
     webhook.trouble = SILENT
     decision = bench.decide("bad", 5)
     bench.reconcile()
+    return webhook, decision
+
+
+def test_what_had_no_answer_is_open_until_it_cannot_be_carried_out_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    webhook, decision = unanswered(bench, monkeypatch)
     bench.clock.advance(15)
     bench.reconcile()
     assert (bench.results(), len(bench.rows("intents"))) == ([], 1)
@@ -133,11 +139,7 @@ def test_what_had_no_answer_is_open_until_it_cannot_be_carried_out_any_more(
 def test_what_is_carried_out_late_is_recorded_as_applied(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fleet(bench)
-    webhook = Webhook(bench, monkeypatch)
-    webhook.trouble = SILENT
-    decision = bench.decide("bad", 5)
-    bench.reconcile()
+    _, decision = unanswered(bench, monkeypatch)
     bench.lab.scale("bad", 5)
     bench.reconcile()
     assert bench.results() == [(decision, 1, "applied")]
