@@ -21,8 +21,8 @@ from decider.belief.lead_time import (
     update_belief,
 )
 from decider.belief.miss_learning import learn_misses
-from decider.belief.miss_model import MissData, MissPosterior, NewMember
-from decider.belief.miss_prior import MissPrior, prior_draws, worth_in_force
+from decider.belief.miss_model import MissData, MissPosterior
+from decider.belief.miss_prior import GroupLaw, MissPrior, worth_in_force
 from decider.belief.miss_steps import behind_a_queue, queue_steps, steps_across_loads
 from decider.belief.miss_update import MissUpdate, miss_log_likelihood, update_misses
 from decider.belief.misses import equivalent_capacity
@@ -192,6 +192,7 @@ __all__ = [
     "ForecastNeed",
     "FullUse",
     "GrantedShard",
+    "GroupLaw",
     "GuardStep",
     "Hardware",
     "HeadroomRoom",
@@ -210,7 +211,6 @@ __all__ = [
     "MissPrior",
     "MissUpdate",
     "MixRecord",
-    "NewMember",
     "NodeWait",
     "ObservedStarts",
     "OccupancyLaw",
@@ -293,7 +293,6 @@ __all__ = [
     "plan_shard",
     "pool_response",
     "predictive_draws",
-    "prior_draws",
     "promise_of_steps",
     "promised_violation",
     "queue_steps",

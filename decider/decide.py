@@ -286,7 +286,7 @@ def _draft(
         last,
         loads.capacity,
         config.consolidation_ratio,
-        loads.is_learned,
+        loads.is_learned and not workload.is_response_borrowed,
         workload.carried_load if config.revision > 3 else None,
     )
     guarded, trace = apply_guards(given, raw)

@@ -196,6 +196,8 @@ class WorkloadInput:
         pool: Which pool of which service it is; None: it is a service of its own.
         carried_load: Largest demand per replica, mean of a minute, that was seen to be carried
             within the promise; None: none was, or nothing tells.
+        is_response_borrowed: Its response is that of others like it: no request of its own was
+            measured. Nothing is scaled in on the word of others.
     """
 
     workload: str
@@ -220,6 +222,7 @@ class WorkloadInput:
     further_capacity: tuple[float, ...] = ()
     pool: PoolPlace | None = None
     carried_load: float | None = None
+    is_response_borrowed: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible queues, capacities of further loads and loads that were carried."""

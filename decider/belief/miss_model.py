@@ -10,21 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from decider.belief.miss_prior import (
-    CONCENTRATION,
-    FLOOR,
-    KNEE,
-    MEANS,
-    OWN_SIGMAS,
-    PRIOR_SHARE,
-    RATIO,
-    SHARING,
-    SHARING_SIGMA,
-    SLOPE,
-    check_stated,
-    expected_means,
-    to_draws,
-)
+from decider.belief.miss_prior import FLOOR, MEANS, GroupLaw, expected_means, to_draws
 from decider.belief.miss_steps import mixes_of, require_all, whole_counts
 from decider.belief.occupancy import FullUse
 from decider.errors import require
@@ -194,30 +180,6 @@ class PooledDraws:
 
 
 @dataclass(frozen=True, slots=True)
-class NewMember:
-    """A workload of a group that has no steps.
-
-    Attributes:
-        group: Index of its group.
-        prior_capacity: Its stated capacity.
-        prior_cv: Relative error that this may have on its own.
-        prior_share: Share of requests that its objective lets miss.
-        further_capacity: (F,) stated capacities of its further loads.
-    """
-
-    group: int
-    prior_capacity: float
-    prior_cv: float = 0.0
-    prior_share: float = PRIOR_SHARE
-    further_capacity: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        """Refuse what no workload states."""
-        stated = (self.prior_capacity, self.prior_cv, self.prior_share)
-        check_stated(*stated, self.further_capacity)
-
-
-@dataclass(frozen=True, slots=True)
 class MissPosterior:
     """Draws of the responses of all workloads of a fit.
 
@@ -252,28 +214,15 @@ class MissPosterior:
             further,
         )
 
-    def draws_new(self, member: NewMember, rng: np.random.Generator) -> MissDraws:
-        """Response of a workload of a group that has no steps: it borrows strength.
+    def group_law(self, group: int) -> GroupLaw:
+        """What a group's workloads say of one more of it.
 
         Args:
-            member: The workload.
-            rng: Generator.
+            group: Index of the group.
         """
         n_groups = self.pooled.location.shape[2]
-        is_known = 0 <= member.group < n_groups
-        require(is_known, f"group={member.group} must be one of the {n_groups} groups of the fit")
-        further = member.further_capacity
-        most = self.pooled.spread.shape[1] - 2
-        require(len(further) <= most, f"{len(further)} further loads, those of the fit have {most}")
-        size = expected_means(len(further)).size
-        noise = rng.standard_normal((self.pooled.spread.shape[0], size))
-        sigma = np.sqrt(np.log1p(member.prior_cv**2))
-        own = np.array([sigma, 0.0, *[sigma] * len(further)])
-        at = [KNEE, SLOPE, *range(RATIO, size)]
-        coordinates = expected_means(len(further)) + np.zeros_like(noise)
-        coordinates[:, at] = self.pooled.location[:, : own.size, member.group]
-        coordinates[:, at] += np.hypot(self.pooled.spread[:, : own.size], own) * noise[:, at]
-        coordinates[:, [FLOOR, CONCENTRATION]] += OWN_SIGMAS * noise[:, [FLOOR, CONCENTRATION]]
-        if further:
-            coordinates[:, SHARING] += SHARING_SIGMA * noise[:, SHARING]
-        return to_draws(coordinates, member.prior_capacity, member.prior_share, further)
+        is_known = 0 <= group < n_groups
+        require(is_known, f"group={group} must be one of the {n_groups} groups of the fit")
+        location = self.pooled.location[:, :, group]
+        of_one = np.diag((self.pooled.spread**2).mean(axis=0))
+        return GroupLaw(location.mean(axis=0), np.cov(location, rowvar=False) + of_one)

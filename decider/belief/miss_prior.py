@@ -24,7 +24,7 @@ Shapes: F further loads, V variants but the first; D coordinates, 4 or 5+F, and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import expit, logit, ndtri
@@ -63,6 +63,31 @@ LEARNED_SPREAD = 0.5
 """Spread of a worth over that before any step, from which it is taken to be learned."""
 LEAST_VARIANCE = 1e-8
 """What a covariance of draws that are all alike is given."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupLaw:
+    """What the measured workloads of a group say of one more: a normal law of what is pooled.
+
+    Attributes:
+        mean: (2+F,) log knee over the stated capacity, log slope, and of each further load the log
+            ratio over the stated one.
+        covariance: (2+F, 2+F) of these, of one workload whose stated capacity has no error of its
+            own.
+    """
+
+    mean: FloatArray
+    covariance: FloatArray
+
+    def __post_init__(self) -> None:
+        """Refuse what is no law."""
+        n = self.mean.size
+        is_square = n >= GROUP_SIGMAS.size and self.covariance.shape == (n, n)
+        require(is_square, f"covariance {self.covariance.shape} must be (2+F, 2+F), mean (2+F,)")
+        is_finite = np.isfinite(self.mean).all() and np.isfinite(self.covariance).all()
+        require(bool(is_finite), "mean and covariance must be finite")
+        least = float(np.linalg.eigvalsh(self.covariance)[0])
+        require(least > 0, f"covariance must be positive definite: its least eigenvalue is {least}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +137,25 @@ class MissPrior:
         means = expected_means(len(further_capacity), n_variants)
         return cls(means, root, prior_capacity, prior_share, tuple(further_capacity))
 
+    def of_group(self, law: GroupLaw, prior_cv: float) -> MissPrior:
+        """The same workload where others of its group were measured: it borrows strength.
+
+        Args:
+            law: What they say of one more.
+            prior_cv: Relative error that its stated capacity may have on its own.
+        """
+        n_further = len(self.further_capacity)
+        n_known = law.mean.size - GROUP_SIGMAS.size
+        require(n_known == n_further, f"a group of {n_known} further loads, it has {n_further}")
+        own = np.full(law.mean.size, np.log1p(prior_cv**2))
+        own[1] = 0.0  # a slope has no stated value to be wrong
+        at = [KNEE, SLOPE, *range(RATIO, RATIO + n_further)]
+        mean, covariance = self.mean.copy(), self.root @ self.root.T
+        mean[at] = law.mean
+        covariance[np.ix_(at, at)] = law.covariance + np.diag(own)
+        root: FloatArray = np.linalg.cholesky(covariance).astype(np.float64)
+        return replace(self, mean=mean, root=root)
+
     @classmethod
     def of_draws(
         cls,
@@ -120,7 +164,7 @@ class MissPrior:
         prior_share: float,
         further_capacity: Sequence[float] = (),
     ) -> MissPrior:
-        """The normal law with the mean and covariance of draws: of a group's new workload, say."""
+        """The normal law with the mean and covariance of draws."""
         check_stated(prior_capacity, 0.0, prior_share, further_capacity)
         coordinates = to_coordinates(draws, prior_capacity, prior_share, further_capacity)
         spread = np.cov(coordinates, rowvar=False) if coordinates.shape[0] > 1 else 0.0
@@ -159,26 +203,6 @@ def expected_means(n_further: int, n_variants: int = 0) -> FloatArray:
     """(D,) what is expected of the coordinates with so many further loads and variants."""
     more = [SHARING_MEAN, *[0.0] * n_further] if n_further else []
     return np.concatenate([MEANS, more, np.zeros(n_variants)])
-
-
-def prior_draws(
-    prior_capacity: float,
-    prior_cv: float,
-    prior_share: float,
-    n_draws: int,
-    further_capacity: Sequence[float] = (),
-) -> MissDraws:
-    """Stratified draws of the response of a workload that has neither a fit nor steps.
-
-    Args:
-        prior_capacity: Stated capacity: what a replica serves within the objective.
-        prior_cv: Relative error that it may have, beyond the 35 % that every stated one may.
-        prior_share: Share of requests that the objective lets miss.
-        n_draws: How many.
-        further_capacity: (F,) stated capacities of further loads.
-    """
-    prior = MissPrior.stated(prior_capacity, prior_cv, prior_share, further_capacity)
-    return prior.draws(n_draws)
 
 
 def to_draws(

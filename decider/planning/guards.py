@@ -29,7 +29,7 @@ class GuardInput:
         last_demand: Newest observed demand; None if unknown or stale.
         capacity: Load of one replica.
         consolidation_ratio: Utilisation that a smaller set may be brought to.
-        has_response: It is known what load does to the requests.
+        has_response: It is known what load does to its own requests.
         carried_load: Demand per replica that was seen to be carried; None: no limit follows.
     """
 
@@ -135,7 +135,7 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
     if given.workload.forecast_rung == SHORT_HISTORY:
         return given.start, "the history is too short to know what fewer replicas must absorb"
     if given.is_learning:
-        return given.start, "what load does to the requests is not known yet"
+        return given.start, "what load does to its requests is not known yet"
     if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)

@@ -252,8 +252,9 @@ def further_name(g: int) -> str:
 
 def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
-    if not workload["waiting_requests"]:
-        del workload["waiting_requests"]
+    for name in ("waiting_requests", "is_response_borrowed"):
+        if not workload[name]:
+            del workload[name]
     for name in ("variants", "pool", "waiting_load", "carried_load"):
         if workload[name] is None:
             del workload[name]

@@ -62,7 +62,7 @@ def to_posterior_detail(row: RowMapping) -> PosteriorDetail:
     names = QUANTITIES.get(kind, ("value",))
     if kind == "misses":
         names = _of_response(row)
-    if kind == "capacity" and str(row["scope"]).startswith("gpu_type:"):
+    if str(row["scope"]).startswith(("gpu_type:", "group:")) and kind in ("capacity", "misses"):
         names = ("capacity_over_stated_ratio",)
     draws = _draws(row, len(names))
     found = np.quantile(draws, LEVELS, axis=0).tolist() if draws.size else []

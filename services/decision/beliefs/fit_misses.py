@@ -5,7 +5,6 @@ Imports PyMC: load it on the fit queue only.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +25,13 @@ from decider import (
 )
 from services.decision.beliefs import repository
 from services.decision.beliefs.fit_lead_time import FitStamp
+from services.decision.beliefs.groups import (
+    MIN_GROUP,
+    group_key,
+    relative_draws,
+    scope_of,
+    summary_of_group,
+)
 from services.decision.beliefs.history import (
     MAX_STEPS,
     SINCE,
@@ -34,14 +40,13 @@ from services.decision.beliefs.history import (
     with_history,
 )
 from services.decision.beliefs.miss_data import (
+    MISSES,
     MissSteps,
-    group_of,
     lack_of_steps,
     summary_of,
 )
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
-from services.decision.beliefs.miss_view import SAMPLED
-from services.decision.beliefs.misses import MISSES, N_STORED
+from services.decision.beliefs.miss_view import N_STORED, SAMPLED
 from services.decision.beliefs.ready_mix import n_worths
 from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.rows.loads import stated_capacity
@@ -119,9 +124,9 @@ def _fit_batch(
     """Fit those of a batch that can be, and store what came of it."""
     steps = _load(deps, batch, moment.now)
     reasons = _reasons(batch, steps)
-    rows = _fit([m for m in batch if not reasons[m.id]], steps, sampling, moment)
+    rows, of_groups = _fit([m for m in batch if not reasons[m.id]], steps, sampling, moment)
     with unit_of_work(deps.engine) as work:
-        for row in rows:
+        for row in [*rows, *of_groups]:
             repository.store_posterior(work.connection, row)
     return rows
 
@@ -147,7 +152,7 @@ def _batches(members: Sequence[ShardMember]) -> Iterable[list[ShardMember]]:
 
     Those of one fit have as many further loads as each other, and as many variants.
     """
-    ordered = sorted(members, key=lambda m: (*_shape(m), _key(m), m.id))
+    ordered = sorted(members, key=lambda m: (*_shape(m), group_key(m), m.id))
     for _, alike in groupby(ordered, key=_shape):
         batch = list(alike)
         for first in range(0, len(batch), MAX_WORKLOADS):
@@ -156,10 +161,6 @@ def _batches(members: Sequence[ShardMember]) -> Iterable[list[ShardMember]]:
 
 def _shape(member: ShardMember) -> tuple[int, int]:
     return len(member.spec.further_loads), len(member.spec.variants)
-
-
-def _key(member: ShardMember) -> str:
-    return json.dumps(group_of(member), sort_keys=True)
 
 
 def _load(
@@ -179,21 +180,38 @@ def _fit(
     steps: Mapping[int, MissSteps],
     sampling: Sampling,
     moment: FitMoment,
-) -> list[dict[str, Any]]:
-    """Rows of `posteriors` of one fit."""
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Rows of `posteriors` of one fit: of each workload, and of the groups that they make."""
     data = miss_data(members, steps)
     posterior, diagnostics = sampling.fits.fit(data, sampling.config, moment.seed)
     made = []
     for row, member in enumerate(members):
         stamp = FitStamp(diagnostics, steps[member.id].size, moment.now)
         made.append(_row(member, _stored_draws(posterior, row), steps[member.id], stamp))
-    return made
+    of_all = FitStamp(diagnostics, data.load.shape[0], moment.now)
+    return made, _group_rows(members, posterior, data, of_all)
+
+
+def _group_rows(
+    members: Sequence[ShardMember], posterior: MissPosterior, data: MissData, stamp: FitStamp
+) -> list[dict[str, Any]]:
+    """What each group of enough workloads says of one more of it."""
+    found = []
+    for number in range(data.n_groups):
+        own = np.flatnonzero(data.group == number)
+        if own.size < MIN_GROUP:
+            continue
+        one, law = members[own[0]], posterior.group_law(number)
+        about = summary_of_group(one, law, own.size)
+        fault = stamp.diagnostics.fault()
+        found.append(stamp.row(MISSES, scope_of(one), relative_draws(law), about, fault))
+    return found
 
 
 def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) -> MissData:
     """The model's data: of each workload the steps across its loads."""
     chosen = [steps[m.id].across_loads() for m in members]
-    keys = sorted({_key(m) for m in members})
+    keys = sorted({group_key(m) for m in members})
     seen = [list(steps[m.id].full_uses(m).values()) for m in members]
     stated = [
         restated_capacity(s, stated_capacity(m.spec)) for s, m in zip(seen, members, strict=True)
@@ -209,7 +227,7 @@ def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) ->
         workload=np.repeat(np.arange(len(members)), [one.size for one in chosen]),
         prior_capacity=np.array([one[0] for one in stated]),
         prior_cv=np.array([m.spec.capacity.cv for m in members]),
-        group=np.array([keys.index(_key(m)) for m in members]),
+        group=np.array([keys.index(group_key(m)) for m in members]),
         prior_share=np.array([tolerated_share(m.spec) for m in members]),
         further_capacity=np.array([one[1:] for one in stated]),
         mix=np.concatenate([one.mix.reshape(one.size, -1) for one in chosen]),

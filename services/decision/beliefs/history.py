@@ -16,14 +16,16 @@ from sqlalchemy import Connection
 
 from decider import FloatArray
 from services.decision.beliefs import repository
+from services.decision.beliefs.groups import MeasuredGroup, load_groups
 from services.decision.beliefs.miss_data import (
     MIN_STEPS,
+    MISSES,
     MissSteps,
     learned_for,
 )
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import PARTICLES
-from services.decision.beliefs.misses import MISSES, learned_alone, learned_row, tell_refused
+from services.decision.beliefs.misses import learned_alone, learned_row, tell_refused
 from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.rows.loads import Sampled
 from services.decision.rows.measured import measure
@@ -78,7 +80,7 @@ def tells_by_history(member: ShardMember) -> bool:
 
 def _learn_some(deps: DecisionDeps, members: Sequence[ShardMember], now: datetime) -> int:
     with deps.engine.connect() as connection:
-        known = _known_steps(connection, members)
+        known, groups = _known_steps(connection, members), load_groups(connection, members)
         past = load_history(connection, members, now)
         span = StepSpan({one.id: now - SINCE for one in members}, now, MAX_STEPS)
         since = load_steps(connection, members, span, is_remeasured=True)
@@ -88,7 +90,7 @@ def _learn_some(deps: DecisionDeps, members: Sequence[ShardMember], now: datetim
         if steps is None:
             continue
         is_more = steps.size > known.get(member.id, MIN_STEPS - 1)
-        row = _learned(member, steps, now) if is_more else None
+        row = _learned(member, steps, groups.get(member.id), now) if is_more else None
         if row is not None:
             rows.append(row)
     with unit_of_work(deps.engine) as work:
@@ -109,9 +111,11 @@ def _known_steps(connection: Connection, members: Sequence[ShardMember]) -> dict
     return found
 
 
-def _learned(member: ShardMember, steps: MissSteps, now: datetime) -> dict[str, Any] | None:
+def _learned(
+    member: ShardMember, steps: MissSteps, group: MeasuredGroup | None, now: datetime
+) -> dict[str, Any] | None:
     try:
-        return learned_row(member, learned_alone(member, steps), steps, now)
+        return learned_row(member, learned_alone(member, steps, group), steps, now)
     except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
         tell_refused(member, error)
         return None

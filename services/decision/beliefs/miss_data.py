@@ -39,6 +39,8 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 from services.kernel.domain.pools import occupancy_indicators
 
+MISSES = "misses"
+"""Kind of the posteriors of responses, and of what groups say of one more."""
 MIN_STEPS = 5
 """Measured steps from which a workload has a response of its own."""
 CARRIED = "carried"

@@ -11,7 +11,9 @@ import numpy as np
 from sqlalchemy import Connection, RowMapping
 
 from services.decision.beliefs import repository
+from services.decision.beliefs.groups import MeasuredGroup, load_groups
 from services.decision.beliefs.miss_data import (
+    MISSES,
     N_RECENT,
     OCCUPANCY,
     MissSteps,
@@ -20,7 +22,7 @@ from services.decision.beliefs.miss_data import (
 )
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import draws_of
-from services.decision.beliefs.misses import EVIDENCE, MISSES
+from services.decision.beliefs.misses import EVIDENCE
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import binding_shares, further_capacity
 from services.kernel.domain.measured_by import is_learned_for
@@ -114,19 +116,25 @@ def report_learned(
     first = {m.id: now - EVIDENCE for m in members if m.spec.sla.objective is not None}
     measured = [m for m in members if m.id in first]
     steps = load_steps(connection, measured, StepSpan(first, now, N_RECENT)) if first else {}
+    groups = load_groups(connection, measured)
     return [
         _line(
             member,
             stored.get(f"workload:{member.id}"),
             steps.get(member.id),
             refusals.get(f"workload:{member.id}", ""),
+            groups.get(member.id),
         )
         for member in members
     ]
 
 
 def _line(
-    member: ShardMember, row: RowMapping | None, steps: MissSteps | None, refusal: str
+    member: ShardMember,
+    row: RowMapping | None,
+    steps: MissSteps | None,
+    refusal: str,
+    group: MeasuredGroup | None,
 ) -> LearnedLine:
     stated = member.spec.capacity.per_replica
     notes = [f"the last fit was refused: {refusal}"] if refusal else []
@@ -140,8 +148,18 @@ def _line(
     notes.insert(0, why or "there are enough steps: one of the next decisions learns it")
     if row is not None:
         notes.insert(0, "the spec has changed since it was learned")
+    if group is not None:
+        notes.append(_borrowed(group, stated))
     loads, variants = _loads(member, None, steps), _variants(member, None, steps)
     return LearnedLine(member.key, stated, None, None, None, "; ".join(notes), loads, variants)
+
+
+def _borrowed(group: MeasuredGroup, stated: float) -> str:
+    low, middle, high = (f"{stated * group.levels[name]:.4g}" for name in ("p10", "p50", "p90"))
+    return (
+        f"until then it is taken to carry {middle} ({low} to {high}), by what "
+        f"{group.n_workloads} workloads like it were measured to carry"
+    )
 
 
 def _variants(

@@ -15,30 +15,28 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import FloatArray, MissDraws, MissPrior, MissUpdate, learn_misses, restated_capacity
+from decider import FloatArray, MissDraws, MissUpdate, learn_misses
 from services.decision.beliefs import repository
-from services.decision.beliefs.miss_data import MissSteps, learned_for, summary_of
+from services.decision.beliefs.groups import MeasuredGroup, known_groups, scope_of
+from services.decision.beliefs.miss_data import MISSES, MissSteps, learned_for, summary_of
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
-from services.decision.beliefs.miss_view import PARTICLES, MissView, draws_of
+from services.decision.beliefs.miss_view import N_STORED, PARTICLES, MissView, draws_of, prior_of
 from services.decision.beliefs.ready_mix import n_worths, stated_mix
 from services.decision.beliefs.refit import RefitRequest, request_refit
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.loads import stated_capacity
-from services.decision.rows.responses import LearnedResponse, tolerated_share
+from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork
 from services.kernel.domain.measured_by import is_learned_for
 from services.kernel.settings import Settings
 from services.kernel.telemetry import get_logger
 
-MISSES = "misses"
 EVIDENCE = timedelta(days=2)
 """How far back steps count."""
 MAX_STEPS, MAX_STEPS_SINCE = 1440, 720
 """Newest steps that are read: to learn from, and to reweight by."""
 MAX_LEARNED = 4
 """Workloads that learn in one run: about 0.05 s each."""
-N_STORED = 256
 
 
 def believed_responses(
@@ -88,7 +86,8 @@ def _responses(
         draws = learned.get(view.member.id, view.draws)
         response = None if draws is None else _to_response(view, draws)
         if response is not None:
-            believed[view.member.id] = response
+            is_borrowed = view.stored is None and view.member.id not in learned
+            believed[view.member.id] = replace(response, is_borrowed=is_borrowed)
     return believed
 
 
@@ -99,15 +98,17 @@ def _views(
     measured = {key: m for key, m in members.items() if m.spec.sla.objective is not None}
     if not measured:
         return []
-    scopes = [f"workload:{key}" for key in measured]
+    scopes = {f"workload:{key}" for key in measured} | {scope_of(m) for m in measured.values()}
     rows = {
-        row["scope"]: row for row in repository.load_posteriors(work.connection, MISSES, scopes)
+        row["scope"]: row
+        for row in repository.load_posteriors(work.connection, MISSES, sorted(scopes))
     }
+    groups = known_groups(measured.values(), rows)
     views = []
     for key, member in measured.items():
         row = rows.get(f"workload:{key}")
         is_valid = row is not None and is_learned_for(row["summary"], learned_for(member))
-        views.append(MissView(member, row if is_valid else None))
+        views.append(MissView(member, row if is_valid else None, group=groups.get(key)))
     first = {v.member.id: _first_at(v.stored, origin_at) for v in views}
     span = StepSpan(first, origin_at, MAX_STEPS_SINCE)
     since = load_steps(work.connection, [v.member for v in views], span)
@@ -161,7 +162,7 @@ def _learn(
     for view in chosen:
         member, seen = view.member, steps[view.member.id]
         try:
-            update = learned_alone(member, seen)
+            update = learned_alone(member, seen, view.group)
         except (ValueError, ArithmeticError, np.linalg.LinAlgError) as error:
             tell_refused(member, error)
             continue
@@ -172,13 +173,11 @@ def _learn(
     return learned
 
 
-def learned_alone(member: ShardMember, steps: MissSteps) -> MissUpdate:
-    """A workload's response from its stated capacity and its own steps."""
-    spec, seen = member.spec, tuple(steps.full_uses(member).values())
-    demand, *further = restated_capacity(seen, stated_capacity(spec))
-    share, n_worth = tolerated_share(spec), n_worths(spec)
-    prior = MissPrior.stated(demand, spec.capacity.cv, share, further, n_worth)
-    prior = replace(prior, seen=seen)
+def learned_alone(
+    member: ShardMember, steps: MissSteps, group: MeasuredGroup | None = None
+) -> MissUpdate:
+    """A workload's response from its own steps, its stated capacity, and what its group says."""
+    prior = prior_of(member, group, tuple(steps.full_uses(member).values()))
     return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED, steps.mix)
 
 

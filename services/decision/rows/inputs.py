@@ -328,6 +328,7 @@ def workload_input(
         waiting_load=waiting_load,
         waiting_requests=queue.waiting if queue is not None and waiting_load else 0.0,
         carried_load=None if response is None else response.carried_demand(member.spec),
+        is_response_borrowed=response is not None and response.is_borrowed,
     )
 
 

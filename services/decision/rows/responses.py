@@ -32,7 +32,8 @@ class LearnedResponse:
         worth: (V,) factor on the stated capacity of each variant but the first, as learned; 1
             where it was not. Draws and capacity are per reference replica of the mix that runs,
             counted by them.
-        is_first: Nothing was known of it in the decision before.
+        is_first: Nothing was known of its own requests in the decision before.
+        is_borrowed: It is that of others like it: no step of its own was learned from.
         carried: (K, 1+F) loads per ready replica that were seen to be carried within the promise;
             empty: none was, or it has variants or is a pool.
     """
@@ -42,6 +43,7 @@ class LearnedResponse:
     capacity: FloatArray
     worth: FloatArray = field(default_factory=lambda: np.zeros(0))
     is_first: bool = False
+    is_borrowed: bool = False
     carried: FloatArray = field(default_factory=lambda: np.zeros((0, 0)))
 
     @classmethod
@@ -79,7 +81,13 @@ class LearnedResponse:
         """
         draws = pool_response(self.draws, loads)
         capacity = equivalent_capacity(draws, to_sla(spec), self.requests_per_step)
-        return LearnedResponse(draws, self.requests_per_step, capacity, is_first=self.is_first)
+        return LearnedResponse(
+            draws,
+            self.requests_per_step,
+            capacity,
+            is_first=self.is_first,
+            is_borrowed=self.is_borrowed,
+        )
 
     def carried_demand(self, spec: WorkloadSpec) -> float | None:
         """Largest demand per replica that was carried, as the history counts it; None: none was."""

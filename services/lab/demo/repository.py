@@ -99,7 +99,9 @@ def shards_of(engine: Engine) -> list[int]:
 
 def n_responses(engine: Engine) -> int:
     """How many workloads have a response."""
-    query = select(func.count(posteriors.c.scope.distinct())).where(posteriors.c.kind == "misses")
+    query = select(func.count(posteriors.c.scope.distinct())).where(
+        posteriors.c.kind == "misses", posteriors.c.scope.startswith("workload:")
+    )
     with engine.connect() as connection:
         return int(connection.execute(query).scalar_one())
 

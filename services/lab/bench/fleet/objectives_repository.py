@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, text
 
-from services.decision.beliefs.miss_data import MissSteps, summary_of
+from services.decision.beliefs.miss_data import MISSES, MissSteps, summary_of
 from services.decision.beliefs.miss_view import SAMPLED
-from services.decision.beliefs.misses import MISSES, learned_alone
+from services.decision.beliefs.misses import learned_alone
 from services.decision.beliefs.repository import store_posterior
 from services.decision.rows.inputs import to_member
 from services.decision.rows.translate import from_draws

@@ -10,6 +10,7 @@ import pytest
 
 from decider import SamplerConfig
 from services.decision.beliefs import due, misses
+from services.decision.beliefs.groups import scope_of
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
@@ -59,7 +60,11 @@ def test_responses_are_learned_together_gated_and_used(deps: DecisionDeps) -> No
     with unit_of_work(deps.engine, deps.sender) as work:
         members = members_of(work.connection)
         believed = misses.believed_responses(work, deps.settings, members, ORIGIN)
-    assert set(believed) == set(ids)
+    assert set(believed) == {*ids, few}
+    assert np.median(believed[few].draws.load_within(0.05)) == pytest.approx(9.0, rel=0.1)
+    (group,) = posteriors(deps.engine, kind="misses", scope=scope_of(members[few]))
+    assert group["summary"]["n_workloads"] == 3
+    assert group["summary"]["p50"] == pytest.approx(0.9, rel=0.1)
     assert np.median(believed[ids[0]].draws.load_within(0.05)) == pytest.approx(8.0, rel=0.05)
 
 

@@ -10,9 +10,9 @@ from sqlalchemy import text
 
 from decider import MissUpdate
 from services.decision.beliefs import misses
+from services.decision.beliefs.groups import MeasuredGroup
 from services.decision.beliefs.history import learn_history
-from services.decision.beliefs.miss_data import MissSteps
-from services.decision.beliefs.misses import MISSES
+from services.decision.beliefs.miss_data import MISSES, MissSteps
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
@@ -115,10 +115,10 @@ def test_one_workloads_impossible_history_harms_no_other(
         add_history(deps, workload, 7.0, 30)
     learn = misses.learned_alone
 
-    def refusing(member: ShardMember, steps: MissSteps) -> MissUpdate:
+    def refusing(member: ShardMember, steps: MissSteps, group: MeasuredGroup | None) -> MissUpdate:
         if member.id == ids[0]:
             raise ValueError("no load keeps the promise")
-        return learn(member, steps)
+        return learn(member, steps, group)
 
     monkeypatch.setattr("services.decision.beliefs.history.learned_alone", refusing)
     assert learn_history(deps, 0) == 1

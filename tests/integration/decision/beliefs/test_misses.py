@@ -13,7 +13,8 @@ from sqlalchemy import text
 from decider import MissPrior, learn_misses
 from decider.belief.occupancy import ROOM as BY_ROOM, TIME
 from services.decision.beliefs import misses
-from services.decision.beliefs.misses import MAX_LEARNED, MISSES
+from services.decision.beliefs.miss_data import MISSES
+from services.decision.beliefs.misses import MAX_LEARNED
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import from_draws
 from services.decision.wiring import DecisionDeps

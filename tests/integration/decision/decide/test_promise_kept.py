@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from decider import GroupLaw
 from services.decision.decide.replay import replay
 from services.decision.wiring import DecisionDeps
+from tests.integration.decision.group_rows import add_group_law
 from tests.integration.decision.measured_loop import OBJECTIVE, Loop, Looped, truth
+from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
 
@@ -67,6 +70,32 @@ def test_a_service_is_not_scaled_in_before_steps_say_what_load_does(deps: Decisi
     assert max(believed.counts[1:5]) < 7, "what is stated holds where nothing is measured"
     assert set(measured.counts[:5]) == {14}
     assert set(measured.counts[-10:]) <= {10, 11}, "and then they are as many as are needed"
+
+
+@pytest.mark.slow
+def test_a_new_service_is_decided_by_what_others_like_it_carry(deps: DecisionDeps) -> None:
+    """Ten are needed. Stated is twice what a replica bears, as of the others, who were measured."""
+    loop = Loop(deps, lambda _t: 95.0)
+    stated = {"per_replica": 20.0}
+    sla = promise(objective=OBJECTIVE)
+    alone = loop.add("alone", truth(10.0), capacity=stated, sla=sla, gpu_type="L4")
+    many = loop.add("many", truth(10.0), capacity=stated, sla=sla)
+    new = loop.add("new", truth(10.0), capacity=stated, sla=sla)
+    with deps.engine.connect() as connection:
+        member = members_of(connection)[new.id]
+    law = GroupLaw(np.array([np.log(0.5), np.log(12.0)]), np.diag([0.06**2, 0.2**2]))
+    add_group_law(deps.engine, member, law)
+    alone.count, new.count, many.count = 5, 5, 16
+    loop.run(20)
+
+    assert min(new.counts[1:]) >= 10, "others of its GPU type say what it needs"
+    assert min(alone.counts[1:5]) < 8, "nobody says it of another type's"
+    assert bad_share(new) < bad_share(alone)
+    assert set(many.counts[:2]) == {16}, "nothing is scaled in on the word of others"
+    assert set(many.counts[-5:]) <= {10, 11, 12}
+    made = stored(deps, "SELECT id FROM decisions ORDER BY id LIMIT 6")
+    for row in made:
+        assert replay(loop.deps, row["id"]).is_identical
 
 
 def test_what_misses_at_any_count_is_told_beside_what_counts_would_miss(

@@ -11,8 +11,8 @@ import warnings
 import numpy as np
 import pytest
 
-from decider.belief.miss_model import MissData, MissPosterior, NewMember
-from decider.belief.miss_prior import PRIOR_SHARE, to_draws
+from decider.belief.miss_model import MissData, MissPosterior
+from decider.belief.miss_prior import PRIOR_SHARE, MissPrior, to_draws
 from decider.miss_draws import MissDraws
 from decider.types import FloatArray
 
@@ -115,11 +115,21 @@ def test_responses_are_recovered(fit: Fit) -> None:
     assert np.abs(np.array(off) - 1).max() < 0.08
 
 
+def _levels(logs: FloatArray) -> str:
+    low, middle, high = np.exp(np.quantile(logs, (0.05, 0.5, 0.95)))
+    return f"{middle:.3f} ({low:.3f} to {high:.3f})"
+
+
 def test_workloads_without_steps_borrow_from_their_group(fit: Fit) -> None:
     services, posterior, _ = fit
     bare = np.log(posterior.draws(BARE).load_within(PRIOR_SHARE) / services.stated[BARE])
-    new = posterior.draws_new(NewMember(0, NEW_CAPACITY), np.random.default_rng(0))
+    prior = MissPrior.stated(NEW_CAPACITY, 0.0, PRIOR_SHARE)
+    new = prior.of_group(posterior.group_law(0), 0.0).draws(4096)
     further = np.log(new.load_within(PRIOR_SHARE) / NEW_CAPACITY)
+    stated = MissPrior.stated(NEW_CAPACITY, 0.0, PRIOR_SHARE).draws(4096)
+    alone = np.log(stated.load_within(PRIOR_SHARE) / NEW_CAPACITY)
+    print(f"\nknee over the stated, the group's being {np.exp(GROUP_ERROR):.3f}: ", end="")
+    print(f"of one more {_levels(further)}, as stated {_levels(alone)}")
     for draws in (bare, further):
         assert draws.mean() == pytest.approx(GROUP_ERROR, abs=0.12)
         assert draws.std() < 0.25  # the prior's is 0.36

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from decider.belief.miss_model import MissData, MissPosterior, NewMember, PooledDraws
-from decider.belief.miss_prior import PRIOR_SHARE
+from decider.belief.miss_model import MissData, MissPosterior, PooledDraws
 from decider.belief.occupancy import FullUse
 from decider.errors import InvalidRequest
 
@@ -82,31 +82,19 @@ def test_draws_of_a_row_stand_at_its_own_capacity_and_share() -> None:
         found.draws(2)
 
 
-def test_a_new_workload_takes_the_law_of_its_group() -> None:
-    draws = posterior().draws_new(NewMember(0, 20.0), np.random.default_rng(1))
-    knee = np.log(draws.load_within(PRIOR_SHARE) / 20.0)
-    assert knee.mean() == pytest.approx(0.2, abs=0.01)
-    assert knee.std() == pytest.approx(0.1, rel=0.05)
-    assert np.log(draws.slope).mean() == pytest.approx(np.log(9.0), abs=0.02)
-    doubted = posterior().draws_new(NewMember(0, 20.0, 0.3), np.random.default_rng(1))
-    assert np.log(doubted.load_within(PRIOR_SHARE)).std() > 0.25
+def test_a_group_says_of_one_more_what_its_workloads_share_and_how_they_differ() -> None:
+    one = posterior()
+    of = one.pooled
+    wider = replace(of, location=of.location + 0.05 * _noise(one))
+    law = replace(one, pooled=wider).group_law(0)
+    assert law.mean == pytest.approx([0.2, np.log(9.0)], abs=0.005)
+    assert np.diag(law.covariance) == pytest.approx([0.1**2 + 0.05**2, 0.2**2 + 0.05**2], rel=0.05)
     with pytest.raises(InvalidRequest, match="group=1 must be one of the 1 groups"):
-        posterior().draws_new(NewMember(1, 20.0), np.random.default_rng(1))
+        one.group_law(1)
 
 
-@pytest.mark.parametrize(
-    ("member", "words"),
-    [
-        ((0, 0.0), "prior_capacity=0.0"),
-        ((0, 1.0, -0.1), "prior_cv=-0.1"),
-        ((0, 1.0, 0.0, 1.0), "prior_share=1.0"),
-    ],
-)
-def test_a_new_workload_that_nobody_can_mean_is_refused(
-    member: tuple[Any, ...], words: str
-) -> None:
-    with pytest.raises(InvalidRequest, match=words):
-        NewMember(*member)
+def _noise(one: MissPosterior) -> np.ndarray:
+    return np.random.default_rng(3).standard_normal(one.pooled.location.shape)
 
 
 def test_a_workload_with_fewer_loads_has_its_own_first() -> None:
@@ -127,14 +115,9 @@ def test_a_workload_with_fewer_loads_has_its_own_first() -> None:
     assert np.array_equal(found.draws(1).to_array(), one.draws(1).to_array())
     ratio = np.log(found.draws(0).further / found.draws(0).capacity[:, None] / [25.0, 0.125])
     np.testing.assert_allclose(ratio, more[:, 1:, 0], atol=1e-9)
-    draws = found.draws_new(NewMember(0, 20.0, further_capacity=(80.0,)), rng)
-    log_ratio = np.log(draws.further[:, 0] / draws.capacity / 4.0)
-    assert draws.n_further == 1
-    assert log_ratio.mean() == pytest.approx(0.3, abs=0.01)
-    assert log_ratio.std() == pytest.approx(0.1, rel=0.05)
-    assert np.median(draws.sharing) == pytest.approx(2.0, rel=0.1)
-    with pytest.raises(InvalidRequest, match="3 further loads, those of the fit have 2"):
-        found.draws_new(NewMember(0, 20.0, further_capacity=(1.0, 1.0, 1.0)), rng)
+    law = found.group_law(0)
+    assert law.mean == pytest.approx([0.2, np.log(9.0), 0.3, 0.3])
+    assert np.sqrt(np.diag(law.covariance)) == pytest.approx([0.1, 0.2, 0.1, 0.1])
 
 
 @pytest.mark.parametrize(

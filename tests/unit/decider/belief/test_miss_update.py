@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy.stats import betabinom
 
-from decider.belief.miss_prior import PRIOR_SHARE, prior_draws
+from decider.belief.miss_prior import PRIOR_SHARE, MissPrior
 from decider.belief.miss_update import miss_log_likelihood, update_misses
 from decider.errors import InvalidRequest
 from decider.miss_draws import inside
@@ -20,7 +20,7 @@ PRIOR_NEAR = PRIOR.at(
 
 
 def test_likelihood_is_that_of_the_beta_binomial() -> None:
-    draws = prior_draws(STATED, 0.2, PRIOR_SHARE, 20)
+    draws = MissPrior.stated(STATED, 0.2, PRIOR_SHARE).draws(20)
     load, missed, total = np.array([4.0, 9.0, 14.0]), np.array([0, 3, 90]), np.array([7, 50, 100])
     share, near = inside(draws.miss(load)), draws.concentration[:, None]
     by_hand = betabinom.logpmf(missed, total, share * near, (1 - share) * near).sum(axis=1)
@@ -30,7 +30,7 @@ def test_likelihood_is_that_of_the_beta_binomial() -> None:
 
 @given(st.permutations(range(12)))
 def test_the_order_of_steps_does_not_matter(order: list[int]) -> None:
-    draws = prior_draws(STATED, 0.2, PRIOR_SHARE, 50)
+    draws = MissPrior.stated(STATED, 0.2, PRIOR_SHARE).draws(50)
     steps = count(response(0.1), np.linspace(4, 12, 12), 200)
     first, second = (
         miss_log_likelihood(draws, *(column[at] for column in steps))
@@ -40,7 +40,7 @@ def test_the_order_of_steps_does_not_matter(order: list[int]) -> None:
 
 
 def test_steps_that_no_response_expects_are_unlikely_and_never_impossible() -> None:
-    draws = prior_draws(STATED, 1.0, PRIOR_SHARE, 500)
+    draws = MissPrior.stated(STATED, 1.0, PRIOR_SHARE).draws(500)
     load = np.array([1e-9, 1e9])
     found = miss_log_likelihood(draws, load, np.array([5000.0, 0.0]), np.array([5000.0, 5000.0]))
     assert np.isfinite(found).all()

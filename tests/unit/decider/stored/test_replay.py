@@ -356,3 +356,14 @@ def test_what_was_carried_is_stored_and_an_earlier_revision_does_not_look_at_it(
         NOW_S,
     )
     assert b"carried" not in unpacked(plain)
+    assert b"borrowed" not in unpacked(plain)
+
+
+def test_that_a_response_is_borrowed_is_stored_with_the_decision() -> None:
+    request = shard(noisy(10.0))
+    owner = replace(request.workloads[0], is_response_borrowed=True)
+    request = replace(request, workloads=(owner,))
+    (made,) = decide_shard(request, DecideConfig(), NOW_S)
+    blob = inputs_to_bytes(request, 0, made, DecideConfig(), NOW_S)
+    assert inputs_from_bytes(blob)[0].workloads[0].is_response_borrowed
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(made)

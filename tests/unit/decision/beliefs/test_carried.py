@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider import prior_draws
+from decider import MissPrior
 from services.decision.beliefs.miss_data import CARRIED, MissSteps, largest_of, summary_of
 from services.decision.beliefs.miss_view import MissView
 from services.decision.rows.responses import LearnedResponse
@@ -85,7 +85,7 @@ def view(stored: MissSteps | None, since: MissSteps) -> MissView:
     one = member(sla={"epsilon": 0.05, "objective": OBJECTIVE, "kind": "DemandFraction"})
     row: Any = None
     if stored is not None:
-        row = {"summary": summary_of(prior_draws(10.0, 0.0, 0.05, 64), one, stored)}
+        row = {"summary": summary_of(MissPrior.stated(10.0, 0.0, 0.05).draws(64), one, stored)}
     return MissView(one, row, since)
 
 
@@ -108,7 +108,7 @@ def test_a_summary_of_an_earlier_release_says_nothing_of_it() -> None:
 
 def response(loads: Any, n_further: int = 0) -> LearnedResponse:
     owner = bound("tokens") if n_further else member()
-    draws = prior_draws(10.0, 0.0, 0.05, 64, (200.0,) * n_further)
+    draws = MissPrior.stated(10.0, 0.0, 0.05, (200.0,) * n_further).draws(64)
     made = LearnedResponse.of(draws, owner.spec, 100.0)
     return replace(made, carried=np.asarray(loads, dtype=float))
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, prior_draws
+from decider import MissDraws, MissPrior
 from services.decision.beliefs.miss_data import (
     MIN_STEPS,
     MissSteps,
@@ -82,7 +82,7 @@ def test_what_is_stated_and_promised_is_ones_own() -> None:
 
 
 def test_a_summary_says_the_load_within_the_promise() -> None:
-    draws = prior_draws(10.0, 0.0, 0.05, 256)
+    draws = MissPrior.stated(10.0, 0.0, 0.05).draws(256)
     found = summary_of(draws, member(), steps(30))
     assert found["p10"] < found["p50"] == pytest.approx(10.0, rel=0.02)
     assert found["p50"] < found["p90"]
@@ -133,7 +133,7 @@ def test_too_few_steps_name_the_loads_that_they_need() -> None:
 
 
 def test_a_summary_says_what_a_replica_bears_of_each_load_alone() -> None:
-    alone = prior_draws(10.0, 0.0, 0.05, 256)
+    alone = MissPrior.stated(10.0, 0.0, 0.05).draws(256)
     draws = MissDraws(
         alone.capacity,
         alone.slope,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, prior_draws
+from decider import MissDraws, MissPrior
 from services.decision.beliefs.miss_view import MissView, draws_of
 from services.decision.rows.translate import from_draws
 from tests.unit.decision.beliefs.test_miss_data import member, steps
@@ -17,7 +17,7 @@ AT = datetime(2026, 1, 6, 12, 0, tzinfo=UTC)
 
 
 def row(n: int, method: str = "particles", at: datetime = AT) -> Any:
-    draws = prior_draws(10.0, 0.0, 0.05, 64).to_array()
+    draws = MissPrior.stated(10.0, 0.0, 0.05).draws(64).to_array()
     summary = {"method": method, "requests_per_step": 77.0}
     return {
         "n_observations": n,
@@ -81,7 +81,7 @@ def test_the_size_of_a_step_is_as_when_it_was_learned_until_there_are_some() -> 
 
 
 def test_draws_are_as_wide_as_the_loads_that_they_were_learned_for() -> None:
-    alone = prior_draws(10.0, 0.0, 0.05, 64)
+    alone = MissPrior.stated(10.0, 0.0, 0.05).draws(64)
     further = np.column_stack([2.0 * alone.capacity, 3.0 * alone.capacity])
     draws = MissDraws(
         alone.capacity, alone.slope, alone.floor, alone.concentration, np.full(64, 2.0), further

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, RiskState, prior_draws
+from decider import MissDraws, MissPrior, RiskState
 from services.decision.rows.inputs import (
     ShardMember,
     ShardRows,
@@ -80,7 +80,7 @@ def test_what_was_learned_goes_to_the_request_and_to_nobody_else() -> None:
     objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
     learned = ShardMember(1, "demo", "w", 300, make_spec(sla={"objective": objective}))
     other = ShardMember(2, "demo", "v", 300, make_spec())
-    response = LearnedResponse.of(prior_draws(8.0, 0.0, 0.05, 256), learned.spec, 500.0)
+    response = LearnedResponse.of(MissPrior.stated(8.0, 0.0, 0.05).draws(256), learned.spec, 500.0)
     rows = ShardRows(responses={1: response}, capacity={"workload:1": np.full(9, 3.0)})
     assert response_of(learned, rows, False) is response.draws
     assert response_of(other, rows, False) is None
@@ -150,7 +150,7 @@ def test_further_loads_count_where_they_were_forecast_or_seen() -> None:
 
 def two_loads(sharing: float, tokens: float) -> MissDraws:
     """A response by which a replica carries `tokens` times as many tokens as requests."""
-    one = prior_draws(8.0, 0.0, 0.05, 256)
+    one = MissPrior.stated(8.0, 0.0, 0.05).draws(256)
     return MissDraws(
         one.capacity,
         one.slope,
@@ -195,7 +195,7 @@ def test_a_price_of_risk_found_before_the_response_was_known_is_not_carried() ->
     """Of a promise of requests; of one of time it is."""
     of_requests = bound_member(sla={"kind": "DemandFraction", "epsilon": 0.01})
     member, state = of_requests, RiskState(observed_steps=8.0, log_multiplier=-2.0)
-    learned = LearnedResponse(prior_draws(10.0, 0.0, 0.05, 8), 100.0, np.full(8, 10.0))
+    learned = LearnedResponse(MissPrior.stated(10.0, 0.0, 0.05).draws(8), 100.0, np.full(8, 10.0))
     known = {
         is_first: ShardRows(
             risk={member.id: state}, responses={member.id: replace(learned, is_first=is_first)}

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import MissDraws, SpotReplicas, learn_interruptions, prior_draws
+from decider import MissDraws, MissPrior, SpotReplicas, learn_interruptions
 from services.decision.rows.inputs import capacity_of, equivalent_of, history_of, lead_time_of
 from services.decision.rows.pools import paths_by_load, pool_views
 from services.decision.rows.responses import LearnedResponse
@@ -124,7 +124,7 @@ def test_the_lead_time_is_that_of_the_gpu_type(
 def test_a_response_to_all_loads_is_one_to_those_of_each_pool() -> None:
     objective = {"goals": [{"metric": "ttft", "threshold_s": 0.5}]}
     one = member(sla={"objective": objective})
-    base = prior_draws(10.0, 0.0, 0.05, 256)
+    base = MissPrior.stated(10.0, 0.0, 0.05).draws(256)
     draws = MissDraws(
         base.capacity,
         base.slope,

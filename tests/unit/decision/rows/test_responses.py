@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from decider import MissDraws, prior_draws
+from decider import MissDraws, MissPrior
 from services.decision.rows.lead_times import N_DRAWS
 from services.decision.rows.responses import (
     LearnedResponse,
@@ -63,7 +63,7 @@ def test_a_step_is_judged_by_its_minutes_requests(
 
 @given(n=st.integers(1, 300))
 def test_thinning_keeps_the_quantiles(n: int) -> None:
-    draws = prior_draws(10.0, 0.0, 0.05, n)
+    draws = MissPrior.stated(10.0, 0.0, 0.05).draws(n)
     few = thinned_draws(draws, N_DRAWS)
     assert few.capacity.size == N_DRAWS
     assert (np.diff(few.capacity) >= 0).all()

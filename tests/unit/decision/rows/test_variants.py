@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sqlalchemy import RowMapping
 
-from decider import SpotReplicas, SpotShare, learn_interruptions, prior_draws
+from decider import MissPrior, SpotReplicas, SpotShare, learn_interruptions
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import (
     VariantInput,
@@ -55,7 +55,7 @@ def test_a_response_is_of_the_mix_that_runs_and_says_what_variants_carry() -> No
     found = LearnedResponse.of(draws, spec, 100.0, np.array([0.5]))
     assert found.worth == pytest.approx([0.6], rel=0.1)
     assert found.draws.n_variants == 0
-    plain = LearnedResponse.of(prior_draws(10.0, 0.0, 0.05, 64), member().spec, 100.0)
+    plain = LearnedResponse.of(MissPrior.stated(10.0, 0.0, 0.05).draws(64), member().spec, 100.0)
     assert plain.worth.size == 0
 
 
