@@ -22,6 +22,7 @@ from forecaster.trees.trees import Trees, TreeShare, trees_from_texts
 FORMAT = "harmony-forecaster"
 FORMAT_VERSION = 5
 HEADER_KEY = "harmony"
+CHECKSUM = "checksum"
 TREES = "trees"
 JOINT = "joint"
 
@@ -65,7 +66,8 @@ def _tensors(model: TrainedModel) -> dict[str, torch.Tensor]:
 
 def model_to_bytes(model: TrainedModel) -> bytes:
     """Serialise a model; equal models give equal bytes."""
-    header = {**_header(model), "version": model.version}
+    header: dict[str, Any] = {**_header(model), "version": model.version}
+    header[CHECKSUM] = _checksum(header, _tensors(model))
     return safetensors.torch.save(_tensors(model), {HEADER_KEY: json.dumps(header, sort_keys=True)})
 
 
@@ -77,6 +79,7 @@ def model_from_bytes(raw: bytes) -> TrainedModel:
         CheckpointVersionError: If they are of another format version.
     """
     header = read_header(raw, FORMAT, FORMAT_VERSION)
+    _check_undamaged(raw, header)
     try:
         config = ForecasterConfig.from_dict(header["config"])
         vocabulary = Vocabulary(tuple(header["workloads"]), tuple(header["indicators"]))
@@ -126,6 +129,37 @@ def _trees(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> Tr
     if [_name_of(text) for text in texts] != header["tree_digests"]:
         raise CheckpointError("trees of the checkpoint are damaged: their digests differ")
     return trees_from_texts(levels, texts)
+
+
+def _check_undamaged(raw: bytes, header: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint of which a parameter, or a field of the header, is not as it was written.
+
+    One that was written without a checksum is taken as it is.
+
+    Raises:
+        CheckpointError: It is damaged.
+    """
+    if CHECKSUM not in header:
+        return
+    rest = {name: value for name, value in header.items() if name != CHECKSUM}
+    try:
+        found = _checksum(rest, safetensors.torch.load(raw))
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(f"the checkpoint is damaged: {error}") from error
+    if found != header[CHECKSUM]:
+        raise CheckpointError(
+            f"the checkpoint is damaged: checksum={header[CHECKSUM]!r}, now {found!r}; "
+            "serve another version, or train again"
+        )
+
+
+def _checksum(header: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
+    """Digest of all that a checkpoint holds."""
+    state = hashlib.blake2b(json.dumps(header, sort_keys=True).encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        state.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        state.update(tensor.contiguous().numpy().tobytes())
+    return state.hexdigest()
 
 
 def _name_of(text: str) -> str:
