@@ -112,7 +112,7 @@ def _confirm(
     changes = wording.changes(found, wanted, view)
     if not changes:
         raise InvalidInput("Nothing would change: every field is as it stands.")
-    check_policy(deps, key, patch)
+    check_policy(deps, principal, key, patch)
     return render(
         request,
         "policy_confirm.html",

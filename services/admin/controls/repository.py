@@ -90,6 +90,15 @@ def load_freezes(
     return found
 
 
+def load_budgeted(connection: Connection, gpu_types: Sequence[str]) -> list[str]:
+    """Those of some GPU types that have a budget, of their own or with all others."""
+    statement = text(
+        "SELECT t FROM unnest(CAST(:types AS text[])) t WHERE EXISTS ("
+        "SELECT FROM gpu_budgets b WHERE b.gpu_type IN (t, '*')) ORDER BY t"
+    )
+    return list(connection.scalars(statement, {"types": list(gpu_types)}))
+
+
 def save_controls(
     connection: Connection, workload_id: int, seen: int, values: Mapping[str, Any]
 ) -> int | None:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from sqlalchemy import Connection, RowMapping
 
 from services.admin.controls import repository, translate
+from services.admin.controls.bounds_service import check_raised
 from services.admin.controls.schemas import (
     PauseRequest,
     PauseView,
@@ -39,6 +40,7 @@ from services.kernel.domain.controls import (
     problem_of,
 )
 from services.kernel.errors import Conflict, InvalidInput, NotFound, PreconditionFailed
+from services.kernel.security.keys import Principal
 from services.kernel.telemetry import get_logger
 
 
@@ -109,6 +111,7 @@ def patch_policy(
     Raises:
         NotFound: No such workload.
         InvalidInput: The whole would be inconsistent.
+        Forbidden: It would take GPUs from other namespaces.
         PreconditionRequired: No ETag was sent.
         PreconditionFailed: The controls have changed since they were read.
     """
@@ -122,17 +125,23 @@ def patch_policy(
     return _change(deps, caller, update, _policy_view)
 
 
-def check_policy(deps: AdminDeps, key: WorkloadKey, patch: PolicyPatch) -> None:
+def check_policy(
+    deps: AdminDeps, principal: Principal, key: WorkloadKey, patch: PolicyPatch
+) -> None:
     """Refuse a change of the policy that could not be made, without making it.
 
     Raises:
         NotFound: No such workload.
         InvalidInput: The whole would be inconsistent.
+        Forbidden: It would take GPUs from other namespaces.
     """
-    found = _read(deps, key)
     given = patch.model_dump(exclude_unset=True)
-    policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
-    _check_fits(found, found.controls.model_copy(update={"policy": policy}))
+    with deps.reading() as connection:
+        found = find_controlled(repository.load_controlled(connection, *key), key)
+        policy = PolicyControl.model_validate(found.controls.policy.model_dump() | given)
+        after = found.controls.model_copy(update={"policy": policy})
+        _check_fits(found, after)
+        check_raised(connection, principal, found, after)
 
 
 def put_schedules(
@@ -319,6 +328,7 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, views: _Views) -> 
                 return Answer(200, stands, {"ETag": found.etag})
         after = update.changed(found.controls)
         _check_fits(found, after)
+        check_raised(one.connection, one.caller.principal, found, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
         seen = found.row["version"]

@@ -20,7 +20,7 @@ def test_a_policy_is_changed_after_it_was_said_what_that_means(
     deps: AdminDeps, database: Engine
 ) -> None:
     path = f"{OWN}/policy"
-    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+    with person(deps, Role.OPERATOR) as human:
         page = human.get(path).text
         for words in ("Nothing has been set here", "In force: 24", "In force: 1 %", "SLA class"):
             assert words in page, words
@@ -184,3 +184,14 @@ def test_a_workload_made_over_rest_is_read_only_and_says_why(
         refused = human.send(f"{OWN}/policy", {"max_replicas": "9", "confirmed": "true"})
         assert (refused.status_code, "was made over REST" in refused.text) == (409, True)
     assert audited(database) == []
+
+
+def test_what_would_take_gpus_from_others_is_refused_before_it_is_confirmed(
+    deps: AdminDeps, database: Engine
+) -> None:
+    path = f"{OWN}/policy"
+    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+        asked = human.send(path, open_form(human, path, min_replicas="20"))
+    assert asked.status_code == 403
+    assert "min_replicas=20 must be &lt;= 2 for a key of some namespaces" in asked.text
+    assert stored(database) == {}

@@ -29,7 +29,7 @@ def test_schedules_are_added_changed_removed_and_given_back(
     deps: AdminDeps, database: Engine
 ) -> None:
     path = f"{OWN}/schedules"
-    with person(deps, Role.OPERATOR, ["llm-prod"]) as human:
+    with person(deps, Role.OPERATOR) as human:
         assert "The GPUAutoscaler has none." in human.get(path).text
         done = human.send(path, open_form(human, path, **SCHEDULE))
         assert done.headers["location"] == f"{path}?done=schedule"
