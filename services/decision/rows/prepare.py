@@ -81,8 +81,9 @@ def prepare(
     What no GPU budget counts is decided by itself, so that nobody makes room for it.
     """
     groups: dict[tuple[int, ...], list[RequestRow]] = {}
-    for forecast in forecasts:
-        member = members[int(forecast["workload_id"])]
+    for stored in forecasts:
+        member = members[int(stored["workload_id"])]
+        forecast = translate.of_present_loads(stored, member.spec)
         found = _rows_of(member, forecast, rows, now)
         reach = _reach(float(forecast["step_s"]), found)
         key = (int(forecast["step_s"]), member.is_budgeted, *found[0].paths.shape, reach)

@@ -39,7 +39,7 @@ JOIN_SUPPLY = (
 _FORECAST = (
     "f.id, f.workload_id, f.origin_at, f.model_version, f.rung, f.reason, f.step_s, f.n_horizon, "
     "f.n_paths, f.paths, f.path_scale, f.quantile_levels, f.quantiles, f.further_names, "
-    "f.further_paths, f.further_scales, f.packed_paths"
+    "f.further_paths, f.further_scales, f.packed_paths, f.measured_by"
 )
 
 

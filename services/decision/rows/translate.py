@@ -30,6 +30,7 @@ from decider import (
     promise_of_steps,
 )
 from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import measured_by
 from services.kernel.domain.path_bytes import HALF, unpack_halves
 from services.kernel.domain.schedules import is_in_force
 from services.kernel.domain.workload import ScalingRules
@@ -102,6 +103,18 @@ def without_numbers(row: RowMapping, reason: str) -> RowMapping:
     empty = {"n_paths": 0, "quantile_levels": [], "quantiles": []}
     # what reads a row asks for its columns by name, as of any mapping
     return cast(RowMapping, {**row, **emptied, **empty, "reason": reason})
+
+
+def of_present_loads(row: RowMapping, spec: WorkloadSpec) -> RowMapping:
+    """A forecast row; without its numbers where its loads are measured by something else now.
+
+    They are in another unit than what a replica bears. A row of before this was noted is taken for
+    one of today's queries.
+    """
+    own = measured_by(spec, spec.loads)
+    if (row.get("measured_by") or own) == own:
+        return row
+    return without_numbers(row, "it was made before its loads were given another query or unit")
 
 
 def to_replica_state(row: RowMapping, rate: InterruptionBelief | None = None) -> ReplicaState:

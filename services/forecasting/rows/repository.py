@@ -43,6 +43,7 @@ FORECAST_COLUMNS = (
     "further_names",
     "further_paths",
     "further_scales",
+    "measured_by",
     "created_at",
 )
 LOOKBACK_STEPS = 14

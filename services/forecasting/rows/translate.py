@@ -23,6 +23,7 @@ from forecaster import (
 from services.kernel.db.clusters import FIRST
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
+from services.kernel.domain.measured_by import measured_by
 from services.kernel.domain.path_bytes import HALF, pack_halves, to_halves
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
@@ -60,6 +61,7 @@ class ForecastRow:
 
     Attributes:
         paths: Half-precision numbers, not packed yet.
+        measured_by: Of its loads (`services.kernel.domain.measured_by`).
     """
 
     workload_id: int
@@ -77,6 +79,7 @@ class ForecastRow:
     further_names: list[str] | None = None
     further_paths: bytes | None = None
     further_scales: list[float] | None = None
+    measured_by: str | None = None
 
     @property
     def packed_paths(self) -> bytes | None:
@@ -223,6 +226,7 @@ def to_rows(
                 int(forecast.paths.shape[1]),
                 packed,
                 scale,
+                measured_by=measured_by(workload.spec, workload.spec.loads),
             )
         )
     for at, reason in result.refused.items():

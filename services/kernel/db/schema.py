@@ -175,6 +175,7 @@ forecasts = Table(
     Column("further_paths", LargeBinary, nullable=True),
     Column("further_scales", ARRAY(Double), nullable=True),
     Column("packed_paths", LargeBinary, nullable=True),  # paths, of releases since 0021
+    Column("measured_by", Text, nullable=True),
     UniqueConstraint("workload_id", "origin_at", "model_version"),
     Index("ix_forecasts_numbers", "workload_id", "id", postgresql_where=text("n_paths > 0")),
     postgresql_partition_by=partition_by("forecasts"),

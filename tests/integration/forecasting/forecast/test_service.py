@@ -14,6 +14,8 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.registry.shipped import shipped_prior
 from services.kernel import telemetry
 from services.kernel.clock import FixedClock
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import measured_by
 from services.kernel.domain.path_bytes import unpack_halves
 from services.kernel.jobs import (
     DECIDE_SHARD,
@@ -26,6 +28,7 @@ from tests.integration.forecasting.simple_fleet import (
     BY_PATHS,
     N_STEPS,
     ORIGIN,
+    SPEC,
     START,
     STEP,
     STEP_S,
@@ -86,6 +89,9 @@ def test_every_workload_gets_a_row_and_the_decision_is_asked_once_committed(
         assert (row.n_paths, row.packed_paths, row.path_scale) == (40, None, None)
         assert row.model_version == f"prior-{shipped_prior().version}"
         assert (row.rung, row.reason) == ("prior", "no promoted model")
+        assert row.measured_by == measured_by(
+            WorkloadSpec.model_validate(SPEC), ["request_rate_rps"]
+        )
     assert rows[silent].rung == "none"
     assert "no observed demand" in rows[silent].reason
     assert rows[silent].n_paths == 0

@@ -89,7 +89,9 @@ def test_forecasts_made_before_further_loads_keep_their_rows(database: Engine) -
     assert migrate(database) == head_revision()
     with database.connect() as connection:
         after = connection.execute(text("SELECT * FROM forecasts")).mappings().one()
-    added = dict.fromkeys(("further_names", "further_paths", "further_scales", "packed_paths"))
+    added = dict.fromkeys(
+        ("further_names", "further_paths", "further_scales", "packed_paths", "measured_by")
+    )
     assert dict(after) == {**before, **added}
 
 

@@ -182,6 +182,18 @@ def test_paths_are_the_same_compressed_or_as_releases_before_wrote_them() -> Non
     assert not translate.has_paths(translate.without_numbers(packed, "it failed"))
 
 
+@pytest.mark.parametrize(
+    ("stored", "is_used"),
+    [({}, True), ({"measured_by": None}, True), ({"measured_by": "another"}, False)],
+)
+def test_a_forecast_of_other_loads_has_no_numbers(stored: dict[str, Any], is_used: bool) -> None:
+    row: Any = {"rung": "model", "reason": "", "n_paths": 0, "quantile_levels": [0.5],
+                "quantiles": [[1.0]]} | stored  # fmt: skip
+    found = translate.of_present_loads(row, make_spec())
+    assert translate.forecast_rung(found) == ("model" if is_used else "")
+    assert ("another query or unit" in found["reason"]) is not is_used
+
+
 def test_paths_from_quantiles_follow_them() -> None:
     row: Any = {"n_horizon": 2, "paths": None, "n_paths": 0, "path_scale": None,
                 "quantile_levels": [0.1, 0.5, 0.9],
