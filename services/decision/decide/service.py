@@ -250,13 +250,7 @@ def _decide_bare(at: _Moment, found: RowMapping, error: Exception) -> _DecidedPa
     with the lead time that is stated.
     """
     run = at.run([found])
-    full = _load_rows(run)
-    rows = ShardRows(
-        demand=full.demand,
-        states=full.states,
-        changes=full.changes,
-        recommendations=full.recommendations,
-    )
+    rows = replace(_load_seen(run), further={})
     forecasts = [without_numbers(row, error_message(error)) for row in _undecided(run)]
     granted = grant_part(run, draft_part(run, forecasts, rows))
     return _DecidedPart(run.origin_at, run.members, {}, granted)
@@ -273,16 +267,35 @@ def _undecided(run: ShardRun) -> list[RowMapping]:
 
 def _load_rows(run: ShardRun) -> ShardRows:
     """One query for each kind of row."""
-    connection, now, ids = run.connection, run.now, list(run.members)
-    members = list(run.members.values())
-    first = run.origin_at - run.longest_step * run.deps.settings.context_steps
-    lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
-    early = min(lookback - run.longest_step, now - HISTORY)
-    loads = load_observed(connection, run.members, first, run.origin_at, run.deps.kept)
+    connection, ids, seen = run.connection, list(run.members), _load_seen(run)
     states = {
         int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
     }
-    replica_states = group_rows(repository.load_states(connection, ids, lookback, now))
+    return replace(
+        seen,
+        starts=group_rows(repository.load_pod_starts(connection, ids, _lookback(run))),
+        risk={
+            key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
+            for key, state in states.items()
+        },
+        ends={
+            key: translate.to_end_ledgers(state, translate.measured_unit(run.members[key].spec))
+            for key, state in states.items()
+        },
+        faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
+        lead_time_s=load_draws(connection, "lead_time", scopes_of(list(run.members.values()))),
+        trust=_trust(run),
+        supply=_supply(run, seen.states),
+        interruptions=_interruptions(run, seen.states),
+    )
+
+
+def _load_seen(run: ShardRun) -> ShardRows:
+    """What was seen and done, without anything that was learned of it."""
+    connection, now, ids = run.connection, run.now, list(run.members)
+    first = run.origin_at - run.longest_step * run.deps.settings.context_steps
+    early = min(_lookback(run) - run.longest_step, now - HISTORY)
+    loads = load_observed(connection, run.members, first, run.origin_at, run.deps.kept)
     return ShardRows(
         demand={
             key: by_name[demand]
@@ -294,24 +307,14 @@ def _load_rows(run: ShardRun) -> ShardRows:
             for key, by_name in loads.items()
             if (further := run.members[key].spec.further_loads)
         },
-        states=replica_states,
+        states=group_rows(repository.load_states(connection, ids, _lookback(run), now)),
         changes=group_rows(repository.load_changes(connection, ids, early, now)),
-        starts=group_rows(repository.load_pod_starts(connection, ids, lookback)),
         recommendations=group_rows(repository.load_recommendations(connection, ids, early)),
-        risk={
-            key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
-            for key, state in states.items()
-        },
-        ends={
-            key: translate.to_end_ledgers(state, translate.measured_unit(run.members[key].spec))
-            for key, state in states.items()
-        },
-        faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
-        lead_time_s=load_draws(connection, "lead_time", scopes_of(members)),
-        trust=_trust(run),
-        supply=_supply(run, replica_states),
-        interruptions=_interruptions(run, replica_states),
     )
+
+
+def _lookback(run: ShardRun) -> datetime:
+    return run.origin_at - run.longest_step * LOOKBACK_STEPS
 
 
 def _supply(run: ShardRun, states: Mapping[int, Sequence[RowMapping]]) -> Mapping[str, RowMapping]:

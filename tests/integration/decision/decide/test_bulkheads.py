@@ -110,6 +110,29 @@ def test_what_was_learned_wrongly_is_left_out_and_a_lower_rung_answers(
     assert _faults(deps.engine) == []
 
 
+@pytest.mark.parametrize("state", ["[]", '{"spent_steps": "abc"}', '{"log_level": 1e400}'])
+def test_a_memory_that_cannot_be_read_is_left_out_and_a_lower_rung_answers(
+    deps: DecisionDeps, state: str
+) -> None:
+    """It was read again for the decision that needs nothing learned: there was none for good."""
+    ids = _fleet(deps.engine, ["a", "b"])
+    with deps.engine.begin() as connection:
+        statement = text(
+            "INSERT INTO risk_states (workload_id, state, updated_at) "
+            "VALUES (:id, CAST(:state AS jsonb), :at)"
+        )
+        connection.execute(statement, {"id": ids[0], "state": state, "at": NOW})
+
+    report = service.decide_shard(deps, 0, ORIGIN)
+
+    assert report.n_decisions == 2
+    first, second = decisions(deps.engine)
+    assert (first["workload_id"], first["rung"]) == (ids[0], "trailing_percentile")
+    assert second["rung"] == "model"
+    assert [(at, stage) for at, stage, _ in _faults(deps.engine)] == [(ids[0], "decide")]
+    assert replay(deps, first["id"]).is_identical
+
+
 @settings(
     max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
