@@ -87,7 +87,7 @@ def test_a_checkpoint_gives_the_same_joint_flow(fitted_jointly: FitResult) -> No
 
 
 def test_a_checkpoint_whose_joint_flow_does_not_fit_is_refused(fitted_jointly: FitResult) -> None:
-    raw = model_to_bytes(fitted_jointly.model)
+    raw = model_to_bytes(fitted_jointly.model).replace(b'\\"checksum', b'\\"unlooked')
     names = b'\\"joint\\": [\\"input_tps\\", \\"output_tps\\"]'
     assert raw.count(names) == 1
     other = names.replace(b'\\", \\"', b"______")
