@@ -10,7 +10,7 @@ from sqlalchemy import Connection, RowMapping, text
 
 from services.kernel.db import schema
 from services.kernel.db.clusters import FIRST
-from services.kernel.db.parts import PARTS, count_in
+from services.kernel.db.parts import IS_GONE, PARTS, count_in
 from services.kernel.db.session import CopyTarget, copy_rows
 from services.kernel.domain import WorkloadSpec
 
@@ -83,7 +83,9 @@ def load_holdings(
         "COALESCE(w.spec ->> 'gpu_type', :gpu_type) AS gpu_type, "
         "COALESCE(w.spec ->> 'mode', :mode) AS mode, "
         f"{_count('gpus_per_replica')}, {_count('min_replicas')} "
-        f"FROM workloads w WHERE {_COUNTED} {_of(shards)}AND jsonb_array_length({PARTS}) = 0) w "
+        f"FROM workloads w WHERE {_COUNTED} {_of(shards)}AND jsonb_array_length({PARTS}) = 0 "
+        # what a target had before it was deleted is nobody's
+        f"AND NOT {IS_GONE}) w "
         "LEFT JOIN LATERAL (SELECT r.spec_replicas FROM replica_states r "
         "  WHERE r.workload_id = w.id ORDER BY r.observed_at DESC LIMIT 1) r ON true "
         # a scaling whose outcome is open holds what it asks for
@@ -101,6 +103,15 @@ def load_holdings(
     given |= {"gpu_types": list(gpu_types), "policy_version": policy_version, "now": now}
     given |= {"shards": list(shards)} if shards is not None else {}
     return connection.execute(statement, given).mappings().all()
+
+
+def load_gone(connection: Connection, shard: int, now: datetime) -> frozenset[int]:
+    """Workloads of a shard, of one target each, whose target is not there."""
+    statement = text(
+        f"SELECT w.id FROM workloads w WHERE {_COUNTED} AND w.shard = :shard "  # noqa: S608 - ours
+        f"AND jsonb_array_length({PARTS}) = 0 AND {IS_GONE}"
+    )
+    return frozenset(connection.scalars(statement, {"shard": shard, "now": now}))
 
 
 def _count(field: str) -> str:

@@ -14,6 +14,7 @@ from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import believed_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.budgets.part_budgets import gpu_types_of, stored_gpu_types
+from services.decision.budgets.repository import load_gone
 from services.decision.decide.granting import GrantedPart, draft_part, grant_part
 from services.decision.decide.lock_repository import lock_shard
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
@@ -99,7 +100,10 @@ def decide_shard(
         if not groups:
             return ShardReport(0, 0)
         types = stored_gpu_types(row["spec"] for found in groups.values() for row in found.values())
-        moments = [(_Moment(work, deps, at, now, types), found) for at, found in groups.items()]
+        gone = load_gone(work.connection, shard, now)
+        moments = [
+            (_Moment(work, deps, at, now, types, gone), found) for at, found in groups.items()
+        ]
         done = [part for at, found in moments for part in _decide_group(at, found)]
         repository.notify_decisions(work.connection, shard)
     for part in done:
@@ -174,10 +178,13 @@ class _Moment:
     origin_at: datetime
     now: datetime
     gpu_types: frozenset[str]
+    gone: frozenset[int]
 
     def run(self, found: Sequence[RowMapping]) -> ShardRun:
         """A run over workloads by their rows."""
-        members = {int(row["id"]): to_member(row) for row in found}
+        members = {m.id: m for m in map(to_member, found)}
+        for key in self.gone & members.keys():
+            members[key] = replace(members[key], is_budgeted=False)
         return ShardRun(self.work, self.deps, members, self.origin_at, self.now, self.gpu_types)
 
 

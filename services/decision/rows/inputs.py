@@ -49,7 +49,8 @@ class ShardMember:
     Attributes:
         cluster: Name of its cluster; empty: not asked for.
         is_budgeted: An operator sees its replicas, so they count in GPU budgets. Those of a
-            workload that was made over REST are what a key of its namespace says.
+            workload that was made over REST are what a key of its namespace says, and one whose
+            target is not there has none.
     """
 
     id: int

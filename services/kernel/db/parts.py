@@ -35,3 +35,14 @@ def asked_in(state: str, part: str) -> str:
     """
     own = f"({state}.variants #>> ARRAY[{part}, 'spec'])::int"
     return f"CASE WHEN {part} IS NULL THEN {state}.spec_replicas ELSE {own} END"
+
+
+IS_GONE = (
+    "COALESCE((SELECT a.result = 'target_missing' AND a.applied_at > COALESCE((SELECT "
+    "max(r.observed_at) FROM replica_states r WHERE r.workload_id = w.id), '-infinity') "
+    "FROM actions a WHERE a.workload_id = w.id "
+    "AND a.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
+    "ORDER BY a.origin_at DESC, a.id DESC LIMIT 1), false)"
+)
+"""Whether the operator found no target for the newest decision of the row `w` of `workloads`, and
+has seen none since; takes `now`. Of variants and pools some may be there."""
