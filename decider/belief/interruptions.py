@@ -40,11 +40,6 @@ class InterruptionBelief:
         require(0 <= n < math.inf, f"interruptions={n} must be finite and >= 0")
         require(0 < hours < math.inf, f"node_hours={hours} must be finite and > 0")
 
-    @property
-    def per_node_hour(self) -> float:
-        """Mean of the rate."""
-        return self.interruptions / self.node_hours
-
     def draws(self, n_draws: int) -> FloatArray:
         """(P,) stratified draws of the rate per node-hour, ascending."""
         return self.quantiles((np.arange(n_draws) + 0.5) / n_draws)

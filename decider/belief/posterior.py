@@ -20,7 +20,7 @@ from decider.belief.model import (
     miss_model,
     response_model,
 )
-from decider.belief.response_model import ResponseData, ResponsePosterior, TypeDraws
+from decider.belief.response_model import ResponseData, ResponsePosterior
 from decider.errors import PosteriorNotConverged
 from decider.types import FloatArray, IntArray
 
@@ -156,7 +156,6 @@ def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> Response
     names = ("log_base", "log_queueing", "log_factor")
     near = data.near()
     base, queueing, factor = (near[name] + draws[f"{name}_offset"] for name in names)
-    types = [TypeDraws(draws[f"{name}_type"], draws[f"{name}_spread"]) for name in names]
     return ResponsePosterior(
         np.exp(base),
         np.exp(queueing),
@@ -164,7 +163,6 @@ def to_response(draws: Mapping[str, FloatArray], data: ResponseData) -> Response
         draws["sharpness"],
         draws["noise"],
         data.gpu_type,
-        (types[0], types[1], types[2]),
     )
 
 

@@ -134,24 +134,6 @@ class CurveDraws:
 
 
 @dataclass(frozen=True, slots=True)
-class TypeDraws:
-    """Draws of how a parameter's logarithm spreads over the workloads of a GPU type.
-
-    Attributes:
-        location: (P, G) location per type.
-        spread: (P,) standard deviation of workloads within a type.
-    """
-
-    location: FloatArray
-    spread: FloatArray
-
-    def of_new(self, gpu_type: int, rng: np.random.Generator) -> FloatArray:
-        """(P,) draws of a workload of the type that has no data."""
-        noise = rng.standard_normal(self.spread.size)
-        return np.asarray(np.exp(self.location[:, gpu_type] + self.spread * noise))
-
-
-@dataclass(frozen=True, slots=True)
 class ResponsePosterior:
     """Draws of all workloads' curves.
 
@@ -162,7 +144,6 @@ class ResponsePosterior:
         sharpness: (P,) exponent of the knee.
         noise: (P, G) standard deviation of log latency, per GPU type.
         gpu_type: (W,) index of each workload's GPU type.
-        types: How base_ms, queueing and kappa over the stated capacity spread within types.
     """
 
     base_ms: FloatArray
@@ -171,7 +152,6 @@ class ResponsePosterior:
     sharpness: FloatArray
     noise: FloatArray
     gpu_type: IntArray
-    types: tuple[TypeDraws, TypeDraws, TypeDraws]
 
     def curve(self, row: int) -> CurveDraws:
         """Draws of the curve of workload `row`."""
@@ -183,20 +163,6 @@ class ResponsePosterior:
         """(P, W) load that one replica serves within each workload's SLO latency (W,)."""
         rows = range(self.kappa.shape[1])
         return np.stack([self.curve(row).capacity(float(slo_ms[row])) for row in rows], axis=1)
-
-    def curve_new(self, gpu_type: int, prior_load: float, rng: np.random.Generator) -> CurveDraws:
-        """Draws of the curve of a workload of a GPU type that has no data: it borrows strength.
-
-        Args:
-            gpu_type: Index of its GPU type.
-            prior_load: Its stated capacity.
-            rng: Generator.
-        """
-        if not prior_load > 0:
-            raise InvalidRequest(f"prior_load={prior_load} must be > 0")
-        base, queueing, factor = (law.of_new(gpu_type, rng) for law in self.types)
-        noise = self.noise[:, gpu_type]
-        return CurveDraws(base, queueing, self.sharpness, prior_load * factor, noise)
 
 
 def relative_capacity_new(

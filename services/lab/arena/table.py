@@ -69,12 +69,6 @@ class ResponseTable:
         columns = [getattr(self, _COUNTS[name]).sum(1) / seconds for name in names]
         return np.asarray(np.stack(columns, axis=1), np.float64)
 
-    def minute_loads(self, names: Sequence[str] = LOADS) -> FloatArray:
-        """(P, M, L) loads per replica and second of single minutes."""
-        columns = [getattr(self, _COUNTS[name]) for name in names]
-        per_second = np.stack(columns, axis=2) / (60.0 * self.replicas[:, None, None])
-        return np.asarray(per_second, np.float64)
-
     def rows(self, chosen: Chosen) -> ResponseTable:
         """Some of the points."""
         arrays = {name: getattr(self, name)[chosen] for name in _ARRAYS}

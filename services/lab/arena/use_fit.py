@@ -56,12 +56,6 @@ class UseResponse:
         """(N,) expected share of misses at loads (N, L)."""
         return np.asarray(self.floor + (1.0 - self.floor) * expit(self.slope * self.log_use(loads)))
 
-    def log_use_at(self, miss: FloatArray) -> FloatArray:
-        """(N,) logarithm of the use at which a share is expected; -inf at or below the floor."""
-        curable = np.clip((miss - self.floor) / (1.0 - self.floor), 0.0, 1.0)
-        with np.errstate(divide="ignore"):
-            return np.asarray(logit(curable) / self.slope)
-
 
 @dataclass(frozen=True, slots=True)
 class FitData:

@@ -150,15 +150,11 @@ def test_few_steps_are_pulled_to_the_others_of_the_type() -> None:
     assert spread[:2].min() > 5 * spread[2:].max()
     for row in (0, 1):
         others = np.log(of.kappa / of.stated)[2 + row :: 2].mean() - np.log(1.25)
-        new = np.log(posterior.curve_new(row, 1.0, np.random.default_rng(0)).kappa)
-        pulled, new_pulled = (
-            (draws.mean() - np.log(1.25)) / others for draws in (factor[:, row], new)
-        )
-        print(f"\n{pulled:.3f} and new {new_pulled:.3f} of the way; n {diagnostics.min_ess:.0f}; ")
-        print(f"sd {spread[row]:.3f} and new {new.std():.3f}, prior {prior_spread:.3f}")
+        pulled = (factor[:, row].mean() - np.log(1.25)) / others
+        print(f"\n{pulled:.3f} of the way; n {diagnostics.min_ess:.0f}; ")
+        print(f"sd {spread[row]:.3f}, prior {prior_spread:.3f}")
         assert 0.5 < pulled < 1.0
-        assert 0.7 < new_pulled < 1.1
-        assert max(spread[row], new.std()) < 0.85 * prior_spread
+        assert spread[row] < 0.85 * prior_spread
 
 
 def test_dropping_the_starts_still_on_their_way_biases_the_lead_time() -> None:

@@ -11,7 +11,6 @@ from decider.belief.response_model import (
     CurveDraws,
     ResponseData,
     ResponsePosterior,
-    TypeDraws,
     relative_capacity_new,
 )
 from decider.errors import InvalidRequest
@@ -58,23 +57,11 @@ def test_curves_read_back_from_their_array() -> None:
 
 def posterior(n_draws: int = 4000) -> ResponsePosterior:
     rng = np.random.default_rng(0)
-    wide = np.full((n_draws, 1), np.log(1.25))
-    types = tuple(TypeDraws(wide, np.full(n_draws, s)) for s in (0.5, 0.3, 0.2))
     many = 100.0 + rng.uniform(size=(n_draws, 2))
     one = np.full(n_draws, 2.0)
     noise = np.full((n_draws, 1), 0.1)
     row = (many, many / 200, many / 10, one, noise, np.array([0, 0]))
-    return ResponsePosterior(*row, types)  # type: ignore[arg-type]
-
-
-def test_a_workload_without_data_takes_the_law_of_its_type() -> None:
-    new = posterior().curve_new(0, 8.0, np.random.default_rng(1))
-    logs = np.log(new.kappa / 8.0)
-    assert logs.mean() == pytest.approx(np.log(1.25), abs=0.02)
-    assert logs.std() == pytest.approx(0.2, rel=0.05)
-    assert np.log(new.base_ms).std() == pytest.approx(0.5, rel=0.05)
-    with pytest.raises(InvalidRequest, match="prior_load=0"):
-        posterior().curve_new(0, 0.0, np.random.default_rng(1))
+    return ResponsePosterior(*row)
 
 
 def test_capacity_of_all_workloads_takes_each_ones_slo() -> None:

@@ -46,12 +46,6 @@ def test_use_lies_between_the_tightest_load_and_their_sum() -> None:
     assert (TRUE.log_use(loads) <= added).all()
 
 
-def test_the_use_of_a_share_is_the_inverse() -> None:
-    loads = np.array([[1.0, 300.0], [2.9, 880.0]])
-    assert TRUE.log_use_at(TRUE.miss(loads)) == pytest.approx(TRUE.log_use(loads))
-    assert TRUE.log_use_at(np.array([0.001]))[0] == -math.inf
-
-
 def test_too_few_points_are_refused() -> None:
     data = drawn(6)
     with pytest.raises(InvalidInput, match="6 points are too few"):
