@@ -137,7 +137,7 @@ def test_few_steps_are_pulled_to_the_others_of_the_type() -> None:
 
     The others of their types stand exp(0.6) above what the prior expects of kappa over the stated
     capacity. Without pooling, the two stay near the prior (0.20 and 0.30 of the way, and R-hat
-    warns); with it they come 0.7 and 0.85 of the way, and a new workload the whole way.
+    warns); with it they come 0.7 and 0.85 of the way.
     """
     rng = np.random.default_rng(8)
     of = fleet(rng, 12)
