@@ -31,7 +31,7 @@ from services.admin.controls import (
     policy_page,
     schedules_page,
 )
-from services.admin.decisions import outcome_wording, wording
+from services.admin.decisions import outcome_wording, reason_wording, wording
 from services.admin.fleet import page as fleet_page, workload_page
 from services.admin.freezes import page as freezes_page
 from services.admin.models import page as models_page
@@ -60,9 +60,9 @@ _PAGES = (
 )
 
 templates.env.filters.update(
-    plain=wording.plain,
+    plain=reason_wording.plain,
     policy=policy_name,
-    short_reason=wording.short_reason,
+    short_reason=reason_wording.short_reason,
     step_words=outcome_wording.step_words,
     missed=promise_wording.missed,
     out_of_sla=promise_wording.share,

@@ -1,7 +1,8 @@
-"""The key sentence of a decision: what runs carries, what may come, what keeps the promise."""
+"""The key sentence of a decision: what runs carries, what may come, what is wanted."""
 
 from __future__ import annotations
 
+from services.admin.decisions.reason_wording import expects_too_much
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import number
 
@@ -13,7 +14,8 @@ def key_sentence(detail: DecisionDetail) -> str:
     """One sentence without its stop; empty where these figures alone do not tell why.
 
     `20 replicas carry 116 k tokens/s; by the time a change takes effect it may be 128 k: 22 keep
-    the promise`. What may come is the quantile that is nearest below the promise.
+    the promise`, or `are wanted` where that count is not known to. What may come is the quantile
+    that is nearest below the promise.
     """
     carried, coming = detail.capacity_per_replica, _coming(detail)
     if detail.reason not in _BY_RISK or not carried or coming is None:
@@ -26,10 +28,19 @@ def key_sentence(detail: DecisionDetail) -> str:
     unit = f" {detail.demand_unit}" if detail.demand_unit else ""
     text = (
         f"{noun} {about}{number(current * carried)}{unit}; by the time a change takes effect it "
-        f"may be {number(coming)}: {wanted} {'keeps' if wanted == 1 else 'keep'} the promise"
+        f"may be {number(coming)}: {wanted} {_does(detail, wanted)}"
     )
     changed = wanted != detail.desired_replicas
     return f"{text}, and the guards made it {detail.desired_replicas}" if changed else text
+
+
+def _does(detail: DecisionDetail, wanted: int) -> str:
+    """That so many keep the promise, only where what is expected of those decided says so."""
+    estimated, decided = detail.risk_estimated, detail.desired_replicas
+    is_kept = estimated is not None and not expects_too_much(estimated, detail.risk_target)
+    if is_kept and wanted >= decided:
+        return "keeps the promise" if wanted == 1 else "keep the promise"
+    return "is wanted" if wanted == 1 else "are wanted"
 
 
 def _coming(detail: DecisionDetail) -> float | None:

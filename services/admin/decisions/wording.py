@@ -16,89 +16,10 @@ from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import PartWords, explain_parts
 from services.admin.decisions.outcome_wording import cut_off_words
+from services.admin.decisions.reason_wording import plain, reason_sentence
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import DASH, number, percent
 
-# reason -> (short, sentence)
-REASONS: dict[str, tuple[str, str]] = {
-    "scale_up_risk": (
-        "Load may outgrow the replicas",
-        "Staying at {current} would put more time out of SLA than promised, so the count rises "
-        "before the load does.",
-    ),
-    "scale_up_reactive_floor": (
-        "Present load needs more",
-        "The load observed last does not fit into {current}, whatever the forecast says.",
-    ),
-    "scale_up_fallback": (
-        "More, by a fallback",
-        "No usable forecast: a fallback rung asked for more replicas.",
-    ),
-    "scale_up_bounds": ("Below the minimum", "{current} lies below the lower bound."),
-    "scale_down_risk_allows": (
-        "Fewer keep the promise",
-        "{final} are expected to keep the promise at less cost.",
-    ),
-    "scale_down_nothing_keeps": (
-        "No count keeps the promise",
-        "No count that is allowed keeps the promise, and {current} would hardly miss less.",
-    ),
-    "scale_down_fallback": (
-        "Fewer, by a fallback",
-        "No usable forecast: a fallback rung is content with fewer replicas.",
-    ),
-    "scale_down_bounds": ("Above the maximum", "{current} lies above the upper bound."),
-    "scale_down_gpu_budget": ("GPU budget", "The GPU budget does not allow {current}."),
-    "hold_within_risk": (
-        "Expected to keep the promise",
-        "{current} are expected to keep the promise, and fewer would not.",
-    ),
-    "hold_fallback": ("Held: fallback", "No usable forecast: the count stays as it is."),
-    "hold_stale_forecast": ("Held: stale forecast", "The forecast is too old to act upon."),
-    "hold_paused": ("Held: paused", "Scaling is paused."),
-    "hold_paused_until": ("Held: paused", "Scaling is paused until a set time."),
-    "hold_scale_in_only": ("Held: only decreases", "Only decreases are allowed at present."),
-    "hold_scale_out_only": ("Held: only increases", "Only increases are allowed at present."),
-    "hold_freeze": ("Held: freeze", "A freeze is in force."),
-    "hold_bounds": ("Held at a bound", "The bounds leave no other count."),
-    "hold_max_replicas": (
-        "Held at the maximum",
-        "More would be needed to keep the promise, but {current} is the upper bound.",
-    ),
-    "hold_consolidation": (
-        "Held: load would not fit",
-        "Fewer replicas could not absorb the load observed last, or too little has been observed.",
-    ),
-    "hold_not_schedulable": ("Held: no free GPUs", "No more GPUs can be scheduled at present."),
-    "hold_rate_limit": ("Held: rate limit", "The rate limit of `behavior` is used up."),
-    "hold_tolerance": ("Held: within tolerance", "The change is too small to be worth a move."),
-    "hold_stabilisation": (
-        "Held: stabilisation",
-        "An earlier recommendation within the stabilisation window differs.",
-    ),
-    "hold_gpu_budget": ("Held: GPU budget", "The GPU budget is used up."),
-    "hold_unknown_replicas": (
-        "Held: replicas unknown",
-        "The cluster has not been seen, so the present count is not known.",
-    ),
-    "hold_budget_unreadable": (
-        "Held: budget unreadable",
-        "The GPU budget cannot be read, so nothing may be added.",
-    ),
-    "rebalance_variants": (
-        "Another mix of GPU types",
-        "The capacity stays; other variants serve it at less cost or within the GPU budgets.",
-    ),
-}
-# The same where the rung below answers because the forecast's model does not pay.
-_DISTRUSTED = {
-    "scale_up_fallback": "The forecast's model costs more than it saves here: the trailing "
-    "percentile answers, and asked for more replicas.",
-    "scale_down_fallback": "The forecast's model costs more than it saves here: the trailing "
-    "percentile answers, and is content with fewer replicas.",
-    "hold_fallback": "The forecast's model costs more than it saves here: the trailing percentile "
-    "answers, and the count stays as it is.",
-}
 GUARDS = {
     "stale_input": "Is the input fresh?",
     "replicas_known": "Are the replicas known?",
@@ -121,16 +42,6 @@ _COUNTERFACTUALS = {
     "nothing_waiting": "if no request were waiting",
     "model_trusted": "if the forecast's model were trusted",
 }
-
-
-def short_reason(reason: str) -> str:
-    """A reason for a table cell."""
-    return REASONS.get(reason, (plain(reason), ""))[0]
-
-
-def plain(word: str) -> str:
-    """`some_word` as `Some word`."""
-    return word.replace("_", " ").capitalize()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,12 +89,9 @@ class Explanation:
 def explain(detail: DecisionDetail) -> Explanation:
     """The stored explanation in words; parts that are absent are left out."""
     record = detail.explanation
-    sentence = REASONS.get(detail.reason, ("", plain(detail.reason) + "."))[1]
-    if "model_replicas" in record:  # stored where a forecast was there, and not trusted
-        sentence = _DISTRUSTED.get(detail.reason, sentence)
     risk = _mapping(record.get("risk"))
     return Explanation(
-        sentence=sentence.format(current=detail.current_replicas, final=detail.desired_replicas),
+        sentence=reason_sentence(detail),
         guards=tuple(_guard(item) for item in record.get("guard_trace") or () if _is_guard(item)),
         counterfactuals=tuple(
             (counterfactual(name), int(count), int(count) - detail.raw_replicas)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from services.admin.decisions.wording import plain
+from services.admin.decisions.reason_wording import plain
 from services.admin.operations.schemas import FrontierCurve, FrontierPoint, FrontierView
 from services.admin.rest.formats import clock_time
 

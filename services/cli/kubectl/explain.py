@@ -10,8 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from services.admin.decisions.outcome_wording import means_words, violation_means
+from services.admin.decisions.reason_wording import plain
 from services.admin.decisions.schemas import ActionView, DecisionDetail
-from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain, plain
+from services.admin.decisions.wording import BEST_RUNGS, Explanation, explain
 from services.admin.rest.formats import ago, clock_time, duration, usd
 from services.admin.workloads.schemas import WorkloadView
 from services.admin.workloads.wording import faults, promise

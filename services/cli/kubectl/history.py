@@ -12,8 +12,8 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from services.admin.decisions.outcome_wording import violation_means
+from services.admin.decisions.reason_wording import short_reason
 from services.admin.decisions.schemas import DecisionSummary, OutcomeView
-from services.admin.decisions.wording import short_reason
 from services.admin.rest.formats import DASH, clock_time, percent
 
 RESULTS = {
@@ -129,5 +129,5 @@ def _cells(row: HistoryRow) -> list[str]:
         percent(row.risk_estimated),
         percent(row.measured),
         percent(row.believed),
-        short_reason(row.reason),
+        short_reason(row.reason, row.risk_estimated, row.risk_target),
     ]

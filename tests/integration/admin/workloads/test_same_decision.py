@@ -10,8 +10,9 @@ import pytest
 from rich.console import Console
 from sqlalchemy import Engine, text
 
+from services.admin.decisions.reason_wording import short_reason
 from services.admin.decisions.schemas import DecisionDetail
-from services.admin.decisions.wording import explain, short_reason
+from services.admin.decisions.wording import explain
 from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.diff import to_diff_row
 from services.cli.kubectl.explain import render_decision
@@ -127,7 +128,7 @@ def test_every_surface_tells_the_same_decision(
     assert f"{CURRENT} → {DESIRED}" in page
     row_text = words(console.get(f"/fleet?search={name}").text)
     assert f"{CURRENT} → {DESIRED}" in row_text
-    assert short_reason("scale_up_risk") in row_text
+    assert short_reason("scale_up_risk", detail.risk_estimated, detail.risk_target) in row_text
     live = words(console.get(f"/workloads/{key}/live").text)
     assert f"Desired {DESIRED}" in live
-    assert short_reason("scale_up_risk") in live
+    assert short_reason("scale_up_risk", detail.risk_estimated, detail.risk_target) in live

@@ -214,7 +214,8 @@ def kubectl_text(viewer: Any, member: ShardMember) -> str:
     terminal = Console(width=200, force_terminal=False)
     with terminal.capture() as capture:
         terminal.print(render_decision(detail, workload, NOW))
-    return words(capture.get()).split(" promise ")[1].split(" forecast ")[0]
+    rows = words(capture.get()).split(" Promised: ")[1]  # not the sentence above them
+    return rows.split(" promise ")[1].split(" forecast ")[0]
 
 
 def console_text(console: Any, member: ShardMember) -> str:

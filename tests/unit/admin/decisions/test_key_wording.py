@@ -33,6 +33,22 @@ def test_what_was_learned_is_about_and_guards_are_told() -> None:
     assert found.endswith("23 keep the promise, and the guards made it 21")
 
 
+@pytest.mark.parametrize(
+    ("counts", "changes"),
+    [
+        ((20, 23, 23), {"risk_estimated": 0.02}),  # those decided are expected to miss it
+        ((20, 23, 23), {"risk_estimated": None}),
+        ((20, 23, 25), {}),  # of those decided it is known, of fewer it is not
+    ],
+)
+def test_it_says_that_a_count_keeps_the_promise_only_where_that_is_known(
+    counts: tuple[int, int, int], changes: dict[str, Any]
+) -> None:
+    found = sentence(*counts, 128e3, **changes)
+    assert "it may be 128 k: 23 are wanted" in found
+    assert "keep" not in found
+
+
 def test_a_laxer_promise_takes_a_lower_quantile() -> None:
     assert "may be 100 k" in sentence(
         20, 18, 18, 128e3, risk_target=0.05, reason="hold_within_risk"

@@ -7,20 +7,10 @@ from typing import Any
 
 from hypothesis import given, strategies as st
 
-from decider.result import Reason
 from services.admin.decisions import wording
 from services.admin.decisions.schemas import DecisionDetail
 
 AT = datetime(2026, 1, 5, 14, 5, tzinfo=UTC)
-
-
-def test_every_reason_has_words_and_no_word_is_idle() -> None:
-    assert set(wording.REASONS) == {str(reason) for reason in Reason}
-    for short, sentence in wording.REASONS.values():
-        assert short
-        assert len(short) <= 32
-        sentence.format(current=3, final=4)
-    assert wording.short_reason("some_new_reason") == "Some new reason"
 
 
 def detail(**explanation: Any) -> DecisionDetail:
