@@ -1,4 +1,4 @@
-// Small things that htmx leaves to the page: which decision is open, and a session that ended.
+// Small things that htmx leaves to the page: which decision is open, and that a refresh failed.
 (function () {
   "use strict";
   document.addEventListener("htmx:beforeRequest", function (event) {
@@ -9,10 +9,29 @@
     });
     entry.setAttribute("aria-current", "true");
   });
-  document.addEventListener("htmx:sendError", function () {
-    document.body.classList.add("offline");
+  // Parts that did not come anew when they were asked for, each with why; the page is old meanwhile.
+  const failed = new Map();
+  const partOf = (event) => event.detail.target ? event.detail.target.id : "";
+  function told() {
+    const box = document.getElementById("stale");
+    const text = failed.size ? failed.values().next().value : "";
+    if (box.textContent !== text) box.textContent = text;
+  }
+  function wordsFor(status) {
+    if (status === 404) return "What this page shows is no longer there.";
+    if (status === 403) return "You may no longer see what this page shows.";
+    return "The server answers with an error (" + status + "); what you see may be old.";
+  }
+  document.addEventListener("htmx:sendError", function (event) {
+    failed.set(partOf(event), "The server does not answer; what you see may be old.");
+    told();
+  });
+  document.addEventListener("htmx:responseError", function (event) {
+    if (event.detail.xhr.status === 401) return; // the login follows
+    failed.set(partOf(event), wordsFor(event.detail.xhr.status));
+    told();
   });
   document.addEventListener("htmx:afterRequest", function (event) {
-    if (event.detail.successful) document.body.classList.remove("offline");
+    if (event.detail.successful && failed.delete(partOf(event))) told();
   });
 })();

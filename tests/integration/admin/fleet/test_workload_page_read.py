@@ -8,6 +8,7 @@ import re
 import pytest
 from sqlalchemy import Engine, text
 
+from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.console_visitor import OWN
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -53,3 +54,15 @@ def test_further_loads_stand_beside_the_capacity(console, database: Engine) -> N
     assert "A replica carries 1,800 tokens/s, and is also bound by <code>queue_requests" in page
     assert "</code>: 40 requests" in page
     assert ">as served</span>" in page
+
+
+def test_a_page_that_was_open_says_that_its_workload_is_gone(
+    console: AppClient, database: Engine
+) -> None:
+    live = f"{OWN}/live"
+    assert "Removed" not in console.get(live).text
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET is_active = false WHERE name = 'llama-70b-chat'")
+        )
+    assert "nothing is decided for it any more" in console.get(live).text
