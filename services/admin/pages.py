@@ -6,12 +6,16 @@ the REST route, calls the same use case, and so is audited in the same words.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import psycopg
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
+from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 
 from services.admin.access import (
@@ -37,6 +41,7 @@ from services.admin.freezes import page as freezes_page
 from services.admin.models import page as models_page
 from services.admin.operations import advice_page, backtests_page
 from services.admin.operations.wording import policy_name
+from services.admin.rest.edge import SECURITY_HEADERS
 from services.admin.workloads import wording as promise_wording
 from services.kernel.errors import HarmonyError
 from services.kernel.http import application as http
@@ -98,6 +103,9 @@ def install(app: FastAPI) -> None:
             return page
         return http.from_error(error)
 
+    for fault in (DBAPIError, psycopg.Error, PoolTimeout, Exception):
+        app.add_exception_handler(fault, _as_page(app.exception_handlers[fault]))
+
     answer_programs: Any = app.exception_handlers[RequestValidationError]
 
     @app.exception_handler(RequestValidationError)
@@ -116,6 +124,23 @@ def install(app: FastAPI) -> None:
         if _wants_page(request):
             return _error_page(request, error.status_code, str(error.detail))
         return http.from_http_error(http.with_route(request, error))
+
+
+def _as_page(answer_programs: Any) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """A handler that gives people a page with the words that programs get."""
+
+    async def answer(request: Request, error: Exception) -> Response:
+        told: Response = await answer_programs(request, error)
+        if not _wants_page(request):
+            return told
+        page = _error_page(request, told.status_code, json.loads(bytes(told.body))["detail"])
+        # a fault is answered outside of what adds these headers to all other answers
+        page.headers.update(SECURITY_HEADERS)
+        if "Retry-After" in told.headers:
+            page.headers["Retry-After"] = told.headers["Retry-After"]
+        return page
+
+    return answer
 
 
 def _login_address(path: str, query: str) -> str:
