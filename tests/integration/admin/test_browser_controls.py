@@ -143,3 +143,19 @@ def test_on_a_narrow_window_nothing_is_cut_off(page: Any, url: str, keys: dict[R
         page.goto(url + path)
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 400, f"{path} is {width} wide: the page itself scrolls sideways"
+
+
+SPILLED = """() => [...document.querySelectorAll('button, a.button, .tag, summary')]
+  .filter(box => box.offsetHeight && box.scrollHeight > box.clientHeight + 2)
+  .map(box => box.innerText)"""
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_words_stay_within_their_buttons(
+    page: Any, url: str, keys: dict[Role, str], width: int
+) -> None:
+    page.set_viewport_size({"width": width, "height": 900})
+    log_in(page, url, keys[Role.ADMIN])
+    for path in ("/", OWN, f"{OWN}/policy", f"{OWN}/schedules", "/approvals", "/models", "/keys"):
+        page.goto(url + path)
+        assert page.evaluate(SPILLED) == [], path
