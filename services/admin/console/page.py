@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -12,6 +13,8 @@ from urllib.parse import parse_qs, urlencode
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from fastapi.templating import Jinja2Templates
+from jinja2 import pass_context
+from jinja2.runtime import Context
 from pydantic import BaseModel, ValidationError
 
 from services.admin.console.forms import in_words
@@ -83,12 +86,19 @@ def query_text(**values: object) -> str:
     return f"?{urlencode(kept, doseq=True)}" if kept else ""
 
 
+@pass_context
+def clock_time(context: Context, at: datetime | None) -> str:
+    """A time as a page shows it, whose year is that of its `now`."""
+    now = context.get("now")
+    return formats.clock_time(at, now if isinstance(now, datetime) else None)
+
+
 templates.env.filters.update(
     percent=formats.percent,
     number=formats.number,
     usd=formats.usd,
     duration=formats.duration,
-    clock_time=formats.clock_time,
+    clock_time=clock_time,
     iso=formats.iso,
 )
 templates.env.globals.update(

@@ -81,12 +81,13 @@ def ago(at: datetime | None, now: datetime) -> str:
     return f"{abs(seconds) / unit_s:.0f} {unit} {'ago' if seconds > 0 else 'ahead'}"
 
 
-def clock_time(at: datetime | None) -> str:
-    """Date and time in UTC: `5 Jan 14:05`."""
+def clock_time(at: datetime | None, now: datetime | None = None) -> str:
+    """Date and time in UTC, with the year where it is another than that of `now`: `5 Jan 14:05`."""
     if at is None:
         return DASH
     at = at.astimezone(UTC)
-    return f"{at.day} {at:%b %H:%M}"
+    is_other = now is not None and now.astimezone(UTC).year != at.year
+    return f"{at.day} {at:%b}{f' {at.year}' if is_other else ''} {at:%H:%M}"
 
 
 def iso(at: datetime) -> str:

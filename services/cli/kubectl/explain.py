@@ -91,7 +91,7 @@ def _rows(
 ) -> Iterator[tuple[str, Text]]:
     yield "decision", Text(_when(detail, now))
     if detail.actions:
-        yield "action", Text(_action(detail.actions[-1]))
+        yield "action", Text(_action(detail.actions[-1], now))
     if detail.binding_constraint:
         yield "bound by", Text(plain(detail.binding_constraint).lower())
     yield "risk", Text("\n".join(f"{label}: {value}" for label, value in words.risk))
@@ -123,14 +123,14 @@ def _rows(
 def _when(detail: DecisionDetail, now: datetime) -> str:
     left_s = (detail.valid_until - now).total_seconds()
     valid = f"valid for {duration(left_s)} more" if left_s > 0 else "no longer valid"
-    made = f"{clock_time(detail.decided_at)} UTC ({ago(detail.decided_at, now)})"
+    made = f"{clock_time(detail.decided_at, now)} UTC ({ago(detail.decided_at, now)})"
     return f"{detail.id}, made {made}, {valid}"
 
 
-def _action(action: ActionView) -> str:
+def _action(action: ActionView, now: datetime) -> str:
     result = RESULTS.get(action.result, plain(action.result))
     attempt = f", attempt {action.attempt}" if action.attempt > 1 else ""
-    return f"{result} {clock_time(action.applied_at)} UTC{attempt}: {action.reason}"
+    return f"{result} {clock_time(action.applied_at, now)} UTC{attempt}: {action.reason}"
 
 
 def _forecast(detail: DecisionDetail, workload: WorkloadView, words: Explanation) -> str:

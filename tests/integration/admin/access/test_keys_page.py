@@ -124,3 +124,13 @@ def test_an_admin_of_a_namespace_makes_keys_for_it_alone(deps: AdminDeps) -> Non
         assert human.post("/keys", data={"key_name": "x"}, headers=evil).status_code == 403
         assert human.post("/freezes", data={"scope": "*"}, headers=evil).status_code == 403
     assert BASE_URL not in evil.values()
+
+
+def test_an_end_in_another_year_says_which(deps: AdminDeps) -> None:
+    with person(deps, Role.ADMIN) as human:
+        form = {"key_name": "grafana", "role": "viewer"}
+        human.send("/keys", form | {"expires_at": "2026-02-01T00:00"})
+        made = human.send("/keys", form | {"expires_at": "2028-02-01T00:00"})
+        assert "until 1 Feb 2028 00:00 UTC" in made.text
+        ends = re.findall(r"<td class=\"nowrap\">(1 Feb[^<]*)<", human.get("/keys").text)
+        assert ends == ["1 Feb 2028 00:00", "1 Feb 00:00"]

@@ -64,7 +64,9 @@ def test_money_and_durations() -> None:
 
 
 def test_times() -> None:
-    assert formats.clock_time(AT) == "5 Jan 14:05"
+    assert formats.clock_time(AT) == formats.clock_time(AT, AT) == "5 Jan 14:05"
+    assert formats.clock_time(AT, AT + timedelta(days=400)) == f"5 Jan {AT.year} 14:05"
+    assert formats.clock_time(AT, AT - timedelta(days=6)) == f"5 Jan {AT.year} 14:05"
     assert formats.iso(AT) == "2026-01-05T14:05:00Z"
     assert formats.ago(AT - timedelta(seconds=150), AT) == "2 min ago"
     assert formats.ago(AT - timedelta(hours=30), AT) == "30 h ago"
