@@ -138,8 +138,8 @@ def test_on_a_narrow_window_nothing_is_cut_off(page: Any, url: str, keys: dict[R
     log_in(page, url, keys[Role.ADMIN])
     for path in (
         "/", OWN, f"{OWN}/policy", f"{OWN}/schedules", "/approvals", "/backtests", "/models",
-        "/limits", "/freezes", "/keys", "/audit", "/audit?check=true", "/frontier", "/advice", "/cells",
-        f"{OWN}/timeline", "/decisions/100044",
+        "/limits", "/freezes", "/keys", "/audit", "/audit?check=true", "/frontier", "/advice",
+        "/cells", f"{OWN}/timeline", "/decisions/100044",
     ):  # fmt: skip
         page.goto(url + path)
         width = page.evaluate("document.documentElement.scrollWidth")
