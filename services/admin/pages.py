@@ -17,6 +17,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import RedirectResponse
 from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from services.admin.access import (
     audit_page,
@@ -91,7 +92,8 @@ def install(app: FastAPI) -> None:
             where = {"HX-Redirect": _login_from(request.headers.get("hx-current-url", ""))}
             return Response(status_code=401, headers=where)
         if request.method != "GET":  # a form that was sent after the session's end
-            return RedirectResponse(_login_address("/", ""), status_code=303)
+            back = _login_address(_form_of(request), "")
+            return RedirectResponse(f"{back}&done=ended", status_code=303)
         target = _login_address(request.url.path, request.url.query)
         return RedirectResponse(target, status_code=303)
 
@@ -141,6 +143,17 @@ def _as_page(answer_programs: Any) -> Callable[[Request, Exception], Awaitable[R
         return page
 
     return answer
+
+
+def _form_of(request: Request) -> str:
+    """Path of the page that a form was sent from; the first page where that is not known."""
+    try:
+        shown = urlsplit(request.headers.get("referer", ""))
+    except ValueError:
+        return "/"
+    scope = {**request.scope, "method": "GET", "path": shown.path}
+    is_page = any(route.matches(scope)[0] is Match.FULL for route in request.app.router.routes)
+    return shown.path if is_page and shown.netloc == request.url.netloc else "/"
 
 
 def _login_address(path: str, query: str) -> str:

@@ -66,6 +66,8 @@ NOTICES = {
     "lifted": "Ended. The operator takes it over within seconds.",
     "revoked": "Revoked. Its sessions have ended; other processes forget it within a minute.",
     "logged-out": "You are logged out.",
+    "ended": "Your session had ended: what you sent has changed nothing. Log in, and send it "
+    "again.",
     "cancelled": "A cancellation was asked for; what runs ends at its next stage.",
 }
 

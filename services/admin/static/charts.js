@@ -32,7 +32,7 @@
 
   async function get(path) {
     const answer = await fetch(api + path + (cluster ? (path.includes("?") ? "&" : "?") + cluster : ""), { headers: { Accept: "application/json" } });
-    if (answer.status === 401) location.href = "/login?next=" + encodeURIComponent(location.pathname);
+    if (answer.status === 401) location.href = "/login?next=" + encodeURIComponent(location.pathname + location.search);
     if (!answer.ok) throw new Error((await answer.json()).detail || answer.statusText);
     return answer.json();
   }

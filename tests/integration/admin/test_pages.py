@@ -8,6 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from services.kernel.security.keys import Role
+from tests.integration.admin.app_client import BASE_URL
+from tests.integration.admin.console_visitor import OWN
 
 pytestmark = pytest.mark.integration
 
@@ -101,6 +103,28 @@ def test_stranger_is_sent_to_the_login_and_back(anonymous) -> None:
     shown = {"HX-Request": "true", "HX-Current-URL": "http://["}
     assert anonymous.get("/fleet", headers=shown).headers["hx-redirect"] == "/login"
     assert 'value="/workloads/a/b"' in anonymous.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize(
+    ("referer", "back"),
+    [
+        (f"{BASE_URL}{OWN}/policy?x=1", f"{OWN}/policy"),
+        (f"{BASE_URL}/approvals/7/reject", "/"),  # no page of its own
+        ("https://evil.test/approvals", "/"),
+        ("http://[", "/"),
+        ("", "/"),
+    ],
+)
+def test_a_form_that_comes_after_the_session_is_not_taken_for_done(
+    anonymous, referer: str, back: str
+) -> None:
+    sent = {"Origin": BASE_URL, "Referer": referer}
+    answer = anonymous.post("/approvals/7/approve", headers=sent)
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"/login?next={back}&done=ended"
+    login = anonymous.get(answer.headers["location"]).text
+    assert "what you sent has changed nothing" in login
+    assert f'value="{back}"' in login
 
 
 def test_login_leads_nowhere_else(anonymous, keys) -> None:

@@ -61,7 +61,7 @@ def test_a_form_sent_after_the_sessions_end_leads_to_the_login(deps: AdminDeps) 
     with person(deps, Role.ADMIN) as human:
         human.cookies.clear()
         answer = human.send(f"{OWN}/pause", {"lasting": "3600"})
-        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/login?next=/&done=ended")
 
 
 def test_viewers_are_shown_no_buttons(deps: AdminDeps, database: Engine) -> None:
