@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 
 DASH = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NOW_S = 5
+_LEAST_PERCENT = 0.0001
+_HALF_UP = -math.log10(0.995)
+"""From 0.995 on two digits are those of 1: `1 %` and not `1.00 %`."""
 _SUFFIXES = ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (1e4, 1e3, " k"))
 """From where on, of what, and its name: 999,500 reads as 1 M already."""
 
 
 def percent(value: float | None) -> str:
-    """A share as a percentage with two significant digits: 0.0123 -> `1.2 %`."""
+    """A share as a percentage with two significant digits: 0.0123 -> `1.2 %`.
+
+    Promises of windows are a few millionths of the time: they and what is held against them are
+    told apart.
+    """
     if value is None:
         return DASH
     scaled = 100 * value
     if scaled == 0:
         return "0 %"
-    if abs(scaled) < 0.01:
-        return "< 0.01 %" if scaled > 0 else "> -0.01 %"
-    digits = 0 if abs(scaled) >= 9.95 else 1 if abs(scaled) >= 0.995 else 2
-    text = f"{scaled:.{digits}f}"
+    size = abs(scaled)
+    if size < _LEAST_PERCENT:
+        least = f"{_LEAST_PERCENT:f}".rstrip("0")
+        return f"< {least} %" if scaled > 0 else f"> -{least} %"
+    whole = math.floor(math.log10(size) + _HALF_UP)
+    text = f"{scaled:.{max(0, 1 - whole)}f}"
     return f"{text.rstrip('0').rstrip('.') if '.' in text else text} %"
 
 
