@@ -23,12 +23,13 @@ def key_sentence(detail: DecisionDetail) -> str:
     current, wanted = detail.current_replicas, detail.raw_replicas
     if not _tells(current, wanted, coming / carried):
         return ""
-    about = "about " if detail.capacity_source == "learned" else ""
-    noun = "1 replica carries" if current == 1 else f"{current} replicas carry"
+    about = "" if detail.capacity_source == "stated" else "about "
     unit = f" {detail.demand_unit}" if detail.demand_unit else ""
+    by = ", going by others like it" if detail.capacity_source == "group" else ""
+    noun = "1 replica carries" if current == 1 else f"{current} replicas carry"
     text = (
-        f"{noun} {about}{number(current * carried)}{unit}; by the time a change takes effect it "
-        f"may be {number(coming)}: {wanted} {_does(detail, wanted)}"
+        f"{noun} {about}{number(current * carried)}{unit}{by}; by the time a change takes effect "
+        f"it may be {number(coming)}: {wanted} {_does(detail, wanted)}"
     )
     changed = wanted != detail.desired_replicas
     return f"{text}, and the guards made it {detail.desired_replicas}" if changed else text

@@ -122,8 +122,10 @@ class DecisionDetail(DecisionSummary):
         "of what was learned, else as stated; null: it has several targets or several loads",
         examples=[5800.0],
     )
-    capacity_source: Literal["learned", "stated"] | None = Field(
-        None, description="Null where that is"
+    capacity_source: Literal["learned", "group", "stated"] | None = Field(
+        None,
+        description="`group`: by what other services like it were measured to carry, since none of "
+        "its own requests was yet; null where the load is",
     )
     explanation: dict[str, Any] = Field(
         description="Guard trace, quantiles used, counterfactuals, risk before and after; under a "

@@ -135,9 +135,10 @@ def _carried(made: ServiceDecision) -> dict[str, object] | None:
         return None
     is_learned = row.is_capacity_learned
     load = float(np.median(row.capacity)) if is_learned else spec.capacity.per_replica
+    learned = "group" if row.given.is_response_borrowed else "learned"
     return {
         "per_replica": float(f"{load:.6g}"),
-        "source": "learned" if is_learned else "stated",
+        "source": learned if is_learned else "stated",
         "unit": next(one.unit for one in spec.indicators if one.name == spec.demand),
     }
 

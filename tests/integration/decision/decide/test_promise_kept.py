@@ -93,7 +93,9 @@ def test_a_new_service_is_decided_by_what_others_like_it_carry(deps: DecisionDep
     assert bad_share(new) < bad_share(alone)
     assert set(many.counts[:2]) == {16}, "nothing is scaled in on the word of others"
     assert set(many.counts[-5:]) <= {10, 11, 12}
-    made = stored(deps, "SELECT id FROM decisions ORDER BY id LIMIT 6")
+    made = stored(deps, "SELECT id, workload_id, explanation FROM decisions ORDER BY id LIMIT 6")
+    sources = {row["workload_id"]: row["explanation"]["capacity"]["source"] for row in made[:3]}
+    assert sources == {alone.id: "stated", many.id: "group", new.id: "group"}
     for row in made:
         assert replay(loop.deps, row["id"]).is_identical
 

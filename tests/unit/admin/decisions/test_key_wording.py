@@ -33,6 +33,11 @@ def test_what_was_learned_is_about_and_guards_are_told() -> None:
     assert found.endswith("23 keep the promise, and the guards made it 21")
 
 
+def test_what_is_borrowed_is_said_to_be() -> None:
+    found = sentence(20, 23, 23, 128e3, capacity_source="group")
+    assert found.startswith("20 replicas carry about 116 k tokens/s, going by others like it; by")
+
+
 @pytest.mark.parametrize(
     ("counts", "changes"),
     [
