@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from decider import MissUpdate
+from decider import GroupLaw, MissUpdate
 from services.decision.beliefs import misses
 from services.decision.beliefs.groups import MeasuredGroup
 from services.decision.beliefs.history import learn_history
@@ -16,6 +16,7 @@ from services.decision.beliefs.miss_data import MISSES, MissSteps
 from services.decision.rows.inputs import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
+from tests.integration.decision.group_rows import add_group_law
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import truth
 from tests.integration.decision.measured_rows import OBJECTIVE, add_counts
@@ -105,6 +106,20 @@ def test_steps_that_were_watched_teach_though_nobody_else_saw_who_was_ready(
     assert learn_history(deps, 0) == 1
     (row,) = posteriors(deps.engine, kind=MISSES)
     assert row["n_observations"] == 40
+
+
+def test_a_history_that_says_little_is_held_against_the_group(deps: DecisionDeps) -> None:
+    """Steps at a quarter of the knee: of the knee they say hardly more than that it is higher."""
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 7.0, np.full(40, 1.75), last=ORIGIN - STEP)
+    with deps.engine.connect() as connection:
+        member = members_of(connection)[workload]
+    stated = member.spec.capacity.per_replica
+    law = GroupLaw(np.array([np.log(7.0 / stated), np.log(12.0)]), np.diag([0.08**2, 0.3**2]))
+    add_group_law(deps.engine, member, law)
+    assert learn_history(deps, 0) == 1
+    assert learned_load(deps, workload) == pytest.approx(7.0, rel=0.1)
+    assert 7.0 < 0.8 * stated
 
 
 def test_one_workloads_impossible_history_harms_no_other(
