@@ -27,6 +27,7 @@ from deploy.grafana.source.shared import (
     SCALINGS,
     SERIES,
     WORKLOADS,
+    is_chosen,
 )
 
 _MODELS = variable(
@@ -35,9 +36,10 @@ _MODELS = variable(
     "SELECT DISTINCT model_version FROM forecast_scores "
     "WHERE $__timeFilter(origin_at) ORDER BY model_version",
 )
+_CHOSEN_MODELS = is_chosen("s.model_version", "model")
 _SCORES = (
     "FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id "
-    f"WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}}) "
+    f"WHERE {CHOSEN_WORKLOADS} AND {_CHOSEN_MODELS} "
     "AND $__timeFilter(s.origin_at) AND s.n_steps > 0"  # of the others nothing was observed
 )
 _COMPARED = "sum(s.crps) FILTER (WHERE s.crps_last_value IS NOT NULL)"
@@ -78,7 +80,7 @@ HEAD = [
                 f"""SELECT avg(e.value::float8) AS covered
                 FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id
                 CROSS JOIN LATERAL jsonb_each_text(s.coverage) e
-                WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}})
+                WHERE {CHOSEN_WORKLOADS} AND {_CHOSEN_MODELS}
                   AND $__timeFilter(s.origin_at) AND s.n_steps > 0
                   AND abs(e.key::float8 - 0.99) < 1e-6""",
                 "table",
@@ -134,7 +136,7 @@ QUALITY = [
                   avg(e.value::float8) - e.key::float8 AS difference, count(*) AS forecasts
                 FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id
                 CROSS JOIN LATERAL jsonb_each_text(s.coverage) e
-                WHERE {CHOSEN_WORKLOADS} AND s.model_version IN (${{model:sqlstring}})
+                WHERE {CHOSEN_WORKLOADS} AND {_CHOSEN_MODELS}
                   AND $__timeFilter(s.origin_at) AND s.n_steps > 0
                 GROUP BY 1, e.key ORDER BY 1""",
                 "table",

@@ -5,12 +5,22 @@ from __future__ import annotations
 
 from deploy.grafana.source.parts import annotation, variable
 
-_CHOSEN_CLUSTERS = "cluster_id IN (SELECT id FROM clusters WHERE name IN (${cluster:sqlstring}))"
+
+def is_chosen(column: str, name: str) -> str:
+    """Condition: the column is among the values of a variable; none where that has no value.
+
+    Of such a one Grafana makes nothing, and `IN ()` is no SQL: a fleet without workloads, or a
+    model without scores, would be shown as an error.
+    """
+    return f"{column} = ANY (ARRAY[${{{name}:sqlstring}}]::text[])"
+
+
+_CHOSEN_CLUSTERS = f"cluster_id IN (SELECT id FROM clusters WHERE {is_chosen('name', 'cluster')})"
 CLUSTER_OF = "(SELECT k.name FROM clusters k WHERE k.id = w.cluster_id)"
 CHOSEN_NAMESPACES = (
-    f"w.is_active AND w.{_CHOSEN_CLUSTERS} AND w.namespace IN (${{namespace:sqlstring}})"
+    f"w.is_active AND w.{_CHOSEN_CLUSTERS} AND {is_chosen('w.namespace', 'namespace')}"
 )
-CHOSEN_WORKLOADS = f"{CHOSEN_NAMESPACES} AND w.name IN (${{workload:sqlstring}})"
+CHOSEN_WORKLOADS = f"{CHOSEN_NAMESPACES} AND {is_chosen('w.name', 'workload')}"
 MEASURED = """CASE WHEN w.spec->'sla'->>'kind' = 'DemandFraction'
   THEN sum({t}.measured_violation_ratio * {t}.sli_requests) / nullif(sum({t}.sli_requests)
     FILTER (WHERE {t}.measured_violation_ratio IS NOT NULL), 0)
@@ -31,7 +41,7 @@ SELECT DISTINCT namespace FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS} 
 """
 _WORKLOADS = f"""
 SELECT DISTINCT name FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS}
-AND namespace IN (${{namespace:sqlstring}}) ORDER BY name
+AND {is_chosen("namespace", "namespace")} ORDER BY name
 """
 
 CLUSTERS = variable("cluster", "Cluster", _CLUSTERS)
