@@ -22,7 +22,7 @@ from services.kernel.settings import Settings
 
 REPO = Path(__file__).parents[3]
 SERVERS = {"postgres", "redis", "prometheus", "grafana"}
-ENDING = {"secrets", "migrate", "reader", "crds"}
+ENDING = {"secrets", "migrate", "reader"}
 """Services that do one thing and end."""
 
 
@@ -116,6 +116,26 @@ def test_no_service_waits_for_itself(services: dict[str, Any]) -> None:
     order = TopologicalSorter({n: s.get("depends_on", {}).keys() for n, s in services.items()})
     first = list(order.static_order())
     assert set(first) == set(services)
+
+
+def test_a_real_cluster_may_stand_in_for_the_simulated_one(services: dict[str, Any]) -> None:
+    """Nobody waits for `cluster`, and what the head of the file adds for a real one fits."""
+    assert [name for name, s in services.items() if "cluster" in s.get("depends_on", {})] == []
+    head = (REPO / "docker-compose.yml").read_text().split("\nx-")[0]
+    told = re.findall(r"^#   ((?:services:| {2,}).*)$", head, re.MULTILINE)
+    added = yaml.safe_load("\n".join(told))["services"]
+    assert set(added) == {"operator"}
+    assert added["operator"]["environment"]["HARMONY_KUBE_URL"] == ""
+    mounted = {volume.split(":")[1] for volume in added["operator"]["volumes"]}
+    assert added["operator"]["environment"]["KUBECONFIG"] in mounted
+
+
+def test_a_simulated_cluster_that_starts_again_knows_the_resources(
+    services: dict[str, Any],
+) -> None:
+    """Its store is its memory; without them the operator would hold until somebody sees it."""
+    assert services["cluster"]["restart"] == "unless-stopped"
+    assert "--definitions" in services["cluster"]["command"]
 
 
 def test_the_file_starts_without_anything_set() -> None:
@@ -259,7 +279,7 @@ def test_every_build_target_is_in_the_dockerfile(services: dict[str, Any]) -> No
         target = service.get("build", {}).get("target")
         stage = dockerfile.split(f" AS {target}\n")[-1].split("\nFROM ")[0]
         command = json.loads(stage.split("CMD ")[1].splitlines()[0]) if target else []
-        if target and name not in {"secrets", "reader", "crds"}:
+        if target and name not in {"secrets", "reader"}:
             assert service["command"][: len(command)][:2] == command[:2], name
     for line in dockerfile.splitlines():
         if line.startswith(("RUN", "ADD")):
