@@ -107,6 +107,14 @@ def test_selectors_find_their_pods_and_no_others(manifests: list[Manifest]) -> N
         assert hit == {manifest["metadata"]["name"]}
 
 
+def test_a_mesh_is_told_of_http_in_clear_only_where_it_is() -> None:
+    for tls, told in (({}, "kubernetes.io/h2c"), ({"existingSecret": "scaler-tls"}, None)):
+        made = render({"scaler": {"enabled": True, "tls": tls}})
+        first, _ = named(made, "Service", "harmony-scaler")["spec"]["ports"]
+        assert first["name"] == "grpc"
+        assert first.get("appProtocol") == told
+
+
 def test_services_lead_to_named_ports(manifests: list[Manifest]) -> None:
     ports = {
         m["metadata"]["name"]: {

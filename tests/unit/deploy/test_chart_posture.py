@@ -70,6 +70,19 @@ def test_rights_are_bound_to_those_alone(manifests: list[Manifest]) -> None:
     assert bound & others == set()
 
 
+def test_rights_go_to_an_account_of_your_own_that_no_other_pod_has() -> None:
+    yours = {"serviceAccounts": {"create": False, "names": {"operator": "mine"}}}
+    made = render(yours)
+    for kind in ("ClusterRoleBinding", "RoleBinding"):
+        for binding in of_kind(made, kind):
+            if binding["metadata"]["labels"]["app.kubernetes.io/component"] == "operator":
+                assert [subject["name"] for subject in binding["subjects"]] == ["mine"]
+    accounts = {name: spec.get("serviceAccountName") for name, spec in pod_specs(made).items()}
+    assert [name for name, one in accounts.items() if one == "mine"] == [
+        "Deployment/harmony-operator"
+    ]
+
+
 def test_services_are_probed(manifests: list[Manifest]) -> None:
     for manifest in manifests:
         if manifest["kind"] not in {"Deployment", "StatefulSet"}:

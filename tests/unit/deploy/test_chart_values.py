@@ -94,6 +94,14 @@ REFUSED = {
     "names of Services": ({"fullnameOverride": "GPU_scaling"}, "fullnameOverride"),
     "first letter": ({"fullnameOverride": "2nd"}, "fullnameOverride"),
     "label": ({"fullnameOverride": "h", "nameOverride": "-h"}, "nameOverride"),
+    "account of every pod": (
+        {"serviceAccounts": {"create": False, "names": {"admin": "harmony"}}},
+        "serviceAccounts.names.operator",
+    ),
+    "account of another pod": (
+        {"serviceAccounts": {"create": False, "names": {"admin": "one", "operator": "one"}}},
+        "serviceAccounts.names.operator",
+    ),
     "label of selectors": ({"commonLabels": {"app.kubernetes.io/name": "ml"}}, "commonLabels"),
 }
 
