@@ -215,6 +215,18 @@ def test_the_chart_scrapes_every_service_and_keeps_its_labels() -> None:
             assert len(ports & set(named_ports)) == 1, component
 
 
+def test_no_two_scrapes_of_a_pod_write_the_same_series() -> None:
+    """`up` of a page that fails would be hidden by that of the other."""
+    values = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+    (monitor,) = of_kind(render(values), "ServiceMonitor")
+    told = {"sourceLabels": ["__metrics_path__"], "targetLabel": "metrics_path"}
+    scrapes = [
+        (one["port"], any(told.items() <= rule.items() for rule in one.get("relabelings", [])))
+        for one in monitor["spec"]["endpoints"]
+    ]
+    assert len(scrapes) == len(set(scrapes)) == 4
+
+
 def test_dashboards_are_given_to_the_sidecar() -> None:
     values = {"monitoring": {"dashboards": {"enabled": True}}}
     maps = [m for m in of_kind(render(values), "ConfigMap") if "dashboard" in m["metadata"]["name"]]
