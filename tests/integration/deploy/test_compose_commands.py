@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 import yaml
@@ -25,6 +26,7 @@ REPO = Path(__file__).parents[3]
 SERVERS = {"postgres", "redis", "prometheus", "grafana", "secrets"}
 ENDING = ("migrate", "reader")
 PATIENCE_S = 120.0
+PLURALS = {"SLAClass": "slaclasses"}
 
 
 class Compose:
@@ -149,6 +151,40 @@ def test_the_operator_goes_on_with_a_cluster_that_started_again(compose: Compose
     compose.wait("operator", is_up=False)
     compose.start("cluster")
     compose.wait("operator")
+
+
+def told_manifests() -> list[dict[str, Any]]:
+    """Objects that the head of the file has applied, in their order."""
+    head = (REPO / "docker-compose.yml").read_text().split("\nx-")[0]
+    found: list[dict[str, Any]] = []
+    for name in re.findall(r"-f (deploy/examples/\S+)", head):
+        manifest = yaml.safe_load((REPO / name).read_text())
+        found += manifest["items"] if manifest["kind"] == "List" else [manifest]
+    return found
+
+
+def test_what_the_head_applies_is_taken_and_its_target_found(compose: Compose) -> None:
+    compose.once("migrate")
+    compose.start("cluster")
+    compose.start("operator")
+    with httpx.Client(base_url=compose.here("http://cluster:8001")) as cluster:
+        for manifest in told_manifests():
+            where = manifest["metadata"].get("namespace")
+            root = "api/v1" if manifest["apiVersion"] == "v1" else f"apis/{manifest['apiVersion']}"
+            middle = f"namespaces/{where}/" if where else ""
+            plural = PLURALS.get(manifest["kind"], f"{manifest['kind'].lower()}s")
+            answer = cluster.post(f"/{root}/{middle}{plural}", json=manifest)
+            assert answer.status_code == 201, answer.text
+        path = f"{answer.request.url.path}/{manifest['metadata']['name']}"
+        found: dict[str, str] = {}
+        deadline = time.monotonic() + PATIENCE_S
+        while not found:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)  # another process's work cannot be awaited otherwise
+            status = cluster.get(path).json().get("status") or {}
+            found = {one["type"]: one["reason"] for one in status.get("conditions", ())}
+    # the class is there, and so is the Deployment
+    assert (found["Ready"], found["TargetResolved"]) == ("NoDecision", "TargetFound")
 
 
 def test_the_operator_takes_a_kubeconfig_in_its_place(compose: Compose) -> None:
