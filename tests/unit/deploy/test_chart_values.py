@@ -86,6 +86,7 @@ REFUSED = {
         {"networkPolicies": {"database": {"ports": [70000]}}},
         "/networkPolicies/database/ports/0",
     ),
+    "no port, which would be all": ({"networkPolicies": {"prometheus": {"ports": None}}}, "ports"),
     "resources": ({"beat": {"resources": {"request": {}}}}, "request"),
     "no database": ({"postgres": {"enabled": False}}, "database.existingSecret"),
     "no redis": ({"redis": {"enabled": False}}, "redisServer.existingSecret"),

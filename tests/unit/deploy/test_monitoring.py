@@ -233,3 +233,6 @@ def test_dashboards_are_given_to_the_sidecar() -> None:
     sources = {p.name: p.read_text() for p in (REPO / "deploy/grafana/dashboards").glob("*.json")}
     assert {name: text for m in maps for name, text in m["data"].items()} == sources
     assert all(m["metadata"]["labels"]["grafana_dashboard"] == "1" for m in maps)
+    none = {"enabled": True, "labels": {"grafana_dashboard": None}}
+    maps = of_kind(render({"monitoring": {"dashboards": none}}), "ConfigMap")
+    assert len([m for m in maps if "dashboard" in m["metadata"]["name"]]) == len(sources)
