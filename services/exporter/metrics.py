@@ -43,7 +43,9 @@ class WorkloadMetric:
 EXPORTED = WorkloadMetric("active_workloads", "Active workloads that are exported", is_total=True)
 METRICS_AGE = WorkloadMetric("metrics_age_seconds", "Age of the newest sample")
 STEP = WorkloadMetric("step_seconds", "Length of a step")
-FALLBACK = WorkloadMetric("fallback_active", "1 while a fallback rung answers", "rung")
+FALLBACK = WorkloadMetric(
+    "fallback_active", "1 while the newest forecast is of a lower rung than the model", "rung"
+)
 QUANTILE = WorkloadMetric("forecast_quantile", "Newest forecast, next step", "q")
 COVERAGE = WorkloadMetric(
     "forecast_coverage_ratio", "Share of the last days' outcomes under the quantile", "q"

@@ -75,6 +75,13 @@ def test_only_the_model_is_no_fallback(rung: str, value: float) -> None:
     assert of(KNOWN | {"rung": rung}, metrics.FALLBACK) == {rung: value}
 
 
+def test_a_model_that_is_not_trusted_forecasts_on() -> None:
+    """What decides in its place is told by `model_trusted`, not as a fallback of the forecast."""
+    row = KNOWN | {"rung": MODEL_RUNG, "is_trusted": False}
+    assert of(row, metrics.FALLBACK) == {MODEL_RUNG: 0.0}
+    assert of(row, metrics.TRUSTED) == {"": 0.0}
+
+
 def test_a_promise_is_shown_as_measured_and_as_believed() -> None:
     assert of(KNOWN, metrics.GOOD) == {"measured": 0.97, "believed": 0.98}
     assert of(KNOWN, metrics.BUDGET_LEFT) == {"measured": -0.1}
