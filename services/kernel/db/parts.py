@@ -38,11 +38,14 @@ def asked_in(state: str, part: str) -> str:
 
 
 IS_GONE = (
-    "COALESCE((SELECT a.result = 'target_missing' AND a.applied_at > COALESCE((SELECT "
-    "max(r.observed_at) FROM replica_states r WHERE r.workload_id = w.id), '-infinity') "
-    "FROM actions a WHERE a.workload_id = w.id "
-    "AND a.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
-    "ORDER BY a.origin_at DESC, a.id DESC LIMIT 1), false)"
+    "COALESCE((SELECT a.result = 'target_missing' AND NOT EXISTS (SELECT FROM replica_states r "
+    "WHERE r.workload_id = w.id AND r.observed_at >= a.applied_at "
+    "AND r.observed_at >= CAST(:now AS timestamptz) - interval '1 day') "
+    "FROM (SELECT n.origin_at FROM actions n WHERE n.workload_id = w.id "
+    "AND n.origin_at >= CAST(:now AS timestamptz) - interval '1 day' "
+    "ORDER BY n.origin_at DESC LIMIT 1) newest "
+    "JOIN actions a ON a.workload_id = w.id AND a.origin_at = newest.origin_at "
+    "ORDER BY a.applied_at DESC LIMIT 1), false)"
 )
 """Whether the operator found no target for the newest decision of the row `w` of `workloads`, and
 has seen none since; takes `now`. Of variants and pools some may be there."""
