@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine
 from typer.testing import CliRunner
 
+from decider import GroupLaw
 from services.cli.application import app
 from services.decision.beliefs import due
 from services.decision.beliefs.misses import believed_responses
@@ -21,6 +22,7 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.jobs import RecordingSender
 from services.kernel.settings import Settings, get_settings
+from tests.integration.decision.group_rows import add_group_law
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
 from tests.integration.decision.stored_rows import TOKENS, add_workload, bound_by_tokens
@@ -59,6 +61,19 @@ def harmony(*arguments: str) -> str:
 
 def shown(*arguments: str) -> dict[str, dict[str, Any]]:
     return {row["workload"]: row for row in json.loads(harmony("show", "--json", *arguments))}
+
+
+def test_it_shows_what_others_like_it_carry_until_there_are_steps(
+    known: None, database: Engine
+) -> None:
+    with database.connect() as connection:
+        few = next(m for m in members_of(connection).values() if m.name == "few")
+    law = GroupLaw(np.array([np.log(0.7), np.log(12.0)]), np.diag([0.08**2, 0.3**2]))
+    add_group_law(database, few, law)
+    borrowed = "taken to carry 7 (6.322 to 7.75), by what 5 workloads like it were measured"
+    assert borrowed in shown()["demo/few"]["note"]
+    assert borrowed in " ".join(harmony("show").split())
+    assert "workloads like it" not in shown()["demo/plain"]["note"]
 
 
 def test_it_shows_what_was_learned_and_why_nothing_was(known: None) -> None:
