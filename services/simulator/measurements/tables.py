@@ -27,6 +27,8 @@ DELIMITERS = ",;\t|"
 _SNIFFED_BYTES = 64_000
 _UNREADABLE = (pa.ArrowException, OSError, ValueError, EOFError, zlib.error)
 _TOO_MUCH = (OverflowError, RecursionError)  # a number beyond 64 bits, brackets without end
+_NULL_LINE = re.compile(rb"^[ \t\r]*null\b", re.MULTILINE)
+"""pyarrow ends the whole process where all lines of a block are such."""
 _NAMES_NOTHING = re.compile(r"[-+]?[\d.,]*\d[\d.,]*(?:[eE][-+]?\d+)?")
 
 
@@ -121,6 +123,9 @@ def _read_json(path: Path) -> pa.Table:
     """One object per line, or one array of objects."""
     content = _content(path).removeprefix(codecs.BOM_UTF8)
     if content.lstrip()[:1] != b"[":
+        if (found := _NULL_LINE.search(content)) is not None:
+            line = content.count(b"\n", 0, found.start()) + 1
+            raise ValueError(f"line {line} is null; each must hold an object, e.g. {{...}}")
         return pa_json.read_json(io.BytesIO(content))
     try:
         rows = json.loads(content)

@@ -62,6 +62,8 @@ def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
         ("bare2.csv", b"a,1.5\nb,2\n", "first line must name the columns, found 'a,1.5'"),
         ("half.jsonl", b'{"ts": 1, "rps": 2}\n{"ts":', "not a readable jsonl file"),
         ("number.json", b"42", "not a readable json file"),
+        ("null.json", b" null", "not a readable json file: line 1 is null; each must hold an obj"),
+        ("nulls.jsonl", b'{"ts": 1, "rps": 2}\n' + b"null\n" * 300_000, "line 2 is null"),
         ("list.json", b"[1, 2]", "an array must hold objects"),
         ("large.json", b'[{"ts": "2026-01-05", "rps": 1000000000000000000000}]', "too large"),
         ("deep.json", b"[" * 100_000, "recursion"),
@@ -89,7 +91,7 @@ def test_a_name_that_is_no_text_is_told(tmp_path: Path) -> None:
 def test_text_of_another_encoding_is_told(tmp_path: Path) -> None:
     path = tmp_path / "latin.csv"
     path.write_bytes("ts,id,rps\n2026-01-05,\xe9,1\n2026-01-06,\xe9,2\n".encode("latin-1"))
-    with pytest.raises(TraceError, match=r"latin\.csv: column 'id' is binary"):
+    with pytest.raises(TraceError, match=r"latin\.csv: column 'id' is binary.*UTF-8"):
         read_file(path)
 
 
