@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 
 import numpy as np
 
-from services.simulator.fleet.arrays import FloatArray, IntArray
+from services.simulator.fleet.arrays import BoolArray, FloatArray, IntArray
 from services.simulator.fleet.resample import panel
 from services.simulator.fleet.trace_file import TraceSeries
 
@@ -54,6 +54,34 @@ class ReplaySpan:
         return f"the replay ends {end:%Y-%m-%dT%H:%M:%SZ}; {rest}"
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class KnownDemand:
+    """A workload's demand where it is known; arrays (N,), in the order of time."""
+
+    time_s: IntArray
+    value: FloatArray
+
+    def is_usable(self, spans: Sequence[ReplaySpan]) -> BoolArray:
+        """(S,) whether the workload can be part of each span; the same as `_unusable` of its rows.
+
+        Args:
+            spans: Spans of one end and one replay.
+        """
+        n_replay, end_s, step_s = spans[0].n_replay, spans[0].end_s, spans[0].step_s
+        first, last = np.searchsorted(self.time_s, [end_s - n_replay * step_s, end_s])
+        if first == 0 or last - first < MIN_KNOWN_REPLAY * n_replay:
+            return np.zeros(len(spans), dtype=bool)
+        history = self.value[:first][::-1]  # spans differ in how far back it goes
+        high = np.maximum.accumulate(history)[::-1]
+        low = np.minimum.accumulate(history)[::-1]
+        begin = np.searchsorted(self.time_s, [span.start_s for span in spans])
+        n_history = np.array([span.n_history for span in spans])
+        is_known = (first - begin > 0) & (first - begin >= MIN_KNOWN_HISTORY * n_history)
+        high, low = (ends[np.minimum(begin, first - 1)] for ends in (high, low))
+        is_positive = (low >= 0) & (self.value[first:last].min() >= 0) & (high > 0)
+        return np.asarray(is_known & is_positive & (high != low))
+
+
 @dataclass(frozen=True, slots=True)
 class SpanSearch:
     """What replays are looked for in.
@@ -84,16 +112,27 @@ class SpanSearch:
         """End of the data."""
         return max(int(s.time_s[-1]) for s in self.series) + self.step_s
 
-    def spans(self) -> list[ReplaySpan]:
-        """All that may be replayed, the latest end first."""
+    def spans(self) -> Iterator[ReplaySpan]:
+        """All that may be replayed, the latest end first.
+
+        They are made as they are asked for: of services that come and go there are as many as the
+        square of their number, and nearly always one of the first will do.
+        """
+        known = self.known()
         ends = sorted({int(s.time_s[-1]) + self.step_s for s in self.series}, reverse=True)
-        return [span for end_s in ends for span in self._ending(end_s)]
+        for end_s in ends:
+            yield from self._ending(end_s, known)
 
-    def known_s(self) -> list[IntArray]:
-        """Per workload the times at which its demand is known."""
-        return [s.time_s[np.isfinite(s.values[:, self.j_demand])] for s in self.series]
+    def known(self) -> list[KnownDemand]:
+        """Of each workload when its demand is known, and what it is then."""
+        found = []
+        for one in self.series:
+            demand = one.values[:, self.j_demand]
+            is_known = np.isfinite(demand)
+            found.append(KnownDemand(one.time_s[is_known], demand[is_known]))
+        return found
 
-    def _ending(self, end_s: int) -> list[ReplaySpan]:
+    def _ending(self, end_s: int, known: Sequence[KnownDemand]) -> list[ReplaySpan]:
         """Those that end at `end_s`.
 
         Later starts are those of workloads that are known in the replay: of one that is younger
@@ -101,9 +140,10 @@ class SpanSearch:
         """
         replay_s = end_s - self.n_replay * self.step_s
         starts = [self.first_s]
-        for known_s in (one[one < end_s] for one in self.known_s()):
-            if (known_s >= replay_s).sum() >= MIN_KNOWN_REPLAY * self.n_replay:
-                starts.append(int(known_s[0]))
+        for one in known:
+            n_replayed = int(np.diff(np.searchsorted(one.time_s, [replay_s, end_s]))[0])
+            if n_replayed >= MIN_KNOWN_REPLAY * self.n_replay:
+                starts.append(int(one.time_s[0]))
         lengths = {(replay_s - start_s) // self.step_s for start_s in starts}
         if self.max_history is not None:
             lengths = {min(n_history, self.max_history) for n_history in lengths}
@@ -123,47 +163,29 @@ class SortedOut:
     dropped: tuple[DroppedWorkload, ...]
 
 
-def latest_usable(search: SpanSearch, spans: Sequence[ReplaySpan]) -> SortedOut:
+def latest_usable(search: SpanSearch, spans: Iterable[ReplaySpan]) -> SortedOut:
     """The latest end at which some workload can be used, with the history that is worth most.
 
-    What runs today is replayed, not what has been retired since. Where nothing can be used, it is
-    the first span of all.
+    What runs today is replayed, not what has been retired since. Of spans with one end it is the
+    one whose workloads have most history together: a single old workload would else leave out all
+    that began since, and a single new one would take from all others what they have. Where nothing
+    can be used, it is the first span of all.
+
+    Args:
+        search: What they are spans of.
+        spans: One at least, the latest end first.
     """
+    first: ReplaySpan | None = None
+    known = search.known()
     for _, same_end in groupby(spans, key=lambda span: span.end_s):
-        found = _worth_most(search, list(same_end))
-        if found.kept:
-            return found
-    return _sorted_out(search, spans[0])
-
-
-def _worth_most(search: SpanSearch, spans: Sequence[ReplaySpan]) -> SortedOut:
-    """Of spans with one end, the one whose workloads have most history together.
-
-    A single old workload would else leave out all that began since, and a single new one would
-    take from all others what they have.
-    """
-    known_s = search.known_s()
-    bounds = [_worth(span, _n_known_enough(known_s, span)) for span in spans]
-    found: SortedOut | None = None
-    best = (-1, 0)
-    for bound, span in sorted(zip(bounds, spans, strict=True), key=lambda one: one[0])[::-1]:
-        if found is not None and best >= bound:
-            break
-        one = _sorted_out(search, span)
-        if (worth := _worth(span, len(one.kept))) > best:
-            found, best = one, worth
-    assert found is not None  # there is a span
-    return found
-
-
-def _n_known_enough(known_s: Sequence[IntArray], span: ReplaySpan) -> int:
-    """How many workloads are known in enough of a span: the most that it can keep."""
-    replay_s = span.end_s - span.n_replay * span.step_s
-    counts = [
-        np.diff(np.searchsorted(one, [span.start_s, replay_s, span.end_s])) for one in known_s
-    ]
-    least = (MIN_KNOWN_HISTORY * span.n_history, MIN_KNOWN_REPLAY * span.n_replay)
-    return int((np.array(counts) >= least).all(axis=1).sum())
+        ending = list(same_end)
+        first = first or ending[0]
+        n_usable = np.sum([one.is_usable(ending) for one in known], axis=0)
+        if n_usable.any():
+            worth = [_worth(span, int(n)) for span, n in zip(ending, n_usable, strict=True)]
+            return _sorted_out(search, ending[worth.index(max(worth))])
+    assert first is not None  # there is a span
+    return _sorted_out(search, first)
 
 
 def _worth(span: ReplaySpan, n_kept: int) -> tuple[int, int]:
@@ -181,13 +203,13 @@ def whole(search: SpanSearch) -> SortedOut:
 def _sorted_out(
     search: SpanSearch,
     span: ReplaySpan,
-    why_not: Callable[[FloatArray, int], str | None] | None = None,
+    why_not: Callable[[FloatArray, ReplaySpan], str | None] | None = None,
 ) -> SortedOut:
     kept: dict[str, FloatArray] = {}
     dropped = []
     for s in search.series:
         rows = panel(s, span.start_s, span.n_history + span.n_replay, span.step_s)
-        reason = (why_not or _unusable)(rows[:, search.j_demand], span.n_history)
+        reason = (why_not or _unusable)(rows[:, search.j_demand], span)
         if reason is None:
             kept[s.workload] = rows
         else:
@@ -200,28 +222,30 @@ def _hint(series: TraceSeries, step_s: int) -> str:
     return f"; its rows are {own_s} s apart, as --step {own_s} has it" if own_s > step_s else ""
 
 
-def _unusable(demand: FloatArray, n_history: int) -> str | None:
-    history, replay = demand[:n_history], demand[n_history:]
+def _unusable(demand: FloatArray, span: ReplaySpan) -> str | None:
+    history, replay = demand[: span.n_history], demand[span.n_history :]
     known = history[np.isfinite(history)]
     if known.size < MIN_KNOWN_HISTORY * history.size:
         return f"demand known in {known.size} of {history.size} history steps"
     n_replay_known = int(np.isfinite(replay).sum())
     if n_replay_known < MIN_KNOWN_REPLAY * replay.size:
         return f"demand known in {n_replay_known} of {replay.size} replayed steps"
-    if (reason := _without_demand(demand, n_history)) is not None:
+    if (reason := _without_demand(demand, span)) is not None:
         return reason
     if float(known.max()) == float(known.min()):
         return "constant demand in the history"
     return None
 
 
-def _without_demand(demand: FloatArray, n_history: int) -> str | None:
-    history = demand[:n_history]
+def _without_demand(demand: FloatArray, span: ReplaySpan) -> str | None:
+    history = demand[: span.n_history]
     known = history[np.isfinite(history)]
     if known.size == 0:
         return f"demand known in none of {history.size} steps"
     if np.nanmin(demand) < 0:
-        return "negative demand"
+        first = int(np.flatnonzero(demand < 0)[0])
+        at = datetime.fromtimestamp(span.start_s + first * span.step_s, UTC)
+        return f"negative demand, {demand[first]:g} in the step of {at:%Y-%m-%dT%H:%M:%SZ}"
     if not np.any(known > 0):
         return "no demand in the history: always zero"
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal, cast
 
 import numpy as np
@@ -95,14 +96,15 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
     step_s = options.step_s or trace.interval_s
     search, shift_s = _search(trace, name, options)
     spans = search.spans()
-    if not spans:
+    latest = next(spans, None)
+    if latest is None:
         n_history = (search.last_s - search.first_s) // step_s - search.n_replay
         raise TraceError(
             f"{name} is too short: {max(n_history, 0)} steps of {step_s} s before the "
-            f"replay of {options.replay_hours:.2g} h; {options.min_history_steps} are needed "
-            f"({options.min_history_steps * step_s / 3600:.3g} h)"
+            f"replay of {options.replay_hours:.4g} h; {options.min_history_steps} are needed "
+            f"({options.min_history_steps * step_s / 3600:.4g} h)"
         )
-    found = latest_usable(search, spans)
+    found = latest_usable(search, chain([latest], spans))
     return _loaded(trace, options, found, _Source(name, search.last_s, shift_s))
 
 

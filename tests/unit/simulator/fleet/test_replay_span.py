@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from services.simulator.fleet import (
     whole_fleet_of,
 )
 from services.simulator.fleet.arrays import FloatArray
+from services.simulator.fleet.resample import panel
 from services.simulator.fleet.trace_file import TraceFile, TraceSeries
 from services.simulator.fleet.trace_metadata import TraceColumn
 
@@ -103,6 +106,35 @@ def test_the_span_is_that_of_most_history_of_all_that_end_together(seed: int) ->
     each = [module.latest_usable(search, [span]) for span in spans]
     worth = [(len(one.kept) * min(one.span.n_history, 14 * 24), one.span.n_history) for one in each]
     assert module.latest_usable(search, search.spans()).span == spans[worth.index(max(worth))]
+
+
+def test_a_negative_demand_is_told_with_the_value_and_its_time() -> None:
+    bad = series("bad", 0, 1500)
+    bad.values[[7, 9]] = -2.5
+    found = loaded(series("good", 0, 1500), bad)
+    assert [(d.workload, d.reason) for d in found.dropped] == [
+        ("bad", "negative demand, -2.5 in the step of 1970-01-01T07:00:00Z")
+    ]
+
+
+def test_of_services_that_come_and_go_few_spans_are_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A thousand of them took minutes: their ends and starts make a million spans."""
+    rng = np.random.default_rng(5)
+    found = []
+    for k in range(200):
+        first, last = sorted(rng.choice(np.arange(1600), 2, replace=False))
+        one = series(f"s{k}", int(first), int(last) + 5)
+        if k % 3 == 0:
+            one.values[:] = 5.0  # constant, so of no use in any span
+        found.append(one)
+    panels, spans = mock.Mock(wraps=panel), mock.Mock(wraps=module.ReplaySpan)
+    monkeypatch.setattr(module, "panel", panels)
+    monkeypatch.setattr(module, "ReplaySpan", spans)
+    assert names(loaded(*found))
+    assert panels.call_count == len(found)
+    assert spans.call_count < 4 * len(found)
 
 
 def test_what_is_stored_keeps_all_services_from_the_first_step_to_the_last() -> None:
