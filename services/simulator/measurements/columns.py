@@ -23,8 +23,8 @@ DEMANDS = (
 )
 """Usual names, the likeliest first; Nixtla's are `unique_id`, `ds` and `y`."""
 
-_NUMBER = re.compile(r"\s*[-+]?\d[\d.,]*\s*")
-"""What people take for a number, commas in it too."""
+_NUMBER = re.compile(r"\s*[-+]?[.,]?\d")
+"""How what people take for a number begins, whatever stands after it: `1,5`, `1 042`, `7 %`."""
 _UNNAMED = re.compile(r"|Unnamed: \d+|__index_level_\d+__")
 """What pandas calls the numbers of a table's rows in a file."""
 _SHOWN = 40
@@ -129,7 +129,7 @@ def _held(table: pa.Table, name: str) -> str:
     if _is_number(column.type):
         return f"{name or 'a column without a name'} (it counts the rows)"
     if not is_text(column.type):
-        return f"{name} ({column.type})"
+        return f"{name or 'a column without a name'} ({column.type})"
     example = next((text for text in column.to_pylist() if text), "")
     return f"{name} (text, e.g. {example[:_SHOWN]!r})"
 
@@ -189,7 +189,7 @@ def _numbers_rows(table: pa.Table, name: str) -> bool:
 
 
 def _holds_a_number(column: pa.ChunkedArray) -> bool:
-    return any(text and _NUMBER.fullmatch(text) for text in column.to_pylist())
+    return any(text and _NUMBER.match(text) for text in column.to_pylist())
 
 
 def _first_word(column: pa.ChunkedArray) -> str:
@@ -231,6 +231,9 @@ def _demand(
         return found
     if not numeric:
         raise TraceError(f"{label} has no column of numbers beside time and workload")
+    is_wide = taken[-1] is None
+    hint = "; where each is a service, write a row for each time and service" if is_wide else ""
+    columns = ", ".join(numeric)
     raise TraceError(
-        f"{label}: which column is the demand? Say --demand COLUMN, one of {', '.join(numeric)}"
+        f"{label}: which column is the demand? Say --demand COLUMN, one of {columns}{hint}"
     )

@@ -98,7 +98,7 @@ def fetch_table(wanted: PrometheusRange, source: PrometheusSource, now: datetime
     try:
         series = source.fetch_series(query, warnings.append)
     except SourceError as error:
-        raise TraceError(error.message) from error
+        raise TraceError(" ".join(error.message.split())) from error
     if not series:
         raise TraceError(f"query {wanted.query!r} gives no series between {query.start_at} and now")
     if len(series) > MAX_SERIES:
@@ -129,10 +129,17 @@ def _counters(series: Sequence[LabelledPoints], query: str) -> list[str]:
 
 
 def series_names(series: Sequence[LabelledPoints]) -> list[str]:
-    """A name for each series: the values of the labels that tell them apart."""
+    """A name for each series: the values of the labels that tell them apart.
+
+    Where two values make the name of two others, as `a/b` and `c` that of `a` and `b/c`, each
+    label stands beside its value.
+    """
     labels = sorted({label for s in series for label in s.labels})
     telling = [k for k in labels if len({s.labels.get(k) for s in series}) > 1]
     if not telling:  # a single series
         shown = [v for k, v in sorted(series[0].labels.items()) if k != "__name__"]
         return ["/".join(shown) or series[0].labels.get("__name__", "query")]
-    return ["/".join(s.labels.get(k, "") for k in telling) for s in series]
+    names = ["/".join(s.labels.get(k, "") for k in telling) for s in series]
+    if len({name.strip() for name in names}) == len(names):
+        return names
+    return [", ".join(f"{k}={s.labels.get(k, '')!r}" for k in telling) for s in series]

@@ -160,7 +160,8 @@ class MeasuredRows:
         if interval_s is not None and (stated_s is None or interval_s % stated_s == 0):
             step_s = stated_s or interval_s
             series = [TraceSeries(name, times // 1000, values) for name, times, values in rows]
-            return [_with_own_interval(one, step_s) for one in series], step_s, ()
+            series = [_with_own_interval(one, step_s) for one in series]
+            return series, step_s, _gaps_said(series, step_s)
         step_s = stated_s or likely_interval(self.times_ms)
         series, n_shared = [], 0
         for name, times, values in rows:
@@ -200,6 +201,17 @@ def _n_empty(series: TraceSeries, interval_s: int) -> int:
     return length_s // (series.interval_s or interval_s) + 1 - series.time_s.size
 
 
+def _gaps_said(series: Sequence[TraceSeries], interval_s: int) -> tuple[str, ...]:
+    """A word about steps without a row: a clock that was put forward leaves out an hour of them."""
+    missing = [_n_empty(one, interval_s) for one in series]
+    n_empty = sum(missing)
+    if not n_empty:
+        return ()
+    n_steps = n_empty + sum(one.time_s.size for one in series)
+    worst = series[missing.index(max(missing))].workload
+    return (f"{n_empty:,} of {n_steps:,} steps hold no row, most of {worst!r}: {max(missing):,}",)
+
+
 def _by_appearance(owners: np.ndarray) -> tuple[list[str], IntArray]:
     """The names in the order in which they appear, and (N,) which of them each row has."""
     names = list(dict.fromkeys(owners.tolist()))
@@ -233,5 +245,7 @@ def _owners(table: pa.Table, column: str | None, name: str, label: str) -> np.nd
         texts = table[column].cast(pa.string()).to_pylist()
     except pa.ArrowException as error:
         kind = table.schema.field(column).type
-        raise TraceError(f"{label}: column {column!r} is {kind}, must name the workload") from error
+        hint = "; text must be UTF-8, so save it as that" if pa.types.is_binary(kind) else ""
+        said = f"{label}: column {column!r} is {kind}, must name the workload{hint}"
+        raise TraceError(said) from error
     return np.array(["(none)" if text is None else text for text in texts])

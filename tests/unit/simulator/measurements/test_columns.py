@@ -66,7 +66,7 @@ def test_a_column_is_not_two_things(
     ("header", "row"),
     [("ts,id,rps,latency_ms", "{},a,{},{}\n"), ("ts,rps,latency_ms", "{},{},{}\n")],
 )
-@pytest.mark.parametrize("word", ["-", "None", '"1,042"'])
+@pytest.mark.parametrize("word", ["-", "None", '"1,042"', "1 042", "7 %", ".5 req/s"])
 def test_a_demand_with_a_word_in_it_gives_way_to_no_other_column(
     tmp_path: Path, header: str, row: str, word: str
 ) -> None:
@@ -77,6 +77,25 @@ def test_a_demand_with_a_word_in_it_gives_way_to_no_other_column(
     with pytest.raises(TraceError, match=f"the demand 'rps' is string, .*; row 2 has '{said}'"):
         read_file(path)
     assert read_file(path, ColumnChoice(demand="latency_ms", workload=None)).trace.columns
+
+
+@pytest.mark.parametrize("numbers", ["5 %,6 %,7 %", "1 042,1 043,1 044", "1'042,1'043,1'044"])
+def test_numbers_with_more_than_digits_are_told_and_give_way_to_no_other_column(
+    tmp_path: Path, numbers: str
+) -> None:
+    values = numbers.split(",")
+    for header, rest in (("ts,id,rps,latency_ms", ",100"), ("ts,id,rps", "")):
+        rows = "".join(f"{at},a,{v}{rest}\n" for at, v in zip(stamps(3), values, strict=True))
+        said = f"the demand 'rps' is string, must be numbers; row 1 has .{values[0]}."
+        with pytest.raises(TraceError, match=said):
+            read_file(csv(tmp_path, f"{header}\n{rows}"))
+
+
+def test_a_column_for_each_service_is_told_how_to_be_written(tmp_path: Path) -> None:
+    rows = "".join(f"{at},{k}.5,{k}.25\n" for k, at in enumerate(stamps(3)))
+    said = "one of chat, search; where each is a service, write a row for each time and service"
+    with pytest.raises(TraceError, match=said):
+        read_file(csv(tmp_path, "ts,chat,search\n" + rows))
 
 
 def test_a_column_of_words_alone_is_no_demand_whatever_it_is_called(tmp_path: Path) -> None:
@@ -102,6 +121,14 @@ def test_numbers_of_rows_are_no_indicator(tmp_path: Path, name: str, first: int)
     found = read_file(csv(tmp_path, f"{name},ts,my_metric\n{rows}"))
     assert [column.name for column in found.trace.columns] == ["my_metric"]
     assert "(it counts the rows)" in found.said[1]
+
+
+def test_an_empty_column_at_the_end_of_each_line_is_called_one_without_a_name(
+    tmp_path: Path,
+) -> None:
+    rows = "".join(f"{at},{k}.5,\n" for k, at in enumerate(stamps(3)))
+    found = read_file(csv(tmp_path, "ts,rps,\n" + rows))
+    assert found.said[1] == "not read: a column without a name (null)"
 
 
 def test_an_id_of_each_row_names_no_service(tmp_path: Path) -> None:

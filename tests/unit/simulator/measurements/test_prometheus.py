@@ -73,6 +73,8 @@ def test_each_series_is_a_workload_and_long_ranges_are_asked_for_in_pieces() -> 
         ([{"service": "chat", "zone": "a"}], ["chat/a"]),
         ([{"a": "1", "b": "x"}, {"a": "2", "b": "x"}], ["1", "2"]),
         ([{"a": "1", "b": "x"}, {"a": "1"}, {"a": "2", "b": "x"}], ["1/x", "1/", "2/x"]),
+        ([{"a": "x/y", "b": "z"}, {"a": "x", "b": "y/z"}], ["a='x/y', b='z'", "a='x', b='y/z'"]),
+        ([{"a": "x "}, {"a": "x"}], ["a='x '", "a='x'"]),
     ],
 )
 def test_a_series_is_named_by_what_tells_it_apart(
@@ -97,6 +99,14 @@ def test_an_answer_without_a_series_says_which_range_is_empty() -> None:
     wanted = PrometheusRange("", "nothing", since="2d")
     with pytest.raises(TraceError, match="'nothing' gives no series between 2026-01-18"):
         fetch_table(wanted, Server().source(), NOW)
+
+
+def test_what_the_server_says_is_one_line() -> None:
+    body = {"status": "error", "errorType": "bad_data", "error": "parse error:\n  unexpected )"}
+    transport = httpx.MockTransport(lambda _: httpx.Response(400, json=body))
+    source = PrometheusSource("http://metrics:9090", transport=transport)
+    with pytest.raises(TraceError, match=r"status 400: parse error: unexpected \)$"):
+        fetch_table(PrometheusRange("", "rps)", "1h"), source, NOW)
 
 
 def test_too_many_series_are_refused() -> None:

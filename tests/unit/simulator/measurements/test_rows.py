@@ -113,6 +113,15 @@ def test_a_name_for_each_row_is_told_with_its_column(tmp_path: Path) -> None:
     assert (series.workload, series.time_s.size) == ("mine", 3)
 
 
+def test_steps_without_a_row_are_said_of_regular_times_too(tmp_path: Path) -> None:
+    """A day of gap, or the hour that a clock skips, went unsaid."""
+    whole, gaps = stamps(300), [at for k, at in enumerate(stamps(300)) if not 100 <= k < 160]
+    rows = [f"{at},{name},5" for name, own in (("a", whole), ("b", gaps)) for at in own]
+    found = read_file(csv(tmp_path, "ts,service,rps\n" + "\n".join(rows)))
+    assert found.said[1:] == ("60 of 600 steps hold no row, most of 'b': 60",)
+    assert len(read_file(csv(tmp_path, "ts,rps\n" + lines(whole, [5.0] * 300))).said) == 1
+
+
 def test_a_service_of_longer_steps_is_known_in_them(tmp_path: Path) -> None:
     """One a minute beside one each five minutes: both are replayed in steps of five minutes."""
     minute = [(at, "fast", 50 + k % 7) for k, at in enumerate(stamps(3000))]
