@@ -12,6 +12,7 @@ from services.cli.connection import connected_settings
 from services.cli.output import console, named, print_table, streamed, write_json
 from services.cli.workload_filter import Name, Namespace
 from services.kernel.errors import InvalidInput
+from services.kernel.settings import LARGEST_SEED
 from services.kernel.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
     from services.advisory.report import AdvisoryReport
 
 Since = Annotated[str, typer.Option(help="How far back: hours, days or weeks, e.g. 36h, 7d.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of stated start-up times and of intervals.")]
+Seed = Annotated[
+    int,
+    typer.Option(min=0, max=LARGEST_SEED, help="Seed of stated start-up times and of intervals."),
+]
 JsonFile = Annotated[
     Path | None,
     typer.Option("--json", callback=streamed, help="Write the figures to this file; -: stdout."),

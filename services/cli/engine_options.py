@@ -9,6 +9,7 @@ import typer
 
 from services.cli.output import read_from
 from services.kernel.errors import InvalidInput
+from services.kernel.settings import LARGEST_SEED
 from services.operator.resource.quantities import parse_duration_s
 
 if TYPE_CHECKING:
@@ -20,7 +21,9 @@ Engine = Annotated[str, typer.Option(help="vllm, sglang or trtllm.")]
 TensorParallel = Annotated[int, typer.Option(min=1, help="GPUs of one replica.")]
 Ttft = Annotated[str, typer.Option(help="Goal: time to the first token, e.g. 2s.")]
 Tpot = Annotated[str, typer.Option(help="Goal: mean time between a request's tokens, e.g. 100ms.")]
-RequestSeed = Annotated[int, typer.Option("--seed", min=0, help="Seed of arrivals and lengths.")]
+RequestSeed = Annotated[
+    int, typer.Option("--seed", min=0, max=LARGEST_SEED, help="Seed of arrivals and lengths.")
+]
 Lengths = Annotated[
     Path | None,
     typer.Option(

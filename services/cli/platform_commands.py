@@ -9,7 +9,7 @@ import typer
 
 from services.cli.output import console, named, print_json, print_table, read_from
 from services.cli.workload_filter import Name, Namespace, chosen
-from services.kernel.settings import get_settings
+from services.kernel.settings import LARGEST_SEED, get_settings
 
 _TRUTH_HELP = (
     "What a replica bears: a response that no policy is told (served, the default), or what is "
@@ -62,7 +62,9 @@ def demo(  # noqa: PLR0913 - one option each
     risk: Annotated[
         float, typer.Option(help="Promise: at most this share of time out of SLA (0–1).")
     ] = 0.01,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of everything random.")] = 7,
+    seed: Annotated[
+        int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")
+    ] = 7,
     quick: Annotated[
         bool, typer.Option("--quick", help="8 workloads, 10-minute steps, ten days of history.")
     ] = False,

@@ -19,6 +19,7 @@ from services.cli.output import (
 )
 from services.cli.progress import one_thread, progress
 from services.kernel.errors import ConfigurationError, InvalidInput
+from services.kernel.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
     from services.backtest.study import Study
@@ -45,7 +46,7 @@ Step = Annotated[
     typer.Option(min=1, max=604_800, help="Resample to this step in seconds; default: the data's."),
 ]
 Risk = Annotated[str, typer.Option(help="Promises, comma-separated shares of time out of SLA.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of everything random.")]
+Seed = Annotated[int, typer.Option(min=0, max=LARGEST_SEED, help="Seed of everything random.")]
 JsonFile = Annotated[
     Path | None,
     typer.Option("--json", callback=streamed, help="Write the figures to this file; -: stdout."),

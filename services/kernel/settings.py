@@ -17,6 +17,8 @@ from services.kernel.secret_files import secrets_in_files
 
 MOST_DAYS = 365_000.0
 """For ever: a thousand years ago is still a time, ten thousand are none."""
+LARGEST_SEED = 2**31 - 1
+"""Generators of torch and of the trees take none that is much larger."""
 
 
 class Settings(BaseSettings):
@@ -43,7 +45,7 @@ class Settings(BaseSettings):
 
     # time
     clock: Literal["system", "replay"] = Field("system", description="Wall clock, or a replay's")
-    seed: int = Field(7, ge=0, description="Base seed of everything random")
+    seed: int = Field(7, ge=0, le=LARGEST_SEED, description="Base seed of everything random")
 
     # the step grid
     step_s: int = Field(60, ge=1, le=3600, description="Length of a step in seconds")

@@ -16,6 +16,7 @@ from services.cli.output import console, named, print_json, print_table, read_fr
 from services.kernel.clock import SystemClock
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.errors import InvalidInput, NotFound
+from services.kernel.settings import LARGEST_SEED
 
 if TYPE_CHECKING:
     from services.forecasting.forecast.service import Forecasting
@@ -91,7 +92,10 @@ def train(  # noqa: PLR0913 - one option each
         bool, typer.Option("--resume", help="Go on with the training that was interrupted.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed of everything random; default: the setting.")
+        int | None,
+        typer.Option(
+            min=0, max=LARGEST_SEED, help="Seed of everything random; default: the setting."
+        ),
     ] = None,
     device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")] = (
         "auto"

@@ -12,6 +12,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from services.cli.output import console, print_json, print_table
+from services.kernel.settings import LARGEST_SEED
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -28,7 +29,8 @@ def pretrain(  # noqa: PLR0913 - one option each
         bool, typer.Option("--resume", help="Go on with the training that was interrupted.")
     ] = False,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="Seed; default: that of the shipped prior.")
+        int | None,
+        typer.Option(min=0, max=LARGEST_SEED, help="Seed; default: that of the shipped prior."),
     ] = None,
     device: Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu or cuda.")] = (
         "auto"

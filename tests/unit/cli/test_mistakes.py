@@ -39,6 +39,17 @@ def test_a_pool_is_one_of_two() -> None:
     assert "'solo', 'prefork'" in result.output
 
 
+@pytest.mark.parametrize(
+    "command", [["backtest", "mine.csv"], ["demo"], ["advise"], ["models", "train"]]
+)
+def test_a_seed_that_no_generator_takes_is_refused_before_the_work(command: list[str]) -> None:
+    """A back-test ended in a traceback, after it had read the data and trained."""
+    result = CliRunner().invoke(app, [*command, "--seed", str(2**31)])
+    assert result.exit_code == 2
+    assert "--seed" in result.output
+    assert "less than or equal to 2147483647" in result.output
+
+
 def test_a_time_that_is_none_is_told_the_right_form() -> None:
     with pytest.raises(InvalidInput, match=r"^--expires-at=tomorrow: must be .* 2027-01-01T00"):
         CliRunner().invoke(

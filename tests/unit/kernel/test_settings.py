@@ -39,3 +39,12 @@ def test_no_source_is_later_than_a_sample_may_be(monkeypatch: pytest.MonkeyPatch
         get_settings.__wrapped__()
     monkeypatch.setenv("HARMONY_SOURCE_LATE_S", "60")
     assert get_settings.__wrapped__().source_late_s == 60
+
+
+def test_a_seed_is_one_that_every_generator_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each fit would else end in a traceback."""
+    monkeypatch.setenv("HARMONY_SEED", str(2**31 - 1))
+    assert get_settings.__wrapped__().seed == 2**31 - 1
+    monkeypatch.setenv("HARMONY_SEED", "99999999999999999999")
+    with pytest.raises(ConfigurationError, match="HARMONY_SEED"):
+        get_settings.__wrapped__()
