@@ -40,6 +40,7 @@ def _page(
     given: dict[str, str] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
+    """The page; `if_match` of what was given is what the form that comes back rests on."""
     view = service.get_workload(deps, *key)
     found, etag = get_policy(deps, key)
     own = {name: _as_text(name, found.overrides.get(name)) for name in LABELS}
@@ -50,7 +51,7 @@ def _page(
         path=path_of(key),
         view=view,
         policy=found,
-        etag=etag,
+        etag=(given or {}).get("if_match") or etag,
         given=own if given is None else given,
         labels=LABELS,
         modes=wording.MODES,
@@ -73,11 +74,12 @@ def change(request: Request, deps: Deps, principal: OwnOperator, key: Key, form:
     given = {name: form.one(name) for name in LABELS}
 
     def again(error: HarmonyError | None) -> Response:
-        if isinstance(error, PreconditionFailed):
-            error = stale(get_policy(deps, key)[0], deps.wall.now())
+        shown = given | {"if_match": form.one("if_match")}
+        if isinstance(error, PreconditionFailed):  # told once; nobody has seen the change before
+            error, shown = stale(get_policy(deps, key)[0], deps.wall.now()), given
         if isinstance(error, InvalidInput):
             error = at_field(error, list(LABELS))
-        return _page(request, deps, principal, key, given, error)
+        return _page(request, deps, principal, key, shown, error)
 
     def write(caller: Caller) -> str:
         patch = check(PolicyPatch, _values(form))

@@ -85,6 +85,7 @@ def _page(
     given: dict[str, Any] | None = None,
     problem: HarmonyError | None = None,
 ) -> Response:
+    """The page; `if_match` of what was given is what the form that comes back rests on."""
     view = service.get_workload(deps, *key)
     found, etag = get_schedules(deps, key)
     usual = dict.fromkeys(_FIELDS, "") | {"timezone": "UTC", "days": ["0", "1", "2", "3", "4"]}
@@ -96,6 +97,7 @@ def _page(
         view=view,
         found=found,
         etag=etag,
+        form_etag=(given or {}).get("if_match") or etag,
         given=usual | (given or {}),
         is_open=given is not None or problem is not None,
         days=DAYS,
@@ -139,6 +141,8 @@ def save(request: Request, deps: Deps, principal: OwnOperator, key: Key, form: F
 
     def again(error: HarmonyError) -> Response:
         given = {name: form.one(name) for name in _FIELDS} | {"days": form.all("days")}
+        # who was slower is told once; until then nobody has seen what somebody else has changed
+        given["if_match"] = "" if isinstance(error, PreconditionFailed) else form.one("if_match")
         return _page(request, deps, principal, key, given, _explained(deps, key, error))
 
     return submit(write, principal, again)

@@ -147,6 +147,24 @@ def test_who_was_slower_is_told_who_was_faster(deps: AdminDeps, database: Engine
     assert [action for _, action, _ in audited(database)] == ["pause.set"]
 
 
+@pytest.mark.parametrize("way_back", [{"min_replicas": "many"}, {"again": "true"}])
+def test_who_comes_back_to_the_form_is_told_too_who_was_faster(
+    deps: AdminDeps, database: Engine, way_back: dict[str, str]
+) -> None:
+    """After a slip, or from what would change: the form rested on what nobody had been shown."""
+    path = f"{OWN}/policy"
+    with person(deps, Role.OPERATOR) as slow, person(deps, Role.APPROVER) as fast:
+        form = open_form(slow, path, max_replicas="30")
+        theirs = open_form(fast, path, fallback_replicas="3", confirmed="true")
+        assert fast.send(path, theirs).status_code == 303
+        back = slow.send(path, form | way_back)
+        late = slow.send(path, form | {"if_match": hidden(back.text, "if_match")})
+        assert (late.status_code, "(approver at work (" in late.text) == (412, True)
+        now = slow.send(path, form | {"if_match": hidden(late.text, "if_match")})
+        assert "Make these changes" in now.text
+    assert stored(database)["policy"]["fallback_replicas"] == 3
+
+
 def test_who_may_only_look_sees_values_and_why(deps: AdminDeps) -> None:
     with person(deps, Role.VIEWER, ["llm-prod"]) as human:
         for path, words in (

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 
 from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
-from tests.integration.admin.console_forms import beside, open_form, stored
+from tests.integration.admin.console_forms import beside, hidden, open_form, stored
 from tests.integration.admin.console_visitor import OWN, audited, person
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
@@ -96,3 +96,26 @@ def test_two_schedules_have_two_names(deps: AdminDeps) -> None:
         human.send(path, open_form(human, path, **SCHEDULE))
         answer = human.send(path, open_form(human, path, **SCHEDULE))
         assert "business-hours: is the name of another" in beside(answer, "schedule")
+
+
+def test_a_slip_in_a_form_does_not_undo_what_somebody_else_has_changed(
+    deps: AdminDeps, database: Engine
+) -> None:
+    """The page that came back with the error rested on what nobody had been shown."""
+    path = f"{OWN}/schedules"
+    with person(deps, Role.OPERATOR) as slow, person(deps, Role.APPROVER) as fast:
+        slow.send(path, open_form(slow, path, **SCHEDULE))
+        edit = SCHEDULE | {"replaces": SCHEDULE["schedule"]}
+        mine, theirs = (open_form(one, path, **edit) for one in (slow, fast))
+        slip = slow.send(path, mine | {"start_time": "8 o'clock"})
+        assert slip.status_code == 422
+        fast.send(path, theirs | {"max_replicas": "7"})
+        slip = slow.send(path, mine | {"start_time": "8 o'clock"})
+        assert slip.status_code == 422
+        form = slip.text[slip.text.index('id="form"') :]
+        late = slow.send(path, mine | {"if_match": hidden(form, "if_match")})
+        assert (late.status_code, "Somebody else has changed" in late.text) == (412, True)
+        assert [one["max_replicas"] for one in stored(database)["schedules"]] == [7]
+        form = late.text[late.text.index('id="form"') :]
+        done = slow.send(path, mine | {"if_match": hidden(form, "if_match")})
+        assert done.status_code == 303
