@@ -1,4 +1,5 @@
-// Small things that htmx leaves to the page: which decision is open, and that a refresh failed.
+// Small things that htmx leaves to the page: which decision is open, that a refresh failed, and that
+// a form is sent once.
 (function () {
   "use strict";
   document.addEventListener("htmx:beforeRequest", function (event) {
@@ -33,5 +34,22 @@
   });
   document.addEventListener("htmx:afterRequest", function (event) {
     if (event.detail.successful && failed.delete(partOf(event))) told();
+  });
+  // A second click would do twice what was asked for once: two freezes, or a key that nobody has seen.
+  const LONGEST_WAIT_MS = 30000;
+  document.addEventListener("submit", function (event) {
+    const form = event.target;
+    if (event.defaultPrevented || form.method !== "post") return;
+    if (form.dataset.sent) {
+      event.preventDefault();
+      return;
+    }
+    form.dataset.sent = "true";
+    setTimeout(function () { delete form.dataset.sent; }, LONGEST_WAIT_MS);
+  });
+  window.addEventListener("pageshow", function () { // back on a page that the browser had kept
+    document.querySelectorAll("form[data-sent]").forEach(function (form) {
+      delete form.dataset.sent;
+    });
   });
 })();
