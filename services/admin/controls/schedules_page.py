@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
+from pydantic import Field
 
 from services.admin.console.forms import FieldErrors, at_field, check, errors_of, renamed
 from services.admin.console.page import Form, FormFields, OwnOperator, Visitor, render, submit
@@ -50,6 +51,12 @@ _FIELDS = (
     "freeze",
     "replaces",
 )
+
+
+class _NamedHere(ScheduleBody):
+    """A schedule whose name is given in the form."""
+
+    name: Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
 def days_in_words(days: list[int]) -> str:
@@ -164,14 +171,17 @@ def _body(form: FormFields) -> ScheduleBody:
     values.pop("replaces", None)
     values["name"] = values.pop("schedule", "")
     values["days_of_week"] = form.all("days")
+    is_kept = values["name"] == form.one("replaces")
     try:
-        return check(ScheduleBody, values)
+        return check(ScheduleBody if is_kept else _NamedHere, values)
     except FieldErrors as error:
         raise renamed(error, {"name": "schedule", "days_of_week": "days"}) from error
 
 
 def _as_body(one: ScheduleView) -> ScheduleBody:
-    return ScheduleBody.model_validate(one.model_dump(exclude={"is_in_force"}))
+    """A schedule that stays as it is; the GPUAutoscaler may have one that no form would take."""
+    kept = one.model_dump(exclude={"is_in_force"})
+    return ScheduleBody.model_construct(**kept | {"days_of_week": tuple(one.days_of_week)})
 
 
 def _replace(

@@ -15,8 +15,10 @@ from services.admin.rest.times import Instant
 from services.kernel.domain.cron import check_cron
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.workload import Mode
+from services.kernel.security.printable import ONE_LINE
 
-Name = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9._-]+$")]
+ScheduleName = Annotated[str, Field(min_length=1, max_length=63, pattern=f"^{ONE_LINE}+$")]
+"""As a GPUAutoscaler may have it: what was read there may be sent back here."""
 Direction = Literal["Both", "ScaleIn", "ScaleOut"]
 HeldBy = Literal["pause", "annotation", "schedule", "freeze"]
 _TIME = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
@@ -206,7 +208,7 @@ class ScheduleBody(SentBack):
 
     READ: ClassVar[type[BaseModel]] = ScheduleView
 
-    name: Name = Field(examples=["business-hours"])
+    name: ScheduleName = Field(examples=["business-hours"])
     timezone: Annotated[str, AfterValidator(_zone)] = Field("UTC", examples=["Europe/Berlin"])
     days_of_week: tuple[Annotated[int, Field(ge=0, le=6)], ...] = Field(
         (0, 1, 2, 3, 4, 5, 6),

@@ -6,7 +6,13 @@ import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ModelWrapValidatorHandler, PrivateAttr, model_validator
+from pydantic import (
+    BaseModel,
+    ModelWrapValidatorHandler,
+    PrivateAttr,
+    ValidationError,
+    model_validator,
+)
 
 from services.admin.rest.schemas import In
 from services.kernel.errors import InvalidInput
@@ -71,9 +77,11 @@ class SentBack(In):
         """
         if not self._beside:
             return False
-        return self.model_validate(stands).model_dump(exclude_unset=True) == self.model_dump(
-            exclude_unset=True
-        )
+        try:
+            as_read = self.model_validate(stands)
+        except ValidationError:  # no document that is taken is such a one
+            return False
+        return as_read.model_dump(exclude_unset=True) == self.model_dump(exclude_unset=True)
 
 
 def _shown(value: Any) -> str:

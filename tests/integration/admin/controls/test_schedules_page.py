@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.admin.deps import AdminDeps
 from services.kernel.security.keys import Role
+from tests.integration.admin.app_client import AppClient
 from tests.integration.admin.console_forms import beside, hidden, open_form, stored
 from tests.integration.admin.console_visitor import OWN, audited, person
 
@@ -119,3 +121,40 @@ def test_a_slip_in_a_form_does_not_undo_what_somebody_else_has_changed(
         form = late.text[late.text.index('id="form"') :]
         done = slow.send(path, mine | {"if_match": hidden(form, "if_match")})
         assert done.status_code == 303
+
+
+def test_schedules_of_an_object_may_have_names_that_no_form_takes(
+    deps: AdminDeps, database: Engine, admin: AppClient
+) -> None:
+    """Every form of the page answered 500, and what was read could not be sent back over REST."""
+    path, name = f"{OWN}/schedules", "Büro hours"
+    give_the_object(database, name)
+    found = admin.get(f"/v1{path}")
+    sent = {"json": found.json(), "headers": {"If-Match": found.headers["etag"]}}
+    assert admin.request("PUT", f"/v1{path}", **sent).status_code == 200
+    assert stored(database) == {}, "as it stands it is not made an override"
+    renamed = found.json() | {"schedules": [found.json()["schedules"][0] | {"name": "office"}]}
+    with person(deps, Role.OPERATOR) as human:
+        done = human.send(path, open_form(human, path, **SCHEDULE))
+        assert done.headers["location"] == f"{path}?done=schedule"
+        assert [one["name"] for one in stored(database)["schedules"]] == [name, "business-hours"]
+        edit = SCHEDULE | {"schedule": name, "replaces": name, "min_replicas": "6"}
+        assert human.send(path, open_form(human, path, **edit)).status_code == 303
+        anew = human.send(path, open_form(human, path, **SCHEDULE | {"schedule": "Büro two"}))
+        assert "Büro two: must match" in beside(anew, "schedule")
+        gone = human.send(f"{path}/remove", open_form(human, path, schedule=name))
+        assert gone.status_code == 303
+    headers = {"If-Match": "*"}
+    renamed |= {"source": "api", "version": admin.get(f"/v1{path}").json()["version"]}
+    assert admin.request("PUT", f"/v1{path}", json=renamed, headers=headers).status_code == 200
+    assert [one["name"] for one in stored(database)["schedules"]] == ["office"]
+
+
+def give_the_object(database: Engine, name: str) -> None:
+    """A schedule of this name, in the workload's own spec."""
+    one = {"name": name, "start_time": "08:00", "end_time": "18:00", "min_replicas": 4}
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = spec || CAST(:new AS jsonb) WHERE name = :name"),
+            {"new": json.dumps({"schedules": [one]}), "name": OWN.rpartition("/")[2]},
+        )
