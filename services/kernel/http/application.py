@@ -105,6 +105,10 @@ def from_http_error(error: HTTPException) -> Response:
     return response
 
 
+_UNREADABLE_BODY = "There was an error parsing the body"
+"""What the framework says of a body that is no text, or is nested too deep."""
+
+
 class BodyLimit:
     """Answers 413 to a body over the limit, declared or not, and 408 to one that comes slowly."""
 
@@ -287,7 +291,17 @@ def with_route(request: Request, error: HTTPException) -> HTTPException:
         allowed = ", ".join(_methods_at(request))
         said = f"{asked}: this route takes {allowed}"
         return HTTPException(405, said, {**(error.headers or {}), "Allow": allowed})
+    if (error.status_code, error.detail) == (400, _UNREADABLE_BODY):
+        return HTTPException(400, f"{asked}: {_why_unreadable(request)}", error.headers)
     return error
+
+
+def _why_unreadable(request: Request) -> str:
+    """Why a body is no JSON at all, and what would be right."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding != "identity":
+        return f"the body has Content-Encoding={coding[:40]!r}; send it as it is, not packed"
+    return "the body is no JSON; send UTF-8 text, with not too many brackets in one another"
 
 
 def _methods_at(request: Request) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 
 import httpx
@@ -209,6 +210,27 @@ def test_a_body_of_another_kind_is_told_the_right_one() -> None:
 
     detail = ask(app, "POST", "/things", b"a=b").json()["detail"]
     assert detail == "body=b'a=b': must be a JSON object, sent with Content-Type: application/json"
+
+
+@pytest.mark.parametrize(
+    ("content", "coding", "said"),
+    [
+        (gzip.compress(b'{"name": "x"}', mtime=0), "gzip", "Content-Encoding='gzip'; send it as"),
+        (b"\xff\xfe{", "identity", "the body is no JSON; send UTF-8 text"),
+    ],
+)
+def test_a_body_that_is_no_text_is_told_why(content: bytes, coding: str, said: str) -> None:
+    app = make_app()
+
+    @app.post("/things")
+    def things(body: _Thing) -> int:
+        return 1
+
+    headers = {"Content-Type": "application/json", "Content-Encoding": coding}
+    answer = ask(app, "POST", "/things", content, headers)
+    assert answer.status_code == 400
+    assert answer.json()["detail"].startswith("POST /things: the body ")
+    assert said in answer.json()["detail"]
 
 
 def test_an_unknown_route_and_method_are_named() -> None:
