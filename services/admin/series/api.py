@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import Field
 
 from services.admin.identity.auth import Deps, Reader
 from services.admin.rest.params import FromAt, Name, Namespace, ToAt, window
@@ -14,6 +15,8 @@ from services.admin.rest.service import WorkloadKey
 from services.admin.rest.times import Instant
 from services.admin.series import schemas, service
 from services.admin.series.service import AheadQuery
+
+_Level = Annotated[float, Field(gt=0, lt=1)]
 
 router = Router(
     prefix="/v1/workloads", tags=["workloads"], responses=PROBLEMS, dependencies=[Reader]
@@ -43,7 +46,7 @@ def get_forecast(
 async def ahead_query(
     n_ahead: Annotated[int, Query(ge=1, le=288, description="Steps ahead")] = 1,
     level: Annotated[
-        list[float] | None, Query(max_length=64, description="Quantile levels; default: all")
+        list[_Level] | None, Query(max_length=64, description="Quantile levels; default: all")
     ] = None,
 ) -> AheadQuery:
     """Steps ahead and quantile levels of the forecasts asked for."""

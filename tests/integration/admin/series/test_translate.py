@@ -21,3 +21,11 @@ def test_forecasts_ahead_line_up_with_what_came(viewer, seeded) -> None:
     fan = viewer.get(f"{LLAMA}/forecasts", params={"origin_at": origin}).json()
     assert [row[10] for row in ahead["quantiles"]] == [row[2] for row in fan["quantiles"]]
     assert ahead["demand"][10] == pytest.approx(fan["observed"]["demand"][-10], rel=1e-6)
+
+
+@pytest.mark.parametrize("level", ["nan", "inf", "0", "1", "-0.5", "95"])
+def test_a_level_is_a_share_between_0_and_1(viewer, seeded, level: str) -> None:
+    """Of 95, meant in percent, there came a row of nulls; of nan a level that was null."""
+    answer = viewer.get(f"{LLAMA}/forecasts/ahead", params={"level": level})
+    assert answer.status_code == 422
+    assert answer.json()["errors"][0]["field"] == "query.level.0"
