@@ -98,7 +98,11 @@ def create(request: Request, deps: Deps, principal: OwnAdmin, form: Form) -> Res
 
 def _body(form: FormFields, cluster: str | None) -> KeyRequest:
     """The key that is asked for; in the cluster of the page where the form names none."""
-    named = [part.strip() for part in form.one("namespaces").split(",") if part.strip()]
+    given = form.one("namespaces")
+    named = [part.strip() for part in given.split(",") if part.strip()]
+    if given and not named:  # none named would be all of them
+        rule = "must name namespaces, or be empty for all"
+        raise forms.FieldErrors({"namespaces": f"{given[:60]}: {rule}"})
     values: dict[str, Any] = {
         "name": form.one("key_name"),
         "role": form.one("role"),

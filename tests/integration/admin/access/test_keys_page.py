@@ -90,6 +90,7 @@ def test_an_admin_of_one_cluster_has_none_to_choose(deps: AdminDeps, database: E
         ({"key_name": ""}, "key_name", "must not be empty"),
         ({"role": "root"}, "role", "root: must be 'viewer'"),
         ({"namespaces": "Team A"}, "namespaces", "Team A: must match"),
+        ({"namespaces": " , "}, "namespaces", ",: must name namespaces, or be empty for all"),
         ({"expires_at": "2020-01-01T00:00"}, "expires_at", "must be later than now"),
         ({"expires_at": "soon"}, "expires_at", "soon: must be a time"),
     ],
