@@ -291,17 +291,14 @@ def with_route(request: Request, error: HTTPException) -> HTTPException:
         allowed = ", ".join(_methods_at(request))
         said = f"{asked}: this route takes {allowed}"
         return HTTPException(405, said, {**(error.headers or {}), "Allow": allowed})
-    if (error.status_code, error.detail) == (400, _UNREADABLE_BODY):
-        return HTTPException(400, f"{asked}: {_why_unreadable(request)}", error.headers)
-    return error
-
-
-def _why_unreadable(request: Request) -> str:
-    """Why a body is no JSON at all, and what would be right."""
+    if (error.status_code, error.detail) != (400, _UNREADABLE_BODY):
+        return error
     coding = request.headers.get("content-encoding", "identity")
     if coding != "identity":
-        return f"the body has Content-Encoding={coding[:40]!r}; send it as it is, not packed"
-    return "the body is no JSON; send UTF-8 text, with not too many brackets in one another"
+        said = f"{asked}: Content-Encoding={coding[:40]!r}: send the body as it is, not packed"
+        return HTTPException(415, said)
+    said = f"{asked}: the body is no JSON; send UTF-8 text, with not too many nested brackets"
+    return HTTPException(400, said)
 
 
 def _methods_at(request: Request) -> list[str]:
