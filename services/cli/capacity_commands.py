@@ -20,7 +20,7 @@ from services.cli.engine_options import (
     read_ms,
 )
 from services.cli.output import console, print_json, print_table
-from services.cli.workload_filter import Name, Namespace
+from services.cli.workload_filter import Name, Namespace, place_of
 
 if TYPE_CHECKING:
     from services.lab.arena.profile import CapacityProfile
@@ -52,7 +52,7 @@ def show(name: Name = "", namespace: Namespace = "", as_json: AsJson = False) ->
     """
     from services.platform.capacities import learned_capacities
 
-    rows = learned_capacities(connected_settings(), namespace, name)
+    rows = learned_capacities(connected_settings(), *place_of(namespace, name))
     if as_json:
         print_json(rows)
         return

@@ -10,7 +10,7 @@ import typer
 
 from services.cli.connection import connected_settings
 from services.cli.output import console, named, print_table, streamed, write_json
-from services.cli.workload_filter import Name, Namespace
+from services.cli.workload_filter import Name, Namespace, place_of
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import LARGEST_SEED
 from services.kernel.whole_files import write_whole
@@ -72,8 +72,7 @@ def advise(  # noqa: PLR0913 - one option each
     from services.simulator.measurements.prometheus import length_of
 
     length = length_of(since, LONGEST)
-    place, slash, own = name.rpartition("/")
-    query = AdvisoryQuery(length, place if slash else namespace, own, seed)
+    query = AdvisoryQuery(length, *place_of(namespace, name), seed)
     found = load_report(connected_settings(), query)
     if not _is_stdout(json_file, csv):
         print_table(

@@ -13,6 +13,12 @@ Namespace = Annotated[str, typer.Option("--namespace", "-n", help="Only this nam
 Name = Annotated[str, typer.Argument(help="Only this workload.", show_default=False)]
 
 
+def place_of(namespace: str, name: str) -> tuple[str, str]:
+    """Namespace and name of what is asked for, whose name may say both: `namespace/name`."""
+    asked, slash, own = name.rpartition("/")
+    return (asked if slash else namespace), own
+
+
 def chosen(rows: Sequence[dict[str, Any]], namespace: str, name: str) -> list[dict[str, Any]]:
     """The rows of the workloads asked for, by their `workload`, `namespace/name`.
 
@@ -24,8 +30,7 @@ def chosen(rows: Sequence[dict[str, Any]], namespace: str, name: str) -> list[di
     Raises:
         NotFound: There are rows, and none is of that workload.
     """
-    asked, slash, own = name.rpartition("/")
-    namespace = asked if slash else namespace
+    namespace, own = place_of(namespace, name)
     kept = [row for row in rows if _is_of(row["workload"], namespace, own)]
     if rows and not kept:
         of_one = f"named {own}" if own else f"of namespace {namespace}"

@@ -95,6 +95,7 @@ def test_it_shows_what_was_learned_and_why_nothing_was(known: None) -> None:
 
 def test_one_workload_may_be_asked_for(known: None) -> None:
     assert list(shown("few", "--namespace", "demo")) == ["demo/few"]
+    assert list(shown("demo/few")) == ["demo/few"], "as other commands name it"
     with pytest.raises(NotFound, match="name=none"):
         harmony("show", "none")
 
