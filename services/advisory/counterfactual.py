@@ -98,7 +98,7 @@ class Replay:
 
     Attributes:
         steps: What is stored of it.
-        usd_per_gpu_hour: Price of a GPU-hour in steps in which nothing ran.
+        usd_per_gpu_hour: Price of a GPU-hour now: that of steps after which nothing ran any more.
         lead_s: (N,) its start-up times; later starts use them again.
     """
 
@@ -199,8 +199,14 @@ def _found_first(steps: StoredSteps, counts: FloatArray) -> float:
 
 
 def _usd_per_gpu_hour(one: Replay) -> FloatArray:
-    """(T,) price of a GPU-hour in each step, by what was paid for what ran."""
+    """(T,) price of a GPU-hour in each step, by what was paid for what ran.
+
+    Where nothing ran it is what was paid next, and after all that ran what the spec says now: a
+    price that has changed since is not that of the time before.
+    """
     steps = one.steps
-    paid = np.full(steps.n_steps, one.usd_per_gpu_hour)
-    np.divide(steps.cost_usd, steps.gpu_hours, out=paid, where=steps.gpu_hours > 0)
-    return paid
+    is_paid = (steps.gpu_hours > 0) & np.isfinite(steps.cost_usd)
+    price = np.full(steps.n_steps + 1, one.usd_per_gpu_hour)
+    np.divide(steps.cost_usd, steps.gpu_hours, out=price[:-1], where=is_paid)
+    at = np.flatnonzero(np.append(is_paid, True))
+    return np.asarray(price[at[np.searchsorted(at, np.arange(steps.n_steps))]])

@@ -60,6 +60,14 @@ def test_a_step_in_which_nothing_ran_has_the_stated_price() -> None:
     np.testing.assert_allclose(carried(steps).cost_usd, [2 * 9.0 / 6.0])
 
 
+def test_a_step_at_zero_before_a_change_of_price_has_the_price_of_its_time() -> None:
+    """A service at zero by night had Harmony's counts of then at today's price, thrice as dear."""
+    steps = stored([1.0, 1.0, 1.0, 1.0])
+    ran = np.array([0.0, 1.0, 0.0, 0.0])
+    steps = replace(steps, cost_usd=steps.cost_usd * ran, gpu_hours=steps.gpu_hours * ran)
+    np.testing.assert_allclose(carried(steps).cost_usd, [1.0, 1.0, 3.0, 3.0])
+
+
 def test_more_replicas_serve_only_after_their_start() -> None:
     found = carried(stored([2.0, 6.0, 6.0, 6.0], needed=[2.0, 5.0, 5.0, 5.0]), lead_s=900.0)
     np.testing.assert_allclose(found.believed, [0.0, 1.0, 0.5, 0.0])
