@@ -209,7 +209,8 @@ def _gaps_said(series: Sequence[TraceSeries], interval_s: int) -> tuple[str, ...
         return ()
     n_steps = n_empty + sum(one.time_s.size for one in series)
     worst = series[missing.index(max(missing))].workload
-    return (f"{n_empty:,} of {n_steps:,} steps hold no row, most of {worst!r}: {max(missing):,}",)
+    most = f", most of {worst!r}: {max(missing):,}" if len(series) > 1 else ""
+    return (f"{n_empty:,} of {n_steps:,} steps hold no row{most}",)
 
 
 def _by_appearance(owners: np.ndarray) -> tuple[list[str], IntArray]:

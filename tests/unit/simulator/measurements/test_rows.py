@@ -120,6 +120,8 @@ def test_steps_without_a_row_are_said_of_regular_times_too(tmp_path: Path) -> No
     found = read_file(csv(tmp_path, "ts,service,rps\n" + "\n".join(rows)))
     assert found.said[1:] == ("60 of 600 steps hold no row, most of 'b': 60",)
     assert len(read_file(csv(tmp_path, "ts,rps\n" + lines(whole, [5.0] * 300))).said) == 1
+    one = read_file(csv(tmp_path, "ts,rps\n" + lines(gaps, [5.0] * 240)))
+    assert one.said[1:] == ("60 of 300 steps hold no row",)
 
 
 def test_a_service_of_longer_steps_is_known_in_them(tmp_path: Path) -> None:
