@@ -87,7 +87,7 @@ def notes(report: AdvisoryReport) -> list[str]:
         "believed.",
         "Guards started from what ran, so a count that they held lies nearer to today's than "
         "Harmony's own would.",
-        "The risk control heard what happened under today's counts: beside an ample rival it "
+        "The error budget counts what happened under today's counts: beside an ample rival Harmony "
         "decides leaner, and beside a scarce one with more to spare, than where it acts itself.",
         f"Intervals hold 90 % of {report.block_s / HOUR_S:.3g}-hour blocks drawn anew "
         f"(seed {report.seed}). What another week would bring they do not know.",

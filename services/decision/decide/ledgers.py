@@ -126,15 +126,19 @@ def learn(
 
     The outcome of a trailing percentile says nothing of a model that is not trusted: it counts
     against the budget, but the level that the model is planned with stays as it is. So it does
-    while more requests miss than the load explains: no replica cures a fault.
+    while more requests miss than the load explains: no replica cures a fault. A step whose count
+    was not Harmony's says nothing of its decisions.
     """
     memory: dict[int, RiskState] = {}
     for key, steps in settled.items():
         member = members[key]
         before = rows.risk.get(key, RiskState())
         after = before
+        own_since_s = rows.own_since_s.get(key, -math.inf)
         for step in steps:
-            after = _after(after, step, member, config)
+            counted = _after(after, step, member, config)
+            is_own = step.start_s >= own_since_s
+            after = counted if is_own else replace(counted, log_level=after.log_level)
         is_trusted = rows.trust.get(key, translate.TrustInForce()).is_trusted
         if not is_trusted or key in rows.faulty:
             after = replace(after, log_level=before.log_level)

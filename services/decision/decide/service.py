@@ -16,6 +16,7 @@ from services.decision.beliefs.repository import load_draws
 from services.decision.budgets.part_budgets import gpu_types_of, stored_gpu_types
 from services.decision.budgets.repository import load_gone
 from services.decision.decide.granting import GrantedPart, draft_part, grant_part
+from services.decision.decide.ledger_terms import MEASURED_FOR, in_terms_of
 from services.decision.decide.lock_repository import lock_shard
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
 from services.decision.decide.report import (
@@ -275,20 +276,18 @@ def _undecided(run: ShardRun) -> list[RowMapping]:
 def _load_rows(run: ShardRun) -> ShardRows:
     """One query for each kind of row."""
     connection, ids, seen = run.connection, list(run.members), _load_seen(run)
-    states = {
-        int(r["workload_id"]): r["state"] for r in repository.load_risk_states(connection, ids)
-    }
+    stored = [
+        (int(r["workload_id"]), r["state"]) for r in repository.load_risk_states(connection, ids)
+    ]
+    states = {key: in_terms_of(state, run.members[key]) for key, state in stored}
+    units = {key: translate.measured_unit(run.members[key].spec) for key in states}
     return replace(
         seen,
         starts=group_rows(repository.load_pod_starts(connection, ids, _lookback(run))),
-        risk={
-            key: translate.to_risk_state(state, translate.measured_unit(run.members[key].spec))
-            for key, state in states.items()
-        },
-        ends={
-            key: translate.to_end_ledgers(state, translate.measured_unit(run.members[key].spec))
-            for key, state in states.items()
-        },
+        risk={key: translate.to_risk_state(state, units[key]) for key, state in states.items()},
+        ends={key: translate.to_end_ledgers(state, units[key]) for key, state in states.items()},
+        measured_for={key: state.get(MEASURED_FOR) for key, state in states.items()},
+        own_since_s=translate.to_own_since(states),
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(list(run.members.values()))),
         trust=_trust(run),

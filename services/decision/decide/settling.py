@@ -10,6 +10,8 @@ import orjson
 from sqlalchemy import RowMapping
 
 from decider import Decision, FloatArray, RiskState, after_decision, error_budget
+from services.decision.decide.carried_out import NEVER_S, with_own_since
+from services.decision.decide.ledger_terms import terms_of
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
@@ -53,6 +55,7 @@ def store_steps(
     run: ShardRun, rows: ShardRows, measured: Mapping[int, MeasuredSli]
 ) -> tuple[dict[int, WorkloadOutcomes], ShardRows]:
     """Store outcomes; returns them and the rows with the risk control's memory after them."""
+    rows = with_own_since(run.members, rows, run.origin_at)
     known: dict[int, dict[float, RowMapping]] = {key: {} for key in run.members}
     lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
     ids = list(run.members)
@@ -119,8 +122,14 @@ class ShardMemory:
             | {
                 "goal_unreachable_message": _unreachable(member, self.rows),
                 "not_capacity_message": self.not_capacity.get(key),
+                **terms_of(member, self.rows.measured_for.get(key)),
+                translate.OWN_SINCE: _finite(self.rows.own_since_s.get(key, NEVER_S)),
             }
         ).decode()
+
+
+def _finite(at_s: float) -> float | None:
+    return None if at_s == NEVER_S else at_s
 
 
 def _unreachable(member: ShardMember, rows: ShardRows) -> str:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 from pydantic import ValidationError
@@ -116,6 +117,8 @@ class ShardRows:
         trust: Verdicts on the models; a workload without one is trusted.
         responses: What was learned of the requests under load; a workload without one goes by
             its capacity alone.
+        measured_for: What the measured ledgers were counted by, as it is stored.
+        own_since_s: Since when a count is one that was decided, epoch seconds; infinite: it is not.
         faulty: Workloads of which more requests miss than their load explains: what they miss does
             not teach the risk level.
         queues: Requests that wait.
@@ -135,6 +138,8 @@ class ShardRows:
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
+    measured_for: Mapping[int, Any] = field(default_factory=dict)
+    own_since_s: Mapping[int, float] = field(default_factory=dict)
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
     supply: Mapping[str, RowMapping] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -230,6 +231,12 @@ def to_risk_state(state: Mapping[str, Any] | None, unit: str = "") -> RiskState:
     return RiskState(**known, log_multiplier=log_multiplier)
 
 
+def to_own_since(states: Mapping[int, Mapping[str, Any]]) -> dict[int, float]:
+    """Time since when each count is one that was decided; of memories that do not say it, none."""
+    given = {key: state[OWN_SINCE] for key, state in states.items() if OWN_SINCE in state}
+    return {key: math.inf if at is None else float(at) for key, at in given.items()}
+
+
 @dataclass(frozen=True, slots=True)
 class EndLedgers:
     """The measured ledger at both ends of what was missed; only what is measured is filled.
@@ -301,6 +308,7 @@ def to_trust_state(state: Mapping[str, Any]) -> TrustState:
     return TrustState(**(known | lists))
 
 
+OWN_SINCE = "own_since_s"
 _RISK_FIELDS = set(RiskState.__dataclass_fields__)
 _ENDS, _COUNTED = ("low", "high"), ("missed", "total", "steps")
 """Names under which the ledgers of both ends are stored: `low_missed`."""

@@ -13,6 +13,7 @@ from services.decision.decide import service
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import FixedClock
 from services.kernel.db import schema
+from tests.integration.decision.own_counts import decided_for_long
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -75,6 +76,7 @@ def test_an_unobserved_step_has_an_outcome_without_a_violation(deps: DecisionDep
 
 def test_violations_lower_the_level_of_the_next_decision(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine, ready=5)
+    decided_for_long(deps.engine, workload, 5)
     service.decide_shard(deps, 0, ORIGIN)
     with deps.engine.connect() as connection:
         state = connection.execute(text("SELECT state FROM risk_states")).scalar_one()
@@ -85,5 +87,37 @@ def test_violations_lower_the_level_of_the_next_decision(deps: DecisionDeps) -> 
     add_state(deps.engine, workload, 12, at=later + STEP)
     add_forecast(deps.engine, workload, 100.0, forecast_id=2, origin_at=later)
     service.decide_shard(replace(deps, clock=FixedClock(later + STEP)), 0, later)
-    first, second = decisions(deps.engine)
+    first, second, _ = decisions(deps.engine)
     assert second["explanation"]["risk"]["level"] < first["explanation"]["risk"]["level"]
+
+
+@pytest.mark.parametrize(("has_own", "teaches"), [(False, False), (True, True)])
+def test_counts_that_somebody_else_has_are_counted_and_teach_the_level_nothing(
+    deps: DecisionDeps, has_own: bool, teaches: bool
+) -> None:
+    """Mode Advisory beside an HPA that is scarce: what it breaks is not what decisions would."""
+    workload = add_workload(deps.engine, "w")
+    add_demand(deps.engine, workload, [95.0] * 30)
+    add_state(deps.engine, workload, 5, at=ORIGIN - 3 * STEP)
+    for step in range(4):
+        origin_at = ORIGIN + step * STEP
+        add_demand(deps.engine, workload, [95.0], last=origin_at)
+        found = decisions(deps.engine)
+        if has_own and found:  # and its start takes for ever
+            add_state(
+                deps.engine,
+                workload,
+                5,
+                at=origin_at + STEP,
+                ages=(0.0,) * (found[-1]["desired_replicas"] - 5),
+            )
+        else:
+            add_state(deps.engine, workload, 5, at=origin_at + STEP)
+        add_forecast(deps.engine, workload, 100.0, forecast_id=step + 1, origin_at=origin_at)
+        at = replace(deps, clock=FixedClock(origin_at + STEP))
+        service.decide_shard(at, 0, origin_at)
+    with deps.engine.connect() as connection:
+        state = connection.execute(text("SELECT state FROM risk_states")).scalar_one()
+    assert state["spent_steps"] >= 4.0
+    assert (state["log_level"] < 0) is teaches
+    assert (state["own_since_s"] is not None) is teaches

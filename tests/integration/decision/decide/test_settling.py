@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -17,6 +18,7 @@ from tests.integration.decision.measured_rows import (
     promise,
     risk_state,
 )
+from tests.integration.decision.own_counts import decided_for_long
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -73,6 +75,7 @@ def test_a_step_is_revised_until_it_is_final_and_counted_once(deps: DecisionDeps
 
 def test_the_figures_of_every_surface_tell_measured_from_believed(deps: DecisionDeps) -> None:
     workload = one_workload(deps.engine, sla=promise("DemandFraction"))
+    decided_for_long(deps.engine, workload, 10)
     add_counts(deps.engine, workload, ttft_total=[1000.0], ttft_good=[900.0], waiting=[0.0])
     decide(deps, NOW)
     early = risk_state(deps.engine)
@@ -125,7 +128,8 @@ def test_a_workload_without_an_objective_is_believed_and_final(deps: DecisionDep
 def test_an_objective_that_nothing_answers_is_believed_and_says_what_to_do(
     deps: DecisionDeps,
 ) -> None:
-    one_workload(deps.engine, ready=5, sla=promise(), demand_counts="served")
+    workload = one_workload(deps.engine, ready=5, sla=promise(), demand_counts="served")
+    decided_for_long(deps.engine, workload, 5)
     decide(deps, final_at(deps))
     (row,) = outcomes(deps.engine)
     assert (row["measured_violation_ratio"], row["is_final"]) == (None, True)
@@ -180,3 +184,27 @@ def test_an_earlier_origin_leaves_later_open_steps_as_they_are(deps: DecisionDep
     before = outcomes(deps.engine)
     decide(deps, NOW, ORIGIN - STEP)
     assert [row for row in outcomes(deps.engine) if row["step_at"] == ORIGIN] == before
+
+
+def test_ledgers_go_on_in_other_steps_and_begin_anew_for_other_goals(deps: DecisionDeps) -> None:
+    workload = one_workload(deps.engine, sla=promise())
+    measured = {"measured_missed": 30.0, "measured_total": 600.0, "measured_steps": 600.0}
+    before = {"step_s": 60.0, "spent_steps": 50.0, "observed_steps": 500.0} | measured
+    for goals, kept in (([["ttft", 0.5]], 120.0), ([["ttft", 9.0]], 0.0)):
+        stored = before | {"measured_for": {"goals": goals, "share": 0.95}}
+        with deps.engine.begin() as connection:
+            connection.execute(text("DELETE FROM outcomes"))
+            connection.execute(
+                text(
+                    "INSERT INTO risk_states (workload_id, state, updated_at) "
+                    "VALUES (:id, CAST(:state AS jsonb), :at) "
+                    "ON CONFLICT (workload_id) DO UPDATE SET state = EXCLUDED.state"
+                ),
+                {"id": workload, "state": json.dumps(stored), "at": ORIGIN},
+            )
+        decide(deps, NOW)
+        state = risk_state(deps.engine)
+        assert state["measured_steps"] == pytest.approx(kept)
+        assert state["observed_steps"] == pytest.approx(500.0 / 5 + 1)
+        assert state["step_s"] == STEP_S
+        assert state["measured_for"] == {"goals": [["ttft", 0.5]], "share": 0.95}
