@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
@@ -30,6 +30,7 @@ from services.decision.beliefs.groups import (
     group_key,
     relative_draws,
     scope_of,
+    store_laws,
     summary_of_group,
 )
 from services.decision.beliefs.history import (
@@ -126,8 +127,10 @@ def _fit_batch(
     reasons = _reasons(batch, steps)
     rows, of_groups = _fit([m for m in batch if not reasons[m.id]], steps, sampling, moment)
     with unit_of_work(deps.engine) as work:
-        for row in [*rows, *of_groups]:
+        for row in rows:
             repository.store_posterior(work.connection, row)
+        same_fit = timedelta(seconds=deps.settings.fit_interval_s) / 2
+        store_laws(work.connection, of_groups, moment.now - same_fit)
     return rows
 
 

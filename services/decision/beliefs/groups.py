@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -116,3 +117,24 @@ def _to_group(summary: Mapping[str, Any]) -> MeasuredGroup:
     )
     levels = {name: float(summary[name]) for name in _LEVELS}
     return MeasuredGroup(law, int(summary["n_workloads"]), levels)
+
+
+def store_laws(connection: Connection, rows: Sequence[Mapping[str, Any]], after: datetime) -> None:
+    """Store what a batch of a fit says of groups.
+
+    A group may be fitted in two batches: the law of the one with more of its workloads stays.
+
+    Args:
+        connection: An open transaction.
+        rows: Rows of `posteriors`.
+        after: Laws that were fitted after it are of the same fit.
+    """
+    stored = repository.load_posteriors(connection, MISSES, [row["scope"] for row in rows])
+    known = {
+        row["scope"]: int(row["summary"].get("n_workloads", 0))
+        for row in stored
+        if row["fitted_at"] > after
+    }
+    for row in rows:
+        if row["summary"]["n_workloads"] >= known.get(row["scope"], 0):
+            repository.store_posterior(connection, dict(row))

@@ -159,8 +159,11 @@ def load_history(
         }
         counted = load_series(connection, names, first, now)
         loads = load_observed(connection, told, first, now, KeptSteps())
+        since = repository.load_gpus_since(connection, list(told))
         for key, member in told.items():
             steps = history_steps(member, PastSeries(counted[key], loads.get(key, {})))
+            if key in since:  # counts are of the present goals; who was ready had other GPUs before
+                steps = steps.rows(np.flatnonzero(steps.steps_s > since[key].timestamp()))
             if steps.size:
                 found[key] = steps
     return found

@@ -115,7 +115,8 @@ def load_latency_steps(
     """Steps with a latency per workload: arrays of step starts, loads per replica and latencies.
 
     A step in which the number of ready replicas changed is left out: its latency mixes two loads.
-    So is one without demand or latency, which tells nothing of the curve.
+    So is one without demand or latency, which tells nothing of the curve, and one on GPUs other
+    than those that are stated now.
 
     Args:
         connection: An open transaction.
@@ -130,7 +131,9 @@ def load_latency_steps(
         "array_agg(o.demand / o.ready_mean ORDER BY o.step_at) AS load, "
         "array_agg(i.value::double precision ORDER BY o.step_at) AS latency_ms "
         "FROM unnest(CAST(:ids AS int[]), CAST(:indicators AS text[])) AS w(id, indicator) "
+        "JOIN workloads k ON k.id = w.id "
         "JOIN outcomes o ON o.workload_id = w.id AND o.step_at > :first AND o.step_at < :last "
+        "AND (k.gpus_since IS NULL OR o.step_at > k.gpus_since) "
         "CROSS JOIN LATERAL (SELECT value, is_observed FROM indicators WHERE workload_id = w.id "
         "AND indicator = w.indicator AND step_at = o.step_at AND step_at > :first "
         "AND step_at < :last) i "
@@ -159,7 +162,8 @@ def load_miss_steps(
 ) -> Sequence[RowMapping]:
     """Newest final measured steps per workload: arrays of starts, loads, misses and requests.
 
-    A step without requests, demand or ready replicas says nothing of a load.
+    A step without requests, demand or ready replicas says nothing of a load. What was counted by
+    other goals, or on other GPUs, says nothing of those that are stated now.
 
     Args:
         connection: An open transaction.
@@ -175,7 +179,8 @@ def load_miss_steps(
         "array_agg(s.missed ORDER BY s.step_at) AS missed, "
         "array_agg(s.total ORDER BY s.step_at) AS total "
         "FROM unnest(CAST(:ids AS int[]), CAST(:first AS timestamptz[]), CAST(:pools AS text[])) "
-        "AS w(id, first_at, pool) "
+        "AS g(id, first_at, pool) JOIN workloads USING (id) CROSS JOIN LATERAL (SELECT "
+        "g.id, g.pool, greatest(g.first_at, goals_since, gpus_since) AS first_at) w "
         f"CROSS JOIN LATERAL (SELECT o.step_at, o.demand / {_READY} AS load, "
         "o.sli_miss_high * o.sli_requests AS missed, o.sli_requests AS total FROM outcomes o "
         "WHERE o.workload_id = w.id AND o.step_at > w.first_at AND o.step_at > :earliest "
@@ -193,6 +198,16 @@ def load_miss_steps(
         "max_steps": max_steps,
     }
     return connection.execute(statement, given).mappings().all()
+
+
+def load_gpus_since(connection: Connection, ids: Sequence[int]) -> dict[int, datetime]:
+    """Since when workloads have the GPUs that are stated; where it was always so, none."""
+    statement = text(
+        "SELECT id, gpus_since FROM workloads WHERE id = ANY(:ids) AND gpus_since IS NOT NULL"
+    )
+    return {
+        int(row.id): row.gpus_since for row in connection.execute(statement, {"ids": list(ids)})
+    }
 
 
 def load_further_loads(

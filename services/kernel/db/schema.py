@@ -56,6 +56,8 @@ workloads = Table(
     cluster_column(),
     Column("object_spec", JSONB, nullable=True),
     Column("object_uid", Text, nullable=True),
+    time_column("goals_since", nullable=True),
+    time_column("gpus_since", nullable=True),
     UniqueConstraint("cluster_id", "namespace", "name"),
     # while there is one cluster: the release before writes by it (`clusters.add_cluster`)
     UniqueConstraint("namespace", "name"),

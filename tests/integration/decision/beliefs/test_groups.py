@@ -7,17 +7,24 @@ import pytest
 
 from decider import GroupLaw
 from services.decision.beliefs import miss_report, misses
-from services.decision.beliefs.groups import scope_of, summary_of_group
+from services.decision.beliefs.groups import (
+    load_groups,
+    relative_draws,
+    scope_of,
+    store_laws,
+    summary_of_group,
+)
 from services.decision.beliefs.miss_data import MISSES
 from services.decision.rows.inputs import ShardMember
 from services.decision.rows.responses import LearnedResponse
+from services.decision.rows.translate import from_draws
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.group_rows import add_group_law
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE
 from tests.integration.decision.measured_steps import add_measured_steps
-from tests.integration.decision.stored_rows import ORIGIN, add_workload
+from tests.integration.decision.stored_rows import ORIGIN, STEP, add_workload
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -120,3 +127,19 @@ def test_the_report_says_what_is_borrowed_and_of_how_many(deps: DecisionDeps) ->
         "until then it is taken to carry 140 (126.4 to 155), by what 5 workloads like it were "
         "measured to carry"
     )
+
+
+def test_the_law_of_more_of_a_group_stays_within_a_fit(deps: DecisionDeps) -> None:
+    """A group of 26 is fitted in two batches, of 24 and of two."""
+    member = member_of(deps, add_workload(deps.engine, "new", sla=SLA))
+    few = summary_of_group(member, LAW, 2)
+    for n, after, kept in ((24, ORIGIN - STEP, 24), (2, ORIGIN - STEP, 24), (2, ORIGIN + STEP, 2)):
+        row = {
+            "kind": MISSES, "scope": scope_of(member), "status": "promoted", "reason": "",
+            "n_observations": 600, "summary": few | {"n_workloads": n}, "diagnostics": {},
+            "draws": from_draws(relative_draws(LAW)), "fitted_at": ORIGIN,
+        }  # fmt: skip
+        with unit_of_work(deps.engine, deps.sender) as work:
+            store_laws(work.connection, [row], after)
+            (found,) = load_groups(work.connection, [member]).values()
+        assert found.n_workloads == kept

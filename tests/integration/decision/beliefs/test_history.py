@@ -139,3 +139,20 @@ def test_one_workloads_impossible_history_harms_no_other(
     assert learn_history(deps, 0) == 1
     (row,) = posteriors(deps.engine, kind=MISSES)
     assert row["scope"] == f"workload:{ids[1]}"
+
+
+def test_a_history_on_other_gpus_is_not_learned(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA, gpu_type="L4")
+    add_history(deps, workload, 7.0, 120)
+    moved_at = ORIGIN - 40 * STEP
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE workloads SET updated_at = :at, "
+                "spec = jsonb_set(spec, '{gpu_type}', '\"H100\"')"
+            ),
+            {"at": moved_at},
+        )
+    assert learn_history(deps, 0) == 1
+    (row,) = posteriors(deps.engine, kind=MISSES)
+    assert row["n_observations"] == 40

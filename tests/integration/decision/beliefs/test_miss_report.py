@@ -48,11 +48,17 @@ def test_a_line_follows_a_workload_from_nothing_to_a_changed_spec(deps: Decision
     assert (line.stated, line.n_steps, line.note) == (10.0, 30, "")
     with deps.engine.begin() as connection:
         connection.execute(
-            text("UPDATE workloads SET spec = jsonb_set(spec, '{gpus_per_replica}', '2')")
+            text("UPDATE workloads SET spec = jsonb_set(spec, '{capacity,per_replica}', '9')")
         )
     (line,) = lines(deps)
     assert line.note.startswith("the spec has changed since it was learned; there are enough")
     assert line.learned_at is None
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = jsonb_set(spec, '{gpus_per_replica}', '2')")
+        )
+    (line,) = lines(deps)
+    assert line.note.startswith("the spec has changed since it was learned; 0 measured steps")
 
 
 def test_several_loads_are_told_one_by_one(deps: DecisionDeps) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from functools import partial
@@ -26,7 +27,7 @@ from tests.integration.decision.measured_loop import OBJECTIVE, STEP
 from tests.integration.decision.measured_steps import READY, add_measured_steps
 from tests.integration.decision.pool_rows import ROOM, add_service, add_shown_service
 from tests.integration.decision.pool_steps import add_quiet_pools
-from tests.integration.decision.stored_rows import ORIGIN, TOKENS, add_demand, add_workload
+from tests.integration.decision.stored_rows import ORIGIN, TOKENS, add_demand, add_workload, spec
 from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
@@ -263,3 +264,51 @@ def test_steps_since_tell_how_full_decode_is(deps: DecisionDeps) -> None:
         )
     after = np.median(believed(deps, ORIGIN + 9 * STEP)[shown].draws.further[:, 0])
     assert after < 0.95 * before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {
+            "sla": {
+                **SLA,
+                "objective": {**OBJECTIVE, "goals": [{"metric": "ttft", "threshold_s": 9}]},
+            }
+        },
+        {"gpu_type": "L4"},
+        {"gpus_per_replica": 2},
+    ],
+)
+def test_steps_by_other_goals_or_on_other_gpus_teach_nothing(
+    deps: DecisionDeps, changed: dict[str, object]
+) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 8.0, loads(60))
+    assert set(believed(deps)) == {workload}
+    change_spec(deps, workload, ORIGIN, **{"sla": SLA} | changed)
+    assert believed(deps) == {}
+    add_measured_steps(deps.engine, workload, 4.0, 0.5 * loads(30), last=ORIGIN + 30 * STEP)
+    learned = believed(deps, ORIGIN + 31 * STEP)[workload]
+    assert median_load(learned) == pytest.approx(4.0, rel=0.1)
+    newest = [row for row in posteriors(deps.engine, kind=MISSES) if row["status"] == "promoted"][
+        -1
+    ]
+    assert newest["n_observations"] == 30
+
+
+def test_another_promise_or_capacity_leaves_what_was_counted(deps: DecisionDeps) -> None:
+    workload = add_workload(deps.engine, "w", sla=SLA)
+    add_measured_steps(deps.engine, workload, 8.0, loads(60))
+    other = {"sla": {**SLA, "epsilon": 0.01}, "capacity": {"per_replica": 9.0}}
+    change_spec(deps, workload, ORIGIN, **other)
+    assert median_load(believed(deps)[workload]) == pytest.approx(8.0, rel=0.05)
+
+
+def change_spec(deps: DecisionDeps, workload: int, at: datetime, **changes: object) -> None:
+    with deps.engine.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE workloads SET spec = CAST(:spec AS jsonb), updated_at = :at WHERE id = :id"
+            ),
+            {"id": workload, "at": at, "spec": json.dumps(spec(**changes))},
+        )
