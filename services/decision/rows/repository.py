@@ -156,14 +156,16 @@ def load_series(
 def load_states(
     connection: Connection, ids: Sequence[int], first: datetime, last: datetime
 ) -> Sequence[RowMapping]:
-    """Replica states observed in [first, last], and the newest one before, in time order."""
+    """Replica states of [first, last] and the newest before, since the workload came back last."""
     statement = text(
         "SELECT r.* FROM unnest(CAST(:ids AS int[])) AS w(id) CROSS JOIN LATERAL ("
+        "  SELECT coalesce(max(back_at), '-infinity') AS back_at FROM workload_absences "
+        "  WHERE workload_id = w.id) a CROSS JOIN LATERAL ("
         "  SELECT * FROM replica_states s WHERE s.workload_id = w.id "
-        "  AND s.observed_at >= :first AND s.observed_at <= :last "
+        "  AND s.observed_at >= :first AND s.observed_at >= a.back_at AND s.observed_at <= :last "
         "  UNION ALL (SELECT * FROM replica_states s WHERE s.workload_id = w.id "
-        "  AND s.observed_at < :first ORDER BY s.observed_at DESC LIMIT 1)"
-        ") r ORDER BY r.workload_id, r.observed_at"
+        "  AND s.observed_at < :first AND s.observed_at >= a.back_at "
+        "  ORDER BY s.observed_at DESC LIMIT 1)) r ORDER BY r.workload_id, r.observed_at"
     )
     given = {"ids": list(ids), "first": first, "last": last}
     return connection.execute(statement, given).mappings().all()

@@ -121,3 +121,22 @@ def test_counts_that_somebody_else_has_are_counted_and_teach_the_level_nothing(
     assert state["spent_steps"] >= 4.0
     assert (state["log_level"] < 0) is teaches
     assert (state["own_since_s"] is not None) is teaches
+
+
+def test_steps_in_which_a_workload_was_away_have_no_outcome(deps: DecisionDeps) -> None:
+    """Its replicas of before it left neither cost nor serve, and its requests teach nothing."""
+    workload = one_workload(deps.engine, ready=10)
+    service.decide_shard(deps, 0, ORIGIN)
+    back_at = ORIGIN + 10 * STEP
+    for is_active, at in ((False, ORIGIN + STEP), (True, back_at)):
+        with deps.engine.begin() as connection:
+            connection.execute(
+                text("UPDATE workloads SET is_active = :is_active, updated_at = :at"),
+                {"is_active": is_active, "at": at},
+            )
+    add_state(deps.engine, workload, 2, at=back_at)
+    add_demand(deps.engine, workload, [15.0] * 11, last=back_at)
+    add_forecast(deps.engine, workload, 15.0, forecast_id=2, origin_at=back_at)
+    service.decide_shard(replace(deps, clock=FixedClock(back_at + STEP)), 0, back_at)
+    found = {row["step_at"]: row["ready_mean"] for row in outcomes(deps.engine)}
+    assert found == {ORIGIN: 10.0, back_at: 2.0}
