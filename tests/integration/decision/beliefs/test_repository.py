@@ -13,7 +13,7 @@ from services.decision.beliefs import repository
 from services.decision.rows.translate import from_draws
 from services.kernel.db import schema
 from services.kernel.db.session import CopyTarget, copy_rows
-from tests.integration.decision.learned_capacity import add_workload
+from tests.integration.decision.learned_capacity import add_steps, add_workload
 from tests.integration.decision.stored_rows import (
     NOW,
     ORIGIN,
@@ -223,3 +223,26 @@ def test_a_response_learned_at_a_decision_replaces_the_one_before(database: Engi
         assert refused == {"workload:1": "why"}
         n = connection.execute(text("SELECT count(*) FROM posteriors")).scalar_one()
     assert n == 2
+
+
+def test_latencies_on_other_gpus_are_left_out(database: Engine) -> None:
+    workload = add_workload(database, "w")
+    add_steps(database, workload, 10.0, np.full(20, 6.0))
+    newest = ORIGIN - STEP
+
+    def read() -> list[float]:
+        with database.connect() as connection:
+            first, last = newest - 50 * STEP, ORIGIN
+            (row,) = repository.load_latency_steps(connection, [workload], [LATENCY], first, last)
+            return list(row["steps_s"])
+
+    assert len(read()) == 20
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "UPDATE workloads SET updated_at = :at, "
+                "spec = jsonb_set(spec, '{gpus_per_replica}', '4')"
+            ),
+            {"at": newest - 5 * STEP},
+        )
+    assert read() == [(newest - back * STEP).timestamp() for back in range(4, -1, -1)]
