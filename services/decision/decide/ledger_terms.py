@@ -1,20 +1,23 @@
-"""In which terms the ledgers of a promise are kept, and what becomes of them in others; pure.
+"""In which terms the memory of a promise is kept, and what becomes of it in others; pure.
 
 Ledgers are counted in steps, and what is measured by the goals of an objective. Where the length of
 a step is another one now they are the same time in other steps. What was measured by other goals
-says nothing of those that are promised now.
+says nothing of those that are promised now. Of another promise the price of risk is another one:
+where a replica more leaves a share 1 - 1/m of a risk r, a price of m/r keeps r.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from services.decision.rows.inputs import ShardMember
-from services.decision.rows.translate import measured_unit
+from services.decision.rows.translate import measured_unit, to_sla_of_steps
 
-STEP_S, MEASURED_FOR = "step_s", "measured_for"
-"""Names under which the terms are stored beside the ledgers."""
+STEP_S, MEASURED_FOR, PROMISED = "step_s", "measured_for", "promised_of_steps"
+"""Names under which the terms are stored beside the memory."""
+_PRICE = "log_multiplier"
 _OF_TIME = ("spent_steps", "observed_steps", "measured_steps", "low_steps", "high_steps")
 _MEASURED = ("measured_", "low_", "high_")
 _COUNTED = tuple(f"{end}{what}" for end in _MEASURED for what in ("missed", "total"))
@@ -37,11 +40,13 @@ def terms_of(member: ShardMember, before: Any) -> dict[str, Any]:
         member: The workload.
         before: What was stored of its goals: they stay while no objective is stated.
     """
-    return {STEP_S: float(member.step_s), MEASURED_FOR: measured_for(member) or before}
+    promised = to_sla_of_steps(member.spec, member.step_s).epsilon
+    terms: dict[str, Any] = {STEP_S: float(member.step_s), PROMISED: promised}
+    return terms | {MEASURED_FOR: measured_for(member) or before}
 
 
 def in_terms_of(state: Mapping[str, Any], member: ShardMember) -> dict[str, Any]:
-    """What is stored, its ledgers as the promise counts now.
+    """What is stored, as it is of the promise that is stated now.
 
     Where the terms were not stored, as by earlier releases, they are taken for those of now.
 
@@ -50,6 +55,9 @@ def in_terms_of(state: Mapping[str, Any], member: ShardMember) -> dict[str, Any]
         member: The workload.
     """
     found = {**state}
+    promised = to_sla_of_steps(member.spec, member.step_s).epsilon
+    if promised and found.get(PROMISED) and found.get(_PRICE) is not None:
+        found[_PRICE] = float(found[_PRICE]) + math.log(float(found[PROMISED]) / promised)
     now = measured_for(member)
     if now is not None and (found.get(MEASURED_FOR) or now) != now:
         found = {name: v for name, v in found.items() if not _is_count(name)}

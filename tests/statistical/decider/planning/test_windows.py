@@ -182,3 +182,21 @@ def test_a_strict_promise_of_time_is_kept_by_many_replicas() -> None:
     risks = mean_risks(Sla(1e-5), 0.0)
     print(f"\n{risks} of the time")
     assert (risks <= 1e-5 * 1.3).all()
+
+
+def test_a_price_that_is_moved_with_the_promise_keeps_a_stricter_one_sooner() -> None:
+    """From 5 % to 1 % of the time: true risk of the first ten decisions, and of twenty more."""
+    found = {}
+    for is_moved in (False, True):
+        loop = Loop(Sla(0.05), DecideConfig(), 60, np.random.default_rng(1))
+        loop.run(400)
+        loop.sla = Sla(0.01)
+        if is_moved:
+            by = float(np.log(0.05 / 0.01))
+            loop.risks = [
+                replace(one, log_multiplier=(one.log_multiplier or 0.0) + by) for one in loop.risks
+            ]
+        out = loop.run(30)
+        found[is_moved] = out[:10].mean(), out[10:].mean()
+        print(f"\nmoved {is_moved}: {found[is_moved][0]:.2%}, then {found[is_moved][1]:.2%}")
+    assert found[True][0] < 0.6 * found[False][0]

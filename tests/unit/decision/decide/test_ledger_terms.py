@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -86,5 +87,23 @@ def test_a_promise_of_another_share_of_requests_keeps_its_ledger() -> None:
 
 def test_ledgers_of_earlier_releases_are_in_the_terms_of_now() -> None:
     one = measured_member()
-    old = {name: v for name, v in full(one).items() if name not in ("step_s", "measured_for")}
+    old = {
+        name: v
+        for name, v in full(one).items()
+        if name not in ("step_s", "measured_for", "promised_of_steps")
+    }
     assert read(old, one) == translate.to_risk_state(old)
+
+
+@pytest.mark.parametrize(
+    ("epsilon", "change"), [(0.05, 0.0), (0.01, math.log(5)), (0.5, -math.log(10))]
+)
+def test_the_price_of_risk_is_that_of_the_promise(epsilon: float, change: float) -> None:
+    one = measured_member(kind="DemandFraction")
+    sla = one.spec.sla.model_copy(update={"epsilon": epsilon})
+    other = replace(one, spec=one.spec.model_copy(update={"sla": sla}))
+    found = read(full(one) | {"log_multiplier": 4.0}, other).log_multiplier
+    assert found == pytest.approx(4.0 + change)
+    assert read(full(one), other).log_multiplier is None, "none was found yet"
+    old = {"log_multiplier": 4.0}
+    assert read(old, other).log_multiplier == 4.0, "an earlier release did not say of which promise"
