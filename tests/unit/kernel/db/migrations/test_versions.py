@@ -20,8 +20,8 @@ HARMLESS: Mapping[str, str] = {
     "of that workload's forecasts: docs/operations.md says so",
     "0037": "its trigger writes a table that code of before neither reads nor writes, and refuses "
     "no row of workloads",
-    "0039": "its trigger fills columns that code of before neither reads nor writes, and refuses no "
-    "row of workloads",
+    "0039": "its trigger fills columns that code of before neither reads nor writes, and refuses "
+    "no row of workloads",
 }
 """By revision, why code of its `oldest_code` does not miss what it takes away or changes.
 
