@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -99,22 +100,29 @@ def _of_pools(
     allowed = max(outlook.joint_risk(service, before, 0.0), level) + _TOLERANCE
     worth = outlook.program.worth
 
+    @cache
+    def alone(row: int, n: int) -> float:
+        return outlook.own_risk(row, n) + weight * outlook.risk_of_losses(row, n)
+
     def held(risk: float) -> dict[int, int]:
         found = {}
         for row, count in zip(rows, before, strict=True):
             most = risk / (1.0 if worth is None else float(worth[row]))
 
             def is_within(n: int, row: int = row, most: float = most) -> bool:
-                added = weight * outlook.risk_of_losses(row, n)
-                return outlook.own_risk(row, n) + added <= most
+                return alone(row, n) <= most
 
             found[row] = least_within(is_within, int(count), _bound(request, row, int(count)))
         return found
 
+    @cache
+    def may_be(asked: tuple[int, ...]) -> bool:
+        on = np.array(asked, dtype=np.int64)
+        total = outlook.joint_risk(service, on, weight)
+        return total <= allowed or total - outlook.joint_risk(service, on, 0.0) <= SMALL * level
+
     def is_kept(risk: float) -> bool:
-        asked = np.array(list(held(risk).values()), dtype=np.int64)
-        total = outlook.joint_risk(service, asked, weight)
-        return total <= allowed or total - outlook.joint_risk(service, asked, 0.0) <= SMALL * level
+        return may_be(tuple(held(risk).values()))
 
     return held(_most_within(is_kept, allowed) or allowed / len(rows))
 

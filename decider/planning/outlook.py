@@ -64,6 +64,8 @@ class Outlook:
             replicas there.
         mix_survival: By row, what they leave of any mix; of those whose variants have some there.
         soft: By row, responses under their promise.
+        found: Risks with interruptions that were found, by row and count: the same counts are
+            asked about again and again.
     """
 
     scenarios: Scenarios
@@ -86,6 +88,7 @@ class Outlook:
     survival: Mapping[int, SurvivalLaw] = field(default_factory=dict)
     mix_survival: Mapping[int, MixSurvival] = field(default_factory=dict)
     soft: Mapping[int, Soft] = field(default_factory=dict)
+    found: dict[tuple[int, int], float] = field(default_factory=dict, init=False)
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -160,7 +163,10 @@ class Outlook:
         law = self.survival.get(row)
         if law is None:
             return self.own_risk(row, count)
-        return law.expected(partial(self.owned_risks, row), count)
+        if (row, count) not in self.found:
+            found = law.expected(partial(self.owned_risks, row), count)
+            self.found[row, count] = found
+        return self.found[row, count]
 
     def risk_of_losses(self, row: int, count: int) -> float:
         """What interruptions of spot nodes add to the risk of a row; 0 where none is on one."""
