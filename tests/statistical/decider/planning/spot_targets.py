@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.stats import norm
 
 from decider import ReplicaState, SpotReplicas, learn_interruptions
 
@@ -46,14 +48,10 @@ class SpotTarget:
             else:
                 self.nodes[place] += 1
 
-    def interrupt(self, rng: np.random.Generator, rate: float) -> None:
-        """Some nodes go; their replicas start anew elsewhere."""
-        hours = STEP_S / 3600.0
-        self.node_hours += len(self.nodes) * hours
-        for i in reversed(range(len(self.nodes))):
-            if rng.random() < rate * hours:
-                self.interruptions += 1
-                self.starts += [0] * self.nodes.pop(i)
+    def lose(self, node: int) -> None:
+        """A node goes; its replicas start anew elsewhere."""
+        self.interruptions += 1
+        self.starts += [0] * self.nodes.pop(node)
 
     def scale(self, count: int) -> None:
         """As many as were decided: starts are given up before what serves."""
@@ -78,3 +76,42 @@ class SpotTarget:
 def demands(rng: np.random.Generator, *shape: int) -> np.ndarray:
     """Demand of about sixteen replicas."""
     return LEVEL * np.exp(CV * rng.standard_normal(shape))
+
+
+@dataclass
+class Interruptions:
+    """Interruptions of the nodes of a fleet: any of them, as many as their hours let expect.
+
+    That their number does not scatter makes a mean over a run more precise; which node goes, and
+    how close after another of its service, is left to chance.
+
+    Attributes:
+        rng: Who goes.
+        rate: Interruptions of one node in an hour.
+        until_next: Of the interruptions that are expected, how much is left until the next one.
+    """
+
+    rng: np.random.Generator
+    rate: float
+    until_next: float = 0.5
+
+    def strike(self, targets: Sequence[SpotTarget]) -> None:
+        """A step passes; some nodes go."""
+        hours = STEP_S / 3600.0
+        for target in targets:
+            target.node_hours += len(target.nodes) * hours
+        self.until_next -= self.rate * hours * sum(len(one.nodes) for one in targets)
+        while self.until_next <= 0.0:
+            self.until_next += 1.0
+            places = [(one, node) for one in targets for node in range(len(one.nodes))]
+            target, node = places[int(self.rng.integers(len(places)))]
+            target.lose(node)
+
+
+def short_chance(ready: np.ndarray) -> np.ndarray:
+    """Chance that a demand, which is drawn anew in each step, is more than replicas carry.
+
+    Its mean over a run is that of whether they were short, and scatters less.
+    """
+    room = np.log(np.maximum(ready, 1e-9) * CAPACITY / LEVEL) / CV
+    return np.asarray(norm.sf(room))

@@ -18,12 +18,14 @@ from tests.statistical.decider.planning.spot_targets import (
     CAPACITY,
     LEAD_STEPS,
     STEP_S,
+    Interruptions,
     SpotTarget,
     demands,
+    short_chance,
 )
 from tests.unit.decider.shards import workload
 
-N_SERVICES, N_STEPS, WARM_UP, HORIZON = 12, 2400, 240, 8
+N_SERVICES, N_STEPS, WARM_UP, HORIZON = 12, 840, 240, 8
 EPSILON = 0.01
 INTERRUPTIONS_A_DAY = 5.0
 
@@ -32,15 +34,15 @@ def run(interruptions_a_day: float, *, is_known: bool) -> tuple[float, float]:
     """Share of the steps out of SLA, and replicas asked for on the mean."""
     rng, config = np.random.default_rng(11), DecideConfig()
     services = [SpotTarget() for _ in range(N_SERVICES)]
-    rate = interruptions_a_day / 24.0 / 5.0  # of one of about five nodes
+    interruptions = Interruptions(rng, interruptions_a_day / 24.0 / 5.0)  # of about five nodes
     missed, asked = [], []
     for step in range(N_STEPS):
         now_s = (10_000 + step) * STEP_S
         demand = demands(rng, N_SERVICES)
         for service in services:
             service.land()
-            service.interrupt(rng, rate)
-        missed.append([d > s.ready * CAPACITY for d, s in zip(demand, services, strict=True)])
+        interruptions.strike(services)
+        missed.append(short_chance(np.array([one.ready for one in services])))
         owners = tuple(
             workload(
                 f"w{i}",

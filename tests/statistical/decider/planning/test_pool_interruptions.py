@@ -22,12 +22,14 @@ from tests.statistical.decider.planning.spot_targets import (
     CAPACITY,
     LEAD_STEPS,
     STEP_S,
+    Interruptions,
     SpotTarget,
     demands,
+    short_chance,
 )
 from tests.unit.decider.shards import workload
 
-N_SERVICES, N_STEPS, WARM_UP, HORIZON = 4, 1500, 240, 8
+N_SERVICES, N_STEPS, WARM_UP, HORIZON = 4, 840, 240, 8
 EPSILON = 0.01
 INTERRUPTIONS_A_DAY = 5.0
 POOLS = ("prefill", "decode")
@@ -62,16 +64,16 @@ def run(interruptions_a_day: float, *, is_known: bool) -> tuple[float, float]:
     rng, config = np.random.default_rng(12), DecideConfig()
     services = [Split(f"s{i}") for i in range(N_SERVICES)]
     targets = [pool for one in services for pool in one.pools]
-    rate = interruptions_a_day / 24.0 / 5.0  # of one of about five nodes
+    interruptions = Interruptions(rng, interruptions_a_day / 24.0 / 5.0)  # of about five nodes
     missed, asked = [], []
     for step in range(N_STEPS):
         now_s = (10_000 + step) * STEP_S
         demand = demands(rng, N_SERVICES, len(POOLS))
         for target in targets:
             target.land()
-            target.interrupt(rng, rate)
+        interruptions.strike(targets)
         ready = np.array([t.ready for t in targets]).reshape(demand.shape)
-        missed.append((demand > ready * CAPACITY).any(axis=1))
+        missed.append(1.0 - (1.0 - short_chance(ready)).prod(axis=1))
         owners = [
             one
             for service, loads in zip(services, demand, strict=True)
