@@ -44,36 +44,40 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(FAMILIES, name, own)
 
 
+Asked = tuple[tuple[str, ...], tuple[str, ...]]
+
+
 @pytest.fixture(params=["one pool", "two pools"])
-def options(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
-    """Options of an engine's own."""
+def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Asked:
+    """Options of an engine's own, and traces: what tells the second from the first one pool shows."""
     if request.param == "two pools":
         monkeypatch.setattr(bench, "ReplayEngine", PoolEngine)
         # Its decode worker takes one request at a time: that it is busy is no room that fills.
         monkeypatch.setattr(entrants, "POOL_OCCUPIED", {"prefill": "Time"})
         goals = ("--ttft", "12s", "--tpot", "400ms")
-        return ("--rate", "0.2", "--mode", "disaggregated", *goals)
+        return ("--rate", "0.2", "--mode", "disaggregated", *goals), ("burst",)
     monkeypatch.setattr(bench, "ReplayEngine", QueueEngine)
     # its worker needs over a second for a prompt of a mean length
-    return ("--rate", "0.25", "--ttft", "12s", "--tpot", "100ms")
+    return ("--rate", "0.25", "--ttft", "12s", "--tpot", "100ms"), ("stationary", "burst")
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.timeout(900)
-def test_two_traces_and_three_policies(options: tuple[str, ...], tmp_path: Path) -> None:
+def test_two_traces_and_three_policies(asked: Asked, tmp_path: Path) -> None:
+    options, traces = asked
     file = tmp_path / "found.json"
-    command = ["bench", "llm", "--trace", "stationary,burst", "--policies", "harmony,hpa,fixed"]
+    command = ["bench", "llm", "--trace", ",".join(traces), "--policies", "harmony,hpa,fixed"]
     result = CliRunner().invoke(
         app,
         [*command, *SHARES, "--startup", "30s", *options, "--json", str(file)],
     )
     assert result.exit_code == 0, result.output
     document = json.loads(file.read_text())
-    assert len(document["runs"]) == 2 * 3 * 2
+    assert len(document["runs"]) == len(traces) * 3 * 2
     assert all(set(row) == RUN_FIELDS for row in document["runs"])
     assert set(document["summary"]["0.9"]) >= SUMMARY_FIELDS
     assert {"promised", "goodput_min", "goodput_max"} <= set(document["deployed"])
-    for trace in ("stationary", "burst"):
+    for trace in traces:
         check_figures([row for row in document["runs"] if row["trace"] == trace])
     assert document["deployed"]["goodput_min"] > 0.8
 
