@@ -24,6 +24,7 @@ from decider import (
 from decider.planning.interruptions import SMALL, counts_through_losses
 from decider.planning.outlook import Outlook, look_ahead
 from decider.stored.replay import decision_bytes, replay_decision, replay_service
+from decider.tables.survivors import RiskOf, SurvivalLaw
 from decider.types import RISK_KINDS, RiskKind
 from tests.unit.decider.planning.test_quiet import standing
 from tests.unit.decider.pool_cases import service, service_response, two_pools
@@ -204,6 +205,21 @@ def test_a_promise_that_no_count_keeps_through_interruptions_is_said() -> None:
     outlook = outlook_of(request)
     assert not outlook.is_feasible.any()
     assert outlook_of(spot_service(None, None, most=14, lead_s=3600.0)).is_feasible.all()
+
+
+def test_what_interruptions_add_to_a_count_is_found_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was looked for some hundred times for each pool of a decision."""
+    outlook, asked = outlook_of(spot_service(OFTEN, OFTEN)), list[tuple[int, int]]()
+    find = SurvivalLaw.expected
+
+    def note(law: SurvivalLaw, risk_of: RiskOf, replicas: int) -> float:
+        asked.append((id(law), replicas))
+        return find(law, risk_of, replicas)
+
+    monkeypatch.setattr(SurvivalLaw, "expected", note)
+    request = spot_service(OFTEN, OFTEN)
+    assert counts_through_losses(request, outlook, outlook.first())
+    assert len(asked) == len(set(asked)) > 0
 
 
 def test_it_is_said_of_each_pool() -> None:

@@ -49,7 +49,7 @@ Asked = tuple[tuple[str, ...], tuple[str, ...]]
 
 @pytest.fixture(params=["one pool", "two pools"])
 def asked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Asked:
-    """Options of an engine's own, and traces: what tells the second from the first one pool shows."""
+    """Options of an engine's own, and traces: that they are kept apart is for one pool to show."""
     if request.param == "two pools":
         monkeypatch.setattr(bench, "ReplayEngine", PoolEngine)
         # Its decode worker takes one request at a time: that it is busy is no room that fills.
