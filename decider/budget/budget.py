@@ -22,7 +22,7 @@ from decider.fleet_types import Elsewhere
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
 from decider.tables.candidates import effective_bounds
-from decider.types import IntArray, ShardRequest, WorkloadInput
+from decider.types import FloatArray, IntArray, ShardRequest, WorkloadInput
 
 Made = TypeVar("Made")
 
@@ -287,13 +287,12 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
             lost = np.maximum(wanted[i] - counts, 0) / max(wanted[i], 1)
             values = VIOLATION_WORTH * lost
         else:
-            index = outlook.grid.row_index(row, counts)
-            short = outlook.program.stages.own_shortage[row, 0]
-            risk = outlook.charge[row, index]
+            risk = outlook.charge[row, outlook.grid.row_index(row, counts)]
             worth = outlook.program.worth
             if worth is not None:
                 risk = worth[row] * risk
-            values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short[index]
+            short = _shortage(outlook, row, counts)
+            values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short
         usd = w.hardware.usd_per_hour(1.0) or 1.0
         # What runs is worth a stop and a start: equals would change places with every forecast.
         moved = outlook.program.start_cost + outlook.program.stop_cost
@@ -306,6 +305,18 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
         np.array(wanted, dtype=np.int64),
         np.array(gpus, dtype=np.int64),
     )
+
+
+def _shortage(outlook: Outlook, row: int, counts: IntArray) -> FloatArray:
+    """Load in replicas that counts leave unserved.
+
+    Below all candidates each replica less leaves all of its load unserved: any scenario needs more.
+    Taken for the least candidate, which follows what runs, fewer would cost nothing: equals under a
+    scarce budget would change places at each decision.
+    """
+    short = outlook.program.stages.own_shortage[row, 0, outlook.grid.row_index(row, counts)]
+    below = np.maximum(outlook.grid.low[row] - counts, 0)
+    return np.asarray(short + below * outlook.weights.own_first[row].sum())
 
 
 def least_of(workload: WorkloadInput, draft: Draft) -> int:
