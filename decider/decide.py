@@ -147,9 +147,7 @@ def plan_shard(
     first = [FirstCounts(int(n), quiet.get(row)) for row, n in enumerate(planned)]
     wanted = np.array([one.wanted for one in first], dtype=np.int64)
     held = counts_through_losses(request, outlook, wanted)
-    mixes = mixes_through_losses(
-        request, outlook, standings, wanted, is_room_shared=config.revision > 3
-    )
+    mixes = mixes_through_losses(request, outlook, standings, wanted, config.revision)
     held |= {row: one.replicas for row, one in mixes.items()}
     outlook = _with_feasible(outlook, mixes)
     drafts = [

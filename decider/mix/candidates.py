@@ -50,6 +50,7 @@ class MixRequest:
         promise: What a mix must keep with interruptions of spot nodes; None: none of it is lost.
         is_room_shared: Variants of one type have its free GPUs together (`decider.mix.rooms`), not
             each all of them, as before docs/decisions/0121.
+        are_free_counted: GPUs that cost nothing count as next to nothing; earlier, as nothing.
     """
 
     variants: VariantSet
@@ -68,6 +69,7 @@ class MixRequest:
     closed_types: frozenset[str] = frozenset()
     promise: MixPromise | None = None
     is_room_shared: bool = True
+    are_free_counted: bool = True
 
     def __post_init__(self) -> None:
         """Refuse contradictory capacities."""

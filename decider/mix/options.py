@@ -14,6 +14,9 @@ from decider.mix.candidates import SLACK, MixRequest, bounds_of, limit_of, mixes
 from decider.mix.rooms import boxes_of, has_room, with_one_waiting
 from decider.types import BoolArray, FloatArray, IntArray
 
+FREE_RATIO = 1e-4
+"""Price of a GPU that costs nothing, beside that of the cheapest one that costs something."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MixOptions:
@@ -22,7 +25,7 @@ class MixOptions:
     Attributes:
         counts: (K, V) replicas.
         units: (K,) capacity in reference replicas, of which interruptions may take some.
-        usd_per_hour: (K,) price of the replicas.
+        usd_per_hour: (K,) price of the replicas; of GPUs that cost nothing next to nothing.
         premium_usd_per_hour: (K,) what a mix costs beyond the cheapest one of its capacity.
         moves_usd_per_hour: (K,) price of getting there from what runs.
         loss_usd_per_hour: (K,) loss at its capacity, or at as much as is as risky without any
@@ -105,9 +108,23 @@ def _allowed(
     return np.asarray(is_first | (within & is_slow))
 
 
-def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> MixOptions:
+def _prices(request: MixRequest) -> FloatArray:
+    """(V,) price of a replica by which mixes are told apart.
+
+    Of what costs nothing more would be as good as enough: what runs would stay for ever. So its
+    GPUs count as next to nothing beside those that cost something; where none does, alike.
+    """
     states = request.variants.states
-    usd = np.array([v.usd_per_hour for v in states])
+    paid = [v.price_usd_per_gpu_hour for v in states if v.price_usd_per_gpu_hour > 0]
+    least = FREE_RATIO * min(paid) if paid else 1.0
+    if not request.are_free_counted:
+        least = 0.0
+    prices = [v.price_usd_per_gpu_hour or least for v in states]
+    return np.array([p * v.gpus_per_replica for p, v in zip(prices, states, strict=True)])
+
+
+def _options(request: MixRequest, counts: IntArray, ratio: FloatArray, limit: str) -> MixOptions:
+    states, usd = request.variants.states, _prices(request)
     carrying = _carrying(request, counts)
     units = carrying @ ratio
     sure = units if request.promise is None else request.promise.sure(carrying)

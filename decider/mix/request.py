@@ -11,6 +11,7 @@ import numpy as np
 
 from decider.budget.budget import DraftedShard, claims_of
 from decider.budget.reasons import Draft, HeldMix
+from decider.config import REVISION
 from decider.mix.candidates import MixRequest
 from decider.mix.options import make_options
 from decider.mix.promise import MixPromise
@@ -55,6 +56,7 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
         closed_types=frozenset(t for t, gpus in shard.request.gpu_budgets.items() if gpus is None),
         promise=_promise(shard, row),
         is_room_shared=shard.revision > 3,
+        are_free_counted=shard.revision > 5,
     )
 
 
@@ -63,8 +65,7 @@ def mixes_through_losses(
     outlook: Outlook,
     standings: Sequence[Standing],
     counts: IntArray,
-    *,
-    is_room_shared: bool = True,
+    revision: int = REVISION,
 ) -> dict[int, HeldMix]:
     """By row, the cheapest mix that is at most as risky with interruptions as promised.
 
@@ -78,7 +79,7 @@ def mixes_through_losses(
         outlook: Its plan.
         standings: Where each workload stands on the fallback ladder.
         counts: (W,) reference replicas that are wanted without interruptions.
-        is_room_shared: As of a `MixRequest`.
+        revision: Of the tables and prices (`decider.config`).
 
     Returns:
         Mixes of the rows whose variants have replicas on spot nodes.
@@ -94,7 +95,8 @@ def mixes_through_losses(
             _whole_request(request, outlook, row, count),
             high=max(count, effective_bounds(request.workloads[row])[1]),
             promise=MixPromise(law, risk_of, allowed, level, _running(request, row)),
-            is_room_shared=is_room_shared,
+            is_room_shared=revision > 3,
+            are_free_counted=revision > 5,
         )
         options = make_options(asked)
         best = tuple(int(n) for n in options.counts[options.best()])
