@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from fractions import Fraction
 
-from services.kernel.domain import WorkloadSpec, part_spec
+from services.kernel.domain import PartSpec, VariantSpec, WorkloadSpec, part_spec
 from services.kernel.domain.schedules import bounds_at, freeze_at, is_paused_at
 
 _FOLLOWED = ("applied", "unchanged", "delegated")
@@ -26,6 +26,7 @@ class Newest:
     Attributes:
         result: Result of its newest action; empty: the operator has not looked at it.
         parts: Replicas of each variant or pool by name; empty: there is one target.
+        ratios: Reference replicas that one of a variant counts as, by name, where that was learned.
     """
 
     id: int
@@ -34,6 +35,7 @@ class Newest:
     result: str = ""
     result_reason: str = ""
     parts: Mapping[str, int] = field(default_factory=dict)
+    ratios: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +184,17 @@ def _part_problem(facts: WorkloadFacts, part: str) -> str:
 
 
 def _of_part(facts: WorkloadFacts, part: str) -> WorkloadFacts:
-    """What is known of a part, as of a workload of its own."""
-    own = next(each for each in facts.spec.parts if each.name == part)
+    """What is known of a part, as of a workload of its own.
+
+    A variant without a maximum may have what that of all is worth, by what was learned of it.
+    """
+    own: PartSpec = next(each for each in facts.spec.parts if each.name == part)
     decision, seen, approved = facts.decision, facts.seen, facts.approved
     before = facts.looked_at
     if decision is not None:
+        ratio = decision.ratios.get(part)
+        if ratio is not None and isinstance(own, VariantSpec):
+            own = own.worth(ratio, facts.spec.capacity.per_replica)
         decision = replace(decision, desired=decision.parts[part])
     if before is not None:
         known = part in before.parts

@@ -104,6 +104,7 @@ def _newest(row: RowMapping) -> Newest | None:
         row["result"] or "",
         row["result_reason"] or "",
         _desired(row["decided_parts"]),
+        _ratios(row["decided_parts"]),
     )
 
 
@@ -121,6 +122,11 @@ def _looked_at(row: RowMapping) -> Newest | None:
 
 def _desired(parts: Sequence[Mapping[str, Any]] | None) -> dict[str, int]:
     return {each["name"]: int(each["desired"]) for each in parts or ()}
+
+
+def _ratios(parts: Sequence[Mapping[str, Any]] | None) -> dict[str, float]:
+    learned = (each for each in parts or () if "capacity_ratio" in each)
+    return {each["name"]: float(each["capacity_ratio"]) for each in learned}
 
 
 def _seen(row: RowMapping, good: timedelta) -> ObservedTarget | None:

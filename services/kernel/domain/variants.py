@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, Self
 
 from pydantic import Field
 
@@ -33,6 +33,15 @@ class VariantSpec(PartSpec):
         """
         own = self.capacity_per_replica
         return 1.0 if own is None else own / reference
+
+    def worth(self, ratio: float, reference: float) -> Self:
+        """The same kind where one replica is worth so many reference replicas.
+
+        Args:
+            ratio: Reference replicas, as they were learned.
+            reference: Load that a reference replica serves.
+        """
+        return self.model_copy(update={"capacity_per_replica": reference * ratio})
 
 
 def check_variants(variants: Sequence[VariantSpec]) -> None:

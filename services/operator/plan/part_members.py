@@ -46,11 +46,7 @@ def with_learned_ratios(autoscaler: Autoscaler, newest: StoredDecision | None) -
     if spec is None or not spec.variants or not known:
         return autoscaler
     stated = spec.capacity.per_replica
-    own = {
-        v.name: v.model_copy(update={"capacity_per_replica": stated * known[v.name]})
-        for v in spec.variants
-        if v.name in known
-    }
+    own = {v.name: v.worth(known[v.name], stated) for v in spec.variants if v.name in known}
     variants = tuple(own.get(v.name, v) for v in spec.variants)
     parts = tuple(replace(part, spec=own.get(part.name, part.spec)) for part in autoscaler.parts)
     return replace(autoscaler, spec=spec.model_copy(update={"variants": variants}), parts=parts)

@@ -129,6 +129,24 @@ def test_each_variant_has_a_series_and_an_advice_of_its_own(
     assert "has variants (h100, l4)" in advise_one(deps, ("serving", "llama")).problem
 
 
+def test_a_variant_worth_less_than_stated_is_advised_as_it_was_decided(
+    deps: ScalerDeps, board: FleetFacts, rows: Rows
+) -> None:
+    """Without a maximum of its own: the operator would follow it, and so must a follower."""
+    big = {"name": "big", "target": "Deployment/big", "gpu_type": "H100"}
+    variants = [big | {"capacity_per_replica": 80.0}]
+    key = rows.register("llama", variants=variants, max_replicas=40)
+    rows.decide(key, 40, variants=json.dumps([{"name": "big", "desired": 10}]))
+    assert advise_one(deps, ("serving", "llama"), "big").count == 5
+    decided = [{"name": "big", "desired": 10, "capacity_ratio": 4.0}]
+    rows.clock.advance(60)
+    rows.decide(key, 40, variants=json.dumps(decided))
+    assert advise_one(deps, ("serving", "llama"), "big").count == 10
+    board.refresh(deps)
+    board.publish(rows.clock.now())
+    assert series(COUNT) == {"llama_big": 10}
+
+
 def test_what_is_of_a_time_to_come_is_not_followed(
     deps: ScalerDeps, board: FleetFacts, rows: Rows
 ) -> None:

@@ -71,6 +71,17 @@ def test_each_variant_has_a_count_of_its_own() -> None:
     assert (held.count, held.current) == (4, 4)
 
 
+def test_a_variant_worth_less_than_stated_has_as_many_as_that_takes() -> None:
+    """Stated twice the reference, so ten at most; learned half of it, 16 serve what was decided."""
+    big, small = (v.model_copy(update={"max_replicas": None}) for v in TWO)
+    found = facts(16, 4, variants=(big.model_copy(update={"capacity_per_replica": 20}), small))
+    assert found.decision is not None
+    assert advise(found, NOW, "a").count == 10
+    learned = replace(found.decision, ratios={"a": 1.0})
+    assert advise(replace(found, decision=learned), NOW, "a").count == 16
+    assert advise(replace(found, decision=learned), NOW, "b").count == 1
+
+
 def test_their_sum_is_nothing_that_one_follower_could_follow() -> None:
     found = advise(facts(9, 4, variants=TWO, paused=True), NOW)
     assert found.count is None
