@@ -46,7 +46,7 @@ def mix_request(shard: DraftedShard, row: int, now_s: float) -> MixRequest:
     return replace(
         _whole_request(shard.request, shard.outlook, row, wanted),
         low=low,
-        high=_most(workload, draft, wanted),
+        high=_most(workload, draft, wanted, shard.revision),
         loss_usd_per_hour=loss - loss.min(),
         may_rise=_may_rise(workload),
         may_fall=_may_fall(workload),
@@ -125,13 +125,14 @@ def _whole_request(request: ShardRequest, outlook: Outlook, row: int, wanted: in
     )
 
 
-def _most(workload: WorkloadInput, draft: Draft, wanted: int) -> int:
+def _most(workload: WorkloadInput, draft: Draft, wanted: int, revision: int) -> int:
     """Capacity that is never exceeded; where a guard holds it down, nothing is held beyond that."""
     variants = workload.variants
     if draft.promised_mix is None or draft.guarded >= draft.raw or variants is None:
         return max(wanted, _highest(workload))
     coarse = math.ceil(max(v.capacity_ratio for v in variants.states)) - 1
-    return max(wanted, draft.guarded + coarse)
+    most = draft.guarded + coarse
+    return max(wanted, min(most, _highest(workload)) if revision > 5 else most)
 
 
 def _promise(shard: DraftedShard, row: int) -> MixPromise | None:

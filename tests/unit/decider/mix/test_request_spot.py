@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -193,6 +194,20 @@ def test_the_bound_is_the_most_that_is_held() -> None:
     request = spot_shard(spot_share(1.0, 1), price=1.0, specs=(0, 12), limits=Limits(1, 12))
     made = decided(request)
     assert made.final <= 12
+
+
+def test_a_coarse_variant_keeps_the_maximum_where_a_rate_holds_the_total() -> None:
+    """Of 16 two more may be started, 20 are the most, and one more node's replica is worth 8."""
+    slow = DirectionRules(policies=(RatePolicy("Pods", 2, 60.0),))
+    big = VariantState("big", "H100", 1, 8.0, 4.0, spec=2, spot=spot_share())
+    request = shard(noisy(300.0), [mixed("m", big, limits=Limits(1, 20, scale_up=slow))])
+    made = decided(request)
+    assert (made.final, counts(made)) == (16, {"big": 2})
+    earlier = replace(CONFIG, revision=5)
+    (before,) = decide_shard(request, earlier, NOW_S)
+    assert before.final == 24
+    blob = inputs_to_bytes(request, 0, before, earlier, NOW_S)
+    assert decision_bytes(replay_decision(blob)) == decision_bytes(before)
 
 
 def test_a_budget_of_the_dear_ones_asks_for_more_of_the_cheap_ones() -> None:
