@@ -8,8 +8,10 @@ from typing import Any
 
 import orjson
 import urllib3
+import yaml
 from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigMerger
 
 from services.kernel.errors import (
     ConfigurationError,
@@ -33,6 +35,9 @@ _ERRORS: dict[int, type[HarmonyError]] = {
     404: NotFound,
     409: Conflict,
 }
+_TELLING = (config.ConfigException, OSError, yaml.YAMLError)
+_UNREADABLE = (*_TELLING, AttributeError, KeyError, TypeError, ValueError)
+"""What the client raises on a file that is no kubeconfig: it does not look before it reads."""
 Object = Mapping[str, Any]
 
 
@@ -42,22 +47,42 @@ def namespace_of_context(context: str | None) -> str:
     Without a kubeconfig it is `default`: reading needs only the admin API.
 
     Raises:
-        ConfigurationError: The context named does not exist.
+        ConfigurationError: The context named does not exist, or the kubeconfig cannot be read.
     """
     return str(_context(context).get("namespace") or DEFAULT_NAMESPACE)
 
 
 def _context(name: str | None) -> Object:
+    """A context; a kubeconfig need not have a current one for another to be named."""
+    contexts, current = _contexts()
+    if name is not None and name not in contexts:
+        raise ConfigurationError(f"--context {name!r} is not in the kubeconfig")
+    return contexts.get(name or current, {})
+
+
+def _contexts() -> tuple[dict[str, Object], str]:
+    """Contexts of the kubeconfig by name, and the current one; none where there is no kubeconfig.
+
+    Raises:
+        ConfigurationError: It cannot be read.
+    """
     try:
-        contexts, current = config.list_kube_config_contexts(_files())  # type: ignore[no-untyped-call]  # the client has no types here
+        merged = KubeConfigMerger(_files() or KUBE_CONFIG_DEFAULT_LOCATION).config  # type: ignore[no-untyped-call]  # the client has no types here
+        known = {} if merged is None else merged.value
+        written = [one.value for one in known.get("contexts") or ()]
+        contexts: dict[str, Object] = {
+            str(one["name"]): dict(one.get("context") or {}) for one in written
+        }
+        return contexts, str(known.get("current-context") or "")
     except config.ConfigException:
-        contexts, current = [], None
-    found = current
-    if name is not None:
-        found = next((item for item in contexts if item["name"] == name), None)
-        if found is None:
-            raise ConfigurationError(f"--context {name!r} is not in the kubeconfig")
-    return dict((found or {}).get("context") or {})
+        return {}, ""
+    except _UNREADABLE as error:
+        raise _unusable(error) from error
+
+
+def _unusable(error: Exception) -> ConfigurationError:
+    told = str(error) if isinstance(error, _TELLING) else f"it is no kubeconfig ({error!r})"
+    return ConfigurationError(f"the kubeconfig cannot be used: {told}; set KUBECONFIG or --context")
 
 
 def _files() -> str | None:
@@ -77,10 +102,8 @@ class Cluster:
         settings = client.Configuration()
         try:
             config.load_kube_config(_files(), context, settings)  # type: ignore[no-untyped-call]  # as above
-        except config.ConfigException as error:
-            raise ConfigurationError(
-                f"the kubeconfig cannot be used: {error}; set KUBECONFIG or --context"
-            ) from error
+        except _UNREADABLE as error:
+            raise _unusable(error) from error
         settings.retries = False
         self._host = settings.host
         self._context = _context(context)
