@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from decider.budget.below import charge_at, shortage_at
 from decider.budget.fleet import PRICES, Claims, allocate, demand_at
 from decider.budget.reasons import UNREADABLE, Draft, Grant
 from decider.config import REVISION
@@ -22,7 +23,7 @@ from decider.fleet_types import Elsewhere
 from decider.planning.fallback import Standing
 from decider.planning.outlook import Outlook
 from decider.tables.candidates import effective_bounds
-from decider.types import FloatArray, IntArray, ShardRequest, WorkloadInput
+from decider.types import IntArray, ShardRequest, WorkloadInput
 
 Made = TypeVar("Made")
 
@@ -256,8 +257,7 @@ def _risk_change(shard: DraftedShard, row: int, wanted: int, granted: int) -> st
     """Risk that a cut adds, in words."""
     if shard.standings[row].replicas is not None:
         return "its risk is unknown without a forecast"
-    index = shard.outlook.grid.row_index(row, np.array([wanted, granted]))
-    before, after = np.minimum(shard.outlook.charge[row, index], 1.0)
+    after, before = np.minimum(charge_at(shard.outlook, row, np.array([granted, wanted])), 1.0)
     return f"estimated risk {after:.2%} instead of {before:.2%}"
 
 
@@ -287,11 +287,11 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
             lost = np.maximum(wanted[i] - counts, 0) / max(wanted[i], 1)
             values = VIOLATION_WORTH * lost
         else:
-            risk = outlook.charge[row, outlook.grid.row_index(row, counts)]
+            risk = charge_at(outlook, row, counts)
             worth = outlook.program.worth
             if worth is not None:
                 risk = worth[row] * risk
-            short = _shortage(outlook, row, counts)
+            short = shortage_at(outlook, row, counts)
             values = VIOLATION_WORTH * risk + outlook.program.shortage_price * short
         usd = w.hardware.usd_per_hour(1.0) or 1.0
         # What runs is worth a stop and a start: equals would change places with every forecast.
@@ -305,18 +305,6 @@ def claims_of(shard: DraftedShard, rows: list[int], budget_gpus: int | None = No
         np.array(wanted, dtype=np.int64),
         np.array(gpus, dtype=np.int64),
     )
-
-
-def _shortage(outlook: Outlook, row: int, counts: IntArray) -> FloatArray:
-    """Load in replicas that counts leave unserved.
-
-    Below all candidates each replica less leaves all of its load unserved: any scenario needs more.
-    Taken for the least candidate, which follows what runs, fewer would cost nothing: equals under a
-    scarce budget would change places at each decision.
-    """
-    short = outlook.program.stages.own_shortage[row, 0, outlook.grid.row_index(row, counts)]
-    below = np.maximum(outlook.grid.low[row] - counts, 0)
-    return np.asarray(short + below * outlook.weights.own_first[row].sum())
 
 
 def least_of(workload: WorkloadInput, draft: Draft) -> int:

@@ -54,7 +54,7 @@ def soften(
     for row, one in soft.items():
         size = int(grid.last[row]) + 1
         counts, requests = grid.counts[row, :size], scenarios.raw[row]
-        sums = _expected(one, scenarios.demand[row], requests, counts)
+        sums = expected_risk(one, scenarios.demand[row], requests, counts)
         for table, values in zip((violation, unmet), sums, strict=True):
             table[row, :, :size] = np.minimum.accumulate(values, axis=1)
             table[row, :, size:] = table[row, :, size - 1 : size]
@@ -78,7 +78,7 @@ class _SomeScenarios:
     index: IntArray
 
 
-def _expected(
+def expected_risk(
     soft: Soft, demand: FloatArray, requests: FloatArray, counts: IntArray
 ) -> tuple[FloatArray, FloatArray]:
     """(H, K) risk of one workload at counts (K,), plain and weighed by requests.

@@ -11,6 +11,7 @@ import pytest
 from decider import DecideConfig, Decision, Hardware, Limits, ReplicaState, decide_shard
 from decider.types import WorkloadInput
 from tests.unit.decider.shards import NOW_S, noisy, shard, workload
+from tests.unit.decider.tables.soft_cases import response, sla, soft_shard
 from tests.unit.decider.variant_sets import h100, mixed
 
 CONFIG = DecideConfig()
@@ -55,6 +56,24 @@ def test_equals_do_not_change_places_under_a_budget_that_is_far_too_small(
     counts = granted([made("a", 12), made("b", 2)], [190.0, 180.0], 14)
     assert [sum(step) for step in counts] == [14] * N_STEPS
     assert all(step == counts[1] for step in counts[1:])
+
+
+@pytest.mark.parametrize(("first", "budget"), [(2, 16), (15, 30)])
+def test_promises_of_requests_keep_their_gpus_too(first: int, budget: int) -> None:
+    """With GPUs for a third, or for most of what two want, they changed places each time."""
+    owners = [
+        replace(plain(name, runs), sla=sla(), limits=Limits(2, 60))
+        for name, runs in (("a", first), ("b", budget - first))
+    ]
+    responses = [response(i, n_draws=16) for i in range(2)]
+    paths = np.stack([noisy(level, i, cv=0.03) for i, level in enumerate((120.0, 110.0))])
+    found = []
+    for _ in range(N_STEPS):
+        request = soft_shard(paths, [*responses], owners, budgets={"H100": budget})
+        decisions = decide_shard(request, CONFIG, NOW_S)
+        found.append([d.final for d in decisions])
+        owners = [followed(*pair) for pair in zip(owners, decisions, strict=True)]
+    assert all(step == found[1] for step in found[1:])
 
 
 def test_services_of_several_sizes_keep_what_a_scarce_budget_left_them() -> None:
