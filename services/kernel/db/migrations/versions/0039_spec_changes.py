@@ -53,12 +53,29 @@ BEGIN
 END
 $$
 """
+# it looks at the view of the table, so it goes and comes with it
+POSTERIORS = """
+CREATE VIEW cell.posteriors AS SELECT p.* FROM posteriors p
+WHERE p.scope NOT LIKE 'workload:%' OR EXISTS (
+  SELECT FROM cell.workloads w WHERE p.scope = 'workload:' || w.id
+)
+"""
+
+
+def _see_cell() -> None:
+    # columns that are new stand last, so a view that is there keeps its rights
+    op.execute(
+        f"CREATE OR REPLACE VIEW cell.{TABLE} AS SELECT * FROM {TABLE} "  # noqa: S608 - our table
+        "WHERE cluster_id = (SELECT current_cluster()) WITH CASCADED CHECK OPTION"
+    )
+    op.execute(f"ALTER VIEW cell.{TABLE} ALTER COLUMN cluster_id SET DEFAULT current_cluster()")
 
 
 def upgrade() -> None:
     op.execute("SET LOCAL lock_timeout = '5s'")
     for column in COLUMNS:
         op.add_column(TABLE, sa.Column(column, sa.DateTime(timezone=True), nullable=True))
+    _see_cell()
     for function in (GOALS, GPUS, NOTE):
         op.execute(function)
     op.execute(
@@ -72,5 +89,9 @@ def downgrade() -> None:
     op.execute("DROP TRIGGER note_spec_change ON workloads")
     for function in ("note_spec_change()", "stated_gpus(jsonb)", "stated_goals(jsonb)"):
         op.execute(f"DROP FUNCTION {function}")
+    op.execute("DROP VIEW cell.posteriors")
+    op.execute(f"DROP VIEW cell.{TABLE}")
     for column in COLUMNS:
         op.drop_column(TABLE, column)
+    _see_cell()
+    op.execute(POSTERIORS)
