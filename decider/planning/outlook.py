@@ -64,8 +64,8 @@ class Outlook:
             replicas there.
         mix_survival: By row, what they leave of any mix; of those whose variants have some there.
         soft: By row, responses under their promise.
-        found: Risks with interruptions that were found, by row and count: the same counts are
-            asked about again and again.
+        known_risks: Risks with interruptions, by row and count, as far as they were asked for: the
+            same counts are asked about again and again.
     """
 
     scenarios: Scenarios
@@ -88,7 +88,9 @@ class Outlook:
     survival: Mapping[int, SurvivalLaw] = field(default_factory=dict)
     mix_survival: Mapping[int, MixSurvival] = field(default_factory=dict)
     soft: Mapping[int, Soft] = field(default_factory=dict)
-    found: dict[tuple[int, int], float] = field(default_factory=dict, init=False)
+    known_risks: dict[tuple[int, int], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def first(self) -> IntArray:
         """(W,) planned first counts."""
@@ -163,10 +165,10 @@ class Outlook:
         law = self.survival.get(row)
         if law is None:
             return self.own_risk(row, count)
-        if (row, count) not in self.found:
+        if (row, count) not in self.known_risks:
             found = law.expected(partial(self.owned_risks, row), count)
-            self.found[row, count] = found
-        return self.found[row, count]
+            self.known_risks[row, count] = found
+        return self.known_risks[row, count]
 
     def risk_of_losses(self, row: int, count: int) -> float:
         """What interruptions of spot nodes add to the risk of a row; 0 where none is on one."""
