@@ -16,6 +16,7 @@ import numpy as np
 from decider.config import DecideConfig
 from decider.planning.fallback import Standing
 from decider.planning.first_price import first_prices
+from decider.planning.joint_limit import prices_within
 from decider.planning.plan import Plan, Program, first_charge, solve
 from decider.planning.pool_risk import PoolRisk, pool_risks
 from decider.planning.prepared import PreparedShard, settled_grid
@@ -259,6 +260,8 @@ def plan_on(prepared: PreparedShard, grid: CandidateGrid) -> Outlook:
     largest = np.maximum(config.max_multiplier, asked)
     paid = np.where(is_bound & is_pool, largest, multiplier)
     first_limit = _first_limit(request, level, config)
+    if config.revision > 6:
+        paid = prices_within(program, services, paid, largest, first_limit)
     plan = solve(program, paid, first_limit)
     if services:
         safest = np.where(grid.is_allowed, charge, np.inf).argmin(axis=1)
