@@ -73,6 +73,7 @@ from decider.errors import InvalidRequest, ReplayMismatch
 from decider.explain import decision_summary, decision_to_dict, misses_to_dict
 from decider.fleet_types import Elsewhere
 from decider.miss_draws import MissDraws
+from decider.planning.guards import LEARNING_STEPS
 from decider.planning.ledgers import (
     ErrorBudget,
     count_believed,
@@ -161,6 +162,7 @@ _LAZY = {
 """Module of each name that is loaded when first asked for."""
 
 __all__ = [
+    "LEARNING_STEPS",
     "LONG",
     "MAX_FURTHER",
     "MINUTE_S",

@@ -190,7 +190,7 @@ class DecideConfig:
         risk: The risk control's settings.
         revision: Of the tables, prices and guards. 1: as before docs/decisions/0108 and 0109, 2: as
             before 0114, 3: as before 0121 and 0125, 4: as before 0135, 5: as before GPUs without a
-            price were counted in mixes and held mixes kept the maximum, 6: as before 0140; it is no
+            price were counted in mixes and held mixes kept the maximum, 6: as before 0141; it is no
             choice, but what an earlier decision was made by and is made again by.
     """
 

@@ -188,8 +188,7 @@ class WorkloadInput:
             counts: how far chance moves the share missed of one; infinite: not at all. Used with a
             response only.
         waiting_load: Load that waits now, in demand of one step: requests waiting times the demand
-            that one is; None: it is not known, and no queue is counted with, not even one that
-            would grow. Used with a response only.
+            of one; None: unknown, and no queue is counted with. Used with a response only.
         waiting_requests: Requests that it is, for the explanation; 0: unknown.
         further_capacity: What a replica carries of each further load alone, as stated; empty: the
             demand alone binds it. The demand of `history` is then the equivalent one.
@@ -198,6 +197,7 @@ class WorkloadInput:
             within the promise; None: none was, or nothing tells.
         is_response_borrowed: Its response is that of others like it: no request of its own was
             measured. Nothing is scaled in on the word of others.
+        is_relearning: Its goals or its GPUs changed lately: a response is about to be known anew.
     """
 
     workload: str
@@ -223,6 +223,7 @@ class WorkloadInput:
     pool: PoolPlace | None = None
     carried_load: float | None = None
     is_response_borrowed: bool = False
+    is_relearning: bool = False
 
     def __post_init__(self) -> None:
         """Refuse impossible queues, capacities of further loads and loads that were carried."""

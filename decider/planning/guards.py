@@ -61,13 +61,15 @@ class GuardInput:
         """What load does to its requests is about to be known."""
         if self.has_response or self.workload.sla.good_share is None:
             return False
-        return self.workload.risk.observed_steps < LEARNING_STEPS
+        is_new = self.workload.risk.observed_steps < LEARNING_STEPS
+        return is_new or self.workload.is_relearning
 
 
 CARRIED_RISE = 1.25
 """How much more load than any that it has carried a replica may be brought to by scaling in."""
 LEARNING_STEPS = 12
-"""Steps since its first decision within which a response is learned, if requests are measured."""
+"""Steps since its first decision, or since its goals or GPUs changed, within which a response is
+learned if requests are measured."""
 SHORT_HISTORY = "short_history"
 """Rung of a forecast that has fewer whole stretches than any forecaster needs."""
 

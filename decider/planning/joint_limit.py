@@ -4,7 +4,7 @@ Pools are planned apart, each by tables of its own loads. Where small uses add u
 to nothing while together they break the promise, and the carried price of risk rises by a few per
 cent a decision. So a decision whose joint risk is above its limit is made at the least price that
 keeps it, the same for all pools of the service: each is still given what it needs by itself,
-whatever is believed of the others (docs/decisions/0140-what-pools-risk-together-has-a-limit.md).
+whatever is believed of the others (docs/decisions/0141-what-pools-risk-together-has-a-limit.md).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def prices_within(
 ) -> FloatArray:
     """(W,) prices, raised where the pools of a service would risk more than their limit.
 
-    Where even the largest price does not keep it, they are to risk no more than the limit above what
-    they would there: nobody pays any price for what it does not cure.
+    Where even the largest price does not keep it, they are to risk no more than the limit above
+    what they would there: nobody pays any price for what it does not cure.
 
     Args:
         program: The planning problem.
@@ -49,9 +49,7 @@ def prices_within(
     return prices
 
 
-def _joint_risk(
-    part: Program, one: PoolRisk, limit: FloatArray
-) -> Callable[[FloatArray], float]:
+def _joint_risk(part: Program, one: PoolRisk, limit: FloatArray) -> Callable[[FloatArray], float]:
     """What the first counts of a service risk together, by the prices (P,) that are paid."""
     charge, rows = first_charge(part), np.arange(limit.size)
 

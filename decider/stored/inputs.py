@@ -252,7 +252,7 @@ def further_name(g: int) -> str:
 
 def _drop_unused(workload: dict[str, Any]) -> None:
     """Leave out what a workload does not have, so that its bytes are what they were before."""
-    for name in ("waiting_requests", "is_response_borrowed"):
+    for name in ("waiting_requests", "is_response_borrowed", "is_relearning"):
         if not workload[name]:
             del workload[name]
     for name in ("variants", "pool", "waiting_load", "carried_load"):

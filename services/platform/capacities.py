@@ -7,7 +7,7 @@ from typing import Any
 
 from services.decision.beliefs import due
 from services.decision.beliefs.miss_report import LearnedLine, report_learned
-from services.decision.rows.inputs import to_member
+from services.decision.rows.members import to_member
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_clock
 from services.kernel.db.session import check_reachable, make_engine

@@ -21,7 +21,7 @@ from services.decision.beliefs.capacity_data import (
 )
 from services.decision.beliefs.miss_steps import load_further_of_steps
 from services.decision.beliefs.refit import RefitRequest, request_refit
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import to_draws
 from services.kernel.db.session import UnitOfWork
 from services.kernel.domain.measured_by import is_learned_for

@@ -11,7 +11,6 @@ from scipy.special import ndtri
 from sqlalchemy import RowMapping
 
 from decider import FloatArray, ResponseData
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import (
     NONE_FURTHER,
     Sampled,
@@ -20,6 +19,7 @@ from services.decision.rows.loads import (
     remeasured,
     stacked,
 )
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import MEASURED_BY, measured_by
 

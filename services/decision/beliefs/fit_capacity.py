@@ -35,7 +35,7 @@ from services.decision.beliefs.capacity_data import (
 )
 from services.decision.beliefs.fit_lead_time import N_STORED, FitStamp, quantiles_of
 from services.decision.beliefs.miss_steps import load_further_of_steps
-from services.decision.rows.inputs import ShardMember, readable_members
+from services.decision.rows.members import ShardMember, readable_members
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work

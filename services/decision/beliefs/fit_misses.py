@@ -49,8 +49,8 @@ from services.decision.beliefs.miss_data import (
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import N_STORED, SAMPLED
 from services.decision.beliefs.ready_mix import n_worths
-from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.rows.loads import stated_capacity
+from services.decision.rows.members import ShardMember, readable_members
 from services.decision.rows.responses import LearnedResponse, tolerated_share
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_rng

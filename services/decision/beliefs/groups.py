@@ -20,7 +20,7 @@ from sqlalchemy import Connection, RowMapping
 from decider import FloatArray, GroupLaw
 from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MISSES, group_of
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.kernel.telemetry import get_logger
 
 BY_GROUP = "group"

@@ -26,9 +26,9 @@ from services.decision.beliefs.miss_data import (
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import PARTICLES
 from services.decision.beliefs.misses import learned_alone, learned_row, tell_refused
-from services.decision.rows.inputs import ShardMember, readable_members
 from services.decision.rows.loads import Sampled
 from services.decision.rows.measured import measure
+from services.decision.rows.members import ShardMember, readable_members
 from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.repository import load_series, load_workloads
 from services.decision.rows.sli_series import SliGrid

@@ -25,7 +25,6 @@ from decider import (
     worth_in_force,
 )
 from services.decision.beliefs.ready_mix import ReadyMixes, stated_ratios
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import (
     NONE_FURTHER,
     Sampled,
@@ -34,6 +33,7 @@ from services.decision.rows.loads import (
     stacked,
     values_at,
 )
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import judged_requests, tolerated_share
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import MEASURED_BY, measured_by

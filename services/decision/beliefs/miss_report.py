@@ -23,8 +23,8 @@ from services.decision.beliefs.miss_data import (
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import draws_of
 from services.decision.beliefs.misses import EVIDENCE
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import binding_shares, further_capacity
+from services.decision.rows.members import ShardMember
 from services.kernel.domain.measured_by import is_learned_for
 
 

@@ -14,8 +14,8 @@ from services.decision.beliefs import repository
 from services.decision.beliefs.miss_data import MissSteps
 from services.decision.beliefs.occupancy import load_occupancies, occupancies_at
 from services.decision.beliefs.ready_mix import ReadyMixes
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import NONE_FURTHER, Sampled
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import WAITING
 

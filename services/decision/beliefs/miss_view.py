@@ -24,8 +24,8 @@ from decider import (
 from services.decision.beliefs.groups import MeasuredGroup
 from services.decision.beliefs.miss_data import CARRIED, MIN_STEPS, MissSteps, largest_of
 from services.decision.beliefs.ready_mix import n_worths
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import stated_capacity
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import tolerated_share
 from services.decision.rows.translate import to_draws
 

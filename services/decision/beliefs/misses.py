@@ -23,7 +23,7 @@ from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import N_STORED, PARTICLES, MissView, draws_of, prior_of
 from services.decision.beliefs.ready_mix import n_worths, stated_mix
 from services.decision.beliefs.refit import RefitRequest, request_refit
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import from_draws
 from services.kernel.db.session import UnitOfWork

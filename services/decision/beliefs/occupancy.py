@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from decider import FloatArray
 from services.decision.beliefs import repository
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import Sampled, values_at
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.pools import occupancy_indicators
 

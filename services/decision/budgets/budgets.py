@@ -32,7 +32,7 @@ from services.decision.budgets.part_budgets import (
     lost_gpus,
 )
 from services.decision.budgets.shares import Share, ShareReader, by_shard
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.kernel.db.clusters import FIRST

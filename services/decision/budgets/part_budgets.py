@@ -14,7 +14,7 @@ from sqlalchemy import RowMapping
 
 from decider import PRICES, Decision, IntArray
 from services.decision.budgets.holdings import Holding, is_granted, presumed
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.prepare import RequestRow
 from services.decision.rows.service_decision import ServiceDecision
 from services.decision.rows.variants import desired_counts

@@ -15,7 +15,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
+from services.decision.rows.members import ShardMember
 from services.decision.rows.variants import desired_counts, leaving_of_part
 
 N_STEPS, LEAST = 3, timedelta(minutes=2)

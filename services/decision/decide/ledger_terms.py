@@ -12,7 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import measured_unit, to_sla_of_steps
 
 STEP_S, MEASURED_FOR, PROMISED = "step_s", "measured_for", "promised_of_steps"

@@ -25,8 +25,9 @@ from decider import (
 )
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.rows import translate
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
 from services.decision.rows.measured import MeasuredSli, StepSli
+from services.decision.rows.members import ShardMember
 
 _N_BELIEVED = 9
 """Columns of an outcome between its key and `computed_at`: they stay as they are."""

@@ -13,13 +13,13 @@ import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
 from services.decision.rows.inputs import (
-    ShardMember,
     ShardRows,
     equivalent_of,
     scored_capacity,
     spec_in_force,
 )
 from services.decision.rows.loads import Sampled
+from services.decision.rows.members import ShardMember
 from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
 from services.decision.rows.variants import MixPrice, mix_price, ready_and_bound

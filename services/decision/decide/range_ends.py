@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from decider import RiskState, Sla, count_measured, error_budget
 from services.decision.decide.ledgers import SettledStep
 from services.decision.rows import translate
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import EndLedgers
 
 _SAME = 1e-6

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from decider import Decision
 from services.decision.budgets.budgets import Ledger
 from services.decision.decide.outcomes import WorkloadOutcomes
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.kernel import telemetry
 from services.kernel.telemetry import get_logger
 

@@ -28,14 +28,9 @@ from services.decision.decide.report import (
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
-from services.decision.rows.inputs import (
-    ShardMember,
-    ShardRows,
-    group_rows,
-    scopes_of,
-    to_member,
-)
+from services.decision.rows.inputs import ShardRows, group_rows, scopes_of
 from services.decision.rows.lead_times import may_have_new_nodes
+from services.decision.rows.members import ShardMember, to_member
 from services.decision.rows.observed_loads import load_observed
 from services.decision.rows.translate import TrustInForce, without_numbers
 from services.decision.trust.repository import load_verdicts

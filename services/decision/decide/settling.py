@@ -18,8 +18,9 @@ from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, 
 from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.shard_run import ShardRun
 from services.decision.rows import repository, translate
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
 from services.decision.rows.measured import MeasuredSli, measure
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import unreachable_message
 from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import EndLedgers

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 
 from services.decision.decide.outcomes import LOOKBACK_STEPS
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.measured import open_steps
+from services.decision.rows.members import ShardMember
 from services.decision.rows.sli_series import SliGrid
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import UnitOfWork

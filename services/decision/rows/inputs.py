@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import numpy as np
-from pydantic import ValidationError
 from sqlalchemy import RowMapping
 
 from decider import (
@@ -31,6 +30,7 @@ from services.decision.rows.loads import (
     stacked,
     to_demand_alone,
 )
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import (
     VariantInput,
@@ -39,62 +39,7 @@ from services.decision.rows.variants import (
     with_lead_times,
 )
 from services.decision.rows.waiting import RequestQueue
-from services.kernel.db.clusters import FIRST
-from services.kernel.domain import WorkloadSpec, known_spec, read_spec
-
-
-@dataclass(frozen=True, slots=True)
-class ShardMember:
-    """One active workload of the shard.
-
-    Attributes:
-        cluster: Name of its cluster; empty: not asked for.
-        is_budgeted: An operator sees its replicas, so they count in GPU budgets. Those of a
-            workload that was made over REST are what a key of its namespace says, and one whose
-            target is not there has none.
-    """
-
-    id: int
-    namespace: str
-    name: str
-    step_s: int
-    spec: WorkloadSpec
-    cluster_id: int = FIRST
-    cluster: str = ""
-    is_budgeted: bool = True
-
-    @property
-    def key(self) -> str:
-        """`namespace/name`."""
-        return f"{self.namespace}/{self.name}"
-
-
-def to_member(row: RowMapping) -> ShardMember:
-    """A workload from its row; its spec as text is checked once, as a mapping each time."""
-    stored = row["spec"]
-    spec = read_spec(stored) if isinstance(stored, str) else known_spec(stored)
-    return ShardMember(
-        int(row["id"]),
-        row["namespace"],
-        row["name"],
-        int(row["step_s"]),
-        spec,
-        int(row.get("cluster_id", FIRST)),
-        row.get("cluster", ""),
-        row.get("managed_by", "kubernetes") == "kubernetes",
-    )
-
-
-def readable_members(rows: Iterable[RowMapping]) -> tuple[list[ShardMember], dict[int, str]]:
-    """Workloads by their rows, and why others cannot be read: somebody may have spoilt a spec."""
-    members: list[ShardMember] = []
-    unread: dict[int, str] = {}
-    for row in rows:
-        try:
-            members.append(to_member(row))
-        except ValidationError as error:
-            unread[int(row["id"])] = f"its stored spec cannot be read: {error.errors()[0]['msg']}"
-    return members, unread
+from services.kernel.domain import WorkloadSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +280,7 @@ def workload_input(
         waiting_requests=queue.waiting if queue is not None and waiting_load else 0.0,
         carried_load=None if response is None else response.carried_demand(member.spec),
         is_response_borrowed=response is not None and response.is_borrowed,
+        is_relearning=member.is_relearning(now),
     )
 
 

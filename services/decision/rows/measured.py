@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from decider import MINUTE_S, FloatArray, SliSteps, count_misses, promised_violation
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.sli_series import SliGrid, goal_counts, to_series
 from services.decision.rows.sli_status import SliStanding, demand_censored, standing
 from services.decision.rows.waiting import RequestQueue, queue_of

@@ -9,8 +9,9 @@ from datetime import datetime
 import numpy as np
 from sqlalchemy import Connection
 
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import Sampled
+from services.decision.rows.members import ShardMember
+from services.decision.rows.repository import load_series
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.grid import NamedWorkload, WantedSteps
 from services.kernel.db.steps.kept import KeptSteps
@@ -51,3 +52,18 @@ def load_observed(
                     sampled = (steps_s[is_seen], values[is_seen, column].astype(float))
                     found.setdefault(one.id, {})[name] = sampled
     return found
+
+
+def load_further(
+    connection: Connection, members: Mapping[int, ShardMember], first: datetime, last: datetime
+) -> dict[int, dict[str, Sampled]]:
+    """Series of the further loads by workload and name; one query, none where there are none.
+
+    Args:
+        connection: An open transaction.
+        members: The workloads.
+        first: First step start, inclusive.
+        last: Last step start, inclusive.
+    """
+    names = {key: m.spec.further_loads for key, m in members.items() if m.spec.further_loads}
+    return load_series(connection, names, first, last)

@@ -15,8 +15,9 @@ from sqlalchemy import RowMapping
 
 from decider import FloatArray, ForecastArrays, MissDraws, PoolPlace
 from services.decision.rows import lead_times, translate
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
 from services.decision.rows.loads import Sampled, paths_of_loads
+from services.decision.rows.members import ShardMember
 from services.decision.rows.variants import leaving_of_part
 from services.kernel.domain import PoolSpec, part_spec
 from services.kernel.domain.part_specs import ordered_loads

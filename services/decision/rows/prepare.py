@@ -13,7 +13,6 @@ from decider import FloatArray, MissDraws, ShardRequest, WorkloadInput, reach_st
 from services.decision.rows import translate
 from services.decision.rows.few_bits import few_bits, response_in_few_bits
 from services.decision.rows.inputs import (
-    ShardMember,
     ShardRows,
     capacity_of,
     counts_further,
@@ -25,6 +24,7 @@ from services.decision.rows.inputs import (
     workload_input,
 )
 from services.decision.rows.loads import further_paths_of, to_further_paths
+from services.decision.rows.members import ShardMember
 from services.decision.rows.pools import PoolView, paths_by_load, pool_views
 
 

@@ -51,7 +51,8 @@ def load_workloads(connection: Connection, shard: int) -> Sequence[RowMapping]:
     """Active workloads of a shard, specs as text, and whether each is one that comes first."""
     statement = text(
         "SELECT w.id, w.namespace, w.name, w.step_s, w.spec::text AS spec, w.cluster_id, "  # noqa: S608 - our columns
-        f"w.managed_by, k.name AS cluster, {IS_URGENT} AS is_urgent "
+        f"w.managed_by, k.name AS cluster, {IS_URGENT} AS is_urgent, "
+        "greatest(w.goals_since, w.gpus_since) AS changed_at "
         "FROM workloads w JOIN clusters k ON k.id = w.cluster_id "
         "WHERE w.shard = :shard AND w.is_active ORDER BY w.id"
     )

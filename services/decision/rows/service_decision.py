@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from sqlalchemy import RowMapping
 
 from decider import Decision, Direction, ExpectedMisses, GuardStep
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.prepare import Prepared, RequestRow
 from services.decision.rows.variants import PartCount
 

@@ -24,18 +24,17 @@ from services.decision.beliefs.capacity import believed_capacity
 from services.decision.beliefs.misses import stored_responses
 from services.decision.beliefs.repository import load_draws
 from services.decision.rows import repository, translate
-from services.decision.rows.further import load_further
 from services.decision.rows.inputs import (
-    ShardMember,
     ShardRows,
     equivalent_of,
     group_rows,
     lead_time_of,
     scopes_of,
     scored_capacity,
-    to_member,
 )
 from services.decision.rows.loads import Sampled
+from services.decision.rows.members import ShardMember, to_member
+from services.decision.rows.observed_loads import load_further
 from services.decision.trust.repository import (
     load_due_shards,
     load_measured_demand,

@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from decider import GroupLaw
 from services.decision.beliefs.groups import relative_draws, scope_of, summary_of_group
 from services.decision.beliefs.miss_data import MISSES
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import from_draws
 from services.kernel.db import schema
 from tests.integration.decision.stored_rows import ORIGIN

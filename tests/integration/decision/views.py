@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import Connection
 
 from services.decision.rows import repository
-from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.members import ShardMember, to_member
 
 
 def members_of(connection: Connection, shard: int = 0) -> dict[int, ShardMember]:

@@ -14,7 +14,7 @@ from decider import Decision
 from decider.result import Direction, Reason
 from services.decision.decide.outcomes import WorkloadOutcomes
 from services.decision.decide.report import DecidedWorkload, publish, publish_freshness
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.forecasting.forecast.measures import measure
 from services.forecasting.rows.translate import ForecastRow
 from services.ingest.push import service as ingest

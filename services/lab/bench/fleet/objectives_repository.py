@@ -17,7 +17,7 @@ from services.decision.beliefs.miss_data import MISSES, MissSteps, summary_of
 from services.decision.beliefs.miss_view import SAMPLED
 from services.decision.beliefs.misses import learned_alone
 from services.decision.beliefs.repository import store_posterior
-from services.decision.rows.inputs import to_member
+from services.decision.rows.members import to_member
 from services.decision.rows.translate import from_draws
 from services.kernel.clock import make_rng
 from services.kernel.domain.objective import (

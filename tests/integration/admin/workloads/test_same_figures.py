@@ -20,7 +20,7 @@ from services.admin.workloads.schemas import WorkloadView
 from services.cli.kubectl.explain import render_decision
 from services.decision.decide.range_ends import RangeEnds, range_ends
 from services.decision.decide.settling import _to_stored
-from services.decision.rows.inputs import ShardMember, to_member
+from services.decision.rows.members import ShardMember, to_member
 from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import EndLedgers, to_sla
 from services.kernel.clock import FixedClock

@@ -11,7 +11,7 @@ import pytest
 from decider import SamplerConfig
 from services.decision.beliefs import due, misses
 from services.decision.beliefs.groups import scope_of
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.learned_capacity import posteriors

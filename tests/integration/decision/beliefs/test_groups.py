@@ -15,7 +15,7 @@ from services.decision.beliefs.groups import (
     summary_of_group,
 )
 from services.decision.beliefs.miss_data import MISSES
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import from_draws
 from services.decision.wiring import DecisionDeps

@@ -13,7 +13,7 @@ from services.decision.beliefs import misses
 from services.decision.beliefs.groups import MeasuredGroup
 from services.decision.beliefs.history import learn_history
 from services.decision.beliefs.miss_data import MISSES, MissSteps
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.session import unit_of_work
 from tests.integration.decision.group_rows import add_group_law

@@ -15,7 +15,7 @@ from decider import PRICES
 from services.decision.budgets import budgets, repository
 from services.decision.decide import service
 from services.decision.decide.replay import replay
-from services.decision.rows.inputs import to_member
+from services.decision.rows.members import to_member
 from services.decision.rows.repository import (
     DECISION_COLUMNS,
     load_changes,

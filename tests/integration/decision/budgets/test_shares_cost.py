@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from services.decision.budgets import budgets
-from services.decision.rows.inputs import to_member
+from services.decision.rows.members import to_member
 from services.decision.rows.repository import load_workloads
 from services.kernel.db.schema import decisions
 from services.kernel.db.session import unit_of_work

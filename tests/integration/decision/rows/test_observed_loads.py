@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
+from sqlalchemy import Engine
 
-from services.decision.rows.inputs import to_member
-from services.decision.rows.observed_loads import load_observed
+from services.decision.rows.members import to_member
+from services.decision.rows.observed_loads import load_further, load_observed
 from services.decision.rows.repository import load_workloads
 from services.decision.wiring import DecisionDeps
 from services.kernel.db.steps.kept import KeptSteps
@@ -20,6 +22,7 @@ from tests.integration.decision.stored_rows import (
     add_workload,
     bound_by_tokens,
 )
+from tests.integration.decision.views import members_of
 
 pytestmark = pytest.mark.integration
 
@@ -53,3 +56,21 @@ def test_gaps_are_left_out_and_what_is_late_is_seen(deps: DecisionDeps) -> None:
         assert silent not in found
         assert str(again) == str(found)
     assert NOW > ORIGIN
+
+
+def test_only_named_loads_are_read_and_a_gap_is_no_zero(database: Engine) -> None:
+    bound = add_workload(database, "bound", **bound_by_tokens())
+    plain = add_workload(database, "plain")
+    for workload in (bound, plain):
+        values = [1.0, float("nan"), 3.0, 4.0]
+        add_demand(database, workload, values, indicator=TOKENS)
+        add_demand(database, workload, [9.0] * 4)
+    with database.connect() as connection:
+        members = members_of(connection)
+        found = load_further(connection, members, ORIGIN - 2 * STEP, ORIGIN)
+        nothing = load_further(connection, {plain: members[plain]}, ORIGIN - STEP, ORIGIN)
+    assert list(found) == [bound]
+    at_s, values = found[bound][TOKENS]
+    assert at_s.tolist() == [(ORIGIN - STEP).timestamp(), ORIGIN.timestamp()]
+    np.testing.assert_array_equal(values, [3.0, 4.0])
+    assert nothing == {}

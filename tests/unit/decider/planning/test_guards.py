@@ -82,6 +82,11 @@ CASES = [
     (5, (10, "consolidation"), {"sla": MEASURED}),
     (15, (15, ""), {"sla": MEASURED}),
     (5, (10, "consolidation"), {"sla": MEASURED, "risk": RiskState(observed_steps=11.0)}),
+    (
+        5,
+        (10, "consolidation"),
+        {"sla": MEASURED, "risk": RiskState(observed_steps=99.0), "is_relearning": True},
+    ),
     (5, (5, ""), {"sla": MEASURED, "risk": RiskState(observed_steps=12.0)}),
     (5, (5, ""), {"sla": MEASURED, "has_response": True}),
     # a replica is brought to a quarter more than any has carried, and no further

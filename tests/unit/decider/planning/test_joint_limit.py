@@ -68,7 +68,8 @@ def test_pools_that_would_break_their_promise_together_pay_the_least_price_that_
 def test_the_decision_says_what_the_limit_came_to(kind: RiskKind) -> None:
     request = of_small_uses(0, kind)
     before, after = (decide_shard(request, config, NOW_S)[0] for config in (BEFORE, CONFIG))
-    assert before.risk_after is not None and after.risk_after is not None
+    assert before.risk_after is not None
+    assert after.risk_after is not None
     assert after.risk_level is not None
     assert after.risk_after <= CONFIG.first_step_ratio * after.risk_level < before.risk_after
 
@@ -93,7 +94,5 @@ def test_no_pool_pays_for_what_another_cannot_cure() -> None:
 def test_what_has_no_limit_keeps_its_price() -> None:
     outlook = outlook_of(of_small_uses(0, "TimeFraction"), BEFORE)
     none = np.full(2, np.inf)
-    found = prices_within(
-        outlook.program, outlook.services, outlook.paid, np.full(2, 1e5), none
-    )
+    found = prices_within(outlook.program, outlook.services, outlook.paid, np.full(2, 1e5), none)
     assert (found == outlook.paid).all()

@@ -359,11 +359,12 @@ def test_what_was_carried_is_stored_and_an_earlier_revision_does_not_look_at_it(
     assert b"borrowed" not in unpacked(plain)
 
 
-def test_that_a_response_is_borrowed_is_stored_with_the_decision() -> None:
+@pytest.mark.parametrize("name", ["is_response_borrowed", "is_relearning"])
+def test_that_it_is_so_is_stored_with_the_decision(name: str) -> None:
     request = shard(noisy(10.0))
-    owner = replace(request.workloads[0], is_response_borrowed=True)
+    owner = replace(request.workloads[0], **{name: True})
     request = replace(request, workloads=(owner,))
     (made,) = decide_shard(request, DecideConfig(), NOW_S)
     blob = inputs_to_bytes(request, 0, made, DecideConfig(), NOW_S)
-    assert inputs_from_bytes(blob)[0].workloads[0].is_response_borrowed
+    assert getattr(inputs_from_bytes(blob)[0].workloads[0], name)
     assert decision_bytes(replay_decision(blob)) == decision_bytes(made)

@@ -22,7 +22,8 @@ from services.decision.beliefs.capacity_data import (
     spread_flaw,
     thinned,
 )
-from services.decision.rows.inputs import N_DRAWS, ShardMember, ShardRows, capacity_of
+from services.decision.rows.inputs import N_DRAWS, ShardRows, capacity_of
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 

@@ -13,8 +13,8 @@ from services.decision.beliefs.history import (
     with_history,
 )
 from services.decision.beliefs.miss_data import MissSteps
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.loads import Sampled
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 60

@@ -18,7 +18,7 @@ from services.decision.beliefs.miss_data import (
     learned_for,
     summary_of,
 )
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 

@@ -16,7 +16,7 @@ from services.decision.beliefs.miss_data import (
 )
 from services.decision.beliefs.miss_view import draws_of
 from services.decision.beliefs.ready_mix import ReadyMixes, n_worths, stated_mix, stated_ratios
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import from_draws
 from tests.unit.decider.belief.test_variant_learning import PRIOR
 from tests.unit.decision.beliefs.test_miss_data import member

@@ -11,7 +11,7 @@ import pytest
 from decider import RiskState, error_budget
 from services.decision.decide.ledger_terms import in_terms_of, terms_of
 from services.decision.rows import translate
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from tests.unit.decision.rows.measured_workloads import STEP_S, measured_member, member
 
 KINDS = ("TimeFraction", "DemandFraction")

@@ -13,8 +13,9 @@ from hypothesis import given, strategies as st
 from decider import RiskControlConfig, RiskState, StepOutcome
 from services.decision.decide.ledgers import Finality, SettledStep, learn, settle
 from services.decision.decide.outcomes import WorkloadOutcomes
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
 from services.decision.rows.measured import MeasuredSli, StepSli, open_steps
+from services.decision.rows.members import ShardMember
 from services.decision.rows.sli_status import SliStanding
 from services.decision.rows.translate import TrustInForce
 from tests.unit.decision.rows.measured_workloads import (

@@ -12,7 +12,8 @@ from hypothesis import given, strategies as st
 
 from decider import RiskState
 from services.decision.decide.outcomes import WorkloadOutcomes, finished_outcomes
-from services.decision.rows.inputs import ShardMember, ShardRows, capacity_of, scored_capacity
+from services.decision.rows.inputs import ShardRows, capacity_of, scored_capacity
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 STEP_S = 300

@@ -12,8 +12,9 @@ from decider import FloatArray, RiskState, error_budget
 from services.decision.decide.ledgers import SettledStep, learn
 from services.decision.decide.range_ends import RangeEnds, count_ends, range_ends
 from services.decision.rows import translate
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
 from services.decision.rows.measured import StepSli, measure
+from services.decision.rows.members import ShardMember
 from services.decision.rows.translate import EndLedgers
 from services.kernel.domain.presets.catalog import PRESETS
 from services.kernel.domain.presets.fit import bracket

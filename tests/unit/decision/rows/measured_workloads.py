@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from decider import FloatArray
-from services.decision.rows.inputs import ShardMember
+from services.decision.rows.members import ShardMember
 from services.decision.rows.sli_series import SliGrid
 from services.kernel.domain import WorkloadSpec
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from services.decision.rows.inputs import ShardMember, ShardRows
+from services.decision.rows.inputs import ShardRows
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 NOW = datetime(2026, 1, 6, 12, 5, tzinfo=UTC)

@@ -11,7 +11,6 @@ import pytest
 
 from decider import MissDraws, MissPrior, RiskState
 from services.decision.rows.inputs import (
-    ShardMember,
     ShardRows,
     capacity_of,
     counts_further,
@@ -24,6 +23,7 @@ from services.decision.rows.inputs import (
     scored_capacity,
 )
 from services.decision.rows.lead_times import durations_of
+from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import LearnedResponse
 from services.kernel.domain import WorkloadSpec
 

@@ -9,14 +9,9 @@ import numpy as np
 import pytest
 
 from services.decision.rows import lead_times
-from services.decision.rows.inputs import (
-    ShardMember,
-    ShardRows,
-    lead_time_of,
-    scopes_of,
-    variants_of,
-)
+from services.decision.rows.inputs import ShardRows, lead_time_of, scopes_of, variants_of
 from services.decision.rows.lead_times import Known
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from services.decision.rows import lead_times
-from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
+from services.decision.rows.inputs import ShardRows, lead_time_of
 from services.decision.rows.lead_times import Known, RoomOfTarget
+from services.decision.rows.members import ShardMember
 from tests.unit.decision.rows.test_lead_times import NOW, spec_of
 from tests.unit.decision.rows.test_lead_times_new_nodes import PLAIN
 

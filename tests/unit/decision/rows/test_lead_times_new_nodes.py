@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from decider.belief.lead_time import residual_draws
-from services.decision.rows.inputs import ShardMember, ShardRows, lead_time_of
+from services.decision.rows.inputs import ShardRows, lead_time_of
 from services.decision.rows.lead_times import (
     RoomOfTarget,
     may_have_new_nodes,
     node_startup,
 )
+from services.decision.rows.members import ShardMember
 from services.kernel.domain import WorkloadSpec
 from tests.unit.decision.rows.test_lead_times import NOW, spec_of, variant
 

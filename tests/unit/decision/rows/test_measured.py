@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from decider import SliSteps
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.measured import StepSli, measure, open_steps, without_floor
+from services.decision.rows.members import ShardMember
 from tests.unit.decision.rows.measured_workloads import (
     GRID,
     ORIGIN_S,

@@ -9,7 +9,12 @@ import numpy as np
 import pytest
 
 from decider import MissDraws, MissPrior, SpotReplicas, learn_interruptions
-from services.decision.rows.inputs import capacity_of, equivalent_of, history_of, lead_time_of
+from services.decision.rows.inputs import (
+    capacity_of,
+    equivalent_of,
+    history_of,
+    lead_time_of,
+)
 from services.decision.rows.pools import paths_by_load, pool_views
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import to_replica_state

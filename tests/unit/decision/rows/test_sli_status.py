@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from services.decision.rows.inputs import ShardMember
 from services.decision.rows.measured import measure
+from services.decision.rows.members import ShardMember
 from services.decision.rows.sli_status import SliStanding, demand_censored
 from services.kernel.domain import CapacitySpec, FurtherLoadSpec
 from tests.unit.decision.rows.measured_workloads import (

@@ -7,7 +7,7 @@ from sqlalchemy import Engine, text
 
 from services.decision.beliefs.miss_data import learned_for
 from services.decision.beliefs.miss_view import draws_of
-from services.decision.rows.inputs import to_member
+from services.decision.rows.members import to_member
 from services.lab.bench.api.repository import StoredHistory, store_history
 from services.lab.bench.fleet.history_repository import END_AT
 from services.lab.bench.fleet.objectives_repository import add_objectives
