@@ -55,8 +55,9 @@ def test_what_each_pool_bears_is_learned_and_the_promise_kept(deps: DecisionDeps
     )
     loop.run(70)
 
-    late = np.array(loop.history[-15:])
-    assert np.mean(one.is_bad[20:]) < 0.2, "what both miss together is seen at once"
+    late, is_bad = np.array(loop.history[-15:]), np.mean(one.is_bad[20:])
+    print(f"out of SLA after the first twenty steps: {is_bad:.0%} of 5 % promised")
+    assert is_bad < 0.2, "what both miss together is seen at once"
     assert late[:, 1].min() >= 10, "decode grew to what it takes"
     assert np.median(late[:, 0]) <= 8, "prefill did not grow for decode's sake"
     with deps.engine.connect() as connection:
