@@ -80,7 +80,7 @@ def _row(one: PolicyScore, epsilon: float, per_month: float) -> dict[str, Any]:
         "is_ours": one.name == "harmony",
         "out": f"{one.violation_rate:.2%}",
         "is_kept": one.violation_rate <= epsilon,
-        "unserved": f"{one.unserved_ratio:.2%}",
+        "unserved": one.unserved_words,
         "gpu_hours": f"{one.gpu_hours:,.0f}",
         "cost": f"{one.cost_usd:,.0f}",
         "month": f"{one.cost_usd * per_month:,.0f}",

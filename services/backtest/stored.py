@@ -18,6 +18,7 @@ from services.backtest.predictors import Trained, Untrained, pick, train
 from services.backtest.study import Trainer, run_study
 from services.kernel.clock import last_complete_step
 from services.kernel.domain import WorkloadSpec, known_spec
+from services.kernel.domain.json_values import null_where_unknown
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.operation import Tell
 from services.simulator import HistoryRun
@@ -101,7 +102,7 @@ def run_backtest(
         trainer=_trainer(params, untrained or Untrained(), tell),
     )
     start, end = fleet.replay_start_s, fleet.start_s + fleet.n_steps * fleet.step_s
-    found: dict[str, Any] = _finite(study.to_json())
+    found: dict[str, Any] = null_where_unknown(study.to_json())
     return found | {
         "workload_keys": [workload.key for workload in fleet.workloads],
         "history_steps": fleet.n_history,
@@ -263,14 +264,3 @@ def _model(fleet: Fleet, history: HistoryRun, untrained: Untrained, tell: Tell) 
         return True
 
     return train(fleet, history, untrained, seed=fleet.seed, on_progress=epoch)
-
-
-def _finite(value: Any) -> Any:
-    """JSON knows no NaN: what is not a number is null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value

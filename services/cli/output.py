@@ -20,6 +20,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from services.kernel.domain.json_values import null_where_unknown
 from services.kernel.errors import InvalidInput
 from services.kernel.security.printable import without_escapes
 from services.kernel.whole_files import write_whole
@@ -79,8 +80,7 @@ Version = Annotated[
 
 def print_json(value: object) -> None:
     """One JSON document on stdout."""
-    json.dump(value, sys.stdout, default=_encode, indent=2)
-    sys.stdout.write("\n")
+    sys.stdout.write(_written(value))
 
 
 def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
@@ -90,7 +90,7 @@ def write_json(path: Path | None, document: Mapping[str, Any]) -> None:
     if str(path) == "-":
         print_json(document)
         return
-    write_whole(path, json.dumps(document, default=_encode, indent=2) + "\n")
+    write_whole(path, _written(document))
 
 
 def writable(ctx: typer.Context, param: typer.CallbackParam, path: Path | None) -> Path | None:
@@ -270,6 +270,10 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for row in rows:
         table.add_row(*("–" if value is None else str(value) for value in row.values()))
     console.print(table)
+
+
+def _written(value: object) -> str:
+    return json.dumps(null_where_unknown(value), default=_encode, indent=2, allow_nan=False) + "\n"
 
 
 def _encode(value: object) -> object:

@@ -246,7 +246,7 @@ def _print_study(study: Study) -> None:
                 "GPU-hours": f"{s.gpu_hours:,.0f}",
                 "cost USD": f"{s.cost_usd:,.0f}",
                 "out of SLA": f"{s.violation_rate:.2%}",
-                "unserved": f"{s.unserved_ratio:.2%}",
+                "unserved": s.unserved_words,
                 "scale ops": s.scale_ops,
                 "setting": s.setting,
             }

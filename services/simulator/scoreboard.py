@@ -78,6 +78,11 @@ class PolicyScore:
         known = self.workload_violation_rate[np.isfinite(self.workload_violation_rate)]
         return float(known.max()) if known.size else float("nan")
 
+    @property
+    def unserved_words(self) -> str:
+        """Share of the demand that was not served, for people; nothing is known without demand."""
+        return f"{self.unserved_ratio:.2%}" if np.isfinite(self.unserved_ratio) else "unknown"
+
     def to_json(self) -> PolicyScoreJson:
         """The figures of the demo's JSON."""
         found = PolicyScoreJson(

@@ -113,7 +113,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "controls measured_by part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
-        "cron lead_time parts path_bytes",
+        "cron json_values lead_time parts path_bytes",
     ),
     "services.kernel.domain.presets": (
         "counts demand",

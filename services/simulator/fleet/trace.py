@@ -105,7 +105,27 @@ def fleet_of(trace: TraceFile, name: str, options: TraceOptions | None = None) -
             f"({options.min_history_steps * step_s / 3600:.4g} h)"
         )
     found = latest_usable(search, chain([latest], spans))
+    _check_demand(found, search, name)
     return _loaded(trace, options, found, _Source(name, search.last_s, shift_s))
+
+
+def _check_demand(found: SortedOut, search: SpanSearch, name: str) -> None:
+    """Refuse a replay in which nobody asks for anything: any policy would do.
+
+    Raises:
+        TraceError: It is one; with the hours that reach back to the last demand.
+    """
+    if not found.kept:
+        return
+    demand = np.nan_to_num(np.stack([rows[:, search.j_demand] for rows in found.kept.values()]))
+    last = int(np.flatnonzero((demand > 0).any(axis=0))[-1])
+    if last >= found.span.n_history:
+        return
+    hours, back = (n * search.step_s / 3600 for n in (search.n_replay, demand.shape[1] - last))
+    raise TraceError(
+        f"{name} has no demand in the {hours:.4g} h that would be replayed; the last lies "
+        f"{back:.4g} h before their end: replay more hours, or data that end earlier"
+    )
 
 
 def whole_fleet_of(trace: TraceFile, name: str) -> LoadedTrace:

@@ -43,6 +43,14 @@ def test_a_document_holds_times_as_text(capsys: pytest.CaptureFixture[str]) -> N
     assert printed == {"at": "2026-01-05T00:00:00+00:00", "day": "2026-01-05"}
 
 
+def test_what_is_not_known_is_null(tmp_path: Path) -> None:
+    """JSON knows no NaN, and whoever reads the file need not either."""
+    file = tmp_path / "found.json"
+    write_json(file, {"rates": [0.5, float("nan")]})
+    assert "NaN" not in file.read_text()
+    assert json.loads(file.read_text()) == {"rates": [0.5, None]}
+
+
 def test_a_document_goes_where_it_is_asked_for(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -45,6 +45,12 @@ class TestScoreboard:
         # the first step violates for the second that the start takes, of five known steps
         assert score(run, partly).violation_rate == pytest.approx(1 / 300)
 
+    @pytest.mark.parametrize(("demand", "words"), [(5.0, "0.00%"), (0.0, "unknown")])
+    def test_without_demand_nothing_is_known_of_what_was_not_served(self, demand, words):
+        idle = make_fleet(np.full((1, 40), demand), n_history=20)
+        run = simulate("s", [Solo(StaticGrid())], SimulationSetup(idle, np.array([5.0]), 5))
+        assert score(run, idle).unserved_words == words
+
     def test_a_run_can_be_cut_to_compare_with_a_shorter_one(self, fleet):
         run = simulate("s", [Solo(StaticGrid())] * 3, SimulationSetup(fleet, np.full(3, 5.0), 1))
         half = score(run.first(120), fleet)

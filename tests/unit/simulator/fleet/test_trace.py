@@ -57,6 +57,15 @@ def test_unusable_workloads_are_dropped_with_a_reason(tmp_path, wavy):
     assert "negative" in reasons["negative"]
 
 
+def test_a_replay_in_which_nobody_asks_for_anything_is_refused(tmp_path, wavy):
+    asleep = {name: np.r_[values[:-90], np.zeros(90)] for name, values in wavy.items()}
+    path = write(tmp_path, asleep)
+    with pytest.raises(TraceError, match=r"no demand in the 1 h .* lies 1\.517 h before their end"):
+        load_trace(path, SHORT)
+    one_awake = asleep | {"svc/a": wavy["svc/a"]}
+    assert load_trace(write(tmp_path, one_awake), SHORT).fleet.n_workloads == 2
+
+
 def test_names_that_collide_stay_apart(tmp_path, wavy):
     series = {"A_b": wavy["svc/a"], "a.b": wavy["svc/b"]}
     fleet = load_trace(write(tmp_path, series), SHORT).fleet
