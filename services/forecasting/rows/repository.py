@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from services.forecasting.rows.translate import (
     ForecastRow,
@@ -16,15 +16,14 @@ from services.forecasting.rows.translate import (
     Samples,
     WorkloadRow,
     pack_samples,
+    to_workload,
 )
-from services.kernel.db.clusters import cluster_of
 from services.kernel.db.schema import calibration_states, forecast_scores, forecasts
 from services.kernel.db.session import CopyTarget, copy_rows, next_ids
 from services.kernel.db.steps.reading import SeriesName, Span, load_seen
 from services.kernel.db.turns import IS_URGENT
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import DEMAND_MEASURED_BY, MEASURED_BY, measured_by
-from services.kernel.domain.stored_spec import read_spec
 
 FORECAST_COLUMNS = (
     "id",
@@ -144,15 +143,23 @@ def _newest_there(
 
 
 def load_workloads(connection: Connection, ids: Sequence[int] | None = None) -> list[WorkloadRow]:
-    """Active workloads, some or all."""
+    """Active workloads, some or all.
+
+    Raises:
+        ValidationError: The stored spec of one of them cannot be read.
+    """
+    return [to_workload(row) for row in load_stored_workloads(connection, ids)]
+
+
+def load_stored_workloads(
+    connection: Connection, ids: Sequence[int] | None = None
+) -> Sequence[Row[Any]]:
+    """Active workloads as they are stored, some or all."""
     statement = text(
         "SELECT id, namespace, name, step_s, shard, spec::text AS spec FROM workloads "
         "WHERE is_active AND (CAST(:ids AS integer[]) IS NULL OR id = ANY(:ids)) ORDER BY id"
     )
-    return [
-        WorkloadRow(r.id, r.namespace, r.name, r.step_s, read_spec(r.spec), cluster_of(r.shard))
-        for r in connection.execute(statement, {"ids": None if ids is None else list(ids)})
-    ]
+    return connection.execute(statement, {"ids": None if ids is None else list(ids)}).all()
 
 
 def load_samples(

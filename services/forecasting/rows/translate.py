@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from sqlalchemy import Row
 
 from forecaster import (
     ForecasterConfig,
@@ -20,11 +21,12 @@ from forecaster import (
     window_offsets,
     windows_from_offsets,
 )
-from services.kernel.db.clusters import FIRST
+from services.kernel.db.clusters import FIRST, cluster_of
 from services.kernel.db.steps.blocks import SECOND_US, to_us
 from services.kernel.db.steps.reading import SeenSteps
 from services.kernel.domain.measured_by import measured_by
 from services.kernel.domain.path_bytes import HALF, pack_halves, to_halves
+from services.kernel.domain.stored_spec import read_spec
 from services.kernel.domain.workload import WorkloadSpec
 from services.kernel.settings import Settings
 
@@ -110,6 +112,16 @@ def forecaster_config(settings: Settings) -> ForecasterConfig:
         recent=max(12, min(WindowConfig().recent, context)),
     )
     return ForecasterConfig(window=window)
+
+
+def to_workload(row: Row[Any]) -> WorkloadRow:
+    """A workload from its row.
+
+    Raises:
+        ValidationError: Its stored spec cannot be read.
+    """
+    spec = read_spec(row.spec)
+    return WorkloadRow(row.id, row.namespace, row.name, row.step_s, spec, cluster_of(row.shard))
 
 
 def empty_series(workload: WorkloadRow) -> Series:

@@ -12,8 +12,8 @@ from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.online.warm_start import warm_states
 from services.forecasting.rows import repository
-from services.forecasting.rows.translate import forecaster_config
-from services.forecasting.training.histories import held_out_steps, load_histories
+from services.forecasting.rows.translate import WorkloadRow, forecaster_config
+from services.forecasting.training.histories import held_out_steps, load_fleet, load_histories
 from services.kernel.clock import make_rng
 from services.kernel.db.session import unit_of_work
 from services.kernel.telemetry import get_logger
@@ -41,10 +41,10 @@ def calibrate_prior(app: Forecasting) -> int:
         serving = app.store.current(connection)
         if serving.ladder.model is not None or serving.ladder.prior is None:
             return 0
-        found = {w.key: w for w in repository.load_workloads(connection)}
+        found = {w.key: w for w in load_fleet(connection)}
         all_ids = [w.id for w in found.values()]
         known = repository.load_calibration(connection, all_ids, serving.version)
-        new = [id_ for id_ in all_ids if id_ not in known]
+        new = [w for w in found.values() if w.id not in known]
         series = _taught_by(app, connection, at, config, new)
     if not series:
         return 0
@@ -68,12 +68,13 @@ def _taught_by(
     connection: Connection,
     at: datetime,
     config: ForecasterConfig,
-    ids: Sequence[int],
+    workloads: Sequence[WorkloadRow],
 ) -> list[Series]:
     """Histories of the first workloads that have one; those without take no other's place."""
     found: list[Series] = []
-    for start in range(0, len(ids), MAX_WORKLOADS):
-        part = load_histories(app, connection, at, config, ids[start : start + MAX_WORKLOADS])
+    for start in range(0, len(workloads), MAX_WORKLOADS):
+        some = workloads[start : start + MAX_WORKLOADS]
+        part = load_histories(app, connection, some, at, config)
         found += [one for one in part if one.observed[:, one.demand_index].any()]
         if len(found) >= MAX_WORKLOADS:
             break

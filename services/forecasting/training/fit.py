@@ -26,7 +26,7 @@ from services.forecasting.online.warm_start import warm_states
 from services.forecasting.registry import repository as registry
 from services.forecasting.registry.repository import NewModel, RegisteredModel
 from services.forecasting.rows import repository
-from services.forecasting.rows.translate import forecaster_config, json_safe
+from services.forecasting.rows.translate import WorkloadRow, forecaster_config, json_safe
 from services.forecasting.training.attempt import (
     MAX_ATTEMPTS,
     Attempt,
@@ -35,7 +35,7 @@ from services.forecasting.training.attempt import (
     save_epoch,
 )
 from services.forecasting.training.device import AUTO, choose_device
-from services.forecasting.training.histories import held_out_steps, load_histories
+from services.forecasting.training.histories import held_out_steps, load_fleet, load_histories
 from services.forecasting.training.memory import release_memory
 from services.forecasting.training.verdict import TRAINED_UNTIL, Incumbent, judge_fit
 from services.kernel import telemetry
@@ -69,12 +69,15 @@ class _Fitted:
     """Contents of a registry row: verdict, checkpoint and the calibration to start with.
 
     Attributes:
+        workloads: The fleet as it was when its histories were read: what was learned is of the
+            demands of then.
         serving: Version of the model that served when the fit began; None: there was none.
     """
 
     outcome: FitOutcome
     artifact: bytes | None = None
     calibration: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    workloads: Sequence[WorkloadRow] = ()
     serving: str | None = None
 
 
@@ -168,14 +171,15 @@ class _Run:
                 f"{attempt.reached}; more memory for the fit worker may be right"
             )
         with self.app.engine.connect() as connection:
-            series = load_histories(self.app, connection, attempt.at, self.config)
+            fleet = load_fleet(connection)
+            series = load_histories(self.app, connection, fleet, attempt.at, self.config)
             serving, incumbent = _incumbent(self.app, connection)
         self.tell(f"{len(series)} histories loaded", 0.05)
         n_held = held_out_steps(series, self.config)
         try:
             result = self._trained([s.head(s.n_steps - n_held) for s in series])
             fitted = self._judged(series, result, incumbent, n_held)
-            return replace(fitted, serving=serving)
+            return replace(fitted, workloads=fleet, serving=serving)
         except ForecasterError as error:
             return self.failed(f"{type(error).__name__}: {error}")
 
@@ -267,7 +271,7 @@ def _register(app: Forecasting, fitted: _Fitted, config: ForecasterConfig) -> Fi
         model_id = registry.insert_model(work.connection, _new_model(fitted, outcome, config), at)
         if model_id is None:
             return _as_registered(work.connection, outcome)
-        found = {w.key: w for w in repository.load_workloads(work.connection)}
+        found = {w.key: w for w in fitted.workloads}
         states = {found[key].id: one for key, one in fitted.calibration.items() if key in found}
         specs = {w.id: w.spec for w in found.values()}
         repository.save_calibration(work.connection, outcome.version, states, specs, at)

@@ -6,29 +6,45 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from pydantic import ValidationError
 from sqlalchemy import Connection
 
 from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
-from services.forecasting.rows.translate import WorkloadRow, to_series
+from services.forecasting.rows.translate import WorkloadRow, to_series, to_workload
 from services.kernel.clock import floor_step, last_complete_step
 from services.kernel.db.steps.reading import Span
+from services.kernel.telemetry import get_logger
 
 HELD_OUT_RATIO = 0.12
 """Share of the history, at its end, that the back-test judges on and training never sees."""
 LOAD_CHUNK = 64
 
 
+def load_fleet(connection: Connection) -> list[WorkloadRow]:
+    """Active workloads whose stored spec can be read: one that somebody spoilt stops no others."""
+    found: list[WorkloadRow] = []
+    for row in repository.load_stored_workloads(connection):
+        try:
+            found.append(to_workload(row))
+        except ValidationError as error:
+            get_logger(__name__).warning(
+                "left_out_of_fit",
+                workload=f"{row.namespace}/{row.name}",
+                reason=f"its stored spec cannot be read: {error.errors()[0]['msg']}",
+            )
+    return found
+
+
 def load_histories(
     app: Forecasting,
     connection: Connection,
+    workloads: Sequence[WorkloadRow],
     now: datetime,
     config: ForecasterConfig,
-    ids: Sequence[int] | None = None,
 ) -> list[Series]:
-    """Histories of the active workloads, some or all, on the most common step length."""
-    workloads = repository.load_workloads(connection, ids)
+    """Histories of some workloads, of those on the most common step length."""
     if not workloads:
         return []
     step_s = Counter(w.step_s for w in workloads).most_common(1)[0][0]

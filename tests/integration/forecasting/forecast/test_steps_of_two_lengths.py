@@ -13,7 +13,7 @@ from services.forecasting.deps import make_forecasting
 from services.forecasting.forecast import service
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.score.service import score_forecasts
-from services.forecasting.training.histories import load_histories
+from services.forecasting.training.histories import load_fleet, load_histories
 from services.kernel.clock import FixedClock
 from services.kernel.db.session import unit_of_work
 from services.kernel.db.turns import FORECAST, note_asked
@@ -139,5 +139,6 @@ def test_after_a_change_of_the_length_of_steps_the_past_is_still_read(
     assert (newest.step_s, newest.rung) == (step_s, "prior")
     with fleet.engine.connect() as connection:
         now = LAST + 3 * step
-        (series,) = load_histories(app, connection, now, app.store.current(connection).config)
+        config, workloads = app.store.current(connection).config, load_fleet(connection)
+        (series,) = load_histories(app, connection, workloads, now, config)
     assert (series.step_s, int(series.observed.sum())) >= (step_s, 3)

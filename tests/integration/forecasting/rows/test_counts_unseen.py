@@ -17,7 +17,7 @@ from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows import repository
 from services.forecasting.rows.translate import forecaster_config
 from services.forecasting.score.service import score_forecasts
-from services.forecasting.training.histories import load_histories
+from services.forecasting.training.histories import load_fleet, load_histories
 from services.kernel.clock import FixedClock
 from services.kernel.db.steps.kept import KeptSteps
 from services.kernel.domain.objective import GoalSpec, series_names
@@ -123,7 +123,8 @@ def test_a_forecast_and_a_fit_ask_for_no_count_and_are_the_same_without(
         score_forecasts(app)
         with app.engine.connect() as connection:
             config = forecaster_config(app.settings)
-            histories = load_histories(app, connection, app.clock.now(), config)
+            fleet = load_fleet(connection)
+            histories = load_histories(app, connection, fleet, app.clock.now(), config)
     assert any("FROM indicator_steps" in one for one in seen)
     # a spec may be read whole, but no count is named in a statement
     assert not [one for one in seen if any(name in one for name in COUNTS)]

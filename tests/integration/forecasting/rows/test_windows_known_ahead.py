@@ -231,7 +231,8 @@ def test_histories_carry_the_flag_and_end_at_the_origin(
     live_through(deps, clock, 20)
     config = forecaster_config(app.settings)
     with app.engine.connect() as connection:
-        (series,) = service_histories.load_histories(app, connection, clock.now(), config)
+        fleet = service_histories.load_fleet(connection)
+        (series,) = service_histories.load_histories(app, connection, fleet, clock.now(), config)
     assert series.known_ahead == (True, False, False)
     assert (series.start_s, series.n_steps) == (int(T0.timestamp()), 20)
     assert series.values[:, 0].tolist() == [1.0] * 20

@@ -79,6 +79,16 @@ def test_workloads_without_a_history_keep_no_other_from_being_taught(
     assert list(states(app, [silent, unseen, taught])) == [taught]
 
 
+def test_one_that_cannot_be_read_keeps_no_other_from_being_taught(app: Forecasting) -> None:
+    spoilt, good = fill(app.engine, 2)
+    with app.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = spec - 'target' WHERE id = :id"), {"id": spoilt}
+        )
+    assert calibrate_prior(app) == 1
+    assert list(states(app, [spoilt, good])) == [good]
+
+
 def test_what_outcomes_teach_while_it_runs_stays(
     app: Forecasting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

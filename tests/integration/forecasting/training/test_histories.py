@@ -12,7 +12,7 @@ from sqlalchemy import text
 from forecaster import ForecasterConfig, Series
 from services.forecasting.forecast.service import Forecasting
 from services.forecasting.rows.translate import forecaster_config
-from services.forecasting.training.histories import held_out_steps, load_histories
+from services.forecasting.training.histories import held_out_steps, load_fleet, load_histories
 from tests.integration.forecasting.simple_fleet import (
     N_STEPS,
     NAMES,
@@ -31,7 +31,8 @@ HORIZON = ForecasterConfig().window.horizon
 
 def load(app: Forecasting) -> list[Series]:
     with app.engine.connect() as connection:
-        return load_histories(app, connection, NOW, forecaster_config(app.settings))
+        fleet = load_fleet(connection)
+        return load_histories(app, connection, fleet, NOW, forecaster_config(app.settings))
 
 
 def test_without_workloads_there_is_no_history(app: Forecasting) -> None:
@@ -71,6 +72,16 @@ def test_workloads_on_rarer_steps_retired_or_too_short_are_left_out(app: Forecas
         connection.execute(text("UPDATE workloads SET step_s = 300 WHERE name = 'rare'"))
         connection.execute(text("UPDATE workloads SET is_active = false WHERE name = 'retired'"))
     assert [series.workload for series in load(app)] == ["demo/a", "demo/b"]
+
+
+def test_one_that_cannot_be_read_is_left_out(app: Forecasting) -> None:
+    for name in ("a", "spoilt", "z"):
+        add_indicators(app.engine, add_workload(app.engine, name), demand(1))
+    with app.engine.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET spec = spec - 'target' WHERE name = 'spoilt'")
+        )
+    assert [series.workload for series in load(app)] == ["demo/a", "demo/z"]
 
 
 def series_of(n_steps: int) -> Series:
