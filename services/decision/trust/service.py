@@ -29,6 +29,7 @@ from services.decision.rows.inputs import (
     equivalent_of,
     group_rows,
     lead_time_of,
+    readable_members,
     scopes_of,
     scored_capacity,
 )
@@ -61,7 +62,8 @@ class TrustReport:
         n_looks: Workloads looked at.
         demoted: Models that are not trusted any more.
         reinstated: Models that are trusted again.
-        left_out: Workloads without a finished step in the past that is read, and those with pools.
+        left_out: Workloads without a finished step in the past that is read, those with pools, and
+            those whose stored spec cannot be read: their verdict stays.
     """
 
     n_looks: int = 0
@@ -112,15 +114,14 @@ def judge_shard(
     """
     with unit_of_work(deps.engine, deps.sender) as work:
         now = deps.now(work.connection)
-        found = repository.load_workloads(work.connection, shard)
-        members = {int(row["id"]): to_member(row) for row in found}
+        members, unread = _load_members(work.connection, shard)
         verdicts = {int(r["workload_id"]): r for r in load_verdicts(work.connection, list(members))}
         if is_scheduled:
             before = now - timedelta(seconds=deps.settings.trust_interval_s)
             fresh = {key for key, row in verdicts.items() if row["decided_at"] > before}
             members = {key: m for key, m in members.items() if key not in fresh}
         if not members:
-            return TrustReport()
+            return TrustReport(left_out=unread)
         past = _load_past(work, deps, members, verdicts, now)
     # of many workloads it takes a minute: nothing is locked meanwhile
     judged = _judge(deps, members, past, config or TrustConfig())
@@ -134,9 +135,21 @@ def judge_shard(
             for key in sorted(members.keys() - judged.keys())
         ]
         store_verdicts(work.connection, rows)
-    report = _report(members, past.states, judged)
+    report = _report(members, past.states, judged, unread)
     get_logger(__name__).info("models_judged", shard=shard, **asdict(report))
     return report
+
+
+def _load_members(
+    connection: Connection, shard: int
+) -> tuple[dict[int, ShardMember], tuple[str, ...]]:
+    """Workloads of a shard by id, and the names of those whose stored spec cannot be read."""
+    rows = repository.load_workloads(connection, shard)
+    members, unread = readable_members(rows)
+    names = {int(row["id"]): f"{row['namespace']}/{row['name']}" for row in rows}
+    for key, reason in unread.items():
+        get_logger(__name__).warning("model_not_judged", workload=names[key], reason=reason)
+    return {m.id: m for m in members}, tuple(names[key] for key in unread)
 
 
 def _unchanged(
@@ -176,17 +189,27 @@ def _load_past(
     verdicts: Mapping[int, RowMapping],
     now: datetime,
 ) -> _Past:
-    """One query for each kind of row."""
+    """One query for each kind of row.
+
+    Outcomes keep the demand as it was measured then. Where its query was corrected since, its past
+    was read again: what a replica bears is in that unit, so that is what is judged by.
+    """
     connection, ids, since = work.connection, list(members), now - PAST
     longest = timedelta(seconds=max(m.step_s for m in members.values()))
-    demand = {
+    measured = {
         int(r["workload_id"]): _series(r) for r in load_measured_demand(connection, ids, since)
+    }
+    names = {key: members[key].spec.loads for key in measured}
+    loads = repository.load_series(connection, names, since, now)
+    demand = {
+        key: _remeasured(series, loads.get(key, {}).get(members[key].spec.demand))
+        for key, series in measured.items()
     }
     counts = load_model_counts(connection, ids, since - longest, deps.settings.policy_version)
     scopes = scopes_of(list(members.values()))
     rows = ShardRows(
         demand=demand,
-        further=load_further(connection, members, since, now),
+        further=loads,
         starts=group_rows(repository.load_pod_starts(connection, ids, since)),
         lead_time_s=load_draws(connection, "lead_time", scopes),
         capacity=believed_capacity(work, deps.settings, members, now),
@@ -233,6 +256,16 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
 def _series(row: RowMapping) -> Sampled:
     """Step starts and demand of finished steps; NaN: unknown."""
     return np.asarray(row["steps_s"], dtype=float), np.array(row["demand"], dtype=float)
+
+
+def _remeasured(measured: Sampled, present: Sampled | None) -> Sampled:
+    """Demand of finished steps as its indicator says it now; where that has nothing, as it was."""
+    if present is None:
+        return measured
+    steps_s, values = measured
+    known = dict(zip(present[0].tolist(), present[1].tolist(), strict=True))
+    pairs = zip(steps_s.tolist(), values.tolist(), strict=True)
+    return steps_s, np.array([known.get(at_s, was) for at_s, was in pairs])
 
 
 def _on_grid(at_s: Any, values: Any, start_s: float, step_s: float, n_steps: int) -> FloatArray:
@@ -292,10 +325,11 @@ def _report(
     members: Mapping[int, ShardMember],
     before: Mapping[int, TrustState],
     judged: Mapping[int, TrustVerdict],
+    unread: tuple[str, ...],
 ) -> TrustReport:
     changed: dict[bool, list[str]] = {True: [], False: []}
     for key, verdict in judged.items():
         if verdict.is_trusted != before.get(key, TrustState()).is_trusted:
             changed[verdict.is_trusted].append(members[key].key)
     left_out = tuple(m.key for key, m in members.items() if key not in judged)
-    return TrustReport(len(judged), tuple(changed[False]), tuple(changed[True]), left_out)
+    return TrustReport(len(judged), tuple(changed[False]), tuple(changed[True]), left_out + unread)
