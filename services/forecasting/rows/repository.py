@@ -269,6 +269,7 @@ class DueForecast:
     Attributes:
         is_of_another_demand: It was made before its workload was given another demand, or another
             query of it.
+        measured_by: Of its loads, when it was made; None: it is of before that was stored.
     """
 
     id: int
@@ -283,6 +284,7 @@ class DueForecast:
     further_paths: bytes | None = None
     further_scales: list[float] | None = None
     rung: str = ""
+    measured_by: str | None = None
     is_of_another_demand: bool = False
 
 
@@ -329,9 +331,9 @@ def load_due(
         "CROSS JOIN LATERAL (SELECT f.id, f.workload_id, f.origin_at, f.model_version, f.step_s, "
         "  f.quantile_levels, f.quantiles, f.n_paths, f.further_names, f.further_paths, "
         # the first lesson of the new demand makes the state one of it; forecasts come oldest first
-        "  f.further_scales, f.rung, f.created_at < w.updated_at AND EXISTS (SELECT FROM "
-        "    calibration_states c WHERE c.workload_id = w.id AND c.model_version = f.model_version "
-        f"    AND {_IS_OF_ANOTHER_DEMAND}) "
+        "  f.further_scales, f.rung, f.measured_by, f.created_at < w.updated_at AND EXISTS ("
+        "    SELECT FROM calibration_states c WHERE c.workload_id = w.id AND c.model_version = "
+        f"    f.model_version AND {_IS_OF_ANOTHER_DEMAND}) "
         "  FROM forecasts f WHERE f.workload_id = w.id AND f.n_paths > 0 "
         "  AND f.id >= COALESCE(m.id, 0) AND f.origin_at > :oldest AND f.origin_at <= :now "
         "  AND f.origin_at + make_interval(secs => (f.n_horizon + 1) * f.step_s) <= :now "

@@ -38,6 +38,8 @@ from services.kernel.db.turns import (
     load_waiting,
 )
 from services.kernel.db.workload_errors import SCORE, in_bulkheads
+from services.kernel.domain import WorkloadSpec
+from services.kernel.domain.measured_by import measured_by
 from services.kernel.jobs import FORECAST_SCORE, Job
 from services.kernel.settings import Settings
 
@@ -74,7 +76,7 @@ def score_forecasts(app: Forecasting) -> int:
         parts = in_bulkheads(work, SCORE, ids, score_some, now)
         failed = {one.item for one in parts.apart}
         unscored = [
-            _score_row(row, 0, 0.0, {}, {}, None, now)
+            _unscored_row(row, now)
             for row in due
             if row.is_of_another_demand or row.workload_id in failed
         ]
@@ -103,6 +105,10 @@ def _score_some(
     ids = sorted({row.workload_id for row in due})
     workloads = {w.id: w for w in repository.load_workloads(work.connection, ids)}
     due = [row for row in due if row.workload_id in workloads]
+    others = {r.id for r in due if _is_of_other_loads(r, workloads[r.workload_id].spec)}
+    unscored = [_unscored_row(row, now) for row in due if row.id in others]
+    repository.insert_scores(work.connection, unscored)
+    due = [row for row in due if row.id not in others]
     due.sort(key=lambda row: (row.origin_at, row.model_version, row.step_s, row.workload_id))
     states: dict[str, dict[int, dict[str, Any]]] = {}
     watches: dict[str, DriftWatch] = {}
@@ -127,6 +133,14 @@ def _score_some(
         repository.save_calibration(work.connection, version, by_id, specs, now)
     _save_drift(app, work, watches, now)
     return len(due)
+
+
+def _is_of_other_loads(row: DueForecast, spec: WorkloadSpec) -> bool:
+    """What was forecast is measured by something else now, so nothing is known of what came of it.
+
+    Before a workload has a calibration its forecasts alone say so.
+    """
+    return row.measured_by is not None and row.measured_by != measured_by(spec, spec.loads)
 
 
 def _save_drift(
@@ -224,7 +238,7 @@ def _score_rows(group: _Group, now: datetime) -> list[tuple[object, ...]]:
             now,
         )
         if n_seen[i]
-        else _score_row(row, 0, 0.0, {}, {}, None, now)
+        else _unscored_row(row, now)
         for i, row in enumerate(group.rows)
     ]
 
@@ -294,6 +308,11 @@ def _as_forecast(workloads: Mapping[int, WorkloadRow], rows: Sequence[DueForecas
         ("",) * n_rows,
         ("",) * n_rows,
     )
+
+
+def _unscored_row(row: DueForecast, now: datetime) -> tuple[object, ...]:
+    """The row of a forecast that nothing can be said of."""
+    return _score_row(row, 0, 0.0, {}, {}, None, now)
 
 
 def _score_row(  # noqa: PLR0913 - the columns of one row

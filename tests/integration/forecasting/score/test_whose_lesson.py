@@ -26,6 +26,7 @@ from tests.integration.forecasting.simple_fleet import (
     STEP,
     STEP_S,
     add_indicators,
+    add_workload,
     demand,
     fill,
     rows_of,
@@ -139,6 +140,43 @@ def test_a_corrected_demand_begins_anew_as_another_one_does(
     after = states(app)[workload_id]
     assert after["n_seen"] == 12, "it is learned anew"
     assert after["measured_by"] != known["measured_by"]
+
+
+def set_query(app: Forecasting, place: int, query: str) -> None:
+    clock = app.clock
+    assert isinstance(clock, FixedClock)
+    clock.advance(1)
+    execute(
+        app,
+        "UPDATE workloads SET spec = jsonb_set(spec, CAST(:path AS text[]), "
+        "to_jsonb(CAST(:query AS text))), spec_version = 2, updated_at = :now",
+        path=f"{{indicators,{place},query}}",
+        query=query,
+        now=clock.now(),
+    )
+    clock.advance(1)
+
+
+@pytest.mark.parametrize("further", [(), (NAMES[1],)])
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_young_service_is_taught_by_no_forecast_of_another_query(
+    app: Forecasting, further: tuple[str, ...], place: int
+) -> None:
+    """It has no calibration yet that says by which query it was learned; each forecast says it."""
+    workload_id = add_workload(app.engine, "w0", further=further)
+    add_indicators(app.engine, workload_id, demand(0))
+    for steps in (14, 13):
+        service.forecast_shard(app, 0, ORIGIN - steps * STEP)
+    set_query(app, place, "60 * sum(x)")
+    is_load = place == 0 or bool(further)
+    assert score_forecasts(app) == (0 if is_load else 2)
+    rows = rows_of(app.engine, "SELECT n_steps FROM forecast_scores")
+    assert [row.n_steps for row in rows] == ([0, 0] if is_load else [12, 12])
+    assert bool(states(app)) != is_load
+    assert bool(rows_of(app.engine, "SELECT FROM drift_states")) != is_load
+    service.forecast_shard(app, 0, ORIGIN - 12 * STEP)
+    assert score_forecasts(app) == 1
+    assert states(app)[workload_id]["n_seen"] == (12 if is_load else 36)
 
 
 def test_steps_of_another_length_teach_the_others_nothing_wrong(app: Forecasting) -> None:
