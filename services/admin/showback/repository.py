@@ -70,7 +70,7 @@ CROSS JOIN LATERAL (
     SELECT coalesce(extract(epoch FROM sum(upper(r) - lower(r))), 0) AS unmeasured_s
     FROM unnest(there.times - o.known) r
 ) u
-WHERE {where} AND (w.is_active OR o.n_known > 0) AND w.created_at < :to_at
+WHERE {where} AND (w.is_active OR o.n_known > 0 OR u.unmeasured_s > 0) AND w.created_at < :to_at
 GROUP BY team ORDER BY team NULLS LAST
 """
 

@@ -192,6 +192,21 @@ def test_hours_count_from_when_a_workload_came_until_it_left(database: Engine) -
     assert found["b"]["cost_usd"] == 4
 
 
+def test_hours_of_one_that_left_are_counted_where_no_step_of_it_is_known(
+    database: Engine,
+) -> None:
+    """A team that had nothing else is a row, as one is whose workload is there still."""
+    add(database, "b/left", {}, is_active=False, updated_at=FROM + 6 * STEP)
+    blind = add(database, "c/blind", {}, is_active=False, updated_at=FROM + 4 * STEP)
+    add_costs(database, blind, [None] * 4)
+    add(database, "d/gone", {}, is_active=False, updated_at=FROM)
+    add(database, "e/later", {}, at=TO, is_active=False, updated_at=TO + STEP)
+    found = costs(database)
+    assert {team: row["cost_usd"] for team, row in found.items()} == {"b": None, "c": None}
+    assert float(found["b"]["unmeasured_hours"]) == pytest.approx(6 / 12, abs=1e-6)
+    assert float(found["c"]["unmeasured_hours"]) == pytest.approx(4 / 12, abs=1e-6)
+
+
 LEFT, BACK = FROM + 6 * STEP, TO - 6 * STEP
 
 
