@@ -7,7 +7,7 @@ from typing import Any
 
 from services.decision.beliefs import due
 from services.decision.beliefs.miss_report import LearnedLine, report_learned
-from services.decision.rows.members import to_member
+from services.decision.rows.members import readable_members
 from services.decision.wiring import DecisionDeps
 from services.kernel.clock import make_clock
 from services.kernel.db.session import check_reachable, make_engine
@@ -33,12 +33,15 @@ def learned_capacities(settings: Settings, namespace: str, name: str) -> list[di
     """
     clock = make_clock(settings.clock, settings.redis_url)
     with cluster_engine(settings).connect() as connection:
-        members = [to_member(row) for row in load_specs(connection, namespace, name)]
-        if not members and (namespace or name):
+        found = load_specs(connection, namespace, name)
+        if not found and (namespace or name):
             asked = f"namespace={namespace or 'any'}, name={name or 'any'}"
             raise NotFound(f"no active workload has {asked}; see `harmony status`")
+        members, unread = readable_members(found)
         lines = report_learned(connection, members, clock.now())
-    return [_to_row(line) for line in lines]
+    names = {int(row["id"]): f"{row['namespace']}/{row['name']}" for row in found}
+    unknown = [LearnedLine(names[key], None, None, None, None, why) for key, why in unread.items()]
+    return [_to_row(line) for line in [*lines, *unknown]]
 
 
 def fit_capacities_now(settings: Settings) -> None:

@@ -81,7 +81,7 @@ class LearnedLine:
 
     Attributes:
         workload: `namespace/name`.
-        stated: Load that the spec says a replica serves.
+        stated: Load that the spec says a replica serves; None: the spec cannot be read.
         summary: Figures of what was learned and is in use; None: nothing is.
         n_steps: Steps that it was learned from.
         learned_at: When; each decision since reweights it by the steps after.
@@ -91,7 +91,7 @@ class LearnedLine:
     """
 
     workload: str
-    stated: float
+    stated: float | None
     summary: Mapping[str, Any] | None
     n_steps: int | None
     learned_at: datetime | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from services.decision.beliefs import repository
 from services.kernel.errors import Conflict, NotFound
@@ -26,6 +26,21 @@ def test_a_workload_that_learned_nothing_has_a_row(connected: Settings) -> None:
     assert row["note"]
     with pytest.raises(NotFound, match="namespace=other"):
         learned_capacities(connected, "other", "")
+
+
+def test_a_workload_that_cannot_be_read_has_a_row_that_says_so(
+    connected: Settings, database: Engine
+) -> None:
+    add_workload(database, "a")
+    with database.begin() as connection:
+        connection.execute(text("UPDATE workloads SET spec = spec - 'target' WHERE name = 'a'"))
+    read, unread = learned_capacities(connected, "", "")
+    assert (read["workload"], read["stated"]) == ("demo/w", 10.0)
+    assert read.keys() == unread.keys()
+    assert (unread["workload"], unread["stated"], unread["p50"]) == ("demo/a", None, None)
+    assert unread["note"] == "its stored spec cannot be read: Field required"
+    (named,) = learned_capacities(connected, "demo", "a")
+    assert named == unread
 
 
 def test_two_do_not_fit_at_once(connected: Settings, database: Engine) -> None:
