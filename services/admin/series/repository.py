@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, TextClause, bindparam, text
@@ -12,6 +12,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, TEXT, TIMESTAMP
 
 from services.admin.rest.lists_repository import Conditions, page
 from services.admin.rest.times import Window
+from services.kernel.clock import floor_step
 
 Columns = dict[str, list[Any]]
 
@@ -211,7 +212,9 @@ def load_quality(
     ).one()
     if span[0] is None:
         return []
-    n_steps = int((span[1] - span[0]).total_seconds()) // step_s + 1
+    # an origin of when steps were shorter may lie between those of now
+    first_at = floor_step(span[0] + timedelta(seconds=step_s, microseconds=-1), step_s)
+    n_steps = int((span[1] - first_at).total_seconds()) // step_s + 1
     every_s = step_s * max(1, math.ceil(n_steps / n_most))
     statement = text(
         "WITH scored AS MATERIALIZED (SELECT s.model_version, s.crps, s.crps_last_value, "
@@ -234,7 +237,7 @@ def load_quality(
         "GROUP BY s.model_version, b.coverage, b.pinball, c.workload_id, c.model_version "
         "ORDER BY newest_origin_at DESC"
     )
-    values = {"workload_id": workload_id, "first": span[0], "last": span[1], "every_s": every_s}
+    values = {"workload_id": workload_id, "first": first_at, "last": span[1], "every_s": every_s}
     return list(connection.execute(statement, values).mappings().all())
 
 

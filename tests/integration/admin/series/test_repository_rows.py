@@ -110,6 +110,26 @@ def test_quality_is_the_mean_of_all_scores_or_of_every_nth(
         assert repository.load_quality(connection, LLAMA, seeded.now, STEP_S, 48) == []
 
 
+def test_quality_is_that_of_the_newest_forecasts_after_steps_became_longer(
+    database: Engine, seeded: Seeded
+) -> None:
+    """An origin of before may lie between the steps of today, and is none to count from."""
+    before = seeded.origins[0] - timedelta(seconds=STEP_S / 5)
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO forecast_scores SELECT s.forecast_id + 1000000, :before, "
+                "s.workload_id, s.model_version, s.n_steps, s.crps, s.pinball, s.coverage, "
+                "s.crps_last_value, s.skill_vs_last_value, s.scored_at FROM forecast_scores s "
+                "WHERE s.workload_id = :id AND s.origin_at = :at"
+            ),
+            {"before": before, "id": LLAMA, "at": seeded.origins[0]},
+        )
+        (row,) = repository.load_quality(connection, LLAMA, before, STEP_S, 100)
+    assert row["newest_origin_at"] > seeded.origins[40]
+    assert row["n_forecasts"] == 48
+
+
 def test_lead_times_are_of_starts_that_became_ready(database: Engine, seeded: Seeded) -> None:
     with database.begin() as connection:
         connection.execute(
