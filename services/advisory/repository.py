@@ -18,6 +18,19 @@ def load_workloads(connection: Connection, namespace: str, name: str) -> list[Ro
     return list(connection.execute(statement, {"namespace": namespace, "name": name}).mappings())
 
 
+def load_left(
+    connection: Connection, namespace: str, name: str, since: datetime
+) -> list[RowMapping]:
+    """Workloads that left after `since` and are not back; `updated_at` says when."""
+    statement = text(
+        "SELECT namespace, name, updated_at FROM workloads WHERE NOT is_active "
+        "AND updated_at > :since AND :namespace IN ('', namespace) AND :name IN ('', name) "
+        "ORDER BY namespace, name, id"
+    )
+    given = {"namespace": namespace, "name": name, "since": since}
+    return list(connection.execute(statement, given).mappings())
+
+
 def load_outcomes(
     connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
 ) -> list[RowMapping]:

@@ -92,16 +92,20 @@ def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> 
         now: End of the window, in the time of the data.
 
     Raises:
-        NotFound: No active workload is of the namespace and name asked for.
+        NotFound: No workload of the namespace and name asked for is active, or left in this time.
     """
     rows = repository.load_workloads(connection, query.namespace, query.name)
-    if not rows and (query.namespace or query.name):
+    left = repository.load_left(connection, query.namespace, query.name, now - query.since)
+    if not rows and not left and (query.namespace or query.name):
         asked = f"namespace={query.namespace or 'any'}, name={query.name or 'any'}"
         raise NotFound(f"no active workload has {asked}; see `harmony status`")
     blocks = _blocks(query, now)
     judged: list[_JudgedWindow] = []
     waiting: list[_Window] = []
-    left_out: list[tuple[str, str]] = []
+    left_out = [
+        (f"{row['namespace']}/{row['name']}", f"it left at {row['updated_at']:%Y-%m-%d %H:%M} UTC")
+        for row in left
+    ]
     for row in rows:
         key = f"{row['namespace']}/{row['name']}"
         try:

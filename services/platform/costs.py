@@ -21,7 +21,7 @@ def advise(settings: Settings, query: AdvisoryQuery) -> AdvisoryReport:
     Where several clusters share the database it is of `HARMONY_CLUSTER`.
 
     Raises:
-        NotFound: No active workload is of the namespace and name asked for.
+        NotFound: No workload of the namespace and name asked for is active, or left in this time.
     """
     clock = make_clock(settings.clock, settings.redis_url)
     reads = StoredReads(cluster_engine(settings), clock)

@@ -34,6 +34,22 @@ def test_workloads_are_active_and_of_the_name_asked_for(database: Engine) -> Non
     assert other == []
 
 
+def test_those_that_left_are_of_this_time_and_of_the_name_asked_for(database: Engine) -> None:
+    for name in ("there", "left", "before"):
+        add_watched(database, name)
+    with database.begin() as connection:
+        for name, at in (("left", START + STEP), ("before", START)):
+            connection.execute(
+                text("UPDATE workloads SET is_active = false, updated_at = :at WHERE name = :name"),
+                {"at": at, "name": name},
+            )
+        found = [
+            [(row["name"], row["updated_at"]) for row in repository.load_left(connection, *asked)]
+            for asked in (("", "", START), ("demo", "left", START), ("demo", "before", START))
+        ]
+    assert found == [[("left", START + STEP)], [("left", START + STEP)], []]
+
+
 def test_outcomes_are_of_the_window_and_measured_once_they_are_final(database: Engine) -> None:
     workload = add_watched(database, "w")
     add_ran(

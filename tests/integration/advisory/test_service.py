@@ -276,6 +276,25 @@ def test_a_spec_that_was_spoilt_harms_no_other(database: Engine) -> None:
     assert found.left_out == (("demo/spoilt", "its spec cannot be read: Field required"),)
 
 
+def test_a_service_that_left_in_this_time_is_named(database: Engine) -> None:
+    """What it cost is in the showback, so a page without it must say why both differ."""
+    add_chat(database)
+    add_chat(database, "moved")
+    add_chat(database, "long-gone")
+    with database.begin() as connection:
+        for name, at in (("moved", START + 3 * STEP), ("long-gone", START)):
+            connection.execute(
+                text("UPDATE workloads SET is_active = false, updated_at = :at WHERE name = :name"),
+                {"at": at, "name": name},
+            )
+    found = advise(database)
+    assert [one.workload for one in found.services] == ["demo/chat"]
+    assert found.left_out == (("demo/moved", "it left at 2026-01-06 10:20 UTC"),)
+    assert advise(database, name="moved").left_out == found.left_out
+    with pytest.raises(NotFound, match="name=long-gone"):
+        advise(database, name="long-gone")
+
+
 def test_an_unknown_workload_is_named_and_an_empty_fleet_is_empty(database: Engine) -> None:
     assert advise(database).services == ()
     with pytest.raises(NotFound, match="namespace=any, name=gone"):
