@@ -305,7 +305,7 @@ def lock_scoring(connection: Connection) -> None:
 
 
 def load_due(
-    connection: Connection, now: datetime, n_most: int, reach: timedelta = timedelta()
+    connection: Connection, now: datetime, n_most: int, reach_steps: int, step_s: int
 ) -> list[DueForecast]:
     """Forecasts with numbers, all steps complete, not yet scored; oldest first.
 
@@ -316,8 +316,9 @@ def load_due(
         connection: An open transaction.
         now: Now.
         n_most: Most forecasts.
-        reach: Time from an origin until its forecast is looked at, as a rule; what is older than
-            that by three days is left as it is.
+        reach_steps: Steps from an origin until its forecast is looked at, as a rule; what is older
+            than that by three days is left as it is.
+        step_s: Least length of these steps; a workload whose own are longer counts in its own.
     """
     statement = text(
         "SELECT f.* FROM workloads w "  # noqa: S608 - our condition
@@ -335,14 +336,15 @@ def load_due(
         "    SELECT FROM calibration_states c WHERE c.workload_id = w.id AND c.model_version = "
         f"    f.model_version AND {_IS_OF_ANOTHER_DEMAND}) "
         "  FROM forecasts f WHERE f.workload_id = w.id AND f.n_paths > 0 "
-        "  AND f.id >= COALESCE(m.id, 0) AND f.origin_at > :oldest AND f.origin_at <= :now "
+        "  AND f.id >= COALESCE(m.id, 0) AND f.origin_at <= :now AND f.origin_at > "
+        "    :oldest - make_interval(secs => :reach * GREATEST(w.step_s, :step_s)) "
         "  AND f.origin_at + make_interval(secs => (f.n_horizon + 1) * f.step_s) <= :now "
         "  AND NOT EXISTS (SELECT FROM forecast_scores done "
         "    WHERE done.forecast_id = f.id AND done.origin_at = f.origin_at)) f "
         "WHERE w.is_active ORDER BY f.origin_at, f.id LIMIT :n"
     )
-    oldest = now - timedelta(days=3) - reach
-    given = {"now": now, "oldest": oldest, "back": LOOKBACK_STEPS, "n": n_most}
+    given = {"now": now, "oldest": now - timedelta(days=3), "back": LOOKBACK_STEPS, "n": n_most}
+    given |= {"reach": reach_steps, "step_s": step_s}
     return [DueForecast(*r) for r in connection.execute(statement, given)]
 
 

@@ -41,7 +41,6 @@ from services.kernel.db.workload_errors import SCORE, in_bulkheads
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.measured_by import measured_by
 from services.kernel.jobs import FORECAST_SCORE, Job
-from services.kernel.settings import Settings
 
 MAX_DUE = 4096
 """Forecasts that one job scores: what it holds in memory and in one transaction is bounded."""
@@ -63,7 +62,9 @@ def score_forecasts(app: Forecasting) -> int:
             return 0
         now = app.now(work.connection)
         n_most = _n_most(work.connection)
-        due = repository.load_due(work.connection, now, n_most, _reach(app.settings))
+        # a horizon until a forecast is due, and another until its shard asks for scores again
+        reach, step_s = 2 * (app.settings.horizon_steps + 1), app.settings.step_s
+        due = repository.load_due(work.connection, now, n_most, reach, step_s)
         if not due:
             return 0
         judged = [row for row in due if not row.is_of_another_demand]
@@ -85,11 +86,6 @@ def score_forecasts(app: Forecasting) -> int:
         if len(due) == n_most:
             work.send_after_commit(Job(FORECAST_SCORE, is_deferred=True))
     return sum(parts.results)
-
-
-def _reach(settings: Settings) -> timedelta:
-    """A horizon until a forecast is due, and another until its shard asks for scores again."""
-    return timedelta(seconds=2 * (settings.horizon_steps + 1) * settings.step_s)
 
 
 def _n_most(connection: Connection) -> int:

@@ -26,16 +26,19 @@ pytestmark = pytest.mark.integration
 HORIZON = 72
 
 
+@pytest.mark.parametrize(("usual_s", "late"), [(STEP_S, 0), (STEP_S, HORIZON), (60, HORIZON)])
 def test_a_forecast_of_three_days_is_scored_when_they_are_over(
-    database: Engine, settings: Settings
+    database: Engine, settings: Settings, usual_s: int, late: int
 ) -> None:
+    """Or a horizon later, when its shard asks; also where the worker's own steps are shorter."""
     changes = {"horizon_steps": HORIZON, "context_steps": 96, "has_prior": False}
+    changes["step_s"] = usual_s
     clock = FixedClock(FITTED_AT - 19 * STEP)
     long = small(settings).model_copy(update=changes)
     app = make_forecasting(long, RecordingSender(), clock)
     add_demand(database, add_workload(database, "w0"), demand(0))
     assert service.forecast_shard(app, 0, FITTED_AT - 20 * STEP) == 1
-    clock.advance(HORIZON * STEP_S)
+    clock.advance((HORIZON + late) * STEP_S)
     assert score_forecasts(app) == 1
     (row,) = rows_of(database, "SELECT n_steps FROM forecast_scores")
     assert row.n_steps == HORIZON
