@@ -26,7 +26,7 @@ class ServiceReport:
         promise: Largest share out of SLA that is promised.
         kind: What the promise is about.
         scaled_by: Who scales it today, as far as it is told.
-        window_hours: Hours of the window.
+        window_hours: Hours of the window in which it was there.
         undecided_hours: Those in which no decision of Harmony's was in force.
         unpriced_hours: Those of which it is not known what ran.
         unsized_hours: Those decided for, of known cost, of which it is not known how many GPUs a

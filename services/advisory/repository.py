@@ -12,10 +12,23 @@ from services.advisory.rows import SeenStart
 def load_workloads(connection: Connection, namespace: str, name: str) -> list[RowMapping]:
     """Active workloads; of one namespace or name where these are given."""
     statement = text(
-        "SELECT id, namespace, name, step_s, spec, updated_at FROM workloads WHERE is_active "
+        "SELECT id, namespace, name, step_s, spec, created_at, updated_at FROM workloads "
+        "WHERE is_active "
         "AND :namespace IN ('', namespace) AND :name IN ('', name) ORDER BY namespace, name, id"
     )
     return list(connection.execute(statement, {"namespace": namespace, "name": name}).mappings())
+
+
+def load_absences(
+    connection: Connection, workload_id: int, from_at: datetime, to_at: datetime
+) -> list[tuple[datetime, datetime]]:
+    """Times that a workload was away in the window: when it left, and when it was back."""
+    statement = text(
+        "SELECT left_at, back_at FROM workload_absences WHERE workload_id = :workload_id "
+        "AND left_at < :to_at AND back_at > :from_at ORDER BY left_at"
+    )
+    found = connection.execute(statement, _window(workload_id, from_at, to_at))
+    return [(row.left_at, row.back_at) for row in found]
 
 
 def load_left(

@@ -15,7 +15,7 @@ from sqlalchemy import RowMapping
 from services.advisory.counterfactual import StoredSteps
 from services.advisory.replica_gpus import ReplicaGpus
 from services.kernel.clock import floor_step
-from services.simulator.fleet.arrays import FloatArray
+from services.simulator.fleet.arrays import BoolArray, FloatArray
 
 OWN = frozenset({"applied", "unchanged", "delegated"})
 """Results of actions by which Harmony, or who follows it, had the count that was decided."""
@@ -63,6 +63,24 @@ def grid_until(now: datetime, since: timedelta, step_s: int) -> WindowGrid:
     """The complete steps of the time before `now`, at least one."""
     n = max(1, math.ceil(since.total_seconds() / step_s))
     return WindowGrid(floor_step(now, step_s).timestamp() - n * step_s, float(step_s), n)
+
+
+def is_there(
+    grid: WindowGrid, created_at: datetime, absences: Sequence[tuple[datetime, datetime]]
+) -> BoolArray:
+    """(T,) the workload was there for all of the step; as showback has it.
+
+    Args:
+        grid: The steps.
+        created_at: When it came first.
+        absences: When it left, and when it was back.
+    """
+    starts_s = grid.start_s + grid.step_s * np.arange(grid.n)
+    ends_s = starts_s + grid.step_s
+    found = starts_s >= created_at.timestamp()
+    for left_at, back_at in absences:
+        found &= (ends_s <= left_at.timestamp()) | (starts_s >= back_at.timestamp())
+    return found
 
 
 def to_steps(

@@ -30,6 +30,7 @@ from services.advisory.rows import (
     WindowGrid,
     grid_until,
     is_own_now,
+    is_there,
     scaled_by,
     start_law,
     to_steps,
@@ -40,6 +41,7 @@ from services.backtest.stored import stored_workload
 from services.kernel.clock import make_rng
 from services.kernel.domain import WorkloadSpec, known_spec
 from services.kernel.errors import NotFound
+from services.simulator.fleet.arrays import BoolArray
 
 ADVISORY = "Advisory"
 _STEPS_AT_ONCE = 4_000_000
@@ -70,6 +72,7 @@ class _Window:
     Attributes:
         is_own_now: Harmony, or who follows it, scaled it at the end.
         problem: Why it cannot be replayed.
+        is_there: (T,) it was there, or it is known what ran.
     """
 
     id: int
@@ -81,6 +84,7 @@ class _Window:
     is_own_now: bool
     starts: str
     problem: str
+    is_there: BoolArray
 
 
 def load_report(connection: Connection, query: AdvisoryQuery, now: datetime) -> AdvisoryReport:
@@ -151,6 +155,8 @@ def _load_window(
         is_own_now(decisions),
         starts.words,
         _problem(spec, steps, is_told=counts is not None),
+        is_there(grid, row["created_at"], repository.load_absences(*key))
+        | np.isfinite(steps.cost_usd),
     )
 
 
@@ -255,15 +261,16 @@ def _service(window: _Window, comparison: SideBySide | None) -> ServiceReport:
     is_known = np.isfinite(steps.cost_usd) & ~steps.is_own
     is_of_requests = spec.sla.kind == OF_REQUESTS
     guarded = steps.is_compared & (steps.desired != steps.raw)
+    there = window.is_there
     return ServiceReport(
         workload=window.workload,
         mode=spec.mode,
         promise=spec.sla.epsilon,
         kind=spec.sla.kind,
         scaled_by=window.scaled_by,
-        window_hours=steps.n_steps * step_h,
-        undecided_hours=float(np.isnan(steps.desired).sum()) * step_h,
-        unpriced_hours=float(np.isnan(steps.cost_usd).sum()) * step_h,
+        window_hours=float(there.sum()) * step_h,
+        undecided_hours=float((np.isnan(steps.desired) & there).sum()) * step_h,
+        unpriced_hours=float((np.isnan(steps.cost_usd) & there).sum()) * step_h,
         unsized_hours=float((steps.is_priced & ~steps.is_compared).sum()) * step_h,
         own_hours=float(steps.is_own.sum()) * step_h,
         guarded_hours=float(guarded.sum()) * step_h,

@@ -29,13 +29,11 @@ from services.decision.rows.inputs import (
     equivalent_of,
     group_rows,
     lead_time_of,
-    readable_members,
     scopes_of,
     scored_capacity,
 )
 from services.decision.rows.loads import Sampled
-from services.decision.rows.members import ShardMember, to_member
-from services.decision.rows.observed_loads import load_further
+from services.decision.rows.members import ShardMember, readable_members
 from services.decision.trust.repository import (
     load_due_shards,
     load_measured_demand,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, insert
+from sqlalchemy import Engine, insert, text
 
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
@@ -23,9 +23,18 @@ STEP_USD = 0.5
 
 
 def add_watched(engine: Engine, name: str, **changes: Any) -> int:
-    """A workload whose replicas have two GPUs at 3 USD an hour."""
+    """A workload whose replicas have two GPUs at 3 USD an hour; it came a day ago."""
     price = {"gpus_per_replica": GPUS, "price_usd_per_gpu_hour": USD}
-    return add_workload(engine, name, **price | changes)
+    workload = add_workload(engine, name, **price | changes)
+    came(engine, workload, START - timedelta(days=1))
+    return workload
+
+
+def came(engine: Engine, workload: int, at: datetime) -> None:
+    """Since when there is a workload."""
+    with engine.begin() as connection:
+        statement = text("UPDATE workloads SET created_at = :at WHERE id = :id")
+        connection.execute(statement, {"at": at, "id": workload})
 
 
 def add_ran(

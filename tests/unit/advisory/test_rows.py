@@ -15,6 +15,7 @@ from services.advisory.rows import (
     WindowGrid,
     grid_until,
     is_own_now,
+    is_there,
     scaled_by,
     start_law,
     to_steps,
@@ -211,3 +212,14 @@ def test_a_step_that_was_not_stored_makes_its_neighbours_no_longer() -> None:
         kept = [row for n, row in enumerate(rows) if n not in lost]
         cost = to_steps(GRID, kept, [], GPUS).cost_usd
         assert set(np.flatnonzero(np.isnan(cost))) == lost
+
+
+def test_it_was_there_from_the_first_whole_step_on_and_while_it_was_not_away() -> None:
+    minute = timedelta(minutes=1)
+    assert is_there(GRID, START, []).all()
+    absences = [
+        (START + 3 * STEP, START + 4 * STEP),
+        (START + 6 * STEP - minute, START + 6 * STEP + minute),
+    ]
+    found = is_there(GRID, START + minute, absences)
+    assert found.tolist() == [False, True, True, False, True, False, False, True]
