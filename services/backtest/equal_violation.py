@@ -4,6 +4,10 @@ Rates and costs as deployed differ at once, and nobody can weigh one against the
 violation only the cost differs. Each policy is read off its own frontier, all of them with
 hindsight: which setting reaches the rate is known only after the replay.
 
+Time out of SLA has no depth: who gives up the peaks of a service is out of SLA as long as who is
+one replica short. So it is told how much of the demand both leave unserved there, and what it costs
+rivals to leave no more than Harmony.
+
 Shapes: G settings, B blocks of the replay.
 """
 
@@ -35,6 +39,43 @@ REFERENCES = (HARMONY, "oracle")
 
 
 @dataclass(frozen=True, slots=True)
+class Depth:
+    """Demand that Harmony and its rival leave unserved at one share of time out of SLA.
+
+    Attributes:
+        own: Share that Harmony leaves.
+        rival: Share that the rival leaves.
+        equal_rival: The rival that is cheapest where it leaves no more than Harmony; None where
+            none can.
+        equal_ratio: Harmony's cost over its; None where there is none.
+    """
+
+    own: float
+    rival: float
+    equal_rival: str | None
+    equal_ratio: float | None
+
+    def sentence(self, rival: str) -> str:
+        """In words, with the rival's name."""
+        left = (
+            f"Of the demand {rival} leaves {self.rival:.2%} unserved there, Harmony {self.own:.2%}"
+        )
+        if self.equal_rival is None or self.equal_ratio is None:
+            return f"{left}; no setting of a rival leaves as little."
+        change = f"{self.equal_ratio - 1.0:+.1%} against {self.equal_rival}"
+        return f"{left}; at equal unserved demand Harmony costs {change}."
+
+    def to_json(self) -> dict[str, Any]:
+        """For the document of `--json`."""
+        return {
+            "harmony": round(self.own, 6),
+            "rival": round(self.rival, 6),
+            "equal_rival": self.equal_rival,
+            "equal_cost_ratio": _rounded(self.equal_ratio),
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class EqualViolation:
     """Harmony and the best rival at one share of time out of SLA.
 
@@ -49,6 +90,7 @@ class EqualViolation:
         high: Its upper end; infinite where Harmony misses the share in too many, or the replay is
             too short.
         is_too_short: The replay has fewer than `LEAST_BLOCKS` blocks.
+        depth: Demand left unserved there; None: it is not known, or nobody is compared.
     """
 
     epsilon: float
@@ -58,6 +100,7 @@ class EqualViolation:
     low: float | None
     high: float | None
     is_too_short: bool = False
+    depth: Depth | None = None
 
     def sentence(self) -> str:
         """The comparison in words; nothing is claimed where the interval holds 1."""
@@ -69,12 +112,13 @@ class EqualViolation:
         between = f"90 % interval {_change(self.low)} to {_change(self.high)}"
         if self.is_too_short:
             between = "the replay is too short for an interval"
-        change = f"{self.ratio - 1.0:+.1%} against {self.rival} ({between})"
+        found = "no difference is shown"
         if self.high < 1.0:
-            return f"{at} Harmony is cheaper: {change}."
+            found = "Harmony is cheaper"
         if self.low > 1.0:
-            return f"{at} Harmony is dearer: {change}."
-        return f"{at} no difference is shown: {change}."
+            found = "Harmony is dearer"
+        said = f"{at} {found}: {self.ratio - 1.0:+.1%} against {self.rival} ({between})."
+        return said if self.depth is None else f"{said} {self.depth.sentence(self.rival or '')}"
 
     def to_json(self) -> dict[str, Any]:
         """For the document of `--json`."""
@@ -84,6 +128,7 @@ class EqualViolation:
             "cost_ratio": _rounded(self.ratio),
             "cost_ratio_low": _rounded(self.low),
             "cost_ratio_high": _rounded(self.high),
+            "unserved": None if self.depth is None else self.depth.to_json(),
         }
 
 
@@ -179,12 +224,27 @@ def at_equal_violation(
     if best is None:
         return EqualViolation(epsilon, None, True, None, None, None)
     rival = next(one for one in rivals if one.name == best)
-    ratio = own_cost / reached[best]
+    ratio, depth = own_cost / reached[best], _depth(own, rival, rivals, epsilon)
     if own.block_rate.shape[1] < LEAST_BLOCKS:
-        return EqualViolation(epsilon, best, True, ratio, -math.inf, math.inf, is_too_short=True)
+        return EqualViolation(epsilon, best, True, ratio, -math.inf, math.inf, True, depth)
     ratios = _resampled(own, rival, epsilon, rng)
     low, high = _end(ratios, INTERVAL[0], -math.inf), _end(ratios, INTERVAL[1], math.inf)
-    return EqualViolation(epsilon, best, True, ratio, low, high)
+    return EqualViolation(epsilon, best, True, ratio, low, high, depth=depth)
+
+
+def _depth(
+    own: PolicyFrontier, rival: PolicyFrontier, rivals: Sequence[PolicyFrontier], epsilon: float
+) -> Depth | None:
+    """What both leave unserved where they are compared; None: there is no demand."""
+    ours, theirs = (neighbours(one.rate, one.cost_usd, epsilon) for one in (own, rival))
+    if ours is None or theirs is None or not np.isfinite(own.unserved).all():
+        return None
+    left = ours.read(own.unserved)
+    costs = {one.name: cost_at(one.unserved, one.cost_usd, left) for one in rivals}
+    reached = {name: cost for name, cost in costs.items() if np.isfinite(cost)}
+    name = min(reached, key=lambda one: reached[one], default=None)
+    ratio = None if name is None else ours.read(own.cost_usd) / reached[name]
+    return Depth(left, theirs.read(rival.unserved), name, ratio)
 
 
 def _end(ratios: FloatArray, share: float, missed: float) -> float:

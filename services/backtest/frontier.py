@@ -56,6 +56,8 @@ class PolicyFrontier:
         hours_out: (G,) workload-hours out of SLA.
         block_rate: (G, B) what each of B blocks of the replay adds to `rate`.
         block_cost_usd: (G, B) and to `cost_usd`.
+        unserved: (G,) share of the demand that was not served, mean over workloads; NaN without
+            any demand.
     """
 
     name: str
@@ -65,19 +67,27 @@ class PolicyFrontier:
     hours_out: FloatArray
     block_rate: FloatArray
     block_cost_usd: FloatArray
+    unserved: FloatArray
 
     def to_json(self) -> list[dict[str, Any]]:
         """One object per setting."""
-        rows = zip(self.labels, self.rate, self.cost_usd, self.hours_out, strict=True)
+        unserved = (known_share(float(one)) for one in self.unserved)
+        rows = zip(self.labels, self.rate, self.cost_usd, self.hours_out, unserved, strict=True)
         return [
             {
                 "setting": label,
                 "violation_rate": round(float(rate), 6),
                 "cost_usd": round(float(cost), 2),
                 "hours_out_of_sla": round(float(hours), 4),
+                "unserved": share,
             }
-            for label, rate, cost, hours in rows
+            for label, rate, cost, hours, share in rows
         ]
+
+
+def known_share(share: float) -> float | None:
+    """A share as documents hold it; None: it is not known."""
+    return round(share, 6) if math.isfinite(share) else None
 
 
 def check_policies(names: Sequence[str]) -> None:
@@ -198,6 +208,9 @@ def score_grid(fleet: Fleet, run: GridRun) -> PolicyFrontier:
     rows = n_known > 0
     usd_per_step = fleet.gpus_per_replica * fleet.price_usd_per_gpu_hour * fleet.step_s / 3600.0
     share = (run.violation_ratio * known)[:, rows] / n_known[rows][:, None]
+    demanded = np.where(known, fleet.demand[:, fleet.n_history :], 0.0).sum(axis=1)
+    has_demand = demanded > 0
+    unserved = (run.unserved * known).sum(axis=2)[:, has_demand] / demanded[has_demand]
     return PolicyFrontier(
         run.name,
         run.labels,
@@ -206,6 +219,7 @@ def score_grid(fleet: Fleet, run: GridRun) -> PolicyFrontier:
         np.asarray(out.sum(axis=1) * fleet.step_s / 3600.0, dtype=float),
         _blocks(share.mean(axis=1)),
         _blocks(np.einsum("gwt,w->gt", run.asked, usd_per_step)),
+        unserved.mean(axis=1, dtype=float) if has_demand.any() else np.full(len(out), np.nan),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings, strategies as st
@@ -14,7 +16,7 @@ from services.simulator.fleet.arrays import FloatArray
 def frontier(name: str, block_rate: FloatArray, block_cost: FloatArray) -> PolicyFrontier:
     rate, cost = block_rate.sum(axis=1), block_cost.sum(axis=1)
     labels = tuple(str(r) for r in rate)
-    return PolicyFrontier(name, labels, rate, cost, rate, block_rate, block_cost)
+    return PolicyFrontier(name, labels, rate, cost, rate, block_rate, block_cost, rate / 2.0)
 
 
 def even(name: str, *points: tuple[float, float], n_blocks: int = 10) -> PolicyFrontier:
@@ -53,6 +55,31 @@ def test_the_rival_is_the_cheapest_that_reaches_the_rate() -> None:
     assert (found.rival, found.ratio) == ("hpa", pytest.approx(0.8))
     assert (found.low, found.high) == (pytest.approx(0.8), pytest.approx(0.8))
     assert "Harmony is cheaper: -20.0% against hpa" in found.sentence()
+
+
+def test_what_is_left_unserved_stands_beside_time() -> None:
+    """A rival that gives up the peaks is as long out of SLA, and leaves ten times as much."""
+    ours, gives_up = even("harmony", (0.01, 80.0)), even("trailing_percentile", (0.01, 50.0))
+    gives_up = replace(gives_up, unserved=np.array([0.05]))
+    hpa = even("hpa", (0.01, 120.0))
+    found = compared(ours, gives_up, hpa)
+    assert "Harmony is dearer: +60.0% against trailing_percentile" in found.sentence()
+    assert found.sentence().endswith(
+        "Of the demand trailing_percentile leaves 5.00% unserved there, Harmony 0.50%; "
+        "at equal unserved demand Harmony costs -33.3% against hpa."
+    )
+    assert found.to_json()["unserved"] == {
+        "harmony": 0.005, "rival": 0.05, "equal_rival": "hpa", "equal_cost_ratio": 0.6667,
+    }  # fmt: skip
+    alone = compared(ours, gives_up)
+    assert alone.sentence().endswith("Harmony 0.50%; no setting of a rival leaves as little.")
+
+
+def test_without_demand_nothing_is_said_of_what_is_not_served() -> None:
+    idle = [replace(even(n, (0.01, 80.0)), unserved=np.array([np.nan])) for n in ("harmony", "hpa")]
+    found = compared(*idle)
+    assert "unserved" not in found.sentence()
+    assert found.to_json()["unserved"] is None
 
 
 def test_who_reaches_the_rate_is_said() -> None:
@@ -151,8 +178,9 @@ def test_a_replay_of_few_blocks_has_no_interval_and_claims_nothing(n_blocks: int
         even("hpa", (0.01, 100.0), n_blocks=n_blocks),
     )
     assert found.ratio == pytest.approx(0.8)
-    assert found.sentence().endswith(
+    assert (
         "no difference is shown: -20.0% against hpa (the replay is too short for an interval)."
+        in found.sentence()
     )
     assert found.to_json()["cost_ratio_low"] is None
     assert found.to_json()["cost_ratio_high"] is None

@@ -53,6 +53,7 @@ def test_a_grid_on_the_replay_scores_as_the_engine_does(fleet: Fleet) -> None:
         expected = score(run, fleet)
         assert found.rate[g] == pytest.approx(expected.violation_rate, abs=1e-6)
         assert found.cost_usd[g] == pytest.approx(expected.cost_usd, rel=1e-6)
+        assert found.unserved[g] == pytest.approx(expected.unserved_ratio, rel=1e-4)
         assert found.hours_out[g] == pytest.approx(run.violation_s.sum() / 3600.0, rel=1e-5)
     assert len(set(np.round(found.rate, 6))) > 1
 

@@ -24,7 +24,9 @@ from tests.unit.kernel.full_disk import full_disk
 def study(fleet: Fleet, simple: Trained) -> Study:
     scores = (scored("harmony", 90.0, 0.008), scored("hpa", 100.0, 0.02))
     rate, cost = np.array([0.001, 0.1]), np.array([90.0, 60.0])
-    curve = PolicyFrontier("harmony", ("a", "b"), rate, cost, rate, rate[:, None], cost[:, None])
+    curve = PolicyFrontier(
+        "harmony", ("a", "b"), rate, cost, rate, rate[:, None], cost[:, None], rate
+    )
     matched = EqualViolation(0.01, "hpa", True, 0.9, 0.85, 0.95)
     named = replace(fleet, label="<b>mine</b>")
     return Study(named, simple, (PromiseResult(0.01, scores),), (curve,), (matched,), None)

@@ -51,7 +51,7 @@ def test_a_study_has_frontiers_a_recommendation_and_a_plot(
 def frontier(name: str, rates: list[float], costs: list[float]) -> PolicyFrontier:
     labels = tuple(str(rate) for rate in rates)
     rate, cost = np.array(rates), np.array(costs)
-    return PolicyFrontier(name, labels, rate, cost, rate, rate[:, None], cost[:, None])
+    return PolicyFrontier(name, labels, rate, cost, rate, rate[:, None], cost[:, None], rate)
 
 
 def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:

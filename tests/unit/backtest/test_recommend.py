@@ -18,7 +18,7 @@ def frontier(*points: tuple[float, float]) -> PolicyFrontier:
     rate, cost_usd = np.array(points, dtype=float).T
     labels = tuple(str(i) for i in range(rate.size))
     blocks = rate[:, None], cost_usd[:, None]
-    return PolicyFrontier("harmony", labels, rate, cost_usd, HOURS * rate, *blocks)
+    return PolicyFrontier("harmony", labels, rate, cost_usd, HOURS * rate, *blocks, rate)
 
 
 BENT = frontier((0.1, 30), (0.02, 35), (0.0, 100), (0.01, 40))

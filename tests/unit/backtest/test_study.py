@@ -65,7 +65,9 @@ def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words
 
 def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
     rate, cost = np.zeros(2), np.full(2, 15.6)
-    same = PolicyFrontier("harmony", ("a", "b"), rate, cost, rate, rate[:, None], cost[:, None])
+    same = PolicyFrontier(
+        "harmony", ("a", "b"), rate, cost, rate, rate[:, None], cost[:, None], rate
+    )
     found = Study(fleet, simple, (), (same,), (), None)
     assert found.advice() == f"No promise is recommended: {why_none(same)}."
     assert found.to_json()["recommended"] is None
