@@ -16,7 +16,7 @@ _FLEET = """
 SELECT w.id, w.namespace, w.name,
        (SELECT c.name FROM clusters c WHERE c.id = w.cluster_id) AS cluster,
        w.step_s, w.spec::text AS spec_text, w.spec_version, w.is_active,
-       w.managed_by, w.updated_at,
+       w.managed_by, w.object_uid, w.updated_at,
        s.observed_at AS state_at, s.spec_replicas, s.ready_replicas, s.starting_replicas,
        s.pending_replicas, s.schedulable_gpus, s.variants AS seen_parts,
        d.id AS decision_id, d.origin_at, d.decided_at, d.valid_until, d.desired_replicas,

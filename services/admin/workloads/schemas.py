@@ -189,6 +189,10 @@ class WorkloadView(Out):
     managed_by: Literal["kubernetes", "api"] = Field(
         description="`kubernetes`: it follows its GPUAutoscaler; `api`: it was made over REST"
     )
+    object_uid: str | None = Field(
+        None,
+        description="Uid of the GPUAutoscaler that it follows; null: there is none, or unknown",
+    )
 
 
 class SpentHour(Out):

@@ -94,6 +94,7 @@ def to_workload(row: RowMapping, spent: RowMapping | None, now: datetime) -> sch
         cost_window_s=COST_WINDOW_S,
         spec_version=row["spec_version"],
         managed_by=row["managed_by"],
+        object_uid=row["object_uid"],
     )
 
 

@@ -63,17 +63,21 @@ def _context(name: str | None) -> Object:
 def _contexts() -> tuple[dict[str, Object], str]:
     """Contexts of the kubeconfig by name, and the current one; none where there is no kubeconfig.
 
+    Of several files the first one that names a current context counts, as kubectl has it; the
+    client for Python would take the last, and so another cluster than `kubectl get` beside it.
+
     Raises:
         ConfigurationError: It cannot be read.
     """
     try:
-        merged = KubeConfigMerger(_files() or KUBE_CONFIG_DEFAULT_LOCATION).config  # type: ignore[no-untyped-call]  # the client has no types here
-        known = {} if merged is None else merged.value
+        merger = KubeConfigMerger(_files() or KUBE_CONFIG_DEFAULT_LOCATION)  # type: ignore[no-untyped-call]  # the client has no types here
+        known = {} if merger.config is None else merger.config.value
         written = [one.value for one in known.get("contexts") or ()]
         contexts: dict[str, Object] = {
             str(one["name"]): dict(one.get("context") or {}) for one in written
         }
-        return contexts, str(known.get("current-context") or "")
+        current = (one.get("current-context") for one in merger.config_files.values())
+        return contexts, next((str(name) for name in current if name), "")
     except config.ConfigException:
         return {}, ""
     except _UNREADABLE as error:
@@ -100,8 +104,9 @@ class Cluster:
             ConfigurationError: There is no usable kubeconfig.
         """
         settings = client.Configuration()
+        self._name = context or _contexts()[1]
         try:
-            config.load_kube_config(_files(), context, settings)  # type: ignore[no-untyped-call]  # as above
+            config.load_kube_config(_files(), self._name or None, settings)  # type: ignore[no-untyped-call]  # as above
         except _UNREADABLE as error:
             raise _unusable(error) from error
         settings.retries = False
@@ -109,6 +114,11 @@ class Cluster:
         self._context = _context(context)
         self._client = client.ApiClient(settings)
         self._api = client.CustomObjectsApi(self._client)
+
+    @property
+    def label(self) -> str:
+        """The cluster as an error names it."""
+        return f"context {self._name!r} ({self._host})"
 
     def close(self) -> None:
         """Close the connections."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -20,6 +20,7 @@ from services.cli.kubectl.pause import (
     stamp,
     to_wanted_pause,
 )
+from services.cli.kubectl.same_cluster import check_same_cluster
 from services.cli.kubectl.session import (
     FAILED,
     AsJson,
@@ -37,6 +38,9 @@ from services.cli.kubectl.session import (
 from services.cli.output import console, print_json
 from services.kernel.errors import HarmonyError
 from services.operator.resource.translate import to_autoscaler
+
+if TYPE_CHECKING:
+    from services.cli.kubectl.cluster import Object
 
 
 class DryRun(StrEnum):
@@ -143,7 +147,10 @@ def pause(  # noqa: PLR0913 - one option each
         now = asked.clock.now()
         changes = pause_changes(to_wanted_pause(until, for_, is_scale_in, is_scale_out, now))
         found, is_complete = each(
-            names, lambda name: _set_pause(asked, name, changes, dry_run, now)
+            names,
+            lambda name: _set_pause(
+                asked, asked.cluster.autoscaler(asked.namespace, name), changes, dry_run, now
+            ),
         )
     _show(found, as_json, is_complete)
 
@@ -177,20 +184,29 @@ def resume(  # noqa: PLR0913 - one option each
 
 def _resume(asked: Session, name: str, dry_run: DryRun, now: datetime) -> Changed:
     """Take the pause of one away; `held_by` is what else holds it, None where that is unknown."""
-    changed = _set_pause(asked, name, resume_changes(), dry_run, now)
+    resource = asked.cluster.autoscaler(asked.namespace, name)
+    held, still = _held(asked, name, resource)
+    changed = _set_pause(asked, resource, resume_changes(), dry_run, now)
+    return changed | {"did": f"{changed['did']}{still}", "held_by": held}
+
+
+def _held(asked: Session, name: str, resource: Object) -> tuple[list[str] | None, str]:
+    """What the API says that holds an object, and that in words; None: it is not known."""
     try:
+        workload = asked.api.workload(asked.namespace, name)
         held = [hold.words for hold in load_holds(asked.api, asked.namespace, name)]
     except HarmonyError as error:
-        unknown = f"what else may hold it is not known: {error.message}"
-        return changed | {"did": f"{changed['did']}; {unknown}", "held_by": None}
-    still = "".join(f"; still {words}" for words in held)
-    return changed | {"did": f"{changed['did']}{still}", "held_by": held}
+        return None, f"; what else may hold it is not known: {error.message}"
+    check_same_cluster(asked.cluster, resource, asked.api.server, workload)
+    return held, "".join(f"; still {words}" for words in held)
 
 
 def _case(asked: Session, name: str, decision_id: int | None) -> Case:
     resource = asked.cluster.autoscaler(asked.namespace, name)
+    workload = asked.api.workload(asked.namespace, name)
+    check_same_cluster(asked.cluster, resource, asked.api.server, workload)
     newest = asked.api.newest_decision(asked.namespace, name)
-    mode = asked.api.workload(asked.namespace, name).mode
+    mode = workload.mode
     own_mode = str((resource.get("spec") or {}).get("mode", "Advisory"))
     return Case(
         mode=mode,
@@ -237,13 +253,13 @@ def _annotate(
 
 def _set_pause(
     asked: Session,
-    name: str,
+    resource: Object,
     changes: Mapping[str, str | None],
     dry_run: DryRun,
     now: datetime,
 ) -> Changed:
-    namespace = asked.namespace
-    before = _annotations(asked.cluster.autoscaler(namespace, name))
+    namespace, name = asked.namespace, str(resource["metadata"]["name"])
+    before = _annotations(resource)
     after = {k: v for k, v in {**pause_annotations(before), **changes}.items() if v is not None}
     is_changed = after != pause_annotations(before)
     if is_changed:
@@ -260,7 +276,7 @@ def _set_pause(
     }
 
 
-def _annotations(resource: Mapping[str, Any]) -> dict[str, str]:
+def _annotations(resource: Object) -> dict[str, str]:
     return dict((resource.get("metadata") or {}).get("annotations") or {})
 
 

@@ -255,6 +255,37 @@ def test_without_the_right_to_it_nothing_is_changed(
     assert "system:serviceaccount:default:reader" in line
 
 
+def test_an_object_of_another_cluster_is_not_written_to(
+    bench: Bench, plugin: Plugin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The API knows one cluster, the context is of another that has a service of that name."""
+    asked(bench)
+    settings = ClusterSettings([], seed=7, start_s=bench.clock.now().timestamp())
+    namespace, own = bench.lab.namespace, tmp_path / "kubeconfig"
+    place = f"/apis/scaling.harmony.dev/v1alpha1/namespaces/{namespace}/gpuautoscalers"
+    with BackgroundCluster(settings) as other, httpx.Client(base_url=other.url) as http:
+        http.headers["Authorization"] = f"Bearer {other.token}"
+        crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        http.post(crds, json=to_crd(GPU_AUTOSCALER)).raise_for_status()
+        space = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+        http.post("/api/v1/namespaces", json=space)
+        twin = bench.lab.autoscaler("llama")
+        twin["metadata"] = {"name": "llama", "annotations": {autoscaler.PAUSED: "true"}}
+        http.post(place, json=twin).raise_for_status()
+        elsewhere: Any = make_kubeconfig(other.url, other.token)
+        elsewhere["contexts"][0]["name"] = elsewhere["current-context"] = "elsewhere"
+        elsewhere["clusters"][0]["name"] = elsewhere["contexts"][0]["context"]["cluster"] = "c2"
+        (tmp_path / "second").write_text(yaml.safe_dump(elsewhere))
+        monkeypatch.setenv("KUBECONFIG", f"{own}:{tmp_path / 'second'}")
+        for command in ("approve", "reject", "resume"):
+            line = plugin.fails(command, "llama", "-n", namespace, "--context", "elsewhere")
+            assert f"in context 'elsewhere' ({other.url}), uid " in line
+            assert f"in cluster 'default' of {os.environ['HARMONY_URL']}; nothing was" in line
+        found = http.get(f"{place}/llama").json()["metadata"]["annotations"]
+        assert found == {autoscaler.PAUSED: "true"}
+    assert plugin("approve", "llama").status == 0
+
+
 def test_as_a_process_with_the_users_environment(bench: Bench, plugin: Plugin) -> None:
     decision = asked(bench)
     command = [

@@ -109,10 +109,11 @@ WORKLOAD: dict[str, Any] = {
     "cost_window_s": 86400.0,
     "spec_version": 3,
     "managed_by": "kubernetes",
+    "object_uid": "6f1c2b3a-0000-4000-8000-000000000001",
 }
 NOT_YET = {
     *("demand", "demand_at", "replicas", "held_gpus", "last_decision", "trust"),
-    *("gpu_hours", "cost_usd"),
+    *("gpu_hours", "cost_usd", "object_uid"),
 }
 UNMEASURED = {
     *("estimated", "source", "violation_ratio", "measured_ratio", "believed_ratio"),

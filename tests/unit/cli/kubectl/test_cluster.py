@@ -59,6 +59,29 @@ def test_of_several_files_the_first_that_names_a_context_counts(
     assert [namespace_of_context(name) for name in ("prod", "test")] == ["serving", "testing"]
 
 
+def test_of_several_files_the_first_current_context_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As kubectl has it: a pause must not reach another cluster than `kubectl get` shows."""
+    named = {"cluster": "other", "user": "u", "namespace": "elsewhere"}
+    files = [
+        written(tmp_path / "none", **{"current-context": ""}),
+        written(tmp_path / "first", **{"current-context": "prod"}),
+        written(
+            tmp_path / "last",
+            clusters=[{"name": "other", "cluster": {"server": "http://127.0.0.1:8"}}],
+            contexts=[{"name": "other", "context": named}],
+            **{"current-context": "other"},
+        ),
+    ]
+    monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
+    assert namespace_of_context(None) == "serving"
+    for context, label in ((None, f"context 'prod' ({SERVER})"), ("other", "http://127.0.0.1:8")):
+        cluster = Cluster(context)
+        assert label in cluster.label
+        cluster.close()
+
+
 @pytest.mark.parametrize("text", ["a: [b\n  c: }", "- 1", "contexts: [1]", "7"])
 def test_what_is_no_kubeconfig_is_said_in_one_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
