@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, Field, model_validator
 from services.admin.rest.schemas import FreezeDirection, Out, Reason
 from services.admin.rest.sent_back import SentBack
 from services.admin.rest.times import Instant
-from services.kernel.domain.cron import check_cron
+from services.kernel.domain.cron import check_cron, check_window
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.workload import Mode
 from services.kernel.security.printable import ONE_LINE
@@ -241,6 +241,8 @@ class ScheduleBody(SentBack):
             )
         if self.start_time and self.start_time == self.end_time:
             raise ValueError(f"end_time={self.end_time} must differ from start_time")
+        if self.start:
+            check_window(self.start, self.end)
         return self
 
 

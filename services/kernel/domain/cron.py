@@ -25,8 +25,11 @@ _FIELDS = (
     ("day of the week", 0, 7),
 )
 _ITEM = re.compile(r"(\*|\w+(?:-\w+)?)(?:/(\d+))?")
+_HOURS = 24
 _FURTHEST_MONTHS = 12 * 8
 """29 February comes after eight years at the latest."""
+_CALENDAR = range(date(2001, 1, 1).toordinal(), date(2029, 1, 1).toordinal())
+"""Days after which dates fall on the same days of the week again."""
 _MOST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
@@ -49,6 +52,11 @@ class Cron:
     months: frozenset[int]
     weekdays: frozenset[int]
     is_either_day: bool
+
+    @property
+    def is_hourly(self) -> bool:
+        """Whether it comes in each hour of its days."""
+        return len(self.hours) == _HOURS
 
     def is_on(self, day: date) -> bool:
         """Whether the day is one of its days."""
@@ -76,6 +84,13 @@ class Cron:
         """Whether it has any day at all: 31 April has none, in no year."""
         longest = max(_MOST_DAYS[month - 1] for month in self.months)
         return self.is_either_day or min(self.days) <= longest
+
+    def is_within(self, other: Cron) -> bool:
+        """Whether the other one comes at each of its times."""
+        if not (set(self.minutes) <= set(other.minutes) and set(self.hours) <= set(other.hours)):
+            return False
+        days = map(date.fromordinal, _CALENDAR)
+        return all(other.is_on(day) for day in days if self.is_on(day))
 
     def _last_day(self, until: date) -> date | None:
         """The newest of its days up to one of them, looked for by months; None: none for years."""
@@ -143,6 +158,20 @@ def check_cron(expression: str) -> None:
         raise ValueError(
             f"{expression!r} never comes: no month of {months!r} has a day of {days!r}; give a day "
             "that one of its months has"
+        )
+
+
+@lru_cache(maxsize=4096)
+def check_window(start: str, end: str) -> None:
+    """Check that a window between two expressions ever holds: where both come at once it is over.
+
+    Raises:
+        ValueError: It never does; the text names both and what would be right.
+    """
+    if read_cron(start).is_within(read_cron(end)):
+        raise ValueError(
+            f"start={start!r} and end={end!r}: the window never holds, it ends whenever it begins; "
+            "give an end that comes later, e.g. '0 7 * * *' and '0 19 * * *'"
         )
 
 

@@ -1,9 +1,10 @@
 """Recurring windows of a workload: what holds at a moment, in the schedule's own time zone.
 
 A window has days with a time of begin and end, or lies between two cron expressions. It is read off
-the wall clock of its zone. On the night when clocks go back, a window that contains the repeated
-hour lasts an hour longer; on the night when they go forward, what would lie in the skipped hour
-does not happen.
+the wall clock of its zone. On the night when clocks go back, it begins and ends when the hour is
+there first, so one that contains that hour lasts an hour longer. On the night when they go forward,
+a begin or end in the skipped hour is where that hour was, and a window that lies in it as a whole
+comes as long after it. One that begins each hour does so in whatever hours there are.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.kernel.domain.cron import read_cron
+from services.kernel.domain.wall_clock import Skip, shown_once, skipped
 from services.kernel.domain.workload import ScheduleSpec, WorkloadSpec
 
 _LAST_MINUTE = "23:59"
@@ -36,34 +38,56 @@ def is_in_force(schedule: ScheduleSpec, now: datetime) -> bool:
         now: Aware.
     """
     try:
-        local = now.astimezone(ZoneInfo(schedule.timezone))
+        return _holds(schedule, _clock(schedule, now.astimezone(ZoneInfo(schedule.timezone))))
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return False
+
+
+def _clock(schedule: ScheduleSpec, local: datetime) -> datetime:
+    """The wall clock that a window is read off, naive, by the minute.
+
+    Raises:
+        ValueError: A cron expression cannot be read.
+    """
+    if schedule.start and read_cron(schedule.start).is_hourly:
+        return local.replace(tzinfo=None, fold=0, second=0, microsecond=0)
+    skip = skipped(local)
+    if skip is not None and _is_skipped(schedule, skip):
+        return skip.clock
+    return shown_once(local)
+
+
+def _is_skipped(schedule: ScheduleSpec, skip: Skip) -> bool:
+    """Whether a window that would hold by the clock before began and ended while it was skipped."""
+    outside = (skip.first - _MINUTE, skip.after)
+    return _holds(schedule, skip.clock) and not any(_holds(schedule, one) for one in outside)
+
+
+def _holds(schedule: ScheduleSpec, at: datetime) -> bool:
+    """Whether the window holds while the clock shows `at`.
+
+    Raises:
+        ValueError: A cron expression cannot be read.
+    """
     if schedule.start:
-        return _is_between(schedule, local)
-    clock = f"{local:%H:%M}"
-    today = local.weekday() in schedule.days_of_week
+        return _is_between(schedule, at)
+    clock = f"{at:%H:%M}"
+    today = at.weekday() in schedule.days_of_week
     if schedule.start_time < schedule.end_time:
         is_before_end = clock < schedule.end_time or schedule.end_time == _LAST_MINUTE
         return today and schedule.start_time <= clock and is_before_end
-    yesterday = (local - timedelta(days=1)).weekday() in schedule.days_of_week
+    yesterday = (at - timedelta(days=1)).weekday() in schedule.days_of_week
     return (today and clock >= schedule.start_time) or (yesterday and clock < schedule.end_time)
 
 
-def _is_between(schedule: ScheduleSpec, local: datetime) -> bool:
+def _is_between(schedule: ScheduleSpec, clock: datetime) -> bool:
     """Whether the window began after it last ended; where both are at once it is over."""
-    clock = local.replace(tzinfo=None, second=0, microsecond=0)
-    try:
-        began, ended = (read_cron(one).last_before(clock) for one in (schedule.start, schedule.end))
-    except ValueError:
-        return False
+    began, ended = (read_cron(one).last_before(clock) for one in (schedule.start, schedule.end))
     return began is not None and (ended is None or began > ended)
 
 
 def end_of(schedule: ScheduleSpec, now: datetime) -> datetime | None:
     """When a window that holds `now` is over, in UTC; None: it has no end that can be told.
-
-    One that begins in an hour that the clock shows twice is told without the break in it.
 
     Args:
         schedule: The window.
@@ -71,8 +95,8 @@ def end_of(schedule: ScheduleSpec, now: datetime) -> datetime | None:
     """
     try:
         local = now.astimezone(ZoneInfo(schedule.timezone))
-        clock = local.replace(tzinfo=None, second=0, microsecond=0)
-        end = _cron_end(schedule.end, clock) if schedule.start else _day_end(schedule, local)
+        clock = _clock(schedule, local)
+        end = _cron_end(schedule.end, clock) if schedule.start else _day_end(schedule, clock)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return None
     if end is None:
@@ -84,15 +108,13 @@ def end_of(schedule: ScheduleSpec, now: datetime) -> datetime | None:
     return next((one for one in later if not is_in_force(schedule, one)), None)
 
 
-def _day_end(schedule: ScheduleSpec, local: datetime) -> datetime | None:
-    """The first end on the wall clock after `local` at which the window is over."""
+def _day_end(schedule: ScheduleSpec, clock: datetime) -> datetime | None:
+    """The first end on the wall clock after `clock` at which the window is over."""
     is_whole_day = schedule.start_time < schedule.end_time == _LAST_MINUTE
     end = time(0, 0) if is_whole_day else time.fromisoformat(schedule.end_time)
     for n_days in range(_WEEK_AND_A_DAY):
-        at = datetime.combine(local.date() + timedelta(days=n_days), end)
-        if at > local.replace(tzinfo=None) and not is_in_force(
-            schedule, at.replace(tzinfo=local.tzinfo)
-        ):
+        at = datetime.combine(clock.date() + timedelta(days=n_days), end)
+        if at > clock and not _holds(schedule, at):
             return at
     return None
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from services.kernel import domain
 from services.kernel.domain import WorkloadSpec
-from services.kernel.domain.cron import check_cron
+from services.kernel.domain.cron import check_cron, check_window
 from services.kernel.security.printable import printable
 from services.operator.resource import autoscaler, spec as schemas
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Pause
@@ -234,12 +234,7 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
             f"schedules[{schedule.name}].timezone={schedule.timezone!r} must be an IANA name, "
             "e.g. Europe/Berlin"
         ) from None
-    for field, expression in (("start", schedule.start), ("end", schedule.end)):
-        try:
-            if expression:
-                check_cron(expression)
-        except ValueError as error:
-            raise ValueError(f"schedules[{schedule.name}].{field}: {error}") from None
+    _check_crons(schedule)
     return domain.ScheduleSpec(
         name=schedule.name,
         timezone=schedule.timezone,
@@ -254,6 +249,21 @@ def _schedule(schedule: schemas.Schedule) -> domain.ScheduleSpec:
         max_replicas=schedule.max_replicas,
         freeze=schedule.freeze,
     )
+
+
+def _check_crons(schedule: schemas.Schedule) -> None:
+    place = f"schedules[{schedule.name}]"
+    for field, expression in (("start", schedule.start), ("end", schedule.end)):
+        try:
+            if expression:
+                check_cron(expression)
+        except ValueError as error:
+            raise ValueError(f"{place}.{field}: {error}") from None
+    try:
+        if schedule.start and schedule.end:
+            check_window(schedule.start, schedule.end)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from None
 
 
 def _capacity(

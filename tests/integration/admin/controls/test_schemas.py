@@ -52,6 +52,7 @@ def test_a_wrong_schedule_is_pointed_at(admin: AppClient) -> None:
         (CRON | {"start": "0 7 * *"}, "/schedules/0/start"),
         (CRON | {"end": "0 7 * * 8"}, "/schedules/0/end"),
         (CRON | {"end": "0 7 31 4 *"}, "/schedules/0/end"),
+        (CRON | {"end": "0 0 * * *"}, "/schedules/0"),
     ]
     for change, pointer in cases:
         body = {"schedules": [SHIFT | change]}

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from services.kernel.domain.cron import Cron, check_cron, read_cron
+from services.kernel.domain.cron import Cron, check_cron, check_window, read_cron
 
 MONDAY = datetime(2026, 1, 5, 12, 0)  # noqa: DTZ001 - a wall clock
 
@@ -162,3 +162,32 @@ def test_a_day_that_seldom_comes_is_looked_for_by_months(
     monkeypatch.setattr(Cron, "is_on", counted)
     read_cron(expression).last_before(datetime(2027, 12, 1))  # noqa: DTZ001 - a wall clock
     assert len(looked_at) < 10
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("0 7 * * *", "0 7 * * *"),
+        ("0 7 * * mon", "0 7 * * 1-5"),
+        ("0 7,19 * * *", "0 7-19 * * 0-6"),
+        ("0 0 29 2 *", "0 0 * feb *"),
+        ("0 0 1 1 1", "0 0 1 * 1"),
+    ],
+)
+def test_a_window_that_ends_whenever_it_begins_is_refused(start: str, end: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f"start={start!r} and end={end!r}: the window")):
+        check_window(start, end)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"),
+    [
+        ("0 7 * * *", "1 7 * * *"),
+        ("0 7 * * *", "0 7 * * 1-5"),
+        ("0 7 * * *", "0 19 * * *"),
+        ("0 0 * feb *", "0 0 1-28 2 *"),  # 29 February
+        ("0 0 1 1 1", "0 0 1 1 *"),
+    ],
+)
+def test_a_window_that_holds_at_times_is_taken(start: str, end: str) -> None:
+    check_window(start, end)

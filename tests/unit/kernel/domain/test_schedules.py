@@ -38,13 +38,18 @@ def held_minutes(schedule: ScheduleSpec, day: datetime) -> list[str]:
     ("start", "end", "day", "changes"),
     [
         # forward: 01:59 is followed by 03:00
-        ("02:00", "03:00", SPRING, ["00:00 off"]),
+        ("02:00", "03:00", SPRING, ["00:00 off", "01:00 on", "02:00 off"]),
+        ("02:15", "02:45", SPRING, ["00:00 off", "01:15 on", "01:45 off"]),
         ("02:30", "03:30", SPRING, ["00:00 off", "01:00 on", "01:30 off"]),
         ("01:30", "02:30", SPRING, ["00:00 off", "00:30 on", "01:00 off"]),
         ("01:00", "04:00", SPRING, ["00:00 on", "02:00 off"]),
         # back: 02:00 to 02:59 comes twice
         ("02:00", "03:00", AUTUMN, ["00:00 on", "02:00 off"]),
-        ("02:30", "03:30", AUTUMN, ["00:00 off", "00:30 on", "01:00 off", "01:30 on", "02:30 off"]),
+        ("02:30", "03:30", AUTUMN, ["00:00 off", "00:30 on", "02:30 off"]),
+        ("01:00", "02:30", AUTUMN, ["00:00 on", "00:30 off"]),
+        ("02:15", "02:45", AUTUMN, ["00:00 off", "00:15 on", "00:45 off"]),
+        ("22:00", "02:30", AUTUMN, ["00:00 on", "00:30 off"]),
+        ("03:00", "02:30", AUTUMN, ["00:00 on", "00:30 off", "02:00 on"]),
         ("01:00", "04:00", AUTUMN, ["00:00 on", "03:00 off"]),
         # a day without a change, summer and winter
         ("02:00", "03:00", AUTUMN - timedelta(days=1), ["00:00 on", "01:00 off"]),
@@ -55,6 +60,39 @@ def test_the_nights_when_clocks_are_changed(
     start: str, end: str, day: datetime, changes: list[str]
 ) -> None:
     assert held_minutes(window(start, end), day) == changes
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "day", "changes"),
+    [
+        ("30 2 * * *", "0 6 * * *", SPRING, ["00:00 off", "01:00 on", "04:00 off"]),
+        ("0 22 * * *", "30 2 * * *", SPRING, ["00:00 on", "01:00 off"]),
+        ("15 2 * * 0", "45 2 * * *", SPRING, ["00:00 off", "01:15 on", "01:45 off"]),
+        ("30 2 * * *", "0 6 * * *", AUTUMN, ["00:00 off", "00:30 on", "05:00 off"]),
+        ("0 22 * * *", "30 2 * * *", AUTUMN, ["00:00 on", "00:30 off"]),
+        ("15 2 * * *", "45 * * * *", AUTUMN, ["00:00 off", "00:15 on", "00:45 off"]),
+        # what begins each hour begins in both
+        ("0 * * * 0", "30 0-3 * * *", AUTUMN,
+         ["00:00 on", "00:30 off", "01:00 on", "01:30 off", "02:00 on", "02:30 off", "03:00 on"]),
+        ("0 * * * *", "30 0-3 * * *", SPRING,
+         ["00:00 on", "00:30 off", "01:00 on", "01:30 off", "02:00 on"]),
+    ],
+)  # fmt: skip
+def test_cron_windows_on_the_nights_when_clocks_are_changed(
+    start: str, end: str, day: datetime, changes: list[str]
+) -> None:
+    assert held_minutes(between(start, end), day) == changes
+
+
+def test_half_an_hour_and_midnight_are_changed_clocks_too() -> None:
+    """Lord Howe goes back by half an hour at 02:00, Havana by one at 01:00, at 00:00 forward."""
+    howe = datetime(2026, 4, 4, 12, tzinfo=UTC)  # 01:30 to 01:59 come twice, from 14:30 UTC on
+    schedule = window("01:40", "01:50", timezone="Australia/Lord_Howe")
+    assert held_minutes(schedule, howe) == ["12:00 off", "14:40 on", "14:50 off"]
+    autumn, spring = datetime(2026, 11, 1, tzinfo=UTC), datetime(2026, 3, 8, tzinfo=UTC)
+    schedule = window("00:20", "00:40", timezone="America/Havana", days_of_week=(6,))
+    assert held_minutes(schedule, autumn) == ["00:00 off", "04:20 on", "04:40 off"]
+    assert held_minutes(schedule, spring) == ["00:00 off", "05:20 on", "05:40 off"]
 
 
 @pytest.mark.parametrize("day", [SPRING, AUTUMN])
@@ -163,6 +201,8 @@ def test_a_window_that_was_stored_with_an_end_that_never_comes_has_none() -> Non
         window("01:00", "02:30"),
         window("00:00", "03:00"),
         window("22:00", "02:30"),
+        window("02:15", "02:45"),
+        window("02:30", "06:00"),
         window("03:00", "04:00"),
         window("08:00", "23:59"),
         window("03:00", "08:00", days_of_week=(6,)),

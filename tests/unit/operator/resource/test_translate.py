@@ -250,6 +250,14 @@ def test_pauses_reach_the_workload() -> None:
     assert (spec.scale_out_only, spec.scale_in_only) == (True, False)
 
 
+def test_a_schedule_that_never_holds_is_refused() -> None:
+    seven = {"name": "day", "minReplicas": 2, "start": "0 7 * * *", "end": "0 7 * * *"}
+    found = to_autoscaler(resource(schedules=[seven]), {})
+    assert found.spec is None
+    assert found.problem.startswith("schedules[day]: start='0 7 * * *' and end='0 7 * * *': ")
+    assert "give an end that comes later" in found.problem
+
+
 json_values = st.recursive(
     st.one_of(st.none(), st.booleans(), st.integers(-5, 5), st.floats(), st.text(max_size=8)),
     lambda inner: st.one_of(
