@@ -123,9 +123,12 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def on_http(request: Request, error: HTTPException) -> Response:
-        if _wants_page(request):
-            return _error_page(request, error.status_code, str(error.detail))
-        return http.from_http_error(http.with_route(request, error))
+        routed = http.with_route(request, error)
+        if not _wants_page(request):
+            return http.from_http_error(routed)
+        page = _error_page(request, error.status_code, str(error.detail))
+        page.headers.update(routed.headers or {})
+        return page
 
 
 def _as_page(answer_programs: Any) -> Callable[[Request, Exception], Awaitable[Response]]:

@@ -87,7 +87,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         response_model=PushAnswer,
         openapi_extra=_BODY,
         tags=["observations"],
-        responses=problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
+        responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     )
     async def push_observations(
         request: Request, there: IngestDeps = Depends(pushed_to)

@@ -14,6 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.admin.deps import AdminDeps
 from services.kernel.clock import REPLAY_HEADER, Clock
+from services.kernel.http.application import HEAD_AS_GET
 from services.kernel.http.busy import Busy
 from services.kernel.security.addresses import parse_networks
 from services.kernel.security.http import AddressLimits, TrustedProxies
@@ -67,7 +68,7 @@ def install(app: FastAPI, deps: AdminDeps) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=origins,
-            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "If-Match", "Idempotency-Key"],
             expose_headers=_READ_BY_PAGES,
         )
@@ -84,8 +85,11 @@ class Heads:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        is_head = scope["type"] == "http" and scope["method"] == "HEAD"
-        if not is_head or scope["path"] in _ENDLESS:
+        if scope["type"] != "http" or scope["path"] in _ENDLESS:
+            await self._app(scope, receive, send)
+            return
+        scope = {**scope, HEAD_AS_GET: True}
+        if scope["method"] != "HEAD":
             await self._app(scope, receive, send)
             return
 

@@ -14,13 +14,17 @@ from typing import Any, get_type_hints
 from fastapi import APIRouter, Depends, Response
 from pydantic import TypeAdapter
 
+from services.kernel.http.json_body import OnceRoute
 from services.kernel.http.query import known_query
 
 JSON = "application/json"
 
 
 class Router(APIRouter):
-    """A router whose endpoints return values of the API's own types."""
+    """A router whose endpoints return values of the API's own types, and take each key once."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"route_class": OnceRoute} | options)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         """Add a route; the OpenAPI document is made from the endpoint as it was written."""

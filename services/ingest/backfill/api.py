@@ -70,7 +70,7 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
         description=_DESCRIPTION,
         openapi_extra=_BODY,
         tags=["history"],
-        responses=problem_responses(401, 403, 404, 408, 413, 415, 422, 429, 503),
+        responses=problem_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 503),
     )
     async def fill_history(
         request: Request,

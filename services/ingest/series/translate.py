@@ -28,6 +28,7 @@ from services.ingest.series.samples import (
     to_us,
 )
 from services.kernel.errors import InvalidInput, PayloadTooLarge
+from services.kernel.http.json_body import check_keys, read_json
 
 _FAR_S = 1e11  # a plausible epoch in seconds is below; milliseconds are above
 _CLIP_S = 9e12
@@ -242,12 +243,15 @@ def load_json(body: bytes) -> object:
     """What a body holds.
 
     Raises:
+        BadRequest: A key is given twice in one object.
         InvalidInput: It is no JSON.
     """
     try:
         content: object = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         content = _loads_lenient(body, error)
+    else:
+        check_keys(body, content)
     return content
 
 
@@ -273,7 +277,7 @@ def _entries(body: bytes) -> Sequence[object]:
 def _loads_lenient(body: bytes, strict: orjson.JSONDecodeError) -> object:
     """JSON with NaN and Infinity, as many clients write it: only those samples are refused."""
     try:
-        return json.loads(body)
+        return read_json(body)
     except (ValueError, RecursionError):
         raise InvalidInput(f"body: not valid JSON ({strict}); send UTF-8 JSON") from strict
 

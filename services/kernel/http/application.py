@@ -9,7 +9,7 @@ import asyncio
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -24,7 +24,7 @@ from sqlalchemy.exc import DBAPIError, TimeoutError as PoolTimeout
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
-from starlette.routing import Match
+from starlette.routing import BaseRoute, Match, Mount
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from services.kernel import telemetry
@@ -43,6 +43,8 @@ from services.kernel.server_errors import is_of_the_server
 
 _PROBLEM = "application/problem+json"
 _SOON = {"Retry-After": "1"}
+HEAD_AS_GET = "harmony.head_as_get"
+"""Key of a request's scope where a layer before the application answers HEAD as GET."""
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 CLIENT_GONE = 499
 """Counted for a client that left before its request was read; no standard status says that."""
@@ -308,14 +310,23 @@ def _methods_at(request: Request) -> list[str]:
     """
     kept = ("type", "path", "root_path", "headers", "app")  # not what the refused route left there
     asked = {name: request.scope[name] for name in kept if name in request.scope}
-    return [
-        method
-        for method in _METHODS
-        if any(
-            route.matches({**asked, "method": method})[0] is Match.FULL
-            for route in request.app.router.routes
-        )
-    ]
+    routes = request.app.router.routes
+    found = {method for method in _METHODS if _takes(routes, {**asked, "method": method})}
+    if not found and "app_root_path" in request.scope:  # files that are mounted refused it
+        asked["root_path"] = request.scope["app_root_path"]
+        found = {method for method in _METHODS if _takes(routes, {**asked, "method": method})}
+    if "GET" in found and request.scope.get(HEAD_AS_GET):
+        found.add("HEAD")
+    return [method for method in _METHODS if method in found]
+
+
+def _takes(routes: Sequence[BaseRoute], asked: dict[str, Any]) -> bool:
+    """Whether one of the routes takes what is asked; of mounted files only what reads them."""
+    takers = (route for route in routes if route.matches(asked)[0] is Match.FULL)
+    first = next(takers, None)
+    if isinstance(first, Mount):
+        return asked["method"] in ("GET", "HEAD")
+    return first is not None
 
 
 async def on_database(request: Request, error: Exception) -> Response:

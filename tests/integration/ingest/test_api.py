@@ -62,6 +62,19 @@ def test_a_malformed_push_is_a_problem(app: FastAPI, content: bytes) -> None:
     assert answer.json()["code"] == "invalid_input"
 
 
+@pytest.mark.parametrize("nan", [b"1.5", b"NaN"])
+def test_of_two_lists_of_series_neither_is_taken(
+    app: FastAPI, database: Engine, nan: bytes
+) -> None:
+    """The last would be stored, and the first be lost with the answer of success."""
+    one = orjson.dumps(ONE).replace(b"1.5", nan)
+    answer = request(app, "POST", PATH, content=one[:-1] + b"," + one[1:], headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert answer.json()["detail"].startswith("body: key 'observations' is given 2 times")
+    with database.connect() as connection:
+        assert connection.execute(text("SELECT count(*) FROM observations")).scalar_one() == 0
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -39,6 +39,16 @@ def test_a_wrong_field_is_pointed_at(admin: AppClient) -> None:
         assert finding["value"] == repr(next(iter(body.values())))
 
 
+def test_of_two_values_of_a_field_none_is_taken(admin: AppClient) -> None:
+    before = admin.get(f"{LLAMA}/policy").json()
+    headers = {"If-Match": "*", "Content-Type": "application/json"}
+    content = b'{"max_replicas": 9, "max_replicas": 90}'
+    answer = admin.request("PATCH", f"{LLAMA}/policy", content=content, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "bad_request")
+    assert answer.json()["detail"] == "body: key 'max_replicas' is given 2 times; give it once"
+    assert admin.get(f"{LLAMA}/policy").json() == before
+
+
 def test_a_wrong_schedule_is_pointed_at(admin: AppClient) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"timezone": "Mars/Olympus"}, "/schedules/0/timezone"),

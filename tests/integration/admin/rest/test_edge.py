@@ -13,7 +13,7 @@ from services.admin.deps import AdminDeps
 from services.kernel.errors import ConfigurationError
 from services.kernel.security.keys import Role
 from services.kernel.security.origins import parse_origins
-from tests.integration.admin.app_client import BASE_URL, Make, bearer
+from tests.integration.admin.app_client import BASE_URL, AppClient, Make, bearer
 
 pytestmark = pytest.mark.integration
 
@@ -168,3 +168,37 @@ def test_a_replay_says_what_its_time_is(make: Make, deps: AdminDeps, keys: dict[
     assert datetime.fromisoformat(told) == deps.clock.now()
     assert "harmony-time" not in client.get("/healthz").headers
     assert "harmony-time" not in other.get("/v1/workloads").headers
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("POST", "/v1/decisions", "GET, HEAD"),
+        ("OPTIONS", "/v1/workloads", "GET, HEAD, POST"),
+        ("DELETE", "/v1/workloads/prod/llama/policy", "GET, HEAD, PATCH"),
+        ("PUT", "/v1/decisions/1/approve", "POST"),
+        ("POST", "/static/none.css", "GET, HEAD"),
+        ("OPTIONS", "/static/none.css", "GET, HEAD"),
+        ("DELETE", "/v1/events", "GET"),
+    ],
+)
+@pytest.mark.parametrize("accept", ["application/json", "text/html"])
+def test_a_refused_method_names_those_that_the_path_takes(
+    admin: AppClient, method: str, path: str, allowed: str, accept: str
+) -> None:
+    """HEAD too, which a layer before the routes answers; of files only what reads them."""
+    answer = admin.request(method, path, headers={"Accept": accept})
+    assert (answer.status_code, answer.headers["Allow"]) == (405, allowed)
+    for each in ("GET", "HEAD"):
+        if each in allowed and path != "/v1/events":
+            assert admin.request(each, path).status_code != 405
+
+
+def test_another_sites_page_may_ask_for_heads(make: Make) -> None:
+    client = make(cors_origins="https://there.test")
+    asked = {
+        "Origin": "https://there.test",
+        "Access-Control-Request-Method": "HEAD",
+        "Access-Control-Request-Headers": "authorization",
+    }
+    assert client.request("OPTIONS", "/v1/workloads", headers=asked).status_code == 200

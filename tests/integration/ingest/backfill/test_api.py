@@ -62,6 +62,14 @@ def test_errors_are_problems_that_say_what_is_right(app: FastAPI) -> None:
         assert said in answer.json()["detail"]
 
 
+def test_of_two_histories_of_one_indicator_neither_is_taken(app: FastAPI) -> None:
+    one = b'"request_rate_rps": [["2026-01-05T00:00:00Z", 9]]'
+    content = b'{"indicators": {' + one + b", " + one + b"}}"
+    answer = send(app, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 400
+    assert "key 'request_rate_rps' is given 2 times" in answer.json()["detail"]
+
+
 def test_the_size_is_bounded(deps: IngestDeps, settings: Settings, register: Register) -> None:
     register()
     deps.settings = settings.model_copy(update={"push_max_bytes": 2048, "push_max_samples": 3})
