@@ -9,7 +9,7 @@ from typing import Any
 
 VIEWER = "redoc-2.5.4.standalone.js"
 _VERBS = ("get", "post", "put", "patch", "delete")
-# The viewer asks another host for a picture; a page that is read without a network asks nobody.
+# A page that is read without a network asks nobody.
 _NOTHING_ELSEWHERE = (
     "default-src 'none'; script-src 'self' file: 'unsafe-inline'; style-src 'unsafe-inline'; "
     "img-src 'self' data:"

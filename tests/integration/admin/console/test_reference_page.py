@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -25,6 +26,13 @@ def test_it_may_write_styles_and_load_nothing_from_elsewhere(console) -> None:
     assert "unsafe-inline" not in console.get("/").headers["Content-Security-Policy"]
 
 
+def test_the_viewer_asks_no_other_host_for_a_picture(console) -> None:
+    """The rules above would refuse it, with an error in the browser's console."""
+    script = console.get("/static/vendor/redoc-2.5.4.standalone.js")
+    assert script.status_code == 200
+    assert not re.search(r"""src:\s*["']https?:""", script.text)
+
+
 def test_it_needs_a_login(anonymous) -> None:
     answer = anonymous.get("/reference", follow_redirects=False)
     assert answer.status_code == 303
@@ -40,3 +48,6 @@ def test_the_consoles_link_leads_to_every_operation(
         page.get_by_role("link", name="API", exact=True).click()
         page.get_by_role("heading", name="List Workloads").first.wait_for()
         assert page.url == f"{url}/reference"
+        page.get_by_text("API docs by Redocly").wait_for()
+        page.wait_for_load_state("networkidle")
+    assert page.complaints == []
