@@ -18,6 +18,7 @@ from services.cli.output import (
     write_json,
 )
 from services.cli.progress import one_thread, progress
+from services.kernel.domain.shares import SHARE_RULE, is_share
 from services.kernel.errors import ConfigurationError, InvalidInput
 from services.kernel.settings import LARGEST_SEED
 
@@ -280,8 +281,8 @@ def promises(risk: str) -> list[float]:
         found = [float(part) for part in risk.split(",")]
     except ValueError as error:
         raise InvalidInput(f"--risk={risk}: must be numbers, e.g. 0.01,0.05") from error
-    if not found or not all(0 < value < 1 for value in found):
-        raise InvalidInput(f"--risk={risk}: each must lie between 0 and 1, e.g. 0.01,0.05")
+    if not all(map(is_share, found)):
+        raise InvalidInput(f"--risk={risk}: each {SHARE_RULE}, e.g. 0.01,0.05")
     if len(set(found)) < len(found):
         raise InvalidInput(f"--risk={risk}: each promise once, e.g. 0.01,0.05")
     return found

@@ -14,6 +14,7 @@ from services.admin.rest.sent_back import SentBack
 from services.admin.rest.times import Instant
 from services.kernel.domain.cron import check_cron, check_window
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
+from services.kernel.domain.shares import Share
 from services.kernel.domain.workload import Mode
 from services.kernel.security.printable import ONE_LINE
 
@@ -86,8 +87,8 @@ class PolicyPatch(SentBack):
     mode: Mode | None = Field(None, examples=["Approval"])
     min_replicas: int | None = Field(None, ge=0, le=100_000, examples=[2])
     max_replicas: int | None = Field(None, ge=1, le=100_000, examples=[24])
-    epsilon: float | None = Field(
-        None, gt=0, lt=1, description="Promised largest share of time out of SLA", examples=[0.01]
+    epsilon: Share | None = Field(
+        None, description="Promised largest share of time out of SLA", examples=[0.01]
     )
     price_usd_per_gpu_hour: float | None = Field(
         None, ge=0, le=MOST_USD_PER_GPU_HOUR, allow_inf_nan=False, examples=[2.5]

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from services.admin.rest.schemas import In, ObjectName, Out
+from services.kernel.domain.shares import Share
 
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 Kind = Literal["backtest", "advise", "train_model", "replay_decision"]
@@ -31,7 +32,6 @@ Policy = Literal[
     "dynamo_arima",
 ]
 NamespacedName = Annotated[str, Field(max_length=317, pattern=r"^[a-z0-9.-]+/[a-z0-9.-]+$")]
-Epsilon = Annotated[float, Field(gt=0, lt=1)]
 
 
 class OperationView(Out):
@@ -72,7 +72,7 @@ class BacktestRequest(In):
         description="namespace/name; all of them on steps of one length",
     )
     replay_hours: float = Field(24.0, gt=0, le=168, examples=[24])
-    epsilons: list[Epsilon] = Field(
+    epsilons: list[Share] = Field(
         [0.01], min_length=1, max_length=5, description="Promises", examples=[[0.01, 0.05]]
     )
     policies: list[Policy] = Field(

@@ -13,6 +13,7 @@ from services.admin.rest.sent_back import SentBack
 from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
+from services.kernel.domain.shares import Share
 from services.kernel.domain.workload import MAX_FURTHER_LOADS, LoadCounts, Mode, RiskKind
 from services.kernel.security.printable import ONE_LINE
 
@@ -117,9 +118,7 @@ class ObjectiveBody(In):
     """What requests are to feel."""
 
     goals: list[GoalBody] = Field(min_length=1, max_length=6, description="Each metric once")
-    share: float = Field(
-        0.95, gt=0, lt=1, description="Share of a minute's requests that must meet them"
-    )
+    share: Share = Field(0.95, description="Share of a minute's requests that must meet them")
     series: list[SeriesBody] = Field(
         [], max_length=20, description="Its counts; one that is missing is not measured"
     )
@@ -128,7 +127,7 @@ class ObjectiveBody(In):
 class SlaBody(In):
     """The promise."""
 
-    epsilon: float = Field(0.01, gt=0, lt=1, description="Largest share out of SLA")
+    epsilon: Share = Field(0.01, description="Largest share out of SLA")
     kind: RiskKind = Field(
         "TimeFraction",
         description="What it is a share of: time, requests, or windows with any moment out of SLA "

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from services.kernel.domain.shares import SHARE_RULE, is_share
 from services.kernel.errors import InvalidInput
 
 REAL_DEMAND = Path(__file__).with_name("servegen.parquet")
@@ -84,8 +85,8 @@ class DemoOptions:
         Raises:
             InvalidInput: An option cannot be used; the message says what would be right.
         """
-        if not 0 < epsilon < 1:
-            raise InvalidInput(f"--risk={epsilon}: must lie between 0 and 1, e.g. 0.01 for 1 %")
+        if not is_share(epsilon):
+            raise InvalidInput(f"--risk={epsilon}: {SHARE_RULE}, e.g. 0.01 for 1 %")
         if is_generated and data is not None:
             raise InvalidInput(f"--data={data}: cannot be replayed together with --generated")
         if demand is not None and data is None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import PRESETS, REPLICA_PRESETS
+from services.kernel.domain.shares import LEAST, MOST, SHARE_RULE
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def _lasting(path: str, name: str) -> CelRule:
 def risk_rules(path: str) -> tuple[CelRule, ...]:
     """Rules of a promise."""
     epsilon = _number("epsilon")
-    message = 'epsilon must be between 0 and 1, e.g. "0.01" for at most 1 % of the time'
-    rule = f"{epsilon} > 0.0 && {epsilon} < 1.0"
+    message = f'epsilon {SHARE_RULE}, e.g. "0.01" for at most 1 % of the time'
+    rule = f"{epsilon} >= {LEAST} && {epsilon} <= {MOST}"
     return CelRule(path, rule, message), _lasting(path, "window")
 
 
@@ -56,8 +57,8 @@ def objective_rules(path: str, *, has_choice: bool = False) -> tuple[CelRule, ..
     found = (
         CelRule(
             path,
-            f"!has(self.share) || ({share} > 0.0 && {share} < 1.0)",
-            'share must be between 0 and 1, e.g. "0.95"',
+            f"!has(self.share) || ({share} >= {LEAST} && {share} <= {MOST})",
+            f'share {SHARE_RULE}, e.g. "0.95"',
         ),
         CelRule(
             f"{path}.goals[]",

@@ -14,6 +14,7 @@ from pydantic import AfterValidator, Field
 from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.parts import MOST_REPLICAS, MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import REPLICA_PRESETS
+from services.kernel.domain.shares import ShareCheck
 from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
 from services.operator.resource.supply import Supply
 
@@ -59,7 +60,7 @@ class ScaleTargetRef(ResourceModel):
 class Risk(ResourceModel):
     """The promise: at most `epsilon` out of SLA over the window."""
 
-    epsilon: Decimal
+    epsilon: Annotated[Decimal, ShareCheck]
     kind: Literal["TimeFraction", "DemandFraction", "AnyInWindow"] = Field(
         "TimeFraction",
         description="What epsilon is: the share of time, or of requests, out of SLA; AnyInWindow: "
@@ -99,14 +100,14 @@ class ClassObjective(ResourceModel):
     """What requests are to feel, for the services of a class that say nothing of their own."""
 
     goals: Annotated[tuple[ObjectiveGoal, ...], Field(min_length=1, max_length=6)]
-    share: Decimal | None = Field(None, description=_SHARE)
+    share: Annotated[Decimal, ShareCheck] | None = Field(None, description=_SHARE)
 
 
 class Objective(ResourceModel):
     """What requests are to feel: goals, or in the older form one metric with its threshold."""
 
     goals: Annotated[tuple[CountedGoal, ...], Field(min_length=1, max_length=6)] | None = None
-    share: Decimal | None = Field(None, description=_SHARE)
+    share: Annotated[Decimal, ShareCheck] | None = Field(None, description=_SHARE)
     lost_query: Annotated[str, Field(min_length=1, max_length=4096)] | None = Field(
         None,
         description="PromQL of the requests per second that got no answer: each is a miss. "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from forecaster.errors import ForecasterError
+from services.kernel.domain.shares import SHARE_RULE, is_share
 from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.task import DecideOptions, DecideTask, load_decide_task
 from services.lab.bench.month.document import to_document
@@ -22,8 +23,8 @@ def check_options(options: MonthOptions) -> None:
     Raises:
         InvalidInput: The promise is no share of time, or there are less days than one.
     """
-    if not 0 < options.epsilon < 1:
-        raise InvalidInput(f"--risk={options.epsilon}: must lie between 0 and 1, e.g. 0.01 for 1 %")
+    if not is_share(options.epsilon):
+        raise InvalidInput(f"--risk={options.epsilon}: {SHARE_RULE}, e.g. 0.01 for 1 %")
     if options.days < 1:
         raise InvalidInput(f"--days={options.days}: must be at least 1")
 

@@ -89,9 +89,9 @@ def test_the_tables_and_the_plot(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--risk", "0"], "--risk=0.0: must lie between 0 and 1"),
-        (["--risk", "1"], "--risk=1.0: must lie between 0 and 1"),
-        (["--risk", "nan"], "--risk=nan: must lie between 0 and 1"),
+        (["--risk", "0"], "--risk=0.0: must be between 0 and 1 (0.000000001 to 0.999999999)"),
+        (["--risk", "1"], "--risk=1.0: must be between 0 and 1 (0.000000001 to 0.999999999)"),
+        (["--risk", "nan"], "--risk=nan: must be between 0 and 1 (0.000000001 to 0.999999999)"),
         (["--workloads", "0"], "--workloads=0: nothing to replay"),
         (["--json", "."], "--json=.: is a folder"),
         (["--plot", "."], "--plot=.: is a folder"),
