@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
+from services.admin.operations.schemas import Policy
 from services.cli.output import (
     console,
     named,
@@ -262,12 +263,20 @@ def _print_study(study: Study) -> None:
 def _names(policies: str) -> list[str]:
     """The rivals of `--policies`, one at least: without any there is nobody to be cheaper than.
 
+    They are looked at before anything is read: a query of weeks may take minutes.
+
     Raises:
-        InvalidInput: None is named.
+        InvalidInput: None is named, or one that is not known, or one twice.
     """
     found = [name.strip() for name in policies.split(",") if name.strip()]
     if not found:
         raise InvalidInput(f"--policies={policies}: name one rival at least, e.g. hpa")
+    known = get_args(Policy)
+    unknown = next((name for name in found if name not in known), None)
+    if unknown is not None:
+        raise InvalidInput(f"--policies: {unknown[:60]!r} is unknown; known: {', '.join(known)}")
+    if len(set(found)) < len(found):
+        raise InvalidInput(f"--policies={policies}: each rival once, e.g. hpa,static_peak")
     return found
 
 

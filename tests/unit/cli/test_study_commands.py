@@ -192,6 +192,10 @@ def test_either_a_file_or_a_query_is_needed(arguments: list[str]) -> None:
 def test_without_a_rival_there_is_nothing_to_say(asked: Asked) -> None:
     with pytest.raises(InvalidInput, match=r"^--policies= ,: name one rival"):
         invoke("--policies", " ,")
+    with pytest.raises(InvalidInput, match=r"^--policies: 'HPA' is unknown; known: static_peak, "):
+        invoke("--policies", "static_peak,HPA")
+    with pytest.raises(InvalidInput, match=r"^--policies=hpa, hpa: each rival once"):
+        invoke("--policies", "hpa, hpa")
     assert asked.file is None
 
 
