@@ -277,7 +277,10 @@ def _entries(body: bytes) -> Sequence[object]:
 def _loads_lenient(body: bytes, strict: orjson.JSONDecodeError) -> object:
     """JSON with NaN and Infinity, as many clients write it: only those samples are refused."""
     try:
-        return read_json(body)
+        content = read_json(body)
+        if not body.isascii() or b"\\" in body:
+            json.dumps(content, ensure_ascii=False).encode()  # half a character is no text
+        return content
     except (ValueError, RecursionError):
         raise InvalidInput(f"body: not valid JSON ({strict}); send UTF-8 JSON") from strict
 
@@ -353,7 +356,7 @@ def read_time(raw: object) -> float | None:
         except ValueError:
             return None
         return None if at.tzinfo is None else to_us(at) / SECOND_US
-    if math.isnan(raw):
+    if raw != raw:  # NaN; an integer may be too large to be asked otherwise
         return None
     return float(max(-_CLIP_S, min(_CLIP_S, raw)))
 

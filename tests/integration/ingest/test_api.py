@@ -62,6 +62,27 @@ def test_a_malformed_push_is_a_problem(app: FastAPI, content: bytes) -> None:
     assert answer.json()["code"] == "invalid_input"
 
 
+@pytest.mark.parametrize(
+    ("place", "content", "said"),
+    [
+        (b'"w0"', b'"\\ud800"', "body: not valid JSON"),
+        (b'"w0"', b'"\xed\xa0\x80"', "body: not valid JSON"),
+        (b'["2026-01-05T00:00:20Z",-1]', b'"\\uD800", NaN', "body: not valid JSON"),
+        (b'"2026-01-05T00:00:10Z",1.5', b"1" + b"0" * 400 + b",1", "none of 2 samples can be"),
+        (b'"2026-01-05T00:00:10Z",1.5', b"-1" + b"0" * 400 + b",1", "none of 2 samples can be"),
+    ],
+)
+def test_what_no_column_can_hold_is_the_senders_fault(
+    app: FastAPI, place: bytes, content: bytes, said: str
+) -> None:
+    """Half a character, and a time of 400 digits: a 500 would be sent again, for ever."""
+    body = orjson.dumps(ONE)
+    assert place in body
+    answer = request(app, "POST", PATH, content=body.replace(place, content), headers=JSON)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert answer.json()["detail"].startswith(said)
+
+
 @pytest.mark.parametrize("nan", [b"1.5", b"NaN"])
 def test_of_two_lists_of_series_neither_is_taken(
     app: FastAPI, database: Engine, nan: bytes
