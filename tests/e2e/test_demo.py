@@ -352,7 +352,10 @@ def test_wrong_input_is_one_line_and_nothing_is_started(
     refused(here("demo", "--data", str(broken)), "parquet")
     refused(here("demo", "--data", str(good), "--demand", "lood"), "lood")
     refused(here("demo", "--data", str(good), "--truth", "served"), "--truth=served")
-    refused(here("demo", "--risk", "2"), "--risk=2.0: must be between 0 and 1 (0.000000001 to 0.999999999)")
+    refused(
+        here("demo", "--risk", "2"),
+        "--risk=2.0: must be between 0 and 1 (0.000000001 to 0.999999999)",
+    )
     refused(here("status", HARMONY_STEP_S="soon"), "HARMONY_STEP_S='soon'")
     unreachable = "postgresql://nobody@127.0.0.1:1/none"
     refused(here("demo", HARMONY_DATABASE_URL=unreachable), "cannot be reached")
