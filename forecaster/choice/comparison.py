@@ -27,6 +27,10 @@ LEAST_USUAL = 1e-3
 """Smaller losses are no usual ones: of a demand that stands still, which is forecast exactly."""
 MAX_ORIGINS = 200
 """Origins scored per workload, evenly spread."""
+N_BLOCKS = 10
+"""Stretches of time that the scored origins of a workload are cut into, to tell luck from skill."""
+SURE = 1.383
+"""Standard errors below a skill that it lies above in nine of ten, of as many blocks (Student)."""
 
 
 class Predictor(Protocol):
@@ -57,16 +61,47 @@ class Score:
         crps: CRPS.
         tail: Sum of the pinball losses at `TAIL_LEVELS`.
         coverage: Share of values below the quantile, per level of those; see `below_shares`.
+        without: (`N_BLOCKS`,) loss with one block of time left out; of fewer origins than blocks
+            the loss itself.
     """
 
     crps: float
     tail: float
     coverage: dict[float, float]
+    without: F64
 
     @property
     def loss(self) -> float:
         """What is compared; lower is better."""
         return self.crps + self.tail
+
+
+@dataclass(frozen=True, slots=True)
+class Skill:
+    """How much less a predictor loses than the best simple forecasters.
+
+    Args:
+        value: 1 minus the ratio of losses, pooled over workloads; see `MOST_OF_USUAL`.
+        without: (`N_BLOCKS`,) the same with one block of time left out.
+    """
+
+    value: float
+    without: F64
+
+    def least_lead(self, other: Skill | None = None) -> float:
+        """By how much it is better at least, in nine of ten; negative: it may be luck.
+
+        The jackknife over blocks of time: whole blocks are left out, since errors of neighbouring
+        origins go together, and of both predictors the same, since what is hard is so for both.
+
+        Args:
+            other: Skill of another predictor at the same origins; None: of the simple forecasters.
+        """
+        lead, left = self.value, self.without
+        if other is not None:
+            lead, left = lead - other.value, left - other.without
+        variance = (N_BLOCKS - 1) / N_BLOCKS * float(((left - left.mean()) ** 2).sum())
+        return lead - SURE * math.sqrt(variance)
 
 
 ScoreTable = dict[str, dict[str, Score]]
@@ -97,8 +132,8 @@ class Comparison:
         """Every workload that was scored to its best simple forecaster."""
         return {workload: best_simple(row) for workload, row in self.scores.items()}
 
-    def skill_of(self, name: str) -> float:
-        """As `skill`, of another predictor that was compared."""
+    def skill_of(self, name: str) -> Skill:
+        """Skill of a predictor that was compared."""
         return _skill(self.scores, name)
 
     def simple_only(self, name: str) -> list[str]:
@@ -155,12 +190,26 @@ def _unit(one: Series) -> float:
 def _score(quantiles: F32, levels: F64, actual: F32, observed: Bool, unit: float) -> Score:
     """Score quantiles `(B, Q, H)` at levels `(Q,)` against outcomes `(B, H)`."""
     at = [int(np.argmin(np.abs(levels - v))) for v in TAIL_LEVELS]
-    crps = crps_of_quantiles(quantiles, levels, actual)[observed].mean(dtype=np.float64)
+    cells = crps_of_quantiles(quantiles, levels, actual)
+    crps = cells[observed].mean(dtype=np.float64)
     tails = pinball(quantiles[:, at], levels[at], actual).sum(axis=1)
     tail = tails[observed].mean(dtype=np.float64)
     below = below_shares(quantiles[:, at], levels[at], actual)
     shares = {v: float(below[:, k][observed].mean()) for k, v in enumerate(TAIL_LEVELS)}
-    return Score(float(crps) / unit, float(tail) / unit, shares)
+    without = _without(cells + tails, observed) / unit
+    return Score(float(crps) / unit, float(tail) / unit, shares, without)
+
+
+def _without(loss: F32, observed: Bool) -> F64:
+    """(`N_BLOCKS`,) mean loss (B, H) of what was observed, with one block of origins left out."""
+    total = np.where(observed, loss, 0.0).sum(axis=1, dtype=np.float64)
+    n = observed.sum(axis=1).astype(np.float64)
+    mean = total.sum() / n.sum()
+    if n.size < N_BLOCKS:
+        return np.full(N_BLOCKS, mean)
+    blocks = np.array_split(np.arange(n.size), N_BLOCKS)
+    left = [(total.sum() - total[at].sum(), n.sum() - n[at].sum()) for at in blocks]
+    return np.array([rest / count if count > 0 else mean for rest, count in left])
 
 
 def compare(
@@ -213,11 +262,11 @@ def compared(table: ScoreTable) -> Comparison:
         {w: model[w].loss / max(simple[w].loss, 1e-12) for w in table},
         float(np.mean([score.crps for score in model.values()])),
         float(np.mean([score.crps for score in simple.values()])),
-        _skill(table, MODEL),
+        _skill(table, MODEL).value,
     )
 
 
-def _skill(table: ScoreTable, name: str) -> float:
+def _skill(table: ScoreTable, name: str) -> Skill:
     """One minus the ratio of pooled losses.
 
     A service of a few bursts, or with one wrong sample, loses tens of times as much as the others,
@@ -231,7 +280,13 @@ def _skill(table: ScoreTable, name: str) -> float:
     }
     own = sum(weight[workload] * row[name].loss for workload, row in table.items())
     pooled = sum(weight[workload] * loss for workload, loss in simple.items())
-    return 1 - own / pooled if pooled > 0 else float("nan")
+    if not pooled > 0:
+        return Skill(float("nan"), np.full(N_BLOCKS, np.nan))
+    left, left_pooled = np.zeros(N_BLOCKS), np.zeros(N_BLOCKS)
+    for workload, row in table.items():
+        left += weight[workload] * row[name].without
+        left_pooled += weight[workload] * row[best_simple(row)].without
+    return Skill(1 - own / pooled, 1 - left / np.maximum(left_pooled, 1e-12))
 
 
 def best_simple(row: Mapping[str, Score]) -> str:

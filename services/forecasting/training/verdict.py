@@ -92,8 +92,12 @@ def judge_fit(
         prior = None
     others = {} if prior is None else {PRIOR_RUNG: prior}
     found = compare(series, model, config, rng, n_last=n_held, others=others)
-    reason = f"back-test skill {found.skill:+.3f} against the best simple forecaster per workload"
-    is_better = found.skill > 0
+    own = found.skill_of(MODEL)
+    reason = f"back-test skill {own.value:+.3f} against the best simple forecaster per workload"
+    is_better, least = own.value > 0, own.least_lead()
+    if is_better and least <= 0:
+        is_better = False
+        reason += f", which may be luck ({least:+.3f} in nine of ten)"
     if is_better and incumbent is not None and incumbent.model.config.window == config.window:
         is_better, more = _beats(series, model, incumbent, n_held, rng, found)
         reason += more
@@ -102,9 +106,9 @@ def judge_fit(
     metrics[TRAINED_UNTIL] = max(ends_s, default=None)
     if prior is not None:
         skill = found.skill_of(PRIOR_RUNG)
-        reason += f", the prior has {skill:+.3f}"
-        is_better = is_better and (incumbent is not None or found.skill > skill)
-        metrics |= {"prior_skill": skill, "simple_only": found.simple_only(PRIOR_RUNG)}
+        reason += f", the prior has {skill.value:+.3f}"
+        is_better = is_better and (incumbent is not None or own.least_lead(skill) > 0)
+        metrics |= {"prior_skill": skill.value, "simple_only": found.simple_only(PRIOR_RUNG)}
     simple, simple_only = (
         BestSimple(metrics["picks"], config.window),
         metrics.get("simple_only", ()),
@@ -147,7 +151,10 @@ def _beats(
     if n_steps < n_held:
         reason += f" on the last {n_steps} steps, which it was not trained on; there the new one "
         reason += f"has {own.skill:+.3f}"
-    return own.skill > old.skill, reason
+    lead = own.skill_of(MODEL).least_lead(old.skill_of(MODEL))
+    if own.skill > old.skill and lead <= 0:
+        reason += f"; that may be luck ({lead:+.3f} in nine of ten), so it stays"
+    return lead > 0, reason
 
 
 def _metrics(report: FitReport, found: Comparison, n_workloads: int) -> dict[str, Any]:

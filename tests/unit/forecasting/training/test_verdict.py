@@ -112,6 +112,48 @@ def test_one_that_was_fitted_on_earlier_steps_is_judged_on_all_that_are_held_out
     assert "not trained on" not in reason
 
 
+@dataclass(frozen=True)
+class Lucky(Learned):
+    """It errs but for an hour."""
+
+    def predict(
+        self, windows: Windows, horizon: int, n_paths: int, rng: np.random.Generator
+    ) -> Forecast:
+        found = super().predict(windows, horizon, n_paths, rng)
+        step = (windows.origin_s - START_S) // STEP_S - (N_STEPS - N_HELD)
+        is_lucky = (step >= 46) & (step < 53)  # within one of ten blocks
+        right = found.quantiles - np.float32(self.error)
+        quantiles = np.where(is_lucky[:, None, None], right, found.quantiles)
+        return replace(found, quantiles=quantiles)
+
+
+@pytest.mark.parametrize(("error", "is_better"), [(20.0, False), (15.0, True)])
+def test_a_lead_that_may_be_luck_replaces_no_incumbent(error: float, is_better: bool) -> None:
+    """The incumbent errs by 20. The new one does, too, but for an hour; or by less all the time."""
+    old = Incumbent(trained_until(N_HELD, error=20.0))
+    model: Any = Lucky("new", HELD_FROM_S, error)
+    found = judge_fit(SERIES, FitResult(model, REPORT), old, N_HELD, 7)
+    assert found.metrics["backtest_skill"] > 0
+    assert found.is_better == is_better
+    assert ("may be luck" in found.reason) != is_better
+
+
+def test_a_lead_over_the_simple_forecasters_that_may_be_luck_is_none() -> None:
+    """It errs as much as they do, but for one hour."""
+    errors = np.arange(20.0, 60.0, 0.5)
+    error = next(e for e in errors if skill_of(Learned("new", HELD_FROM_S, float(e))) < 0)
+    model: Any = Lucky("new", HELD_FROM_S, float(error))
+    found = judge_fit(SERIES, FitResult(model, REPORT), None, N_HELD, 7)
+    assert found.metrics["backtest_skill"] > 0
+    assert not found.is_better
+    assert "may be luck" in found.reason
+
+
+def skill_of(model: Any) -> float:
+    found = judge_fit(SERIES, FitResult(model, REPORT), None, N_HELD, 7)
+    return float(found.metrics["backtest_skill"])
+
+
 def test_who_was_too_young_to_be_fitted_has_a_pick_like_all_that_were_scored() -> None:
     """It was kept from the prior, and had none: `smoothed` answered, which nobody had chosen."""
     report = replace(REPORT, picks={"a": "none of them", "gone": "last_value"}, skipped={"b": "no"})
