@@ -28,7 +28,7 @@ from services.ingest.series.samples import (
     to_us,
 )
 from services.kernel.errors import InvalidInput, PayloadTooLarge
-from services.kernel.http.json_body import check_keys, read_json
+from services.kernel.http.json_keys import check_keys, read_json
 
 _FAR_S = 1e11  # a plausible epoch in seconds is below; milliseconds are above
 _CLIP_S = 9e12

@@ -196,12 +196,12 @@ def test_names_from_users_are_escaped(console, database) -> None:
     ("method", "path", "status", "words"),
     [
         ("GET", "/v1/workload", 404, "GET /v1/workload: no such route here; /openapi.json lists"),
-        ("PATCH", "/v1/workloads", 405, "PATCH /v1/workloads: this route takes GET, POST"),
+        ("PATCH", "/v1/workloads", 405, "PATCH /v1/workloads: this route takes GET, HEAD, POST"),
         (
             "PATCH",
             "/v1/workloads/a/b",
             405,
-            "PATCH /v1/workloads/a/b: this route takes GET, PUT, D",
+            "PATCH /v1/workloads/a/b: this route takes GET, HEAD, PUT, D",
         ),
     ],
 )
