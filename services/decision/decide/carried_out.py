@@ -17,6 +17,7 @@ from sqlalchemy import RowMapping
 
 from services.decision.rows.inputs import ShardRows
 from services.decision.rows.members import ShardMember
+from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.variants import desired_counts, leaving_of_part
 
 N_STEPS, LEAST = 3, timedelta(minutes=2)
@@ -27,10 +28,12 @@ NEVER_S = math.inf
 def with_own_since(
     members: Mapping[int, ShardMember], rows: ShardRows, origin_at: datetime
 ) -> ShardRows:
-    """The rows with the time since when each count is Harmony's own.
+    """The rows with the time since when each count is Harmony's own, by what is believed now.
 
     A level of which it was not kept who had the count, as of earlier releases, begins anew where
-    somebody else has it.
+    somebody else has it. So does every level once a workload's own requests are known: what a
+    decision expected before came of the stated capacity, and teaches nothing of what is believed
+    since.
 
     Args:
         members: The workloads.
@@ -41,11 +44,17 @@ def with_own_since(
     for key, member in members.items():
         is_own = is_carried_out(member, rows)
         before = rows.own_since_s.get(key, NEVER_S)
-        begun_s = origin_at.timestamp() + member.step_s if before == NEVER_S else before
+        is_new = _is_just_learned(rows.responses.get(key))
+        begun_s = origin_at.timestamp() + member.step_s if is_new or before == NEVER_S else before
         found[key] = begun_s if is_own else NEVER_S
-        if not is_own and key not in rows.own_since_s and key in risk:
+        is_of_others = not is_own and key not in rows.own_since_s
+        if (is_new or is_of_others) and key in risk:
             risk[key] = replace(risk[key], log_level=0.0)
     return replace(rows, own_since_s=found, risk=risk)
+
+
+def _is_just_learned(response: LearnedResponse | None) -> bool:
+    return response is not None and response.is_first and not response.is_borrowed
 
 
 def is_carried_out(member: ShardMember, rows: ShardRows) -> bool:
