@@ -219,9 +219,14 @@ class _Fault:
 _REASONS = {Claim.OTHER_SERIES: SEVERAL_SERIES, Claim.OTHER_REPLICA: OTHER_REPLICA}
 
 
+def shown_labels(labels: Labels) -> str:
+    """Labels for a message, as many and as long as one can hold."""
+    return "{" + ", ".join(f"{label[:60]}={value[:60]!r}" for label, value in labels[:20]) + "}"
+
+
 def _said(reason: str, name: PushedSeriesName | None, labels: Labels) -> str:
     """A series that is refused, in words."""
-    shown = "{" + ", ".join(f"{label}={value!r}" for label, value in labels[:20]) + "}"
+    shown = shown_labels(labels)
     return {
         UNMAPPED: f"no rule matches {shown}",
         FORBIDDEN_NAMESPACE: f"{name}: the API key is of other namespaces",

@@ -14,6 +14,7 @@ from services.ingest.remote_write.claims import (
     claim,
     claim_all,
     series_of,
+    shown_labels,
 )
 from services.ingest.remote_write.counts import HistogramSeries
 from services.ingest.remote_write.histogram import BadHistogram, HistogramSample, read_histogram
@@ -110,7 +111,7 @@ def to_histograms(
         n_bad = len(raw) - len(samples)
         if n_bad:
             fault = next(one for one in map(_read, raw) if isinstance(one, str))
-            rejections.add(BAD_SAMPLE, n_bad, f"{dict(labels)}: a native histogram {fault}")
+            rejections.add(BAD_SAMPLE, n_bad, f"{shown_labels(labels)}: a native histogram {fault}")
         samples.sort(key=lambda one: one.at_us)
         markers = [one.is_stale_marker for one in samples]
         at_us = [one.at_us for one in samples]

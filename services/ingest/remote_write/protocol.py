@@ -157,7 +157,7 @@ def decode(
             first = v1.WriteRequest.FromString(content)
             return _columns(first.timeseries, _labels_v1(first))
         second = v2.Request.FromString(content)
-        return _columns(second.timeseries, _labels_v2(second))
+        return _columns(second.timeseries, _labels_v2(second, limits))
     except DecodeError as error:
         raise BadRequest(f"body: not a {version.value} ({error})") from error
 
@@ -229,8 +229,9 @@ def _labels_v1(request: v1.WriteRequest) -> Iterator[Labels]:
         yield _checked(position, tuple((label.name, label.value) for label in one.labels))
 
 
-def _labels_v2(request: v2.Request) -> Iterator[Labels]:
+def _labels_v2(request: v2.Request, limits: RequestLimits) -> Iterator[Labels]:
     symbols = list(request.symbols)
+    n_chars = 0
     for position, one in enumerate(request.timeseries):
         refs = list(one.labels_refs)
         if len(refs) % 2 or (refs and max(refs) >= len(symbols)):
@@ -239,6 +240,13 @@ def _labels_v2(request: v2.Request) -> Iterator[Labels]:
                 f"{len(symbols)} symbols, got {refs[:20]}"
             )
         words = [symbols[ref] for ref in refs]
+        n_chars += sum(map(len, words))
+        if n_chars > limits.max_label_chars:
+            raise PayloadTooLarge(
+                f"timeseries[{position}].labels_refs: the labels up to here have more than "
+                f"{limits.max_label_chars} characters written out; lower max_samples_per_send of "
+                "the sender"
+            )
         yield _checked(position, tuple(zip(words[::2], words[1::2], strict=True)))
 
 

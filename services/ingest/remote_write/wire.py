@@ -17,6 +17,7 @@ _FIXED_BYTES = {1: 8, 5: 4}
 _KNOWN_TYPES = 5
 _GOES_ON = bytes(range(0x80, 0x100))  # bytes of a varint that are not its last
 _LEAST_BYTES = 24  # of a label or a sample, on the average of a request that is full
+_TIMES_WRITTEN_OUT = 4  # labels that share their words, to the bytes of a request
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,15 @@ class RequestLimits:
     def max_fields(self) -> int:
         """Fields: series, labels, samples, symbols and whatever else has a place of its own."""
         return self.max_bytes // _LEAST_BYTES
+
+    @property
+    def max_label_chars(self) -> int:
+        """Characters of the labels of all series, where these share their words (version 2.0).
+
+        Each series is read, matched and told apart by all of its labels: a word that many share
+        costs as if each had sent its own.
+        """
+        return self.max_bytes * _TIMES_WRITTEN_OUT
 
 
 @dataclass(frozen=True, slots=True)

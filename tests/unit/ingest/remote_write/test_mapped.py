@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from datetime import UTC, datetime
 
 from services.ingest.remote_write.claims import Mapping
@@ -22,6 +23,7 @@ from tests.unit.ingest.remote_requests import (
     Histogram,
     Series,
     body_v1,
+    body_v2,
     histograms_v1,
     indicator,
 )
@@ -111,3 +113,26 @@ def test_a_histogram_that_no_rule_matches_or_that_is_none_is_counted() -> None:
     for request in (stranger, broken):
         assert to_histograms(request, mapping(), rejections, NOW) == []
     assert reasons(rejections) == {"unmapped": 1, "bad_sample": 1}
+
+
+def test_what_is_said_of_a_series_is_short_however_long_its_labels_are() -> None:
+    """A word of a request that twenty labels share was written out for each series, and all told.
+
+    With an end of a series among them each has its own sentence.
+    """
+    word = "x" * 900_000
+    named = {f"l{n}": word for n in range(4)}
+    bad = histograms_v1(indicator("sli_ttft", **named), Histogram(NOW_MS, (1,), ()))
+    ends = body_v2(series("rps", STALE), (named, [(NOW_MS, 1.0)]))
+    cases = ((ends, Version.V2, "unmapped"), (bad, Version.V1, "bad_sample"))
+    for body, version, reason in cases:
+        request = decode(body, version, RequestLimits(4_000_000, 1000))
+        tracemalloc.start()
+        try:
+            rejections = to_parsed(request, mapping(), NOW).rejections
+            to_histograms(request, mapping(), rejections, NOW)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        assert peak < len(word)
+        assert reason in reasons(rejections)

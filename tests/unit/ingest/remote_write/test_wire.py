@@ -113,3 +113,13 @@ def test_series_are_bounded_by_themselves() -> None:
     check_counts(one * 50_000, V1, DEFAULT)
     with pytest.raises(PayloadTooLarge, match="50000 series"):
         check_counts(one * 50_001, V1, DEFAULT)
+
+
+def test_labels_that_share_their_words_are_bounded_as_if_they_did_not() -> None:
+    """Each series is told by all of its labels: one word in many of them costs as many."""
+    named = {f"l{n}": "x" * 1000 for n in range(9)}
+    limits = RequestLimits(max_bytes=10_000, max_samples=20)
+    few = [(named, [(1, 1.0)])] * 4
+    assert len(decode(body_v2(*few), Version.V2, limits).labels) == 4
+    with pytest.raises(PayloadTooLarge, match=r"timeseries\[4\].*40000 characters written out"):
+        decode(body_v2(*few, few[0]), Version.V2, limits)
