@@ -8,7 +8,6 @@ series is the counter of one pod instead, and all are added up as rates.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from services.ingest.deps import IngestDeps
@@ -28,7 +27,6 @@ from services.ingest.remote_write.protocol import RemoteWrite, Version, decode
 from services.ingest.remote_write.wire import RequestLimits
 from services.ingest.series import repository
 from services.ingest.series.catalog import WorkloadName, WorkloadRef
-from services.ingest.series.rules import SenderSeries
 from services.ingest.series.samples import SECOND_US, Rejection
 from services.ingest.series.translate import ParsedPush
 from services.kernel.db.session import unit_of_work
@@ -117,7 +115,7 @@ def _read(deps: IngestDeps, request: RemoteWrite, mapping: Mapping) -> _Read:
     now = deps.clock.now()
     origins = mapping.origins_of(request)
     request = replace(request, origins=origins)
-    known = _counting_workloads(deps, request, origins)
+    known = _counting_workloads(deps, request, mapping)
     counts = pod_counts(request.labels, origins, known)
     parsed = to_parsed(request, mapping, now, counts.keys())
     counters = to_counters(request, counts, mapping, parsed.rejections, now)
@@ -133,14 +131,18 @@ def _read(deps: IngestDeps, request: RemoteWrite, mapping: Mapping) -> _Read:
 
 
 def _counting_workloads(
-    deps: IngestDeps, request: RemoteWrite, origins: Sequence[SenderSeries]
+    deps: IngestDeps, request: RemoteWrite, mapping: Mapping
 ) -> dict[WorkloadName, WorkloadRef]:
-    """Workloads that series of counts name, and native histograms, which are nothing else."""
+    """Workloads that series of counts name, and native histograms, which are nothing else.
+
+    Those that the sender may not write to are not looked for: the answer would tell which exist.
+    """
     native = {one.series for one in request.histograms}
     found = {
         WorkloadName(one.name.namespace, one.name.workload)
-        for number, one in enumerate(origins)
+        for number, one in enumerate(request.origins)
         if one.name is not None and (one.is_count or number in native)
+        if mapping.is_permitted(one.name)
     }
     if not found:
         return {}

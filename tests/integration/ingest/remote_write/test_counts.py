@@ -92,3 +92,19 @@ def test_a_wrong_name_is_told_the_right_ones(
     (fault,) = write(deps, (indicator("sli_ttft_god"), points((10, 1.0)))).faults
     assert fault.reason == "unknown_indicator"
     assert "sli_ttft_good" in fault.example
+
+
+def test_a_refusal_does_not_tell_which_workloads_of_others_there_are(
+    deps: IngestDeps, clock: FixedClock, register: Register
+) -> None:
+    """The first series that is refused is the example, whether its count is known or not."""
+    sent = (indicator(TOTAL), points((10, 1.0))), (indicator("x", "none"), points((10, 1.0)))
+
+    def told() -> WriteResult:
+        return remote_write(deps, body_v1(*sent), Version.V1, frozenset({"another"}))
+
+    before = told()
+    register(objective=PUSHED)
+    clock.advance(60)
+    assert told() == before
+    assert [one.example.split(":")[0] for one in before.faults] == [f"shop/w0 {TOTAL}"]
