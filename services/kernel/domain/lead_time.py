@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 WARM, COLD, RESTORED = "warm", "cold", "restored"
 """Causes of a start's time: its image is on the node, it is pulled, a snapshot is restored."""
+MOST_MEDIAN_S = 7200.0
 
 
 class LeadTimeSpec(BaseModel):
@@ -18,5 +19,5 @@ class LeadTimeSpec(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    median_s: float = Field(90.0, gt=0, le=7200)
+    median_s: float = Field(90.0, gt=0, le=MOST_MEDIAN_S)
     sigma: float = Field(0.5, ge=0, le=3)

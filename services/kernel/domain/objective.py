@@ -10,6 +10,7 @@ GoalMetric = Literal["ttft", "tpot", "itl", "e2e", "queue", "errors"]
 """Time to the first token, per output token of a request, between two tokens, of the whole request
 and in the queue; and requests without an answer. `itl` counts tokens, the others requests."""
 
+MOST_THRESHOLD_S = 86400.0
 SERIES_PREFIX = "sli_"
 LOST = "sli_lost"
 """Requests that got no answer: failed, refused, aborted, timed out."""
@@ -34,7 +35,7 @@ class GoalSpec(_Promised):
     """
 
     metric: GoalMetric
-    threshold_s: float | None = Field(None, gt=0, le=86400)
+    threshold_s: float | None = Field(None, gt=0, le=MOST_THRESHOLD_S)
 
     @model_validator(mode="after")
     def _has_its_threshold(self) -> GoalSpec:

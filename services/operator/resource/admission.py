@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.kernel.domain.lead_time import MOST_MEDIAN_S
+from services.kernel.domain.objective import MOST_THRESHOLD_S, SERIES_PREFIX
 from services.kernel.domain.parts import MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import PRESETS, REPLICA_PRESETS
 from services.kernel.domain.shares import LEAST, MOST, SHARE_RULE
@@ -43,6 +45,16 @@ def _lasting(path: str, name: str) -> CelRule:
     return CelRule(path, rule, f"{name} must be longer than 0")
 
 
+def _no_longer(path: str, name: str, most_s: float) -> CelRule:
+    """A duration with an upper bound; of days, which CEL has no word for, the operator tells."""
+    most = f"{most_s / 3600:.0f}h"
+    rule = (
+        f"!has(self.{name}) || self.{name}.contains('d') || "
+        f"duration(self.{name}) <= duration('{most}')"
+    )
+    return CelRule(path, rule, f"{name} must not be longer than {most}")
+
+
 def risk_rules(path: str) -> tuple[CelRule, ...]:
     """Rules of a promise."""
     epsilon = _number("epsilon")
@@ -66,6 +78,7 @@ def objective_rules(path: str, *, has_choice: bool = False) -> tuple[CelRule, ..
             "threshold is needed for each latency; errors have none",
         ),
         _lasting(f"{path}.goals[]", "threshold"),
+        _no_longer(f"{path}.goals[]", "threshold", MOST_THRESHOLD_S),
     )
     return (*found, *_choice_rules(path)) if has_choice else found
 
@@ -243,6 +256,7 @@ GPU_AUTOSCALER_RULES = (
     _positive("spec.variants[].capacity", "perReplica"),
     *_part_rules("pool", "has(self.minReplicas) && has(self.maxReplicas)"),
     _lasting("spec.pools[].leadTime", "median"),
+    _no_longer("spec.pools[].leadTime", "median", MOST_MEDIAN_S),
     _at_most("spec.pools[].leadTime", "sigma", 3),
     CelRule(
         "spec",
@@ -299,6 +313,11 @@ GPU_AUTOSCALER_RULES = (
     tokens_rule("spec.sla"),
     CelRule(
         "spec.indicators[]",
+        f"!self.name.startsWith('{SERIES_PREFIX}')",
+        f"name must not begin with {SERIES_PREFIX}, as the counts of an objective do",
+    ),
+    CelRule(
+        "spec.indicators[]",
         "!self.knownAhead || (self.kind == 'gauge' && self.query == '')",
         "an indicator known ahead is a gauge without a query: its steps to come are pushed",
     ),
@@ -318,6 +337,7 @@ GPU_AUTOSCALER_RULES = (
     ),
     _lasting("spec.capacity", "sloLatency"),
     _lasting("spec.leadTime", "median"),
+    _no_longer("spec.leadTime", "median", MOST_MEDIAN_S),
     _at_most("spec.leadTime", "sigma", 3),
     _at_most("spec.behavior.scaleUp", "tolerance", 1),
     _at_most("spec.behavior.scaleDown", "tolerance", 1),

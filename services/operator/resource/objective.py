@@ -11,16 +11,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from services.kernel.domain import GoalSpec, ObjectiveSpec, SliSeriesSpec
-from services.kernel.domain.objective import LOST, READY, WAITING, good_name, total_name
+from services.kernel.domain.objective import (
+    LOST,
+    MOST_THRESHOLD_S,
+    READY,
+    WAITING,
+    good_name,
+    total_name,
+)
 from services.kernel.domain.presets import objective_series
 from services.operator.resource import spec as schemas
 from services.operator.resource.autoscaler import Unmeasured
 from services.operator.resource.indicators import targets
-from services.operator.resource.quantities import parse_duration_s
+from services.operator.resource.quantities import format_duration, parse_duration_s
 
 KNOWN_METRICS = ("ttft", "tpot", "itl", "e2e", "latency", "queue")
 _DEFAULT_SHARE = 0.95
-_MOST_S = 86400.0
 _SINGLE = re.compile(rf"({'|'.join(KNOWN_METRICS)})(?:_p([0-9]+))?")
 _SHOWN = 60
 _READY_METRICS = {
@@ -105,11 +111,25 @@ def _check_form(own: schemas.Objective) -> None:
             )
 
 
+def _check_thresholds(
+    objective: schemas.Objective | schemas.ClassObjective, sla: schemas.ServiceLevel | None
+) -> None:
+    is_class = isinstance(objective, schemas.ClassObjective) and sla is not None
+    place = f"sla.class={sla.sla_class!r}: its objective" if is_class and sla else "sla.objective"
+    for goal in objective.goals or ():
+        if goal.threshold_s is not None and goal.threshold_s > MOST_THRESHOLD_S:
+            raise ValueError(
+                f"{place}.goals[{goal.metric}].threshold={format_duration(goal.threshold_s)!r} "
+                f"must be at most {format_duration(MOST_THRESHOLD_S)}"
+            )
+
+
 def _of_goals(
     objective: schemas.Objective | schemas.ClassObjective,
     written: schemas.GPUAutoscalerSpec,
     namespace: str,
 ) -> FoundObjective:
+    _check_thresholds(objective, written.sla)
     goals = tuple(
         GoalSpec(metric=goal.metric, threshold_s=goal.threshold_s) for goal in objective.goals or ()
     )
@@ -178,7 +198,7 @@ def _of_metric(metric: str, threshold: str) -> schemas.Objective | Unmeasured:
         threshold_s = parse_duration_s(threshold)
     except ValueError:
         threshold_s = 0.0
-    if not 0 < threshold_s <= _MOST_S:
+    if not 0 < threshold_s <= MOST_THRESHOLD_S:
         message = (
             f"sla.objective.threshold={threshold!r} must be a duration above 0 and of at most a "
             "day, e.g. 500ms"

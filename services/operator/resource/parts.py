@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from services.kernel.domain import LeadTimeSpec, PartSpec, PoolSpec, VariantSpec, WorkloadSpec
+from services.kernel.domain.lead_time import MOST_MEDIAN_S
 from services.operator.resource import spec as schemas
 from services.operator.resource.autoscaler import PartTarget, ScaleTarget
+from services.operator.resource.quantities import format_duration
 
 
 def to_target(namespace: str, written: Mapping[str, Any]) -> ScaleTarget:
@@ -103,20 +105,33 @@ def _variant(written: schemas.GPUVariant) -> VariantSpec:
 
 def _pool(written: schemas.GPUPool, least: int) -> PoolSpec:
     """A pool; without a minimum of its own it has `least`, that of the spec."""
-    lead_time = written.lead_time
+    lead_time, place = written.lead_time, f"pools[{written.name}]."
     return PoolSpec(
         name=written.name,
         loads=written.bound_by,
         min_replicas=least if written.min_replicas is None else written.min_replicas,
         max_replicas=written.max_replicas,
-        lead_time=None if lead_time is None else to_lead_time(lead_time),
+        lead_time=None if lead_time is None else to_lead_time(lead_time, place),
         occupancy_indicator=written.occupancy_indicator or "",
         occupancy_of=written.occupancy_of or "Room",
         **_hardware(written, written.scale_target_ref, written.gpu_type),
     )
 
 
-def to_lead_time(written: schemas.LeadTime) -> LeadTimeSpec:
-    """The lead time as written, the rest by default."""
+def to_lead_time(written: schemas.LeadTime, place: str = "") -> LeadTimeSpec:
+    """The lead time as written, the rest by default.
+
+    Args:
+        written: As it is written.
+        place: Where in the spec it is; empty: it is the spec's own.
+
+    Raises:
+        ValueError: It is too long.
+    """
+    if written.median_s is not None and written.median_s > MOST_MEDIAN_S:
+        raise ValueError(
+            f"{place}leadTime.median={format_duration(written.median_s)!r} must be at most "
+            f"{format_duration(MOST_MEDIAN_S)}"
+        )
     values = {"median_s": written.median_s, "sigma": written.sigma}
     return LeadTimeSpec(**{name: v for name, v in values.items() if v is not None})

@@ -79,7 +79,9 @@ class ObjectiveGoal(ResourceModel):
         "requests without an answer"
     )
     threshold_s: Duration | None = Field(
-        None, alias="threshold", description="Of a latency, e.g. 500ms; errors have none"
+        None,
+        alias="threshold",
+        description="Of a latency, e.g. 500ms, at most 24h; errors have none",
     )
 
 
@@ -194,7 +196,7 @@ class Capacity(ResourceModel):
 class LeadTime(ResourceModel):
     """Expected time from scaling to Ready, until enough starts have been measured."""
 
-    median_s: Duration | None = Field(None, alias="median")
+    median_s: Duration | None = Field(None, alias="median", description="At most 2h")
     sigma: Decimal | None = Field(None, description="Standard deviation of its logarithm")
 
 

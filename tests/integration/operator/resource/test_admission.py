@@ -91,6 +91,11 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "threshold must be longer than 0",
     ),
     (
+        {"sla.objective": {"goals": [GOAL | {"threshold": "1441m"}]}},
+        "spec.sla.objective.goals[0]",
+        "threshold must not be longer than 24h",
+    ),
+    (
         {"sla.objective": {"goals": [GOAL | {"threshold": 0.5}]}},
         "spec.sla.objective.goals[0].threshold",
         "string",
@@ -161,6 +166,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
         "latencyIndicator must be the name",
     ),
     ({"indicators": [DEMAND, DEMAND]}, "spec.indicators", "Duplicate"),
+    ({"indicators": [DEMAND, {"name": "sli_x", "level": 1}]}, "spec.indicators[1]", "with sli_"),
     ({"indicators.0.name": "Rate RPS"}, "spec.indicators[0].name", "should match"),
     ({"indicators.0.level": 4}, "spec.indicators[0].level", "Unsupported value"),
     ({"indicators.0.kind": "rate"}, "spec.indicators[0].kind", "Unsupported value"),
@@ -204,6 +210,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"leadTime": {"median": 90}}, "spec.leadTime.median", "string"),
     ({"leadTime": {"median": "90"}}, "spec.leadTime.median", "should match"),
     ({"leadTime": {"median": "0m0s"}}, "spec.leadTime", "median must be longer than 0"),
+    ({"leadTime": {"median": "2h1s"}}, "spec.leadTime", "median must not be longer than 2h"),
     ({"leadTime": {"sigma": "4"}}, "spec.leadTime", "sigma must not be greater than 3"),
     (
         {"behavior": {"scaleUp": {"tolerance": "2"}}},
@@ -287,6 +294,8 @@ GOOD: list[dict[str, Any]] = [
             "waitingQuery": "w",
         },
     },
+    {"leadTime": {"median": "1h59m60s"}},
+    {"leadTime": {"median": "0.05d"}},
     {"demandCounts": "Served"},
     {"scaleTargetRef": {"kind": "StatefulSet", "name": "llama.v2"}},
     {"scaleTargetRef.apiVersion": "leaderworkerset.x-k8s.io/v1"},

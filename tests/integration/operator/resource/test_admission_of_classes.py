@@ -42,6 +42,15 @@ ITL = {"metric": "itl", "threshold": "50ms"}
         ),
         (
             "slaclasses",
+            {
+                "risk": {"epsilon": "0.1"},
+                "objective": {"goals": [{"metric": "e2e", "threshold": "25h"}]},
+            },
+            "spec.objective.goals[0]",
+            "threshold must not be longer than 24h",
+        ),
+        (
+            "slaclasses",
             {"risk": {"epsilon": "0.1"}, "objective": {"goals": [GOAL], "share": "1.5"}},
             "spec.objective",
             "share must be between 0 and 1",

@@ -270,3 +270,9 @@ def test_what_the_demand_counts(changes: dict[str, Any], counts: str) -> None:
     spec = read(None, **changes).spec
     assert spec is not None
     assert spec.demand_counts == counts
+
+
+def test_a_class_whose_goal_is_too_long_is_named() -> None:
+    found = read(None, of_class={"goals": [TTFT | {"threshold": "2d"}]})
+    named = "sla.class='gold': its objective.goals[ttft].threshold='2d' must be at most 1d"
+    assert (found.spec, found.problem) == (None, named)

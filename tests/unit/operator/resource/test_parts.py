@@ -100,6 +100,10 @@ def test_a_pool_names_what_says_how_full_its_replicas_are() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        (
+            {"pools": [PREFILL | {"leadTime": {"median": "3h"}}, DECODE]},
+            "pools[prefill].leadTime.median='3h' must be at most 2h",
+        ),
         ({"variants": [variant("h100")]}, "give either variants or pools, not both"),
         ({"scaleTargetRef": variant("x")["scaleTargetRef"]}, "give either scaleTargetRef or"),
         (

@@ -121,6 +121,11 @@ def test_an_sla_class_that_cannot_be_read_does_not_exist() -> None:
         ({"sla": {}}, "set sla.class or sla.risk.epsilon"),
         ({"sla": {"risk": {"epsilon": "1.5"}}}, "epsilon"),
         ({"leadTime": {"median": "90"}}, "must be a duration with its unit"),
+        ({"leadTime": {"median": "1d"}}, "leadTime.median='1d' must be at most 2h"),
+        (
+            {"sla": {"objective": {"goals": [{"metric": "e2e", "threshold": "2d"}]}}},
+            "sla.objective.goals[e2e].threshold='2d' must be at most 1d",
+        ),
         (
             {"approval": {"expireAfter": "9999999d"}},
             "expireAfter: '9999999d' must be at most 3650d",
