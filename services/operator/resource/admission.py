@@ -372,6 +372,11 @@ GPU_AUTOSCALER_RULES = (
 
 GPU_BUDGET_RULES = (
     CelRule(
+        "spec",
+        "!self.gpuType.contains('*')",
+        "gpuType must name one type, without *: make a GPUBudget for each",
+    ),
+    CelRule(
         "spec.supply",
         "self.mode != 'fixed' || (!has(self.ceiling) && !has(self.nodeStartup) "
         "&& !has(self.headroom))",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -48,6 +49,19 @@ and fractions; Kubernetes' own answer, which this follows, is to write fractions
 Name = Annotated[
     str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 ]
+
+
+def _of_one_type(name: str) -> str:
+    """A type's name; `*` stands for all others where budgets are kept."""
+    if "*" in name:
+        raise ValueError(
+            f"{name!r} must name one type as GPUAutoscalers do, without *; make a GPUBudget for "
+            "each type"
+        )
+    return name
+
+
+BudgetedType = Annotated[str, Field(min_length=1, max_length=63), AfterValidator(_of_one_type)]
 
 
 class ResourceModel(BaseModel):

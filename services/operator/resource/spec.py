@@ -15,7 +15,7 @@ from services.kernel.domain.objective import GoalMetric
 from services.kernel.domain.parts import MOST_REPLICAS, MOST_USD_PER_GPU_HOUR
 from services.kernel.domain.presets import REPLICA_PRESETS
 from services.kernel.domain.shares import ShareCheck
-from services.operator.resource.fields import Decimal, Duration, Name, ResourceModel
+from services.operator.resource.fields import BudgetedType, Decimal, Duration, Name, ResourceModel
 from services.operator.resource.supply import Supply
 
 
@@ -393,6 +393,6 @@ class SLAClassSpec(ResourceModel):
 class GPUBudgetSpec(ResourceModel):
     """A hard limit on the GPUs of one type."""
 
-    gpu_type: ShortName
+    gpu_type: BudgetedType
     gpus: Annotated[int, Field(ge=0)]
     supply: Supply | None = None

@@ -232,6 +232,7 @@ BREAKS_A_RULE = [
     (POOLS, "capacity.latencyIndicator", "ttft_p95_ms", "must be left out with pools"),
     (POOLS, "variants", [VARIANT], "give either variants or pools"),
     (BRONZE, "risk.epsilon", "1.5", "epsilon must be between 0 and 1"),
+    (BUDGET, "gpuType", "*", "gpuType must name one type, without *"),
     (BUDGET, "supply", {"mode": "fixed", "ceiling": 8}, "mode fixed reads no ceiling"),
     (BUDGET, "supply", {"headroom": {"risk": "0.9"}}, "risk must be from 0.001 to 0.5"),
     (BUDGET, "supply", {"nodeStartup": "0s"}, "nodeStartup must be longer than 0"),

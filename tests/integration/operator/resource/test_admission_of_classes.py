@@ -65,6 +65,7 @@ ITL = {"metric": "itl", "threshold": "50ms"}
             "an itl goal counts tokens",
         ),
         ("gpubudgets", {"gpus": 4}, "spec.gpuType", "Required"),
+        ("gpubudgets", {"gpuType": "*", "gpus": 4}, "spec", "must name one type"),
         ("gpubudgets", {"gpuType": "H100", "gpus": -1}, "spec.gpus", "equal to 0"),
         ("gpubudgets", {"gpuType": "H100", "gpus": "4"}, "spec.gpus", "integer"),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from services.operator.reconcile.budgets import to_budget
+from services.operator.reconcile.budgets import to_budget, to_rows
 
 
 def listed(supply: dict[str, Any], **annotations: str) -> dict[str, Any]:
@@ -28,4 +28,14 @@ def test_a_field_of_the_supply_that_is_not_known_is_named() -> None:
     assert found.problem == (
         "GPUBudget/hopper: supply: price='2.50' is no field of it; its fields are ceiling, "
         "headroom, mode, nodeStartup, spot"
+    )
+
+
+def test_a_budget_of_every_type_is_none() -> None:
+    """It was one for each type, of as many GPUs as it names, and its status said `Unused`."""
+    found = to_budget({"metadata": {"name": "all"}, "spec": {"gpuType": "*", "gpus": 16}})
+    assert [row.gpus for row in to_rows([found])] == [None]
+    assert found.problem == (
+        "GPUBudget/all: gpuType: '*' must name one type as GPUAutoscalers do, without *; make a "
+        "GPUBudget for each type"
     )
