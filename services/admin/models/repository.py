@@ -18,7 +18,13 @@ _POSTERIOR = (
     "p.id, p.kind, p.scope, p.status, p.reason, p.n_observations, p.summary, p.diagnostics, "
     "p.fitted_at, w.namespace, w.name"
 )
-_OF_WORKLOAD = "FROM posteriors p LEFT JOIN workloads w ON p.scope = 'workload:' || w.id"
+# after the workload's id a scope may name a GPU type and the cause of a start
+_OF_WORKLOAD = (
+    "FROM posteriors p LEFT JOIN workloads w "
+    "ON w.id = CAST(substring(p.scope FROM '^workload:([0-9]{1,18})([/#]|$)') AS bigint)"
+)
+OWN_SCOPE = "workload:"
+"""Beginning of a scope that is of a workload."""
 
 
 def load_models(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:
@@ -98,7 +104,8 @@ def load_posteriors(
         where.equal(f"p.{column}", filters.get(column))
     if filters.get("namespaces") is not None:
         where.add(
-            "(w.namespace IS NULL OR w.namespace = ANY(:visible))",
+            "(NOT starts_with(p.scope, :own) OR w.namespace = ANY(:visible))",
+            own=OWN_SCOPE,
             visible=list(filters["namespaces"]),
         )
     where.between("p.fitted_at", filters)

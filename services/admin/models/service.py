@@ -16,7 +16,7 @@ from services.admin.rest.change import Answer, Caller, Change, check_etag, perfo
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
 from services.kernel.errors import Conflict, NotFound
-from services.kernel.security.keys import Principal, Role
+from services.kernel.security.keys import FLEET, Principal, Role
 
 _UNUSABLE = ("failed", "training")
 
@@ -189,6 +189,6 @@ def get_posterior(deps: AdminDeps, principal: Principal, posterior_id: int) -> P
         row = repository.load_posterior(connection, posterior_id)
     if row is None:
         raise NotFound(missing)
-    if row["namespace"] is not None:
-        check_object(principal, Role.VIEWER, row["namespace"], missing)
+    if row["scope"].startswith(repository.OWN_SCOPE):
+        check_object(principal, Role.VIEWER, row["namespace"] or FLEET, missing)
     return to_posterior_detail(row)
