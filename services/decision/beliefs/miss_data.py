@@ -204,8 +204,8 @@ class MissSteps:
 
         def summed(values: FloatArray) -> FloatArray:
             columns = values.reshape(self.size, -1).T
-            sums = [np.bincount(of, column, minute.size) for column in columns]
-            return np.stack(sums, axis=1).reshape(minute.size, *values.shape[1:])
+            sums = np.array([np.bincount(of, column) for column in columns], dtype=np.float64)
+            return sums.T.reshape(minute.size, *values.shape[1:])
 
         load = (summed(self.load).T / n_steps).T
         mix = (summed(self.mix).T / n_steps).T if self.mix.size else self.mix
