@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Path, Query, Response
 
-from services.admin.identity.auth import AsReader, Deps, Reader
+from services.admin.identity.auth import AsReader, Deps
 from services.admin.models import service
 from services.admin.models.schemas import ModelChange, ModelView, PosteriorDetail, PosteriorView
 from services.admin.operations.schemas import OperationDetail, TrainRequest
@@ -40,24 +40,23 @@ PosteriorStatus = Annotated[
 ]
 
 
-@router.get("/models", tags=["models"], dependencies=[Reader])
+@router.get("/models", tags=["models"])
 def list_models(
     deps: Deps,
+    principal: AsReader,
     period: Times,
     status: ModelStatus = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ModelView]:
     """The model registry, newest first, by time of creation."""
-    return service.list_models(deps, period | {"status": status}, limit, cursor)
+    return service.list_models(deps, period | {"status": status}, limit, cursor, principal)
 
 
-@router.get(
-    "/models/{version}", tags=["models"], dependencies=[Reader], responses={200: ETAG_HEADER}
-)
-def get_model(deps: Deps, response: Response, version: Version) -> ModelView:
-    """One model with the figures of its back-test."""
-    return tagged(response, *service.get_model(deps, version))
+@router.get("/models/{version}", tags=["models"], responses={200: ETAG_HEADER})
+def get_model(deps: Deps, principal: AsReader, response: Response, version: Version) -> ModelView:
+    """One model with the figures of its back-test, and the workloads that the caller may see."""
+    return tagged(response, *service.get_model(deps, version, principal))
 
 
 @router.post(

@@ -11,10 +11,11 @@ from services.admin.deps import AdminDeps
 from services.admin.identity.authority import check_object
 from services.admin.models import repository
 from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
-from services.admin.models.translate import to_model, to_posterior, to_posterior_detail
+from services.admin.models.translate import Seen, to_model, to_posterior, to_posterior_detail
 from services.admin.rest.change import Answer, Caller, Change, check_etag, perform
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
+from services.kernel.db.clusters import find_cluster, load_clusters
 from services.kernel.errors import Conflict, NotFound
 from services.kernel.security.keys import FLEET, Principal, Role
 
@@ -22,24 +23,47 @@ _UNUSABLE = ("failed", "training")
 
 
 def list_models(
-    deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
+    deps: AdminDeps,
+    filters: dict[str, Any],
+    limit: int,
+    cursor: str | None,
+    principal: Principal | None = None,
 ) -> Page[ModelView]:
-    """Models, newest first."""
+    """Models, newest first.
+
+    Args:
+        deps: Dependencies.
+        filters: `status`, `from_at`, `to_at`.
+        limit: Items at most.
+        cursor: Of an earlier page.
+        principal: Whose workloads are named; None: all are, for counts of them.
+    """
     filters = filters | position(cursor, (int,))
     with deps.reading() as connection:
         rows = repository.load_models(connection, filters, limit + 1)
-    return page_of(Page[ModelView], rows, limit, ("id",), to_model)
+        seen = _seen_by(deps, connection, principal)
+    return page_of(Page[ModelView], rows, limit, ("id",), lambda row: to_model(row, seen))
 
 
-def get_model(deps: AdminDeps, version: str) -> tuple[ModelView, str]:
-    """One model, and its ETag.
+def get_model(deps: AdminDeps, version: str, principal: Principal) -> tuple[ModelView, str]:
+    """One model, with the workloads that `principal` may see, and its ETag.
 
     Raises:
         NotFound: There is none.
     """
     with deps.reading() as connection:
         row = _find(connection, version)
-    return to_model(row), etag_of(row)
+        seen = _seen_by(deps, connection, principal)
+    return to_model(row, seen), etag_of(row)
+
+
+def _seen_by(deps: AdminDeps, connection: Connection, principal: Principal | None) -> Seen:
+    """The workloads that a model names for a caller: those of its namespaces, in its cluster."""
+    if principal is None:
+        return Seen()
+    name = deps.cell.name
+    cluster_id = None if name is None else find_cluster(load_clusters(connection), name).id
+    return Seen(principal.namespaces(), cluster_id)
 
 
 def etag_of(row: RowMapping) -> str:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 from sqlalchemy import RowMapping
 
 from services.admin.models.schemas import ModelView, PosteriorDetail, PosteriorView
 from services.admin.rest.translate import finite
+from services.kernel.db.clusters import FIRST
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
 QUANTITIES = {
@@ -23,9 +28,46 @@ QUANTITIES = {
 }
 
 
-def to_model(row: RowMapping) -> ModelView:
-    """A model of the registry."""
-    return ModelView.model_validate(dict(row))
+_BY_WORKLOAD = ("ratios", "picks", "skipped", "simple_only")
+"""Metrics of a fit that name workloads."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Workloads whose names may be seen.
+
+    Attributes:
+        namespaces: Those in these; None: in any.
+        cluster_id: Those of this cluster; None: of any.
+    """
+
+    namespaces: frozenset[str] | None = None
+    cluster_id: int | None = None
+
+    def has(self, key: str) -> bool:
+        """Check a workload by its name in models: `namespace/name`, behind the id of a cluster."""
+        before, colon, own = key.rpartition(":")
+        cluster_id = before if colon else str(FIRST)
+        if self.cluster_id is not None and cluster_id != str(self.cluster_id):
+            return False
+        return self.namespaces is None or own.partition("/")[0] in self.namespaces
+
+
+def to_model(row: RowMapping, seen: Seen | None = None) -> ModelView:
+    """A model of the registry; of the workloads that it was trained on only those that are seen."""
+    seen = seen or Seen()
+    return ModelView.model_validate(dict(row) | {"metrics": _seen_metrics(row["metrics"], seen)})
+
+
+def _seen_metrics(metrics: Mapping[str, Any], seen: Seen) -> dict[str, Any]:
+    found = dict(metrics)
+    for name in _BY_WORKLOAD:
+        named = found.get(name)
+        if isinstance(named, dict):
+            found[name] = {key: value for key, value in named.items() if seen.has(str(key))}
+        elif isinstance(named, list):
+            found[name] = [key for key in named if seen.has(str(key))]
+    return found
 
 
 def to_posterior(row: RowMapping) -> PosteriorView:

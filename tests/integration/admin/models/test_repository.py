@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, insert, select, update
 
 from services.admin.app import make_app
 from services.admin.deps import AdminDeps
@@ -59,3 +59,33 @@ def test_beliefs_of_a_workload_are_of_its_namespace_whatever_of_it_they_are_of(
                 assert status == (200 if scope in listed else 404), scope
             seen.append(listed)
     assert seen == [{type_scope("H100")}, {*hidden[:4], type_scope("H100")}]
+
+
+def test_a_model_names_only_workloads_that_its_reader_may_see(
+    deps: AdminDeps, admin: AppClient, database: Engine
+) -> None:
+    named = {"ns-a/one": 0.8, "ns-b/two": 1.1, "7:ns-a/far": 0.9}
+    metrics = {
+        "skill": 0.2,
+        "ratios": named,
+        "picks": dict.fromkeys(named, "ets"),
+        "skipped": {"ns-b/three": "too short"},
+        "simple_only": sorted(named),
+    }
+    with database.begin() as connection:
+        connection.execute(update(schema.models).values(metrics=metrics))
+        token = create_key(connection, "a", Role.VIEWER, NOW, namespaces=["ns-a"]).token
+    whole = admin.get("/v1/models").json()["items"][0]
+    assert whole["metrics"] == metrics
+    with AppClient(make_app(deps), bearer(token)) as client:
+        listed = client.get("/v1/models").json()["items"][0]
+        one = client.get(f"/v1/models/{listed['version']}").json()
+    assert listed["metrics"] == one["metrics"]
+    seen = {key for key in named if "ns-a/" in key}
+    assert one["metrics"] == {
+        "skill": 0.2,
+        "ratios": {key: named[key] for key in seen},
+        "picks": dict.fromkeys(seen, "ets"),
+        "skipped": {},
+        "simple_only": sorted(seen),
+    }
