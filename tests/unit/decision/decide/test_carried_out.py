@@ -99,11 +99,16 @@ def test_a_level_of_which_nobody_kept_who_taught_it_begins_anew_where_others_hav
 
 
 @pytest.mark.parametrize(
-    ("is_first", "is_borrowed", "begins_anew"),
-    [(True, False, True), (False, False, False), (True, True, False)],
+    ("kind", "is_first", "is_borrowed", "begins_anew"),
+    [
+        ("DemandFraction", True, False, True),
+        ("DemandFraction", False, False, False),
+        ("DemandFraction", True, True, False),
+        ("TimeFraction", True, False, False),
+    ],
 )
 def test_what_decisions_by_the_stated_capacity_did_not_expect_teaches_no_later_level(
-    is_first: bool, is_borrowed: bool, begins_anew: bool
+    kind: str, is_first: bool, is_borrowed: bool, begins_anew: bool
 ) -> None:
     one = np.ones(1)
     response = LearnedResponse(
@@ -113,6 +118,7 @@ def test_what_decisions_by_the_stated_capacity_did_not_expect_teaches_no_later_l
     given = rows(
         seen(7), decided(7), risk={1: before}, responses={1: response}, own_since_s={1: 5.0}
     )
-    after = with_own_since({1: member()}, given, ORIGIN)
+    one_of_kind = member(sla={"kind": kind, "epsilon": 0.05})
+    after = with_own_since({1: one_of_kind}, given, ORIGIN)
     assert after.own_since_s[1] == (END_S if begins_anew else 5.0)
     assert after.risk[1] == (replace(before, log_level=0.0) if begins_anew else before)
