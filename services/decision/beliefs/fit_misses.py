@@ -213,7 +213,7 @@ def _group_rows(
 
 def miss_data(members: Sequence[ShardMember], steps: Mapping[int, MissSteps]) -> MissData:
     """The model's data: of each workload the steps across its loads."""
-    chosen = [steps[m.id].to_learn_from(m.step_s) for m in members]
+    chosen = [steps[m.id].across_loads() for m in members]
     keys = sorted({group_key(m) for m in members})
     seen = [list(steps[m.id].full_uses(m).values()) for m in members]
     stated = [

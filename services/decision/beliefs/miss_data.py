@@ -187,38 +187,9 @@ class MissSteps:
             laws[pool.name] = full_use(np.where(is_own, loads, 0.0), taken[:, column], law)
         return {name: law for name, law in laws.items() if law is not None}
 
-    def by_minutes(self, step_s: float) -> MissSteps:
-        """Minutes of shorter steps, each with the mean of its loads; without their occupancies.
-
-        A request is counted where it ends, some time after it came, and waits for what came before
-        it. So the load of a few seconds is a poor measure of what its requests felt: learned from
-        that, a part of the misses seems to come at any load, and to be cured by no replica.
-
-        Args:
-            step_s: Length of a step.
-        """
-        if step_s >= MINUTE_S or not self.size:
-            return self
-        minute, of = np.unique(np.floor(self.steps_s / MINUTE_S), return_inverse=True)
-        n_steps = np.bincount(of)
-
-        def summed(values: FloatArray) -> FloatArray:
-            columns = values.reshape(self.size, -1).T
-            sums = np.array([np.bincount(of, column) for column in columns], dtype=np.float64)
-            return sums.T.reshape(minute.size, *values.shape[1:])
-
-        load = (summed(self.load).T / n_steps).T
-        mix = (summed(self.mix).T / n_steps).T if self.mix.size else self.mix
-        return MissSteps(MINUTE_S * minute, load, summed(self.missed), summed(self.total), mix)
-
-    def to_learn_from(self, step_s: float) -> MissSteps:
-        """Minutes across the loads, see `steps_across_loads`.
-
-        Args:
-            step_s: Length of a step.
-        """
-        minutes = self.by_minutes(step_s)
-        return minutes.rows(steps_across_loads(minutes.load, minutes.mix))
+    def across_loads(self) -> MissSteps:
+        """Those to learn from, see `steps_across_loads`."""
+        return self.rows(steps_across_loads(self.load, self.mix))
 
     def requests_of_a_step(self, member: ShardMember) -> float:
         """Requests that the newest steps were judged by."""

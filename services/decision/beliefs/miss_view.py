@@ -70,7 +70,7 @@ class MissView:
             self.draws = self._reweighted(prior.draws(N_STORED)).draws
 
     def _reweighted(self, stored: MissDraws) -> MissUpdate:
-        steps = self.since.to_learn_from(self.member.step_s)
+        steps = self.since.across_loads()
         evidence = miss_log_likelihood(stored, steps.load, steps.missed, steps.total, steps.mix)
         seen = list(self.since.full_uses(self.member).values())
         return update_misses(stored, evidence + use_log_likelihood(seen, stored))

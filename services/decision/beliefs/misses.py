@@ -18,13 +18,7 @@ from sqlalchemy import RowMapping
 from decider import FloatArray, MissDraws, MissUpdate, learn_misses
 from services.decision.beliefs import repository
 from services.decision.beliefs.groups import MeasuredGroup, known_groups, scope_of
-from services.decision.beliefs.miss_data import (
-    MIN_STEPS,
-    MISSES,
-    MissSteps,
-    learned_for,
-    summary_of,
-)
+from services.decision.beliefs.miss_data import MISSES, MissSteps, learned_for, summary_of
 from services.decision.beliefs.miss_steps import StepSpan, load_steps
 from services.decision.beliefs.miss_view import N_STORED, PARTICLES, MissView, draws_of, prior_of
 from services.decision.beliefs.ready_mix import n_worths, stated_mix
@@ -182,14 +176,9 @@ def _learn(
 def learned_alone(
     member: ShardMember, steps: MissSteps, group: MeasuredGroup | None = None
 ) -> MissUpdate:
-    """A workload's response from its own steps, its stated capacity, and what its group says.
-
-    Where there are too few minutes, shorter steps tell as they are.
-    """
+    """A workload's response from its own steps, its stated capacity, and what its group says."""
     prior = prior_of(member, group, tuple(steps.full_uses(member).values()))
-    minutes = steps.by_minutes(member.step_s)
-    told = steps if minutes.size < MIN_STEPS else minutes
-    return learn_misses(prior, told.load, told.missed, told.total, N_STORED, told.mix)
+    return learn_misses(prior, steps.load, steps.missed, steps.total, N_STORED, steps.mix)
 
 
 def learned_row(

@@ -17,8 +17,6 @@ from sqlalchemy import RowMapping
 
 from services.decision.rows.inputs import ShardRows
 from services.decision.rows.members import ShardMember
-from services.decision.rows.responses import LearnedResponse
-from services.decision.rows.translate import measured_unit
 from services.decision.rows.variants import desired_counts, leaving_of_part
 
 N_STEPS, LEAST = 3, timedelta(minutes=2)
@@ -29,12 +27,10 @@ NEVER_S = math.inf
 def with_own_since(
     members: Mapping[int, ShardMember], rows: ShardRows, origin_at: datetime
 ) -> ShardRows:
-    """The rows with the time since when each count is Harmony's own, by what is believed now.
+    """The rows with the time since when each count is Harmony's own.
 
     A level of which it was not kept who had the count, as of earlier releases, begins anew where
-    somebody else has it. So does that of a promise of requests once a workload's own requests are
-    known: what a decision expected before came of the stated capacity, and teaches nothing of what
-    is believed since.
+    somebody else has it.
 
     Args:
         members: The workloads.
@@ -45,19 +41,11 @@ def with_own_since(
     for key, member in members.items():
         is_own = is_carried_out(member, rows)
         before = rows.own_since_s.get(key, NEVER_S)
-        is_new = _is_just_learned(member, rows.responses.get(key))
-        begun_s = origin_at.timestamp() + member.step_s if is_new or before == NEVER_S else before
+        begun_s = origin_at.timestamp() + member.step_s if before == NEVER_S else before
         found[key] = begun_s if is_own else NEVER_S
-        is_of_others = not is_own and key not in rows.own_since_s
-        if (is_new or is_of_others) and key in risk:
+        if not is_own and key not in rows.own_since_s and key in risk:
             risk[key] = replace(risk[key], log_level=0.0)
     return replace(rows, own_since_s=found, risk=risk)
-
-
-def _is_just_learned(member: ShardMember, response: LearnedResponse | None) -> bool:
-    """Of promises of requests: of time, whose steps tell less, what was learned is carried on."""
-    is_own = response is not None and response.is_first and not response.is_borrowed
-    return is_own and measured_unit(member.spec) == "requests"
 
 
 def is_carried_out(member: ShardMember, rows: ShardRows) -> bool:

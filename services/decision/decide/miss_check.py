@@ -73,8 +73,7 @@ def _load(run: ShardRun, ids: list[int], back: timedelta) -> dict[int, MissSteps
     first: dict[int, datetime] = dict.fromkeys(ids, run.origin_at - back)
     last = run.origin_at + run.longest_step
     members = [run.members[key] for key in ids]
-    found = load_steps(run.connection, members, StepSpan(first, last, MAX_STEPS))
-    return {key: steps.by_minutes(run.members[key].step_s) for key, steps in found.items()}
+    return load_steps(run.connection, members, StepSpan(first, last, MAX_STEPS))
 
 
 def _judged(run: ShardRun, key: int, spans: TwoSpans) -> str | None:

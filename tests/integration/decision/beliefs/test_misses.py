@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -12,18 +11,16 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
-from decider import MissDraws, MissPrior, learn_misses
+from decider import MissPrior, learn_misses
 from decider.belief.occupancy import ROOM as BY_ROOM, TIME
 from services.decision.beliefs import misses
-from services.decision.beliefs.miss_data import MISSES, MissSteps
+from services.decision.beliefs.miss_data import MISSES
 from services.decision.beliefs.misses import MAX_LEARNED
-from services.decision.rows.members import ShardMember
 from services.decision.rows.responses import LearnedResponse
 from services.decision.rows.translate import from_draws
 from services.decision.wiring import DecisionDeps
 from services.kernel.db import schema
 from services.kernel.db.session import unit_of_work
-from services.kernel.domain import WorkloadSpec
 from services.kernel.jobs import DECIDE_FIT, RecordingSender
 from tests.integration.decision.learned_capacity import posteriors
 from tests.integration.decision.measured_loop import OBJECTIVE, STEP
@@ -67,25 +64,6 @@ def test_a_workload_learns_from_its_own_steps_and_is_stored(deps: DecisionDeps) 
         again[workload].draws.to_array(), first[workload].draws.to_array()
     )
     assert posteriors(deps.engine, kind=MISSES) == [row], "what is stored is only reweighted"
-
-
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_the_scatter_of_short_steps_makes_no_response_flat_and_no_floor(seed: int) -> None:
-    """Requests feel the load of their minute; what is measured of 15 s scatters around it."""
-    rng = np.random.default_rng(seed)
-    minute = 7.6 * np.exp(0.06 * rng.standard_normal(60))
-    load = np.repeat(minute, 4) * np.exp(0.15 * rng.standard_normal(240))
-    felt = np.repeat(load.reshape(60, 4).mean(axis=1), 4)
-    one, total = np.ones(1), rng.poisson(150.0, 240)
-    law = MissDraws(10.0 * one, 12.0 * one, 0.002 * one, 300.0 * one)
-    missed = rng.binomial(total, law.miss(felt)[0])
-    steps = MissSteps(15.0 * np.arange(240), load, missed.astype(float), total.astype(float))
-    member = ShardMember(1, "ns", "w", 15, WorkloadSpec.model_validate(spec(sla=SLA)))
-    learned = misses.learned_alone(member, steps).draws
-    assert 9.0 < np.median(learned.slope) < 16.0
-    assert learned.floor.mean() < 0.012
-    as_they_are = misses.learned_alone(replace(member, step_s=60), steps).draws
-    assert np.median(as_they_are.slope) < 6.0, "the scatter would matter"
 
 
 def test_too_few_steps_teach_nothing(deps: DecisionDeps) -> None:

@@ -93,23 +93,9 @@ def test_a_summary_says_the_load_within_the_promise() -> None:
 
 def test_of_many_steps_those_near_the_knee_are_kept() -> None:
     many = steps(2000)
-    assert many.to_learn_from(60).size == 200
-    assert steps(3).to_learn_from(60).size == 3
-    assert MissSteps.none().to_learn_from(60).size == 0
-
-
-def test_shorter_steps_are_learned_from_by_their_minutes() -> None:
-    at_s = 600.0 + np.array([0.0, 15.0, 30.0, 45.0, 60.0, 90.0])  # one of the second is unknown
-    load = np.array([[1.0, 8.0], [2.0, 4.0], [3.0, 0.0], [6.0, 4.0], [5.0, 1.0], [7.0, 3.0]])
-    missed, total = np.array([0.0, 1.0, 0.0, 3.0, 0.0, 2.0]), np.full(6, 10.0)
-    given = MissSteps(at_s, load, missed, total, mix=load[:, :1] / 10.0)
-    found = given.by_minutes(15)
-    assert found.steps_s.tolist() == [600.0, 660.0]
-    assert found.load.tolist() == [[3.0, 4.0], [6.0, 2.0]]
-    assert (found.missed.tolist(), found.total.tolist()) == ([4.0, 2.0], [40.0, 20.0])
-    np.testing.assert_allclose(found.mix, [[0.3], [0.6]])
-    assert given.by_minutes(60) is given
-    assert given.to_learn_from(15).total.sum() == 60.0
+    assert many.across_loads().size == 200
+    assert steps(3).across_loads().size == 3
+    assert MissSteps.none().across_loads().size == 0
 
 
 def test_what_further_loads_it_is_learned_for_counts_and_their_order() -> None:

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import numpy as np
 import pytest
 
-from decider import MissDraws, RiskState
+from decider import RiskState
 from services.decision.decide.carried_out import NEVER_S, is_carried_out, with_own_since
 from services.decision.rows.inputs import ShardRows
-from services.decision.rows.responses import LearnedResponse
 from tests.unit.decision.rows import pool_members
 from tests.unit.decision.rows.measured_workloads import ORIGIN_S, STEP_S, member
 
@@ -96,29 +93,3 @@ def test_a_level_of_which_nobody_kept_who_taught_it_begins_anew_where_others_hav
     assert after(rows(seen(7), decided(7), risk=risk)) == risk[1]
     kept = rows(seen(7), decided(6), risk=risk, own_since_s={1: 5.0})
     assert after(kept) == risk[1], "an operator that is away for a while takes nothing away"
-
-
-@pytest.mark.parametrize(
-    ("kind", "is_first", "is_borrowed", "begins_anew"),
-    [
-        ("DemandFraction", True, False, True),
-        ("DemandFraction", False, False, False),
-        ("DemandFraction", True, True, False),
-        ("TimeFraction", True, False, False),
-    ],
-)
-def test_what_decisions_by_the_stated_capacity_did_not_expect_teaches_no_later_level(
-    kind: str, is_first: bool, is_borrowed: bool, begins_anew: bool
-) -> None:
-    one = np.ones(1)
-    response = LearnedResponse(
-        MissDraws(one, one, 0.0 * one, one), 50.0, one, is_first=is_first, is_borrowed=is_borrowed
-    )
-    before = RiskState(log_level=0.8, measured_missed=4.0, measured_total=900.0, level_use=3.0)
-    given = rows(
-        seen(7), decided(7), risk={1: before}, responses={1: response}, own_since_s={1: 5.0}
-    )
-    one_of_kind = member(sla={"kind": kind, "epsilon": 0.05})
-    after = with_own_since({1: one_of_kind}, given, ORIGIN)
-    assert after.own_since_s[1] == (END_S if begins_anew else 5.0)
-    assert after.risk[1] == (replace(before, log_level=0.0) if begins_anew else before)
