@@ -13,6 +13,7 @@ from services.ingest.series.translate import (
     check_counts,
     load_json,
     parse_entries,
+    read_number,
     read_time,
 )
 from services.kernel.errors import InvalidInput, PayloadTooLarge
@@ -101,10 +102,8 @@ def _add_line(columns: dict[str, list[list[Any]]], fields: list[str], number: in
 
 def _number(field: str) -> float | str:
     """The number that a field holds, or the field where it holds none."""
-    try:
-        return float(field)
-    except ValueError:
-        return field.strip()
+    found = read_number(field)
+    return field.strip() if found is None else found
 
 
 def _entries(

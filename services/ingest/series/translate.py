@@ -362,12 +362,25 @@ def read_time(raw: object) -> float | None:
 
 
 def _read_value(raw: object) -> float | None:
-    if isinstance(raw, bool) or not isinstance(raw, int | float | str):
+    if isinstance(raw, str):
+        return read_number(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int | float):
         return None
     try:
         return float(raw)
     except OverflowError:  # an integer of more than 308 digits
         return math.inf
+
+
+def read_number(text: str) -> float | None:
+    """The number that a text holds; None: it holds none.
+
+    Python reads more than senders mean: digits of other scripts, and `1_042`.
+    """
+    if not text.isascii() or "_" in text:
+        return None
+    try:
+        return float(text)
     except ValueError:
         return None
 

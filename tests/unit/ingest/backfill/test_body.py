@@ -65,6 +65,15 @@ def test_a_sample_that_cannot_be_read_is_counted_and_the_others_stay() -> None:
     assert told(parsed) == {"rps": [(1767571260 * 10**6, 4.0)]}
 
 
+@pytest.mark.parametrize("written", ["1_042", "\u0661\u0662", "1\u00a0042", "0x10", "1 2"])
+def test_what_only_python_takes_for_a_number_is_none(written: str) -> None:
+    parsed = csv(f"time,rps\n1767571200,{written}\n{written},7\n1767571260, 4.5e1 \n")
+    found = {one.reason: one for one in parsed.rejections.as_tuple()}
+    assert (found["bad_value"].count, found["bad_time"].count) == (1, 1)
+    assert f"{written!r} must be a number" in found["bad_value"].example
+    assert told(parsed) == {"rps": [(1767571260 * 10**6, 45.0)]}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
