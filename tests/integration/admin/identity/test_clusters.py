@@ -6,6 +6,7 @@ that cluster, and no request that is not about it may change its rows.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -293,3 +294,32 @@ def test_a_key_is_made_for_a_cluster_of_its_maker(
             assert answer.status_code == 403, (place, fields)
         else:
             assert (answer.status_code, answer.json()["cluster"]) == (201, cluster)
+
+
+def test_a_model_names_the_workloads_of_its_reader_only(
+    anonymous: AppClient, tokens: dict[tuple[Role, str], str], database: Engine
+) -> None:
+    """It names what it was trained on; those of further clusters behind the cluster's id."""
+    names = ["elsewhere/a", f"{OWN}/b", "2:elsewhere/c", f"2:{OWN}/d"]
+    by_name = dict.fromkeys(names, "seasonal")
+    metrics = {"picks": by_name, "ratios": dict.fromkeys(names, 0.9), "skipped": by_name}
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE models SET metrics = CAST(:metrics AS jsonb)"),
+            {"metrics": json.dumps(metrics | {"simple_only": names, "n_workloads": 4})},
+        )
+    seen = {
+        "default": names[:2],
+        "default/own": names[1:2],
+        OTHER: names[2:],
+        "every": names,
+        "every/own": [names[1], names[3]],
+    }
+    for place, own in seen.items():
+        token = tokens[Role.VIEWER, place]
+        (listed,) = send(anonymous, "GET", "/v1/models", token).json()["items"]
+        one = send(anonymous, "GET", f"/v1/models/{listed['version']}", token).json()
+        assert one == listed
+        for field in ("picks", "ratios", "skipped", "simple_only"):
+            assert sorted(one["metrics"][field]) == sorted(own), (place, field)
+        assert one["metrics"]["n_workloads"] == 4
