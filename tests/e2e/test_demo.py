@@ -33,6 +33,8 @@ from tests.e2e.conftest import N_HOURS, ShortDemo
 pytestmark = pytest.mark.e2e
 
 HARMONY = [sys.executable, "-m", "services.cli"]
+N_ORIGINS = 6 * N_HOURS + 1
+"""The replay's steps, and the step before it that starts the pipeline."""
 POLICIES = {"harmony", "hpa", "trailing_percentile", "static_peak", "oracle"}
 
 
@@ -80,12 +82,11 @@ def test_a_short_demo_keeps_the_chain_whole(short_demo: ShortDemo) -> None:
     assert "no orphan, no duplicate" in short_demo.output.read_text()
     found = json.loads(short_demo.figures.read_text())
     assert set(found["policies"]) == POLICIES
-    assert found["simulated_hours"] == 2.0
+    assert found["simulated_hours"] == N_HOURS
     assert found["workloads"] == 3
-    n_origins = 12 + 1  # the replay's steps, and the step before it that starts the pipeline
     the_shipped_prior_answers_at_once(short_demo, found["forecasts"])
     rows = found["rows"]
-    assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * n_origins
+    assert rows["forecasts"] == rows["decisions"] == rows["actions"] == 3 * N_ORIGINS
     assert not any(n for name, n in rows.items() if "without" in name or "twice" in name)
     own = found["policies"]["harmony"]
     assert own["promised"] == 0.01
@@ -117,7 +118,7 @@ def the_shipped_prior_answers_at_once(demo: ShortDemo, sources: list[dict[str, A
     """The first decisions are made on the prior, and no fit begins before them."""
     by_rung = {one["rung"]: one for one in sources}
     assert by_rung["prior"]["version"] == f"prior-{shipped_prior().version}"
-    assert sum(one["n"] for one in sources) == 3 * (12 + 1)
+    assert sum(one["n"] for one in sources) == 3 * N_ORIGINS
     engine = sqlalchemy.create_engine(sqlalchemy_url(demo.database_url))
     first = "(SELECT min(origin_at) FROM decisions)"
     with engine.connect() as connection:
