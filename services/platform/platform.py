@@ -33,7 +33,11 @@ _PORTS = {
     "scaler": "HARMONY_SCALER_PORT",
 }
 _BACKGROUND = {"worker-fit": 5}
-"""Niceness of the processes whose work takes minutes, and that no step waits for."""
+"""Niceness of the processes whose work takes minutes, and that no step waits for.
+
+None in a replay: its steps follow within a second of each other, and a fit that gave way to all of
+them would serve hours of them later.
+"""
 WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
 
 
@@ -150,12 +154,13 @@ def service_processes(settings: Settings, token_file: Path | None = None) -> lis
     """
     env = process_env(settings)
     worker = [sys.executable, "-m", "services.worker"]
+    background = {} if settings.clock == "replay" else _BACKGROUND
     specs = [
         ProcessSpec(
             name,
             worker,
             env | {"HARMONY_QUEUES": queues} | _metrics(settings, number),
-            niceness=_BACKGROUND.get(name, 0),
+            niceness=background.get(name, 0),
         )
         for number, (name, queues) in enumerate(WORKERS.items())
     ]

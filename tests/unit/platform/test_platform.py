@@ -54,6 +54,14 @@ def test_the_push_api_reads_its_token_where_its_senders_do(tmp_path: Path) -> No
     assert given["ingest"]["HARMONY_PUSH_TOKEN"] == "sesame"
 
 
+def test_a_fit_gives_way_but_in_a_replay() -> None:
+    """There steps follow each other at once: a fit that waited for them would come hours late."""
+    found = {spec.name: spec.niceness for spec in service_processes(Settings())}
+    assert {name for name, niceness in found.items() if niceness > 0} == {"worker-fit"}
+    replayed = service_processes(Settings(clock="replay"))
+    assert {spec.niceness for spec in replayed} == {0}
+
+
 def test_a_port_of_an_ipv6_address_is_looked_at_as_such() -> None:
     """The services listen there; the look at it did not even know the kind of address."""
     with socket.socket(socket.AF_INET6) as taken:

@@ -130,3 +130,27 @@ def test_a_process_of_the_background_gives_way_from_its_start(tmp_path: Path) ->
         found = {child.spec.name: psutil.Process(child.pid) for child in supervisor.children()}
         assert found["plain"].nice() == own
         assert found["background"].nice() == min(19, own + 5)
+
+
+def test_its_session_gives_way_too_where_the_kernel_groups_by_session(tmp_path: Path) -> None:
+    if not _session_group(os.getpid()):
+        pytest.skip("this kernel does not group processes by session (sched_autogroup_enabled)")
+    specs = [
+        ProcessSpec("plain", FOREVER, server="child"),
+        ProcessSpec("background", FOREVER, server="child", niceness=5),
+        ProcessSpec("next", FOREVER, server="child", niceness=5),
+    ]
+    with Supervisor(tmp_path) as supervisor:
+        supervisor.start_all(specs)
+        found = {c.spec.name: _session_group(c.pid).split() for c in supervisor.children()}
+    assert {name: said[-2:] for name, said in found.items()} == {
+        "plain": ["nice", "0"],
+        "background": ["nice", "5"],
+        "next": ["nice", "5"],
+    }
+
+
+def _session_group(pid: int) -> str:
+    """What the kernel says of the group of a session; empty where it has none."""
+    group = Path(f"/proc/{pid}/autogroup")
+    return group.read_text() if group.exists() else ""
