@@ -23,7 +23,7 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.telemetry import get_logger
 
 MAX_ATTEMPTS = 3
-"""Killed this often, a fit is given up: what killed it would kill it again."""
+"""Cut short this often, a fit is given up: what did it would do it again."""
 MAX_AGE = timedelta(days=1)
 """Older histories are not worth finishing a model for."""
 
@@ -35,7 +35,7 @@ class Attempt:
     Attributes:
         row_id: Its row of the registry.
         at: Time of the fit; its histories end before it.
-        number: 1, or more when earlier runs were killed.
+        number: 1, or more when earlier runs were cut short.
         spent_s: Wall seconds that earlier runs took.
         state: State to go on from; None at the start.
         reached: How far earlier runs came, in words.

@@ -167,8 +167,9 @@ class _Run:
         attempt = self.attempt
         if attempt.is_last:
             return self.failed(
-                f"given up: the fit was killed {MAX_ATTEMPTS} times, the last time after reaching "
-                f"{attempt.reached}; more memory for the fit worker may be right"
+                f"given up: the fit was cut short {MAX_ATTEMPTS} times, the last time after "
+                f"reaching {attempt.reached}; where its worker was killed (the log says nothing "
+                "then), it may need more memory"
             )
         with self.app.engine.connect() as connection:
             fleet = load_fleet(connection)

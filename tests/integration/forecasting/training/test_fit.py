@@ -199,7 +199,7 @@ def test_a_fit_that_is_always_killed_is_given_up(app: Forecasting) -> None:
     as_if_killed(app.engine, service_fit.MAX_ATTEMPTS)
     outcome = service_fit.fit_models(app)
     assert outcome.status == "failed"
-    assert "killed 3 times, the last time after reaching marginals 1/3" in outcome.reason
+    assert "cut short 3 times, the last time after reaching marginals 1/3" in outcome.reason
     assert [r.status for r in rows_of(app.engine, "SELECT status FROM models")] == ["failed"]
     assert service_fit.fit_models(app).status in ("promoted", "shadow")
 
