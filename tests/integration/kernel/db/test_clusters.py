@@ -6,13 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, insert, text
 from sqlalchemy.exc import DBAPIError
 
-from services.kernel.db import clusters
+from services.decision.rows.lead_times import cause_scope, own_scope, type_scope
+from services.kernel.db import clusters, schema
 from services.kernel.db.clusters import SHARDS_PER_CLUSTER, add_cluster, narrow, rename_cluster
 from services.kernel.db.migrations import head_revision, migrate
 from services.kernel.db.session import make_engine
+from services.kernel.domain.lead_time import COLD
 from services.kernel.errors import Conflict, InvalidInput, NotFound
 from services.operator.reconcile.repository import register
 from services.operator.stored.budgets_repository import BudgetRow, store_budgets
@@ -166,6 +168,27 @@ def test_what_a_cluster_sees_has_every_column(database: Engine) -> None:
         for table in (*OF_A_CLUSTER, "posteriors"):
             shown = found(connection, columns.format("cell", table))
             assert shown == found(connection, columns.format("public", table)), table
+
+
+def test_a_cluster_sees_every_belief_about_its_workloads(database: Engine) -> None:
+    """Of a GPU type, of the starts of a cause: only those of a whole workload were seen."""
+    with database.begin() as connection:
+        add_cluster(connection, "other", AT)
+        register(connection, [row()], 256, AT)
+        ((mine,),) = found(connection, "SELECT id FROM workloads")
+        every = [own_scope(mine), own_scope(mine, "H100")]
+        every += [cause_scope(scope, COLD) for scope in every]
+        foreign = [own_scope(int(f"{mine}1")), f"workload:{mine}1/H100", f"workload:{mine}x"]
+        blank = {"kind": "lead_time", "status": "promoted", "n_observations": 4, "draws": None}
+        blank |= {"summary": {}, "diagnostics": {}, "fitted_at": AT}
+        for scope in [*every, *foreign, type_scope("H100")]:
+            connection.execute(insert(schema.posteriors).values(blank | {"scope": scope}))
+    seen = {}
+    for name in ("default", "other"):
+        with database.connect() as connection:
+            narrow(connection, name)
+            seen[name] = {scope for (scope,) in found(connection, "SELECT scope FROM posteriors")}
+    assert seen == {"default": {*every, type_scope("H100")}, "other": {type_scope("H100")}}
 
 
 def test_clusters_are_added_once_and_renamed(database: Engine) -> None:
