@@ -35,8 +35,8 @@ _PORTS = {
 _BACKGROUND = {"worker-fit": 5}
 """Niceness of the processes whose work takes minutes, and that no step waits for.
 
-None in a replay: its steps follow within a second of each other, and a fit that gave way to all of
-them would serve hours of them later.
+In a replay they give way to nobody: its steps follow each other within a second, and the model of
+a fit that waited for them would come hours of simulated time later.
 """
 WORKERS = {"worker-pipeline": "ingest,decide", "worker-forecast": "forecast", "worker-fit": "fit"}
 

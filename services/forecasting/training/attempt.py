@@ -23,7 +23,7 @@ from services.kernel.db.session import unit_of_work
 from services.kernel.telemetry import get_logger
 
 MAX_ATTEMPTS = 3
-"""Cut short this often, a fit is given up: what did it would do it again."""
+"""Cut short this often, a fit is given up: the next one would be cut short as well."""
 MAX_AGE = timedelta(days=1)
 """Older histories are not worth finishing a model for."""
 
