@@ -16,8 +16,8 @@ DEFAULT_GRACE_S = 30.0
 """What the API server fills in where a template says nothing."""
 _LEAST_GRACE_S = 1.0
 """What Kubernetes takes a negative one as."""
-_LONGEST_S = float(2**63)
-"""The field of a pod is an integer of 64 bits: no pod has more."""
+_TOO_LONG_S = 2**63
+"""The field of a pod is an integer of 64 bits. As a float the longest one is rounded to this."""
 _TEMPLATES = (
     ("template",),
     ("leaderWorkerTemplate", "leaderTemplate"),
@@ -60,8 +60,10 @@ def grace_of(resource: Object) -> Grace | None:
 def _of_spec(spec: Object, path: str) -> Grace:
     field = f"{path}.terminationGracePeriodSeconds"
     written = spec.get("terminationGracePeriodSeconds")
-    seconds = DEFAULT_GRACE_S if written is None else float(written)
-    if not -_LONGEST_S <= seconds < _LONGEST_S:
+    number = float(written) if isinstance(written, str) else written
+    if number is None:
+        number = DEFAULT_GRACE_S
+    if not -_TOO_LONG_S <= number < _TOO_LONG_S:
         raise ValueError(f"{field}={written!r:.32} must be a number of seconds, e.g. 30")
     hooks = ((each.get("lifecycle") or {}).get("preStop") for each in spec["containers"])
-    return Grace(seconds if seconds >= 0 else _LEAST_GRACE_S, field, any(hooks))
+    return Grace(float(number) if number >= 0 else _LEAST_GRACE_S, field, any(hooks))

@@ -25,16 +25,23 @@ Reader = Callable[[Object], Any]
 
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _N_SHAPES = 4096
+ODD = (AttributeError, KeyError, OverflowError, TypeError, ValueError)
+"""What reading an object may end in whose fields hold what nobody expects."""
 
 
 @dataclass(frozen=True, slots=True)
 class ListedTarget:
-    """Something that can be scaled, and may stand between a pod and what is scaled."""
+    """Something that can be scaled, and may stand between a pod and what is scaled.
+
+    Attributes:
+        problem: Why it cannot be read; empty: it can. Its state then holds no more than who it is.
+    """
 
     namespace: str
     name: str
     state: TargetState
     owner: Owner | None
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,9 +82,16 @@ def read_pod(resource: Object) -> OwnedPod | None:
 
 
 def read_target(resource: Object, kind: str) -> ListedTarget:
-    """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not carry their kind."""
-    metadata = resource["metadata"]
-    state = targets.to_target_state({**resource, "kind": kind})
+    """A Deployment, StatefulSet or ReplicaSet; items of a LIST do not carry their kind.
+
+    One that cannot be read says so: it must not cost all others of its kind.
+    """
+    metadata, problem = resource["metadata"], ""
+    try:
+        state = targets.to_target_state({**resource, "kind": kind})
+    except ODD as error:
+        problem = f"{error!r:.200}"
+        state = TargetState(str(metadata["uid"]), str(metadata["resourceVersion"]), 0)
     if state.shape:
         state = replace(state, shape=_shared(state.shape))
     return ListedTarget(
@@ -85,6 +99,7 @@ def read_target(resource: Object, kind: str) -> ListedTarget:
         str(metadata["name"]),
         state,
         _owner(resource),
+        problem,
     )
 
 

@@ -10,7 +10,7 @@ import structlog
 
 from services.kernel import telemetry
 from services.operator.cluster import ownership, targets
-from services.operator.cluster.listed import ListedTarget
+from services.operator.cluster.listed import ODD, ListedTarget
 from services.operator.cluster.ownership import LINK_KINDS, Links, OwnedPod, PodIndex
 from services.operator.cluster.rollout import STILL_S
 from services.operator.cluster.targets import Object, TargetProblem, TargetState
@@ -26,8 +26,6 @@ Names = dict[tuple[str, str], ScaleTarget]
 """Targets by namespace and name."""
 _UNREACHABLE = 0
 _OWN_PODS = {(served.group, served.kind) for served in WELL_KNOWN.values()}
-_ODD = (AttributeError, KeyError, TypeError, ValueError)
-"""What reading an object of a custom kind may end in: nothing says what its fields hold."""
 
 
 @dataclass(slots=True)
@@ -198,8 +196,18 @@ def _find_known(listed: Iterable[ListedTarget], names: Names, found: Targets) ->
     """Targets of kinds that every cluster has; what is found leaves `names`."""
     for each in listed:
         target = names.pop((each.namespace, each.name), None)
-        if target is not None:
+        if target is None:
+            continue
+        if each.problem:
+            found.problems[target.key] = _of_odd_fields(target, each.state.uid, each.problem)
+        else:
             found.states[target.key] = each.state
+
+
+def _of_odd_fields(target: ScaleTarget, uid: str, error: str) -> TargetProblem:
+    telemetry.reconcile_errors_total.labels("target_unreadable").inc()
+    log.warning("target_unreadable", what=target.label, uid=uid, error=error)
+    return targets.unreadable(f"{target.label} has fields of other types ({error})")
 
 
 def _find_custom(
@@ -239,12 +247,8 @@ def _read_scale(
         return
     try:
         state = targets.to_target_state(resource, scale.replicas, scale.selector)
-    except _ODD as error:
-        telemetry.reconcile_errors_total.labels("target_unreadable").inc()
-        log.warning("target_unreadable", what=served.resource, uid=uid, error=repr(error))
-        found.problems[target.key] = targets.unreadable(
-            f"{target.label} has fields of other types ({error!r:.200})"
-        )
+    except ODD as error:
+        found.problems[target.key] = _of_odd_fields(target, uid, f"{error!r:.200}")
         return
     found.states[target.key] = state
 

@@ -126,7 +126,9 @@ def read_pause(annotations: Mapping[str, str]) -> Pause:
 
 
 def to_pause(annotations: Mapping[str, str]) -> Pause:
-    """The pause of the annotations.
+    """The pause of the annotations; of one without end and one with an end the former holds.
+
+    Nothing takes an end away that is over: beside it a pause without end would be over at once.
 
     Raises:
         ValueError: An annotation has a value that cannot be read.
@@ -136,11 +138,12 @@ def to_pause(annotations: Mapping[str, str]) -> Pause:
         until = parse_time(until_text[:_LONGEST_TIME]) if until_text else None
     except ValueError as error:
         raise ValueError(f"annotation {autoscaler.PAUSED_UNTIL}: {error}") from None
+    is_endless = _flag(annotations, autoscaler.PAUSED)
     return Pause(
-        is_all=_flag(annotations, autoscaler.PAUSED) or until is not None,
+        is_all=is_endless or until is not None,
         is_scale_in=_flag(annotations, autoscaler.PAUSED_SCALE_IN),
         is_scale_out=_flag(annotations, autoscaler.PAUSED_SCALE_OUT),
-        until=until,
+        until=None if is_endless else until,
     )
 
 

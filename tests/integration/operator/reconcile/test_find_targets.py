@@ -167,6 +167,25 @@ def test_an_object_of_a_custom_kind_that_is_odd_harms_no_other(
     bench.lab.http.delete(f"{root}/odd")
 
 
+def test_the_longest_grace_of_another_teams_pods_harms_nobody(bench: Bench) -> None:
+    """It is the largest integer that the API server takes, on pods that Harmony never scales."""
+    labels = {"app": "vectordb"}
+    template = pod_template("vectordb", 0, 40, "H100")
+    template["metadata"] = {"labels": labels}
+    template["spec"]["terminationGracePeriodSeconds"] = 2**63 - 1
+    spec = {"replicas": 1, "selector": {"matchLabels": labels}, "template": template}
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "vectordb"}}
+    bench.lab.post(
+        f"/apis/apps/v1/namespaces/{bench.lab.namespace}/deployments", body | {"spec": spec}
+    )
+    bench.lab.deploy("llama")
+    bench.lab.autoscale("llama")
+    bench.reconcile()
+    bench.decide("llama", 4)
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 4
+
+
 def test_a_replica_set_is_scaled(bench: Bench) -> None:
     bench.lab.deploy("bare", replicas=2, kind="ReplicaSet")
     bench.lab.autoscale("bare", scaleTargetRef=reference("apps/v1", "ReplicaSet", "bare"))

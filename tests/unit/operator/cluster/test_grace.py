@@ -45,7 +45,7 @@ def test_without_a_template_nothing_is_known(resource: dict[str, Any]) -> None:
     assert grace_of(resource) is None
 
 
-@pytest.mark.parametrize("odd", ["-inf", "inf", "nan", -1e308, 1e308, 2.0**63])
+@pytest.mark.parametrize("odd", ["-inf", "inf", "nan", -1e308, 1e308, 2.0**63, 2**63])
 def test_a_grace_that_no_pod_can_have_is_named(odd: object) -> None:
     """The schema of a custom kind may let it in."""
     with pytest.raises(ValueError, match=rf"^{FIELD}=.* must be a number of seconds") as raised:
@@ -53,7 +53,9 @@ def test_a_grace_that_no_pod_can_have_is_named(odd: object) -> None:
     assert repr(odd) in str(raised.value)
 
 
-@pytest.mark.parametrize(("written", "seconds"), [(-1, 1.0), (2**62, 2.0**62)])
+@pytest.mark.parametrize(
+    ("written", "seconds"), [(-1, 1.0), (2**62, 2.0**62), (2**63 - 1, 2.0**63)]
+)
 def test_what_the_api_server_lets_in_is_read(written: int, seconds: float) -> None:
     """It takes a negative grace as one of a second."""
     found = grace_of({"spec": {"template": template(written)}})

@@ -8,7 +8,7 @@ import pytest
 
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
-from services.operator.cluster.listed import ListedTarget
+from services.operator.cluster.listed import ListedTarget, read_target
 from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Scale
@@ -92,6 +92,25 @@ def test_a_custom_kind_that_nobody_converts_costs_its_own_targets_only(reason: s
     assert list(found.states) == [LLAMA.key]
     problem = found.problems[POOL.key]
     assert (problem.reason, problem.is_known) == ("TargetUnreadable", False)
+
+
+def test_a_deployment_that_cannot_be_read_costs_no_other() -> None:
+    """Of any team's Deployments one may hold what nobody expects."""
+    odd = {
+        "metadata": {"namespace": "serving", "name": "odd", "uid": "o", "resourceVersion": "1"},
+        "spec": {"template": {"spec": {"containers": [{}], "tolerations": "all"}}},
+    }
+
+    class Odd(Silent):
+        def list_objects(self, kind: str) -> list[Any]:
+            return [read_target(odd, kind), *super().list_objects(kind)]
+
+    target = ScaleTarget("apps/v1", "Deployment", "serving", "odd")
+    found = find_targets(deps(Odd("")), [target, LLAMA])
+    assert list(found.states) == [LLAMA.key]
+    problem = found.problems[target.key]
+    assert (problem.reason, problem.is_known) == ("TargetUnreadable", False)
+    assert "Deployment/odd has fields of other types" in problem.message
 
 
 def test_an_api_server_that_is_away_costs_the_pass() -> None:

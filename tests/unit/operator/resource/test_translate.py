@@ -255,6 +255,17 @@ def test_pauses_reach_the_workload() -> None:
     assert (spec.scale_out_only, spec.scale_in_only) == (True, False)
 
 
+def test_a_pause_without_end_holds_beside_one_that_is_over() -> None:
+    """Nothing takes `paused-until` away, so a pause of last week stands beside that of today."""
+    over = {"scaling.harmony.dev/paused-until": "2025-12-30T00:00:00Z"}
+    spec = to_autoscaler(resource(over | {"scaling.harmony.dev/paused": "true"}), {}).spec
+    assert spec is not None
+    assert (spec.paused, spec.paused_until) == (True, None)
+    spec = to_autoscaler(resource(over | {"scaling.harmony.dev/paused": "false"}), {}).spec
+    assert spec is not None
+    assert (spec.paused, spec.paused_until) == (True, "2025-12-30T00:00:00+00:00")
+
+
 def test_a_schedule_that_never_holds_is_refused() -> None:
     seven = {"name": "day", "minReplicas": 2, "start": "0 7 * * *", "end": "0 7 * * *"}
     found = to_autoscaler(resource(schedules=[seven]), {})
