@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,6 +67,8 @@ def ingest(
                 "rows": report.n_rows,
                 "observed": report.n_observed,
                 "dropped": list(report.dropped),
+                "rejected": [asdict(one) for one in report.rejected],
+                "expiring_steps": report.n_expiring,
             }
         )
         return
@@ -74,6 +77,13 @@ def ingest(
     )
     for line in report.dropped:
         console.print(f"left out: {line}")
+    for one in report.rejected:
+        console.print(f"not stored: {one.count} values, {one.reason}, e.g. {one.example}")
+    if report.n_expiring:
+        console.print(
+            f"{report.n_expiring} steps lie further back than what is kept and are dropped at the "
+            "next clean-up; HARMONY_RETAIN_INDICATORS_DAYS keeps them"
+        )
 
 
 def forecast(

@@ -135,12 +135,13 @@ def _check_json(request: Request) -> None:
     """Refuse what a page of another site can send unasked, and what is compressed.
 
     Raises:
-        UnsupportedMediaType: It says to be something else than JSON.
-        InvalidInput: It is compressed.
+        UnsupportedMediaType: It says to be something else than JSON, or to be compressed.
     """
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(f"Content-Type: {content_type[:60]!r} must be application/json")
     encoding = request.headers.get("content-encoding", "identity")
-    if encoding != "identity":
-        raise InvalidInput(f"Content-Encoding: {encoding!r} must be 'identity'; send plain JSON")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedMediaType(
+            f"Content-Encoding: {encoding[:60]!r} must be 'identity'; send plain JSON"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,8 @@ from services.admin.workloads.service import get_workload
 from services.decision.decide.replay import replay
 from services.decision.decide.service import decide_shard
 from services.decision.wiring import DecisionDeps
-from services.ingest.pull.history import HistoryFrame, WorkloadHistory, backfill
+from services.ingest.pull.history import HistoryFrame, WorkloadHistory, write_history
+from services.ingest.series.samples import Rejection
 from services.kernel.clock import Clock, FixedClock, last_complete_step, make_clock
 from services.kernel.db.session import check_reachable, make_engine, unit_of_work
 from services.kernel.domain.workload import EXTERNAL
@@ -37,12 +38,20 @@ from services.simulator.measurements import ColumnChoice, read_file
 
 @dataclass(frozen=True, slots=True)
 class IngestReport:
-    """Result of `harmony ingest`."""
+    """Result of `harmony ingest`.
+
+    Attributes:
+        dropped: Services that were left out, and why.
+        rejected: Values that were not stored, by reason.
+        n_expiring: Steps that lie further back than what is kept: the next clean-up drops them.
+    """
 
     n_workloads: int
     n_rows: int
     n_observed: int
     dropped: tuple[str, ...]
+    rejected: tuple[Rejection, ...] = ()
+    n_expiring: int = 0
 
 
 def ingest_trace(settings: Settings, file: Path, demand: str | None, now: datetime) -> IngestReport:
@@ -59,9 +68,6 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     found = read_file(file, ColumnChoice(demand=demand))
     loaded = whole_fleet_of(found.trace, found.name)
     fleet = loaded.fleet
-    engine = make_engine(settings.database_url, cluster=settings.cluster)
-    with unit_of_work(engine) as work:
-        ids = _register(work.connection, fleet, settings, now)
     frame = HistoryFrame(
         start_at=fleet.step_at(0),
         step_s=fleet.step_s,
@@ -74,9 +80,16 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
             for i, workload in enumerate(fleet.workloads)
         ),
     )
-    result = backfill(engine, ids, frame)
+    engine = make_engine(settings.database_url, cluster=settings.cluster)
+    with unit_of_work(engine) as work:  # a history that fails leaves no workload without one
+        ids = _register(work.connection, fleet, settings, now)
+        result = write_history(work.connection, ids, frame)
     dropped = tuple(f"{drop.workload}: {drop.reason}" for drop in loaded.dropped)
-    return IngestReport(fleet.n_workloads, result.n_rows, result.n_observed, dropped)
+    kept_from = now - timedelta(days=settings.retain_indicators_days)
+    n_expiring = sum(fleet.step_at(n) < kept_from for n in range(frame.n_steps))
+    return IngestReport(
+        fleet.n_workloads, result.n_rows, result.n_observed, dropped, result.rejected, n_expiring
+    )
 
 
 def _register(connection: Connection, fleet: Fleet, settings: Settings, now: datetime) -> list[int]:

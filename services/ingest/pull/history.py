@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from services.ingest.push.cursor_repository import CursorMoves, note_samples
 from services.ingest.push.service import measure
@@ -110,14 +110,27 @@ def backfill(
     now: datetime | None = None,
     source: str = "backfill",
 ) -> BackfillResult:
-    """Write history in one transaction.
+    """Write history in a transaction of its own; see `write_history`."""
+    with unit_of_work(engine) as work:
+        return write_history(work.connection, workload_ids, frame, now=now, source=source)
+
+
+def write_history(
+    connection: Connection,
+    workload_ids: Sequence[int],
+    frame: HistoryFrame,
+    *,
+    now: datetime | None = None,
+    source: str = "backfill",
+) -> BackfillResult:
+    """Write history within a transaction that is open.
 
     Where none of the steps is there yet, all go in by one `COPY`; else observed values replace
     what is there, and a gap never replaces a value. Running it again changes nothing. Counts of an
     objective have rows of observed steps only, and by themselves move no cursor.
 
     Args:
-        engine: Database.
+        connection: In a transaction.
         workload_ids: Ids of the workloads of `frame`, in its order.
         frame: The history.
         now: Time noted with the cursors; default: the end of the frame.
@@ -129,26 +142,25 @@ def backfill(
     """
     rejections = Rejections()
     at = now or frame.end_at
-    with unit_of_work(engine) as work:
-        refs = repository.load_workloads(work.connection, workload_ids, WorkloadCatalog())
-        histories = _matched(refs, workload_ids, frame)
-        screened = [(ref, _screen(ref, history, rejections)) for ref, history in histories]
-        step_us = to_us(frame.start_at) + frame.step_s * SECOND_US * np.arange(frame.n_steps)
-        span = TimeSpan(int(step_us[0]), int(step_us[-1]))
-        # in the order of the key, so that the index grows at its end
-        screened.sort(key=lambda pair: pair[0].id)
-        blocks = [_block(ref, each, step_us) for ref, each in screened]
-        n_rows = sum(len(block.at_us) for block in blocks)
-        # cursors before steps, as resampling has them: it may write the same steps
-        note_samples(work.connection, CursorMoves.none(refs), at)
-        if repository.has_indicators(work.connection, workload_ids, span):
-            n_rows = write_steps(work.connection, blocks)
-        else:
-            copy_new_steps(work.connection, blocks)
-        newest_at = {
-            ref.id: _newest_at(history, frame) for ref, history in screened if _paces(ref, history)
-        }
-        repository.close_history(work.connection, newest_at, frame.end_at, at)
+    refs = repository.load_workloads(connection, workload_ids, WorkloadCatalog())
+    histories = _matched(refs, workload_ids, frame)
+    screened = [(ref, _screen(ref, history, rejections)) for ref, history in histories]
+    step_us = to_us(frame.start_at) + frame.step_s * SECOND_US * np.arange(frame.n_steps)
+    span = TimeSpan(int(step_us[0]), int(step_us[-1]))
+    # in the order of the key, so that the index grows at its end
+    screened.sort(key=lambda pair: pair[0].id)
+    blocks = [_block(ref, each, step_us) for ref, each in screened]
+    n_rows = sum(len(block.at_us) for block in blocks)
+    # cursors before steps, as resampling has them: it may write the same steps
+    note_samples(connection, CursorMoves.none(refs), at)
+    if repository.has_indicators(connection, workload_ids, span):
+        n_rows = write_steps(connection, blocks)
+    else:
+        copy_new_steps(connection, blocks)
+    newest_at = {
+        ref.id: _newest_at(history, frame) for ref, history in screened if _paces(ref, history)
+    }
+    repository.close_history(connection, newest_at, frame.end_at, at)
     n_observed = sum(int(history.observed.sum()) for _, history in screened)
     measure(source, n_observed, rejections)
     return BackfillResult(n_rows, n_observed, rejections.as_tuple())

@@ -25,7 +25,7 @@ from services.simulator.measurements.columns import (
 from services.simulator.measurements.prometheus import LIMITS, PrometheusRange, fetch_table
 from services.simulator.measurements.remarks import remarks_of, with_remarks
 from services.simulator.measurements.rows import MeasuredRows
-from services.simulator.measurements.tables import read_table
+from services.simulator.measurements.tables import read_table, with_names_as_written
 
 SHOWN_NAMES = 3
 """Most workloads that a sentence lists."""
@@ -52,10 +52,12 @@ def read_file(path: Path, choice: ColumnChoice | None = None) -> Measurements:
     Raises:
         TraceError: One line that names what is wrong and what would be right.
     """
-    table = read_table(path)
+    choice, table = choice or ColumnChoice(), read_table(path)
     is_own = path.suffix == ".json"  # the rows themselves; metadata have the same name elsewhere
     metadata = TraceMetadata({}) if is_own else read_metadata(path)
-    return _measurements(table, choice or ColumnChoice(), metadata, path.stem, path.name)
+    found = find_columns(table, choice, path.name, metadata.main_demand(table.column_names))
+    table = with_names_as_written(table, path, found.workload)
+    return _measurements(table, choice, metadata, path.stem, path.name)
 
 
 def read_prometheus(wanted: PrometheusRange, now: datetime) -> Measurements:

@@ -21,6 +21,11 @@ _EARLIEST_S = 1e8
 _DIGITS = {8: "%Y%m%d", 10: "%Y%m%d%H", 12: "%Y%m%d%H%M", 14: "%Y%m%d%H%M%S"}
 """Number of digits of a date without signs -> what they are."""
 _YEARS = range(1970, 2100)
+_FIRST_MS, _END_MS = (
+    round(datetime(year, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    for year in (_YEARS.start, _YEARS.stop)
+)
+"""Of times that a trace may have, as milliseconds since the epoch."""
 
 
 def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
@@ -36,6 +41,18 @@ def epoch_ms(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
     """
     if column.null_count:
         raise TraceError(f"{label}: column {name!r} has {column.null_count} rows without a time")
+    millis = _millis(column, name, label)
+    odd = np.flatnonzero((millis < _FIRST_MS) | (millis >= _END_MS))
+    if odd.size:
+        row = int(odd[0])
+        raise TraceError(
+            f"{label}: column {name!r}, row {row + 1}: {str(column[row])[:40]} lies outside the "
+            f"years {_YEARS[0]} to {_YEARS[-1]}; right is e.g. 2026-01-31T23:59:00Z"
+        )
+    return millis
+
+
+def _millis(column: pa.ChunkedArray, name: str, label: str) -> IntArray:
     kind = column.type
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _of_timestamps(column)

@@ -60,6 +60,29 @@ def read_table(path: Path) -> pa.Table:
     return table
 
 
+def with_names_as_written(table: pa.Table, path: Path, column: str | None) -> pa.Table:
+    """The table with a column of names as its CSV has them: `3.1` and `3.10`, `7` and `007` differ.
+
+    Args:
+        table: What `read_table` gave.
+        path: The file; of other kinds than CSV it says itself what is text.
+        column: The column; None: there is none.
+    """
+    kind = next((suffix for suffix in reversed(path.suffixes) if suffix != ".gz"), "").lower()
+    if column is None or READERS[kind] is not _read_csv:
+        return table
+    guessed = table.schema.field(column).type
+    if pa.types.is_string(guessed) or pa.types.is_binary(guessed):
+        return table
+    content = _content(path)
+    options = pa_csv.ParseOptions(delimiter=_delimiter(_header(content)))
+    as_text = pa_csv.ConvertOptions(
+        include_columns=[column], column_types={column: pa.string()}, strings_can_be_null=True
+    )
+    texts = pa_csv.read_csv(io.BytesIO(content), parse_options=options, convert_options=as_text)
+    return table.set_column(table.column_names.index(column), column, texts[column])
+
+
 def _content(path: Path) -> bytes:
     data = path.read_bytes()
     return gzip.decompress(data) if path.suffix == ".gz" else data
@@ -67,11 +90,10 @@ def _content(path: Path) -> bytes:
 
 def _read_csv(path: Path) -> pa.Table:
     content = _content(path)
-    start = content[:_SNIFFED_BYTES].decode("utf-8-sig", errors="replace")
-    header = start.splitlines()[0] if start.strip() else ""
+    header = _header(content)
     if "\ufffd" in header:
         raise ValueError(f"no UTF-8 text, its first line is {header[:60]!r}; save it as UTF-8")
-    delimiter = max(DELIMITERS, key=header.count)
+    delimiter = _delimiter(header)
     names = next(csv.reader([header], delimiter=delimiter), [])
     if any(_is_value(name.strip()) for name in names):
         raise ValueError(f"the first line must name the columns, found {header[:60]!r}")
@@ -80,6 +102,15 @@ def _read_csv(path: Path) -> pa.Table:
     if len(set(table.column_names)) < table.num_columns:  # which is refused
         return table
     return _with_separators_read(table, content, options, path.name)
+
+
+def _header(content: bytes) -> str:
+    start = content[:_SNIFFED_BYTES].decode("utf-8-sig", errors="replace")
+    return start.splitlines()[0] if start.strip() else ""
+
+
+def _delimiter(header: str) -> str:
+    return max(DELIMITERS, key=header.count)
 
 
 def _with_separators_read(

@@ -29,8 +29,9 @@ from tests.unit.simulator.fleet.traces import START, write
 pytestmark = pytest.mark.integration
 
 STEP_S = 600
+STEP = timedelta(seconds=STEP_S)
 N_STEPS = 450
-NEWEST = START + timedelta(seconds=(N_STEPS - 1) * STEP_S)
+NEWEST = START + (N_STEPS - 1) * STEP
 MISSING = [50, 51, 52]
 
 
@@ -92,6 +93,36 @@ def test_services_that_began_late_or_ended_early_are_stored_with_all_they_have(
     assert report.n_observed == 2 * (N_STEPS + 100 + 12)
     known = rows(database, "SELECT name FROM workloads ORDER BY name")
     assert known == [("always",), ("ended",), ("late",)]
+
+
+def test_a_trace_that_cannot_be_stored_registers_nothing(
+    ours: Settings, database: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr("services.platform.stages.write_history", full)
+    with pytest.raises(OSError, match="disk full"):
+        ingest(ours, tmp_path)
+    assert rows(database, "SELECT name FROM workloads") == []
+
+
+def test_what_is_not_stored_or_not_kept_is_said(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    path = tmp_path / "t.csv"
+    steps = range(N_STEPS)
+    lines = (f"{START + k * STEP:%Y-%m-%dT%H:%M:%SZ},{20 + k % 7},{3 - k % 225}" for k in steps)
+    path.write_text("ts,rps,spare\n" + "\n".join(lines))
+    n_below = sum(3 - k % 225 < 0 for k in steps)
+    soon = START + timedelta(days=ours.retain_indicators_days)
+    report = ingest_trace(ours, path, None, soon)
+    (refused,) = report.rejected
+    assert (refused.reason, refused.count) == ("negative", n_below)
+    assert "spare at step 4: -1" in refused.example
+    assert report.n_expiring == 0
+    later = soon + 3 * STEP
+    assert ingest_trace(ours, path, None, later).n_expiring == 3
 
 
 def test_a_trace_that_is_ingested_again_replaces_specs_and_keeps_ids(

@@ -39,6 +39,8 @@ def wavy() -> Series:
         ("ts,rps\n", "has no rows"),
         ("ts,rps\n2026-01-05,1\n2026-01-05,2\n", "several rows at 2026-01-05"),
         ("ts,rps\n2026-01-05,1\n", "one row per workload"),
+        ("ts,rps\n0001-01-01,1\n2026-01-05,2\n", "row 1: 0001-01-01 lies outside the years"),
+        ("ts,rps\n2026-01-05,1\n2255-01-05,2\n", "row 2: 2255-01-05 lies outside the years"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_a_line(tmp_path: Path, text: str, words: str) -> None:
@@ -130,4 +132,30 @@ def test_a_number_that_no_forecast_can_hold_is_told_with_its_row(
     rows[2][column] = -1e39
     path = csv(tmp_path, "\n".join(map(json.dumps, rows)), "mine.jsonl")
     with pytest.raises(TraceError, match=f"column '{column}', row 3: -1e\\+39 is larger than"):
+        read_file(path)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("3.1", "3.10"),
+        ("7", "007"),
+        ("90071992547409931234", "90071992547409931235"),
+        ("1e5", "10e4"),
+    ],
+)
+def test_names_that_look_like_numbers_are_kept_as_written(
+    tmp_path: Path, names: tuple[str, str]
+) -> None:
+    rows = [f"{at},{name},{k}" for k, at in enumerate(stamps(4), 1) for name in names]
+    found = read_file(csv(tmp_path, "ts,model,rps\n" + "\n".join(rows))).trace
+    assert [one.workload for one in found.series] == list(names)
+    assert [one.values[:, 0].tolist() for one in found.series] == [[1, 2, 3, 4]] * 2
+
+
+def test_times_of_a_column_of_times_outside_the_years_are_named(tmp_path: Path) -> None:
+    times = np.array(["2026-01-05T00:00", "9999-12-31T00:00"], dtype="datetime64[ms]")
+    path = tmp_path / "far.parquet"
+    pq.write_table(pa.table({"ts": times, "rps": [1.0, 2.0]}), path)
+    with pytest.raises(TraceError, match=r"'ts', row 2: 9999-12-31 .* outside the years 1970"):
         read_file(path)
