@@ -38,6 +38,11 @@ REFERENCES = (HARMONY, "oracle")
 """Frontiers that are no rivals."""
 
 
+def shown_share(share: float) -> str:
+    """A share as a percentage; a small one has two digits, so that no promise reads as none."""
+    return f"{share:.2%}" if share == 0 or share >= 0.001 else f"{100 * share:.2g}%"
+
+
 @dataclass(frozen=True, slots=True)
 class Depth:
     """Demand that Harmony and its rival leave unserved at one share of time out of SLA.
@@ -104,7 +109,7 @@ class EqualViolation:
 
     def sentence(self) -> str:
         """The comparison in words; nothing is claimed where the interval holds 1."""
-        at = f"At equal violation ({self.epsilon:.2%} of time out of SLA)"
+        at = f"At equal violation ({shown_share(self.epsilon)} of time out of SLA)"
         if self.ratio is None or self.low is None or self.high is None:
             own = "Harmony reached it" if self.is_reached else "no setting of Harmony reached it"
             other = f"{self.rival} did" if self.rival else "no setting of a rival did"

@@ -9,6 +9,7 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from services.backtest.equal_violation import shown_share
 from services.backtest.plot import svg_of_study
 from services.backtest.study import PromiseResult, Study
 from services.kernel.whole_files import write_whole
@@ -55,7 +56,7 @@ def render_page(study: Study, said: Sequence[str]) -> str:
             forecaster=study.trained.reason,
             promises=[
                 {
-                    "promise": f"{result.epsilon:.2%}",
+                    "promise": shown_share(result.epsilon),
                     "as_deployed": result.verdict(),
                     "matched": matched.sentence(),
                     "rows": _rows(study, result),
@@ -78,7 +79,7 @@ def _row(one: PolicyScore, epsilon: float, per_month: float) -> dict[str, Any]:
     return {
         "policy": one.name,
         "is_ours": one.name == "harmony",
-        "out": f"{one.violation_rate:.2%}",
+        "out": shown_share(one.violation_rate),
         "is_kept": one.violation_rate <= epsilon,
         "unserved": one.unserved_words,
         "gpu_hours": f"{one.gpu_hours:,.0f}",

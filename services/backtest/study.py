@@ -10,7 +10,7 @@ import numpy as np
 
 from decider import DecideConfig
 from services.backtest.controller import ControllerOptions
-from services.backtest.equal_violation import EqualViolation, at_equal_violation
+from services.backtest.equal_violation import EqualViolation, at_equal_violation, shown_share
 from services.backtest.frontier import DEFAULT_RIVALS, PolicyFrontier, check_policies, frontiers
 from services.backtest.predictors import Trained, train, without_model
 from services.backtest.recommend import Recommendation, check_price, recommend, why_none
@@ -25,6 +25,8 @@ SIMPLE = "harmony_best_simple"
 MODEL = "harmony"
 _DECIDE = DecideConfig(epsilons=())
 """Counts at other promises are for explanations, which nobody reads here."""
+_TOLD_UNSERVED = 0.005
+"""More of the demand that a cheaper rival leaves unserved is told: time out of SLA has no depth."""
 _BASELINES = ("hpa", "trailing_percentile", "static_peak")
 
 
@@ -57,7 +59,8 @@ class PromiseResult:
         kept = max(self.epsilon, own.violation_rate)
         rivals = [s for s in self.scores if s.name in _BASELINES and s.violation_rate <= kept]
         is_broken = own.violation_rate > self.epsilon
-        broken = f"Harmony broke its promise of {self.epsilon:.2%}: {own.violation_rate:.2%}"
+        rate = shown_share(own.violation_rate)
+        broken = f"Harmony broke its promise of {shown_share(self.epsilon)}: {rate}"
         if not rivals:
             words = "No rival kept as low a violation rate as Harmony."
             return f"{words} {broken}." if is_broken else words
@@ -66,11 +69,14 @@ class PromiseResult:
         if change >= 0:
             by = f"{change:.1%} dearer than" if change else "it costs the same as"
             words = f"Forecasting did not pay here: {by} {best.name}."
+            if best.unserved_ratio - own.unserved_ratio >= _TOLD_UNSERVED:
+                left = f"leaves {best.unserved_words} of the demand unserved"
+                words += f" But {best.name} {left}, Harmony {own.unserved_words}."
             return f"{words} {broken}." if is_broken else words
         if is_broken:
             return (
                 f"No gain at this promise: {broken}, {-change:.1%} cheaper than {best.name} at "
-                f"{best.violation_rate:.2%}. The frontier tells what its rate costs."
+                f"{shown_share(best.violation_rate)}. The frontier tells what its rate costs."
             )
         return f"Forecasting paid: {-change:.1%} cheaper than {best.name}."
 
@@ -102,7 +108,7 @@ class Study:
         if found is None:
             return f"No promise is recommended: {why_none(self.frontiers[0])}."
         return (
-            f"Recommended promise: {found.epsilon:.2%} of time out of SLA ({found.rule}): "
+            f"Recommended promise: {shown_share(found.epsilon)} of time out of SLA ({found.rule}): "
             f"{found.cost_usd:,.0f} USD and {found.hours_out:,.1f} workload-hours out of SLA in "
             f"{self.fleet.replay_hours:g} h. Read off {n_known:,} workload-steps of this replay."
         )
@@ -164,11 +170,11 @@ def run_study(
     trained = trainer(fleet, history) if trainer else train(fleet, history, seed=fleet.seed)
     results = []
     for epsilon in epsilons:
-        tell(f"promise {epsilon:.2%}: tuning and running the rivals")
+        tell(f"promise {shown_share(epsilon)}: tuning and running the rivals")
         rivals = run_rivals(fleet, epsilon=epsilon, seed=fleet.seed)
         found = []
         for name, predictors in arms(trained):
-            tell(f"promise {epsilon:.2%}: running {name}")
+            tell(f"promise {shown_share(epsilon)}: running {name}")
             options = ControllerOptions(epsilon, decide=_DECIDE)
             found.append((name, run_harmony(fleet, history, predictors, options)))
         own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]

@@ -63,6 +63,25 @@ def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words
     assert words in result.verdict()
 
 
+def test_the_verdict_says_what_the_cheaper_rival_left_unserved() -> None:
+    """Who serves nothing of rare bursts is out of SLA as seldom as who serves most of them."""
+    own = replace(scored("harmony", 110.0, 0.008), unserved_ratio=0.02)
+    rival = replace(scored("hpa", 100.0, 0.009), unserved_ratio=0.9989)
+    said = PromiseResult(0.01, (own, rival)).verdict()
+    assert said.endswith(
+        "10.0% dearer than hpa. But hpa leaves 99.89% of the demand unserved, Harmony 2.00%."
+    )
+    near = replace(rival, unserved_ratio=0.024)
+    assert "unserved" not in PromiseResult(0.01, (own, near)).verdict()
+
+
+def test_a_strict_promise_is_never_told_as_none() -> None:
+    own, rival = scored("harmony", 90.0, 0.0000421), scored("hpa", 100.0, 0.00001)
+    said = PromiseResult(0.00001, (own, rival)).verdict()
+    assert "promise of 0.001%: 0.0042%" in said
+    assert said.endswith(("hpa at 0.001%. The frontier tells what its rate costs.", "as Harmony."))
+
+
 def test_a_study_without_useful_settings_says_so(fleet: Fleet, simple: Trained) -> None:
     rate, cost = np.zeros(2), np.full(2, 15.6)
     same = PolicyFrontier(

@@ -103,6 +103,10 @@ REFUSED = {
         {"serviceAccounts": {"create": False, "names": {"admin": "one", "operator": "one"}}},
         "serviceAccounts.names.operator",
     ),
+    "clients verified without a certificate": (
+        {"scaler": {"enabled": True, "tls": {"verifyClients": True}}},
+        "scaler.tls.existingSecret",
+    ),
     "label of selectors": ({"commonLabels": {"app.kubernetes.io/name": "ml"}}, "commonLabels"),
 }
 
