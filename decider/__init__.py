@@ -113,6 +113,7 @@ from decider.stored.replay import (
     replay_service,
 )
 from decider.tables.reach import reach_steps
+from decider.tables.soft_response import Soft, soft_of
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -238,6 +239,7 @@ __all__ = [
     "Sla",
     "SliCounts",
     "SliSteps",
+    "Soft",
     "SpotReplicas",
     "SpotShare",
     "StartData",
@@ -305,6 +307,7 @@ __all__ = [
     "restated_capacity",
     "score_step",
     "size_headroom",
+    "soft_of",
     "steps_across_loads",
     "stuck_age_s",
     "take_from_peer",

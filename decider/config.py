@@ -136,7 +136,7 @@ class TrailingRule:
         _require(self.margin_ratio >= 0, f"margin_ratio={self.margin_ratio} must be >= 0")
 
 
-REVISION = 7
+REVISION = 8
 """Of the tables and prices that decisions are made by; inputs are stored with it."""
 
 
@@ -190,8 +190,9 @@ class DecideConfig:
         risk: The risk control's settings.
         revision: Of the tables, prices and guards. 1: as before docs/decisions/0108 and 0109, 2: as
             before 0114, 3: as before 0121 and 0125, 4: as before 0135, 5: as before GPUs without a
-            price were counted in mixes and held mixes kept the maximum, 6: as before 0141; it is no
-            choice, but what an earlier decision was made by and is made again by.
+            price were counted in mixes and held mixes kept the maximum, 6: as before 0141, 7: as
+            before 0147; it is no choice, but what an earlier decision was made by and is made again
+            by.
     """
 
     shortage_price_ratio: float = 2.0

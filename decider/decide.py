@@ -260,6 +260,7 @@ def _draft(
     last = last_known_demand(workload, time, config.fallback)
     raw, cause = first.wanted, "price" if workload.sla.epsilon is None else "risk"
     quiet, unlost = first.quiet, None
+    unseen = "" if standing.replicas is not None else _unseen(workload, last, config)
     if first.held is not None:
         unlost, raw = raw, first.held
         quiet = None if quiet is None else quiet + raw - unlost
@@ -286,8 +287,25 @@ def _draft(
         config.consolidation_ratio,
         loads.is_learned and not workload.is_response_borrowed,
         workload.carried_load if config.revision > 3 else None,
+        unseen,
     )
     guarded, trace = apply_guards(given, raw)
     return Draft(
         raw, cause, guarded, trace, model=model, quiet=quiet, unlost=unlost, model_held=model_held
     )
+
+
+def _unseen(workload: WorkloadInput, last: float | None, config: DecideConfig) -> str:
+    """Why the last demand does not tell what fewer replicas must absorb; empty: it does."""
+    if config.revision < 8:
+        return ""
+    if last is None:
+        stale = "the demand is stale: what fewer replicas must absorb is not known"
+        return "" if workload.history.last_demand() is None else stale
+    waiting = workload.waiting_load or 0.0
+    if waiting > config.max_backlog_steps * last and config.max_backlog_steps > 0:
+        return (
+            f"a load of {waiting:.4g} waits, more than a step of the last demand {last:.4g}: what "
+            "is served does not tell what comes"
+        )
+    return ""

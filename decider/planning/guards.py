@@ -31,6 +31,7 @@ class GuardInput:
         consolidation_ratio: Utilisation that a smaller set may be brought to.
         has_response: It is known what load does to its own requests.
         carried_load: Demand per replica that was seen to be carried; None: no limit follows.
+        unseen: Why it cannot be told what fewer replicas must absorb; empty: it can.
     """
 
     workload: WorkloadInput
@@ -40,6 +41,7 @@ class GuardInput:
     consolidation_ratio: float
     has_response: bool = False
     carried_load: float | None = None
+    unseen: str = ""
 
     @property
     def current(self) -> int:
@@ -130,7 +132,9 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
 
     The first steps of a service say nothing of what comes: a quiet quarter of a minute took away
     most replicas of one that was just about to be busy. And beyond the loads that replicas have
-    been seen to carry a response is a guess (docs/decisions/0125).
+    been seen to carry a response is a guess (docs/decisions/0125). A forecast that was made without
+    the newest demand says nothing of it, and what a hung server serves nothing of what comes to it
+    (docs/decisions/0147).
     """
     if count >= given.start or given.consolidation_ratio == 0:
         return count, ""
@@ -138,6 +142,8 @@ def consolidation(given: GuardInput, count: int) -> tuple[int, str]:
         return given.start, "the history is too short to know what fewer replicas must absorb"
     if given.is_learning:
         return given.start, "what load does to its requests is not known yet"
+    if given.unseen:
+        return given.start, given.unseen
     if given.last_demand is None:
         return count, ""
     least = needed(given.last_demand, given.capacity * given.consolidation_ratio)

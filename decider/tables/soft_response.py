@@ -17,7 +17,7 @@ from decider.errors import InvalidRequest
 from decider.miss_draws import MissDraws
 from decider.tables.bad_steps import BadSteps, tabulate
 from decider.tables.pairing import paired_draws
-from decider.types import FloatArray, IntArray, ShardRequest
+from decider.types import FloatArray, IntArray, ShardRequest, Sla
 
 EVEN = 0.5
 """A step as often bad as good: where a promise of time has its equivalent capacity."""
@@ -82,6 +82,23 @@ class Soft:
         log_odds = self.draws.slope[picked][:, None] * np.where(demand > 0, log_use, -np.inf)
         bad = self.bad.probability(log_odds, self.index[picked])
         return float((1.0 - np.prod(1.0 - bad, axis=1)).mean())
+
+
+def soft_of(draws: MissDraws, sla: Sla, requests_per_step: float) -> Soft:
+    """One response under its promise.
+
+    Args:
+        draws: The response.
+        sla: The promise, with an objective of requests.
+        requests_per_step: Requests that a step is judged by.
+    """
+    share = allowed_share(sla)
+    promised = sla.epsilon or share
+    if sla.kind == "DemandFraction":
+        return Soft(draws, promised, None, np.zeros(0, dtype=np.int64))
+    totals = effective_concentration(draws.concentration, requests_per_step)
+    bad = tabulate(totals, share)
+    return Soft(draws, promised, bad, bad.index_of(totals))
 
 
 def soft_responses(request: ShardRequest) -> dict[int, Soft]:

@@ -6,6 +6,7 @@ Shapes: T steps, R settings of the trailing percentile. A count is asked for at 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -13,11 +14,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig, TrailingRule
 from decider.planning.fallback import LEAST_CHANGES, scatter_of_changes
+from decider.tables.soft_response import Soft
 from decider.types import FloatArray
 
 WINDOWS_STEPS = (12, 36, 144)
 PERCENTILES = (0.9, 0.98, 1.0)
 MARGINS = (0.0, 0.1, 0.25, 0.5)
+_REACH = 8.0
+"""Logarithms of loads on both sides of the median capacity that a response is tabulated over."""
+_N_LOADS = 1601
 
 
 def trailing_grid(longest_steps: int) -> tuple[TrailingRule, ...]:
@@ -129,7 +134,41 @@ def _quantile(ordered: FloatArray, n_known: FloatArray, level: float) -> FloatAr
     return np.asarray(below + (place - low) * (above - below))
 
 
-def violation_ratio(asked: FloatArray, need: FloatArray, lead_steps: float) -> FloatArray:
+Missed = Callable[[FloatArray], FloatArray]
+"""From counts that serve (R, T) to the share of each step out of SLA; NaN where it is unknown."""
+
+
+def beyond_edge(need: FloatArray) -> Missed:
+    """Of a capacity: a step is out of SLA as long as fewer serve than the (T,) that it needs."""
+
+    def missed(ready: FloatArray) -> FloatArray:
+        is_known = np.isfinite(ready) & np.isfinite(need)
+        return np.where(is_known, (need > ready).astype(float), np.nan)
+
+    return missed
+
+
+def by_response(demand: FloatArray, response: Soft) -> Missed:
+    """Of a response: what it says of the demand (T,) on the counts, as decisions are priced.
+
+    A capacity with a sharp edge in its place would count all of a step beyond it as missed, where a
+    hundredth of it is: it would judge what is decided by another law than it was decided by.
+    """
+    middle = float(np.median(np.log(response.draws.capacity)))
+    log_loads = middle + np.linspace(-_REACH, _REACH, _N_LOADS)
+    risks = response.risk(log_loads)
+
+    def missed(ready: FloatArray) -> FloatArray:
+        is_known = np.isfinite(ready) & np.isfinite(demand)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_load = np.log(demand / ready)
+        share = np.interp(np.where(is_known, log_load, middle), log_loads, risks)
+        return np.where(is_known, np.where(demand > 0, share, 0.0), np.nan)
+
+    return missed
+
+
+def violation_ratio(asked: FloatArray, missed: Missed, lead_steps: float) -> FloatArray:
     """Share of each step out of SLA when counts are asked for at its start, lead time fixed.
 
     A start's clock runs once, and scaling down takes what does not serve yet first, the youngest
@@ -138,28 +177,23 @@ def violation_ratio(asked: FloatArray, need: FloatArray, lead_steps: float) -> F
 
     Args:
         asked: (R, T) counts in force from the start of each step on; NaN: unknown.
-        need: (T,) replicas that hold the demand; NaN: unknown.
+        missed: What is out of SLA with the counts that serve.
         lead_steps: Lead time in steps, >= 0.
 
     Returns:
-        (R, T) shares; NaN where a count of the last lead time or the need is unknown.
+        (R, T) shares; NaN where a count of the last lead time or the demand is unknown.
     """
     whole = math.floor(lead_steps + 1e-9)
     part = max(0.0, lead_steps - whole)
     part = part if part > 1e-9 else 0.0
     # Until `part` of the step has passed, the count of one boundary more is still within the lead.
-    late = _out(_least(asked, whole), need)
+    late = missed(_least(asked, whole))
     if part == 0.0:
         return late
-    return part * _out(_least(asked, whole + 1), need) + (1.0 - part) * late
+    return part * missed(_least(asked, whole + 1)) + (1.0 - part) * late
 
 
 def _least(asked: FloatArray, n_before: int) -> FloatArray:
     """(R, T) least of each count and the `n_before` before it; NaN where one is unknown."""
     padded = np.concatenate([np.full((asked.shape[0], n_before), np.nan), asked], axis=1)
     return np.asarray(sliding_window_view(padded, n_before + 1, axis=1).min(axis=2))
-
-
-def _out(ready: FloatArray, need: FloatArray) -> FloatArray:
-    is_known = np.isfinite(ready) & np.isfinite(need)
-    return np.where(is_known, (need > ready).astype(float), np.nan)

@@ -31,7 +31,8 @@ from decider.belief.capacity import replicas_needed
 from decider.config import FallbackConfig, TrailingRule
 from decider.errors import require
 from decider.planning.ledgers import promise_of_steps
-from decider.trust.arms import trailing_counts, violation_ratio
+from decider.tables.soft_response import Soft
+from decider.trust.arms import beyond_edge, by_response, trailing_counts, violation_ratio
 from decider.types import BoolArray, FloatArray, Sla
 
 MAX_PRICE_FACTOR = 10.0
@@ -73,6 +74,8 @@ class TrustCase:
         lead_s: Lead time, taken as fixed.
         bounds: Least and most replicas; they hold both arms.
         sla: The promise; its epsilon must be given.
+        response: What load does to requests, under that promise; None: it is not known, and a step
+            is out of SLA where the demand exceeds the capacity of what serves.
     """
 
     start_s: float
@@ -83,6 +86,7 @@ class TrustCase:
     lead_s: float
     bounds: tuple[int, int]
     sla: Sla
+    response: Soft | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be compared."""
@@ -215,7 +219,9 @@ def _arms(case: TrustCase, rules: tuple[TrailingRule, ...], fallback: FallbackCo
     need = replicas_needed(known, np.asarray(case.capacity))
     trailing = trailing_counts(known, case.capacity, rules, case.step_s, fallback)
     counts = np.clip(np.concatenate([case.model_replicas[None], trailing]), *case.bounds)
-    violation = violation_ratio(counts, need, case.lead_s / case.step_s)
+    response = case.response
+    missed = beyond_edge(need) if response is None else by_response(known, response)
+    violation = violation_ratio(counts, missed, case.lead_s / case.step_s)
     by_demand = case.sla.kind == "DemandFraction"
     weight = known if by_demand else np.ones(known.size)
     is_known = np.asarray(np.isfinite(violation).all(axis=0))

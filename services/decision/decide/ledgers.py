@@ -154,7 +154,9 @@ def _after(
     """Memory after one step: believed when it is new, measured and taught when it is final.
 
     The ledger counts all that was measured. The level learns only of what replicas can cure: more
-    of them would not make errors fewer.
+    of them would not make errors fewer. Where an objective is measured a step that was not teaches
+    nothing: what is believed of it takes all of its requests for missed beyond the load that keeps
+    the promise.
     """
     step_s = float(member.step_s)
     sla = translate.to_sla_of_steps(member.spec, step_s)
@@ -165,7 +167,8 @@ def _after(
             state = count_believed(state, believed, sla, step_s)
     if not step.is_final:
         return state
-    lesson, weight = believed, 1.0
+    is_measured = member.spec.sla.objective is not None and state.measured_steps > 0
+    lesson, weight = None if is_measured else believed, 1.0
     if step.sli is not None:
         is_of_requests = translate.measured_unit(member.spec) == "requests"
         total = step.sli.high_requests if is_of_requests else 1.0

@@ -11,8 +11,11 @@ from decider import (
     MINUTE_S,
     FloatArray,
     MissDraws,
+    Sla,
+    Soft,
     equivalent_capacity,
     pool_response,
+    soft_of,
     worth_in_force,
 )
 from services.decision.rows.lead_times import N_DRAWS
@@ -98,6 +101,10 @@ class LearnedResponse:
             demand = added_up(self.carried, spec, self.draws)
         most = float(np.max(demand, initial=0.0, where=np.isfinite(demand)))
         return most if most > 0 else None
+
+    def under(self, sla: Sla) -> Soft:
+        """What a load risks under a promise."""
+        return soft_of(self.draws, sla, self.requests_per_step)
 
     @property
     def floor(self) -> float:

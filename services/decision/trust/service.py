@@ -239,6 +239,8 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
     counts = demand * np.nan
     if asked is not None:
         counts = _in_force(asked, start_s - step_s, step_s, n_steps)
+    sla = translate.to_sla_of_steps(member.spec, step_s)
+    learned = past.rows.responses.get(member.id)
     return TrustCase(
         start_s=start_s,
         step_s=step_s,
@@ -247,7 +249,8 @@ def _case(member: ShardMember, past: _Past) -> TrustCase | None:
         capacity=scored_capacity(member, past.rows),
         lead_s=float(np.median(lead_time_of(member, past.rows, past.at))),
         bounds=(member.spec.min_replicas, member.spec.max_replicas),
-        sla=translate.to_sla_of_steps(member.spec, step_s),
+        sla=sla,
+        response=None if learned is None else learned.under(sla),
     )
 
 

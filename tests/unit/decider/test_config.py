@@ -13,8 +13,8 @@ def test_impossible_configurations_are_refused() -> None:
         DecideConfig(n_pairs=0)
     with pytest.raises(InvalidConfig, match=r"change_cost_step_s=-1 must be finite and >= 0"):
         DecideConfig(change_cost_step_s=-1)
-    with pytest.raises(InvalidConfig, match=r"revision=8 must be from 1 to 7"):
-        DecideConfig(revision=8)
+    with pytest.raises(InvalidConfig, match=r"revision=9 must be from 1 to 8"):
+        DecideConfig(revision=9)
     with pytest.raises(InvalidConfig, match=r"aim_ratio=2.0 must be in \(0, 1\]"):
         RiskControlConfig(aim_ratio=2.0)
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings, strategies as st
 from decider import (
     DecideConfig,
     Direction,
+    History,
     Limits,
     Reason,
     ReplicaState,
@@ -236,3 +237,14 @@ def test_limits_and_budgets_always_hold(data: st.DataObject) -> None:
     given_shard = shard(np.stack(rows), owners, budgets={"L4": budget})
     decisions = decide_shard(given_shard, CONFIG, NOW_S)
     assert_limits_hold(owners, decisions, budget)
+
+
+@pytest.mark.parametrize(("age_s", "final"), [(600.0, 2), (1000.0, 10)])
+def test_an_outage_of_metrics_scales_nothing_in(age_s: float, final: int) -> None:
+    """A forecast without the newest demand is one of before; a burst may be under way since."""
+    past = History(np.array([15.0] * 12), NOW_S - age_s)
+    request = shard(noisy(15.0), [workload(history=past)])
+    (decision,) = decide_shard(request, CONFIG, NOW_S)
+    assert decision.final == final
+    (before,) = decide_shard(request, replace(CONFIG, revision=7), NOW_S)
+    assert before.final == 2

@@ -276,3 +276,22 @@ def test_a_cold_start_is_out_of_sla_for_less_time_with_a_memory() -> None:
     ]
     remembered, forgot = (bad_steps(loop, range(18)) for loop in loops)
     assert remembered <= forgot - 4
+
+
+@kinds
+@pytest.mark.parametrize("level", [0.0, 1.0])
+def test_a_hung_service_keeps_its_replicas_while_requests_wait(
+    kind: RiskKind, level: float
+) -> None:
+    """What is served falls to nothing then, and so does a demand that is counted by it."""
+    history = observed(*[100.0] * 7, *[0.0] * 5)
+    held = {"sla": sla(kind), "limits": Limits(1, 60), "replicas": ReplicaState(16, 16)}
+
+    def final(waiting: float, config: DecideConfig = CONFIG) -> int:
+        own = workload(history=history, waiting_load=waiting, **held)
+        request = soft_shard(noisy(level, cv=0.15), [response()], [own])
+        return decide_shard(request, config, NOW_S)[0].final
+
+    assert final(400.0) == 16
+    assert final(0.0) < 6
+    assert final(400.0, replace(CONFIG, revision=7)) < 6

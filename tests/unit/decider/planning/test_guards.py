@@ -26,10 +26,11 @@ from tests.unit.decider.shards import NOW_S, workload
 
 def guard_input(current: int = 10, last_demand: float | None = None, **changes: Any) -> GuardInput:
     changes.setdefault("replicas", ReplicaState(current, current))
-    has_response, carried = (
-        changes.pop(n, d) for n, d in (("has_response", False), ("carried", None))
+    has_response, carried, unseen = (
+        changes.pop(n, d) for n, d in (("has_response", False), ("carried", None), ("unseen", ""))
     )
-    return GuardInput(workload(**changes), NOW_S, last_demand, 10.0, 1.0, has_response, carried)
+    own = workload(**changes)
+    return GuardInput(own, NOW_S, last_demand, 10.0, 1.0, has_response, carried, unseen)
 
 
 def passed(raw: int, **changes: Any) -> tuple[int, str]:
@@ -75,6 +76,8 @@ CASES = [
     (5, (8, "consolidation"), {"last_demand": 80.0}),
     (5, (5, ""), {"last_demand": 50.0}),
     (5, (10, "consolidation"), {"last_demand": 300.0}),
+    (5, (10, "consolidation"), {"last_demand": 1.0, "unseen": "stale"}),
+    (15, (15, ""), {"last_demand": 1.0, "unseen": "stale"}),
     (15, (15, ""), {"last_demand": 300.0}),
     (5, (10, "consolidation"), {"forecast_rung": "short_history"}),
     (15, (15, ""), {"forecast_rung": "short_history"}),

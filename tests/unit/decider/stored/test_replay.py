@@ -179,7 +179,7 @@ def test_tables_of_a_later_release_are_a_named_error(monkeypatch: pytest.MonkeyP
     (decision,) = decide_shard(request, DecideConfig(), NOW_S)
     blob = inputs_to_bytes(request, 0, decision, DecideConfig(), NOW_S)
     monkeypatch.setattr("decider.stored.replay.REVISION", 1)
-    with pytest.raises(ReplayMismatch, match="revision=7: this version decides by 1 at most"):
+    with pytest.raises(ReplayMismatch, match="revision=8: this version decides by 1 at most"):
         replay_decision(blob)
 
 

@@ -8,9 +8,19 @@ from hypothesis import given, settings, strategies as st
 
 from decider import FallbackConfig, History, TrailingRule
 from decider.planning.fallback import DecisionTime, stand
-from decider.trust.arms import WINDOWS_STEPS, trailing_counts, trailing_grid, violation_ratio
+from decider.tables.soft_response import soft_of
+from decider.trust.arms import (
+    WINDOWS_STEPS,
+    beyond_edge,
+    by_response,
+    trailing_counts,
+    trailing_grid,
+    violation_ratio,
+)
+from decider.types import RiskKind
 from services.simulator.replicas import GridReplicas, account
 from tests.unit.decider.shards import NOW_S, workload
+from tests.unit.decider.tables.soft_cases import response, sla
 from tests.unit.simulator.courses import make_course
 
 FALLBACK = FallbackConfig(min_observed=4, stale_after_s=120.0)
@@ -99,18 +109,43 @@ def test_of_short_steps_the_arm_goes_by_what_the_newest_of_them_tell(deviations:
 def test_a_start_serves_after_its_lead_and_a_stop_at_once() -> None:
     asked = np.array([[2.0, 4.0, 4.0, 4.0, 2.0, 4.0, 4.0]])
     need = np.full(7, 4.0)
-    assert violation_ratio(asked, need, 0.0)[0].tolist() == [1, 0, 0, 0, 1, 0, 0]
-    one = violation_ratio(asked, need, 1.0)[0]
+    assert violation_ratio(asked, beyond_edge(need), 0.0)[0].tolist() == [1, 0, 0, 0, 1, 0, 0]
+    one = violation_ratio(asked, beyond_edge(need), 1.0)[0]
     assert np.isnan(one[0])  # what was asked for before is unknown
     assert one[1:].tolist() == [1, 0, 0, 1, 1, 0]
-    half = violation_ratio(asked, need, 0.25)[0]
+    half = violation_ratio(asked, beyond_edge(need), 0.25)[0]
     assert half[1:].tolist() == [0.25, 0, 0, 1, 0.25, 0]
 
 
 def test_an_unknown_need_or_count_is_not_a_kept_promise() -> None:
     asked = np.array([[2.0, np.nan, 2.0, 2.0]])
-    assert np.isnan(violation_ratio(asked, np.array([1.0, 1, 1, np.nan]), 0.0)[0][[1, 3]]).all()
-    assert np.isnan(violation_ratio(asked, np.ones(4), 1.0)[0][:3]).all()
+    assert np.isnan(
+        violation_ratio(asked, beyond_edge(np.array([1.0, 1, 1, np.nan])), 0.0)[0][[1, 3]]
+    ).all()
+    assert np.isnan(violation_ratio(asked, beyond_edge(np.ones(4)), 1.0)[0][:3]).all()
+
+
+@pytest.mark.parametrize("kind", ["DemandFraction", "TimeFraction"])
+def test_with_a_response_a_step_misses_what_it_says(kind: RiskKind) -> None:
+    """Just beyond the load that keeps a promise of requests a hundredth of them misses, not all."""
+    soft = soft_of(response(), sla(kind), 300.0)
+    asked = np.array([[4.0, 9.0, 0.0, 0.0, np.nan], [5.0, 6.0, 1.0, 0.0, 2.0]])
+    demand = np.array([40.0, 45.0, 12.0, 0.0, 5.0])
+    found = violation_ratio(asked, by_response(demand, soft), 0.0)
+    told = soft.risk(np.log([40 / 4, 45 / 9, 40 / 5, 45 / 6, 12 / 1]))
+    assert found[[0, 0, 1, 1, 1], [0, 1, 0, 1, 2]] == pytest.approx(told, abs=2e-3)
+    assert found[0, 2] == pytest.approx(1.0), "nothing serves"
+    assert found[:, 3].tolist() == [0.0, 0.0], "without demand nothing is missed"
+    assert np.isnan(found[0, 4])
+    assert np.isnan(by_response(np.array([np.nan]), soft)(np.ones((1, 1)))).all()
+
+
+def test_an_endless_slope_is_a_sharp_edge() -> None:
+    soft = soft_of(response(spread=0.0, slope=1e4), sla(), 300.0)
+    demand = np.array([39.0, 41.0, 60.0])
+    ready = np.full((1, 3), 4.0)
+    sharp = beyond_edge(np.ceil(demand / 10.0))(ready)
+    assert by_response(demand, soft)(ready) == pytest.approx(sharp, abs=1e-6)
 
 
 @given(
@@ -136,5 +171,7 @@ def test_the_rule_is_the_simulators(asked: list[int], need: list[int], lead_step
         seen.append(float(outcome.violation_ratio[0, 0]))
     before = [float(asked[0])] * 5
     counts_in_force = np.array([before + [float(n) for n in asked]])
-    found = violation_ratio(counts_in_force, np.concatenate([np.zeros(5), load]), lead_steps)[0, 5:]
+    found = violation_ratio(
+        counts_in_force, beyond_edge(np.concatenate([np.zeros(5), load])), lead_steps
+    )[0, 5:]
     assert found.tolist() == pytest.approx(seen)

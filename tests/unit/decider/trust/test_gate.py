@@ -11,9 +11,11 @@ from hypothesis import given, settings, strategies as st
 
 from decider import FallbackConfig, Sla
 from decider.errors import InvalidRequest
+from decider.tables.soft_response import soft_of
 from decider.trust.arms import trailing_counts, trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, is_clear, judge_model, take_in
 from decider.trust.score import ArmScore, BlockScore, TrustCase
+from tests.unit.decider.tables.soft_cases import response, sla
 
 CONFIG = TrustConfig()
 FALLBACK = FallbackConfig()
@@ -263,3 +265,26 @@ def test_evidence_is_never_negative_and_at_most_doubles(differences: list[float]
         begun = 1 / ((state.n_blocks + 1) * (state.n_blocks + 2))
         assert 0 < after.evidence <= 2 * (state.evidence + begun)
         state = after
+
+
+def test_a_model_that_spends_a_promise_of_requests_is_not_demoted() -> None:
+    """By a sharp edge at the load where a hundredth misses, half of its steps would be out of SLA.
+
+    The trailing percentile's counts would be trusted instead: dearer, though the promise is kept.
+    """
+    soft = soft_of(response(spread=0.0, slope=6.0), sla("DemandFraction", 0.01), 300.0)
+    edge = float(soft.load_at(0.01))
+    demand = demand_of(24, 3)
+    known = demand / np.exp(0.15 * np.random.default_rng(9).standard_normal(demand.size))
+    model = np.ceil(known / (0.95 * edge))
+    case = TrustCase(0.0, STEP_S, demand, model, edge, 0.0, (1, 500), sla("DemandFraction", 0.01))
+    state, sharp = TrustState(), TrustState()
+    for day in range(3, 25):
+        part = replace(case, demand=demand[: DAY * day], model_replicas=model[: DAY * day])
+        sharp = judge_model(part, sharp, RULES, FALLBACK, CONFIG).state
+        verdict = judge_model(replace(part, response=soft), state, RULES, FALLBACK, CONFIG)
+        state = verdict.state
+        assert state.is_trusted
+    assert not sharp.is_trusted
+    assert verdict.scores is not None
+    assert verdict.scores.model.violation < 0.02

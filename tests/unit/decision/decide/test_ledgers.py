@@ -210,3 +210,14 @@ def test_a_fault_counts_but_teaches_the_level_nothing() -> None:
     assert sound.log_level < before.log_level
     assert faulty[1].log_level == before.log_level
     assert faulty[1].measured_missed == sound.measured_missed > 0
+
+
+def test_a_step_whose_requests_were_not_measured_teaches_nothing_where_they_are() -> None:
+    """What is believed of it takes all of its requests for missed beyond the edge."""
+    one = measured_member(kind="DemandFraction")
+    taught = fed(one, settled(one, believed({0.0: 0.0}), {0.0: GOOD}, passed_s=1e6))
+    silent = [SettledStep(STEP_S, 1.0, None, True, True, ())]
+    after = fed(one, silent, state=taught)
+    assert after.log_level == taught.log_level
+    assert after.spent_steps > taught.spent_steps
+    assert fed(one, silent).log_level < RiskState().log_level, "never measured: belief teaches"
