@@ -80,7 +80,11 @@ class PlannedGrid:
         wide = np.flatnonzero(program.grid.is_uneven.reshape(view.shape).any(axis=0))
         if wide.size:
             counts[:, wide] = self._wide_counts(view, paths, wide)
-        wanted = np.where(is_usable, np.fmax(counts, self._floor(view)), np.nan)
+        floor = self._floor(view)
+        # of a demand that is stale nobody knows what fewer replicas must absorb (decision 0147)
+        is_stale = np.isfinite(view.demand).any(axis=1) & ~np.isfinite(floor)
+        least = np.where(is_stale, view.replicas, floor)
+        wanted = np.where(is_usable, np.fmax(counts, least), np.nan)
         return view.answer(wanted), None
 
     def multiplier(self, view: GridView) -> FloatArray:

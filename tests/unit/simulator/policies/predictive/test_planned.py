@@ -235,13 +235,16 @@ class TestWhatIsNotKnown:
 
     @pytest.mark.parametrize(("n_missing", "is_known"), [(0, True), (15, True), (16, False)])
     def test_the_floor_holds_the_newest_demand_until_it_is_stale(self, n_missing, is_known):
-        """Steps of 60 s, stale after 900 s; nothing is forecast, so the floor decides."""
+        """Steps of 60 s, stale after 900 s; nothing is forecast, so the floor decides.
+
+        Of a stale demand nothing is known: what runs is held.
+        """
         view = calm(30.0 * np.ones(20), n_missing)
         policy = PlannedGrid(10.0, np.full(4, 30.0), CONFIG, capacity_draws=np.array([0.9, 0.9]))
         # 30 / (2 x 0.9) = 16.7
-        assert policy.decide(view, None)[0][0, 0] == (17 if is_known else 1)
+        assert policy.decide(view, None)[0][0, 0] == (17 if is_known else 3)
         theirs, _ = decided(policy, view)
-        assert theirs[0, 0] == (17 if is_known else 1)
+        assert theirs[0, 0] == (17 if is_known else 3)
 
 
 def calm(demand: np.ndarray, n_missing: int) -> GridView:
