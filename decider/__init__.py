@@ -57,6 +57,7 @@ from decider.budget.dependence import forecast_score, learn_dependence
 from decider.budget.fleet import PRICES
 from decider.budget.headroom import (
     PEAK_LEVELS,
+    USES,
     USUAL_RISK,
     HeadroomRoom,
     JointNeed,
@@ -113,7 +114,7 @@ from decider.stored.replay import (
     replay_service,
 )
 from decider.tables.reach import reach_steps
-from decider.tables.soft_response import Soft, soft_of
+from decider.tables.soft_response import Soft, soft_of, soft_responses
 from decider.trust.arms import trailing_grid
 from decider.trust.gate import TrustConfig, TrustState, TrustVerdict, judge_model
 from decider.trust.score import TrustCase
@@ -175,6 +176,7 @@ __all__ = [
     "SHORT",
     "TIME",
     "UNKNOWN",
+    "USES",
     "USUAL_RISK",
     "BudgetCell",
     "Control",
@@ -308,6 +310,7 @@ __all__ = [
     "score_step",
     "size_headroom",
     "soft_of",
+    "soft_responses",
     "steps_across_loads",
     "stuck_age_s",
     "take_from_peer",

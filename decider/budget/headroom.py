@@ -8,9 +8,11 @@ the errors of their forecasts (`decider.budget.dependence`).
 How much is held is what costs least. A GPU that is held for a step costs one GPU-step. One that
 is missing leaves services out of SLA, which each of them would pay its price of risk to avoid: it
 does so in every decision, for replicas. So headroom grows while its next GPU averts more than it
-costs, and is none where the replicas that decisions hold carry what may come already.
+costs, and is none where the replicas that decisions hold carry what may come already. How far out
+of SLA is the response's to say: where requests are promised, one replica of twenty that is missing
+costs a few requests more, not all of them.
 
-Shapes: S paths, H horizon, P draws, L levels, N scenarios.
+Shapes: S paths, H horizon, P draws, L levels, N scenarios, U uses.
 """
 
 from __future__ import annotations
@@ -31,6 +33,8 @@ from decider.types import FloatArray, IntArray
 PEAK_LEVELS = (0.1, 0.25, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995, 1.0)
 """Levels at which the law of a peak is kept; between two of them the higher one's value holds."""
 _PEAK_SCORES = ndtri(np.array(PEAK_LEVELS))
+USES = (1.0, 1.02, 1.05, 1.1, 1.15, 1.2, 1.3, 1.5, 2.0, 3.0, 5.0)
+"""Loads of a replica, over the one that keeps the promise, at which the risk is kept."""
 N_SCENARIOS = 4096
 LEAST_RISK, MOST_RISK = 0.001, 0.5
 USUAL_RISK = 0.01
@@ -68,6 +72,8 @@ class ServiceNeed:
         gpus_per_replica: GPUs of a replica.
         risk_price: Replica-steps that a step out of SLA is worth to it, as its decisions pay them;
             None: nobody knows.
+        risk_at_use: (U,) share of a step that is out of SLA at `USES`; None: a step is out of it
+            whole as soon as a replica is missing.
     """
 
     peaks: IntArray
@@ -76,9 +82,10 @@ class ServiceNeed:
     most_replicas: int
     gpus_per_replica: int
     risk_price: float | None = None
+    risk_at_use: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        """Refuse peaks of another shape, and counts that cannot be."""
+        """Refuse peaks of another shape, and counts and shares that cannot be."""
         shape = self.peaks.shape
         if len(shape) != 2 or shape[0] < 1 or shape[1] != len(PEAK_LEVELS):
             raise InvalidRequest(f"peaks has shape {shape}, must be (H, {len(PEAK_LEVELS)})")
@@ -87,9 +94,13 @@ class ServiceNeed:
             raise InvalidRequest(f"{found}: must be > 0 and >= 0")
         if self.risk_price is not None and not 0 <= self.risk_price < math.inf:
             raise InvalidRequest(f"risk_price={self.risk_price} must be finite and >= 0")
+        if (risk := self.risk_at_use) is not None and not (
+            risk.shape == (len(USES),) and ((risk >= 0) & (risk <= 1)).all()
+        ):
+            raise InvalidRequest(f"risk_at_use={risk} must be {len(USES)} shares in [0, 1]")
 
-    def extra_gpus(self, scores: FloatArray, startup_s: FloatArray) -> IntArray:
-        """(N,) GPUs needed beyond those held before a node is there.
+    def extra_replicas(self, scores: FloatArray, startup_s: FloatArray) -> IntArray:
+        """(N,) replicas needed beyond those held before a node is there.
 
         Args:
             scores: (N,) normal score of the service's demand in each scenario.
@@ -100,7 +111,14 @@ class ServiceNeed:
         row = np.minimum(steps, self.peaks.shape[0] - 1)
         column = np.searchsorted(_PEAK_SCORES, scores, side="left")
         needed = np.minimum(self.peaks[row, column], self.most_replicas)
-        return np.asarray(np.maximum(needed - self.held_replicas, 0) * self.gpus_per_replica)
+        return np.asarray(np.maximum(needed - self.held_replicas, 0))
+
+    def risk_averted(self, extra: IntArray) -> FloatArray:
+        """(N,) share of a step that these replicas (N,), missing till now, bring back into SLA."""
+        if self.risk_at_use is None or self.held_replicas == 0:
+            return np.asarray(extra > 0, dtype=np.float64)
+        risk = np.maximum.accumulate(self.risk_at_use)
+        return np.asarray(np.interp(1.0 + extra / self.held_replicas, USES, risk) - risk[0])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -166,12 +184,14 @@ def joint_need(
     worth = np.zeros(N_SCENARIOS)
     for service in services:
         scores = common + own * generator.permutation(strata)
-        extra = service.extra_gpus(scores, startup_s)
+        replicas = service.extra_replicas(scores, startup_s)
+        extra = replicas * service.gpus_per_replica
         if service.risk_price is None:
             unpriced += extra
             continue
         priced += extra
-        worth += (extra > 0) * service.gpus_per_replica * service.risk_price
+        averted = service.risk_averted(replicas)
+        worth += averted * service.gpus_per_replica * service.risk_price
     n_priced = sum(service.risk_price is not None for service in services)
     is_mixed = 0 < n_priced < len(services)
     price = worth / np.maximum(priced, 1)

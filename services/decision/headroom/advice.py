@@ -68,6 +68,7 @@ def to_service(row: RowMapping) -> ServiceNeed:
         int(row["max_replicas"]),
         int(row["gpus_per_replica"]),
         None if row["log_risk_price"] is None else math.exp(float(row["log_risk_price"])),
+        None if row["risk_at_use"] is None else np.array(row["risk_at_use"], dtype=np.float64),
     )
 
 

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 from sqlalchemy import RowMapping
 
-from decider import Decision, FloatArray, IntArray, InvalidRequest, peak_replicas
+from decider import (
+    USES,
+    Decision,
+    FloatArray,
+    IntArray,
+    InvalidRequest,
+    Soft,
+    peak_replicas,
+    soft_responses,
+)
 from services.decision.rows.prepare import Prepared, RequestRow
 
 Peaks = tuple[IntArray | None, ...]
@@ -79,27 +88,45 @@ def need_rows(
         decisions: A decision of each of its rows.
         now: Aware.
     """
-    found = []
-    for row, own, decision in zip(prepared.rows, peaks, decisions, strict=True):
-        if own is None:
-            continue
-        spec, pool = row.member.spec, row.given.pool
-        # advice, and what waits for an approval, is granted to nobody yet (docs/decisions/0122)
-        is_granted = spec.mode == "Auto"
-        held = max(decision.current, decision.final) if is_granted else decision.current
-        found.append(
-            (
-                row.member.id,
-                "" if pool is None else pool.name,
-                spec.gpu_type,
-                spec.gpus_per_replica,
-                spec.price_usd_per_gpu_hour,
-                decision.current,
-                held,
-                max(held, spec.max_replicas),
-                row.member.step_s,
-                own.ravel().tolist(),
-                now,
-            )
-        )
-    return found
+    soft = soft_responses(prepared.request) if any(own is not None for own in peaks) else {}
+    rows = enumerate(zip(prepared.rows, peaks, decisions, strict=True))
+    return [
+        _need_row(row, own, _risk_at_use(row, soft.get(at)), decision, now)
+        for at, (row, own, decision) in rows
+        if own is not None
+    ]
+
+
+def _need_row(
+    row: RequestRow,
+    peaks: IntArray,
+    risk_at_use: Sequence[float] | None,
+    decision: Decision,
+    now: datetime,
+) -> tuple[Any, ...]:
+    spec, pool = row.member.spec, row.given.pool
+    # advice, and what waits for an approval, is granted to nobody yet (docs/decisions/0122)
+    is_granted = spec.mode == "Auto"
+    held = max(decision.current, decision.final) if is_granted else decision.current
+    return (
+        row.member.id,
+        "" if pool is None else pool.name,
+        spec.gpu_type,
+        spec.gpus_per_replica,
+        spec.price_usd_per_gpu_hour,
+        decision.current,
+        held,
+        max(held, spec.max_replicas),
+        row.member.step_s,
+        peaks.ravel().tolist(),
+        risk_at_use,
+        now,
+    )
+
+
+def _risk_at_use(row: RequestRow, soft: Soft | None) -> list[float] | None:
+    """What `decider.ServiceNeed` takes of it; None: it has no response, so it has an edge."""
+    if soft is None:
+        return None
+    loads = np.log(float(np.median(row.capacity))) + np.log(USES)
+    return [round(risk, 6) for risk in soft.risk(loads).tolist()]

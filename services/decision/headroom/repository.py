@@ -15,7 +15,7 @@ from services.kernel.domain import WorkloadSpec
 
 NEED_COLUMNS = (
     "workload_id", "part", "gpu_type", "gpus_per_replica", "usd_per_gpu_hour", "current_replicas",
-    "held_replicas", "max_replicas", "step_s", "peaks", "decided_at",
+    "held_replicas", "max_replicas", "step_s", "peaks", "risk_at_use", "decided_at",
 )  # fmt: skip
 ADVICE_COLUMNS = (
     "cluster_id", "gpu_type", "risk", "need_gpus", "gpus", "chunk_gpus", "free_gpus",

@@ -116,6 +116,7 @@ gpu_needs = Table(
     Column("max_replicas", Integer, nullable=False),
     Column("step_s", Integer, nullable=False),
     Column("peaks", ARRAY(Integer), nullable=False),
+    Column("risk_at_use", ARRAY(Double)),
     time_column("decided_at"),
 )
 

@@ -14,13 +14,17 @@ from decider import (
     FloatArray,
     HeadroomRoom,
     JointNeed,
+    MissDraws,
     NodeWait,
     ServiceNeed,
+    Sla,
+    equivalent_capacity,
     joint_need,
     peak_replicas,
     size_headroom,
+    soft_of,
 )
-from decider.budget.headroom import PEAK_LEVELS, cheapest_gpus
+from decider.budget.headroom import PEAK_LEVELS, USES, cheapest_gpus
 from decider.errors import InvalidRequest
 
 RISKS = st.floats(0.001, 0.5)
@@ -271,3 +275,56 @@ def test_where_all_prices_are_known_nobody_is_sized_apart() -> None:
     assert need.unpriced_gpus is None
     assert (need.priced_gpus == need.gpus).all()
     assert size_headroom(need, HeadroomRoom(0, 1_000, 1, 2.0)).gpus == cheapest_gpus(need)
+
+
+def of_requests(slope: float) -> tuple[ServiceNeed, MissDraws]:
+    """A service of about 20 replicas that keeps a promise of 99 % of its requests with the fewest.
+
+    Its price is what its own decision pays: one replica more is just not worth it.
+    """
+    response = MissDraws(*(np.full(64, one) for one in (10.0, slope, 0.0, 60.0)))
+    sla = Sla(0.01, "DemandFraction", good_share=0.95)
+    capacity = equivalent_capacity(response, sla)
+    soft, edge = soft_of(response, sla, 1000.0), np.log(capacity[0])
+    demand = 0.2 * np.exp(edge) * paths(4.0)
+    missed = [1.0, *(float(soft.risk(np.log(demand[:, 4] / n)).mean()) for n in range(1, 60))]
+    held = next(n for n, share in enumerate(missed) if share <= 0.01)
+    price = 1.0 / (missed[held] - missed[held + 1])
+    risk = soft.risk(edge + np.log(USES))
+    peaks = peak_replicas(demand, capacity)
+    return ServiceNeed(peaks, 60.0, held, 1000, 1, price, risk), response
+
+
+@pytest.mark.parametrize("slope", [6.0, 12.0, 24.0])
+def test_a_replica_that_is_missing_costs_the_requests_that_it_makes_miss(slope: float) -> None:
+    """Not all requests: what decisions would not buy for the service is not held for it either."""
+    need, _ = of_requests(slope)
+    room, startup_s = HeadroomRoom(0, 1000, 1, 1.0), np.full(8, 240.0)
+    assert size_headroom(needed([need], startup_s=startup_s), room).gpus <= 1
+    as_all = replace(need, risk_at_use=None)
+    assert size_headroom(needed([as_all], startup_s=startup_s), room).gpus >= 3
+
+
+def test_what_is_averted_is_what_the_response_says() -> None:
+    need, response = of_requests(12.0)
+    edge = float(response.load_within(0.01)[0])
+    for extra in (1, 4, 10):
+        use = 1.0 + extra / need.held_replicas
+        more = float(response.curable(np.array([edge * use])).mean()) - 0.01
+        assert need.risk_averted(np.array([extra]))[0] == pytest.approx(more, rel=0.05)
+    assert need.risk_averted(np.array([0]))[0] == 0.0
+    nothing = replace(need, held_replicas=0)
+    assert nothing.risk_averted(np.array([0, 1])).tolist() == [0.0, 1.0]
+
+
+@given(st.lists(st.integers(0, 60), min_size=2, max_size=9), st.floats(2.0, 60.0))
+def test_the_more_is_missing_the_more_is_averted(extra: list[int], slope: float) -> None:
+    averted = of_requests(slope)[0].risk_averted(np.sort(np.array(extra)))
+    assert ((averted >= 0) & (averted <= 1)).all()
+    assert (np.diff(averted) >= 0).all()
+
+
+def test_shares_that_no_response_has_are_refused() -> None:
+    for wrong in (np.zeros(3), np.full(len(USES), 1.5), np.full(len(USES), np.nan)):
+        with pytest.raises(InvalidRequest, match="risk_at_use"):
+            replace(service(1.0), risk_at_use=wrong)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import PEAK_LEVELS
+from decider import PEAK_LEVELS, USES
 from services.decision.headroom.advice import (
     Dependence,
     TypeNeeds,
@@ -34,7 +34,7 @@ def need(workload: int = 1, peak: int = 14, **changes: Any) -> dict[str, Any]:
         "workload_id": workload, "part": "", "gpu_type": "H100", "gpus_per_replica": 2,
         "usd_per_gpu_hour": 3.0, "current_replicas": 10, "held_replicas": 10, "max_replicas": 20,
         "step_s": 60, "peaks": [10] * 12 + [peak] * 3 + [peak] * 15 * 9, "decided_at": NOW,
-        "log_risk_price": None,
+        "log_risk_price": None, "risk_at_use": None,
     } | changes  # fmt: skip
 
 
@@ -145,3 +145,11 @@ def test_one_service_with_a_low_price_takes_nothing_from_those_without_any() -> 
     cheap = need(1, peak=10, log_risk_price=0.0)
     assert advice(known(*new, ceiling=900))["gpus"] == 200
     assert advice(known(cheap, *new, ceiling=900))["gpus"] == 200
+
+
+def test_what_a_missing_replica_costs_is_what_its_response_says() -> None:
+    """At 30 replica-steps for a step out of SLA, of which a missing replica leaves 1 % out."""
+    edge = need(log_risk_price=np.log(30.0))
+    soft = need(log_risk_price=np.log(30.0), risk_at_use=[0.01 * n for n in range(len(USES))])
+    assert to_service(edge).risk_at_use is None
+    assert advice(known(soft))["gpus"] == 0 < advice(known(edge))["gpus"]

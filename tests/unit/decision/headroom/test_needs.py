@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import PEAK_LEVELS, Decision
+from decider import PEAK_LEVELS, USES, Decision, MissDraws
 from services.decision.headroom.needs import (
     headroom_of,
     need_rows,
@@ -102,3 +102,19 @@ def test_a_service_is_told_of_its_own_type() -> None:
     rows_ = prepared().rows
     assert headroom_of(told, rows_) == ready
     assert headroom_of(told, rows_[:1]) is None
+
+
+def test_a_response_says_how_far_out_of_sla_a_missing_replica_leaves_it() -> None:
+    found = prepared()
+    n_draws = found.rows[0].capacity.size
+    alone = [np.full(n_draws, one) for one in (10.0, 12.0, 0.0, 60.0, 1.0)]
+    learned = MissDraws(*alone, further=np.full((n_draws, 1), 200.0))
+    with_one = replace(found, request=replace(found.request, responses=(learned, None)))
+    told, silent = (
+        by_name(one)["risk_at_use"]
+        for one in need_rows(with_one, peaks_of(found, BOTH), decided(5, 7), NOW)
+    )
+    assert silent is None
+    assert len(told) == len(USES)
+    assert (np.diff(told) > 0).all()
+    assert 0.0 < told[0] < told[-1] <= 1.0
