@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from decider import PEAK_LEVELS, USES, Decision, MissDraws
+from decider import PEAK_LEVELS, USES, Decision, MissDraws, Sla
 from services.decision.headroom.needs import (
     headroom_of,
     need_rows,
@@ -109,7 +109,12 @@ def test_a_response_says_how_far_out_of_sla_a_missing_replica_leaves_it() -> Non
     n_draws = found.rows[0].capacity.size
     alone = [np.full(n_draws, one) for one in (10.0, 12.0, 0.0, 60.0, 1.0)]
     learned = MissDraws(*alone, further=np.full((n_draws, 1), 200.0))
-    with_one = replace(found, request=replace(found.request, responses=(learned, None)))
+    promising = tuple(
+        replace(one, sla=Sla(0.01, "DemandFraction", good_share=0.95))
+        for one in found.request.workloads
+    )
+    request = replace(found.request, workloads=promising, responses=(learned, None))
+    with_one = replace(found, request=request)
     told, silent = (
         by_name(one)["risk_at_use"]
         for one in need_rows(with_one, peaks_of(found, BOTH), decided(5, 7), NOW)
