@@ -113,11 +113,11 @@ def test_a_response_says_how_far_out_of_sla_a_missing_replica_leaves_it() -> Non
         replace(one, sla=Sla(0.01, "DemandFraction", good_share=0.95))
         for one in found.request.workloads
     )
-    request = replace(found.request, workloads=promising, responses=(learned, None))
+    request = replace(found.request, workloads=promising, responses=(learned, learned))
     with_one = replace(found, request=request)
-    told, silent = (
-        by_name(one)["risk_at_use"]
-        for one in need_rows(with_one, peaks_of(found, BOTH), decided(5, 7), NOW)
+    silent, told = (
+        by_name(need_rows(one, peaks_of(one, BOTH), decided(5, 7), NOW)[0])["risk_at_use"]
+        for one in (found, with_one)
     )
     assert silent is None
     assert len(told) == len(USES)
