@@ -109,6 +109,7 @@ class Replicas:
             each oldest first, so it has `starting + pending` entries.
         gated: How many of the pending ones a scheduling gate holds. Their starts have not begun, so
             their ages are zero.
+        parts: The same of each variant or pool whose target is there, by its name.
     """
 
     ready: int = 0
@@ -116,6 +117,7 @@ class Replicas:
     pending: int = 0
     start_ages_s: tuple[float, ...] = ()
     gated: int = 0
+    parts: tuple[tuple[str, Replicas], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,10 @@ class GpusToGrow:
     on_new_nodes: int | None = None
     warm: int | None = None
 
+    def is_short(self, gpus_per_replica: int) -> bool:
+        """There are none for one replica more, as far as is known."""
+        return self.gpus is not None and self.gpus < gpus_per_replica
+
     def within(self, gpus: int, limit: str) -> GpusToGrow:
         """No more than `gpus`, for which there is a limit of this name.
 

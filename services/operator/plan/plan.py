@@ -115,6 +115,7 @@ class Situation:
         limit: What holds back GPUs for more replicas: `nodes`, `ceiling`, `refused`, `claims`, the
             name of a quota or a queue, or empty.
         is_room_known: False where nothing tells how many more replicas could have GPUs.
+        is_short: There are no GPUs for one replica more.
         queue: What the queue leaves that its pods are sent to; None: none queues them.
         claims: What the claims of its pods hold back or leave unknown; None: nothing.
         supply: Where the GPUs of its type come from, in words; empty: nothing is known.
@@ -140,6 +141,7 @@ class Situation:
     failure: str = ""
     limit: str = ""
     is_room_known: bool = True
+    is_short: bool = False
     queue: QueueRoom | None = None
     claims: ClaimRoom | None = None
     supply: str = ""

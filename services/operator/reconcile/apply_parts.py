@@ -35,6 +35,7 @@ from services.operator.resource.autoscaler import Autoscaler, PartTarget
 def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSnapshot | None:
     """Replicas of each part and of all together; None where no target is there."""
     figures: dict[str, dict[str, Any]] = {}
+    own: list[tuple[str, Replicas]] = []
     spec = ready = 0.0
     bound: list[VariantStart] = []
     waiting_for_node: list[VariantStart] = []
@@ -45,6 +46,7 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
             continue
         pods = view.replicas_of(member)
         replicas = count_replicas(pods, now, is_live=view.is_live)
+        own.append((part.name, replicas))
         room = view.gpu_room(member, replicas)
         figures[part.name] = {
             "spec": target.replicas,
@@ -71,7 +73,8 @@ def count_parts(view: View, autoscaler: Autoscaler, now: datetime) -> ReplicaSna
         return None
     starting, total = unit_ages(bound, ready)
     pending, _ = unit_ages(waiting_for_node, total)
-    counts = Replicas(whole_units(ready), len(starting), len(pending), (*starting, *pending))
+    ages = (*starting, *pending)
+    counts = Replicas(whole_units(ready), len(starting), len(pending), ages, parts=tuple(own))
     return ReplicaSnapshot(whole_units(spec), counts, None, figures)
 
 

@@ -355,16 +355,15 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         replicas: Its replicas, where they have been counted: then `limit` is found out too.
     """
     if autoscaler.parts:
-        # whether a limit is known at all does not depend on how many wait
-        none = None if replicas is None else Replicas()
-        parts = [situation_of(view, member, none) for member in members_of(autoscaler)]
-        return combine(autoscaler, parts)
+        return combine(autoscaler, _part_situations(view, autoscaler, replicas))
     target, key = view.target_of(autoscaler), autoscaler.target.key
     others = view.others or OtherAutoscalers()
     room = None if replicas is None else view.gpu_room(autoscaler, replicas)
     problem = view.targets.problems.get(key, missing(autoscaler.target))
+    spec = autoscaler.spec
+    supply = None if spec is None else view.supplies.get(spec.gpu_type)
     return Situation(
-        spec=autoscaler.spec,
+        spec=spec,
         replicas=None if target is None else target.replicas,
         problem=autoscaler.problem,
         target_problem=problem.message,
@@ -382,17 +381,20 @@ def situation_of(view: View, autoscaler: Autoscaler, replicas: Replicas | None =
         failure="" if target is None else target.failure,
         limit="" if room is None else room.limit,
         is_room_known=room is None or room.gpus is not None,
+        is_short=spec is not None and room is not None and room.is_short(spec.gpus_per_replica),
         queue=None if replicas is None else view.queue_room(autoscaler),
         claims=None if replicas is None else view.claim_room(autoscaler, replicas),
-        supply=describe_supply(view, autoscaler),
+        supply="" if supply is None else supply.words,
         n_pending=0 if replicas is None else replicas.pending - replicas.gated,
         n_gated=0 if replicas is None else replicas.gated,
         grace=None if target is None else target.grace,
     )
 
 
-def describe_supply(view: View, autoscaler: Autoscaler) -> str:
-    """Where the GPUs of an autoscaler come from, in words; empty: nothing is known beyond nodes."""
-    spec = autoscaler.spec
-    supply = None if spec is None else view.supplies.get(spec.gpu_type)
-    return "" if supply is None else supply.words
+def _part_situations(
+    view: View, autoscaler: Autoscaler, replicas: Replicas | None
+) -> list[Situation]:
+    counts = {} if replicas is None else dict(replicas.parts)
+    default = None if replicas is None else Replicas()
+    named = zip(autoscaler.parts, members_of(autoscaler), strict=True)
+    return [situation_of(view, own, counts.get(part.name, default)) for part, own in named]

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from services.kernel.domain.schedules import bounds_at, freeze_at
 from services.operator.cluster.other_autoscalers import FOLLOWS
-from services.operator.plan.plan import Result, Situation, StoredDecision
+from services.operator.plan.plan import Result, StoredDecision
 from services.operator.report.controls import override_left_out, paused
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts, Finding
 from services.operator.report.grace import grace_too_short
+from services.operator.report.limited import capital_words, limited
 from services.operator.report.measurement import (
     demand_censored,
     goal_unreachable,
@@ -20,7 +20,6 @@ from services.operator.report.measurement import (
     sli_measured,
 )
 from services.operator.report.room import room_unknown
-from services.operator.report.stopped import stopped_by_hand
 from services.operator.resource.autoscaler import APPROVED_DECISION
 
 FORECAST_RUNGS = ("forecast", "last_forecast", "model")
@@ -36,7 +35,7 @@ def find(facts: AutoscalerFacts, now: datetime) -> list[Finding]:
         _metrics(facts, now),
         _forecast(facts),
         _decision(facts, now),
-        _limited(facts, now),
+        limited(facts, now),
         _fallback(facts),
         paused(facts, now),
         _budget(facts),
@@ -95,13 +94,24 @@ def _target(facts: AutoscalerFacts) -> Finding:
     if situation.replicas is None:
         status = FALSE if situation.is_target_known else UNKNOWN
         return Finding("TargetResolved", status, situation.target_reason, situation.target_problem)
-    if situation.hung:
+    hung = "; ".join(f"{name} hangs ({how_far})" for name, how_far in _hung(facts))
+    if hung:
         message = (
-            f"the roll-out of {target.label} hangs ({situation.hung}), so scaling in no longer "
-            "waits for it; look at the new pods, then finish it or `kubectl rollout undo` it"
+            f"the roll-out of {hung}, so scaling in no longer waits for it; look at the new pods, "
+            "then finish it or `kubectl rollout undo` it"
         )
         return Finding("TargetResolved", TRUE, "RolloutHangs", message)
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
+
+
+def _hung(facts: AutoscalerFacts) -> list[tuple[str, str]]:
+    """Targets whose roll-outs hang, and how far these came."""
+    situation, parts = facts.situation, facts.autoscaler.parts
+    found = [(facts.autoscaler.target.label, situation.hung)]
+    if parts:
+        own = zip(parts, situation.parts, strict=False)
+        found = [(part.target.label, state.hung) for part, (_, state) in own]
+    return [(name, how_far) for name, how_far in found if how_far]
 
 
 def _set_apart(facts: AutoscalerFacts) -> Finding:
@@ -187,89 +197,6 @@ def _mode(facts: AutoscalerFacts) -> str:
     return "unknown" if facts.situation.spec is None else facts.situation.spec.mode
 
 
-def _limited(facts: AutoscalerFacts, now: datetime) -> Finding:
-    newest, situation = facts.newest, facts.situation
-    spec = situation.spec
-    if situation.failure:
-        reason = "QuotaExceeded" if "exceeded quota" in situation.failure else "FailedCreate"
-        message = f"pods cannot be created: {situation.failure}"
-        return Finding("ScalingLimited", TRUE, reason, message)
-    if situation.limit == "refused" and situation.n_pending:
-        message = f"{situation.n_pending} replicas wait for a node: {situation.supply}"
-        return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
-    claims = situation.claims
-    if claims is not None and claims.is_known:
-        return Finding("ScalingLimited", TRUE, claims.reason, claims.message)
-    if situation.n_gated:
-        message = _gated(situation)
-        return Finding("ScalingLimited", TRUE, "AwaitingAdmission", message)
-    if newest is None or spec is None:
-        return Finding("ScalingLimited", UNKNOWN, "NoDecision")
-    stopped = stopped_by_hand(newest, situation)
-    if stopped:
-        return Finding("ScalingLimited", TRUE, "ScaledToZeroByHand", stopped)
-    is_scale_in = situation.replicas is not None and newest.desired < situation.replicas
-    if situation.rollout and is_scale_in:
-        message = f"scaling in waits for the roll-out to end: {situation.rollout}"
-        return Finding("ScalingLimited", TRUE, "RolloutInProgress", message)
-    frozen = freeze_at(spec, now)
-    if frozen is not None and newest.desired != newest.raw:
-        message = f"schedule {frozen[1]} freezes {frozen[0]}; {newest.raw} replicas are wanted"
-        return Finding("ScalingLimited", TRUE, "FrozenBySchedule", message)
-    return _bounded(newest, situation, *bounds_at(spec, now))
-
-
-def _bounded(newest: StoredDecision, situation: Situation, low: int, high: int) -> Finding:
-    if newest.desired < newest.raw and newest.desired == high:
-        message = f"{newest.raw} replicas are wanted; raise maxReplicas={high} to allow them"
-        return Finding("ScalingLimited", TRUE, "TooManyReplicas", message)
-    if newest.desired > newest.raw and newest.desired == low:
-        message = f"{newest.raw} replicas would do; lower minReplicas={low} to have fewer"
-        return Finding("ScalingLimited", TRUE, "TooFewReplicas", message)
-    if newest.desired < newest.raw and newest.binding_constraint == "schedulable":
-        return _short_of_gpus(newest, situation)
-    if newest.desired != newest.raw:
-        reason = _camel(newest.binding_constraint or newest.reason)
-        message = (
-            f"{newest.raw} replicas are wanted, {newest.desired} decided: {newest.reason}; "
-            "`kubectl harmony explain` shows which guard changed it by how much"
-        )
-        return Finding("ScalingLimited", TRUE, reason, message)
-    return Finding("ScalingLimited", FALSE, "DesiredWithinRange")
-
-
-def _gated(situation: Situation) -> str:
-    """Why replicas are held, and what lets them go."""
-    held = f"{situation.n_gated} replicas are held by a scheduling gate"
-    queue = situation.queue
-    if queue is None:
-        return f"{held} until whoever set it takes it away; see spec.schedulingGates of the pods"
-    return f"{held} until Kueue admits them: {queue.message}"
-
-
-def _short_of_gpus(newest: StoredDecision, situation: Situation) -> Finding:
-    wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
-    if situation.limit.startswith("ResourceQuota/"):
-        message = f"{wanted}: raise {situation.limit} to allow more"
-        return Finding("ScalingLimited", TRUE, "QuotaExceeded", message)
-    queue = situation.queue
-    if queue is not None and situation.limit == queue.name:
-        return Finding("ScalingLimited", TRUE, queue.reason, f"{wanted}: {queue.message}")
-    if situation.limit == "refused":
-        message = f"{wanted}: {situation.supply}"
-        return Finding("ScalingLimited", TRUE, "ProvisioningRefused", message)
-    if situation.limit == "ceiling":
-        message = f"{wanted}: {situation.supply}; raise that limit to allow more"
-        return Finding("ScalingLimited", TRUE, "SupplyCeiling", message)
-    gpu_type = "" if situation.spec is None else f" {situation.spec.gpu_type}"
-    why_fixed = f"; {situation.supply}" if situation.supply else ""
-    message = (
-        f"{wanted}: no node that takes its pods has free{gpu_type} GPUs; add nodes, or where nodes "
-        f"are added for pods set spec.supply of a GPUBudget (docs/supply.md){why_fixed}"
-    )
-    return Finding("ScalingLimited", TRUE, "InsufficientGPUs", message)
-
-
 def _fallback(facts: AutoscalerFacts) -> Finding:
     if facts.newest is None:
         return Finding("Fallback", UNKNOWN, "NoDecision")
@@ -279,7 +206,7 @@ def _fallback(facts: AutoscalerFacts) -> Finding:
         f"rung {facts.newest.rung} answers instead of the forecast; see MetricsFresh, and "
         "`kubectl harmony explain` for why"
     )
-    return Finding("Fallback", TRUE, _camel(facts.newest.rung), message)
+    return Finding("Fallback", TRUE, capital_words(facts.newest.rung), message)
 
 
 def _budget(facts: AutoscalerFacts) -> Finding:
@@ -320,10 +247,6 @@ def _conflict(facts: AutoscalerFacts) -> Finding:
             "on scaledobjects"
         )
     return Finding("Conflict", FALSE, "NoOtherAutoscaler", message)
-
-
-def _camel(word: str) -> str:
-    return "".join(part.capitalize() for part in word.replace("-", "_").split("_")) or "Limited"
 
 
 def to_conditions(

@@ -12,6 +12,7 @@ import pytest
 
 from tests.integration.operator.conftest import GROUP_PATH, Bench
 from tests.integration.operator.reconcile.chain import Chain
+from tests.integration.operator.reconcile.pools import autoscale as autoscale_pools
 from tests.integration.operator.reconcile.queued import (
     add_queue,
     deploy_queued,
@@ -139,3 +140,15 @@ def test_a_queue_that_does_not_exist_is_named(kueue: Bench) -> None:
     kueue.reconcile()
     assert kueue.lab.replicas("llama") == 1
     assert "correct the label kueue.x-k8s.io/queue-name" in last_action(kueue)["reason"]
+
+
+def test_what_a_queue_holds_back_of_the_second_pool_is_told(kueue: Bench) -> None:
+    kueue.lab.deploy("llama-prefill", replicas=2)
+    deploy_queued(kueue.lab, "llama-decode", 8)
+    autoscale_pools(kueue.lab)
+    for _ in range(3):
+        kueue.step()
+    limited = kueue.lab.condition("llama", "ScalingLimited")
+    assert (limited["status"], limited["reason"]) == ("True", "AwaitingAdmission")
+    assert limited["message"].startswith("pool decode: 2 replicas are held by a scheduling gate")
+    assert "ClusterQueue/team-a" in limited["message"]

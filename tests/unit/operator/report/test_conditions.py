@@ -7,15 +7,14 @@ from typing import Any
 
 import pytest
 
-from services.operator.devices.claim_room import ClaimRoom
-from services.operator.kueue.queue_room import QueueRoom
-from services.operator.plan.plan import Situation
+from services.operator.plan.part_members import combine
 from services.operator.report import conditions
 from services.operator.report.facts import AutoscalerFacts, Details, Finding
 from services.operator.resource.autoscaler import Pause
 from services.operator.resource.status import CONDITION_TYPES
 from tests.unit.operator.examples import NOW, STEP, decision, situation
 from tests.unit.operator.reports import DETAILS, facts
+from tests.unit.operator.variants import two_variants_read
 
 
 def finding(given_facts: AutoscalerFacts, kind: str, at: Any = NOW) -> Finding:
@@ -24,18 +23,6 @@ def finding(given_facts: AutoscalerFacts, kind: str, at: Any = NOW) -> Finding:
 
 def test_all_conditions_are_there_in_the_documented_order() -> None:
     assert tuple(f.type for f in conditions.find(facts(), NOW)) == CONDITION_TYPES
-
-
-def test_a_target_stopped_by_hand_is_said_while_replicas_are_wanted() -> None:
-    found = finding(facts(decision(desired=6), where=situation(0)), "ScalingLimited")
-    assert (found.status, found.reason) == ("True", "ScaledToZeroByHand")
-    assert "6 replicas are wanted: scale it to at least one" in found.message
-    for other in (
-        facts(replace(decision(desired=6), is_put_to_zero=True), where=situation(0)),
-        facts(decision(desired=6), where=situation(0, minReplicas=0)),
-        facts(decision(desired=0), where=situation(0)),
-    ):
-        assert finding(other, "ScalingLimited").reason != "ScaledToZeroByHand"
 
 
 def test_a_healthy_one_is_ready() -> None:
@@ -152,46 +139,6 @@ def test_conditions(
     assert words in found.message
 
 
-LEFT = "ClusterQueue/a leaves 0 of 8 nvidia.com/gpu"
-QUEUE = QueueRoom("ClusterQueue/a", 0, "QuotaExceeded", LEFT)
-
-
-@pytest.mark.parametrize(
-    ("where", "reason", "words"),
-    [
-        (
-            replace(situation(4), limit=QUEUE.name, queue=QUEUE),
-            "QuotaExceeded",
-            "GPUs are there for 6: ClusterQueue/a leaves 0 of 8",
-        ),
-        (
-            replace(situation(4), limit=QUEUE.name, queue=replace(QUEUE, reason="QueueStopped")),
-            "QueueStopped",
-            "ClusterQueue/a",
-        ),
-        (replace(situation(4), limit="nodes", queue=QUEUE), "InsufficientGPUs", "add nodes"),
-        (
-            replace(situation(4), n_gated=3, queue=QUEUE),
-            "AwaitingAdmission",
-            "3 replicas are held by a scheduling gate until Kueue admits them: ClusterQueue/a",
-        ),
-        (replace(situation(4), n_gated=1), "AwaitingAdmission", "spec.schedulingGates of the pods"),
-    ],
-)
-def test_what_a_queue_holds_back_is_named(where: Situation, reason: str, words: str) -> None:
-    held = decision(desired=6, raw=8, binding_constraint="schedulable")
-    found = finding(facts(held, where=where), "ScalingLimited")
-    assert (found.status, found.reason) == ("True", reason)
-    assert words in found.message
-
-
-@pytest.mark.parametrize("reason", ["ClaimNotFound", "ClaimsUnbound"])
-def test_a_claim_that_cannot_be_allocated_limits(reason: str) -> None:
-    gone = ClaimRoom(reason, "create the class", is_known=True)
-    found = finding(facts(decision(), where=replace(situation(4), claims=gone)), "ScalingLimited")
-    assert (found.status, found.reason, found.message) == ("True", reason, "create the class")
-
-
 def test_an_hpa_is_a_conflict_but_no_fault_of_an_advisory_one() -> None:
     advisory = replace(situation(4, mode="Advisory"), conflict="HorizontalPodAutoscaler/x")
     given_facts = facts(decision(), where=advisory, mode="Advisory")
@@ -235,3 +182,13 @@ def test_a_message_is_no_longer_than_the_api_server_takes() -> None:
         [Finding("Paused", "True", "A", "x" * 40_000)], [], 1, NOW
     )
     assert (len(written["message"]), written["message"][:3]) == (4096, "xxx")
+
+
+def test_the_roll_out_of_a_second_part_that_hangs_is_told() -> None:
+    autoscaler = two_variants_read()
+    whole = combine(autoscaler, [situation(2), replace(situation(4), hung="1 of 4 updated")])
+    given_facts = AutoscalerFacts(autoscaler, whole, decision(), DETAILS, 60, 180)
+    resolved = finding(given_facts, "TargetResolved")
+    assert (resolved.status, resolved.reason) == ("True", "RolloutHangs")
+    assert "llama-l4 hangs (1 of 4 updated)" in resolved.message
+    assert "llama-h100" not in resolved.message
