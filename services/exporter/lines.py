@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from services.exporter.metrics import EXPORTED, WORKLOAD_METRICS
+from services.exporter.metrics import EXPORTED, METRICS, OPERATOR_SEEN
 from services.exporter.translate import FigureRow, to_figures
 
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
@@ -22,7 +22,7 @@ class WorkloadLines:
             one.full_name: [
                 f"# HELP {one.full_name} {one.help_text}\n# TYPE {one.full_name} gauge\n".encode()
             ]
-            for one in WORKLOAD_METRICS
+            for one in METRICS
         }
 
     def add(self, rows: Iterable[FigureRow], now: datetime) -> None:
@@ -49,6 +49,12 @@ class WorkloadLines:
                 )
         for name, block in lines.items():
             self._blocks[name].append("".join(block).encode())
+
+    def add_operators(self, seen: Mapping[str, float]) -> None:
+        """Add when the operator of each cluster was seen last, in Unix time."""
+        name = OPERATOR_SEEN.full_name
+        lines = (f'{name}{{cluster="{_escaped(one)}"}} {at!r}\n' for one, at in seen.items())
+        self._blocks[name].append("".join(lines).encode())
 
     def to_bytes(self) -> bytes:
         """The whole page."""

@@ -1,4 +1,4 @@
-"""Metrics of workloads, a series for each, declared once; docs/metrics.md lists them.
+"""Metrics of workloads, and of clusters, a series for each; docs/metrics.md lists them.
 
 No process sets them: they are read from the database. So there is one series of each, whichever
 worker did the work, and it goes with its workload.
@@ -19,13 +19,13 @@ class WorkloadMetric:
         name: Without the prefix `harmony_`.
         help_text: Meaning.
         label: One label besides those of every workload; empty: none.
-        is_total: One series without any label, over all workloads.
+        shared: Labels of every series: of a workload, of a cluster, or none of a total.
     """
 
     name: str
     help_text: str
     label: str = ""
-    is_total: bool = False
+    shared: tuple[str, ...] = WORKLOAD_LABELS
 
     @property
     def full_name(self) -> str:
@@ -35,12 +35,15 @@ class WorkloadMetric:
     @property
     def labels(self) -> tuple[str, ...]:
         """All its labels, in order."""
-        if self.is_total:
-            return ()
-        return (*WORKLOAD_LABELS, self.label) if self.label else WORKLOAD_LABELS
+        return (*self.shared, self.label) if self.label else self.shared
 
 
-EXPORTED = WorkloadMetric("active_workloads", "Active workloads that are exported", is_total=True)
+EXPORTED = WorkloadMetric("active_workloads", "Active workloads that are exported", shared=())
+OPERATOR_SEEN = WorkloadMetric(
+    "operator_seen_timestamp_seconds",
+    "When the operator that leads in a cluster with workloads made a pass last, in Unix time",
+    shared=("cluster",),
+)
 METRICS_AGE = WorkloadMetric("metrics_age_seconds", "Age of the newest sample")
 STEP = WorkloadMetric("step_seconds", "Length of a step")
 FALLBACK = WorkloadMetric(
@@ -93,4 +96,6 @@ WORKLOAD_METRICS = (
     *(TRUSTED, RISK_TARGET, RISK_ESTIMATED, GOOD, GOOD_HIGH, GOOD_LOW, SLI_MEASURED, BUDGET_LEFT),
     *(DESIRED, RECOMMENDED, CURRENT, PAUSED),
 )
-"""All of them, in the order of the page."""
+"""Those of workloads, in the order of the page."""
+METRICS = (OPERATOR_SEEN, *WORKLOAD_METRICS)
+"""All that the page has."""

@@ -86,3 +86,16 @@ def read_figures(
     streamed = connection.execution_options(stream_results=True, max_row_buffer=_ROWS_AT_ONCE)
     result = streamed.execute(text(_FIGURES), {"now": now, **part._asdict()}).mappings()
     yield from result.partitions(_ROWS_AT_ONCE)
+
+
+def read_operators(connection: Connection) -> dict[str, float]:
+    """When the operator of each cluster with active workloads was seen last, in Unix time.
+
+    A cluster that never had one is left out: its workloads were made over REST.
+    """
+    statement = text(
+        "SELECT k.name, extract(epoch FROM k.operator_seen_at)::float8 FROM clusters k "
+        "WHERE k.operator_seen_at IS NOT NULL AND EXISTS "
+        "(SELECT FROM workloads w WHERE w.cluster_id = k.id AND w.is_active) ORDER BY k.name"
+    )
+    return {name: float(at) for name, at in connection.execute(statement)}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import Engine
 
 from services.exporter.lines import WorkloadLines
-from services.exporter.repository import FleetPart, read_figures
+from services.exporter.repository import FleetPart, read_figures, read_operators
 from services.kernel.clock import Clock
 
 KEPT_S = 15.0
@@ -68,4 +68,5 @@ class WorkloadPages:
         with self.engine.begin() as connection:
             for rows in read_figures(connection, part, now):
                 found.add(rows, now)
+            found.add_operators(read_operators(connection))
         return found.to_bytes()

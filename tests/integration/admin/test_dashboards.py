@@ -12,7 +12,7 @@ import yaml
 from sqlalchemy import Engine, insert
 
 from deploy.grafana.source.generate import generate
-from services.exporter.metrics import WORKLOAD_METRICS
+from services.exporter.metrics import METRICS
 from services.kernel import telemetry
 from services.kernel.db import schema
 from services.kernel.db.partitions import ensure_partitions
@@ -245,7 +245,7 @@ def metric_names() -> set[str]:
             "histogram": ("_bucket", "_sum", "_count"),
         }.get(family.type, ("",))
         names |= {family.name + suffix for suffix in suffixes}
-    return names | {one.full_name for one in WORKLOAD_METRICS}
+    return names | {one.full_name for one in METRICS}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -273,7 +273,7 @@ def test_every_metric_is_declared(name: str) -> None:
 def labels_of(series: str) -> set[str]:
     """Labels of a metric, with those of its buckets."""
     name = re.sub(r"_(bucket|count|sum)$", "", series).removesuffix("_total")
-    if of_workloads := [one for one in WORKLOAD_METRICS if one.full_name == series]:
+    if of_workloads := [one for one in METRICS if one.full_name == series]:
         return set(of_workloads[0].labels)
     found = [m for m in vars(telemetry).values() if getattr(m, "_name", None) == name]
     return {*found[0]._labelnames, *(["le"] if series.endswith("_bucket") else [])}

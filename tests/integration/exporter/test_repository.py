@@ -126,6 +126,21 @@ def test_equal_names_in_two_clusters_are_two_series(database: Engine) -> None:
     assert exported(database, NOW, "recommended_replicas", cluster="other", **LLAMA) is None
 
 
+def test_the_operator_of_a_cluster_with_workloads_is_as_old_as_its_last_pass(
+    database: Engine,
+) -> None:
+    """Of one that has none, or never had an operator, nothing is told: nobody misses it."""
+    seed_fleet(database)
+    with database.begin() as connection:
+        connection.execute(text("UPDATE clusters SET operator_seen_at = NULL"))
+        assert repository.read_operators(connection) == {}
+        add_cluster(connection, "empty", NOW)
+        connection.execute(text("UPDATE clusters SET operator_seen_at = :now"), {"now": NOW})
+    name = "operator_seen_timestamp_seconds"
+    assert exported(database, NOW, name, cluster="default") == NOW.timestamp()
+    assert exported(database, NOW, name, cluster="empty") is None
+
+
 def test_parts_hold_each_workload_once(database: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole is read in three goes and each part in more than one."""
     monkeypatch.setattr(repository, "_ROWS_AT_ONCE", 100)

@@ -13,7 +13,7 @@ import yaml
 from prometheus_client import Counter, Histogram
 from prometheus_client.metrics import MetricWrapperBase
 
-from services.exporter.metrics import WORKLOAD_METRICS
+from services.exporter.metrics import METRICS
 from services.kernel import telemetry
 from tests.unit.deploy.chart import REPO, named, of_kind, render
 
@@ -52,7 +52,7 @@ def series() -> dict[str, set[str]]:
             found[f"{name}_count"] = found[f"{name}_sum"] = labels
         else:
             found[name] = labels
-    return found | {one.full_name: set(one.labels) for one in WORKLOAD_METRICS}
+    return found | {one.full_name: set(one.labels) for one in METRICS}
 
 
 @pytest.mark.parametrize("rule", EVERY_RULE, ids=lambda rule: rule.get("alert") or rule["record"])

@@ -198,3 +198,38 @@ def test_clients_named_alone_shut_out_others_that_only_scrape(port: int) -> None
     mine = [{"podSelector": {"matchLabels": {"app": "prometheus"}}}]
     narrowed = {"networkPolicies": {"clients": {"from": PEERS}, "monitoring": {"from": mine}}}
     assert mine[0] in Network(narrowed).peers(component, "Ingress", port)
+
+
+ELSEWHERE: dict[str, Any] = {
+    "postgres": {"enabled": False},
+    "redis": {"enabled": False},
+    "database": {"url": "postgresql+psycopg://harmony:p%40ss:w@pg-1:6432,pg-2:6433/harmony"},
+    "redisServer": {"url": "rediss://:secret@cache.example:6380/0"},
+    "settings": {
+        "prometheus_url": "http://vmselect.monitoring:8428/select/0/prometheus",
+        "oidc_issuer": "https://id.example:8443/realms/gpu",
+        "otel_endpoint": "https://collector.example/v1/traces",
+        "peers": "eu=https://harmony.eu.example:9443, us=https://harmony.us.example",
+    },
+}
+
+
+def test_the_ports_of_urls_that_the_values_give_are_let_through() -> None:
+    network = Network(ELSEWHERE)
+    assert leaving(network, 6432) == leaving(network, 6433) == ON_DATABASE - {"scaler"}
+    assert leaving(network, 6380) == ON_REDIS
+    assert leaving(network, 8428) == {"worker-ingest"}
+    assert leaving(network, 8443) == {"admin"}
+    assert leaving(network, 9443) == {"admin", "worker-decide"}
+    assert leaving(network, 443) >= TRACED | {"worker-decide"}
+    for port in (5432, 6379):
+        assert leaving(network, port), "what a Secret names is at the usual port"
+    for port in (40, 80):
+        assert leaving(network, port) <= {"worker-ingest"}
+
+
+def test_a_port_is_let_through_once() -> None:
+    for policy in Network({**ALL_ON, **MATRIX["external"], **ELSEWHERE}).policies:
+        for rule in policy["spec"].get("egress", []):
+            ports = [(each["port"], each["protocol"]) for each in rule["ports"]]
+            assert len(ports) == len(set(ports))

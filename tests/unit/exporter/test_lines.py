@@ -10,7 +10,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.exporter.lines import WorkloadLines
-from services.exporter.metrics import WORKLOAD_METRICS
+from services.exporter.metrics import METRICS
 from services.kernel import telemetry
 from tests.unit.exporter.test_translate import KNOWN
 
@@ -26,14 +26,17 @@ def test_all_series_of_a_metric_stand_together_below_what_they_mean() -> None:
     page = WorkloadLines()
     page.add([row(0), row(1)], NOW)
     page.add([row(2)], NOW)
+    page.add_operators({"eu": 1.7e9, 'us"': 1.6e9})
     families = list(text_string_to_metric_families(page.to_bytes().decode()))
-    assert [one.name for one in families] == [one.full_name for one in WORKLOAD_METRICS]
-    for family, declared in zip(families, WORKLOAD_METRICS, strict=True):
+    assert [one.name for one in families] == [one.full_name for one in METRICS]
+    for family, declared in zip(families, METRICS, strict=True):
         assert (family.type, family.documentation) == ("gauge", declared.help_text)
         for sample in family.samples:
             assert tuple(sample.labels) == declared.labels
-    (total,) = families[0].samples
+    (total,) = families[1].samples
     assert total.value == 3
+    seen = {sample.labels["cluster"]: sample.value for sample in families[0].samples}
+    assert seen == {"eu": 1.7e9, 'us"': 1.6e9}
 
 
 def test_without_workloads_only_their_number_is_told() -> None:
