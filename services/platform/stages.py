@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from sqlalchemy import Connection, Engine
 
 from services.admin.decisions.schemas import DecisionDetail
@@ -62,7 +63,7 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     operator leaves them alone. A file that is given again replaces their specs.
 
     Raises:
-        InvalidInput: The file cannot be used.
+        InvalidInput: The file cannot be used, or has steps that are still to come.
         Conflict: A workload of one of the names follows a GPUAutoscaler; nothing is stored.
     """
     found = read_file(file, ColumnChoice(demand=demand))
@@ -80,6 +81,7 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
             for i, workload in enumerate(fleet.workloads)
         ),
     )
+    _refuse_to_come(fleet, now + timedelta(seconds=settings.future_s))
     engine = make_engine(settings.database_url, cluster=settings.cluster)
     with unit_of_work(engine) as work:  # a history that fails leaves no workload without one
         ids = _register(work.connection, fleet, settings, now)
@@ -90,6 +92,24 @@ def ingest_trace(settings: Settings, file: Path, demand: str | None, now: dateti
     return IngestReport(
         fleet.n_workloads, result.n_rows, result.n_observed, dropped, result.rejected, n_expiring
     )
+
+
+def _refuse_to_come(fleet: Fleet, latest: datetime) -> None:
+    """Refuse a history of times to come: what is measured by then would count as late, or as known.
+
+    Raises:
+        InvalidInput: It has such steps.
+    """
+    steps = np.flatnonzero(fleet.observed.any(axis=(0, 2)))
+    ahead = [n for n in steps.tolist() if fleet.step_at(n) > latest]
+    if ahead:
+        first, last = (
+            fleet.step_at(n).isoformat(timespec="minutes") for n in (ahead[0], ahead[-1])
+        )
+        raise InvalidInput(
+            f"{len(ahead)} steps, {first} to {last}, are still to come: times without a zone are "
+            "read as UTC; correct the file's times, or leave these steps out"
+        )
 
 
 def _register(connection: Connection, fleet: Fleet, settings: Settings, now: datetime) -> list[int]:

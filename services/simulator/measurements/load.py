@@ -22,6 +22,7 @@ from services.simulator.measurements.columns import (
     find_columns,
     is_text,
 )
+from services.simulator.measurements.peaks import far_peaks
 from services.simulator.measurements.prometheus import LIMITS, PrometheusRange, fetch_table
 from services.simulator.measurements.remarks import remarks_of, with_remarks
 from services.simulator.measurements.rows import MeasuredRows
@@ -115,6 +116,7 @@ def _measurements(
     said = (
         f"{_what_was_read(table, found, len(series))}; {rows.span()}, {_steps(trace)}",
         *(*unread, *remarks_of(table), *regularity, *counted),
+        *far_peaks(series, [c.name for c in columns].index(found.demand)),
     )
     return Measurements(trace, name, said)
 

@@ -32,6 +32,7 @@ STEP_S = 600
 STEP = timedelta(seconds=STEP_S)
 N_STEPS = 450
 NEWEST = START + (N_STEPS - 1) * STEP
+AFTER = NEWEST + STEP
 MISSING = [50, 51, 52]
 
 
@@ -50,7 +51,7 @@ def trace(folder: Path) -> Path:
 
 
 def ingest(settings: Settings, folder: Path) -> IngestReport:
-    return ingest_trace(settings, trace(folder), None, START)
+    return ingest_trace(settings, trace(folder), None, AFTER)
 
 
 def rows(engine: Engine, query: str) -> list[Any]:
@@ -88,7 +89,7 @@ def test_services_that_began_late_or_ended_early_are_stored_with_all_they_have(
     late, ended = wave.copy(), wave.copy()
     late[:-12], ended[100:] = np.nan, np.nan
     series = {"late": late, "always": wave, "ended": ended}
-    report = ingest_trace(ours, write(tmp_path, series, interval_s=STEP_S), None, START)  # type: ignore[no-untyped-call]  # untyped
+    report = ingest_trace(ours, write(tmp_path, series, interval_s=STEP_S), None, AFTER)  # type: ignore[no-untyped-call]  # untyped
     assert (report.n_workloads, report.dropped) == (3, ())
     assert report.n_observed == 2 * (N_STEPS + 100 + 12)
     known = rows(database, "SELECT name FROM workloads ORDER BY name")
@@ -123,6 +124,16 @@ def test_what_is_not_stored_or_not_kept_is_said(
     assert report.n_expiring == 0
     later = soon + 3 * STEP
     assert ingest_trace(ours, path, None, later).n_expiring == 3
+
+
+def test_steps_that_are_still_to_come_are_refused_whole(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    file = trace(tmp_path)
+    with pytest.raises(InvalidInput, match=r"2 steps, .* are still to come: times without a zone"):
+        ingest_trace(ours, file, None, NEWEST - 2 * STEP)
+    assert rows(database, "SELECT name FROM workloads") == []
+    ingest_trace(ours, file, None, NEWEST)
 
 
 def test_a_trace_that_is_ingested_again_replaces_specs_and_keeps_ids(
