@@ -32,7 +32,7 @@ _FIXED = {
     "metric": "quantile",
     "num_threads": 1,
     "deterministic": True,
-    "force_row_wise": True,
+    "force_col_wise": True,
     "verbose": -1,
     "feature_fraction": 0.5,
     "bagging_fraction": 0.7,
