@@ -188,7 +188,9 @@ spec:
             - configMapRef: {name: {{ include "harmony.fullname" $root }}-settings}
           env:
             {{- include "harmony.databaseEnv" $root | nindent 12 }}
+            {{- if not $root.Values.operatorOnly }}
             {{- include "harmony.redisEnv" $root | nindent 12 }}
+            {{- end }}
             {{- with .env }}
             {{- . | nindent 12 }}
             {{- end }}

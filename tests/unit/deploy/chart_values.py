@@ -81,6 +81,17 @@ MATRIX: dict[str, dict[str, Any]] = {
     "everything": EVERYTHING,
     "everything-external": {**EVERYTHING, **EXTERNAL},
     "scaler": {"scaler": {"enabled": True}},
+    "operator-only": {
+        "operatorOnly": True,
+        "postgres": {"enabled": False},
+        "database": {"existingSecret": "our-database", "key": "uri"},
+        "scaler": {"enabled": True},
+        "settings": {"cluster": "eu-west", "prometheus_url": "http://prometheus:9090"},
+        "monitoring": {
+            "serviceMonitor": {"enabled": True},
+            "prometheusRule": {"enabled": True},
+        },
+    },
     "monitoring": {"monitoring": EVERYTHING["monitoring"]},
     "nothing": NOTHING,
     "names": {"fullnameOverride": "h", "nameOverride": "gpu-scaling"},

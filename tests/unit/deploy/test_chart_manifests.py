@@ -87,6 +87,8 @@ def test_one_deployment_for_each_process() -> None:
         assert container["command"] == compose[name]["command"], name
     without = {m["metadata"]["name"] for m in of_kind(render(), "Deployment")}
     assert without == {f"harmony-{name}" for name in ours - {"scaler"}}
+    alone = {m["metadata"]["name"] for m in of_kind(render(MATRIX["operator-only"]), "Deployment")}
+    assert alone == {"harmony-operator", "harmony-scaler"}
 
 
 def test_selectors_find_their_pods_and_no_others(manifests: list[Manifest]) -> None:

@@ -107,6 +107,14 @@ REFUSED = {
         {"scaler": {"enabled": True, "tls": {"verifyClients": True}}},
         "scaler.tls.existingSecret",
     ),
+    "a database of the operator's own": (
+        {"operatorOnly": True},
+        "postgres.enabled=false",
+    ),
+    "a console that is not there": (
+        {**MATRIX["operator-only"], "ingress": {"enabled": True, "host": "h.example"}},
+        "ingress.enabled=false",
+    ),
     "label of selectors": ({"commonLabels": {"app.kubernetes.io/name": "ml"}}, "commonLabels"),
 }
 
@@ -177,6 +185,9 @@ def test_the_notes_say_what_comes_next() -> None:
     )
     manifest = yaml.safe_load(notes.split("<<'MANIFEST'\n")[1].split("MANIFEST")[0])
     assert (manifest["kind"], manifest["spec"]["mode"]) == ("GPUAutoscaler", "Advisory")
+    alone = render_files(json.dumps(MATRIX["operator-only"]))["harmony/templates/NOTES.txt"]
+    assert "the operator alone, of the cluster eu-west" in alone
+    assert "harmony-admin" not in alone
 
 
 def test_the_default_render() -> None:

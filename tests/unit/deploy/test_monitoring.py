@@ -16,6 +16,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from services.exporter.metrics import METRICS
 from services.kernel import telemetry
 from tests.unit.deploy.chart import REPO, named, of_kind, render
+from tests.unit.deploy.chart_values import MATRIX
 
 RULES = REPO / "deploy" / "prometheus" / "rules" / "harmony.yml"
 PROMETHEUS = REPO / "deploy" / "prometheus"
@@ -194,6 +195,14 @@ def test_the_chart_embeds_the_same_rules() -> None:
     }
     base = "https://wiki.example/operations.md#alert-"
     assert urls == {base + name.lower() for name in ALERTS}
+
+
+def test_an_operator_alone_is_watched_and_what_runs_elsewhere_is_not_missed() -> None:
+    (rule,) = of_kind(render(MATRIX["operator-only"]), "PrometheusRule")
+    groups = yaml.load(RULES.read_text(), yaml.CSafeLoader)["groups"]
+    kept = [g for g in groups if g["name"] in ("harmony-records", "harmony-operator")]
+    assert rule["spec"]["groups"] == kept
+    assert len(kept) == 2
 
 
 def test_the_chart_scrapes_every_service_and_keeps_its_labels() -> None:

@@ -228,6 +228,16 @@ def test_the_ports_of_urls_that_the_values_give_are_let_through() -> None:
         assert leaving(network, port) <= {"worker-ingest"}
 
 
+def test_an_operator_alone_asks_the_database_and_the_api_server_and_nobody_else() -> None:
+    network = Network(MATRIX["operator-only"])
+    assert leaving(network, 5432) == {"operator", "migrate", "scaler"}
+    assert leaving(network, 6443) == {"operator", "crds"}
+    assert leaving(network, 6379) == leaving(network, 9090) == set()
+    for gone in ("admin", "ingest", "beat", "redis", "test", *WORKERS):
+        assert network.peers(gone, "Ingress", 8080) == network.peers(gone, "Egress", 5432) == []
+    assert None in network.peers("operator", "Ingress", 8082)
+
+
 def test_a_port_is_let_through_once() -> None:
     for policy in Network({**ALL_ON, **MATRIX["external"], **ELSEWHERE}).policies:
         for rule in policy["spec"].get("egress", []):
