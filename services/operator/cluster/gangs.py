@@ -36,12 +36,14 @@ def _gang(pods: Sequence[PodState], size: int) -> PodState:
     wanted = first.gang_size or size
     ready = [pod.ready_at for pod in pods if pod.ready_at is not None and not pod.is_leaving]
     bound = [pod.bound_at for pod in pods if pod.bound_at is not None]
+    lost = [pod.lost_at for pod in pods if pod.lost_at is not None and not pod.is_leaving]
     is_waiting = any(not pod.node for pod in pods)
     return replace(
         first,
         node="" if is_waiting else first.node,
         asked=_together(pods),
         ready_at=max(ready) if len(ready) >= wanted else None,
+        lost_at=max(lost) if lost and len(ready) + len(lost) >= wanted else None,
         is_leaving=any(pod.is_leaving for pod in pods),
         bound_at=None if is_waiting else max(bound, default=None),
         is_gated=any(pod.is_gated for pod in pods),

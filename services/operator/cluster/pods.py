@@ -21,7 +21,7 @@ COST_ANNOTATION = "controller.kubernetes.io/pod-deletion-cost"
 MARK_ANNOTATION = "scaling.harmony.dev/deletion-cost"
 """Annotation next to a cost that the operator set, with the same value."""
 SIZE_ANNOTATION = "leaderworkerset.sigs.k8s.io/size"
-_REACHED = ("Ready", "PodScheduled")
+_REACHED = ("Ready", "PodScheduled", "Initialized")
 CLOCK_SKEW = timedelta(seconds=5)
 """Clocks of nodes and of the API server differ so much at the most, if nothing is wrong."""
 _FINISHED = {"Succeeded", "Failed"}
@@ -56,6 +56,7 @@ class PodState:
         asked: Accelerators that it holds once bound, each resource apart; the product is what it
             selects nodes by.
         ready_at: When it became ready, as far as it is ready.
+        lost_at: When it ceased to be ready; None: it is ready, or has not been yet.
         is_leaving: Its deletion has begun: it serves no more, but holds its GPUs until it is gone.
         gang_size: Pods of its group; 0: not stated.
         deletion_cost: Pods of the lowest cost go first; None: none is set.
@@ -88,6 +89,7 @@ class PodState:
     released_at: datetime | None = None
     is_release_seen: bool = True
     claims: tuple[ClaimRef, ...] = ()
+    lost_at: datetime | None = None
 
     @property
     def requested_at(self) -> datetime:
@@ -204,11 +206,7 @@ def to_pod(resource: Object) -> PodState:
     """One pod; texts that many have in common are one text."""
     metadata, spec = resource["metadata"], resource.get("spec") or {}
     annotations = metadata.get("annotations") or {}
-    reached: dict[str, datetime] = {}
-    for condition in (resource.get("status") or {}).get("conditions") or ():
-        if condition["type"] in _REACHED and condition["status"] == "True":
-            stamp = condition.get("lastTransitionTime") or metadata["creationTimestamp"]
-            reached[condition["type"]] = parse_kube_time(stamp)
+    reached = _turned(resource, is_true=True)
     cost, mark = annotations.get(COST_ANNOTATION), annotations.get(MARK_ANNOTATION)
     return PodState(
         uid=str(metadata["uid"]),
@@ -228,7 +226,31 @@ def to_pod(resource: Object) -> PodState:
         is_restored=images.is_restored(metadata),
         is_gated=is_gated(spec),
         claims=claims_of(spec),
+        lost_at=_lost_at(resource, reached),
     )
+
+
+def _turned(resource: Object, *, is_true: bool) -> dict[str, datetime]:
+    """When its conditions that hold, or those that do not, became so."""
+    created = resource["metadata"]["creationTimestamp"]
+    return {
+        condition["type"]: parse_kube_time(condition.get("lastTransitionTime") or created)
+        for condition in (resource.get("status") or {}).get("conditions") or ()
+        if condition["type"] in _REACHED and (condition["status"] == "True") is is_true
+    }
+
+
+def _lost_at(resource: Object, reached: Mapping[str, datetime]) -> datetime | None:
+    """When a pod ceased to be ready; None: it is ready, or has not been yet.
+
+    The node writes that a pod is not ready no later than that it is initialized. If it turned
+    after that, the pod was ready in between.
+    """
+    initialized_at = reached.get("Initialized")
+    if "Ready" in reached or initialized_at is None:
+        return None
+    turned_at = _turned(resource, is_true=False).get("Ready")
+    return turned_at if turned_at is not None and turned_at > initialized_at else None
 
 
 def _whole(text: str | None) -> int | None:
@@ -242,6 +264,8 @@ def count_replicas(pods: Sequence[PodState], now: datetime, *, is_live: bool = F
     A list that was read a moment after `now` may show what happened since (a replay moves its
     clock after its cluster): a pod created later is left out, one that became ready later counts
     as starting. The API server's clock may run a few seconds ahead without being taken for that.
+    One that was ready and no longer is starts anew from then on: how long it served before says
+    nothing of when it will again.
 
     Args:
         pods: Pods, or groups of them.
@@ -259,7 +283,8 @@ def count_replicas(pods: Sequence[PodState], now: datetime, *, is_live: bool = F
         if pod.ready_at is not None and pod.ready_at <= horizon:
             ready += 1
             continue
-        age_s = 0.0 if pod.is_gated else max(0.0, (now - pod.requested_at).total_seconds())
+        since = pod.lost_at or pod.requested_at
+        age_s = 0.0 if pod.is_gated else max(0.0, (now - since).total_seconds())
         gated += pod.is_gated
         (starting if pod.node else pending).append(age_s)
     ages = (*sorted(starting, reverse=True), *sorted(pending, reverse=True))

@@ -219,15 +219,19 @@ def _follow(
 
     A pod that is ready when it is first seen counts as a measured start only when its times are
     those of a start: a readiness probe that failed once since moves the transition time, and a pod
-    that was ready within a second was never seen to start. A pod that a gate holds has not begun to
-    start; of one that may have been let go unseen it is not known when it did.
+    that was ready within a second was never seen to start. One that is ready no more when it is
+    first seen has started long ago. A pod that a gate holds has not begun to start; of one that may
+    have been let go unseen it is not known when it did.
     """
     if before is not None:
         became_ready = not before.is_ready and pod.ready_at is not None
         return replace(before, is_ready=True) if became_ready else before
     if pod.is_leaving or pod.is_gated:
         return None
-    start = KnownStart(workload_id, gpu_type, pod.requested_at, pod.ready_at is not None)
+    was_ready = pod.ready_at is not None or pod.lost_at is not None
+    start = KnownStart(workload_id, gpu_type, pod.requested_at, was_ready)
+    if pod.lost_at is not None:
+        return replace(start, is_stored=False)
     if pod.ready_at is None:
         return replace(start, is_stored=pod.is_release_seen)
     lead_s = (pod.ready_at - pod.requested_at).total_seconds()

@@ -58,3 +58,13 @@ def test_a_group_is_held_while_one_of_its_pods_is_and_begins_with_the_last() -> 
     later = NOW + timedelta(seconds=5)
     (gang,) = to_gangs([member(0, 0, released_at=NOW), member(0, 1, released_at=later)], 2)
     assert (gang.is_gated, gang.requested_at) == (False, later)
+
+
+def test_a_group_of_which_a_pod_is_ready_no_more_starts_anew_when_all_others_were_ready() -> None:
+    lost_at = NOW - timedelta(seconds=20)
+    lost = member(0, 1, ready_s=None, lost_at=lost_at)
+    assert to_gangs([member(0, 0), lost], 2)[0].lost_at == lost_at
+    assert to_gangs([member(0, 0), member(0, 1)], 2)[0].lost_at is None
+    starting = member(0, 0, ready_s=None)
+    assert to_gangs([starting, lost], 2)[0].lost_at is None
+    assert to_gangs([member(0, 0, is_leaving=True), lost], 2)[0].lost_at is None

@@ -47,13 +47,18 @@ def pod(name: str, **given: Any) -> dict[str, Any]:
     if ready_s is not None:
         ready["lastTransitionTime"] = stamp(ready_s)
     limits = {"nvidia.com/gpu": str(given.get("gpus", 2))}
+    conditions = [ready]
+    if "initialized_s" in given:
+        ready["lastTransitionTime"] = stamp(given["turned_s"])
+        at = stamp(given["initialized_s"])
+        conditions += [{"type": "Initialized", "status": "True", "lastTransitionTime": at}]
     return {
         "metadata": metadata,
         "spec": {
             "nodeName": given.get("node", "n1"),
             "containers": [{"resources": {"limits": limits}}, {"name": "sidecar"}],
         },
-        "status": {"phase": given.get("phase", "Running"), "conditions": [ready]},
+        "status": {"phase": given.get("phase", "Running"), "conditions": conditions},
     }
 
 
@@ -83,6 +88,26 @@ def test_counts_by_owner_through_both_replica_sets_of_a_rollout() -> None:
     replicas = count_replicas(mine, NOW)
     assert (replicas.ready, replicas.starting, replicas.pending) == (1, 1, 1)
     assert replicas.start_ages_s == (100.0, 100.0)
+
+
+def test_a_pod_that_is_ready_no_more_starts_anew_from_when_it_ceased() -> None:
+    """Its node writes that it is not ready as it initializes, and again when it ceases to be."""
+    long_ago = {"created_s": -9000, "initialized_s": -8990, "ready_s": None}
+    lost, new, with_init = states(
+        [
+            pod("lost", turned_s=-20, **long_ago),
+            pod("new", turned_s=-8990, **long_ago),
+            pod("init", turned_s=-8999, **long_ago),
+        ]
+    )
+    assert lost.lost_at == NOW - timedelta(seconds=20)
+    assert new.lost_at is None
+    assert with_init.lost_at is None
+    assert count_replicas([lost], NOW).start_ages_s == (20.0,)
+    assert count_replicas([new], NOW).start_ages_s == (9000.0,)
+    serves = pod("serves", created_s=-9000, initialized_s=-8990, turned_s=-50)
+    assert states([serves])[0].lost_at is None
+    assert states([pod("untold", ready_s=None)])[0].lost_at is None
 
 
 def test_ages_are_starting_first_each_oldest_first() -> None:
