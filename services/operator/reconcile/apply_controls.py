@@ -30,8 +30,9 @@ from services.kernel.domain.controls import (
     problem_of,
 )
 from services.operator.reconcile.memory import OperatorDeps
-from services.operator.reconcile.observe import View, stored_spec
+from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import ApprovalRule, Autoscaler, Key, Pause
+from services.operator.resource.translate import stored_spec
 from services.operator.stored.controls_repository import (
     load_controls,
     load_freezes,

@@ -20,6 +20,7 @@ from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetProblem, TargetState
+from services.operator.devices.counted_gpus import gpus_asked, with_counted_gpus
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.kube.failing_patches import FailingPatch
 from services.operator.kueue.gates import Gate
@@ -30,6 +31,7 @@ from services.operator.plan.provisioning import NodeWaits, Provisioning
 from services.operator.report.facts import Details, HistoryFigures
 from services.operator.report.status import TakenAction
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
+from services.operator.resource.translate import stored_spec
 
 _SETTLE_S = 60.0
 _LONGEST_UNREAD = timedelta(seconds=30)
@@ -62,11 +64,27 @@ class KnownStart:
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A translated autoscaler with what it was made from, and its spec to be stored, as JSON."""
+    """A translated autoscaler with what it was made from, and its spec to be stored, as JSON.
+
+    Attributes:
+        by_gpus: The same with more GPUs of a replica, by how many its targets' pods ask for.
+    """
 
     source: tuple[Any, ...]
     autoscaler: Autoscaler
     spec: bytes | None
+    by_gpus: dict[tuple[int, ...], Translated] = field(default_factory=dict, compare=False)
+
+    def counted(self, states: Mapping[TargetKey, TargetState]) -> Translated:
+        """With what the pods of its targets ask for, where its spec states less."""
+        asked = gpus_asked(self.autoscaler, states)
+        if asked not in self.by_gpus:
+            own = with_counted_gpus(self.autoscaler, asked)
+            is_same = own is self.autoscaler
+            spec = self.spec if is_same else stored_spec(own.spec)
+            self.by_gpus.clear()
+            self.by_gpus[asked] = self if is_same else replace(self, autoscaler=own, spec=spec)
+        return self.by_gpus[asked]
 
 
 @dataclass(frozen=True, slots=True)

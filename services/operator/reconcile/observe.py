@@ -6,10 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import orjson
 import structlog
 
-from services.kernel.domain import WorkloadSpec
 from services.operator.cluster import quotas
 from services.operator.cluster.free_gpus import FreeGpus, free_gpus
 from services.operator.cluster.gangs import to_gangs
@@ -51,6 +49,7 @@ from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
 from services.operator.resource.autoscaler import Autoscaler, Key, TargetKey
 from services.operator.resource.spec import SLAClassSpec
+from services.operator.resource.translate import stored_spec
 from services.operator.wire.http import KubeError
 
 log = structlog.get_logger("operator")
@@ -232,6 +231,8 @@ def observe(deps: OperatorDeps) -> View:
     found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
     devices = devices_of_targets(kube, found.states.values(), is_on=deps.settings.operator_dra)
     asked = look_up_claims(found.states, devices)
+    counted = [entry.counted(found.states) for entry in translated]
+    autoscalers = [entry.autoscaler for entry in counted]
     uids = {state.uid for state in found.states.values()}
     # those of a spec that went bad, or is gone, are looked up where a budget asks for them only
     now = deps.clock.now()
@@ -259,7 +260,7 @@ def observe(deps: OperatorDeps) -> View:
         )
     return View(
         autoscalers,
-        [entry.spec for entry in translated],
+        [entry.spec for entry in counted],
         found,
         pods,
         {pod.uid for pod in pods.every},
@@ -328,13 +329,6 @@ def _translate(
         found[each.uid] = entry
     deps.memory.translated = found
     return list(found.values())
-
-
-def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
-    """`workloads.spec` as JSON that is equal for equal specs."""
-    if spec is None:
-        return None
-    return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)
 
 
 def _list_or_none(list_: Callable[[], _Listed], reason: str) -> _Listed | None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
+import orjson
 from pydantic import BaseModel, ValidationError
 
 from services.kernel import domain
@@ -339,3 +340,10 @@ def first_problem(error: ValidationError) -> str:
     place = ".".join(str(part) for part in first["loc"])
     message = str(first["msg"]).removeprefix("Value error, ")
     return f"{place}: {message}" if place else message
+
+
+def stored_spec(spec: WorkloadSpec | None) -> bytes | None:
+    """`workloads.spec` as JSON that is equal for equal specs."""
+    if spec is None:
+        return None
+    return orjson.dumps(spec.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)

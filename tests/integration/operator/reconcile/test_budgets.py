@@ -168,3 +168,26 @@ def test_an_object_that_cannot_be_read_makes_its_type_unknown() -> None:
     assert (row.gpu_type, row.gpus) == ("H100", None)
     assert row.reason.startswith("GPUBudget/b: gpus: ")
     assert to_rows([to_budget(nameless)])[0].gpu_type == "*"
+
+
+def test_a_replica_that_states_too_few_gpus_is_counted_by_its_pods(
+    bench: Bench, write: Write
+) -> None:
+    """`gpusPerReplica` was left out, which is one, and the pods ask for two."""
+    write("hopper", "H100", 6)
+    bench.lab.deploy("big", replicas=2, gpus=2)
+    bench.lab.autoscale("big")
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert workload["spec"]["gpus_per_replica"] == 2
+    bench.decide("big", 6, current_replicas=2)
+    bench.reconcile()
+    assert bench.lab.replicas("big") == 3
+    bench.step()
+    assert status(bench, "hopper")["usedGpus"] == 6
+    resolved = bench.lab.condition("big", "TargetResolved")
+    assert (resolved["status"], resolved["reason"]) == ("True", "GpusPerReplicaTooFew")
+    assert "set gpusPerReplica: 2" in resolved["message"]
+    bench.lab.change("big", {"gpusPerReplica": 2})
+    bench.reconcile()
+    assert bench.lab.condition("big", "TargetResolved")["reason"] == "TargetFound"

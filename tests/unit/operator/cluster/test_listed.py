@@ -14,8 +14,8 @@ from services.lab.bench.operator import fleet
 from services.operator.cluster.listed import ListedAutoscaler, ListedTarget
 from services.operator.cluster.ownership import OwnedPod, Owner
 from services.operator.kube.client import PATHS
-from services.operator.reconcile.observe import stored_spec
 from services.operator.resource import translate
+from services.operator.resource.translate import stored_spec
 
 Object = dict[str, Any]
 BORN = "2026-01-05T12:00:00Z"
