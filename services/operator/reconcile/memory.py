@@ -7,7 +7,7 @@ changed only after the transaction that it mirrors has committed.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,7 +20,7 @@ from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
 from services.operator.cluster.targets import TargetProblem, TargetState
-from services.operator.devices.counted_gpus import gpus_asked, with_counted_gpus
+from services.operator.devices.counted_gpus import as_counted, budget_types, gpus_asked
 from services.operator.kube.client import KubeClient, Scale
 from services.operator.kube.failing_patches import FailingPatch
 from services.operator.kueue.gates import Gate
@@ -67,24 +67,28 @@ class Translated:
     """A translated autoscaler with what it was made from, and its spec to be stored, as JSON.
 
     Attributes:
-        by_gpus: The same with more GPUs of a replica, by how many its targets' pods ask for.
+        known: How it counts under budgets, by what its targets' pods ask for and which there are.
     """
 
     source: tuple[Any, ...]
     autoscaler: Autoscaler
     spec: bytes | None
-    by_gpus: dict[tuple[int, ...], Translated] = field(default_factory=dict, compare=False)
+    known: dict[Any, Translated] = field(default_factory=dict, compare=False, repr=False)
 
-    def counted(self, states: Mapping[TargetKey, TargetState]) -> Translated:
-        """With what the pods of its targets ask for, where its spec states less."""
+    def counted(
+        self, states: Mapping[TargetKey, TargetState], budget_types: tuple[str, ...]
+    ) -> Translated:
+        """As it counts under budgets; the spec of one that counts as it states is not made anew."""
         asked = gpus_asked(self.autoscaler, states)
-        if asked not in self.by_gpus:
-            own = with_counted_gpus(self.autoscaler, asked)
-            is_same = own is self.autoscaler
+        found = self.known.get((asked, budget_types))
+        if found is None:
+            own = as_counted(self.autoscaler, asked, budget_types)
+            is_same = own.spec is self.autoscaler.spec
             spec = self.spec if is_same else stored_spec(own.spec)
-            self.by_gpus.clear()
-            self.by_gpus[asked] = self if is_same else replace(self, autoscaler=own, spec=spec)
-        return self.by_gpus[asked]
+            found = replace(self, autoscaler=own, spec=spec, known={})
+            self.known.clear()
+            self.known[asked, budget_types] = found
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,7 @@ class Memory:
         unreported: Actions by workload id that its status does not show yet, oldest first.
         unwritten_budgets: Names of GPUBudgets whose status could not be written.
         budgets_read_at: When the GPUBudgets were listed last; None: never yet.
+        budget_types: GPU types of which there was a budget then.
         supply: What came of what was asked of each GPU type's supply; None: to be read from the
             database.
         supply_sources: The same of each pool and node group, by GPU type and name. It is not
@@ -266,6 +271,7 @@ class Memory:
     watermark: Watermark = field(default_factory=Watermark)
     unwritten_budgets: set[str] = field(default_factory=set)
     budgets_read_at: datetime | None = None
+    budget_types: tuple[str, ...] = ()
     supply: dict[str, Provisioning] | None = None
     supply_sources: dict[str, Mapping[str, Provisioning]] = field(default_factory=dict)
     waits: tuple[datetime, Mapping[str, NodeWaits]] | None = None
@@ -273,6 +279,25 @@ class Memory:
     spot: SeenSpot | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
     told_pools: tuple[ToldPool, ...] = ()
+
+    def drop_patched(self, states: Mapping[TargetKey, TargetState], now: datetime) -> None:
+        """Forget what was patched where the list of targets says more by now."""
+        self.patched = {
+            key: patched
+            for key, patched in self.patched.items()
+            if patched.is_of_use(states.get(key), now)
+        }
+
+    def counted(
+        self,
+        translated: Sequence[Translated],
+        states: Mapping[TargetKey, TargetState],
+        budgets: Sequence[Mapping[str, Any]] | None,
+    ) -> list[Translated]:
+        """Autoscalers as they count under budgets; None: those of before hold, now unreadable."""
+        if budgets is not None:
+            self.budget_types = budget_types(budgets)
+        return [entry.counted(states, self.budget_types) for entry in translated]
 
     def note_failing(self, key: TargetKey, failed: FailingPatch) -> None:
         """A patch failed; since when it has is kept, for as long as that is known."""

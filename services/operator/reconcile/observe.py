@@ -227,20 +227,16 @@ def observe(deps: OperatorDeps) -> View:
     kube = deps.kube
     listed: list[ListedAutoscaler] = kube.list_objects("GPUAutoscaler")
     translated = _translate(deps, listed, load_classes(deps, listed))
-    autoscalers = [entry.autoscaler for entry in translated]
-    found = find_targets(deps, (t for a in autoscalers for t in a.targets if t.kind))
+    every = (target for entry in translated for target in entry.autoscaler.targets)
+    found = find_targets(deps, (target for target in every if target.kind))
     devices = devices_of_targets(kube, found.states.values(), is_on=deps.settings.operator_dra)
     asked = look_up_claims(found.states, devices)
-    counted = [entry.counted(found.states) for entry in translated]
+    budgets = _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable")
+    counted = deps.memory.counted(translated, found.states, budgets)
     autoscalers = [entry.autoscaler for entry in counted]
-    uids = {state.uid for state in found.states.values()}
     # those of a spec that went bad, or is gone, are looked up where a budget asks for them only
-    now = deps.clock.now()
-    deps.memory.patched = {
-        key: patched
-        for key, patched in deps.memory.patched.items()
-        if patched.is_of_use(found.states.get(key), now)
-    }
+    deps.memory.drop_patched(found.states, deps.clock.now())
+    uids = {state.uid for state in found.states.values()}
     deps.memory.rollouts = {uid: r for uid, r in deps.memory.rollouts.items() if uid in uids}
     pods = list_pods(deps, found) if autoscalers else PodIndex()
     is_looked_for = bool(autoscalers) and deps.settings.operator_supply
@@ -268,7 +264,7 @@ def observe(deps: OperatorDeps) -> View:
         others,
         found_quotas,
         older_autoscalers(autoscalers),
-        _list_or_none(lambda: kube.list_objects("GPUBudget"), "budgets_unreadable"),
+        budgets,
         {each.uid: each.status for each in listed},
         {node.name: node for node in nodes},
         None if listed_nodes is None else {node.uid: node for node in listed_nodes},

@@ -101,9 +101,9 @@ def _target(facts: AutoscalerFacts) -> Finding:
             "then finish it or `kubectl rollout undo` it"
         )
         return Finding("TargetResolved", TRUE, "RolloutHangs", message)
-    if facts.autoscaler.gpus_note:
-        note = facts.autoscaler.gpus_note
-        return Finding("TargetResolved", TRUE, "GpusPerReplicaTooFew", note)
+    if facts.autoscaler.counted_note:
+        note = facts.autoscaler.counted_note
+        return Finding("TargetResolved", TRUE, "CountedOtherwise", note)
     return Finding("TargetResolved", TRUE, "TargetFound", f"{target.label} is there")
 
 

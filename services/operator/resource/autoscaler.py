@@ -139,7 +139,8 @@ class Autoscaler:
         objective_note: What is known of its measurement beforehand: thresholds between two edges.
         written: Targets of variants and pools that a spec names which cannot be used.
         left_out: Why fields that were set through the API do not fit it and are left out.
-        gpus_note: Why more GPUs of a replica are counted than it states; empty: they are not.
+        counted_note: Why it counts under budgets as something else than it states, or under none;
+            empty: it counts as it states.
         members: One autoscaler for each part, once somebody has asked for them.
     """
 
@@ -160,7 +161,7 @@ class Autoscaler:
     objective_note: str = ""
     written: tuple[ScaleTarget, ...] = ()
     left_out: tuple[str, ...] = ()
-    gpus_note: str = ""
+    counted_note: str = ""
     members: list[Autoscaler] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property

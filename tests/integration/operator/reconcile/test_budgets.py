@@ -186,8 +186,26 @@ def test_a_replica_that_states_too_few_gpus_is_counted_by_its_pods(
     bench.step()
     assert status(bench, "hopper")["usedGpus"] == 6
     resolved = bench.lab.condition("big", "TargetResolved")
-    assert (resolved["status"], resolved["reason"]) == ("True", "GpusPerReplicaTooFew")
+    assert (resolved["status"], resolved["reason"]) == ("True", "CountedOtherwise")
     assert "set gpusPerReplica: 2" in resolved["message"]
     bench.lab.change("big", {"gpusPerReplica": 2})
     bench.reconcile()
     assert bench.lab.condition("big", "TargetResolved")["reason"] == "TargetFound"
+
+
+def test_a_type_in_another_spelling_is_under_the_budget_of_its_gpus(
+    bench: Bench, write: Write
+) -> None:
+    write("hopper", "H100", 4)
+    bench.lab.deploy("small", replicas=2)
+    bench.lab.autoscale("small", gpuType="h100")
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert workload["spec"]["gpu_type"] == "H100"
+    bench.decide("small", 8, current_replicas=2)
+    bench.reconcile()
+    assert bench.lab.replicas("small") == 4
+    bench.lab.fault(kind="forbidden", verb="list", resource="gpubudgets")
+    bench.reconcile()
+    (workload,) = bench.rows("workloads")
+    assert workload["spec"]["gpu_type"] == "H100", "what was known of budgets is kept"
