@@ -42,8 +42,11 @@ def get_verdict(deps: Deps, principal: AsReader, decision_id: Id) -> VerdictView
 def approve(
     deps: Deps, caller: OwnApproverWrites, decision_id: Id, body: VerdictRequest
 ) -> Response:
-    """Approve a decision: the operator applies this one and no other."""
-    answer = service.judge(deps, caller, decision_id, "approved", body.reason)
+    """Approve a decision: the operator applies this one and no other.
+
+    One that somebody else has rejected is 409, unless the request overrules that.
+    """
+    answer = service.judge(deps, caller, decision_id, "approved", body)
     return respond(answer)
 
 
@@ -57,7 +60,7 @@ def reject(
     deps: Deps, caller: OwnApproverWrites, decision_id: Id, body: VerdictRequest
 ) -> Response:
     """Reject a decision, or take an approval back that was not followed yet."""
-    answer = service.judge(deps, caller, decision_id, "rejected", body.reason)
+    answer = service.judge(deps, caller, decision_id, "rejected", body)
     return respond(answer)
 
 

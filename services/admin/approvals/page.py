@@ -75,9 +75,9 @@ def answer(
     """Approve or reject one decision."""
 
     def write(caller: Caller) -> str:
-        reason = parse(VerdictRequest, {"reason": form.one("reason")}).reason
+        asked = parse(VerdictRequest, {"reason": form.one("reason")})
         verdict: Verdict = "approved" if answered == "approve" else "rejected"
-        judge(deps, caller, decision_id, verdict, reason)
+        judge(deps, caller, decision_id, verdict, asked)
         return f"/approvals?done={verdict}"
 
     return submit(write, principal, lambda error: _inbox(request, deps, principal, None, error))

@@ -84,7 +84,13 @@ def save_verdict(connection: Connection, values: Mapping[str, Any]) -> None:
     connection.execute(statement, dict(values))
 
 
+def is_announced(connection: Connection, decision_id: int) -> bool:
+    """True where the operator is about to apply a decision, or may just have done so."""
+    statement = text("SELECT EXISTS (SELECT FROM intents WHERE decision_id = :id)")
+    return bool(connection.execute(statement, {"id": decision_id}).scalar_one())
+
+
 def lock_workload(connection: Connection, workload_id: int) -> None:
-    """No other transaction judges decisions of this workload until this one ends."""
+    """No other transaction judges or announces decisions of this workload until this one ends."""
     statement = text("SELECT id FROM workloads WHERE id = :id FOR UPDATE")
     connection.execute(statement, {"id": workload_id})

@@ -29,6 +29,9 @@ class VerdictRequest(In):
     """Why a decision is approved or rejected."""
 
     reason: Reason = Field("", examples=["expected campaign"])
+    overrule: bool = Field(
+        False, description="Approve it although somebody else has rejected it meanwhile"
+    )
 
 
 class VerdictView(Out):

@@ -8,12 +8,13 @@ from typing import Any, Literal
 from sqlalchemy import Connection, RowMapping
 
 from services.admin.approvals.repository import (
+    is_announced,
     load_inbox,
     load_verdict,
     lock_workload,
     save_verdict,
 )
-from services.admin.approvals.schemas import InboxItem, VerdictView
+from services.admin.approvals.schemas import InboxItem, VerdictRequest, VerdictView
 from services.admin.approvals.translate import expires_at, to_inbox
 from services.admin.decisions import repository
 from services.admin.decisions.translate import to_decision
@@ -53,15 +54,16 @@ def list_inbox(
 
 
 def judge(
-    deps: AdminDeps, caller: Caller, decision_id: int, verdict: Verdict, reason: str
+    deps: AdminDeps, caller: Caller, decision_id: int, verdict: Verdict, request: VerdictRequest
 ) -> Answer:
     """Approve or reject a decision; the operator follows within a pass.
 
     Raises:
         NotFound: There is no such decision, or none that can be seen.
         Forbidden: The caller is no approver there.
-        Conflict: It waits for nobody, a newer decision wants something else, or it is approved
-            later than the operator follows.
+        Conflict: It waits for nobody, a newer decision wants something else, it is approved
+            later than the operator follows or after somebody else has rejected it, or it is
+            rejected while it is being applied.
     """
 
     def change(one: Change) -> Answer:
@@ -73,15 +75,19 @@ def judge(
         lock_workload(one.connection, row["workload_id"])
         before = load_verdict(one.connection, decision_id)
         now = shared_now(one.connection, deps.clock)
-        _check_open(one.connection, row, now + AHEAD)
+        result = _check_open(one.connection, row, now + AHEAD)
         if verdict == "approved":
             _check_approvable(row, now)
+            if not request.overrule:
+                _check_not_rejected(before, result, one.actor, decision_id)
+        elif is_announced(one.connection, decision_id):
+            raise Conflict(f"decision {decision_id} is being applied; it is too late to reject it")
         values = {
             "decision_id": decision_id,
             "origin_at": row["origin_at"],
             "workload_id": row["workload_id"],
             "verdict": verdict,
-            "reason": reason,
+            "reason": request.reason,
             "actor": one.actor,
             "decided_at": one.at,
         }
@@ -89,7 +95,7 @@ def judge(
         view = VerdictView.model_validate(values)
         name = f"decision/{decision_id} of workload/{row['namespace']}/{row['name']}"
         was = None if before is None else {"verdict": before["verdict"], "by": before["actor"]}
-        after = {"verdict": verdict, "reason": reason, "desired": row["desired_replicas"]}
+        after = {"verdict": verdict, "reason": request.reason, "desired": row["desired_replicas"]}
         one.audit(f"decision.{'approve' if verdict == 'approved' else 'reject'}", name, was, after)
         one.wake_operator(DECISIONS_CHANNEL)
         one.wake_operator(OPERATOR_CHANNEL)
@@ -116,8 +122,29 @@ def get_verdict(
     return VerdictView.model_validate(dict(found))
 
 
-def _check_open(connection: Connection, row: RowMapping, until: datetime) -> None:
-    """Raise `Conflict` where the decision waits for nobody; later ones than `until` say nothing."""
+def _check_not_rejected(
+    before: RowMapping | None, result: str | None, actor: str, decision_id: int
+) -> None:
+    """Raise `Conflict` where somebody else has said no: who approves may not have seen that."""
+    if before is None and result != "rejected":
+        return
+    if before is not None and (before["verdict"] != "rejected" or before["actor"] == actor):
+        return
+    by = "somebody" if before is None else str(before["actor"])
+    at = "" if before is None else f" at {iso(before['decided_at'])}"
+    why = f" ({before['reason']})" if before is not None and before["reason"] else ""
+    raise Conflict(
+        f"decision {decision_id} was rejected by {by}{at}{why}; to approve it all the same, set "
+        "overrule: true"
+    )
+
+
+def _check_open(connection: Connection, row: RowMapping, until: datetime) -> str | None:
+    """The newest result of the decision; None: there is none yet.
+
+    Raises:
+        Conflict: It waits for nobody. Decisions later than `until` say nothing.
+    """
     decision_id = row["id"]
     mode = row["spec"].get("mode")
     if mode != "Approval":
@@ -140,6 +167,7 @@ def _check_open(connection: Connection, row: RowMapping, until: datetime) -> Non
             f"decision {decision_id} is superseded: decision {newest['id']} is newer and wants "
             f"{instead}, not {wanted}"
         )
+    return result
 
 
 def _check_approvable(row: RowMapping, now: datetime) -> None:

@@ -10,6 +10,10 @@ from sqlalchemy import Connection, RowMapping, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.sql import bindparam
 
+_LOCK_JUDGED = text(
+    "SELECT FROM workloads WHERE id = ANY(CAST(:ids AS int[])) "
+    "AND spec ->> 'mode' = 'Approval' ORDER BY id FOR SHARE"
+)
 Keys = Sequence[tuple[int, int]]
 """Decision and attempt of each."""
 
@@ -24,6 +28,9 @@ def store_intents(
 ) -> set[tuple[int, int]]:
     """Store intents in one statement; not those that another leader has announced or settled.
 
+    Nor those of decisions that a person has rejected by now: a rejection that was answered with
+    yes must not be followed by its scaling. Whoever judges holds the workload's row meanwhile.
+
     Args:
         connection: An open transaction.
         rows: decision_id, attempt, origin_at, workload_id, from_replicas, to_replicas, targets,
@@ -35,6 +42,7 @@ def store_intents(
     if not rows:
         return set()
     lock_results(connection)
+    connection.execute(_LOCK_JUDGED, {"ids": [row["workload_id"] for row in rows]})
     statement = text(
         "INSERT INTO intents (decision_id, attempt, origin_at, workload_id, from_replicas, "
         "to_replicas, targets, created_at) SELECT decision_id, attempt, origin_at, workload_id, "
@@ -43,7 +51,8 @@ def store_intents(
         "origin_at timestamptz, workload_id int, from_replicas int, to_replicas int, "
         "targets jsonb, created_at timestamptz) WHERE NOT EXISTS (SELECT FROM actions a "
         "  WHERE a.decision_id = r.decision_id AND a.origin_at = r.origin_at "
-        "  AND a.attempt >= r.attempt) "
+        "  AND a.attempt >= r.attempt) AND NOT EXISTS (SELECT FROM approvals p "
+        "  WHERE p.decision_id = r.decision_id AND p.verdict = 'rejected') "
         "ON CONFLICT (decision_id, attempt) DO NOTHING RETURNING decision_id, attempt"
     ).bindparams(bindparam("rows", type_=JSONB))
     return {(row[0], row[1]) for row in connection.execute(statement, {"rows": list(rows)})}

@@ -9,7 +9,7 @@ from sqlalchemy import Engine, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from services.kernel.security.keys import Role, create_key
-from tests.integration.admin.app_client import AppClient
+from tests.integration.admin.app_client import AppClient, bearer
 from tests.integration.admin.approvals.conftest import lasting
 from tests.integration.admin.seeded_fleet import NOW
 
@@ -23,6 +23,58 @@ def test_a_verdict_may_change_until_it_is_followed(admin: AppClient, waiting: in
     newest = admin.get("/v1/audit").json()["items"][0]
     assert newest["action"] == "decision.reject"
     assert newest["before"]["verdict"] == "approved"
+
+
+def test_what_somebody_else_has_rejected_is_approved_knowingly_only(
+    admin: AppClient, keys: dict[Role, str], waiting: int
+) -> None:
+    """An approver with an old page does not overrule a colleague unseen."""
+    path, other = f"/v1/decisions/{waiting}", bearer(keys[Role.APPROVER])
+
+    def as_other(verdict: str, reason: str = "") -> int:
+        answer = admin.post(f"{path}/{verdict}", json={"reason": reason}, headers=other)
+        return answer.status_code
+
+    assert as_other("reject", "a sale ends") == 200
+    late = admin.post(f"{path}/approve", json={})
+    assert late.status_code == 409
+    assert "was rejected by" in late.json()["detail"]
+    assert "(a sale ends); to approve it all the same, set overrule: true" in late.json()["detail"]
+    assert admin.get(f"{path}/verdict").json()["verdict"] == "rejected"
+    assert as_other("approve") == 200, "it was their own no"
+    assert as_other("reject") == 200
+    assert admin.post(f"{path}/approve", json={"overrule": True}).status_code == 200
+
+
+def test_what_was_rejected_by_annotation_is_approved_knowingly_only(
+    admin: AppClient, database: Engine, waiting: int
+) -> None:
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE actions SET result = 'rejected' WHERE decision_id = :id"), {"id": waiting}
+        )
+    path = f"/v1/decisions/{waiting}/approve"
+    assert "was rejected by somebody;" in admin.post(path, json={}).json()["detail"]
+    assert admin.post(path, json={"overrule": True}).status_code == 200
+
+
+def test_what_is_being_applied_is_rejected_too_late(
+    admin: AppClient, database: Engine, waiting: int
+) -> None:
+    path = f"/v1/decisions/{waiting}"
+    assert admin.post(f"{path}/approve", json={}).status_code == 200
+    with database.begin() as connection:
+        connection.execute(
+            text(
+                "INSERT INTO intents (decision_id, attempt, origin_at, workload_id, from_replicas, "
+                "to_replicas, targets, created_at) SELECT id, 2, origin_at, workload_id, 1, 2, "
+                "CAST('[]' AS jsonb), decided_at FROM decisions WHERE id = :id"
+            ),
+            {"id": waiting},
+        )
+    late = admin.post(f"{path}/reject", json={})
+    assert (late.status_code, "is being applied" in late.json()["detail"]) == (409, True)
+    assert admin.get(f"{path}/verdict").json()["verdict"] == "approved"
 
 
 def test_what_waits_for_nobody_cannot_be_answered(
