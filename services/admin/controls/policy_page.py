@@ -17,7 +17,7 @@ from services.admin.controls.wording import LABELS, stale
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
-from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.service import WorkloadKey
 from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
@@ -56,7 +56,7 @@ def _page(
         labels=LABELS,
         modes=wording.MODES,
         shown=wording.shown,
-        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.may_be_held,
         errors=errors_of(problem),
         problem=problem,
     )

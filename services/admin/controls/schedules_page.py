@@ -26,7 +26,7 @@ from services.admin.controls.wording import stale
 from services.admin.deps import AdminDeps
 from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
-from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.service import WorkloadKey
 from services.admin.workloads import service
 from services.kernel.errors import HarmonyError, InvalidInput, NotFound, PreconditionFailed
 from services.kernel.security.keys import Principal, Role
@@ -111,7 +111,7 @@ def _page(
         zones=ZONES,
         freezes=FREEZES,
         in_words=days_in_words,
-        may_change=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
+        may_change=principal.may(Role.OPERATOR, key.namespace) and view.may_be_held,
         errors=errors_of(problem),
         problem=problem,
     )

@@ -366,10 +366,16 @@ def _check_followed(row: RowMapping | None, key: WorkloadKey) -> None:
     """Refuse controls of a workload that no operator lays them over.
 
     Raises:
-        Conflict: It was made over REST.
+        Conflict: It was made over REST, or its GPUAutoscaler is gone: what is set holds for that
+            one, not for another of its name.
     """
     if row is not None and row["managed_by"] != KUBERNETES:
         raise Conflict(
             f"workload {key} was made over REST and its decisions are advice: there is nothing to "
             f"pause, and its bounds, promise and schedules are set by PUT /v1/workloads/{key}"
+        )
+    if row is not None and not row["is_active"]:
+        raise Conflict(
+            f"workload {key} was removed and nothing would hold: to hold it before it is there "
+            "again, set a freeze, which is by name"
         )

@@ -29,7 +29,7 @@ from services.admin.identity.auth import Deps
 from services.admin.rest.change import Caller
 from services.admin.rest.params import Id
 from services.admin.rest.schemas import Page
-from services.admin.rest.service import KUBERNETES, WorkloadKey
+from services.admin.rest.service import WorkloadKey
 from services.admin.rest.times import Window
 from services.admin.series.service import get_allocation, get_lead_times, get_quality
 from services.admin.workloads.service import get_workload
@@ -95,7 +95,7 @@ def _page(
         pause=paused,
         held=held_words(paused),
         policy=get_policy(deps, key)[0],
-        may_pause=principal.may(Role.OPERATOR, key.namespace) and view.managed_by == KUBERNETES,
+        may_pause=principal.may(Role.OPERATOR, key.namespace) and view.may_be_held,
         directions=PAUSE_DIRECTIONS,
         times=PAUSE_TIMES,
         problem=problem,

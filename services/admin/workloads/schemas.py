@@ -194,6 +194,11 @@ class WorkloadView(Out):
         description="Uid of the GPUAutoscaler that it follows; null: there is none, or unknown",
     )
 
+    @property
+    def may_be_held(self) -> bool:
+        """An operator lays pauses, policies and schedules over it: its GPUAutoscaler is there."""
+        return self.is_active and self.managed_by == "kubernetes"
+
 
 class SpentHour(Out):
     """What a fleet used in one hour."""

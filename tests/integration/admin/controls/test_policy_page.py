@@ -204,6 +204,28 @@ def test_a_workload_made_over_rest_is_read_only_and_says_why(
     assert audited(database) == []
 
 
+def test_over_a_workload_that_was_removed_nothing_is_set(deps: AdminDeps, database: Engine) -> None:
+    """Another GPUAutoscaler of its name would begin with nothing of it."""
+    with database.begin() as connection:
+        connection.execute(
+            text("UPDATE workloads SET is_active = false WHERE name = 'llama-70b-chat'")
+        )
+    with person(deps, Role.OPERATOR) as human:
+        for path in (f"{OWN}/policy", f"{OWN}/schedules"):
+            page = human.get(path).text
+            assert "The GPUAutoscaler was removed" in page, path
+            assert page.count("<form") == 1, f"{path}: only the one to log out"
+        assert f'action="{OWN}/pause"' not in human.get(OWN).text
+        for path, form in (
+            (f"{OWN}/policy", {"max_replicas": "9", "confirmed": "true"}),
+            (f"{OWN}/pause", {"direction": "Both"}),
+        ):
+            refused = human.send(path, form)
+            assert (refused.status_code, "set a freeze" in refused.text) == (409, True), path
+    assert audited(database) == []
+    assert stored(database) == {}
+
+
 def test_what_would_take_gpus_from_others_is_refused_before_it_is_confirmed(
     deps: AdminDeps, database: Engine
 ) -> None:
