@@ -52,6 +52,7 @@ def make_app(deps: AdminDeps) -> FastAPI:
         description=_DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # most clients take a redirected POST for done
     )
     app.state.deps = deps
     http.install(app, "admin", deps.settings.max_body_bytes)

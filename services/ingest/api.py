@@ -14,7 +14,7 @@ from services.ingest import service
 from services.ingest.backfill import api as backfill
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority
-from services.ingest.push.body import Intake
+from services.ingest.push.body import Intake, check_unpacked
 from services.ingest.push.schemas import PushAnswer, PushRequest
 from services.ingest.push.service import PushResult, push
 from services.ingest.remote_write import api as remote_write
@@ -69,6 +69,7 @@ def make_app(deps: IngestDeps, lifespan: Lifespan | None = None) -> FastAPI:
         version="1",
         lifespan=lifespan,
         dependencies=[Depends(known_query)],
+        redirect_slashes=False,  # most clients take a redirected push for done
     )
     http.install(app, "ingest", deps.settings.push_max_bytes)
     app.add_middleware(Busy, name="ingest", most=deps.settings.max_concurrent_requests)
@@ -140,8 +141,4 @@ def _check_json(request: Request) -> None:
     content_type = request.headers.get("content-type", "")
     if content_type.partition(";")[0].strip().lower() != "application/json":
         raise UnsupportedMediaType(f"Content-Type: {content_type[:60]!r} must be application/json")
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.strip().lower() != "identity":
-        raise UnsupportedMediaType(
-            f"Content-Encoding: {encoding[:60]!r} must be 'identity'; send plain JSON"
-        )
+    check_unpacked(request, "JSON")

@@ -25,8 +25,14 @@ HeldBy = Literal["pause", "annotation", "schedule", "freeze"]
 _TIME = r"^(([01]\d|2[0-3]):[0-5]\d)?$"
 
 
+_OF_THE_HOST = {"localtime", "posixrules"}
+"""Names that a machine's files have, and that mean another zone on another machine."""
+
+
 def _zone(name: str) -> str:
     try:
+        if name in _OF_THE_HOST:
+            raise ValueError(name)
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError("must be an IANA name, e.g. Europe/Berlin") from None

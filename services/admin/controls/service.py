@@ -328,6 +328,7 @@ def _change(deps: AdminDeps, caller: Caller, update: _Update, views: _Views) -> 
                 return Answer(200, stands, {"ETag": found.etag})
         after = update.changed(found.controls)
         _check_fits(found, after)
+        _check_schedules(found, after)
         check_raised(one.connection, one.caller.principal, found, after)
         body = after.model_dump(mode="json")
         values = {"body": body, "updated_by": one.actor, "updated_at": one.at}
@@ -360,6 +361,20 @@ def _check_fits(found: Controlled, after: Controls) -> None:
     for name, problem in lay_over(found.own, after).left_out.items():
         if before.get(name) != problem:
             raise InvalidInput(problem, f"/{name}")
+
+
+def _check_schedules(found: Controlled, after: Controls) -> None:
+    """Refuse a schedule that is new and would never hold whole: no schedule goes beyond the bounds.
+
+    Raises:
+        InvalidInput: Its minimum is above the maximum that is in force.
+    """
+    most, known = lay_over(found.own, after).spec.max_replicas, found.controls.schedules or ()
+    for at, one in enumerate(after.schedules or ()):
+        low = one.min_replicas
+        if low is not None and low > most and one not in known:
+            said = f"schedule {one.name}: min_replicas={low} must be <= max_replicas={most}"
+            raise InvalidInput(f"{said} of the workload", f"/schedules/{at}/min_replicas")
 
 
 def _check_followed(row: RowMapping | None, key: WorkloadKey) -> None:

@@ -71,7 +71,7 @@ class BacktestRequest(In):
         examples=[["prod/llama-70b"]],
         description="namespace/name; all of them on steps of one length",
     )
-    replay_hours: float = Field(24.0, gt=0, le=168, examples=[24])
+    replay_hours: float = Field(24.0, ge=1, le=168, examples=[24])
     epsilons: list[Share] = Field(
         [0.01], min_length=1, max_length=5, description="Promises", examples=[[0.01, 0.05]]
     )

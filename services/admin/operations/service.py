@@ -246,11 +246,14 @@ def get_frontier(
         NotFound: No backtest that can be seen has succeeded.
         Conflict: The backtest named has no result.
     """
-    missing = "no backtest has succeeded yet; POST /v1/backtests runs one"
+    of = f" of {workload}" if workload is not None else ""
+    missing = f"no backtest{of} has succeeded yet; POST /v1/backtests runs one"
     with deps.reading() as connection:
         if backtest_id is not None:
             missing = f"backtest {backtest_id} does not exist"
             row = repository.load_operation(connection, backtest_id, "backtest")
+            if row is not None and workload not in (None, *row["params"]["workloads"]):
+                missing, row = f"backtest {backtest_id} is not of {workload}", None
         else:
             row = repository.load_newest_frontier(connection, workload, principal.namespaces())
     if row is None:

@@ -53,6 +53,8 @@
     if (!curves) return;
     if (chart) chart.destroy();
     const tables = curves.map((c) => [c.points.map((p) => p.violation_rate), c.points.map((p) => p.cost_usd)]);
+    const widest = Math.max(0, ...curves.flatMap((c) => c.points.map((p) => p.violation_rate)));
+    const right = Math.min(1, Math.max(0.005, widest * 1.05));
     const data = tables.length ? uPlot.join(tables) : [[0], [null]];
     const series = [{}].concat(curves.map((c) => ({
       label: c.name, stroke: color("--c" + (c.place % N_COLOURS)), width: c.isOwn ? 2.5 : 1.5, dash: DASHES[c.place % DASHES.length],
@@ -64,7 +66,7 @@
     chart = new uPlot({
       width: box.clientWidth, height: HEIGHT, series,
       legend: { show: false },
-      scales: { x: { time: false, range: (u, low, high) => [0, Math.max(0.005, (high || 0) * 1.05)] } },
+      scales: { x: { time: false, range: [0, right] } },
       axes: [
         { ...axis, label: "Time out of SLA", values: (u, ticks) => ticks.map(percent) },
         { ...axis, label: "Cost of the replay", size: 78, values: (u, ticks) => ticks.map(usd) },
@@ -72,6 +74,7 @@
       hooks: { draw: [promiseLine], setCursor: [read] },
       padding: [10, 18, 0, 0],
     }, data, box);
+    root.dataset.widest = String(right);
     root.dataset.drawn = "true";
   }
 

@@ -13,7 +13,7 @@ from services.ingest.backfill.schemas import CSV_EXAMPLE, HistoryAnswer, History
 from services.ingest.backfill.service import fill
 from services.ingest.deps import IngestDeps
 from services.ingest.push.auth import PushAuthority, Writable
-from services.ingest.push.body import Intake
+from services.ingest.push.body import Intake, check_unpacked
 from services.ingest.series.catalog import WorkloadName
 from services.kernel.errors import NotFound, UnsupportedMediaType
 from services.kernel.http.document import inlined_schema, problem_responses
@@ -86,6 +86,7 @@ def make_router(deps: IngestDeps, authority: PushAuthority, intake: Intake) -> A
                 f"Content-Type: {request.headers.get('content-type', '')[:60]!r} must be "
                 f"application/json, {JSON_SHAPE}, or text/csv, {CSV_SHAPE}"
             )
+        check_unpacked(request, "JSON or CSV")
         workload = WorkloadName(namespace, name)
 
         def work(body: bytes) -> HistoryAnswer:

@@ -10,12 +10,29 @@ import anyio
 from fastapi import Request
 
 from services.kernel import telemetry
-from services.kernel.errors import Overloaded, PayloadTooLarge
+from services.kernel.errors import Overloaded, PayloadTooLarge, UnsupportedMediaType
 
 Result = TypeVar("Result")
 
 _BODIES_HELD = 2  # of the largest size, or many more small ones
 _WORKERS = 2  # they share one interpreter: more would only hold more at a time
+
+
+def check_unpacked(request: Request, plain: str) -> None:
+    """Refuse a body that is compressed.
+
+    Args:
+        request: Its headers are read.
+        plain: What is to be sent.
+
+    Raises:
+        UnsupportedMediaType: It says that it is compressed.
+    """
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedMediaType(
+            f"Content-Encoding: {encoding[:60]!r} must be 'identity'; send plain {plain}"
+        )
 
 
 class Intake:

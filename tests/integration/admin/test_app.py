@@ -38,6 +38,7 @@ BAD_REQUESTS = [
     ("/v1/decisions?direction=sideways", 422, "direction"),
     ("/v1/decisions?limit=501", 422, "limit"),
     ("/v1/nothing", 404, ""),
+    ("/v1/workloads/", 404, ""),
 ]
 
 

@@ -203,6 +203,7 @@ def run_a_backtest(page: Any, deps: AdminDeps, workload: str) -> None:
     )
     assert drawn > 20, "the frontier is blank"
     assert page.get_attribute("#frontier", "data-thick") == "Harmony"
+    assert 0.0 < float(page.get_attribute("#frontier", "data-widest")) <= 1.0
     assert page.locator("#frontier .legend li").first.inner_text() == "Harmony"
     keep(page, "backtest")
 

@@ -52,6 +52,8 @@ def test_of_two_values_of_a_field_none_is_taken(admin: AppClient) -> None:
 def test_a_wrong_schedule_is_pointed_at(admin: AppClient) -> None:
     cases: list[tuple[dict[str, Any], str]] = [
         ({"timezone": "Mars/Olympus"}, "/schedules/0/timezone"),
+        ({"timezone": "localtime"}, "/schedules/0/timezone"),
+        ({"min_replicas": 60_000, "max_replicas": None}, "/schedules/0/min_replicas"),
         ({"start_time": "24:00"}, "/schedules/0/start_time"),
         ({"days_of_week": [7]}, "/schedules/0/days_of_week/0"),
         ({"min_replicas": 9, "max_replicas": 3}, "/schedules/0"),

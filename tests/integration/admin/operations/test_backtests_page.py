@@ -134,6 +134,10 @@ def test_a_frontier_says_what_each_promise_costs(deps: AdminDeps, database: Engi
         assert f"No backtest over {KEY} has succeeded yet" in empty
         operation = int(human.send("/backtests", FORM).headers["location"].rpartition("/")[2])
         succeed(database, operation)
+        asked = f"/v1/frontier?backtest_id={operation}&workload="
+        assert human.get(f"{asked}{KEY}").status_code == 200
+        other = human.get(f"{asked}llm-prod/none")
+        assert (other.status_code, "is not of llm-prod/none" in other.text) == (404, True)
         page = human.get(f"/frontier?workload={KEY}").text
         row = re.search(r"Harmony</th>(.*?)</tr>", page)
         assert row is not None

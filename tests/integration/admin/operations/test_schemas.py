@@ -23,6 +23,7 @@ def test_what_cannot_be_backtested_is_pointed_at(admin: AppClient, tiny: str) ->
         ({"workloads": [tiny], "policies": ["magic"]}, "/policies/0"),
         ({"workloads": [tiny], "policies": []}, "/policies"),
         ({"workloads": [tiny], "replay_hours": 1e9}, "/replay_hours"),
+        ({"workloads": [tiny], "replay_hours": 0.5}, "/replay_hours"),
     ]
     for body, pointer in cases:
         answer = admin.post("/v1/backtests", json=body)

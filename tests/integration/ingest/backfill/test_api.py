@@ -62,6 +62,16 @@ def test_errors_are_problems_that_say_what_is_right(app: FastAPI) -> None:
         assert said in answer.json()["detail"]
 
 
+def test_what_is_packed_and_what_is_sent_to_another_path_is_said_not_lost(app: FastAPI) -> None:
+    """A client that takes a redirect for done would lose what it sends."""
+    packed = send(app, headers=CSV | {"Content-Encoding": "gzip"})
+    assert (packed.status_code, "must be 'identity'" in packed.json()["detail"]) == (415, True)
+    for path in (f"{PATH}/", "/v1/observations/"):
+        answer = send(app, path)
+        assert answer.status_code == 404, path
+        assert answer.headers["content-type"] == "application/problem+json"
+
+
 def test_of_two_histories_of_one_indicator_neither_is_taken(app: FastAPI) -> None:
     one = b'"request_rate_rps": [["2026-01-05T00:00:00Z", 9]]'
     content = b'{"indicators": {' + one + b", " + one + b"}}"
