@@ -132,6 +132,12 @@ class PodShape:
         terms = self.affinity
         return not terms or any(all(r.holds(node.labels) for r in term) for term in terms)
 
+    def may_be_on(self, node: NodeState) -> bool:
+        """True where the node takes such a pod once nothing else is there."""
+        counts = {each.resource: each.count for each in node.accelerators}
+        is_enough = any(each.count <= counts.get(each.resource, 0) for each in self.asked)
+        return is_enough and self.fits(node)
+
 
 Shape = tuple[PodShape, ...]
 """The pods of one replica; empty: not known."""

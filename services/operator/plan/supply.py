@@ -7,6 +7,7 @@ wait for nodes as long as all pods of the type together ask for no more than the
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
@@ -39,9 +40,13 @@ class NewNodes:
     gpus_per_node: int = 0
     source: str = ""
 
+    def takes(self, pod: PodShape) -> bool:
+        """False where it is known that none of them takes such a pod."""
+        return self.pool is None or self.pool.takes(pod)
+
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int:
         """GPUs of them that whole replicas can use."""
-        if self.pool is not None and not all(self.pool.takes(pod) for pod in shape if pod.gpus):
+        if not all(self.takes(pod) for pod in shape if pod.gpus):
             return 0
         size = self.gpus_per_node or self.gpus
         n_nodes = min(_MOST_NODES, self.gpus // size) if size else 0
@@ -75,6 +80,7 @@ class Resolved:
         cap: GPUs that pods may ask for together where the supply is fixed; None: nothing is stated.
         limit: GPUs that pools, groups and nodes beside them may have together, whatever ceiling is
             stated; None: not known.
+        beside: What may add nodes for its pods too, though nothing is asked of it.
     """
 
     ceiling: int | None
@@ -83,6 +89,7 @@ class Resolved:
     new: tuple[NewNodes, ...] = ()
     limit: int | None = None
     cap: int | None = None
+    beside: tuple[NewNodes, ...] = ()
 
     @property
     def most(self) -> int | None:
@@ -115,6 +122,7 @@ class TypeSupply:
         may_ask: Pods may be made to wait for a node now.
         headroom: What is to be held ready.
         sources: Pools and node groups that nodes of the type come from, as far as they are known.
+        nodes: Those of the type that are there; None: they could not be listed.
     """
 
     gpu_type: str
@@ -125,6 +133,7 @@ class TypeSupply:
     may_ask: bool = True
     headroom: TypeHeadroom = field(default_factory=TypeHeadroom)
     sources: tuple[SupplySource, ...] = ()
+    nodes: Sequence[NodeState] | None = None
 
     @property
     def is_provisioned(self) -> bool:
@@ -221,6 +230,23 @@ class TypeSupply:
             new = min(new, max(0, waiting - here)) if self.state.is_trying else 0
         total = min(here + new, self.most_of(wanted) or 0)
         return RoomToGrow(total, max(0, total - here))
+
+    def may_place(self, shape: Shape) -> bool:
+        """False where it is known that no node, there or to come, takes a replica's pods."""
+        new, there = (*self.resolved.new, *self.resolved.beside), self.nodes
+        return there is None or all(
+            any(nodes.takes(pod) for nodes in new) or any(pod.may_be_on(node) for node in there)
+            for pod in shape
+            if pod.gpus
+        )
+
+    def is_asked_of(self, source: str, shapes: Iterable[Shape]) -> bool:
+        """False where it is known that a pool or node group takes no pod of these replicas."""
+        own = [nodes for nodes in self.resolved.new if nodes.source == source]
+        asking = [[pod for pod in shape if pod.gpus] for shape in shapes]
+        return not own or any(
+            not pods or any(nodes.takes(pod) for pod in pods for nodes in own) for pods in asking
+        )
 
     def most_of(self, wanted: ReplicaNeed) -> int | None:
         """GPUs that the ceiling leaves to more replicas of a target; None: there is no ceiling."""

@@ -143,7 +143,9 @@ def _resolved(
     elif not sources.is_on:
         found = Resolved(None, "DetectionOff", _NOT_LOOKED_FOR)
     else:
-        found = _detected(gpu_type, sources, adding, nodes)
+        found = replace(
+            _detected(gpu_type, sources, adding, nodes), beside=_beside(sources, adding, nodes)
+        )
     if stated.ceiling is not None and (stated.mode == PROVISIONED or found.reason not in _NOBODY):
         return _up_to(stated.ceiling, found, adding, nodes)
     if found.ceiling is None and stated.mode == PROVISIONED:
@@ -185,7 +187,14 @@ def _up_to(ceiling: int, found: Resolved, adding: _Sources, nodes: _SeenNodes) -
     if not adding.named and not adding.open:
         new = (NewNodes(None, left, nodes.of_one),)
     limit = None if adding.open else found.limit
-    return Resolved(ceiling, "CeilingSet", f"spec.supply.ceiling is {ceiling}", new, limit)
+    message = f"spec.supply.ceiling is {ceiling}"
+    return Resolved(ceiling, "CeilingSet", message, new, limit, beside=found.beside)
+
+
+def _beside(sources: SeenSources, adding: _Sources, nodes: _SeenNodes) -> tuple[NewNodes, ...]:
+    """What may add nodes for pods of the type though nothing is asked of it."""
+    unknown = unknown_pools(sources.pools or (), nodes.every)
+    return (*adding.open, *(NewNodes(pool, 0) for pool in unknown))
 
 
 def _adding(

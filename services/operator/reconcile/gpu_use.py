@@ -9,7 +9,7 @@ autoscaler that is gone: they run on, and it may be made again any moment.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -19,10 +19,15 @@ from sqlalchemy import Connection
 
 from services.kernel.domain import known_spec, part_specs, stored_targets
 from services.kernel.domain.schedules import bounds_at
+from services.operator.cluster.gpu_types import is_product, may_be_both
+from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
+from services.operator.cluster.pods import PodState
 from services.operator.cluster.targets import TargetState
+from services.operator.devices.seen_devices import is_claimed
 from services.operator.plan.gpu_room import TargetUse
 from services.operator.plan.part_members import members_of
 from services.operator.plan.plan import StoredDecision
+from services.operator.plan.supply import GpusInUse
 from services.operator.reconcile import budgets, repository
 from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
 from services.operator.reconcile.memory import OperatorDeps
@@ -272,3 +277,95 @@ def _least_held(
     if decision is not None and (each.part in decision.parts or not each.part):
         counts += decision.parts.get(each.part, (decision.current, decision.desired))
     return max(counts)
+
+
+def gpus_in_use(
+    deps: OperatorDeps,
+    view: View,
+    gpu_type: str,
+    members: Iterable[Autoscaler],
+    told: Mapping[str, str],
+) -> GpusInUse:
+    """GPUs that the targets of autoscalers and all other pods ask for.
+
+    Args:
+        deps: With what was patched since the last list.
+        view: The cluster.
+        gpu_type: Of which they are.
+        members: The autoscalers of the type.
+        told: Types that their GPUAutoscalers state, by the uids of pods.
+    """
+    asked, own, resources = 0, set(), set[str]()
+    own_devices = 0
+    for member in members:
+        target = view.target_of(member)
+        if target is None or member.spec is None:
+            continue
+        resources |= {each.resource for pod in target.shape for each in pod.asked}
+        own |= {pod.uid for pod in view.pods_of(member)}
+        replicas = view.replicas_of(member)
+        leaving = sum(each.is_leaving for each in replicas)
+        bound = sum(bool(each.node) for each in replicas)
+        own_devices += bound * _devices_of(target.shape)
+        wanted = asked_for(deps, member.target.key, target)
+        asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
+    nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
+    resources |= {each.resource for node in nodes.values() for each in node.accelerators}
+    maybe = {name: node.maybe_of_type(gpu_type) for name, node in view.nodes.items()}
+    of_pods = _OfPods(gpu_type, maybe, resources, told)
+    others = sum(of_pods.asked(pod) for pod in view.pods.every if pod.uid not in own)
+    allocated = view.devices.allocated
+    held = sum(len(node.claimable & allocated) for node in nodes.values())
+    others += max(0, held - own_devices)
+    return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
+
+
+def _devices_of(shape: Shape) -> int:
+    """Devices that one replica claims."""
+    return sum(each.count for pod in shape for each in pod.asked if is_claimed(each.resource))
+
+
+@dataclass(frozen=True, slots=True)
+class _OfPods:
+    """Accelerators of a type among those that pods ask for.
+
+    Attributes:
+        nodes: All nodes by name, with those accelerators alone that are of the type, or may be of
+            it since nothing tells; None: it has none.
+        resources: By which the type is asked for; empty: nobody knows, so it may be any.
+        told: Types that their GPUAutoscalers state, by the uids of pods.
+    """
+
+    gpu_type: str
+    nodes: Mapping[str, NodeState | None]
+    resources: set[str]
+    told: Mapping[str, str]
+
+    def asked(self, pod: PodState) -> int:
+        """What a pod holds of them; of one that waits: what may come to be, as far as it says.
+
+        One that a scheduling gate holds asks for no node until it is let go.
+        """
+        if pod.is_gated:
+            return 0
+        if pod.node in self.nodes:
+            node = self.nodes[pod.node]
+            offered = {each.resource for each in node.accelerators} if node is not None else set()
+            return sum(
+                each.count
+                for each in pod.asked
+                if each.resource in offered and self._may_be(each.resource)
+            )
+        # it waits, or its node is not known
+        told = self.told.get(pod.uid, self.gpu_type)
+        return sum(
+            each.count
+            for each in pod.asked
+            if self._may_be(each.resource)
+            and (not each.product or is_product(each.product, self.gpu_type))
+            and may_be_both(each.resource, told, self.gpu_type)
+        )
+
+    def _may_be(self, resource: str) -> bool:
+        """True where the type may be asked for by a resource."""
+        return not self.resources or resource in self.resources

@@ -23,6 +23,7 @@ from services.kernel.domain import WorkloadSpec
 from services.kernel.domain.schedules import bounds_at
 from services.kernel.server_clock import ahead_by
 from services.operator.cluster.free_gpus import FreeGpus
+from services.operator.cluster.placement import Shape
 from services.operator.cluster.targets import TargetState
 from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
@@ -30,6 +31,7 @@ from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
 from services.operator.plan.scaling import Scaling
+from services.operator.plan.supply import TypeSupply
 from services.operator.reconcile import intents_repository
 from services.operator.reconcile.gpu_use import (
     FleetAtHand,
@@ -39,7 +41,7 @@ from services.operator.reconcile.gpu_use import (
 )
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.reconcile.supply import note_attempts, supplies_now
+from services.operator.reconcile.supply import AskedAgain, note_attempts, supplies_now
 from services.operator.resource.autoscaler import TargetKey
 
 _NONE: Mapping[str, str] = MappingProxyType({})
@@ -164,11 +166,43 @@ def _limit_gpus(
         # a minimum outranks a budget, and never a ceiling: no node can be had beyond it
         uses = {key: replace(use, least=0) for key, use in uses.items()}
         room = GpuRoom.of({name: s.most_asked for name, s in supplies.items()}, uses.values())
-        before = {name: room.held(name) for name in supplies}
         _cap_rises(room, scalings, uses, {name: s.bound for name, s in supplies.items()})
-        raised = [supplies[name] for name, held in before.items() if room.held(name) > held]
-        asked = [supply for supply in raised if supply.is_provisioned]
-        note_attempts(connection, deps, asked, room, now)
+        provisioned = [supply for supply in supplies.values() if supply.is_provisioned]
+        asked = (_asked_again(fleet, scalings, uses, each, room) for each in provisioned)
+        note_attempts(connection, deps, [each for each in asked if each is not None], now)
+
+
+def _asked_again(
+    fleet: FleetAtHand,
+    scalings: Sequence[Scaling],
+    uses: Mapping[TargetKey, TargetUse],
+    supply: TypeSupply,
+    room: GpuRoom,
+) -> AskedAgain | None:
+    """What granted rises ask of nodes to come; None: nothing.
+
+    Pods that nothing takes ask for no node, neither those of a rise nor those that wait already.
+    """
+    states = {**fleet.known.targets.states, **fleet.view.targets.states}
+    wanted = {
+        scaling.members[change.name].target.key: (change.wanted, _use_of(scaling, change, uses))
+        for scaling in scalings
+        for change in scaling.patches
+        if change.is_rise
+    }
+    shapes: list[Shape] = []
+    held = room.held(supply.gpu_type)
+    for key, use in {**uses, **{key: use for key, (_, use) in wanted.items()}}.items():
+        if use.gpu_type != supply.gpu_type:
+            continue
+        count = wanted[key][0] if key in wanted else use.spec
+        shape = states[key].shape if key in states else ()
+        if not supply.may_place(shape):
+            held -= use.held(count)
+        elif use.held(count) > use.held():
+            shapes.append(shape)
+    is_beyond = held > supply.use.nodes - supply.use.others
+    return AskedAgain(supply, shapes) if shapes and is_beyond else None
 
 
 def _cap_rises(

@@ -9,18 +9,14 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from services.kernel import telemetry
-from services.operator.cluster.gpu_types import is_product, may_be_both
 from services.operator.cluster.node_groups import named_once
-from services.operator.cluster.placement import NodeState, Shape, nodes_of_type
-from services.operator.cluster.pods import PodState
-from services.operator.devices.seen_devices import is_claimed
+from services.operator.cluster.placement import Shape, nodes_of_type
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
 from services.operator.headroom.gauges import publish_headroom
 from services.operator.kube.client import Object
 from services.operator.leadership.process import pod_namespace
 from services.operator.plan.followed_supply import TypeSigns, followed
-from services.operator.plan.gpu_room import GpuRoom
 from services.operator.plan.headroom import APPLY, TypeHeadroom, most_careful
 from services.operator.plan.interruptions import (
     SpotCount,
@@ -39,7 +35,7 @@ from services.operator.plan.provisioning import (
     learn_startup,
 )
 from services.operator.plan.spot import spot_names
-from services.operator.plan.supply import GpusInUse, TypeSupply
+from services.operator.plan.supply import TypeSupply
 from services.operator.plan.supply_refusals import tried
 from services.operator.plan.supply_sources import (
     AUTO,
@@ -49,7 +45,7 @@ from services.operator.plan.supply_sources import (
     resolve,
 )
 from services.operator.reconcile import budgets
-from services.operator.reconcile.gpu_use import asked_for
+from services.operator.reconcile.gpu_use import gpus_in_use
 from services.operator.reconcile.memory import OperatorDeps, SeenSpot
 from services.operator.reconcile.observe import View
 from services.operator.resource.autoscaler import Autoscaler
@@ -194,26 +190,33 @@ def supplies_now(
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class AskedAgain:
+    """A type that is asked for new nodes.
+
+    Attributes:
+        shapes: What is to be placed there, as far as anything takes it.
+    """
+
+    supply: TypeSupply
+    shapes: Sequence[Shape]
+
+
 def note_attempts(
-    connection: Connection,
-    deps: OperatorDeps,
-    raised: Iterable[TypeSupply],
-    room: GpuRoom,
-    now: datetime,
+    connection: Connection, deps: OperatorDeps, asked: Iterable[AskedAgain], now: datetime
 ) -> None:
     """Use up the turn of each type that is asked for new nodes again, before they are asked for.
 
-    So it is with those of its pools and node groups whose turn it is.
+    So it is with those of its pools and node groups whose turn it is, and that take what is asked.
     """
-    for supply in raised:
-        here = supply.use.nodes - supply.use.others
-        if room.held(supply.gpu_type) <= here:
-            continue
+    for each in asked:
+        supply = each.supply
+        own = [s for s in supply.sources if supply.is_asked_of(s.name, each.shapes)]
         deps.memory.supply_sources = {
             **deps.memory.supply_sources,
             supply.gpu_type: {
                 **deps.memory.supply_sources.get(supply.gpu_type, {}),
-                **tried(supply.sources, supply.startup, now),
+                **tried(own, supply.startup, now),
             },
         }
         if not supply.state.is_refused:
@@ -274,12 +277,14 @@ def _supply(
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     of_one = max((node.gpus for node in nodes), default=0)
     to_come = max((new.gpus_per_node for new in resolved.new), default=0)
-    use = replace(_in_use(deps, view, wanted, members), of_one_node=of_one or to_come)
-    headroom = TypeHeadroom(stated.headroom)
-    supply = TypeSupply(gpu_type, resolved, use, state, startup, state.may_ask(now), headroom)
+    use = gpus_in_use(deps, view, gpu_type, members, wanted.told)
+    use = replace(use, of_one_node=of_one or to_come)
+    headroom, may_ask = TypeHeadroom(stated.headroom), state.may_ask(now)
+    there = None if view.listed is None else nodes
+    supply = TypeSupply(gpu_type, resolved, use, state, startup, may_ask, headroom, nodes=there)
     if resolved.ceiling is None:
         return supply
-    signs = TypeSigns(_signs(view, nodes, members), stated.groups, nodes)
+    signs = TypeSigns(_signs(view, supply, members), stated.groups, nodes)
     before = memory.supply_sources.get(gpu_type, {})
     supply = followed(supply, before, view.sources, signs, now)
     # one that cannot be read just now is still as it was
@@ -288,102 +293,23 @@ def _supply(
     return supply
 
 
-def _in_use(
-    deps: OperatorDeps, view: View, of_type: _OfType, members: Iterable[Autoscaler]
-) -> GpusInUse:
-    """GPUs that the targets of autoscalers and all other pods ask for."""
-    gpu_type = of_type.gpu_type
-    asked, own, resources = 0, set(), set[str]()
-    own_devices = 0
-    for member in members:
-        target = view.target_of(member)
-        if target is None or member.spec is None:
-            continue
-        resources |= {each.resource for pod in target.shape for each in pod.asked}
-        own |= {pod.uid for pod in view.pods_of(member)}
-        replicas = view.replicas_of(member)
-        leaving = sum(each.is_leaving for each in replicas)
-        bound = sum(bool(each.node) for each in replicas)
-        own_devices += bound * _devices_of(target.shape)
-        wanted = asked_for(deps, member.target.key, target)
-        asked += member.spec.gpus_per_replica * (max(wanted, len(replicas) - leaving) + leaving)
-    nodes = {node.name: node for node in nodes_of_type(view.nodes.values(), gpu_type)}
-    resources |= {each.resource for node in nodes.values() for each in node.accelerators}
-    maybe = {name: node.maybe_of_type(gpu_type) for name, node in view.nodes.items()}
-    of_pods = _OfPods(gpu_type, maybe, resources, of_type.told)
-    others = sum(of_pods.asked(pod) for pod in view.pods.every if pod.uid not in own)
-    allocated = view.devices.allocated
-    held = sum(len(node.claimable & allocated) for node in nodes.values())
-    others += max(0, held - own_devices)
-    return GpusInUse(asked, others, sum(node.gpus for node in nodes.values()))
-
-
 def _is_claimed(view: View, members: Iterable[Autoscaler]) -> bool:
     """True where pods of a type claim devices."""
     targets = (view.target_of(member) for member in members)
     return any(target is not None and target.claims for target in targets)
 
 
-def _devices_of(shape: Shape) -> int:
-    """Devices that one replica claims."""
-    return sum(each.count for pod in shape for each in pod.asked if is_claimed(each.resource))
+def _signs(view: View, supply: TypeSupply, members: Iterable[Autoscaler]) -> ProvisioningSigns:
+    """Pods of a type that wait, and when its newest node came.
 
-
-@dataclass(frozen=True, slots=True)
-class _OfPods:
-    """Accelerators of a type among those that pods ask for.
-
-    Attributes:
-        nodes: All nodes by name, with those accelerators alone that are of the type, or may be of
-            it since nothing tells; None: it has none.
-        resources: By which the type is asked for; empty: nobody knows, so it may be any.
-        told: Types that their GPUAutoscalers state, by the uids of pods.
+    Pods that nothing would take wait for no node, however long they do.
     """
-
-    gpu_type: str
-    nodes: Mapping[str, NodeState | None]
-    resources: set[str]
-    told: Mapping[str, str]
-
-    def asked(self, pod: PodState) -> int:
-        """What a pod holds of them; of one that waits: what may come to be, as far as it says.
-
-        One that a scheduling gate holds asks for no node until it is let go.
-        """
-        if pod.is_gated:
-            return 0
-        if pod.node in self.nodes:
-            node = self.nodes[pod.node]
-            offered = {each.resource for each in node.accelerators} if node is not None else set()
-            return sum(
-                each.count
-                for each in pod.asked
-                if each.resource in offered and self._may_be(each.resource)
-            )
-        # it waits, or its node is not known
-        told = self.told.get(pod.uid, self.gpu_type)
-        return sum(
-            each.count
-            for each in pod.asked
-            if self._may_be(each.resource)
-            and (not each.product or is_product(each.product, self.gpu_type))
-            and may_be_both(each.resource, told, self.gpu_type)
-        )
-
-    def _may_be(self, resource: str) -> bool:
-        """True where the type may be asked for by a resource."""
-        return not self.resources or resource in self.resources
-
-
-def _signs(
-    view: View, nodes: Sequence[NodeState], members: Iterable[Autoscaler]
-) -> ProvisioningSigns:
-    """Pods of a type that wait, and when its newest node came."""
     waiting = [
         pod.requested_at
         for member in members
+        if (target := view.target_of(member)) is not None and supply.may_place(target.shape)
         for pod in view.pods_of(member)
         if not pod.node and (pod.gpus or pod.claims) and not pod.is_leaving and not pod.is_gated
     ]
-    came = [node.created_at for node in nodes if node.created_at is not None]
+    came = [node.created_at for node in supply.nodes or () if node.created_at is not None]
     return ProvisioningSigns(min(waiting, default=None), max(came, default=None))

@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 import pytest
 
-from tests.integration.operator.conftest import Bench
+from tests.integration.operator.conftest import Bench, pod_template
 from tests.integration.operator.reconcile.chain import Chain
 from tests.integration.operator.reconcile.test_supply_chain import (
     BUDGETS,
@@ -26,6 +26,7 @@ __all__ = ["chain"]  # a fixture of every test here
 
 pytestmark = pytest.mark.integration
 
+TEAM = "team.example/slice"
 MERGE = {"Content-Type": "application/merge-patch+json"}
 
 
@@ -126,3 +127,33 @@ def test_a_group_that_backs_off_holds_nothing_while_another_one_rises(
 
 def text(value: dict[str, Any]) -> str:
     return orjson.dumps(value).decode()
+
+
+def deploy_nowhere(bench: Bench) -> None:
+    """One replica of a label that no node and no pool has: a slip of another team's."""
+    lab, template = bench.lab, pod_template("typo", 1, 40)
+    template["spec"]["nodeSelector"][TEAM] = "nope"
+    selector = {"matchLabels": {"app": "typo"}}
+    body = {"metadata": {"name": "typo"}, "spec": {"replicas": 1, "selector": selector}}
+    body["spec"] |= {"template": template}
+    lab.post(f"/apis/apps/v1/namespaces/{lab.namespace}/deployments", body)
+    lab.autoscale("typo", minReplicas=1, maxReplicas=60)
+
+
+def test_a_pod_that_nothing_takes_closes_the_type_for_nobody_else(
+    bench: Bench, chain: Chain
+) -> None:
+    """It waited for twenty minutes, and looked as if no node could be had any longer."""
+    bench.deps.settings.operator_supply = True
+    allow(bench, {"nodeStartup": "5m"})
+    add_pool(bench, **{"node-startup-median": "50s"})
+    deploy_nowhere(bench)
+    bench.reconcile()
+    for _ in range(24):
+        bench.step()
+    assert supply_row(bench)["refused_at"] is None
+    bench.decide("typo", 2, current_replicas=1)
+    bench.decide("llama", 6, current_replicas=bench.lab.replicas("llama"))
+    bench.reconcile()
+    assert bench.lab.replicas("llama") == 6
+    assert supply_row(bench)["attempted_at"] is None

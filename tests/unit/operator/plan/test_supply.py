@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 from services.operator.cluster.free_gpus import NodeRoom
+from services.operator.cluster.node_pools import GpuNodePool
 from services.operator.cluster.placement import PodShape
 from services.operator.plan import supply as supplies
 from services.operator.plan.gpu_room import GpuRoom, TargetUse
@@ -23,7 +24,7 @@ from services.operator.plan.supply import (
 )
 from services.operator.plan.supply_refusals import SupplySource
 from tests.unit.operator.examples import NOW
-from tests.unit.operator.pods import shape
+from tests.unit.operator.pods import node, shape
 
 LAW = learn_startup(120.0)
 
@@ -203,3 +204,21 @@ def test_a_pass_asks_of_nodes_to_come_what_the_last_one_asked(
         assert new.schedulable("H100", 4, (shape(1),) * 4) == 80
         assert 0 < len(looks) <= 80 + 10 + 4
     assert NewNodes(None, 16, 8).schedulable("H100", 4, (shape(1),) * 4) == 16
+
+
+def test_what_no_node_and_no_pool_takes_is_known_where_nodes_and_pools_are() -> None:
+    pool = GpuNodePool("a", 64, 0, 8, ("H100",), {"gpu": "H100"}, (), ())
+    there = [node("n1", 8, labels={"gpu": "H100"})]
+    known = replace(
+        supply(), nodes=there, resolved=replace(supply().resolved, new=(NewNodes(pool, 8, 8, "a"),))
+    )
+    fits, odd = shape(1, selector=(("gpu", "H100"),)), shape(1, selector=(("team", "nope"),))
+    assert known.may_place((fits,))
+    assert known.may_place(())
+    assert not known.may_place((fits, odd))
+    assert not known.is_asked_of("a", [(odd,)])
+    assert known.is_asked_of("a", [(odd,), (fits,)])
+    assert known.is_asked_of("unknown", [(odd,)])
+    assert replace(known, nodes=None).may_place((odd,)), "nodes could not be listed"
+    anything = replace(known.resolved, beside=(NewNodes(None, 0),))
+    assert replace(known, resolved=anything).may_place((odd,))

@@ -17,10 +17,14 @@ from services.operator.plan.plan import StoredDecision
 from services.operator.reconcile import gpu_use
 from services.operator.reconcile.budgets import _used
 from services.operator.reconcile.find_targets import Targets
-from services.operator.reconcile.gpu_use import FleetAtHand, target_uses, with_cell_parts
+from services.operator.reconcile.gpu_use import (
+    FleetAtHand,
+    gpus_in_use,
+    target_uses,
+    with_cell_parts,
+)
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
-from services.operator.reconcile.supply import _in_use, _OfType
 from services.operator.resource.translate import to_autoscaler
 from tests.unit.operator.examples import NOW, decision, resource
 
@@ -162,4 +166,4 @@ def test_a_target_of_two_autoscalers_is_counted_once() -> None:
     twice = replace(seen, autoscalers=[AUTOSCALER, replace(AUTOSCALER, name="b", uid="u3")])
     assert _used(twice, "H100") == (8, 1)
     deps = OperatorDeps(None, None, FixedClock(NOW), Settings())  # type: ignore[arg-type]
-    assert _in_use(deps, twice, _OfType("H100", None, {}), twice.members()).asked == 8
+    assert gpus_in_use(deps, twice, "H100", twice.members(), {}).asked == 8
