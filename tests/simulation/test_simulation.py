@@ -120,7 +120,7 @@ def test_a_failure_names_the_seed_the_invariant_and_the_command() -> None:
 @pytest.mark.parametrize("seed", [0, 3])
 def test_postgres_gives_the_very_same_run(seed: int, database: Engine) -> None:
     """What the tables in memory do is what the database does, to the last effect."""
-    size = Size(SMALL.n_workloads, 8, 4)
+    size = Size(SMALL.n_workloads, 10, 4)
     runs = [World(seed, size, Faults()), World(seed, size, Faults(), database)]
     for world in runs:
         world.journal.last = deque()

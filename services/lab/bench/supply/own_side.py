@@ -207,6 +207,7 @@ class HarmonySide:
                 "step_s": STEP_S,
                 "peaks": inputs.peaks[service],
                 "log_risk_price": decision.next_log_multiplier,
+                "risk_at_use": None,  # a step here is out of SLA or not: there is no response
             }
             for service, (spec, decision) in enumerate(zip(self._specs, decisions, strict=True))
         ]
