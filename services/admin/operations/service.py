@@ -252,14 +252,14 @@ def get_frontier(
         if backtest_id is not None:
             missing = f"backtest {backtest_id} does not exist"
             row = repository.load_operation(connection, backtest_id, "backtest")
-            if row is not None and workload not in (None, *row["params"]["workloads"]):
-                missing, row = f"backtest {backtest_id} is not of {workload}", None
         else:
             row = repository.load_newest_frontier(connection, workload, principal.namespaces())
     if row is None:
         raise NotFound(missing)
     for namespace in namespaces_of(row):
         check_object(principal, Role.VIEWER, namespace, missing)
+    if backtest_id is not None and workload not in (None, *row["params"]["workloads"]):
+        raise NotFound(f"backtest {backtest_id} is not of {workload}")
     if row["result"] is None:
         raise Conflict(f"backtest {row['id']} is {row['status']} and has no result")
     return to_frontier(row)

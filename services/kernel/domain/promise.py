@@ -30,7 +30,8 @@ class PromiseFigures:
             are not known of the whole window.
         measured_high_ratio: The most that it can be; None: as of the least.
         believed_ratio: The same by the capacity that is believed.
-        left_ratio: Share of the error budget that is left; below 0: overspent.
+        left_ratio: Share of the error budget that is left; below 0: overspent. None where no step
+            was counted: a whole budget would be told of a service of which nothing is known.
         left_high_ratio: The same by `measured_low_ratio`; None where that is.
         left_low_ratio: The same by `measured_high_ratio`; None where that is.
         n_steps: Steps counted; older ones fade.
@@ -82,13 +83,13 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
     number, words = partial(_number, state), partial(_words, state)
     source = state.get("budget_source")
     if source not in get_args(ViolationSource):
-        ratio = number("measured_ratio")
+        ratio, n_steps = number("measured_ratio"), number("observed_steps") or 0.0
         return PromiseFigures(
             source=None if ratio is None else "believed",
             violation_ratio=ratio,
             believed_ratio=ratio,
-            left_ratio=number("budget_left_ratio"),
-            n_steps=number("observed_steps") or 0.0,
+            left_ratio=number("budget_left_ratio") if n_steps > 0 else None,
+            n_steps=n_steps,
         )
     n_steps = number("measured_steps" if source == "measured" else "observed_steps") or 0.0
     status = state.get("sli_status")
@@ -100,7 +101,7 @@ def promise_figures(state: Mapping[str, Any] | None) -> PromiseFigures:
         violation_ratio=number("violation_ratio"),
         measured_ratio=measured,
         believed_ratio=number("believed_ratio"),
-        left_ratio=number("budget_left_ratio"),
+        left_ratio=number("budget_left_ratio") if n_steps > 0 else None,
         n_steps=n_steps,
         sli_status=status if status in get_args(SliStatus) else None,
         sli_message=words("sli_message") or "",

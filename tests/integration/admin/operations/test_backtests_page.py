@@ -150,6 +150,11 @@ def test_a_frontier_says_what_each_promise_costs(deps: AdminDeps, database: Engi
         assert "$40" not in page, "a rate that nobody promises"
     with person(deps, Role.VIEWER, ["diffusion"]) as stranger:
         assert "has succeeded yet" in stranger.get("/frontier").text
+        hidden = stranger.get(f"{asked}diffusion/none")
+        none = stranger.get(f"/v1/frontier?backtest_id={operation + 1}&workload=diffusion/none")
+        told = f"backtest {operation} does not exist"
+        assert (hidden.status_code, hidden.json()["detail"]) == (404, told)
+        assert none.json()["detail"] == told.replace(str(operation), str(operation + 1))
         assert stranger.get(f"/backtests/{operation}").status_code == 404
         assert stranger.get(f"/backtests/{operation}/progress").status_code == 404
 

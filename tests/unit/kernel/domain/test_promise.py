@@ -106,6 +106,9 @@ def test_the_unknown_stays_unknown() -> None:
     fresh = BELIEVED | {"violation_ratio": None, "believed_ratio": None, "observed_steps": 0.0}
     found = promise_figures(fresh)
     assert (found.source, found.violation_ratio, found.sli_status) == (None, None, "NoSeries")
+    assert found.left_ratio is None, "no step was counted, and a whole budget was told"
+    older = {"observed_steps": 0.0, "measured_ratio": None, "budget_left_ratio": 1.0}
+    assert promise_figures(older) == nothing
     idle = promise_figures(MEASURED | {"violation_ratio": None, "measured_ratio": None})
     assert (idle.source, idle.violation_ratio, idle.n_steps) == ("measured", None, 120.0)
     assert promise_figures(MEASURED | {"sli_status": "Guessed"}).sli_status is None
