@@ -247,9 +247,16 @@ class Watch:
             self.fail("what was scaled to zero by hand stays there", where)
 
     def _was_put_to_zero(self, target: str) -> bool:
-        """True where the last count that an operator wrote was zero; a bound was raised since."""
-        written = self.world.cluster.written
-        own = (one for one in reversed(written) if one.target == target and one.by != "outside")
+        """True where the last count that an operator wrote was zero; a bound was raised since.
+
+        What another hand wrote as an operator had asked for is recorded as the operator's own.
+        """
+        written, as_asked = self.world.cluster.written, self.world.outside.as_asked
+        own = (
+            one
+            for one in reversed(written)
+            if one.target == target and (one.by != "outside" or one in as_asked)
+        )
         last = next(own, None)
         return last is not None and last.after == 0
 

@@ -46,6 +46,8 @@ class Outside:
         self._gone_budgets: dict[str, Object] = {}
         self._budget_since_s: dict[str, float] = {}
         self._hidden_until_s = 0.0
+        self.as_asked: list[Written] = []
+        """What this hand wrote where an operator wanted the same: no record tells them apart."""
 
     # the fleet
 
@@ -195,7 +197,7 @@ class Outside:
     def set(self, target: str, count: int) -> None:
         """Another hand sets a count that an operator wants too."""
         if target in self._cluster.targets:
-            self._cluster.write_count(target, count, "outside")
+            self.as_asked.append(self._cluster.write_count(target, count, "outside"))
             self._world.note(None, f"outside: {target} to {count}, as was asked for")
 
     def fulfil(self) -> None:

@@ -1,7 +1,8 @@
 """Every fault that is planted in the operator is found by a simulated run.
 
-`known_seeds.json` says by which. Where the operator or its world changes, another seed may find it:
-`HARMONY_UPDATE_GOLDEN=1` looks for one and writes it there, which takes minutes.
+`known_seeds.json` says by which. Where the operator or its world has changed, another seed may
+find it: the first ones are tried in turn, which takes longer. `HARMONY_UPDATE_GOLDEN=1` writes down
+those that were found.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from tests.simulation.mutants import Mutant, planted
 from tests.simulation.operator_mutants import MUTANTS
 from tests.simulation.run import run_seed
 
-MOST_SEEDS = 400
+MOST_SEEDS = 200
+"""Of these the product itself breaks nothing (`test_simulation`), so what is found is the fault."""
 KNOWN = Path(__file__).with_name("known_seeds.json")
 
 
@@ -32,14 +34,10 @@ def seed_that_finds(mutant: Mutant, known: int) -> int | None:
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name.replace(" ", "-"))
 def test_it_is_found(mutant: Mutant) -> None:
     known: dict[str, int] = json.loads(KNOWN.read_text())
+    seed = seed_that_finds(mutant, known.get(mutant.name, 0))
+    assert seed is not None, f"not found in {MOST_SEEDS} seeds: {mutant.name}"
     if os.environ.get("HARMONY_UPDATE_GOLDEN"):
-        seed = seed_that_finds(mutant, known.get(mutant.name, 0))
-        assert seed is not None, f"not found in {MOST_SEEDS} seeds: {mutant.name}"
         KNOWN.write_text(json.dumps(known | {mutant.name: seed}, indent=2, sort_keys=True) + "\n")
-        return
-    with planted(mutant):
-        found = run_seed(known[mutant.name]).message
-    assert found, f"seed {known[mutant.name]} finds it no longer; HARMONY_UPDATE_GOLDEN=1"
 
 
 def test_known_seeds_are_of_faults_that_are_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
@@ -62,7 +63,8 @@ def test_a_trace_that_is_ingested_beside_it_stays_and_may_be_ingested_again(
     file = write(tmp_path, series)  # type: ignore[no-untyped-call]  # untyped
 
     def ingest() -> list[tuple[int, str, str, bool, int]]:
-        report = ingest_trace(bench.deps.settings, file, None, bench.clock.now())
+        after = bench.clock.now() + timedelta(hours=8)  # what is to come is refused
+        report = ingest_trace(bench.deps.settings, file, None, after)
         bench.reconcile()
         names = ("id", "name", "managed_by", "is_active", "spec_version")
         rows = [row for row in bench.rows("workloads") if row["namespace"] == "trace"]
