@@ -6,6 +6,7 @@ import getpass
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Engine
 
@@ -20,25 +21,30 @@ RUNNING_FILE = "running.json"
 def connected_settings() -> Settings:
     """The settings, with URLs and clock of a running `harmony up` or `harmony demo` filled in.
 
+    A demo's database is of another year: where its URL is set, as `harmony demo` prints it, what it
+    says of its time holds too, but for what is set beside it.
+
     Raises:
         ConfigurationError: No URL is set and none of them runs.
         Unavailable: Those that are written down as running do not answer.
     """
     settings = get_settings()
-    if settings.database_url:
-        return settings
     home = settings.home or default_home()
+    files = {name: home / name / RUNNING_FILE for name in ("up", "demo")}
+    running = {name: json.loads(file.read_text()) for name, file in files.items() if file.exists()}
+    if settings.database_url:
+        own = (each for each in running.values() if each["database_url"] == settings.database_url)
+        told: dict[str, Any] = next(own, {})
+        unset = {key: told[key] for key in told if key not in settings.model_fields_set}
+        return settings.model_copy(update=unset)
     away: Unavailable | None = None
-    for name in ("up", "demo"):
-        file = home / name / RUNNING_FILE
-        if file.exists():
-            urls = json.loads(file.read_text())
-            try:
-                _check_running(urls["database_url"], file, name)
-            except Unavailable as error:  # it was killed; the other one may run
-                away = away or error
-                continue
-            return settings.model_copy(update=urls)
+    for name, urls in running.items():
+        try:
+            _check_running(urls["database_url"], files[name], name)
+        except Unavailable as error:  # it was killed; the other one may run
+            away = away or error
+            continue
+        return settings.model_copy(update=urls)
     if away is not None:
         raise away
     raise ConfigurationError(

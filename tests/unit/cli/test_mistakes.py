@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine
@@ -99,6 +100,16 @@ def test_a_running_demo_is_read_in_its_own_time(
     monkeypatch.setattr(connection, "check_reachable", lambda _engine: None)
     found = connected_settings()
     assert (found.clock, found.step_s, found.redis_url) == ("replay", 600, urls["redis_url"])
+
+    def told(**given: Any) -> tuple[str, int, str]:
+        monkeypatch.setattr(connection, "get_settings", lambda: Settings(home=tmp_path, **given))
+        found = connected_settings()
+        return (found.clock, found.step_s, found.redis_url)
+
+    same = urls["database_url"]
+    assert told(database_url=same) == ("replay", 600, urls["redis_url"]), "as the demo prints it"
+    assert told(database_url=same, step_s=60)[1] == 60, "what is set holds"
+    assert told(database_url="postgresql://127.0.0.1:2/mine")[:2] == ("system", 60)
 
 
 @pytest.mark.parametrize(
