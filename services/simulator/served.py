@@ -16,11 +16,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import numpy as np
+from scipy.optimize.elementwise import find_root
 from scipy.special import betainc, betaincinv, logit
 
 from services.simulator.fleet.arrays import FloatArray, IntArray
 
-_N_HALVINGS = 50
+_EXACT = {"xatol": 1e-12, "xrtol": 1e-12}
 _LEAST, _MOST = 1e-9, 1.0 - 1e-9
 
 
@@ -101,12 +102,16 @@ class ServedTruth:
 def _largest_good_mean(truth: ServedTruth) -> FloatArray:
     """Kept: a grid of settings is run in batches over the same truth."""
     precision = truth.precision()
-    low, high = np.full(truth.luck.shape, _LEAST), np.full(truth.luck.shape, _MOST)
-    for _ in range(_N_HALVINGS):
-        middle = 0.5 * (low + high)
-        is_good = (
-            betainc(middle * precision, (1.0 - middle) * precision, truth.tolerated) >= truth.luck
-        )
-        low, high = np.where(is_good, middle, low), np.where(is_good, high, middle)
-    low.flags.writeable = False
-    return low
+
+    def beyond_luck(mean: FloatArray, precision: FloatArray, luck: FloatArray) -> FloatArray:
+        """Falls as the mean rises; no longer positive where the step is no good one."""
+        good = betainc(mean * precision, (1.0 - mean) * precision, truth.tolerated)
+        return np.asarray(good - luck)
+
+    ends = np.full(truth.luck.shape, _LEAST), np.full(truth.luck.shape, _MOST)
+    found = find_root(beyond_luck, ends, args=(precision, truth.luck), tolerances=_EXACT)
+    # without a root the step is a good one at any mean, or at none
+    is_good = beyond_luck(ends[1], precision, truth.luck) >= 0.0
+    largest = np.where(found.success, found.x, np.where(is_good, *ends[::-1]))
+    largest.flags.writeable = False
+    return largest
