@@ -24,6 +24,8 @@ Pairs = tuple[tuple[str, str], ...]
 
 _REPELLING = ("NoSchedule", "NoExecute")
 COMPARING = ("Gt", "Lt")
+NAME_FIELD = ":metadata.name"
+"""Key of a requirement on the name of a node; no label has a key like it."""
 """Operators that compare whole numbers."""
 _NUMBER = re.compile(r"[+-]?[0-9]{1,19}")
 NOTICE_TAINTS = (
@@ -92,6 +94,9 @@ class Requirement:
         }.get(self.operator, False)
 
 
+_NEVER = Requirement("", "", ())
+
+
 def _number(text: str | None) -> int | None:
     return int(text) if text is not None and _NUMBER.fullmatch(text) else None
 
@@ -130,7 +135,10 @@ class PodShape:
         if not all(any(t.covers(taint) for t in self.tolerations) for taint in node.taints):
             return False
         terms = self.affinity
-        return not terms or any(all(r.holds(node.labels) for r in term) for term in terms)
+        if not terms:
+            return True
+        known = {**node.labels, NAME_FIELD: node.name}
+        return any(all(r.holds(known) for r in term) for term in terms)
 
     def may_be_on(self, node: NodeState) -> bool:
         """True where the node takes such a pod once nothing else is there."""
@@ -192,10 +200,13 @@ def to_taints(written: Iterable[Object] | None) -> tuple[Taint, ...]:
 
 
 def _term(written: Object) -> tuple[Requirement, ...]:
-    return tuple(
+    """Requirements on labels and on the node's name, the only field; an empty term fits no node."""
+    fields = [{**r, "key": NAME_FIELD} for r in written.get("matchFields") or ()]
+    found = tuple(
         Requirement(str(r["key"]), str(r["operator"]), tuple(map(str, r.get("values") or ())))
-        for r in written.get("matchExpressions") or ()
+        for r in (*(written.get("matchExpressions") or ()), *fields)
     )
+    return found or (_NEVER,)
 
 
 def to_shape(resource: Object) -> Shape:

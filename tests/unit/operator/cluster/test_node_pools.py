@@ -173,6 +173,20 @@ def test_required_affinity_likewise(requirement: dict[str, Any], fits: bool) -> 
     assert found.takes(to_pod_shape({"affinity": affinity}, is_template=True)) is fits
 
 
+@pytest.mark.parametrize(
+    ("term", "fits"),
+    [
+        ({}, False),
+        ({"matchFields": [wants("metadata.name", "old-node")]}, False),
+        ({"matchFields": [wants("metadata.name", "old-node", operator="NotIn")]}, True),
+    ],
+)
+def test_no_new_node_has_the_name_of_one_that_is_there(term: dict[str, Any], fits: bool) -> None:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [term]}}
+    wanting = to_pod_shape({"affinity": {"nodeAffinity": required}}, is_template=True)
+    assert pool().takes(wanting) is fits
+
+
 def test_taints_of_a_pool_keep_pods_away() -> None:
     taints = [
         {"key": "team", "value": "a", "effect": "NoSchedule"},

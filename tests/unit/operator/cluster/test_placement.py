@@ -92,6 +92,28 @@ def test_selectors_and_required_affinity(requirement: dict[str, Any], fits: bool
     assert not by_selector.fits(node("n", 8, labels={"zone": "b"}))
 
 
+NAMED = {"key": "metadata.name"}
+
+
+@pytest.mark.parametrize(
+    ("terms", "fits"),
+    [
+        ([{}], False),
+        ([{"matchExpressions": [], "matchFields": []}], False),
+        ([{"matchFields": [NAMED | {"operator": "In", "values": ["n"]}]}], True),
+        ([{"matchFields": [NAMED | {"operator": "In", "values": ["m"]}]}], False),
+        ([{"matchFields": [NAMED | {"operator": "NotIn", "values": ["n"]}]}], False),
+        ([{}, {"matchExpressions": [{"key": "zone", "operator": "Exists"}]}], True),
+    ],
+)
+def test_a_term_may_ask_for_nodes_by_name_and_an_empty_one_fits_none(
+    terms: list[dict[str, Any]], fits: bool
+) -> None:
+    required = {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}
+    shape = to_pod_shape({"affinity": {"nodeAffinity": required}}, is_template=False)
+    assert shape.fits(node("n", 8, labels={"zone": "a"})) is fits
+
+
 def template(gpus: int, resource: str = "nvidia.com/gpu") -> dict[str, Any]:
     container = {"resources": {"limits": {resource: str(gpus)}}}
     return {"spec": {"containers": [container]}}
