@@ -52,6 +52,9 @@ class QueueRoom:
         reason: Why there is no more, or why it is not known: one word for a condition.
         message: What it follows from, and what would change it.
         flavors: Flavors that may serve the pods.
+        cohort: With whose queues it shares what none keeps to itself; empty: with none.
+        cohort_gpus: GPUs that the cohort leaves it, whatever its own quota; None: it has none, or
+            not all of its queues are counted.
     """
 
     name: str
@@ -59,6 +62,8 @@ class QueueRoom:
     reason: str
     message: str
     flavors: frozenset[str] = frozenset()
+    cohort: str = ""
+    cohort_gpus: int | None = None
 
 
 def queued_pods(
@@ -115,6 +120,7 @@ def _closed(name: str, problem: str) -> QueueRoom:
 
 def _by_quota(name: str, queue: ClusterQueue, seen: SeenQueues, pods: QueuedPods) -> QueueRoom:
     replicas: int | None = None
+    by_cohort: int | None = None
     flavors: set[str] = set()
     told = []
     for resource in sorted(resources_asked(pods.shape, pods.gpu_type, pods.nodes)):
@@ -133,12 +139,19 @@ def _by_quota(name: str, queue: ClusterQueue, seen: SeenQueues, pods: QueuedPods
         size = _gpus_asked(resource, pods)
         n_fitting = sum((each or 0) // size for each in left)
         replicas = n_fitting if replicas is None else min(replicas, n_fitting)
+        shared = [left_by_cohort(queue, quota, seen.cluster) for quota in own]
+        if all(each is not None for each in shared):
+            n_shared = sum((each or 0) // size for each in shared)
+            by_cohort = n_shared if by_cohort is None else min(by_cohort, n_shared)
         flavors |= {quota.flavor for quota in own}
         total = sum(_most(queue, quota) for quota in own)
         told.append(f"{sum(each or 0 for each in left)} of {total} {resource}")
     gpus = (replicas or 0) * pods.gpus_per_replica
     message = f"{name} leaves {' and '.join(told)}; raise its quota to allow more"
-    return QueueRoom(name, gpus, "QuotaExceeded", message, frozenset(flavors))
+    cohort_gpus = None if by_cohort is None else by_cohort * pods.gpus_per_replica
+    return QueueRoom(
+        name, gpus, "QuotaExceeded", message, frozenset(flavors), queue.cohort, cohort_gpus
+    )
 
 
 def _unknown(name: str, message: str) -> QueueRoom:
@@ -172,8 +185,19 @@ def free_of(
     if quota.nominal is None or quota.reserved is None:
         return None
     own = max(0, _most(queue, quota) - quota.reserved)
-    if not queue.cohort:
-        return own
+    shared = left_by_cohort(queue, quota, every)
+    return own if shared is None else min(own, shared)
+
+
+def left_by_cohort(
+    queue: ClusterQueue, quota: FlavorQuota, every: Mapping[str, ClusterQueue]
+) -> int | None:
+    """What the queues of a cohort leave one of them; None: it is in none, or it is not known.
+
+    Args: as of `free_of`.
+    """
+    if not queue.cohort or quota.reserved is None:
+        return None
     kind = quota.flavor, quota.resource
     peers = [
         each
@@ -183,10 +207,10 @@ def free_of(
         if (each.flavor, each.resource) == kind
     ]
     if any(each.nominal is None or each.reserved is None for each in peers):
-        return own
+        return None
     shared = sum((each.nominal or 0) - _kept(each) for each in peers)
     used = sum(max(0, (each.reserved or 0) - _kept(each)) for each in peers)
-    return min(own, max(0, _kept(quota) - quota.reserved) + max(0, shared - used))
+    return max(0, _kept(quota) - quota.reserved) + max(0, shared - used)
 
 
 def _kept(quota: FlavorQuota) -> int:

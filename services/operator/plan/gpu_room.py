@@ -1,4 +1,4 @@
-"""GPUs of budgets while one pass hands them out; pure.
+"""GPUs of budgets, queues and quotas while one pass hands them out; pure.
 
 A budget is kept by what is *held*, not by what is asked for: GPUs of a target that was lowered are
 free once its pods are gone.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+
+from services.operator.cluster.quotas import GpuQuota
+from services.operator.kueue.queue_room import QueueRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,3 +126,63 @@ class GpuRoom:
     def _add(self, gpu_type: str, held: int, asked: int) -> None:
         self._held[gpu_type] = self._held.get(gpu_type, 0) + held
         self._asked[gpu_type] = self._asked.get(gpu_type, 0) + asked
+
+
+@dataclass(frozen=True, slots=True)
+class SharedRoom:
+    """GPUs that targets draw on together: what a queue, its cohort or a ResourceQuota leaves.
+
+    Attributes:
+        name: Whose they are.
+        gpus: What was left when it was read.
+        message: What it follows from, and what would change it.
+        kinds: Flavors, or resources, that the targets' pods may have of it.
+        yields: A minimum outranks it: its pods are asked for, and wait.
+    """
+
+    name: str
+    gpus: int
+    message: str
+    kinds: frozenset[str]
+    yields: bool = False
+
+    def is_of(self, other: SharedRoom) -> bool:
+        """True where what one target draws is not left to the other."""
+        return self.name == other.name and bool(self.kinds & other.kinds)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """GPUs that are asked for of a room and were not counted there when it was read."""
+
+    room: SharedRoom
+    gpus: int
+
+
+def drawn_beside(room: SharedRoom, draws: Iterable[Draw]) -> int:
+    """GPUs that others draw on a room."""
+    return sum(each.gpus for each in draws if each.room.is_of(room))
+
+
+def shared_rooms(
+    queue: QueueRoom | None, quota: GpuQuota | None, namespace: str
+) -> tuple[SharedRoom, ...]:
+    """What a target draws on together with others, as far as it is known.
+
+    Args:
+        queue: Of the queue that its pods are sent to.
+        quota: The tightest of its namespace.
+        namespace: Its own.
+    """
+    found = []
+    if queue is not None and queue.gpus is not None:
+        found.append(SharedRoom(queue.name, queue.gpus, queue.message, queue.flavors))
+        if queue.cohort_gpus is not None:
+            cohort = f"Cohort/{queue.cohort}"
+            found.append(SharedRoom(cohort, queue.cohort_gpus, queue.message, queue.flavors))
+    if quota is not None:
+        name = f"ResourceQuota/{quota.name}"
+        told = f"{name} leaves {quota.free} of {quota.hard} {quota.resource}; raise it for more"
+        kinds = frozenset({quota.resource})
+        found.append(SharedRoom(f"{name} of {namespace}", quota.free, told, kinds, yields=True))
+    return tuple(found)

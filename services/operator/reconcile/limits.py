@@ -4,9 +4,10 @@ A decision is made on a snapshot, and a shard grants at once the GPUs that its o
 free. So what goes up goes up as far as GPUs are free now, the workloads of the highest priority
 first; the rest waits.
 
-Several targets may be of one ClusterQueue of Kueue, and what was asked for since it was read is not
-reserved there yet: both are taken off what it left. So it is with the free GPUs of nodes, which
-every decision on a fixed supply was told of as if it were alone.
+Several targets may be of one ClusterQueue of Kueue, of one cohort or of one ResourceQuota, and what
+was asked for since that was read is not counted there yet: both are taken off what it left. So it
+is with the free GPUs of nodes, which every decision on a fixed supply was told of as if it were
+alone.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from services.kernel.server_clock import ahead_by
 from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.placement import Shape
 from services.operator.cluster.targets import TargetState
-from services.operator.kueue.queue_room import QueueRoom
-from services.operator.plan.gpu_room import GpuRoom, TargetUse
+from services.operator.plan import gpu_room
+from services.operator.plan.gpu_room import Draw, GpuRoom, SharedRoom, TargetUse
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
@@ -42,7 +43,7 @@ from services.operator.reconcile.gpu_use import (
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.reconcile.observe import View
 from services.operator.reconcile.supply import AskedAgain, note_attempts, supplies_now
-from services.operator.resource.autoscaler import TargetKey
+from services.operator.resource.autoscaler import Autoscaler, TargetKey
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 _LONGEST_PERIOD = timedelta(seconds=1800)
@@ -64,7 +65,7 @@ def limit_scalings(
     """
     ahead = ahead_by(connection, deps.clock)
     _limit_rates(connection, scalings, now - ahead)
-    _limit_queues(deps, fleet, scalings)
+    _limit_shared(deps, fleet, scalings, now)
     _limit_gpus(connection, deps, fleet, scalings, newest, now)
     _limit_nodes(deps, fleet.known, scalings, now)
     return ahead
@@ -251,76 +252,74 @@ def _use_of(
 
 @dataclass(frozen=True, slots=True)
 class _Rise:
-    """A target that is to have more replicas, and what its queue left when it was read.
+    """A target that is to have more replicas, and what it draws on together with others.
 
     Attributes:
-        left: GPUs.
-        size: GPUs of one replica.
+        gpus: Of one replica.
+        least: Its minimum.
     """
 
     scaling: Scaling
     change: PartChange
-    room: QueueRoom
-    left: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class _NotReserved:
-    """GPUs that were asked for in a queue and are not reserved there."""
-
-    room: QueueRoom
+    rooms: Sequence[SharedRoom]
     gpus: int
+    least: int
 
-    def is_beside(self, room: QueueRoom) -> bool:
-        """True where they are of the same quota."""
-        return self.room.name == room.name and bool(self.room.flavors & room.flavors)
+    def fitting(self, room: SharedRoom, taken: int) -> int:
+        """Replicas that it may have of a room beside what others take."""
+        count = self.change.current + max(0, room.gpus - taken) // self.gpus
+        return max(count, self.least) if room.yields else count
 
 
-def _limit_queues(deps: OperatorDeps, fleet: FleetAtHand, scalings: Sequence[Scaling]) -> None:
-    """Cap each rise at what its queue would admit, the most important workload first."""
-    rises = sorted(_rises(fleet, scalings), key=_rank)
+def _limit_shared(
+    deps: OperatorDeps, fleet: FleetAtHand, scalings: Sequence[Scaling], now: datetime
+) -> None:
+    """Cap each rise at what its queue and its quota leave, the most important workload first."""
+    rises = list(_rises(fleet, scalings, now))
     if not rises:
         return
-    asked = list(_not_reserved(deps, fleet))
+    draws = list(_not_counted(deps, fleet))
     for rise in rises:
-        change, room = rise.change, rise.room
-        taken = sum(each.gpus for each in asked if each.is_beside(room))
-        more = max(0, rise.left - taken) // rise.size
-        count = min(change.wanted, change.current + more)
-        asked.append(_NotReserved(room, (count - change.current) * rise.size))
-        if count < change.wanted:
-            beside = f"; {taken} GPUs are asked for there already" if taken else ""
-            rise.scaling.cap(change.name, count, f"{room.message}{beside}")
+        change, count, why = rise.change, rise.change.wanted, ""
+        for room in rise.rooms:
+            taken = gpu_room.drawn_beside(room, draws)
+            if (fitting := rise.fitting(room, taken)) < count:
+                beside = f"; {taken} GPUs are asked for there already" if taken else ""
+                count, why = fitting, f"{room.message}{beside}"
+        draws += [Draw(room, (count - change.current) * rise.gpus) for room in rise.rooms]
+        if why:
+            rise.scaling.cap(change.name, count, why)
 
 
-def _rank(rise: _Rise) -> tuple[int, int]:
-    spec = rise.scaling.autoscaler.spec
-    assert spec is not None, "what is patched has a spec"
-    return -spec.sla.priority_in_force, rise.scaling.decision.id
+def _rises(fleet: FleetAtHand, scalings: Iterable[Scaling], now: datetime) -> Iterator[_Rise]:
+    for scaling, change in _ranked_rises(scalings):
+        member = scaling.members[change.name]
+        rooms = _rooms(fleet.view, member)
+        if rooms and (spec := member.spec) is not None:
+            yield _Rise(scaling, change, rooms, spec.gpus_per_replica, bounds_at(spec, now)[0])
 
 
-def _rises(fleet: FleetAtHand, scalings: Iterable[Scaling]) -> Iterator[_Rise]:
-    for scaling in scalings:
-        for change in scaling.patches:
-            member = scaling.members[change.name]
-            room = fleet.view.queue_room(member) if change.is_rise else None
-            if member.spec is not None and room is not None and room.gpus is not None:
-                yield _Rise(scaling, change, room, room.gpus, member.spec.gpus_per_replica)
+def _rooms(view: View, member: Autoscaler) -> Sequence[SharedRoom]:
+    return gpu_room.shared_rooms(view.queue_room(member), view.quota_of(member), member.namespace)
 
 
-def _not_reserved(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[_NotReserved]:
-    """What targets ask for beyond the pods that were admitted when the queues were read."""
+def _not_counted(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[Draw]:
+    """What targets ask for beyond the pods that were counted when queues and quotas were read.
+
+    A queue counts a pod once it is admitted, a quota once it exists.
+    """
     whole = fleet.whole()
     as_read = replace(whole, pods=fleet.view.pods)
     for member in whole.members():
-        key, target, room = member.target.key, whole.target_of(member), whole.queue_room(member)
-        if target is None or room is None or member.spec is None:
+        target, rooms = whole.target_of(member), _rooms(whole, member)
+        if target is None or not rooms or member.spec is None:
             continue
-        replicas = as_read.replicas_of(member)
-        n_admitted = sum(not pod.is_gated and not pod.is_leaving for pod in replicas)
-        n_more = max(0, asked_for(deps, key, target) - n_admitted)
-        yield _NotReserved(room, n_more * member.spec.gpus_per_replica)
+        there = [pod for pod in as_read.replicas_of(member) if not pod.is_leaving]
+        n_admitted = sum(not pod.is_gated for pod in there)
+        n_asked = asked_for(deps, member.target.key, target)
+        for room in rooms:
+            n_more = n_asked - (len(there) if room.yields else n_admitted)
+            yield Draw(room, max(0, n_more) * member.spec.gpus_per_replica)
 
 
 def _limit_nodes(

@@ -33,8 +33,8 @@ def drop_kueue(lab: Lab) -> None:
         lab.http.delete(f"{ROOT}/{plural}")
 
 
-def groups(quota: int) -> list[dict[str, Any]]:
-    resources = [{"name": GPU, "nominalQuota": str(quota)}]
+def groups(quota: int, **limits: str) -> list[dict[str, Any]]:
+    resources = [{"name": GPU, "nominalQuota": str(quota), **limits}]
     return [{"coveredResources": [GPU], "flavors": [{"name": "h100", "resources": resources}]}]
 
 
@@ -43,6 +43,15 @@ def add_queue(lab: Lab, quota: int) -> None:
     spec = {"namespaceSelector": {}, "resourceGroups": groups(quota)}
     lab.post(f"{ROOT}/clusterqueues", {"metadata": {"name": "team-a"}, "spec": spec})
     body = {"metadata": {"name": "serving"}, "spec": {"clusterQueue": "team-a"}}
+    lab.post(f"{ROOT}/namespaces/{lab.namespace}/localqueues", body)
+
+
+def add_to_cohort(lab: Lab, name: str, quota: int, borrowing: int) -> None:
+    """A LocalQueue and its ClusterQueue of the same name, in the cohort `all`."""
+    resources = groups(quota, borrowingLimit=str(borrowing))
+    spec = {"namespaceSelector": {}, "resourceGroups": resources, "cohortName": "all"}
+    lab.post(f"{ROOT}/clusterqueues", {"metadata": {"name": name}, "spec": spec})
+    body = {"metadata": {"name": name}, "spec": {"clusterQueue": name}}
     lab.post(f"{ROOT}/namespaces/{lab.namespace}/localqueues", body)
 
 

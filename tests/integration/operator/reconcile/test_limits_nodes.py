@@ -114,11 +114,33 @@ def test_variants_of_one_type_share_it(bench: Bench) -> None:
     assert (sorted(asked(bench, names)), waiting(bench, names)) == ([3, 4], 0)
 
 
+def test_services_of_a_namespace_share_its_quota(bench: Bench) -> None:
+    """Each was told all that the quota leaves, and the pods of the second were refused."""
+    deploy(bench, "ab")
+    path = f"/api/v1/namespaces/{bench.lab.namespace}/resourcequotas"
+    spec = {"hard": {"requests.nvidia.com/gpu": "10"}}
+    bench.lab.post(path, {"metadata": {"name": "gpus"}, "spec": spec})
+    bench.step()
+    bench.step()
+    first, second = (bench.decide(name, 7, current_replicas=3) for name in "ab")
+    bench.reconcile()
+    assert asked(bench, "ab") == [7, 3]
+    reasons = {row["decision_id"]: row["reason"] for row in bench.rows("actions")}
+    assert "ResourceQuota/gpus leaves 4 of 10 nvidia.com/gpu" in reasons[second]
+    assert "4 GPUs are asked for there already" in reasons[second]
+    assert "ResourceQuota" not in reasons[first]
+    bench.lab.change("b", {"minReplicas": 5})
+    bench.decide("b", 6, current_replicas=3)
+    bench.reconcile()
+    assert asked(bench, "ab") == [7, 5], "a minimum is asked for whatever a quota leaves"
+
+
 def test_pods_that_cannot_be_created_hold_nothing(bench: Bench) -> None:
     """A service whose quota refuses its pods may never have them."""
     deploy(bench)
     path = f"/api/v1/namespaces/{bench.lab.namespace}/resourcequotas"
-    spec = {"hard": {"requests.nvidia.com/gpu": "12"}}
+    # of a quota with scopes the operator knows nothing beforehand, so it holds nothing back
+    spec = {"hard": {"requests.nvidia.com/gpu": "12"}, "scopes": ["NotBestEffort"]}
     bench.lab.post(path, {"metadata": {"name": "gpus"}, "spec": spec})
     bench.lab.scale("a", 6)
     bench.step()

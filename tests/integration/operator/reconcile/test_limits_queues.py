@@ -15,6 +15,7 @@ from tests.integration.operator.reconcile.chain import Chain
 from tests.integration.operator.reconcile.pools import autoscale as autoscale_pools
 from tests.integration.operator.reconcile.queued import (
     add_queue,
+    add_to_cohort,
     deploy_queued,
     drop_kueue,
     serve_kueue,
@@ -75,6 +76,22 @@ def test_two_targets_of_a_queue_share_its_quota(kueue: Bench) -> None:
     assert reasons.keys() == {first, second}
     assert "ClusterQueue/team-a leaves 4 of 6 nvidia.com/gpu" in reasons[second]
     assert "asked for there already" in reasons[second]
+
+
+def test_queues_of_a_cohort_share_what_it_lends(kueue: Bench) -> None:
+    """Each of them may borrow all of it, and was told so as if it were alone."""
+    for name in ("one", "two"):
+        add_to_cohort(kueue.lab, name, 3, borrowing=3)
+        deploy_queued(kueue.lab, name, 1, queue=name)
+        kueue.lab.autoscale(name)
+    kueue.step()
+    kueue.step()
+    assert {row["schedulable_gpus"] for row in kueue.rows("replica_states")} >= {4}
+    _, second = (kueue.decide(name, 6, current_replicas=1) for name in ("one", "two"))
+    kueue.reconcile()
+    assert [kueue.lab.replicas(name) for name in ("one", "two")] == [5, 1]
+    assert "4 GPUs are asked for there already" in last_action(kueue)["reason"]
+    assert last_action(kueue)["decision_id"] == second
 
 
 def test_what_was_asked_for_and_is_not_reserved_yet_counts(kueue: Bench) -> None:

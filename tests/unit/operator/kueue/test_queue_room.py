@@ -175,6 +175,19 @@ def test_what_the_cohort_has_lent_is_not_there() -> None:
     assert free_of(kept, kept.quotas[0], {**every, "team-a": kept}) == 12
 
 
+def test_what_a_cohort_leaves_is_told_beside_the_queues_own() -> None:
+    queue = ClusterQueue("team-0", (replace(H100, nominal=8, reserved=0, borrowing=2),), "all")
+    other = ClusterQueue("team-1", (replace(H100, nominal=8, reserved=4),), "all")
+    local = {("serving", "q"): LocalQueue(("serving", "q"), "team-0")}
+    pods = replace(PODS, gpus_per_replica=1, shape=(shape(1),))
+    room = found(seen(queue, other, local=local), pods)
+    assert (room.gpus, room.cohort, room.cohort_gpus) == (10, "all", 12)
+    unread = replace(other, quotas=(replace(H100, reserved=None),))
+    assert found(seen(queue, unread, local=local), pods).cohort_gpus is None
+    alone = replace(queue, cohort="")
+    assert found(seen(alone, other, local=local), pods).cohort_gpus is None
+
+
 AMOUNT = st.integers(0, 40)
 QUOTA = st.builds(
     FlavorQuota,

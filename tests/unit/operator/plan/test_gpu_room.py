@@ -6,7 +6,16 @@ from dataclasses import replace
 
 from hypothesis import given, strategies as st
 
-from services.operator.plan.gpu_room import GpuRoom, TargetUse
+from services.operator.cluster.quotas import GpuQuota
+from services.operator.kueue.queue_room import QueueRoom
+from services.operator.plan.gpu_room import (
+    Draw,
+    GpuRoom,
+    SharedRoom,
+    TargetUse,
+    drawn_beside,
+    shared_rooms,
+)
 
 uses = st.builds(
     TargetUse,
@@ -95,3 +104,25 @@ def test_grants_never_raise_what_is_held_beyond_the_budget(
     assert sum(each.held() for each in after) <= max(budget, before_gpus)
     asked = [sum(each.gpus_per_replica * each.spec for each in some) for some in (fleet, after)]
     assert asked[1] <= max(budget, asked[0])
+
+
+def test_rooms_are_shared_by_name_and_kind() -> None:
+    one = SharedRoom("ClusterQueue/a", 8, "", frozenset({"h100", "l4"}))
+    draws = [Draw(one, 3), Draw(replace(one, kinds=frozenset({"l4"})), 2)]
+    assert drawn_beside(one, draws) == 5
+    assert drawn_beside(replace(one, kinds=frozenset({"h100"})), draws) == 3
+    assert drawn_beside(replace(one, name="ClusterQueue/b"), draws) == 0
+
+
+def test_a_target_draws_on_its_queue_its_cohort_and_its_quota() -> None:
+    flavors = frozenset({"h100"})
+    queue = QueueRoom("ClusterQueue/a", 6, "QuotaExceeded", "told", flavors, "all", 9)
+    quota = GpuQuota("gpus", 10, 8)
+    rooms = shared_rooms(queue, quota, "serving")
+    assert [(room.name, room.gpus, room.yields) for room in rooms] == [
+        ("ClusterQueue/a", 6, False),
+        ("Cohort/all", 9, False),
+        ("ResourceQuota/gpus of serving", 2, True),
+    ]
+    unknown = replace(queue, gpus=None, cohort_gpus=None)
+    assert shared_rooms(unknown, None, "serving") == shared_rooms(None, None, "serving") == ()
