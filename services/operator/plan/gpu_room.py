@@ -129,7 +129,7 @@ class GpuRoom:
 
 
 @dataclass(frozen=True, slots=True)
-class SharedRoom:
+class SharedGpus:
     """GPUs that targets draw on together: what a queue, its cohort or a ResourceQuota leaves.
 
     Attributes:
@@ -146,7 +146,7 @@ class SharedRoom:
     kinds: frozenset[str]
     yields: bool = False
 
-    def is_of(self, other: SharedRoom) -> bool:
+    def is_of(self, other: SharedGpus) -> bool:
         """True where what one target draws is not left to the other."""
         return self.name == other.name and bool(self.kinds & other.kinds)
 
@@ -155,18 +155,18 @@ class SharedRoom:
 class Draw:
     """GPUs that are asked for of a room and were not counted there when it was read."""
 
-    room: SharedRoom
+    room: SharedGpus
     gpus: int
 
 
-def drawn_beside(room: SharedRoom, draws: Iterable[Draw]) -> int:
+def drawn_beside(room: SharedGpus, draws: Iterable[Draw]) -> int:
     """GPUs that others draw on a room."""
     return sum(each.gpus for each in draws if each.room.is_of(room))
 
 
-def shared_rooms(
+def shared_gpus(
     queue: QueueRoom | None, quota: GpuQuota | None, namespace: str
-) -> tuple[SharedRoom, ...]:
+) -> tuple[SharedGpus, ...]:
     """What a target draws on together with others, as far as it is known.
 
     Args:
@@ -176,13 +176,13 @@ def shared_rooms(
     """
     found = []
     if queue is not None and queue.gpus is not None:
-        found.append(SharedRoom(queue.name, queue.gpus, queue.message, queue.flavors))
+        found.append(SharedGpus(queue.name, queue.gpus, queue.message, queue.flavors))
         if queue.cohort_gpus is not None:
             cohort = f"Cohort/{queue.cohort}"
-            found.append(SharedRoom(cohort, queue.cohort_gpus, queue.message, queue.flavors))
+            found.append(SharedGpus(cohort, queue.cohort_gpus, queue.message, queue.flavors))
     if quota is not None:
         name = f"ResourceQuota/{quota.name}"
         told = f"{name} leaves {quota.free} of {quota.hard} {quota.resource}; raise it for more"
         kinds = frozenset({quota.resource})
-        found.append(SharedRoom(f"{name} of {namespace}", quota.free, told, kinds, yields=True))
+        found.append(SharedGpus(f"{name} of {namespace}", quota.free, told, kinds, yields=True))
     return tuple(found)

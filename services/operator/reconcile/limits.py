@@ -27,7 +27,7 @@ from services.operator.cluster.free_gpus import FreeGpus
 from services.operator.cluster.placement import Shape
 from services.operator.cluster.targets import TargetState
 from services.operator.plan import gpu_room
-from services.operator.plan.gpu_room import Draw, GpuRoom, SharedRoom, TargetUse
+from services.operator.plan.gpu_room import Draw, GpuRoom, SharedGpus, TargetUse
 from services.operator.plan.part_plan import PartChange
 from services.operator.plan.plan import StoredDecision
 from services.operator.plan.rates import PastChange, TargetRates, has_rates, yields_to_budget
@@ -261,11 +261,11 @@ class _Rise:
 
     scaling: Scaling
     change: PartChange
-    rooms: Sequence[SharedRoom]
+    rooms: Sequence[SharedGpus]
     gpus: int
     least: int
 
-    def fitting(self, room: SharedRoom, taken: int) -> int:
+    def fitting(self, room: SharedGpus, taken: int) -> int:
         """Replicas that it may have of a room beside what others take."""
         count = self.change.current + max(0, room.gpus - taken) // self.gpus
         return max(count, self.least) if room.yields else count
@@ -299,8 +299,8 @@ def _rises(fleet: FleetAtHand, scalings: Iterable[Scaling], now: datetime) -> It
             yield _Rise(scaling, change, rooms, spec.gpus_per_replica, bounds_at(spec, now)[0])
 
 
-def _rooms(view: View, member: Autoscaler) -> Sequence[SharedRoom]:
-    return gpu_room.shared_rooms(view.queue_room(member), view.quota_of(member), member.namespace)
+def _rooms(view: View, member: Autoscaler) -> Sequence[SharedGpus]:
+    return gpu_room.shared_gpus(view.queue_room(member), view.quota_of(member), member.namespace)
 
 
 def _not_counted(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[Draw]:

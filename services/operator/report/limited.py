@@ -14,6 +14,7 @@ from services.operator.report.facts import FALSE, TRUE, UNKNOWN, AutoscalerFacts
 from services.operator.report.stopped import stopped_by_hand
 
 _NAME = "ScalingLimited"
+_TRIED = ("applied", "waiting")
 _NO_NODE = (
     "no node that takes its pods has free {gpu_type}GPUs; add nodes, or where nodes are added for "
     "pods set spec.supply of a GPUBudget (docs/supply.md)"
@@ -36,6 +37,9 @@ def limited(facts: AutoscalerFacts, now: datetime) -> Finding:
     if situation.rollout and is_scale_in:
         message = f"scaling in waits for the roll-out to end: {situation.rollout}"
         return Finding(_NAME, TRUE, "RolloutInProgress", message)
+    waiting = _waiting_for_gpus(newest, facts)
+    if waiting is not None:
+        return waiting
     frozen = freeze_at(spec, now)
     if frozen is not None and newest.desired != newest.raw:
         message = f"schedule {frozen[1]} freezes {frozen[0]}; {newest.raw} replicas are wanted"
@@ -113,6 +117,21 @@ def _short_of_gpus(newest: StoredDecision, facts: AutoscalerFacts) -> Finding:
     why = found or Finding(_NAME, TRUE, "InsufficientGPUs", _NO_NODE.format(gpu_type=""))
     wanted = f"{newest.raw} replicas are wanted, GPUs are there for {newest.desired}"
     return Finding(_NAME, TRUE, why.reason, f"{wanted}: {why.message}")
+
+
+def _waiting_for_gpus(newest: StoredDecision, facts: AutoscalerFacts) -> Finding | None:
+    """What holds back replicas that were decided and are not asked for; None: nothing does.
+
+    A decision was made alone: of GPUs that others ask for too it may have got a part, or none.
+    """
+    asked = facts.situation.replicas
+    if facts.last_result not in _TRIED or asked is None or newest.desired <= asked:
+        return None
+    found = _of_parts(facts, _want_of_gpus)
+    if found is None:
+        return None
+    message = f"{newest.desired} replicas are decided, {asked} are asked for: {found.message}"
+    return Finding(_NAME, TRUE, found.reason, message)
 
 
 def _want_of_gpus(situation: Situation) -> Finding | None:

@@ -109,6 +109,13 @@ def test_a_quota_on_its_own_resource_holds(bench: Bench) -> None:
             bench.step()
         limited = bench.lab.condition("llama", "ScalingLimited")
         assert (limited["status"], limited["reason"]) == ("True", "QuotaExceeded")
+        told = "5 replicas are decided, 3 are asked for: raise ResourceQuota/q-6 to allow more"
+        assert limited["message"] == told
+        bench.lab.scale("llama", 5)
+        for _ in range(3):
+            bench.step()
+        limited = bench.lab.condition("llama", "ScalingLimited")
+        assert (limited["status"], limited["reason"]) == ("True", "QuotaExceeded")
         assert "exceeded quota: q-6" in limited["message"]
         found = state(bench, "llama")
         assert (found["spec_replicas"], found["ready_replicas"]) == (5, 3)

@@ -11,10 +11,10 @@ from services.operator.kueue.queue_room import QueueRoom
 from services.operator.plan.gpu_room import (
     Draw,
     GpuRoom,
-    SharedRoom,
+    SharedGpus,
     TargetUse,
     drawn_beside,
-    shared_rooms,
+    shared_gpus,
 )
 
 uses = st.builds(
@@ -107,7 +107,7 @@ def test_grants_never_raise_what_is_held_beyond_the_budget(
 
 
 def test_rooms_are_shared_by_name_and_kind() -> None:
-    one = SharedRoom("ClusterQueue/a", 8, "", frozenset({"h100", "l4"}))
+    one = SharedGpus("ClusterQueue/a", 8, "", frozenset({"h100", "l4"}))
     draws = [Draw(one, 3), Draw(replace(one, kinds=frozenset({"l4"})), 2)]
     assert drawn_beside(one, draws) == 5
     assert drawn_beside(replace(one, kinds=frozenset({"h100"})), draws) == 3
@@ -118,11 +118,11 @@ def test_a_target_draws_on_its_queue_its_cohort_and_its_quota() -> None:
     flavors = frozenset({"h100"})
     queue = QueueRoom("ClusterQueue/a", 6, "QuotaExceeded", "told", flavors, "all", 9)
     quota = GpuQuota("gpus", 10, 8)
-    rooms = shared_rooms(queue, quota, "serving")
+    rooms = shared_gpus(queue, quota, "serving")
     assert [(room.name, room.gpus, room.yields) for room in rooms] == [
         ("ClusterQueue/a", 6, False),
         ("Cohort/all", 9, False),
         ("ResourceQuota/gpus of serving", 2, True),
     ]
     unknown = replace(queue, gpus=None, cohort_gpus=None)
-    assert shared_rooms(unknown, None, "serving") == shared_rooms(None, None, "serving") == ()
+    assert shared_gpus(unknown, None, "serving") == shared_gpus(None, None, "serving") == ()

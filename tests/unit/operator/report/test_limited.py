@@ -42,6 +42,22 @@ def test_a_target_stopped_by_hand_is_said_while_replicas_are_wanted() -> None:
         assert found_of(other).reason != "ScaledToZeroByHand"
 
 
+def test_what_was_decided_and_got_no_gpus_at_the_patch_is_said() -> None:
+    """The decision itself was not held back: others rose in the same step."""
+    short = replace(situation(4), limit="ResourceQuota/gpus", is_short=True)
+    given = facts(decision(desired=6, raw=6), where=short)
+    found = found_of(replace(given, last_result="waiting"))
+    assert (found.status, found.reason) == ("True", "QuotaExceeded")
+    told = "6 replicas are decided, 4 are asked for: raise ResourceQuota/gpus to allow more"
+    assert found.message == told
+    for other in (
+        replace(given, last_result="waiting", situation=replace(short, is_short=False)),
+        replace(given, last_result="applied", newest=decision(desired=4, raw=4)),
+        replace(given, last_result="advisory"),
+    ):
+        assert found_of(other).reason == "DesiredWithinRange"
+
+
 LEFT = "ClusterQueue/a leaves 0 of 8 nvidia.com/gpu"
 QUEUE = QueueRoom("ClusterQueue/a", 0, "QuotaExceeded", LEFT)
 
