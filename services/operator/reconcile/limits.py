@@ -306,7 +306,8 @@ def _rooms(view: View, member: Autoscaler) -> Sequence[SharedGpus]:
 def _not_counted(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[Draw]:
     """What targets ask for beyond the pods that were counted when queues and quotas were read.
 
-    A queue counts a pod once it is admitted, a quota once it exists.
+    A queue counts a pod once it is admitted, a quota once it exists. One that cannot be created may
+    never come: it takes nothing of a quota from others.
     """
     whole = fleet.whole()
     as_read = replace(whole, pods=fleet.view.pods)
@@ -317,8 +318,9 @@ def _not_counted(deps: OperatorDeps, fleet: FleetAtHand) -> Iterator[Draw]:
         there = [pod for pod in as_read.replicas_of(member) if not pod.is_leaving]
         n_admitted = sum(not pod.is_gated for pod in there)
         n_asked = asked_for(deps, member.target.key, target)
+        n_created = n_asked if target.failure else len(there)
         for room in rooms:
-            n_more = n_asked - (len(there) if room.yields else n_admitted)
+            n_more = n_asked - (n_created if room.yields else n_admitted)
             yield Draw(room, max(0, n_more) * member.spec.gpus_per_replica)
 
 

@@ -135,6 +135,21 @@ def test_services_of_a_namespace_share_its_quota(bench: Bench) -> None:
     assert asked(bench, "ab") == [7, 5], "a minimum is asked for whatever a quota leaves"
 
 
+def test_pods_that_cannot_be_created_take_nothing_of_a_quota_from_others(bench: Bench) -> None:
+    deploy(bench, "ab")
+    root = f"/api/v1/namespaces/{bench.lab.namespace}/resourcequotas"
+    for name, hard, scopes in (("scoped", "7", ["NotBestEffort"]), ("gpus", "12", [])):
+        spec = {"hard": {"requests.nvidia.com/gpu": hard}, "scopes": scopes}
+        bench.lab.post(root, {"metadata": {"name": name}, "spec": spec})
+    bench.lab.scale("a", 9)  # the operator knows nothing of the first one, which refuses its pods
+    bench.step()
+    bench.step()
+    assert [len(bench.lab.pods(name)) for name in "ab"] == [4, 3]
+    bench.decide("b", 8, current_replicas=3)
+    bench.reconcile()
+    assert bench.lab.replicas("b") == 8, "five of twelve are left"
+
+
 def test_pods_that_cannot_be_created_hold_nothing(bench: Bench) -> None:
     """A service whose quota refuses its pods may never have them."""
     deploy(bench)
