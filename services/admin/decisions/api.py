@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Depends, Query
+from pydantic import AfterValidator
 
 from services.admin.decisions import schemas, service
+from services.admin.decisions.reason_wording import REASONS
 from services.admin.decisions.service import ListQuery
 from services.admin.identity.auth import AsReader, Deps, Reader
 from services.admin.rest.filters import Times, WorkloadFilters
@@ -35,12 +37,22 @@ async def list_query(
 Filters = Annotated[ListQuery, Depends(list_query)]
 
 
+def _known_reason(reason: str) -> str:
+    """A misspelt reason would be an empty page, which reads as if nothing had happened."""
+    if reason not in REASONS:
+        raise ValueError(f"must be one of {', '.join(sorted(REASONS))}")
+    return reason
+
+
 @router.get("/decisions", tags=["decisions"], dependencies=[Reader])
 def list_decisions(
     deps: Deps,
     query: Filters,
     direction: schemas.Direction | None = None,
-    reason: Annotated[str | None, Query(max_length=100)] = None,
+    reason: Annotated[
+        Annotated[str, AfterValidator(_known_reason)] | None,
+        Query(max_length=100, examples=["scale_up_risk"]),
+    ] = None,
     changes: Annotated[bool, Query(description="Leave out decisions to hold")] = False,
 ) -> Page[schemas.DecisionSummary]:
     """Decisions, newest first, by time of their origin; without `to_at` until now."""

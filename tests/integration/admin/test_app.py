@@ -36,6 +36,7 @@ BAD_REQUESTS = [
     ("/v1/models?cursor=WzEsMl0", 422, "next_cursor"),
     ("/v1/decisions?workload=llama", 422, "namespace/name"),
     ("/v1/decisions?direction=sideways", 422, "direction"),
+    ("/v1/decisions?reason=scale_up", 422, "scale_up_risk"),
     ("/v1/decisions?limit=501", 422, "limit"),
     ("/v1/nothing", 404, ""),
     ("/v1/workloads/", 404, ""),
