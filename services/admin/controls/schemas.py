@@ -253,6 +253,17 @@ class ScheduleBody(SentBack):
         return self
 
 
+def _named_once(schedules: list[ScheduleBody]) -> list[ScheduleBody]:
+    names = [schedule.name for schedule in schedules]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"schedules: name {twice[0]!r} is given twice")
+    return schedules
+
+
+ScheduleBodies = Annotated[list[ScheduleBody], Field(max_length=50), AfterValidator(_named_once)]
+
+
 class SchedulesView(Out):
     """The schedules of a workload."""
 
@@ -273,12 +284,4 @@ class SchedulesRequest(SentBack):
         "source": "DELETE brings the schedules of the GPUAutoscaler back"
     }
 
-    schedules: list[ScheduleBody] = Field(max_length=50)
-
-    @model_validator(mode="after")
-    def _unique(self) -> SchedulesRequest:
-        names = [schedule.name for schedule in self.schedules]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"schedules: name {twice[0]!r} is given twice")
-        return self
+    schedules: ScheduleBodies

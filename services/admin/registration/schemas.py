@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from services.admin.controls.schemas import ScheduleBody
+from services.admin.controls.schemas import ScheduleBodies
 from services.admin.rest.schemas import In, ObjectName, Out
 from services.admin.rest.sent_back import SentBack
 from services.kernel.domain import WorkloadSpec
@@ -164,7 +164,7 @@ class WorkloadBody(SentBack):
     capacity: CapacityBody
     lead_time: LeadTimeBody = LeadTimeBody()
     sla: SlaBody = SlaBody()
-    schedules: list[ScheduleBody] = Field([], max_length=50)
+    schedules: ScheduleBodies = Field([])
     price_usd_per_gpu_hour: float = Field(2.5, ge=0, le=MOST_USD_PER_GPU_HOUR)
     labels: dict[_LabelKey, _LabelValue] = Field({}, max_length=64, examples=[{"team": "chat"}])
 

@@ -70,6 +70,8 @@ def test_further_loads_are_taken_and_shown(admin: AppClient) -> None:
     ]
 
 
+NIGHT = {"name": "night", "start_time": "22:00", "end_time": "06:00", "min_replicas": 2}
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"mode": "Auto"}, "/spec/mode"),
     ({"demand": "nothing_rps"}, "/spec"),
@@ -111,6 +113,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"labels": {"a": "b\u0000"}}, "/spec/labels/a"),
     ({"labels": {f"k{i}": "v" for i in range(65)}}, "/spec/labels"),
     ({"schedules": [{"name": "x", "start_time": "8", "end_time": "9"}]}, "/spec/schedules/0/"),
+    ({"schedules": [NIGHT, NIGHT | {"min_replicas": 3}]}, "/spec/schedules"),
     ({"price_usd_per_gpu_hour": -1}, "/spec/price_usd_per_gpu_hour"),
 ]
 

@@ -62,7 +62,8 @@ def test_what_each_pool_bears_is_learned_and_the_promise_kept(deps: DecisionDeps
     # then. Were both taken to bear half, it would be 12 at least.
     prefill, decode = np.median(late, axis=0)
     assert decode >= 10, "decode grew to what it takes"
-    assert prefill <= 10 and prefill < decode, "prefill did not grow for decode's sake"
+    assert prefill <= 10, "prefill did not grow for decode's sake"
+    assert prefill < decode
     with deps.engine.connect() as connection:
         learned = connection.execute(
             text("SELECT summary FROM posteriors WHERE kind = 'misses'")
