@@ -47,6 +47,10 @@ class SamplerConfig:
     target_accept: float = 0.95
     is_low_rank: bool = False
 
+    def longer(self, times: int) -> SamplerConfig:
+        """As these, with `times` the steps of adaptation and the draws."""
+        return replace(self, n_tune=times * self.n_tune, n_draws=times * self.n_draws)
+
 
 RESPONSE_SAMPLER = SamplerConfig(300, 300, 4, 0.9, is_low_rank=True)
 """Base, queueing and divergence of a curve are strongly correlated: with a diagonal mass matrix a
@@ -145,9 +149,15 @@ def fit_lead_time(data: StartData, config: SamplerConfig, seed: int) -> LeadTime
 def fit_response(
     data: ResponseData, config: SamplerConfig, seed: int
 ) -> tuple[ResponsePosterior, Diagnostics]:
-    """Sample the response curves. Whether they may be used is for the diagnostics to say."""
+    """Sample the response curves; chains that have not mixed a second time, three times as long.
+
+    Whether they may be used then is for the diagnostics to say.
+    """
     compiled = CompiledModel.of(response_model(data), RESPONSE_START)
     draws, diagnostics = compiled.sample(config, seed)
+    if diagnostics.fault():
+        # Where no load comes near saturation, queueing and factor of a curve are one ridge.
+        draws, diagnostics = compiled.sample(config.longer(3), seed + 1)
     return to_response(draws, data), diagnostics
 
 
@@ -201,8 +211,7 @@ class MissFits:
         draws, diagnostics = model.sample(config, seed, miss_inputs(data))
         if diagnostics.fault():
             # With some seeds a chain stays on the ridge of slope and curable part for too long.
-            longer = replace(config, n_tune=2 * config.n_tune, n_draws=2 * config.n_draws)
-            draws, diagnostics = model.sample(longer, seed + 1, miss_inputs(data))
+            draws, diagnostics = model.sample(config.longer(2), seed + 1, miss_inputs(data))
         return to_misses(draws, data), diagnostics
 
 

@@ -42,7 +42,8 @@ from services.kernel.db.session import unit_of_work
 
 SINCE = timedelta(days=14)
 MAX_WORKLOADS = 24
-"""Workloads of a GPU type that are fitted, and pooled, together: about half a minute."""
+"""Workloads of a GPU type that are fitted, and pooled, together: about half a minute, two minutes
+where the chains have to be sampled again."""
 MIN_TYPE_WORKLOADS = 4
 """Learned workloads of a GPU type from which it has a say on others."""
 _QUANTILES = ("p10", "p50", "p90", "p99")
