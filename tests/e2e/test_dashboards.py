@@ -134,6 +134,7 @@ class Grafana:
 
     def expand(self, query: str) -> str:
         query = re.sub(r"\$__timeFilter\(([^)]+)\)", rf"\1 BETWEEN {self.span}", query)
+        query = query.replace("$__timeFrom()", self.span.partition(" AND ")[0])
         for name, values in self.values.items():
             quoted = ",".join("'" + value.replace("'", "''") + "'" for value in values)
             query = query.replace(f"${{{name}:sqlstring}}", quoted)

@@ -20,11 +20,12 @@ from deploy.grafana.source.shared import (
     CLUSTER_OF,
     CLUSTERS,
     EACH,
+    FLEET_NAMESPACES,
     FLEET_SCALINGS,
     LEGEND,
     MEASURED,
     NAMESPACE_SERIES,
-    NAMESPACES,
+    SPENT_NAMESPACES,
 )
 
 _PARTS = "(coalesce(w.spec->'variants', '[]') || coalesce(w.spec->'pools', '[]'))"
@@ -33,6 +34,7 @@ _GPUS = "(w.spec->>'gpus_per_replica')::int"
 _OF_OUTCOMES = "FROM outcomes o JOIN workloads w ON w.id = o.workload_id"
 _CHOSEN_STEPS = f"WHERE $__timeFilter(o.step_at) AND {CHOSEN_NAMESPACES}"
 _OUTCOMES = f"{_OF_OUTCOMES} {_CHOSEN_STEPS}"
+_SPENT_STEPS = f"WHERE $__timeFilter(o.step_at) AND {SPENT_NAMESPACES}"
 _NEEDED_GPUS = f"""o.needed_replicas * CASE WHEN {_PARTS} = '[]' THEN {_GPUS}
   ELSE o.gpu_hours * 3600 / w.step_s / nullif(o.ready_mean, 0) END"""
 """What is needed of each part is not kept: the GPUs of a replica are the mean of those that ran."""
@@ -113,8 +115,9 @@ HEAD = [
     Panel(
         "stat",
         "Cost",
-        "Of the GPUs allocated in the range, at each workload's price",
-        [Sql(f"SELECT sum(o.cost_usd) AS cost {_OUTCOMES}", "table")],
+        "Of the GPUs allocated in the range, at each workload's price then; with what those cost "
+        "that left",
+        [Sql(f"SELECT sum(o.cost_usd) AS cost {_OF_OUTCOMES} {_SPENT_STEPS}", "table")],
         width=5,
         height=4,
         unit="currencyUSD",
@@ -224,7 +227,7 @@ COURSE = [
             Sql(
                 f"""SELECT o.step_at AS time, coalesce(c.gpu_type, w.spec->>'gpu_type') AS metric,
                   sum(o.cost_usd * coalesce(c.share, 1)) * 3600 / max(w.step_s) AS value
-                {_OF_OUTCOMES} {_COST_SHARES} {_CHOSEN_STEPS} GROUP BY 1, 2 ORDER BY 1"""
+                {_OF_OUTCOMES} {_COST_SHARES} {_SPENT_STEPS} GROUP BY 1, 2 ORDER BY 1"""
             )
         ],
         unit="currencyUSD",
@@ -323,6 +326,6 @@ def make() -> Json:
         "Fleet",
         "All workloads: what is promised, measured and believed, what it costs",
         [*HEAD, TABLE, *COURSE, *EXPORTED],
-        [CLUSTERS, NAMESPACES],
+        [CLUSTERS, FLEET_NAMESPACES],
         [FLEET_SCALINGS],
     )

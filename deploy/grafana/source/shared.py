@@ -17,9 +17,9 @@ def is_chosen(column: str, name: str) -> str:
 
 _CHOSEN_CLUSTERS = f"cluster_id IN (SELECT id FROM clusters WHERE {is_chosen('name', 'cluster')})"
 CLUSTER_OF = "(SELECT k.name FROM clusters k WHERE k.id = w.cluster_id)"
-CHOSEN_NAMESPACES = (
-    f"w.is_active AND w.{_CHOSEN_CLUSTERS} AND {is_chosen('w.namespace', 'namespace')}"
-)
+SPENT_NAMESPACES = f"w.{_CHOSEN_CLUSTERS} AND {is_chosen('w.namespace', 'namespace')}"
+"""Workloads of the chosen namespaces, with those that left: what they cost was spent."""
+CHOSEN_NAMESPACES = f"w.is_active AND {SPENT_NAMESPACES}"
 CHOSEN_WORKLOADS = f"{CHOSEN_NAMESPACES} AND {is_chosen('w.name', 'workload')}"
 MEASURED = """CASE WHEN w.spec->'sla'->>'kind' = 'DemandFraction'
   THEN sum({t}.measured_violation_ratio * {t}.sli_requests) / nullif(sum({t}.sli_requests)
@@ -39,6 +39,9 @@ SELECT k.name FROM clusters k WHERE EXISTS (
 _NAMESPACES = f"""
 SELECT DISTINCT namespace FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS} ORDER BY namespace
 """
+_SPENT_NAMESPACES = _NAMESPACES.replace(
+    "WHERE is_active AND", "WHERE (is_active OR updated_at >= $__timeFrom()) AND"
+)
 _WORKLOADS = f"""
 SELECT DISTINCT name FROM workloads WHERE is_active AND {_CHOSEN_CLUSTERS}
 AND {is_chosen("namespace", "namespace")} ORDER BY name
@@ -47,6 +50,8 @@ AND {is_chosen("namespace", "namespace")} ORDER BY name
 CLUSTERS = variable("cluster", "Cluster", _CLUSTERS)
 CLUSTER = variable("cluster", "Cluster", _CLUSTERS, is_multi=False)
 NAMESPACES = variable("namespace", "Namespace", _NAMESPACES)
+FLEET_NAMESPACES = variable("namespace", "Namespace", _SPENT_NAMESPACES)
+"""With those whose last workload left within the range."""
 WORKLOADS = variable("workload", "Workload", _WORKLOADS)
 NAMESPACE = variable("namespace", "Namespace", _NAMESPACES, is_multi=False)
 WORKLOAD = variable("workload", "Workload", _WORKLOADS, is_multi=False)

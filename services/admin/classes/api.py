@@ -22,7 +22,10 @@ router = Router(prefix="/v1", responses=PROBLEMS)
 def list_classes(
     deps: Deps, filters: WorkloadFilters, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[SlaClassView]:
-    """SLA classes that active workloads carry: what they promise, and what was kept."""
+    """SLA classes in use: what workloads promise, what was kept, and what they cost.
+
+    The cost of a workload that left within the day stays in the sums of its class.
+    """
     return service.list_classes(deps, filters, limit, cursor)
 
 

@@ -12,9 +12,12 @@ from services.admin.rest.lists_repository import Conditions
 
 # of a row that somebody changed by hand any may be anything
 _CLASSES = """
-SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
-       min(c.epsilon) AS epsilon_min, max(c.epsilon) AS epsilon_max,
-       array_agg(DISTINCT c.kind) AS kinds,
+SELECT c.name, COALESCE(max(c.priority) FILTER (WHERE c.is_active), max(c.priority)) AS priority,
+       count(*) FILTER (WHERE c.is_active) AS n_workloads,
+       COALESCE(min(c.epsilon) FILTER (WHERE c.is_active), min(c.epsilon)) AS epsilon_min,
+       COALESCE(max(c.epsilon) FILTER (WHERE c.is_active), max(c.epsilon)) AS epsilon_max,
+       COALESCE(array_agg(DISTINCT c.kind) FILTER (WHERE c.is_active),
+                array_agg(DISTINCT c.kind)) AS kinds,
        sum(o.violation * o.n_steps) / nullif(sum(o.n_steps), 0) AS violation_ratio,
        sum(o.measured * o.n_measured) / nullif(sum(o.n_measured)
            FILTER (WHERE o.measured IS NOT NULL), 0) AS measured_ratio,
@@ -25,7 +28,8 @@ SELECT c.name, max(c.priority) AS priority, count(*) AS n_workloads,
        count(*) FILTER (WHERE o.violation > c.epsilon) AS n_over_promise,
        sum(o.gpu_hours) AS gpu_hours, sum(o.cost_usd) AS cost_usd
 FROM (
-    SELECT w.id, COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
+    SELECT w.id, w.is_active,
+           COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
            COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,priority}}') WHEN 'number'
                     THEN least((w.spec #>> '{{sla,priority}}')::float8, 1e9)::int END, CASE
                COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) {priorities}
@@ -33,7 +37,7 @@ FROM (
            COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,epsilon}}') WHEN 'number'
                     THEN (w.spec #>> '{{sla,epsilon}}')::float8 END, :default_epsilon) AS epsilon,
            COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
-    FROM workloads w WHERE w.is_active AND {where}
+    FROM workloads w WHERE (w.is_active OR w.updated_at >= :since) AND {where}
 ) c LEFT JOIN LATERAL (
     SELECT s.*, CASE WHEN s.n_measured > 0 THEN s.measured ELSE s.believed END AS violation,
            CASE WHEN s.n_measured = 0 THEN s.n_believed
@@ -44,13 +48,16 @@ FROM (
                    / nullif(sum(sli_requests) FILTER (
                        WHERE is_final AND measured_violation_ratio IS NOT NULL), 0)
                ELSE avg(measured_violation_ratio) FILTER (WHERE is_final) END AS measured,
-               count(measured_violation_ratio) FILTER (WHERE is_final) AS n_measured,
-               avg(violation_ratio) AS believed, count(violation_ratio) AS n_believed,
+               count(measured_violation_ratio) FILTER (WHERE is_final AND c.is_active)
+                   AS n_measured,
+               avg(violation_ratio) FILTER (WHERE c.is_active) AS believed,
+               count(violation_ratio) FILTER (WHERE c.is_active) AS n_believed,
                sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
         FROM outcomes WHERE workload_id = c.id AND step_at >= :since
     ) s
 ) o ON true
-WHERE {after} GROUP BY c.name ORDER BY c.name LIMIT :limit
+WHERE {after} GROUP BY c.name HAVING bool_or(c.is_active) OR sum(o.cost_usd) > 0
+ORDER BY c.name LIMIT :limit
 """
 
 
@@ -60,7 +67,10 @@ def load_classes(
     since: datetime,
     limit: int,
 ) -> list[RowMapping]:
-    """SLA classes in use, by name, with what was measured and believed since `since`.
+    """SLA classes in use, by name, with what was measured, believed and spent since `since`.
+
+    What workloads cost that left since then is in the sums, if nothing else of them is; a class
+    that only such ones carry is still there, with what these promised.
 
     Args:
         connection: An open transaction.

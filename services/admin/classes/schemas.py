@@ -12,7 +12,7 @@ class SlaClassView(Out):
 
     name: str = Field(examples=["gold"])
     priority: int = Field(description="How much a loss counts, in proportion", examples=[200])
-    n_workloads: int = Field(examples=[12])
+    n_workloads: int = Field(description="Active ones", examples=[12])
     epsilon_min: float = Field(description="Strictest promise among them", examples=[0.01])
     epsilon_max: float = Field(examples=[0.01])
     kinds: list[str] = Field(examples=[["TimeFraction"]])
@@ -37,5 +37,9 @@ class SlaClassView(Out):
         "nothing is, believed",
         examples=[0],
     )
-    gpu_hours: float | None = Field(examples=[812.5])
-    cost_usd: float | None = Field(examples=[2031.25])
+    gpu_hours: float | None = Field(
+        description="With those of workloads that left within `window_s`", examples=[812.5]
+    )
+    cost_usd: float | None = Field(
+        description="With that of workloads that left within `window_s`", examples=[2031.25]
+    )

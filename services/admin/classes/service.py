@@ -33,7 +33,7 @@ _lock = threading.Lock()
 def list_classes(
     deps: AdminDeps, filters: dict[str, Any], limit: int, cursor: str | None
 ) -> Page[SlaClassView]:
-    """SLA classes that some active workload carries, by name.
+    """SLA classes that some workload carries that is active or had costs in the day, by name.
 
     A day's outcomes of the whole fleet are summed up; as a step's worth of them arrives at a
     time, an answer is given again for half a minute, and once more while a newer one is made

@@ -89,8 +89,12 @@ class FleetQuery:
         return bool(self.mode or self.state) or self.sort != "name" or self.is_reversed
 
     def takes(self, item: WorkloadStanding) -> bool:
-        """Check whether a workload is one of those asked for, by its mode and state."""
-        return self.mode in ("", item.mode) and (not self.state or _IS[self.state](item))
+        """Check whether a workload is one of those asked for, by its mode and state.
+
+        One that left is in no state any more.
+        """
+        is_so = not self.state or (item.is_active and _IS[self.state](item))
+        return self.mode in ("", item.mode) and is_so
 
     def address(self, **changes: object) -> str:
         """The query string of this list, with changes; without a cursor it is its first page."""
@@ -241,23 +245,35 @@ def arrange(items: list[schemas.WorkloadView], query: FleetQuery) -> list[schema
 
 
 def fleet_totals(items: list[WorkloadStanding]) -> dict[str, Any]:
-    """Sums over workloads; what no workload knows stays unknown."""
+    """Sums over workloads; what no workload knows stays unknown.
+
+    Of those that left, their cost is in the sum of all, and beside it for itself.
+    """
+    left = [item for item in items if not item.is_active]
+    cost_usd, left_usd = _cost_usd(items), _cost_usd(left)
+    items = [item for item in items if item.is_active]
     gpus: dict[str, int] = {}
     for item in items:
         for gpu_type, held in (item.held_gpus or {}).items():
             gpus[gpu_type] = gpus.get(gpu_type, 0) + held
-    costs = [item.cost_usd for item in items if item.cost_usd is not None]
     return {
         "n_workloads": len(items),
         "gpus": gpus,
         "n_gpus": sum(gpus.values()),
         **_mean_ratios(items),
         "promised": max((item.risk.target for item in items), default=None),
-        "cost_usd": sum(costs) if costs else None,
+        "cost_usd": cost_usd,
+        "left_usd": left_usd,
+        "n_left": sum(1 for item in left if item.cost_usd is not None),
         "n_over": sum(1 for item in items if is_over(item)),
         "n_fallback": sum(1 for item in items if is_on_fallback(item)),
         "n_paused": sum(1 for item in items if item.is_paused),
     }
+
+
+def _cost_usd(items: list[WorkloadStanding]) -> float | None:
+    costs = [item.cost_usd for item in items if item.cost_usd is not None]
+    return sum(costs) if costs else None
 
 
 def _mean_ratios(items: list[WorkloadStanding]) -> dict[str, Any]:

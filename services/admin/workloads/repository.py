@@ -56,9 +56,9 @@ LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 """
 _STANDINGS = """
-SELECT w.spec::text AS spec_text, s.observed_at AS state_at, s.ready_replicas, s.starting_replicas,
-       s.variants AS seen_parts, d.rung, d.risk_target, d.risk_estimated, f.rung AS forecast_rung,
-       r.state AS risk_state, o.cost_usd
+SELECT w.is_active, w.spec::text AS spec_text, s.observed_at AS state_at, s.ready_replicas,
+       s.starting_replicas, s.variants AS seen_parts, d.rung, d.risk_target, d.risk_estimated,
+       f.rung AS forecast_rung, r.state AS risk_state, o.cost_usd
 FROM workloads w
 LEFT JOIN LATERAL (
     SELECT observed_at, ready_replicas, starting_replicas, variants FROM replica_states
@@ -123,11 +123,14 @@ def load_fleet(
     return list(connection.execute(text(statement), values).mappings().all())
 
 
-def _chosen(filters: Mapping[str, Any]) -> Conditions:
+def _chosen(filters: Mapping[str, Any], left_since: datetime | None = None) -> Conditions:
+    """Those asked for; with `left_since` also those that left from then on: they had costs."""
     where = Conditions()
     where.of_workloads(filters)
     if filters.get("name") is not None:
         where.add("w.name = :name", name=filters["name"])
+    elif left_since is not None:
+        where.add("(w.is_active OR w.updated_at >= :left_since)", left_since=left_since)
     else:
         where.add("w.is_active")
     if filters.get("search"):
@@ -143,21 +146,25 @@ def load_standings(
 ) -> list[RowMapping]:
     """What totals are of, of every workload that `load_fleet` would find page by page.
 
+    Those that left from `since` on are among them: what they cost until then was spent.
+
     Args:
         connection: An open transaction.
         filters: As in `load_fleet`, but for `after`.
         now: What is of a time to come is left out.
         since: Costs are summed from then on.
     """
-    where = _chosen(filters)
+    where = _chosen(filters, since)
     values = where.values | {"until": now + AHEAD, "since": since}
     rows = connection.execute(text(f"{_STANDINGS} WHERE {where.sql}"), values)
     return list(rows.mappings().all())
 
 
-def load_ids(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[int]:
-    """Ids of workloads as `load_fleet` finds them, in its order, without their state."""
-    where = _chosen(filters)
+def load_ids(
+    connection: Connection, filters: Mapping[str, Any], limit: int, since: datetime
+) -> list[int]:
+    """Ids of workloads in the order of `load_fleet`, with those that left from `since` on."""
+    where = _chosen(filters, since)
     found = page(connection, "SELECT w.id FROM workloads w", where, _BY_NAME, limit)
     return [int(row["id"]) for row in found]
 

@@ -48,7 +48,10 @@ def list_workloads(
 
 
 def list_standings(deps: ReadDeps, filters: dict[str, Any]) -> list[translate.WorkloadStanding]:
-    """How every workload stands that `list_workloads` would list page by page."""
+    """How every workload stands that `list_workloads` would list, and what those cost that left.
+
+    Of a workload that left within the window of costs only the cost is of use.
+    """
     now = deps.clock.now()
     since = now - timedelta(seconds=translate.COST_WINDOW_S)
     with deps.reading() as connection:
@@ -122,10 +125,10 @@ class SpentTrend:
 
 def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> SpentTrend:
     """What the workloads of a filter used in each hour of the last day, in order of time."""
-    now = deps.clock.now()
+    since = deps.clock.now() - TREND_WINDOW
     with deps.reading() as connection:
-        ids = repository.load_ids(connection, filters, _MAX_NAMED + 1)
+        ids = repository.load_ids(connection, filters, _MAX_NAMED + 1, since)
         summed = ids[:_MAX_NAMED]
-        rows = repository.load_trend(connection, summed, now - TREND_WINDOW)
+        rows = repository.load_trend(connection, summed, since)
     hours = [translate.to_spent_hour(row) for row in rows]
     return SpentTrend(hours, len(summed) if len(ids) > len(summed) else None)

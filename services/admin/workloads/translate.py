@@ -23,6 +23,7 @@ class WorkloadStanding:
     Attributes:
         rungs: What answered last, of the decision's ladder and of the forecast's.
         cost_usd: Over `COST_WINDOW_S`; None: nothing is known.
+        is_active: False: it left, and nothing but its cost counts.
     """
 
     mode: str
@@ -31,6 +32,7 @@ class WorkloadStanding:
     held_gpus: dict[str, int] | None
     risk: schemas.RiskView
     cost_usd: float | None
+    is_active: bool
 
 
 def to_standing(row: RowMapping, now: datetime) -> WorkloadStanding:
@@ -43,6 +45,7 @@ def to_standing(row: RowMapping, now: datetime) -> WorkloadStanding:
         held_gpus=_held_gpus(row, spec),
         risk=_risk(row, spec),
         cost_usd=finite(row["cost_usd"]),
+        is_active=row["is_active"],
     )
 
 
@@ -57,6 +60,7 @@ def standing_of(view: schemas.WorkloadView) -> WorkloadStanding:
         held_gpus=view.held_gpus,
         risk=view.risk,
         cost_usd=view.cost_usd,
+        is_active=view.is_active,
     )
 
 

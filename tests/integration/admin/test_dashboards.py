@@ -41,6 +41,7 @@ def dashboard(name: str) -> dict[str, Any]:
 def expand(sql: str, **chosen: str) -> str:
     """What Grafana makes of a query; `chosen` names another namespace or workload."""
     sql = re.sub(r"\$__timeFilter\(([^)]+)\)", rf"\1 BETWEEN '{FROM}' AND '{TO}'", sql)
+    sql = sql.replace("$__timeFrom()", f"'{FROM}'")
     named = {f"${{{name}:sqlstring}}": f"'{value}'" for name, value in chosen.items()}
     for name, value in (VALUES | named).items():
         sql = sql.replace(name, value)
@@ -235,6 +236,22 @@ def test_the_change_of_cost_is_of_what_was_applied(database: Engine) -> None:
         statement = "UPDATE actions SET result = 'applied' WHERE id IN (900003, 900007)"
         connection.exec_driver_sql(statement)
     assert asked_of(*asked) == [{"usd_per_h": -10.0}]
+
+
+@pytest.mark.parametrize("title", ["Cost", "Cost per hour by GPU type"])
+def test_what_one_cost_that_left_stays_in_the_costs_of_the_fleet(
+    database: Engine, title: str
+) -> None:
+    add_pools(database)
+    before = asked_of(database, "fleet", title, "llama")
+    (namespaces,) = (sql for found, _, sql in queries("fleet") if found == "namespace")
+    assert before
+    with database.begin() as connection:
+        statement = f"UPDATE workloads SET is_active = false, updated_at = '{TO}'"
+        connection.exec_driver_sql(statement)
+        assert connection.exec_driver_sql(expand(namespaces)).scalars().all() == ["demo"]
+    assert asked_of(database, "fleet", title, "llama") == before
+    assert asked_of(database, "fleet", "Workloads", "llama") == []
 
 
 def metric_names() -> set[str]:

@@ -81,6 +81,32 @@ def test_a_class_is_of_the_workloads_that_may_be_seen_and_are_active(database: E
     assert classes(database)["gold"]["n_workloads"] == 1
 
 
+def leave(database: Engine, name: str, seeded: Seeded) -> None:
+    """As the operator notes it when a GPUAutoscaler is deleted."""
+    statement = "UPDATE workloads SET is_active = false, updated_at = :now WHERE name = :name"
+    with database.begin() as connection:
+        connection.execute(text(statement), {"now": seeded.now, "name": name})
+
+
+@pytest.mark.usefixtures("promises")
+def test_what_one_cost_that_left_stays_in_the_sums_of_its_class(
+    database: Engine, seeded: Seeded
+) -> None:
+    before = classes(database)
+    for name in ("mixtral-agents", "sdxl-turbo"):
+        leave(database, name, seeded)
+    found = classes(database)
+    for name, n_active in (("gold", 1), ("bronze", 0)):
+        for column in ("gpu_hours", "cost_usd"):
+            assert found[name][column] == pytest.approx(before[name][column]), name
+        assert found[name]["n_workloads"] == n_active
+    gold, bronze = found["gold"], found["bronze"]
+    assert (gold["priority"], gold["epsilon_max"], gold["kinds"]) == (200, 0.01, ["DemandFraction"])
+    assert (gold["n_measured"], gold["n_steps"]) == (0, len(seeded.origins))
+    assert (bronze["n_steps"], bronze["violation_ratio"], bronze["n_over_promise"]) == (0, None, 0)
+    assert classes(database, since=seeded.now).keys() == {"gold"}, "nothing was spent since"
+
+
 @pytest.mark.usefixtures("promises")
 def test_what_is_believed_of_a_class_adds_up_from_a_time_on(
     database: Engine, seeded: Seeded

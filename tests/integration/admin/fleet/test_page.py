@@ -202,3 +202,45 @@ def test_totals_are_of_the_workloads_asked_for(console, database: Engine) -> Non
     with database.begin() as connection:
         connection.execute(text("UPDATE workloads SET spec = 'null' WHERE name = 'sdxl-turbo'"))
     assert tiles(console.get("/").text)["Workloads"] == "2", "one that cannot be read hides none"
+
+
+def leave(database: Engine, name: str) -> None:
+    """As the operator notes it when a GPUAutoscaler is deleted."""
+    statement = "UPDATE workloads SET is_active = false, updated_at = :now WHERE name = :name"
+    with database.begin() as connection:
+        connection.execute(text(statement), {"now": NOW, "name": name})
+
+
+def test_what_one_cost_that_left_stays_in_the_totals(
+    console, deps: AdminDeps, database: Engine
+) -> None:
+    before = tiles(console.get("/").text)
+    hours = service.get_trend(deps, {}).hours
+    spent = service.get_workload(deps, "diffusion", "sdxl-turbo").cost_usd
+    leave(database, "sdxl-turbo")
+    page = console.get("/fleet/totals").text
+    after = tiles(page)
+    assert after["Cost, last 24 h"] == before["Cost, last 24 h"]
+    assert f"{usd(spent)} of it of 1 that left" in page
+    assert (before["Workloads"], after["Workloads"]) == ("3", "2")
+    assert int(after["GPUs allocated"]) < int(before["GPUs allocated"])
+    assert service.get_trend(deps, {}).hours == hours
+    assert tiles(console.get("/fleet/totals?mode=Approval").text)["Cost, last 24 h"] == usd(spent)
+    paused = console.get("/fleet/totals?state=paused").text
+    assert tiles(paused)["Cost, last 24 h"] == "–", "it is in no state any more"
+
+
+def test_one_that_left_before_the_day_is_in_no_total(console, database: Engine) -> None:
+    left = {"now": NOW - timedelta(days=2)}
+    with database.begin() as connection:
+        gone = "UPDATE workloads SET is_active = false, updated_at = :now WHERE name = 'sdxl-turbo'"
+        connection.execute(text(gone), left)
+        connection.execute(
+            text(
+                "DELETE FROM outcomes WHERE workload_id IN "
+                "(SELECT id FROM workloads WHERE NOT is_active)"
+            )
+        )
+    page = console.get("/fleet/totals").text
+    assert tiles(page)["Workloads"] == "2"
+    assert "that left" not in page

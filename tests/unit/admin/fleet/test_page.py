@@ -95,3 +95,16 @@ def test_totals_keep_what_is_measured_and_what_is_believed_apart() -> None:
     nothing = fleet_totals([standing_of(FLEET[1])])
     assert (nothing["measured"], nothing["believed"]) == (None, None)
     assert (nothing["n_measured"], nothing["n_believed"]) == (0, 0)
+
+
+def test_of_those_that_left_totals_keep_the_cost_only() -> None:
+    there = view("d", ratio=0.01, cost_usd=3.0)
+    gone = view("e", ratio=0.5, cost_usd=2.0, is_active=False, is_paused=True)
+    totals = fleet_totals([standing_of(item) for item in (there, gone)])
+    assert (totals["cost_usd"], totals["left_usd"], totals["n_left"]) == (5.0, 2.0, 1)
+    assert (totals["n_workloads"], totals["n_over"], totals["n_paused"]) == (1, 0, 0)
+    unknown = standing_of(view("f", is_active=False))
+    nothing = fleet_totals([unknown])
+    assert (nothing["cost_usd"], nothing["left_usd"], nothing["n_left"]) == (None, None, 0)
+    assert FleetQuery().takes(standing_of(gone))
+    assert not FleetQuery(state="paused").takes(standing_of(gone))
