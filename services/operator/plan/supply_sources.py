@@ -25,6 +25,7 @@ from services.operator.plan.supply import NewNodes, Resolved
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
 _NOBODY = ("NoSource", "ProductUnknown", "ClaimsIgnored")
 """Reasons why nobody is known to add nodes: in mode auto a ceiling alone makes no pod wait."""
+_UNREADABLE = "SupplyUnreadable"
 _ENDLESS = 10**9
 _NOT_LOOKED_FOR = (
     "what adds nodes is not looked for: HARMONY_OPERATOR_SUPPLY is false; set it to true "
@@ -85,7 +86,7 @@ def resolve(
     gpu_type: str,
     stated: StatedSupply,
     sources: SeenSources,
-    nodes: Sequence[NodeState],
+    nodes: Sequence[NodeState] | None,
     *,
     is_claimed: bool = False,
 ) -> Resolved:
@@ -95,10 +96,11 @@ def resolve(
         gpu_type: As autoscalers name it.
         stated: What its GPUBudgets say.
         sources: What adds nodes.
-        nodes: All nodes with GPUs.
+        nodes: All nodes with GPUs; None: they could not be listed.
         is_claimed: Pods of the type claim devices.
     """
-    seen = _SeenNodes(nodes_of_type(nodes, gpu_type), nodes)
+    known = nodes or ()
+    seen = _SeenNodes(nodes_of_type(known, gpu_type), known, is_listed=nodes is not None)
     found = _resolved(gpu_type, stated, sources, seen, is_claimed=is_claimed)
     if found.ceiling is not None or stated.ceiling is None:
         return found
@@ -108,10 +110,15 @@ def resolve(
 
 @dataclass(frozen=True, slots=True)
 class _SeenNodes:
-    """Nodes of the type, with its accelerators alone, and all of them."""
+    """Nodes of the type, with its accelerators alone, and all of them.
+
+    Attributes:
+        is_listed: They are all that there are; else none is known, which is not zero.
+    """
 
     own: Sequence[NodeState]
     every: Sequence[NodeState]
+    is_listed: bool = True
 
     @property
     def gpus(self) -> int:
@@ -183,9 +190,10 @@ def _up_to(ceiling: int, found: Resolved, adding: _Sources, nodes: _SeenNodes) -
     if found.ceiling is not None and found.ceiling < ceiling and not adding.open:
         message = f"spec.supply.ceiling={ceiling} cannot be reached: {found.message}"
         return replace(found, reason="LowerLimitHolds", message=message)
-    new = (*found.new, *(replace(each, gpus=min(each.gpus, left)) for each in adding.open))
-    if not adding.named and not adding.open:
-        new = (NewNodes(None, left, nodes.of_one),)
+    new = (*adding.new, *(replace(each, gpus=min(each.gpus, left)) for each in adding.open))
+    if not new or not nodes.is_listed:
+        # what is free on nodes that nobody may list is part of what the ceiling leaves
+        new += (NewNodes(None, left, nodes.of_one),)
     limit = None if adding.open else found.limit
     message = f"spec.supply.ceiling is {ceiling}"
     return Resolved(ceiling, "CeilingSet", message, new, limit, beside=found.beside)
@@ -222,15 +230,31 @@ def _detected(gpu_type: str, sources: SeenSources, found: _Sources, nodes: _Seen
     """The ceiling that pools and groups have together, with the nodes beside them."""
     if not found.named:
         if found.notes:
-            reason = "SupplyUnreadable" if sources.problems else "CeilingUnknown"
+            reason = _UNREADABLE if sources.problems else "CeilingUnknown"
             return Resolved(None, reason, "; ".join(found.notes))
         return _no_source(gpu_type, sources, nodes)
+    if not nodes.is_listed:
+        return _beside_unlisted(gpu_type, found)
     beside = max(0, nodes.gpus - found.inside)
     ceiling = found.limit + beside
     limits = f"{' and '.join(found.named)} may have {found.limit} GPUs"
     message = f"{limits}, and {beside} are on nodes beside them" if beside else limits
     message = "; ".join([message, *found.notes])
     return Resolved(ceiling, "Detected", message, tuple(found.new), ceiling)
+
+
+def _beside_unlisted(gpu_type: str, found: _Sources) -> Resolved:
+    """Limits of pools and groups are no ceiling where nodes beside them may have any number more.
+
+    Pods that stand on those count as well, so a limit alone would hold services below what is there
+    already, or promise what others have.
+    """
+    message = (
+        f"nodes cannot be listed, so how many GPUs of {gpu_type} are there is not known, and that "
+        f"{' and '.join(found.named)} may have {found.limit} is no ceiling: grant the operator "
+        "list and watch on nodes, or set spec.supply.ceiling"
+    )
+    return Resolved(None, _UNREADABLE, "; ".join([message, *found.notes]))
 
 
 def _no_source(gpu_type: str, sources: SeenSources, nodes: _SeenNodes) -> Resolved:

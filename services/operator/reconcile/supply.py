@@ -270,7 +270,8 @@ def _supply(
     members = [m for m in every if m.spec is not None and m.spec.gpu_type == gpu_type]
     every_node = list(view.nodes.values())
     nodes, is_claimed = nodes_of_type(every_node, gpu_type), _is_claimed(view, members)
-    resolved = resolve(gpu_type, stated, view.sources, every_node, is_claimed=is_claimed)
+    known = None if view.listed is None else every_node
+    resolved = resolve(gpu_type, stated, view.sources, known, is_claimed=is_claimed)
     memory = deps.memory
     waits = memory.waits[1].get(gpu_type) if memory.waits else None
     startup = learn_startup(stated.startup_s, waits or NO_WAITS)

@@ -41,13 +41,17 @@ def deployments(bench: Bench) -> str:
 
 
 def add_pool(
-    bench: Bench, requirement: tuple[str, str], after: str = "0s", **annotations: str
+    bench: Bench,
+    requirement: tuple[str, str],
+    after: str = "0s",
+    limit: str = "400",
+    **annotations: str,
 ) -> None:
     """A NodePool whose nodes of eight GPUs come within a minute, and go once they are empty."""
     key, value = requirement
     given = {"node-gpus": "8", "node-startup-median": "50s", **annotations}
     template = {"spec": {"requirements": [{"key": key, "operator": "In", "values": [value]}]}}
-    spec: dict[str, Any] = {"template": template, "limits": {"nvidia.com/gpu": "400"}}
+    spec: dict[str, Any] = {"template": template, "limits": {"nvidia.com/gpu": limit}}
     spec["disruption"] = {"consolidateAfter": after}
     metadata = {
         "name": "pool",
@@ -240,3 +244,48 @@ def test_pods_of_others_count_where_nodes_may_not_be_listed(karpenter: Bench) ->
     karpenter.step()
     supply = karpenter.lab.http.get(f"{BUDGETS}/budget").json()["status"]["supply"]
     assert (supply["nodeGpus"], supply["askedGpus"]) == (0, 16)
+
+
+def rise_unlisted(bench: Bench, limit: str, **supply: Any) -> dict[str, Any]:
+    """From one replica of eight GPUs, on a node beside a pool, to four; no node may be listed.
+
+    Returns:
+        The state that the increase was decided on.
+    """
+    add_pool(bench, BY_GPU, limit=limit)
+    bench.lab.deploy("llama", replicas=1, gpus=8)
+    allow(bench, "H100", **supply)
+    bench.lab.autoscale("llama", gpusPerReplica=8, maxReplicas=8)
+    http = act_as(bench, without("nodes", "list", "watch"))
+    bench.deps = replace(bench.deps, kube=KubeClient(http))
+    bench.step()
+    state = max(bench.rows("replica_states"), key=lambda row: row["observed_at"])
+    bench.decide("llama", 4, current_replicas=1)
+    bench.reconcile()
+    return state
+
+
+@pytest.mark.parametrize("limit", ["8", "400"])
+def test_the_limit_of_a_pool_is_no_ceiling_where_nodes_may_not_be_listed(
+    karpenter: Bench, limit: str
+) -> None:
+    """Nobody knows what stands on nodes beside the pool, so what it leaves is unknown, not zero."""
+    state = rise_unlisted(karpenter, limit)
+    assert karpenter.lab.replicas("llama") == 4
+    found = provisioned(karpenter)
+    assert (found["status"], found["reason"]) == ("False", "SupplyUnreadable")
+    assert "NodePool/pool" in found["message"]
+    assert "grant the operator list and watch on nodes" in found["message"]
+    room = karpenter.lab.condition("llama", "RoomUnknown")
+    assert (room["status"], room["reason"]) == ("True", "NodesUnknown")
+    assert (state["schedulable_gpus"], state["new_node_gpus"]) == (None, None)
+
+
+@pytest.mark.parametrize("limit", ["8", "400"])
+def test_a_stated_ceiling_alone_holds_where_nodes_may_not_be_listed(
+    karpenter: Bench, limit: str
+) -> None:
+    state = rise_unlisted(karpenter, limit, ceiling=24)
+    assert karpenter.lab.replicas("llama") == 3
+    assert provisioned(karpenter)["reason"] == "CeilingSet"
+    assert state["schedulable_gpus"] == 16

@@ -234,6 +234,33 @@ def test_what_cannot_be_read_is_fixed_and_says_what_to_do() -> None:
     assert resolved(StatedSupply("provisioned"), sources).reason == "CeilingUnknown"
 
 
+def test_limits_are_no_ceiling_where_nodes_cannot_be_listed() -> None:
+    """What is on nodes beside pools and groups counts too, and nobody knows how much that is."""
+    stated = StatedSupply(groups=(GroupOfType("a", 8),))
+    sources = on(pool(limit=4), groups={"a": NodeGroup("a", 10, 2)})
+    assert resolve("H100", stated, sources, []).ceiling == 8 + 80, "there is none beside them"
+    found = resolve("H100", stated, sources, None)
+    assert (found.ceiling, found.most, found.reason) == (None, None, "SupplyUnreadable")
+    assert found.message == (
+        "nodes cannot be listed, so how many GPUs of H100 are there is not known, and that "
+        "NodePool/hopper and node group a may have 88 is no ceiling: grant the operator list and "
+        "watch on nodes, or set spec.supply.ceiling"
+    )
+    alone = resolve("H100", replace(stated, mode="provisioned"), sources, None)
+    assert (alone.most, alone.reason) == (None, "CeilingUnknown")
+    assert found.message in alone.message
+    assert resolve("H100", StatedSupply("fixed", 16), sources, None).cap == 16
+    assert resolve("H100", StatedSupply("auto", 16), on(), None).cap == 16
+
+
+@pytest.mark.parametrize("mode", ["auto", "provisioned"])
+def test_a_stated_ceiling_leaves_what_limits_do_not_where_nodes_cannot_be_listed(mode: str) -> None:
+    """GPUs may be free on nodes that are there, though the pool may have no more of them."""
+    found = resolve("H100", StatedSupply(mode, 64), on(pool(limit=16, used=16)), None)
+    assert (found.ceiling, found.limit, found.reason) == (64, None, "CeilingSet")
+    assert [(new.source, new.gpus) for new in found.new] == [("NodePool/hopper", 0), ("", 64)]
+
+
 def test_an_annotation_that_cannot_be_read_is_named() -> None:
     found = resolved(StatedSupply(problem="annotation x"), on(pool()))
     assert (found.ceiling, found.reason, found.message) == (None, "InvalidSupply", "annotation x")
