@@ -196,7 +196,7 @@ def fleet_trend(
 
 
 def saved(hours: list[schemas.SpentHour]) -> float | None:
-    """Share that was saved against each workload held at its dearest hour; None: nothing known."""
+    """Share that was saved against each workload held at its largest size; None: not known."""
     peak = sum(hour.held_usd for hour in hours)
     return 1 - sum(hour.cost_usd for hour in hours) / peak if peak > 0 else None
 

@@ -3,39 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
+from services.admin.rest.steps_repository import LONGEST, STEP_GAPS, STEP_LENGTH
 from services.admin.rest.times import Window
 
 _TEAM = {"namespace": "w.namespace", "label": "w.spec -> 'labels' ->> :team_label"}
 
-_LONGEST = timedelta(hours=1)
-"""Longest step; outcomes that lie further apart do not follow each other."""
-
-# no row says how long its step was, and `step_s` only how long steps are now: a step ends where the
-# next one begins, unless some are missing between, which two gaps of one length tell apart
-_STEPS = """
+_STEPS = f"""
 SELECT step_at, gpu_hours, cost_usd,
-       CASE WHEN next <= :longest AND next IN (last, second) THEN next
-            WHEN last <= :longest AND last = before THEN least(next, last)
-            ELSE least(next, last, w.step_s * interval '1 second') END AS length
+       {STEP_LENGTH} AS length
 FROM (
     SELECT step_at, gpu_hours::numeric, cost_usd::numeric,
-           lead(step_at) OVER own - step_at AS next,
-           lead(step_at, 2) OVER own - lead(step_at) OVER own AS second,
-           step_at - lag(step_at) OVER own AS last,
-           lag(step_at) OVER own - lag(step_at, 2) OVER own AS before
+           {STEP_GAPS}
     FROM outcomes WHERE workload_id = w.id
     -- so many around the window that it does not matter where it ends
     AND step_at >= :from_at - 3 * CAST(:longest AS interval)
     AND step_at < :to_at + 3 * CAST(:longest AS interval)
     WINDOW own AS (ORDER BY step_at)
 ) apart WHERE step_at >= :from_at - CAST(:longest AS interval) AND step_at < :to_at
-"""
+"""  # noqa: S608  # our own SQL
 
 # decimals: their sum does not depend on the order in which they are added
 _COSTS = """
@@ -105,7 +96,7 @@ def load_costs(
         "from_at": window.from_at,
         "to_at": window.to_at,
         "now": now,
-        "longest": _LONGEST,
+        "longest": LONGEST,
     }
     if label is not None:
         values["team_label"] = label

@@ -83,24 +83,6 @@ WHERE workload_id = ANY(:ids) AND step_at >= :since
 GROUP BY workload_id
 """
 
-# the first and the last hour are parts of hours: what is held there is of the time that is known
-_TREND = """
-SELECT hour, sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd, sum(held_usd) AS held_usd,
-       sum(gpu_hours) / least(1, extract(epoch FROM max(end_at) - min(first_at)) / 3600) AS gpus
-FROM (
-    SELECT o.hour, o.gpu_hours, o.cost_usd, o.first_at,
-           o.last_at + make_interval(secs => w.step_s) AS end_at,
-           max(o.cost_usd / o.n_steps) OVER (PARTITION BY o.workload_id) * o.n_steps AS held_usd
-    FROM (
-        SELECT workload_id, date_trunc('hour', step_at, 'UTC') AS hour, count(*) AS n_steps,
-               min(step_at) AS first_at, max(step_at) AS last_at,
-               sum(gpu_hours) AS gpu_hours, sum(cost_usd) AS cost_usd
-        FROM outcomes WHERE workload_id = ANY(:ids) AND step_at >= :since AND cost_usd IS NOT NULL
-        GROUP BY workload_id, hour
-    ) o JOIN workloads w ON w.id = o.workload_id
-) hours GROUP BY hour ORDER BY hour
-"""
-
 
 def load_fleet(
     connection: Connection, filters: Mapping[str, Any], limit: int, now: datetime
@@ -189,12 +171,3 @@ def load_spent(
     statement = text(_SPENT).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
     rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
     return {row["workload_id"]: row for row in rows.mappings()}
-
-
-def load_trend(
-    connection: Connection, workload_ids: Sequence[int], since: datetime
-) -> list[RowMapping]:
-    """GPU-hours and cost by hour, and the cost had each workload kept its dearest hour's pace."""
-    statement = text(_TREND).bindparams(bindparam("ids", type_=ARRAY(INTEGER)))
-    rows = connection.execute(statement, {"ids": list(workload_ids), "since": since})
-    return list(rows.mappings())

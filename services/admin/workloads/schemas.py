@@ -208,5 +208,6 @@ class SpentHour(Out):
     gpus: float = Field(description="Held on average while that was known")
     cost_usd: float
     held_usd: float = Field(
-        description="Cost had each workload been held at its dearest hour's size all the time"
+        description="Cost had each workload been held at its largest hour's size all the time, "
+        "each hour at its own prices"
     )

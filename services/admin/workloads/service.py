@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping
 from services.admin.deps import AdminDeps, ReadDeps
 from services.admin.rest.cursors import page_of, position
 from services.admin.rest.schemas import Page
-from services.admin.workloads import repository, schemas, translate
+from services.admin.workloads import repository, schemas, translate, trend_repository
 from services.kernel.errors import NotFound
 from services.kernel.security.keys import Principal, Role
 from services.kernel.server_clock import shared_now
@@ -129,6 +129,6 @@ def get_trend(deps: ReadDeps, filters: dict[str, Any]) -> SpentTrend:
     with deps.reading() as connection:
         ids = repository.load_ids(connection, filters, _MAX_NAMED + 1, since)
         summed = ids[:_MAX_NAMED]
-        rows = repository.load_trend(connection, summed, since)
+        rows = trend_repository.load_trend(connection, summed, since)
     hours = [translate.to_spent_hour(row) for row in rows]
     return SpentTrend(hours, len(summed) if len(ids) > len(summed) else None)

@@ -95,6 +95,11 @@ def test_the_trend_shows_gpus_cost_and_what_was_saved(console, database: Engine)
     assert page.count("<rect") == 2 * n_hours
     assert console.get("/").text.count('hx-get="/fleet/trend"') == 1
     assert "<rect" not in console.get("/fleet/trend?search=nothing").text
+    with database.begin() as connection:
+        connection.execute(text("UPDATE outcomes SET cost_usd = 0"))
+    free = console.get("/fleet/trend").text
+    assert "<dd>–</dd>" in free, "of what costs nothing no share can be saved"
+    assert "– less than each workload" in free
 
 
 def test_the_trend_says_where_it_sums_up_the_first_workloads_only(
@@ -107,7 +112,7 @@ def test_the_trend_says_where_it_sums_up_the_first_workloads_only(
     )
 
 
-def test_saved_is_against_each_workload_at_its_dearest_hour() -> None:
+def test_saved_is_against_each_workload_at_its_largest_size() -> None:
     hours = [
         SpentHour(hour_at=NOW, gpu_hours=1, gpus=1, cost_usd=cost, held_usd=40.0)
         for cost in (40.0, 20.0)
