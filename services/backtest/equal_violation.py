@@ -52,7 +52,7 @@ class Depth:
         rival: Share that the rival leaves.
         equal_rival: The rival that is cheapest where it leaves no more than Harmony; None where
             none can.
-        equal_ratio: Harmony's cost over its; None where there is none.
+        equal_ratio: Harmony's cost over its; None where there is none, or it costs nothing.
     """
 
     own: float
@@ -65,8 +65,10 @@ class Depth:
         left = (
             f"Of the demand {rival} leaves {self.rival:.2%} unserved there, Harmony {self.own:.2%}"
         )
-        if self.equal_rival is None or self.equal_ratio is None:
+        if self.equal_rival is None:
             return f"{left}; no setting of a rival leaves as little."
+        if self.equal_ratio is None:
+            return f"{left}; at equal unserved demand {self.equal_rival} costs nothing."
         change = f"{self.equal_ratio - 1.0:+.1%} against {self.equal_rival}"
         return f"{left}; at equal unserved demand Harmony costs {change}."
 
@@ -88,14 +90,19 @@ class EqualViolation:
         epsilon: The share.
         rival: The rival that is cheapest there; None where none reaches it.
         is_reached: Harmony reaches it.
-        ratio: Harmony's cost over the rival's; None where one of both does not reach the share.
+        ratio: Harmony's cost over the rival's; None where one of both does not reach the share,
+            or the rival costs nothing there, as where all its replicas are put away.
         low: Lower end of a 90 % interval of `ratio`, by resampled blocks of the replay; minus
             infinity where the rival misses the share in too many resamples, or the replay is too
             short for an interval.
         high: Its upper end; infinite where Harmony misses the share in too many, or the replay is
             too short.
-        is_too_short: The replay has fewer than `LEAST_BLOCKS` blocks.
+        is_too_short: Fewer than `LEAST_BLOCKS` blocks of the replay tell anything.
         depth: Demand left unserved there; None: it is not known, or nobody is compared.
+        own_usd: Harmony's cost in US dollars beside a rival that costs nothing; None: it costs
+            something, or nobody is compared.
+        is_free_at_times: The rival costs nothing in some resamples, and Harmony something: there
+            the ratio has no end.
     """
 
     epsilon: float
@@ -106,15 +113,19 @@ class EqualViolation:
     high: float | None
     is_too_short: bool = False
     depth: Depth | None = None
+    own_usd: float | None = None
+    is_free_at_times: bool = False
 
     def sentence(self) -> str:
         """The comparison in words; nothing is claimed where the interval holds 1."""
         at = f"At equal violation ({shown_share(self.epsilon)} of time out of SLA)"
+        if self.own_usd is not None:
+            return f"{at}: {self._beside_nothing(self.own_usd)}.{self._depth_words()}"
         if self.ratio is None or self.low is None or self.high is None:
             own = "Harmony reached it" if self.is_reached else "no setting of Harmony reached it"
             other = f"{self.rival} did" if self.rival else "no setting of a rival did"
             return f"{at}: {own}, {other}."
-        between = f"90 % interval {_change(self.low)} to {_change(self.high)}"
+        between = f"90 % interval {_change(self.low)} to {self._high_words(self.high)}"
         if self.is_too_short:
             between = "the replay is too short for an interval"
         found = "no difference is shown"
@@ -123,7 +134,21 @@ class EqualViolation:
         if self.low > 1.0:
             found = "Harmony is dearer"
         said = f"{at} {found}: {self.ratio - 1.0:+.1%} against {self.rival} ({between})."
-        return said if self.depth is None else f"{said} {self.depth.sentence(self.rival or '')}"
+        return said + self._depth_words()
+
+    def _beside_nothing(self, own_usd: float) -> str:
+        """No ratio is claimed of a rival without cost."""
+        if own_usd == 0.0:
+            return f"neither Harmony nor {self.rival} costs anything"
+        return f"{self.rival} costs nothing and Harmony {own_usd:,.2f} USD, so there is no ratio"
+
+    def _high_words(self, high: float) -> str:
+        if self.is_free_at_times and high == math.inf:
+            return f"no end, as in resamples {self.rival} costs nothing"
+        return _change(high)
+
+    def _depth_words(self) -> str:
+        return "" if self.depth is None else f" {self.depth.sentence(self.rival or '')}"
 
     def to_json(self) -> dict[str, Any]:
         """For the document of `--json`."""
@@ -211,7 +236,8 @@ def at_equal_violation(
     """Compare Harmony with the rival that is cheapest at one rate.
 
     The interval resamples blocks of the replay, the same for both policies, with the rival picked
-    on the whole replay.
+    on the whole replay. Blocks in which no setting of both costs or breaks anything, as where no
+    replica runs, make no replay long enough for an interval.
 
     Args:
         frontiers: Harmony's and its rivals'.
@@ -229,12 +255,31 @@ def at_equal_violation(
     if best is None:
         return EqualViolation(epsilon, None, True, None, None, None)
     rival = next(one for one in rivals if one.name == best)
-    ratio, depth = own_cost / reached[best], _depth(own, rival, rivals, epsilon)
-    if own.block_rate.shape[1] < LEAST_BLOCKS:
+    ratio, depth = _cost_ratio(own_cost, reached[best]), _depth(own, rival, rivals, epsilon)
+    if ratio is None:
+        return EqualViolation(epsilon, best, True, None, None, None, depth=depth, own_usd=own_cost)
+    if _n_telling(own, rival) < LEAST_BLOCKS:
         return EqualViolation(epsilon, best, True, ratio, -math.inf, math.inf, True, depth)
-    ratios = _resampled(own, rival, epsilon, rng)
+    ratios, is_free = _resampled(own, rival, epsilon, rng)
     low, high = _end(ratios, INTERVAL[0], -math.inf), _end(ratios, INTERVAL[1], math.inf)
-    return EqualViolation(epsilon, best, True, ratio, low, high, depth=depth)
+    return EqualViolation(
+        epsilon, best, True, ratio, low, high, depth=depth, is_free_at_times=is_free
+    )
+
+
+def _cost_ratio(own_usd: float, rival_usd: float) -> float | None:
+    """Harmony's cost over a rival's; None: the rival costs nothing."""
+    return own_usd / rival_usd if rival_usd > 0.0 else None
+
+
+def _n_telling(own: PolicyFrontier, rival: PolicyFrontier) -> int:
+    """Blocks of the replay in which a setting of one of both costs or breaks something."""
+    told = [
+        (values > 0.0).any(axis=0)
+        for one in (own, rival)
+        for values in (one.block_rate, one.block_cost_usd)
+    ]
+    return int(np.logical_or.reduce(told).sum())
 
 
 def _depth(
@@ -248,7 +293,7 @@ def _depth(
     costs = {one.name: cost_at(one.unserved, one.cost_usd, left) for one in rivals}
     reached = {name: cost for name, cost in costs.items() if np.isfinite(cost)}
     name = min(reached, key=lambda one: reached[one], default=None)
-    ratio = None if name is None else ours.read(own.cost_usd) / reached[name]
+    ratio = None if name is None else _cost_ratio(ours.read(own.cost_usd), reached[name])
     return Depth(left, theirs.read(rival.unserved), name, ratio)
 
 
@@ -263,19 +308,29 @@ def _end(ratios: FloatArray, share: float, missed: float) -> float:
 
 def _resampled(
     own: PolicyFrontier, rival: PolicyFrontier, epsilon: float, rng: np.random.Generator
-) -> FloatArray:
+) -> tuple[FloatArray, bool]:
     """(N,) cost ratios; where Harmony misses the rate infinity, where the rival alone minus that.
 
-    No cost is known of who misses: it is no saving of all that the other pays.
+    No cost is known of who misses: it is no saving of all that the other pays. Beside a rival that
+    costs nothing a ratio is infinite, too. Where both cost nothing there is none, and such a
+    resample is left out: N is then less than `N_RESAMPLES`.
+
+    Returns:
+        The ratios, and whether the rival alone costs nothing in one of the resamples.
     """
     n_blocks = own.block_rate.shape[1]
-    found = np.empty(N_RESAMPLES)
+    found, is_free = np.empty(N_RESAMPLES), False
     for k in range(N_RESAMPLES):
         weight = np.bincount(rng.integers(0, n_blocks, n_blocks), minlength=n_blocks)
         ours, theirs = (
             cost_at(one.block_rate @ weight, one.block_cost_usd @ weight, epsilon)
             for one in (own, rival)
         )
-        missed = np.inf if np.isnan(ours) else -np.inf
-        found[k] = missed if np.isnan(ours) or np.isnan(theirs) else ours / theirs
-    return found
+        if np.isnan(ours) or np.isnan(theirs):
+            found[k] = np.inf if np.isnan(ours) else -np.inf
+        elif theirs > 0.0:
+            found[k] = ours / theirs
+        else:
+            found[k] = np.inf if ours > 0.0 else np.nan
+            is_free = is_free or ours > 0.0
+    return found[~np.isnan(found)], is_free

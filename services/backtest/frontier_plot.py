@@ -117,7 +117,7 @@ def _draw_panel(panel: Panel, axis: Any, colours: Mapping[str, str]) -> None:
     axis.set(xscale="log", xlim=(low, high), title=panel.title)
     axis.set(xlabel=panel.rate_label, ylabel=panel.cost_label)
     top = _highest(panel)
-    if top is not None:
+    if top:  # nothing may cost anything: an axis from zero to zero has no height
         axis.set_ylim(0, COST_RANGE * top)
     axis.legend(fontsize=7, loc="upper right")
 

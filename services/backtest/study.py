@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -65,10 +66,9 @@ class PromiseResult:
             words = "No rival kept as low a violation rate as Harmony."
             return f"{words} {broken}." if is_broken else words
         best = min(rivals, key=lambda s: s.cost_usd)
-        change = round(own.cost_usd / best.cost_usd - 1.0, 3)
+        change = _change(own.cost_usd, best.cost_usd)
         if change >= 0:
-            by = f"{change:.1%} dearer than" if change else "it costs the same as"
-            words = f"Forecasting did not pay here: {by} {best.name}."
+            words = f"Forecasting did not pay here: {_no_less(own, best, change)}."
             if best.unserved_ratio - own.unserved_ratio >= _TOLD_UNSERVED:
                 left = f"leaves {best.unserved_words} of the demand unserved"
                 words += f" But {best.name} {left}, Harmony {own.unserved_words}."
@@ -79,6 +79,22 @@ class PromiseResult:
                 f"{shown_share(best.violation_rate)}. The frontier tells what its rate costs."
             )
         return f"Forecasting paid: {-change:.1%} cheaper than {best.name}."
+
+
+def _change(own_usd: float, rival_usd: float) -> float:
+    """Harmony's cost over a rival's, less one; beside a rival without cost 0, or no end."""
+    if rival_usd > 0.0:
+        return round(own_usd / rival_usd - 1.0, 3)
+    return math.inf if own_usd > 0.0 else 0.0
+
+
+def _no_less(own: PolicyScore, rival: PolicyScore, change: float) -> str:
+    """That Harmony costs no less than a rival; of one without cost no share is claimed."""
+    if change == 0:
+        return f"it costs the same as {rival.name}"
+    if math.isfinite(change):
+        return f"{change:.1%} dearer than {rival.name}"
+    return f"it costs {own.cost_usd:,.2f} USD and {rival.name} nothing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -191,3 +191,25 @@ def test_a_backtest_reports_every_stage_and_answers_in_json(database: Engine) ->
     assert found["replay_until_s"] - found["replay_from_s"] == N_REPLAY * STEP_S
     assert set(found["frontiers"]) >= {"harmony", "hpa"}
     assert found["advice"]
+
+
+@pytest.mark.parametrize(
+    "changes", [{"min_replicas": 0}, {"min_replicas": 0, "price_usd_per_gpu_hour": 0.0}]
+)
+def test_a_service_that_may_run_no_replica_can_be_studied(
+    database: Engine, changes: dict[str, float]
+) -> None:
+    """A rival that put all replicas away costs nothing, and a ratio to its cost was an error."""
+    workload = add_workload(database, "tiny", **changes)
+    demand = np.zeros(N_STEPS)
+    demand[::20] = 30.0
+    add_demand(database, workload, demand.tolist())
+    params = asked(KEY).model_copy(
+        update={"epsilons": [0.1], "policies": ["hpa", "trailing_percentile", "static_peak"]}
+    )
+    with database.connect() as connection:
+        found = run_backtest(connection, params, NOW, lambda *_: None)
+    (run,) = found["runs"]
+    assert run["at_equal_violation"]["cost_ratio"] is None
+    assert "costs nothing" in (said := run["at_equal_violation"]["verdict"]) or "neither" in said
+    json.dumps(found, allow_nan=False)

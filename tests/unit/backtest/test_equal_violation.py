@@ -238,3 +238,52 @@ def test_the_cost_lies_between_reached_settings_and_sharing_the_time_with_others
             for high, b in zip(rate[~is_reached], cost[~is_reached], strict=True)
         ]
         assert found >= min([cheapest, *shared]) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("own_usd", "words"),
+    [
+        (80.0, "hpa costs nothing and Harmony 80.00 USD, so there is no ratio."),
+        (0.0, "neither Harmony nor hpa costs anything."),
+    ],
+)
+def test_beside_a_rival_that_costs_nothing_there_is_no_ratio(own_usd: float, words: str) -> None:
+    """All replicas of a service whose least count is 0 were put away for the whole replay."""
+    found = compared(even("harmony", (0.01, own_usd)), even("hpa", (0.01, 0.0)))
+    assert f"of time out of SLA): {words}" in found.sentence()
+    assert found.sentence().endswith("at equal unserved demand hpa costs nothing.")
+    told = found.to_json()
+    assert (told["rival"], told["cost_ratio"], told["unserved"]["equal_cost_ratio"]) == (
+        "hpa", None, None,
+    )  # fmt: skip
+
+
+def test_harmony_may_cost_nothing_beside_a_rival_that_does() -> None:
+    found = compared(even("harmony", (0.01, 0.0)), even("hpa", (0.01, 50.0)))
+    assert "Harmony is cheaper: -100.0% against hpa" in found.sentence()
+
+
+def busy(*places: int) -> FloatArray:
+    """Cost of ten blocks, of which some ran replicas."""
+    cost = np.zeros((1, 10))
+    cost[0, list(places)] = 100.0
+    return cost
+
+
+def test_where_few_blocks_cost_or_break_anything_the_replay_is_too_short() -> None:
+    """A service that ran in two blocks of ten: resamples of nothing tell nothing."""
+    never = np.zeros((1, 10))
+    found = compared(frontier("harmony", never, 0.9 * busy(2, 5)), frontier("hpa", never, busy(2)))
+    assert "(the replay is too short for an interval)" in found.sentence()
+    assert found.ratio == pytest.approx(1.8)
+
+
+def test_resamples_without_cost_have_no_ratio_and_beside_a_free_rival_no_end() -> None:
+    never = np.zeros((1, 10))
+    own = 0.9 * busy(0, 1, 2, 3, 4)
+    alike = compared(frontier("harmony", never, own), frontier("hpa", never, own / 0.9))
+    assert (alike.low, alike.high) == (pytest.approx(0.9), pytest.approx(0.9))
+    found = compared(frontier("harmony", never, own), frontier("hpa", never, busy(2)))
+    assert found.high == np.inf
+    assert "to no end, as in resamples hpa costs nothing)" in found.sentence()
+    assert found.to_json()["cost_ratio_high"] is None

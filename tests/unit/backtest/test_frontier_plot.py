@@ -62,6 +62,14 @@ def test_an_axis_without_a_curve_at_the_promise_has_no_end_of_its_own(
     assert figures[0].axes[0].get_ylim()[1] < COST_RANGE * 1.5
 
 
+def test_a_panel_in_which_nothing_costs_anything_can_be_drawn(
+    figures: list[Figure], tmp_path: Path
+) -> None:
+    draw([Panel("free", {"hpa": [(0.001, 0.0)]}, promises=[0.01])], tmp_path / "f.png")
+    low, high = figures[0].axes[0].get_ylim()
+    assert low < high
+
+
 def test_a_picture_is_drawn_as_its_name_says(tmp_path: Path) -> None:
     for name, start in (("f.PNG", b"\x89PNG"), ("f.svg", b"<?xml"), ("f.pdf", b"%PDF")):
         draw([PANEL], tmp_path / name)

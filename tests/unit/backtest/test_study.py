@@ -56,6 +56,14 @@ def scored(name: str, cost_usd: float, violation_rate: float) -> PolicyScore:
             "10.0% dearer than hpa. Harmony broke its promise of 1.00%: 2.00%.",
         ),
         ((90.0, 0.008), (10.0, 0.2), "No rival kept as low a violation rate"),
+        # without replicas nothing costs anything, and no share of nothing is claimed
+        (
+            (90.0, 0.008),
+            (0.0, 0.009),
+            "Forecasting did not pay here: it costs 90.00 USD and hpa nothing.",
+        ),
+        ((0.0, 0.008), (0.0, 0.009), "Forecasting did not pay here: it costs the same as hpa."),
+        ((0.0, 0.008), (10.0, 0.009), "Forecasting paid: 100.0% cheaper than hpa."),
     ],
 )
 def test_the_verdict(own: tuple[float, float], rival: tuple[float, float], words: str) -> None:
