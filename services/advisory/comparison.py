@@ -212,15 +212,17 @@ def ran(steps: StoredSteps, where: BoolArray, *, is_of_requests: bool) -> Ran:
     Args:
         steps: What is stored.
         where: (T,) the steps.
-        is_of_requests: The promise is about requests: measured steps weigh by theirs.
+        is_of_requests: The promise is about requests: these count, not the steps. A step from
+            before the promise became one of requests says what share of them missed, too.
     """
     n = int(where.sum())
     weight = np.where(where, steps.requests if is_of_requests else 1.0, np.nan)
+    measured = steps.missed if is_of_requests else steps.measured
     return Ran(
         hours=n * steps.step_s / HOUR_S,
         cost_usd=float(steps.cost_usd[where].sum()) if n else None,
         believed_ratio=_weighted(steps.believed, np.where(where, 1.0, np.nan)),
-        measured_ratio=_weighted(steps.measured, weight),
+        measured_ratio=_weighted(measured, weight),
     )
 
 

@@ -37,6 +37,7 @@ class StoredSteps:
         believed: Share of the step out of SLA, by that capacity.
         measured: Violation of the promise as measured, once it is final.
         requests: Requests that it was measured by.
+        missed: Share of these that missed a goal, whatever was promised of them then.
         desired: Count of the decision in force.
         raw: The same before the guards.
         ran: Count that this decision found.
@@ -52,6 +53,7 @@ class StoredSteps:
     believed: FloatArray
     measured: FloatArray
     requests: FloatArray
+    missed: FloatArray
     desired: FloatArray
     raw: FloatArray
     ran: FloatArray

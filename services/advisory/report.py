@@ -62,12 +62,28 @@ class ServiceReport:
         """The comparison in a sentence, or why there is none."""
         if self.comparison is None:
             return f"What Harmony would have cost is not known: {self.reason}."
-        return self.comparison.sentence(self.limit)
+        words = self.comparison.sentence(self.time_limit)
+        return f"{words} {self._of_requests()}" if self.kind == OF_REQUESTS else words
+
+    def _of_requests(self) -> str:
+        """What is known of a promise about requests: no share of time tells whether it is kept."""
+        found = self.compared.measured_ratio
+        known = "none were measured" if found is None else f"{found:.2%} of them missed, measured"
+        return (
+            f"The promise is about requests, at most {self.promise:.2%}: under what ran {known}, "
+            "under Harmony's counts none can be."
+        )
 
     @property
-    def limit(self) -> float | None:
-        """Share out of SLA that the promise allows; None: it is about any moment of a window."""
-        return None if self.kind == "AnyInWindow" else self.promise
+    def time_limit(self) -> float | None:
+        """Share of time out of SLA that the promise allows; None: it is not about that."""
+        return self.promise if self.kind == "TimeFraction" else None
+
+    def limit_of(self, shown: Ran) -> float | None:
+        """What the share of what ran may be at most; None: it is of something else."""
+        if self.kind == OF_REQUESTS:
+            return self.promise if shown.source == "measured" else None
+        return self.time_limit
 
     @property
     def unit(self) -> str:

@@ -51,7 +51,8 @@ def load_outcomes(
     statement = text(
         "SELECT step_at, cost_usd, gpu_hours, ready_mean, needed_replicas, violation_ratio, "
         "CASE WHEN is_final THEN measured_violation_ratio END AS measured_violation_ratio, "
-        "CASE WHEN is_final THEN sli_requests END AS sli_requests "
+        "CASE WHEN is_final THEN sli_requests END AS sli_requests, "
+        "CASE WHEN is_final THEN sli_miss_high END AS sli_miss_high "
         "FROM outcomes WHERE workload_id = :workload_id "
         "AND step_at >= :from_at AND step_at < :to_at ORDER BY step_at"
     )

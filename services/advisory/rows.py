@@ -31,6 +31,7 @@ _OUTCOME_COLUMNS = {
     "believed": "violation_ratio",
     "measured": "measured_violation_ratio",
     "requests": "sli_requests",
+    "missed": "sli_miss_high",
 }
 
 Row = RowMapping | Mapping[str, Any]

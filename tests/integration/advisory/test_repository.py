@@ -59,6 +59,7 @@ def test_outcomes_are_of_the_window_and_measured_once_they_are_final(database: E
         [2] * 6,
         measured_violation_ratio=[0.5] * 6,
         sli_requests=[9.0] * 6,
+        sli_miss_high=[0.25] * 6,
         is_final=[True] * 5 + [False],
     )
     with database.connect() as connection:
@@ -67,6 +68,7 @@ def test_outcomes_are_of_the_window_and_measured_once_they_are_final(database: E
     assert [row["step_at"] for row in rows] == [START + k * STEP for k in range(1, 6)]
     assert [row["measured_violation_ratio"] for row in rows] == [0.5] * 4 + [None]
     assert [row["sli_requests"] for row in rows] == [9.0] * 4 + [None]
+    assert [row["sli_miss_high"] for row in rows] == [0.25] * 4 + [None]
     assert len(two) == 2
 
 

@@ -134,12 +134,22 @@ def test_what_ran_is_measured_by_steps_or_by_requests() -> None:
     by_steps = ran(steps, steps.is_compared, is_of_requests=False)
     assert by_steps == Ran(0.5, 12.0, pytest.approx(0.25), pytest.approx(0.35))
     assert (by_steps.ratio, by_steps.source) == (by_steps.measured_ratio, "measured")
+    steps.missed[:] = [0.1, 0.4, NAN, 1.0]
     by_requests = ran(steps, steps.is_compared, is_of_requests=True)
-    assert by_requests.measured_ratio == pytest.approx((60 + 50) / 400)
+    assert by_requests.measured_ratio == pytest.approx((30 + 40) / 400)
+
+
+def test_minutes_of_an_earlier_promise_of_time_are_no_requests() -> None:
+    """A minute was bad when a twentieth missed: it counted as if all of its requests had."""
+    steps = stored([1.0, 1.0])
+    steps.measured[:], steps.requests[:], steps.missed[:] = 1.0, 100.0, 0.06
+    found = ran(steps, steps.is_compared, is_of_requests=True)
+    assert found.measured_ratio == pytest.approx(0.06)
 
 
 def test_what_ran_and_was_not_measured_is_believed_or_unknown() -> None:
-    silent = replace(stored([1.0]), requests=np.zeros(1), measured=np.zeros(1))
+    none = np.zeros(1)
+    silent = replace(stored([1.0]), requests=none, measured=none, missed=none)
     found = ran(silent, silent.is_compared, is_of_requests=True)
     assert (found.ratio, found.source) == (0.0, "believed")
     nothing = ran(silent, np.zeros(1, dtype=bool), is_of_requests=True)

@@ -36,6 +36,7 @@ def stored(
         believed=np.zeros(T),
         measured=np.full(T, NAN),
         requests=np.full(T, NAN),
+        missed=np.full(T, NAN),
         desired=np.array(desired, dtype=float),
         raw=np.array(desired, dtype=float),
         ran=np.where(known, ran, NAN),

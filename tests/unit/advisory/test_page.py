@@ -54,13 +54,29 @@ def test_what_is_left_out_of_the_figures_is_said_beside_them() -> None:
 
 
 def test_a_broken_promise_has_its_colour() -> None:
-    page = render_report(report(KNOWN))
-    assert '<td class="bad">3.00% of requests, measured</td>' in page
+    page = render_report(report(replace(KNOWN, kind="TimeFraction")))
+    assert '<td class="bad">3.00% of time, measured</td>' in page
     assert '<td class="good">1.00% (1.00% to 1.00%)</td>' in page
 
 
+def test_a_promise_about_requests_is_held_against_measured_requests_alone() -> None:
+    """Time that is believed out of SLA broke it, or kept it, as if it were requests."""
+    lean = replace(KNOWN, promise=0.005)
+    assert "broken" not in lean.verdict
+    assert lean.verdict.endswith(
+        "The promise is about requests, at most 0.50%: under what ran 3.00% of them missed, "
+        "measured, under Harmony's counts none can be."
+    )
+    page = render_report(report(lean))
+    assert '<td class="bad">3.00% of requests, measured</td>' in page
+    assert '<td class="">1.00% (1.00% to 1.00%)</td>' in page
+    unmeasured = replace(lean, compared=replace(lean.compared, measured_ratio=None))
+    assert "under what ran none were measured" in unmeasured.verdict
+    assert '<td class="">2.00% of time, believed</td>' in render_report(report(unmeasured))
+
+
 def test_a_promise_about_any_moment_is_held_against_no_share_of_time() -> None:
-    lean = replace(KNOWN, promise=1e-4)
+    lean = replace(KNOWN, promise=1e-4, kind="TimeFraction")
     assert "broken its promise of 0.01%" in lean.verdict
     any_moment = replace(lean, kind="AnyInWindow")
     assert "broken" not in any_moment.verdict

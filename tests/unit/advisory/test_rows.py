@@ -87,9 +87,11 @@ def test_columns_come_from_their_rows_and_null_is_unknown() -> None:
         "violation_ratio": None,
         "measured_violation_ratio": 0.25,
         "sli_requests": 40.0,
+        "sli_miss_high": 0.125,
     }
     found = to_steps(GRID, [outcome], [decided(2, 5, result="applied", valid=1)], GPUS)
     assert (found.cost_usd[2], found.gpu_hours[2], found.measured[2]) == (1.5, 0.5, 0.25)
+    assert (found.requests[2], found.missed[2]) == (40.0, 0.125)
     assert (found.desired[2], found.raw[2], found.ran[2]) == (5.0, 6.0, 4.0)
     assert found.gpus.tolist() == [2.0] * 8
     assert np.isnan(found.needed).all()
@@ -179,9 +181,12 @@ def test_a_start_is_never_replayed_as_shorter_than_it_was_seen(
 def outcomes_every(step: timedelta, first: datetime, end: datetime) -> list[Any]:
     """A replica at a dollar an hour, in steps of another length."""
     hours = step / timedelta(hours=1)
-    row = dict.fromkeys(
-        ("needed_replicas", "violation_ratio", "measured_violation_ratio", "sli_requests")
-    ) | {"cost_usd": hours, "gpu_hours": hours, "ready_mean": 1.0}
+    unknown = ("needed_replicas", "violation_ratio", "measured_violation_ratio")
+    row = dict.fromkeys((*unknown, "sli_requests", "sli_miss_high")) | {
+        "cost_usd": hours,
+        "gpu_hours": hours,
+        "ready_mean": 1.0,
+    }
     return [row | {"step_at": first + n * step} for n in range((end - first) // step)]
 
 
