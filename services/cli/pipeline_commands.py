@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,8 +34,8 @@ At = Annotated[
     typer.Option(
         parser=_time,
         metavar="TIME",
-        help="Time, UTC, e.g. 2026-01-05T12:00; the last complete step before it. "
-        "Default: the newest step.",
+        help="Time, UTC, e.g. 2026-01-05T12:00; the last complete step before it, "
+        "by the length of each service's steps. Default: the newest step.",
     ),
 ]
 DecisionId = Annotated[int, typer.Argument(min=1, help="Id of the decision.")]
@@ -89,25 +90,25 @@ def ingest(
 def forecast(
     name: Name = "", namespace: Namespace = "", at: At = None, as_json: AsJson = False
 ) -> None:
-    """Forecast every workload at an origin and show the next step's quantiles."""
-    from services.platform.stages import forecast_now, origin_of
+    """Forecast every workload at its origin and show the next step's quantiles."""
+    from services.platform.stages import forecast_now, origins_of
 
     settings = connected_settings()
-    origin_at = origin_of(settings, at, SystemClock().now())
-    rows = chosen(forecast_now(settings, origin_at), namespace, name)
-    _show(f"Forecasts at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
+    origins = origins_of(settings, at, SystemClock().now())
+    rows = chosen(forecast_now(settings, origins), namespace, name)
+    _show(f"Forecasts at {_times(origins)}", rows, as_json)
 
 
 def decide(
     name: Name = "", namespace: Namespace = "", at: At = None, as_json: AsJson = False
 ) -> None:
-    """Decide for every workload that has been forecast at an origin, and show the decisions."""
-    from services.platform.stages import decide_now, origin_of
+    """Decide for every workload that has been forecast at its origin, and show the decisions."""
+    from services.platform.stages import decide_now, origins_of
 
     settings = connected_settings()
-    origin_at = origin_of(settings, at, SystemClock().now())
-    rows = chosen(decide_now(settings, origin_at), namespace, name)
-    _show(f"Decisions at {origin_at:%Y-%m-%d %H:%M} UTC", rows, as_json)
+    origins = origins_of(settings, at, SystemClock().now())
+    rows = chosen(decide_now(settings, origins), namespace, name)
+    _show(f"Decisions at {_times(origins)}", rows, as_json)
 
 
 def explain(
@@ -140,6 +141,14 @@ def replay(decision: DecisionId, as_json: AsJson = False) -> None:
         console.print(f"decision {decision}: {verdict} ({found['replayed_sha256'][:16]}…)")
     if not found["is_identical"]:
         raise typer.Exit(1)
+
+
+def _times(origins: Mapping[int, datetime]) -> str:
+    """Origins, oldest first, with seconds where a step begins within a minute."""
+    return ", ".join(
+        f"{at:%Y-%m-%d %H:%M:%S} UTC" if at.second else f"{at:%Y-%m-%d %H:%M} UTC"
+        for at in sorted(set(origins.values()))
+    )
 
 
 def _show(title: str, rows: list[dict[str, Any]], as_json: bool) -> None:

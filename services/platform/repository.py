@@ -170,39 +170,47 @@ def load_active_shards(engine: Engine) -> list[int]:
         return [int(row[0]) for row in connection.execute(query)]
 
 
-def load_newest_step(engine: Engine) -> datetime | None:
-    """Start of the newest step that any active workload was measured in."""
+def load_newest_steps(engine: Engine) -> dict[int, datetime | None]:
+    """Start of the newest step that an active workload was measured in, by length of steps, s.
+
+    None: no workload of that length has been measured.
+    """
     query = text("""
-        SELECT max(i.step_at) FROM workloads w CROSS JOIN LATERAL (
+        SELECT w.step_s, max(i.step_at) FROM workloads w LEFT JOIN LATERAL (
           SELECT step_at FROM indicator_steps s
           WHERE workload_id = w.id AND get_byte(states, array_position((SELECT names
             FROM indicator_layouts WHERE id = s.layout_id), w.spec->>'demand') - 1) > 0
-          ORDER BY step_at DESC LIMIT 1) i
-        WHERE w.is_active
+          ORDER BY step_at DESC LIMIT 1) i ON true
+        WHERE w.is_active GROUP BY w.step_s ORDER BY w.step_s
     """)
     with engine.connect() as connection:
-        found = connection.execute(query).scalar()
-    return found if isinstance(found, datetime) else None
+        return {int(row[0]): row[1] for row in connection.execute(query)}
 
 
+def _by_length(origins: Mapping[int, datetime]) -> dict[str, str]:
+    return {str(step_s): origin_at.isoformat() for step_s, origin_at in origins.items()}
+
+
+_ORIGINS = bindparam("origins", type_=JSONB)
 _FORECASTS = text("""
 SELECT f.id, w.namespace || '/' || w.name AS workload, k.name AS cluster, f.origin_at,
        f.model_version AS model, f.rung, f.reason, f.quantile_levels,
        ARRAY(SELECT unnest(f.quantiles[:][1:1])) AS next_step
 FROM forecasts f JOIN workloads w ON w.id = f.workload_id JOIN clusters k ON k.id = w.cluster_id
-WHERE f.origin_at = :origin ORDER BY workload, cluster
-""")
+WHERE f.origin_at = (:origins ->> w.step_s::text)::timestamptz ORDER BY workload, cluster
+""").bindparams(_ORIGINS)
 _SHOWN_LEVELS = (0.1, 0.5, 0.9, 0.99)
 
 
-def load_forecasts_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
-    """Forecasts of one origin: model, rung, reason and a few quantiles of the next step.
+def load_forecasts_at(engine: Engine, origins: Mapping[int, datetime]) -> list[dict[str, Any]]:
+    """Forecasts at one origin for each length of steps, s.
 
-    `cluster` names each one's where they are of several.
+    Each has its model, rung, reason and a few quantiles of the next step. `cluster` names each
+    one's where they are of several.
     """
     found = []
     with engine.connect() as connection:
-        for row in connection.execute(_FORECASTS, {"origin": origin_at}):
+        for row in connection.execute(_FORECASTS, {"origins": _by_length(origins)}):
             shown = dict(row._mapping)
             levels, values = shown.pop("quantile_levels"), shown.pop("next_step")
             for level in _SHOWN_LEVELS:
@@ -220,12 +228,15 @@ SELECT d.id, w.namespace || '/' || w.name AS workload, k.name AS cluster,
        d.binding_constraint AS binding, d.rung, d.risk_target, d.risk_estimated,
        d.cost_delta_usd_per_h
 FROM decisions d JOIN workloads w ON w.id = d.workload_id JOIN clusters k ON k.id = w.cluster_id
-WHERE d.origin_at = :origin ORDER BY workload, cluster
-""")
+WHERE d.origin_at = (:origins ->> w.step_s::text)::timestamptz ORDER BY workload, cluster
+""").bindparams(_ORIGINS)
 
 
-def load_decisions_at(engine: Engine, origin_at: datetime) -> list[dict[str, Any]]:
-    """Decisions of one origin; `cluster` names each one's where they are of several."""
+def load_decisions_at(engine: Engine, origins: Mapping[int, datetime]) -> list[dict[str, Any]]:
+    """Decisions at one origin for each length of steps, s.
+
+    `cluster` names each one's where they are of several.
+    """
     with engine.connect() as connection:
-        rows = connection.execute(_DECISIONS, {"origin": origin_at})
+        rows = connection.execute(_DECISIONS, {"origins": _by_length(origins)})
         return _with_clusters([dict(row._mapping) for row in rows])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,7 +31,7 @@ from services.platform.repository import (
     load_active_shards,
     load_decisions_at,
     load_forecasts_at,
-    load_newest_step,
+    load_newest_steps,
     store_workloads,
 )
 from services.simulator.fleet import Fleet, whole_fleet_of
@@ -135,45 +136,55 @@ def _register(connection: Connection, fleet: Fleet, settings: Settings, now: dat
     return [ids[one.namespace, one.name] for one in fleet.workloads]
 
 
-def origin_of(settings: Settings, at: datetime | None, now: datetime) -> datetime:
-    """The origin asked for, or the newest step that has been measured.
+def origins_of(settings: Settings, at: datetime | None, now: datetime) -> dict[int, datetime]:
+    """The origin at a time, or of the newest step measured, by the length of a service's steps, s.
 
     Raises:
         NotFound: Nothing has been measured yet.
         InvalidInput: The time lies ahead. What is forecast and decided for an origin stays, so the
             workers would do nothing when that time has come.
     """
-    newest = load_newest_step(make_engine(settings.database_url))
+    newest = load_newest_steps(make_engine(settings.database_url))
+    measured = {step_s: step_at for step_s, step_at in newest.items() if step_at is not None}
     if at is not None:
         # what was measured may be of a later year: a demo replays another one
-        latest = now if newest is None else max(now, newest)
+        latest = max([now, *measured.values()])
         if at > latest:
             known = latest.isoformat(timespec="seconds")
             raise InvalidInput(f"at={at.isoformat()}: must not lie ahead of {known}")
-        return last_complete_step(at, settings.step_s)
-    if newest is None:
+        lengths_s = list(newest) or [settings.step_s]
+        return {step_s: last_complete_step(at, step_s) for step_s in lengths_s}
+    if not measured:
         raise NotFound("no indicators are stored yet; push some, or run `harmony ingest FILE`")
-    return newest
+    return measured
 
 
-def forecast_now(settings: Settings, origin_at: datetime) -> list[dict[str, Any]]:
-    """Forecast every shard at an origin; forecasts that are there already stay."""
+def forecast_now(settings: Settings, origins: Mapping[int, datetime]) -> list[dict[str, Any]]:
+    """Forecast every shard at the origins; forecasts that are there already stay.
+
+    Args:
+        settings: Where the database is.
+        origins: By length of steps, s. Where those of one length begin one of another, the services
+            of both are forecast there; each is shown at its own.
+    """
     from services.forecasting.deps import make_forecasting
     from services.forecasting.forecast.service import forecast_shard
 
     engine = make_engine(settings.database_url)
-    app = make_forecasting(settings, RecordingSender(), FixedClock(origin_at))
-    for shard in load_active_shards(engine):
-        forecast_shard(app, shard, origin_at)
-    return load_forecasts_at(engine, origin_at)
+    for origin_at in sorted(set(origins.values())):
+        app = make_forecasting(settings, RecordingSender(), FixedClock(origin_at))
+        for shard in load_active_shards(engine):
+            forecast_shard(app, shard, origin_at)
+    return load_forecasts_at(engine, origins)
 
 
-def decide_now(settings: Settings, origin_at: datetime) -> list[dict[str, Any]]:
-    """Decide every shard at an origin that has been forecast; what is decided stays decided."""
+def decide_now(settings: Settings, origins: Mapping[int, datetime]) -> list[dict[str, Any]]:
+    """Decide every shard at origins that have been forecast; what is decided stays decided."""
     deps = _decision_deps(settings)
-    for shard in load_active_shards(deps.engine):
-        decide_shard(deps, shard, origin_at)
-    return load_decisions_at(deps.engine, origin_at)
+    for origin_at in sorted(set(origins.values())):
+        for shard in load_active_shards(deps.engine):
+            decide_shard(deps, shard, origin_at)
+    return load_decisions_at(deps.engine, origins)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 import pytest
 from sqlalchemy import Engine, insert, text
@@ -105,7 +106,7 @@ def test_a_cluster_that_is_not_there_is_named(named: Named) -> None:
 @pytest.mark.usefixtures("named")
 def test_lists_name_each_ones_cluster(database: Engine) -> None:
     status = repository.load_status(database, FixedClock(NOW))
-    decided = repository.load_decisions_at(database, NOW)
+    decided = repository.load_decisions_at(database, {STEP // timedelta(seconds=1): NOW})
     for rows in (status, decided):
         keys = [(row["workload"], row["cluster"]) for row in rows]
         assert keys == [("demo/chat", "default"), ("demo/chat", "eu-west")]

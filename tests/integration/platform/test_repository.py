@@ -8,6 +8,7 @@ from sqlalchemy import Engine, text
 from services.kernel.clock import FixedClock
 from services.platform import repository
 from tests.integration.admin.seeded_fleet import NOW, Seeded, seed_fleet
+from tests.integration.admin.seeded_rows import STEP_S
 
 pytestmark = pytest.mark.integration
 NAMES = ["diffusion/sdxl-turbo", "llm-prod/llama-70b-chat", "llm-prod/mixtral-agents"]
@@ -62,19 +63,19 @@ def test_shards_are_those_of_active_workloads(database: Engine) -> None:
 def test_the_newest_step_is_that_of_an_active_workloads_demand(
     database: Engine, seeded: Seeded
 ) -> None:
-    assert repository.load_newest_step(database) == seeded.origins[-1]
+    assert repository.load_newest_steps(database) == {STEP_S: seeded.origins[-1]}
     newest = "step_at = (SELECT max(step_at) FROM indicators)"
     run(database, f"DELETE FROM indicators WHERE {newest} AND indicator <> 'queue_requests'")
-    assert repository.load_newest_step(database) == seeded.origins[-2]
+    assert repository.load_newest_steps(database) == {STEP_S: seeded.origins[-2]}
     run(database, "UPDATE workloads SET is_active = false")
-    assert repository.load_newest_step(database) is None
+    assert repository.load_newest_steps(database) == {}
 
 
 def test_forecasts_of_an_origin_show_quantiles_of_the_next_step(
     database: Engine, seeded: Seeded
 ) -> None:
     origin_at = seeded.origins[-1]
-    rows = repository.load_forecasts_at(database, origin_at)
+    rows = repository.load_forecasts_at(database, {STEP_S: origin_at})
     assert [row["workload"] for row in rows] == NAMES
     with database.connect() as connection:
         stored = connection.execute(
@@ -86,27 +87,27 @@ def test_forecasts_of_an_origin_show_quantiles_of_the_next_step(
     for name, level in (("p10", 2), ("p50", 4), ("p90", 6), ("p99", 8)):
         assert shown[name] == pytest.approx(stored[level][0], abs=1e-3)
     assert not {"quantile_levels", "next_step"} & set(shown)
-    assert repository.load_forecasts_at(database, seeded.now) == []
+    assert repository.load_forecasts_at(database, {STEP_S: seeded.now}) == []
 
 
 def test_a_level_or_value_that_a_forecast_lacks_is_none(database: Engine, seeded: Seeded) -> None:
     run(database, "UPDATE forecasts SET quantile_levels = '{0.5}', quantiles = '{{7},{8}}' "
                   "WHERE id = 100047")  # fmt: skip
     run(database, "UPDATE forecasts SET quantiles = '{}' WHERE id = 200047")
-    _, llama, mixtral = repository.load_forecasts_at(database, seeded.origins[-1])
+    _, llama, mixtral = repository.load_forecasts_at(database, {STEP_S: seeded.origins[-1]})
     assert [llama[name] for name in ("p10", "p50", "p90", "p99")] == [None, 7.0, None, None]
     assert [mixtral[name] for name in ("p10", "p50", "p90", "p99")] == [None] * 4
 
 
 def test_decisions_of_an_origin_are_in_order_of_workloads(database: Engine, seeded: Seeded) -> None:
-    rows = repository.load_decisions_at(database, seeded.origins[0])
+    rows = repository.load_decisions_at(database, {STEP_S: seeded.origins[0]})
     assert [(row["workload"], row["id"]) for row in rows] == list(
         zip(NAMES, (300_000, 100_000, 200_000), strict=True)
     )
     assert {row["risk_target"] for row in rows} == {0.01}
     for row in rows:
         assert (row["desired"] > row["current"]) == (row["direction"] == "up")
-    assert repository.load_decisions_at(database, seeded.now) == []
+    assert repository.load_decisions_at(database, {STEP_S: seeded.now}) == []
 
 
 def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
@@ -126,3 +127,11 @@ def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
         40,
     )
     assert (ada["risk_before"], ada["risk_after"]) == (0.2135, 0.0071)
+
+
+def test_the_newest_steps_of_each_length_are_told_apart(database: Engine, seeded: Seeded) -> None:
+    run(database, "UPDATE workloads SET step_s = 15 WHERE id = 1")
+    run(database, "UPDATE workloads SET step_s = 30 WHERE id = 2")
+    run(database, "DELETE FROM indicators WHERE workload_id = 2")
+    newest = seeded.origins[-1]
+    assert repository.load_newest_steps(database) == {15: newest, 30: None, STEP_S: newest}

@@ -21,7 +21,7 @@ from services.platform.stages import (
     explain_decision,
     forecast_now,
     ingest_trace,
-    origin_of,
+    origins_of,
     replay_decision,
 )
 from tests.unit.simulator.fleet.traces import START, write
@@ -186,11 +186,11 @@ def test_the_origin_is_the_newest_measured_step_unless_one_is_asked_for(
     ours: Settings, tmp_path: Path
 ) -> None:
     with pytest.raises(NotFound, match="harmony ingest"):
-        origin_of(ours, None, NEWEST)
+        origins_of(ours, None, NEWEST)
     asked = datetime(2026, 1, 5, 12, 34, 56, tzinfo=UTC)
-    assert origin_of(ours, asked, asked) == datetime(2026, 1, 5, 12, 20, tzinfo=UTC)
+    assert origins_of(ours, asked, asked) == {STEP_S: datetime(2026, 1, 5, 12, 20, tzinfo=UTC)}
     ingest(ours, tmp_path)
-    assert origin_of(ours, None, NEWEST) == NEWEST
+    assert origins_of(ours, None, NEWEST) == {STEP_S: NEWEST}
 
 
 def test_no_origin_lies_ahead_of_now_and_of_what_was_measured(
@@ -199,24 +199,47 @@ def test_no_origin_lies_ahead_of_now_and_of_what_was_measured(
     """What is forecast for an origin stays: the workers would find nothing left to do."""
     before = NEWEST - timedelta(days=1)
     with pytest.raises(InvalidInput, match="must not lie ahead of"):
-        origin_of(ours, NEWEST, before)
+        origins_of(ours, NEWEST, before)
     ingest(ours, tmp_path)
-    assert origin_of(ours, NEWEST, before) <= NEWEST
+    assert origins_of(ours, NEWEST, before)[STEP_S] <= NEWEST
     with pytest.raises(InvalidInput, match="must not lie ahead of"):
-        origin_of(ours, NEWEST + timedelta(seconds=1), before)
+        origins_of(ours, NEWEST + timedelta(seconds=1), before)
+
+
+def test_services_with_steps_of_another_length_have_an_origin_of_their_own(
+    ours: Settings, database: Engine, tmp_path: Path
+) -> None:
+    """They were forecast at the newest step of any, which is of the grid of the shortest alone."""
+    ingest(ours, tmp_path)
+    wave = 20 + 8 * np.sin(np.arange(3 * N_STEPS - 1) / 60)
+    file = write(tmp_path, {"quick": wave}, interval_s=STEP_S // 3)  # type: ignore[no-untyped-call]  # untyped
+    ingest_trace(ours, file, None, AFTER)
+    quick = START + (3 * N_STEPS - 2) * STEP / 3
+    origins = origins_of(ours, None, NEWEST)
+    assert origins == {STEP_S: NEWEST, STEP_S // 3: quick}
+    assert origins_of(ours, quick + STEP / 3 + timedelta(seconds=9), AFTER) == {
+        STEP_S: NEWEST - STEP,
+        STEP_S // 3: quick,
+    }
+    expected = [("trace/quick", quick), ("trace/svc-a", NEWEST), ("trace/svc-b", NEWEST)]
+    found = [(row["workload"], row["origin_at"]) for row in forecast_now(ours, origins)]
+    assert found == expected
+    assert [row["workload"] for row in decide_now(ours, origins)] == [
+        workload for workload, _ in expected
+    ]
 
 
 def test_forecasts_and_decisions_follow_and_stay(ours: Settings, tmp_path: Path) -> None:
     ingest(ours, tmp_path)
-    origin_at = origin_of(ours, None, NEWEST)
-    forecasts = forecast_now(ours, origin_at)
+    origins = origins_of(ours, None, NEWEST)
+    forecasts = forecast_now(ours, origins)
     assert [row["workload"] for row in forecasts] == ["trace/svc-a", "trace/svc-b"]
     assert all(row["p10"] < row["p50"] < row["p90"] for row in forecasts)
-    assert forecast_now(ours, origin_at) == forecasts
+    assert forecast_now(ours, origins) == forecasts
 
-    decisions = decide_now(ours, origin_at)
+    decisions = decide_now(ours, origins)
     assert [row["workload"] for row in decisions] == ["trace/svc-a", "trace/svc-b"]
-    assert decide_now(ours, origin_at) == decisions
+    assert decide_now(ours, origins) == decisions
     decision_id = decisions[0]["id"]
     found = explain_decision(ours, str(decision_id))
     assert found.detail.explanation["guard_trace"]

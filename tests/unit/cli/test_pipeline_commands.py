@@ -32,7 +32,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     rows = [{"workload": "a/x", "desired": 3}, {"workload": "b/y", "desired": 4}]
     monkeypatch.setattr(pipeline_commands, "connected_settings", lambda: None)
     monkeypatch.setattr(stages, "explain_decision", explained)
-    monkeypatch.setattr(stages, "origin_of", lambda _settings, at, _now: at or AT)
+    monkeypatch.setattr(stages, "origins_of", lambda _settings, at, _now: {60: at or AT})
     monkeypatch.setattr(stages, "decide_now", lambda _settings, _at: rows)
     monkeypatch.setattr(stages, "forecast_now", lambda _settings, _at: rows)
     return found
@@ -88,3 +88,11 @@ def test_a_time_that_is_none_is_one_line_and_exit_2(command: str, at: str, words
 @pytest.mark.parametrize("at", ["2026-01-05T12:30", "2026-01-05 13:30+01:00"])
 def test_a_time_is_utc_where_it_has_no_offset(at: str) -> None:
     assert "2026-01-05 12:30 UTC" in " ".join(invoke("forecast", "--at", at).split())
+
+
+@pytest.mark.usefixtures("asked")
+def test_each_origin_is_named_where_steps_differ_in_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    several = {15: AT + timedelta(seconds=15), 30: AT, 60: AT}
+    monkeypatch.setattr(stages, "origins_of", lambda *_: several)
+    title = "Decisions at 2026-01-06 00:00 UTC, 2026-01-06 00:00:15 UTC"
+    assert title in " ".join(invoke("decide").split())
