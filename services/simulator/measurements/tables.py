@@ -164,9 +164,25 @@ def _read_json(path: Path) -> pa.Table:
             raise ValueError("an array must hold objects, e.g. [{...}, {...}]")
         # every row's names: pyarrow itself would take those of the first row alone
         names = list(dict.fromkeys(name for row in rows for name in row))
-        return pa.table({name: pa.array([row.get(name) for row in rows]) for name in names})
+        return pa.table({name: _column(name, [row.get(name) for row in rows]) for name in names})
     except _TOO_MUCH as error:
         raise ValueError(str(error)) from error
+
+
+def _column(name: str, values: list[object]) -> pa.Array:
+    """A column of an array's objects.
+
+    Raises:
+        ValueError: Its values are of several kinds, or a number is too large.
+    """
+    try:
+        return pa.array(values)
+    except (pa.ArrowException, OverflowError) as error:
+        kinds = [type(value) for value in values]
+        first = next(kind for kind in kinds if kind is not type(None))
+        odd = next((n for n, kind in enumerate(kinds) if kind not in (first, type(None))), None)
+        where = "" if odd is None else f" at element {odd}, {json.dumps(values[odd])[:60]}"
+        raise ValueError(f"column {name!r} cannot be read{where}: {error}") from error
 
 
 def _read_parquet(path: Path) -> pa.Table:

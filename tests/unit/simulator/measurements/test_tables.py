@@ -65,7 +65,21 @@ def test_text_with_commas_is_a_name(tmp_path: Path) -> None:
         ("null.json", b" null", "not a readable json file: line 1 is null; each must hold an obj"),
         ("nulls.jsonl", b'{"ts": 1, "rps": 2}\n' + b"null\n" * 300_000, "line 2 is null"),
         ("list.json", b"[1, 2]", "an array must hold objects"),
-        ("large.json", b'[{"ts": "2026-01-05", "rps": 1000000000000000000000}]', "too large"),
+        (
+            "large.json",
+            b'[{"ts": "2026-01-05", "rps": 1000000000000000000000}]',
+            "column 'rps' cannot be read: .*too large",
+        ),
+        (
+            "kinds.json",
+            b'[{"ts": "2026-01-05", "rps": null}, {"rps": 1}, {"rps": "many"}]',
+            "column 'rps' cannot be read at element 2, \"many\": ",
+        ),
+        (
+            "truths.json",
+            b'[{"ts": "2026-01-05", "rps": 1}, {"rps": true}]',
+            "column 'rps' cannot be read at element 1, true: ",
+        ),
         ("deep.json", b"[" * 100_000, "recursion"),
         ("latin.csv", "ts,d\xe9bit\n2026-01-05,1\n".encode("latin-1"), "no UTF-8 text.*as UTF-8"),
         ("excel.csv", "ts,rps\n2026-01-05,1\n".encode("utf-16"), "no UTF-8 text.*as UTF-8"),
