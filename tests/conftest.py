@@ -72,11 +72,16 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     if hypothesis_settings.get_current_profile_name() != "random":
         return
     test = getattr(item, "function", None)
-    if is_hypothesis_test(test):
-        own = test._hypothesis_internal_use_settings
-        test._hypothesis_internal_use_settings = hypothesis_settings(
-            own, max_examples=N_RANDOM_EXAMPLES
-        )
+    if not is_hypothesis_test(test):
+        return
+    # the properties of a state machine are one test case, which has settings of its own
+    holder, name = (
+        (test, "_hypothesis_internal_use_settings")
+        if hasattr(test, "_hypothesis_internal_use_settings")
+        else (item.cls, "settings")  # type: ignore[attr-defined]  # of a class
+    )
+    own = getattr(holder, name)
+    setattr(holder, name, hypothesis_settings(own, max_examples=N_RANDOM_EXAMPLES))
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
