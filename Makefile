@@ -83,7 +83,7 @@ test-failed: install ## What failed in the last run again, one after the other; 
 
 test-reliability: install ## Every test that docs/reliability.md names, one after the other
 	$(BIN)/python -m pytest --timeout=3600 $(ARGS) \
-	  $$(grep -o 'tests/[a-z_0-9/]*\.py::[a-z_0-9]*' docs/reliability.md | sort -u)
+	  $$(grep -o 'tests/[a-z_0-9/]*\.py::[A-Za-z_0-9:]*' docs/reliability.md | sort -u)
 
 test-random: install ## Properties with new examples, EXAMPLES of each (1000); says how to reproduce
 	HARMONY_EXAMPLES=$(EXAMPLES) $(BIN)/python -m pytest -m hypothesis --hypothesis-profile=random \
