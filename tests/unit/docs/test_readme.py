@@ -39,7 +39,8 @@ def links(page: Path) -> list[str]:
 def is_there(file: str, test: str) -> bool:
     """A file or folder of tests, and a test in it where one is named."""
     path = REPO / file
-    return path.exists() and (not test or f"def {test}" in path.read_text())
+    names = test.split("::") if test else []
+    return path.exists() and all(re.search(rf"(def|class) {n}\b", path.read_text()) for n in names)
 
 
 def test_it_is_short() -> None:
@@ -68,6 +69,17 @@ def test_every_page_is_listed() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(REPO).as_posix())
 def test_a_test_that_a_page_names_exists(page: Path) -> None:
-    found = re.finditer(r"\b(tests/[\w/]*\w(?:\.py)?)(?:::(\w+))?", page.read_text())
+    found = re.finditer(r"\b(tests/[\w/]*\w(?:\.py)?)(?:::(\w+(?:::\w+)?))?", page.read_text())
     missing = [match[0] for match in found if not is_there(match[1], match[2] or "")]
     assert missing == []
+
+
+def test_a_file_that_a_page_names_exists() -> None:
+    pattern = r"\b(?:services|forecaster|decider|deploy|helm|tests)/[a-z_0-9/]*\.py\b"
+    named = {
+        (page.name, file)
+        for page in [*PAGES, *REPO.glob("docs/decisions/*.md")]
+        for file in re.findall(pattern, page.read_text())
+    }
+    assert len(named) > 100
+    assert sorted(each for each in named if not (REPO / each[1]).exists()) == []
