@@ -26,6 +26,7 @@ from deploy.grafana.source.shared import (
     MEASURED,
     NAMESPACE_SERIES,
     SPENT_NAMESPACES,
+    STEP_PROMISE,
 )
 
 _PARTS = "(coalesce(w.spec->'variants', '[]') || coalesce(w.spec->'pools', '[]'))"
@@ -205,12 +206,13 @@ COURSE = [
     Panel(
         "timeseries",
         "Out of SLA: measured and believed against promised",
-        "Mean over the fleet in each step; measured of those whose objective is",
+        "Mean over the fleet in each step; measured of those whose objective is. Of a promise "
+        "about windows, what it comes to of each step",
         [
             Sql(
                 f"""SELECT o.step_at AS time, avg(o.measured_violation_ratio) AS measured,
                   avg(o.violation_ratio) AS believed,
-                  avg((w.spec->'sla'->>'epsilon')::float8) AS promised
+                  avg({STEP_PROMISE}) AS promised
                 {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
             )
         ],

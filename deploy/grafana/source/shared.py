@@ -26,6 +26,12 @@ MEASURED = """CASE WHEN w.spec->'sla'->>'kind' = 'DemandFraction'
     FILTER (WHERE {t}.measured_violation_ratio IS NOT NULL), 0)
   ELSE avg({t}.measured_violation_ratio) END"""
 """Share out of SLA as requests felt it, over the steps of one workload; NULL: not measured."""
+_EPSILON = "(w.spec->'sla'->>'epsilon')::float8"
+STEP_PROMISE = f"""CASE WHEN w.spec->'sla'->>'kind' = 'AnyInWindow'
+  THEN greatest(least({_EPSILON}, 1e-12), 1 - power(greatest(1 - {_EPSILON}, 0),
+    1 / greatest(1, (w.spec->'sla'->>'window_s')::float8 / nullif(w.step_s, 0))))
+  ELSE {_EPSILON} END"""
+"""Largest share out of SLA that is promised of each step: of windows what they come to."""
 NAMESPACE_SERIES = 'cluster=~"${cluster:regex}",namespace=~"${namespace:regex}"'
 SERIES = f'{NAMESPACE_SERIES},workload=~"${{workload:regex}}"'
 EACH = "cluster, namespace, workload"

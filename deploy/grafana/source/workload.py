@@ -22,6 +22,7 @@ from deploy.grafana.source.shared import (
     MEASURED,
     NAMESPACE,
     SCALINGS,
+    STEP_PROMISE,
     WORKLOAD,
 )
 
@@ -105,10 +106,11 @@ HEAD = [
         "stat",
         "Out of SLA: promised, measured, believed",
         "Of the range. Measured: as requests felt it; none: not measured. Believed: by the "
-        "capacity that Harmony believes a replica has.",
+        "capacity that Harmony believes a replica has. Of a promise about windows, what it comes "
+        "to of each step.",
         [
             Sql(
-                f"""SELECT (w.spec->'sla'->>'epsilon')::float8 AS promised,
+                f"""SELECT {STEP_PROMISE} AS promised,
                   {MEASURED.format(t="t")} AS measured, avg(t.violation_ratio) AS believed
                 {_from("outcomes", "step_at")} GROUP BY w.id""",
                 "table",

@@ -9,6 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions
+from services.kernel.domain.promise import LEAST_CHANCE
 
 # of a row that somebody changed by hand any may be anything
 _CLASSES = """
@@ -25,10 +26,10 @@ SELECT c.name, COALESCE(max(c.priority) FILTER (WHERE c.is_active), max(c.priori
        COALESCE(sum(o.n_steps), 0)::bigint AS n_steps,
        COALESCE(sum(o.n_measured), 0)::bigint AS n_measured_steps,
        count(*) FILTER (WHERE o.n_measured > 0) AS n_measured,
-       count(*) FILTER (WHERE o.violation > c.epsilon) AS n_over_promise,
+       count(*) FILTER (WHERE o.violation > p.step_promise) AS n_over_promise,
        sum(o.gpu_hours) AS gpu_hours, sum(o.cost_usd) AS cost_usd
 FROM (
-    SELECT w.id, w.is_active,
+    SELECT w.id, w.is_active, w.step_s,
            COALESCE(w.spec #>> '{{sla,sla_class}}', :default_name) AS name,
            COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,priority}}') WHEN 'number'
                     THEN least((w.spec #>> '{{sla,priority}}')::float8, 1e9)::int END, CASE
@@ -36,9 +37,17 @@ FROM (
                ELSE :default_priority END) AS priority,
            COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,epsilon}}') WHEN 'number'
                     THEN (w.spec #>> '{{sla,epsilon}}')::float8 END, :default_epsilon) AS epsilon,
+           COALESCE(CASE jsonb_typeof(w.spec #> '{{sla,window_s}}') WHEN 'number'
+                    THEN (w.spec #>> '{{sla,window_s}}')::float8 END, :default_window_s)
+               AS window_s,
            COALESCE(w.spec #>> '{{sla,kind}}', :default_kind) AS kind
     FROM workloads w WHERE (w.is_active OR w.updated_at >= :since) AND {where}
-) c LEFT JOIN LATERAL (
+) c CROSS JOIN LATERAL (
+    SELECT CASE WHEN c.kind = 'AnyInWindow' THEN
+        greatest(least(c.epsilon, :least_chance), 1 - power(greatest(1 - c.epsilon, 0),
+            1 / greatest(1, c.window_s / nullif(c.step_s, 0))))
+        ELSE c.epsilon END AS step_promise
+) p LEFT JOIN LATERAL (
     SELECT s.*, CASE WHEN s.n_measured > 0 THEN s.measured ELSE s.believed END AS violation,
            CASE WHEN s.n_measured = 0 THEN s.n_believed
                 WHEN s.measured IS NULL THEN 0 ELSE s.n_measured END AS n_steps
@@ -74,8 +83,8 @@ def load_classes(
 
     Args:
         connection: An open transaction.
-        filters: `defaults` (name, priority, epsilon, kind), `priorities` by name, `name`,
-            `namespaces`, `label`, `after`.
+        filters: `defaults` (name, priority, epsilon, kind, window_s), `priorities` by name,
+            `name`, `namespaces`, `label`, `after`.
         since: Start of what is measured and believed.
         limit: At most this many.
     """
@@ -89,5 +98,6 @@ def load_classes(
     for i, name in enumerate(names):
         values |= {f"class_{i}": name, f"priority_{i}": filters["priorities"][name]}
     statement = _CLASSES.format(priorities=cases, where=inner.sql, after=outer.sql)
-    values |= inner.values | outer.values | {"since": since, "limit": limit}
+    values |= inner.values | outer.values
+    values |= {"since": since, "limit": limit, "least_chance": LEAST_CHANCE}
     return list(connection.execute(text(statement), values).mappings().all())

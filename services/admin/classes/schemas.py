@@ -34,7 +34,8 @@ class SlaClassView(Out):
     n_measured_steps: int = Field(description="Those of them that were measured", examples=[8640])
     n_over_promise: int = Field(
         description="Workloads out of SLA for more than they promise: as measured, or where "
-        "nothing is, believed",
+        "nothing is, believed; of a promise about windows (`AnyInWindow`) for more than it comes "
+        "to of each step",
         examples=[0],
     )
     gpu_hours: float | None = Field(

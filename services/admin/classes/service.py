@@ -86,6 +86,7 @@ def _load_classes(
         "priority": DEFAULT_PRIORITY,
         "epsilon": fields["epsilon"].default,
         "kind": fields["kind"].default,
+        "window_s": fields["window_s"].default,
     }
     known = {"defaults": defaults, "priorities": CLASS_PRIORITIES}
     since = deps.clock.now() - timedelta(seconds=WINDOW_S)

@@ -56,9 +56,9 @@ LEFT JOIN risk_states r ON r.workload_id = w.id
 LEFT JOIN trust_verdicts t ON t.workload_id = w.id
 """
 _STANDINGS = """
-SELECT w.is_active, w.spec::text AS spec_text, s.observed_at AS state_at, s.ready_replicas,
-       s.starting_replicas, s.variants AS seen_parts, d.rung, d.risk_target, d.risk_estimated,
-       f.rung AS forecast_rung, r.state AS risk_state, o.cost_usd
+SELECT w.is_active, w.step_s, w.spec::text AS spec_text, s.observed_at AS state_at,
+       s.ready_replicas, s.starting_replicas, s.variants AS seen_parts, d.rung, d.risk_target,
+       d.risk_estimated, f.rung AS forecast_rung, r.state AS risk_state, o.cost_usd
 FROM workloads w
 LEFT JOIN LATERAL (
     SELECT observed_at, ready_replicas, starting_replicas, variants FROM replica_states

@@ -32,7 +32,11 @@ class RiskView(Out):
     """
 
     kind: str = Field(examples=["TimeFraction"])
-    target: float = Field(description="At most this share out of SLA", examples=[0.01])
+    target: float = Field(
+        description="At most this share out of SLA; of a promise about windows (`AnyInWindow`) "
+        "what it comes to of each step",
+        examples=[0.01],
+    )
     estimated: float | None = Field(None, description="By the newest decision", examples=[0.004])
     source: ViolationSource | None = Field(
         None,

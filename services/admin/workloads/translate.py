@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from services.admin.rest.translate import finite, spec_of
 from services.admin.workloads import schemas
-from services.kernel.domain import WorkloadSpec, promise_figures, read_spec
+from services.kernel.domain import WorkloadSpec, promise_figures, read_spec, step_promise
 from services.kernel.domain.schedules import is_paused_at
 
 COST_WINDOW_S = 86400.0
@@ -172,7 +172,9 @@ def _held_gpus(row: RowMapping, spec: WorkloadSpec) -> dict[str, int] | None:
 def _risk(row: RowMapping, spec: WorkloadSpec) -> schemas.RiskView:
     """The promise; all else are the decision service's own figures."""
     known = promise_figures(row["risk_state"])
-    target = row["risk_target"] if row["risk_target"] is not None else spec.sla.epsilon
+    sla, target = spec.sla, row["risk_target"]
+    if target is None:  # not decided yet
+        target = step_promise(sla.kind, sla.epsilon, sla.window_s, row["step_s"])
     return schemas.RiskView(
         kind=spec.sla.kind,
         target=target,

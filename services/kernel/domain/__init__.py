@@ -10,6 +10,7 @@ from services.kernel.domain.promise import (
     SliStatus,
     ViolationSource,
     promise_figures,
+    step_promise,
 )
 from services.kernel.domain.stored_spec import StoredTarget, known_spec, read_spec, stored_targets
 from services.kernel.domain.variants import VariantSpec
@@ -53,5 +54,6 @@ __all__ = [
     "part_specs",
     "promise_figures",
     "read_spec",
+    "step_promise",
     "stored_targets",
 ]

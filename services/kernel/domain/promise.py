@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -13,6 +14,8 @@ SliStatus = Literal["Measured", "NoObjective", "NoSeries", "NoAnswer", "NoReques
 """Whether the objective is measured; all but the first say why it is not."""
 _ROUNDING = 1e-4
 """Counts come as rates of single precision: ends that differ by less of the upper are equal."""
+LEAST_CHANCE = 1e-12
+"""Of a step that windows are promised of: nothing tells a smaller one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,18 @@ class PromiseFigures:
     def is_answered(self) -> bool:
         """The objective's counts answer now, be it that there was no request."""
         return self.sli_status in ("Measured", "NoRequests")
+
+
+def step_promise(kind: str, epsilon: float, window_s: float, step_s: float) -> float:
+    """Largest share out of SLA that is promised of each step, as decisions keep it.
+
+    That is what shares of steps or of requests are compared with. Windows (`AnyInWindow`) of n
+    steps are promised where each step is with a chance of `1 - (1 - epsilon)^(1 / n)`.
+    """
+    if kind != "AnyInWindow":
+        return epsilon
+    n = max(1.0, window_s / step_s)
+    return max(min(epsilon, LEAST_CHANCE), -math.expm1(math.log1p(-epsilon) / n))
 
 
 def is_range(low: float | None, high: float | None) -> TypeGuard[float]:

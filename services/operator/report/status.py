@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from services.kernel.domain import step_promise
 from services.operator.cluster.pods import Replicas
 from services.operator.plan.part_members import describe_target, part_statuses
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
@@ -199,10 +200,12 @@ def _risk(facts: AutoscalerFacts, before: Mapping[str, Any]) -> Status:
     spec, newest = facts.situation.spec, facts.newest
     shown: Status = {}
     if spec is not None:
-        shown["target"] = _rounded(spec.sla.epsilon)
+        sla = spec.sla  # of a step, as all that is beside it
+        target = step_promise(sla.kind, sla.epsilon, sla.window_s, facts.step_s)
+        shown["target"] = _rounded(target)
     if newest is not None:
         if spec is not None and spec.sla.kind == "AnyInWindow":
-            shown["target"] = _rounded(newest.risk_target)  # of a step, as all that is beside it
+            shown["target"] = _rounded(newest.risk_target)
         shown["estimated"] = _rounded(newest.risk_estimated)
     details = facts.details
     if details is None:

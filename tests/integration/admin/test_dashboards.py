@@ -254,6 +254,35 @@ def test_what_one_cost_that_left_stays_in_the_costs_of_the_fleet(
     assert asked_of(database, "fleet", "Workloads", "llama") == []
 
 
+@pytest.mark.parametrize(
+    ("sla", "promised"),
+    [
+        ({"kind": "AnyInWindow", "epsilon": 0.05, "window_s": 86_400}, 1 - 0.95 ** (1 / 288)),
+        ({"kind": "AnyInWindow", "epsilon": 0.05, "window_s": 60}, 0.05),
+        ({"kind": "AnyInWindow", "epsilon": 1e-11, "window_s": 86_400}, 1e-12),
+        ({"kind": "AnyInWindow", "epsilon": 1.5, "window_s": 86_400}, 1.0),
+        ({"kind": "TimeFraction", "epsilon": 0.05, "window_s": 86_400}, 0.05),
+    ],
+)
+@pytest.mark.parametrize(
+    ("name", "title"),
+    [
+        ("workload", "Out of SLA: promised, measured, believed"),
+        ("fleet", "Out of SLA: measured and believed against promised"),
+    ],
+)
+def test_shares_of_steps_stand_beside_what_is_promised_of_a_step(
+    database: Engine, name: str, title: str, sla: dict[str, Any], promised: float
+) -> None:
+    workload = add_workload(database, "chat", sla=sla)
+    outcome = {"workload_id": workload, "step_at": ORIGIN, "computed_at": NOW}
+    with database.begin() as connection:
+        ensure_partitions(connection, "outcomes", ORIGIN, NOW)
+        connection.execute(insert(schema.outcomes), [outcome | {"violation_ratio": 0.001}])
+    (shown,) = asked_of(database, name, title, "chat")
+    assert (shown["promised"], shown["believed"]) == pytest.approx((promised, 0.001), abs=1e-14)
+
+
 def metric_names() -> set[str]:
     names: set[str] = set()
     for family in telemetry.REGISTRY.collect():

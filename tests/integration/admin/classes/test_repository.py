@@ -13,7 +13,13 @@ from tests.integration.admin.seeded_fleet import Seeded
 
 pytestmark = [pytest.mark.integration, pytest.mark.usefixtures("seeded")]
 KNOWN: dict[str, Any] = {
-    "defaults": {"name": "silver", "priority": 100, "epsilon": 0.03, "kind": "TimeFraction"},
+    "defaults": {
+        "name": "silver",
+        "priority": 100,
+        "epsilon": 0.03,
+        "kind": "TimeFraction",
+        "window_s": 86_400.0,
+    },
     "priorities": {"gold": 200, "bronze": 50},
 }
 UNMEASURED = "sli_requests = NULL, measured_violation_ratio = NULL"
@@ -186,3 +192,43 @@ def test_a_promise_that_was_spoilt_by_hand_keeps_no_class_from_being_shown(
     assert (found["bronze"]["priority"], found["bronze"]["epsilon_max"]) == (50, 0.03)
     promise(database, "sdxl-turbo", '{"sla_class": "bronze", "priority": 1e300}')
     assert classes(database)["bronze"]["priority"] == 10**9
+
+
+@pytest.mark.parametrize("column", ["measured_violation_ratio", "violation_ratio"])
+@pytest.mark.parametrize(
+    ("sla", "step_promise"),
+    [
+        ('"epsilon": 0.05, "window_s": 86400', 1 - 0.95 ** (1 / 288)),
+        ('"epsilon": 0.05', 1 - 0.95 ** (1 / 288)),
+        ('"epsilon": 0.05, "window_s": "a day"', 1 - 0.95 ** (1 / 288)),
+        ('"epsilon": 0.05, "window_s": 60', 0.05),
+        ('"epsilon": 0.05, "kind": "TimeFraction"', 0.05),
+        ('"epsilon": 1e-11, "window_s": 86400', 1e-12),
+    ],
+)
+def test_a_promise_about_windows_is_held_to_what_it_is_of_a_step(
+    database: Engine, column: str, sla: str, step_promise: float
+) -> None:
+    """5 % of days are 0.018 % of their steps of 300 s; a step is no part of a shorter window."""
+    promise(database, "llama-70b-chat", f'{{"sla_class": "gold", "kind": "AnyInWindow", {sla}}}')
+    for ratio, n_over in ((0.9 * step_promise, 0), (1.1 * step_promise, 1)):
+        with database.begin() as connection:
+            connection.execute(text(f"UPDATE outcomes SET {UNMEASURED}"))
+            change = f"UPDATE outcomes SET is_final = true, {column} = :ratio"
+            connection.execute(text(change), {"ratio": ratio})
+        gold = classes(database)["gold"]
+        assert gold["violation_ratio"] == pytest.approx(ratio, rel=1e-5)
+        assert gold["n_over_promise"] == n_over
+        assert gold["epsilon_max"] == float(sla.split(", ")[0].removeprefix('"epsilon": '))
+
+
+@pytest.mark.parametrize("epsilon", [0, 1, 1.5, -1])
+def test_windows_that_were_spoilt_by_hand_keep_no_class_from_being_shown(
+    database: Engine, epsilon: float
+) -> None:
+    sla = f'{{"sla_class": "gold", "kind": "AnyInWindow", "epsilon": {epsilon}, "window_s": -1}}'
+    promise(database, "llama-70b-chat", sla)
+    with database.begin() as connection:
+        connection.execute(text(f"UPDATE outcomes SET violation_ratio = 0.5, {UNMEASURED}"))
+        connection.execute(text("UPDATE workloads SET step_s = 0 WHERE id = 1"))
+    assert classes(database)["gold"]["n_over_promise"] == (epsilon < 1)

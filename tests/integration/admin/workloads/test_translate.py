@@ -32,3 +32,17 @@ def test_unknown_stays_unknown_before_the_first_snapshot(viewer, database: Engin
     assert "no forecast yet" in answer.json()["detail"]
     assert viewer.get("/v1/workloads/a/b/quality").json() == []
     assert viewer.get("/v1/workloads/a/b/lead-times").json()["p50_s"] is None
+
+
+@pytest.mark.usefixtures("seeded")
+def test_before_its_first_decision_a_promise_about_windows_is_told_by_steps(
+    viewer, database: Engine
+) -> None:
+    sla = '{"kind": "AnyInWindow", "epsilon": 0.05, "window_s": 86400}'
+    spec = "jsonb_set(spec, '{sla}', CAST(:sla AS jsonb))"
+    with database.begin() as connection:
+        connection.execute(text("TRUNCATE decisions"))
+        connection.execute(text(f"UPDATE workloads SET spec = {spec}"), {"sla": sla})
+    for item in viewer.get("/v1/workloads").json()["items"]:
+        assert item["risk"]["target"] == pytest.approx(1 - 0.95 ** (1 / 288))
+        assert item["risk"]["violation_ratio"] > item["risk"]["target"]

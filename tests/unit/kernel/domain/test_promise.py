@@ -5,8 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given, strategies as st
 
-from services.kernel.domain.promise import PromiseFigures, is_range, promise_figures
+from decider import Sla, promise_of_steps
+from services.kernel.domain.promise import (
+    PromiseFigures,
+    is_range,
+    promise_figures,
+    step_promise,
+)
 
 MEASURED: dict[str, Any] = {
     "budget_source": "measured",
@@ -129,3 +136,21 @@ def test_a_state_that_was_spoilt_by_hand_tells_no_figure(state: Any) -> None:
     found = promise_figures(state)
     assert (found.source, found.violation_ratio, found.measured_ratio) == (None, None, None)
     assert (found.believed_ratio, found.left_ratio, found.n_steps) == (None, None, 0.0)
+
+
+def test_a_promise_about_windows_is_a_smaller_one_of_each_step() -> None:
+    days = ("AnyInWindow", 0.05, 86_400.0)
+    assert step_promise(*days, 300) == pytest.approx(1 - 0.95 ** (1 / 288))
+    assert step_promise(*days, 100_000) == pytest.approx(0.05), "a step is no part of a window"
+    assert step_promise("TimeFraction", 0.05, 86_400.0, 300) == 0.05
+
+
+@given(
+    epsilon=st.floats(0.0, 1.0, exclude_min=True, exclude_max=True),
+    kind=st.sampled_from(["TimeFraction", "DemandFraction", "AnyInWindow"]),
+    window_s=st.floats(1.0, 1e9),
+    step_s=st.integers(1, 3600),
+)
+def test_it_is_what_decisions_keep(epsilon: float, kind: Any, window_s: float, step_s: int) -> None:
+    kept = promise_of_steps(Sla(epsilon, kind, window_s), step_s)
+    assert step_promise(kind, epsilon, window_s, step_s) == kept.epsilon

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.plan.plan import PlannedAction, Result
@@ -72,6 +73,18 @@ def test_what_is_believed_is_not_shown_as_measured() -> None:
     }
     nothing = replace(believed, believed=None)
     assert build(report(details=nothing), NOW)["risk"] == {"target": 0.01, "estimated": 0.004}
+
+
+def test_a_promise_about_windows_is_told_as_what_it_is_of_a_step_decided_or_not() -> None:
+    """Of 168 hours in steps of a minute; what was measured beside it is a share of steps."""
+    risk = {"epsilon": "0.05", "kind": "AnyInWindow", "window": "7d"}
+    undecided = build(AutoscalerReport(facts(sla={"risk": risk}), None), NOW)["risk"]
+    assert undecided["target"] == pytest.approx(1 - 0.95 ** (1 / (7 * 1440)), rel=1e-3)
+    assert (undecided["measured"], "estimated" in undecided) == (0.002, False)
+    decided = replace(decision(), risk_target=undecided["target"])
+    assert build(AutoscalerReport(facts(decided, sla={"risk": risk}), None), NOW)["risk"] == (
+        undecided | {"estimated": 0.004}
+    )
 
 
 def test_what_is_not_known_now_stays_as_it_was() -> None:
