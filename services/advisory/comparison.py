@@ -18,7 +18,8 @@ import numpy as np
 
 from services.advisory.block_sums import BlockSums
 from services.advisory.counterfactual import HOUR_S, StoredSteps
-from services.backtest.equal_violation import INTERVAL, N_RESAMPLES
+from services.backtest.equal_violation import INTERVAL, N_RESAMPLES, ROUNDING
+from services.kernel.domain.figures import fixed, kept, percentage
 from services.simulator.fleet.arrays import BoolArray, FloatArray
 
 MIN_BLOCKS_SEEN = 5
@@ -33,10 +34,10 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
-    def to_json(self, digits: int) -> dict[str, float | None]:
+    def to_json(self, decimals: int) -> dict[str, float | None]:
         """For the document of `--json`."""
         ends = {"value": self.value, "low": self.low, "high": self.high}
-        return {name: None if end is None else round(end, digits) for name, end in ends.items()}
+        return {name: None if end is None else kept(end, decimals) for name, end in ends.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +74,15 @@ class SideBySide:
         found = self.harmony_ratio.value
         if promise is None or found is None or found <= promise:
             return words
-        broken = f"Harmony would have broken its promise of {promise:.2%}"
-        return f"{words} {broken}: {found:.2%}, believed."
+        broken = f"Harmony would have broken its promise of {percentage(promise)}"
+        return f"{words} {broken}: {percentage(found)}, believed."
 
     def to_json(self) -> dict[str, Any]:
         """For the document of `--json`."""
         return {
             "hours": round(self.hours, 4),
             "known_hours": round(self.known_hours, 4),
-            "today_usd": round(self.today_usd, 6),
+            "today_usd": kept(self.today_usd, 6),
             "today_believed_ratio": _rounded(self.today_ratio),
             "harmony_usd": self.harmony_usd.to_json(6),
             "harmony_believed_ratio": self.harmony_ratio.to_json(6),
@@ -127,8 +128,8 @@ def compare(parts: Sequence[BlockSums], rng: np.random.Generator) -> SideBySide 
         today_ratio=_number(_ratio(totals[4:5], totals[3:4])[0]),
         harmony_usd=figure(lambda s: hours * _ratio(s[2], s[0])),
         harmony_ratio=figure(lambda s: _ratio(s[5], s[3])),
-        cost_change=figure(lambda s: _ratio(s[2], s[1]) - 1.0),
-        ratio_change=figure(lambda s: _ratio(s[5] - s[4], s[3])),
+        cost_change=figure(lambda s: _change(_ratio(s[2], s[1]) - 1.0)),
+        ratio_change=figure(lambda s: _change(_ratio(s[5] - s[4], s[3]))),
     )
 
 
@@ -136,6 +137,11 @@ def _ratio(above: FloatArray, below: FloatArray) -> FloatArray:
     found = np.full(below.shape, np.nan)
     np.divide(above, below, out=found, where=below > 0)
     return found
+
+
+def _change(found: FloatArray) -> FloatArray:
+    """What differs by no more than sums are rounded does not differ."""
+    return np.where(np.abs(found) < ROUNDING, 0.0, found)
 
 
 def _number(value: float) -> float | None:
@@ -146,24 +152,33 @@ def _cost_words(change: Estimate) -> str:
     if change.value is None:
         return "Nothing ran that cost anything"
     if change.low is None or change.high is None:
-        return f"Harmony would have cost {change.value:+.1%} (too short for an interval)"
-    between = f"90 % interval {change.low:+.1%} to {change.high:+.1%}"
+        return f"Harmony would have cost {_signed(change.value)} (too short for an interval)"
+    between = f"90 % interval {_signed(change.low)} to {_signed(change.high)}"
     if change.low <= 0.0 <= change.high:
-        return f"No difference in cost is shown: {change.value:+.1%} ({between})"
+        return f"No difference in cost is shown: {_signed(change.value)} ({between})"
     word = "less" if change.value < 0 else "more"
-    return f"Harmony would have cost {abs(change.value):.1%} {word} ({between})"
+    return f"Harmony would have cost {percentage(abs(change.value), 1, 1)} {word} ({between})"
+
+
+def _signed(change: float) -> str:
+    return percentage(change, 1, 1, "+")
 
 
 def _ratio_words(change: Estimate) -> str:
     if change.value is None:
         return "and of time out of SLA nothing is known"
     if change.low is None or change.high is None:
-        return f"with {100 * change.value:+.2f} points of time out of SLA"
-    between = f"{100 * change.low:+.2f} to {100 * change.high:+.2f}"
+        return f"with {_points(change.value)} points of time out of SLA"
+    between = f"{_points(change.low)} to {_points(change.high)}"
     if change.low <= 0.0 <= change.high:
         return f"and no difference in time out of SLA is shown ({between} points)"
     word = "less" if change.value < 0 else "more"
-    return f"with {100 * abs(change.value):.2f} points {word} time out of SLA ({between} points)"
+    by = fixed(100 * abs(change.value), 2, 1)
+    return f"with {by} points {word} time out of SLA ({between} points)"
+
+
+def _points(change: float) -> str:
+    return fixed(100 * change, 2, 1, "+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +214,7 @@ class Ran:
         """For the document of `--json`."""
         return {
             "hours": round(self.hours, 4),
-            "cost_usd": None if self.cost_usd is None else round(self.cost_usd, 6),
+            "cost_usd": None if self.cost_usd is None else kept(self.cost_usd, 6),
             "believed_ratio": _rounded(self.believed_ratio),
             "measured_ratio": _rounded(self.measured_ratio),
             "source": self.source,
@@ -234,4 +249,4 @@ def _weighted(values: FloatArray, weight: FloatArray) -> float | None:
 
 
 def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 6)
+    return None if ratio is None else kept(ratio, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from services.advisory.comparison import Estimate, Ran, SideBySide
 from services.advisory.counterfactual import HOUR_S
 from services.advisory.report import AdvisoryReport, ServiceReport, to_json
 from services.backtest.page import page_templates
+from services.kernel.domain.figures import fixed, percentage
 from services.kernel.whole_files import write_whole
 
 DASH = "unknown"
@@ -100,7 +102,7 @@ def notes(report: AdvisoryReport) -> list[str]:
 def service_notes(one: ServiceReport) -> str:
     """What is unknown of a service, and what its figures rest on."""
     said = [
-        f"{hours:,.1f} h {words}"
+        f"{fixed(hours, 1, 1)} h {words}"
         for hours, words in (
             (one.undecided_hours, "without a decision"),
             (one.unpriced_hours, "of unknown cost"),
@@ -128,10 +130,10 @@ def _service(one: ServiceReport) -> dict[str, str]:
         "today_usd": _usd(shown.cost_usd),
         "today_out": _out(shown, one.unit),
         "today_css": _css(shown.ratio, one.limit_of(shown)),
-        "harmony_usd": _figure(harmony_usd, "{:,.2f}"),
-        "harmony_out": _figure(harmony_ratio, "{:.2%}"),
+        "harmony_usd": _figure(harmony_usd, fixed),
+        "harmony_out": _figure(harmony_ratio, percentage),
         "harmony_css": _css(harmony_ratio.value, one.time_limit),
-        "promise": f"{one.promise:.2%}",
+        "promise": percentage(one.promise),
         "verdict": one.verdict,
         "notes": service_notes(one),
     }
@@ -146,8 +148,8 @@ def _days(report: AdvisoryReport) -> list[dict[str, Any]]:
             "hours": f"{each.hours:,.1f}",
             "today_usd": _usd(each.today_usd),
             "harmony_usd": _usd(each.harmony_usd.value),
-            "today_out": DASH if each.today_ratio is None else f"{each.today_ratio:.2%}",
-            "harmony_out": _figure(each.harmony_ratio, "{:.2%}"),
+            "today_out": DASH if each.today_ratio is None else percentage(each.today_ratio),
+            "harmony_out": _figure(each.harmony_ratio, percentage),
             "today_width": f"{100 * _costs(each)[0] / dearest:.1f}",
             "harmony_width": f"{100 * _costs(each)[1] / dearest:.1f}",
         }
@@ -160,16 +162,16 @@ def _costs(each: SideBySide) -> tuple[float, float]:
 
 
 def _usd(value: float | None) -> str:
-    return DASH if value is None else f"{value:,.2f}"
+    return DASH if value is None else fixed(value)
 
 
-def _figure(figure: Estimate, form: str) -> str:
+def _figure(figure: Estimate, written: Callable[[float], str]) -> str:
     if figure.value is None:
         return DASH
-    value = form.format(figure.value)
+    value = written(figure.value)
     if figure.low is None or figure.high is None:
         return value
-    return f"{value} ({form.format(figure.low)} to {form.format(figure.high)})"
+    return f"{value} ({written(figure.low)} to {written(figure.high)})"
 
 
 def _out(shown: Ran, unit: str) -> str:
@@ -177,7 +179,7 @@ def _out(shown: Ran, unit: str) -> str:
     if shown.ratio is None:
         return DASH
     of = unit if shown.source == "measured" else "time"
-    return f"{shown.ratio:.2%} of {of}, {shown.source}"
+    return f"{percentage(shown.ratio)} of {of}, {shown.source}"
 
 
 def _css(ratio: float | None, limit: float | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from services.advisory.comparison import Ran, SideBySide
 from services.advisory.counterfactual import HOUR_S
+from services.kernel.domain.figures import percentage
 from services.kernel.domain.workload import RiskKind
 
 OF_REQUESTS: RiskKind = "DemandFraction"
@@ -68,10 +69,12 @@ class ServiceReport:
     def _of_requests(self) -> str:
         """What is known of a promise about requests: no share of time tells whether it is kept."""
         found = self.compared.measured_ratio
-        known = "none were measured" if found is None else f"{found:.2%} of them missed, measured"
+        known = "none were measured"
+        if found is not None:
+            known = f"{percentage(found)} of them missed, measured"
         return (
-            f"The promise is about requests, at most {self.promise:.2%}: under what ran {known}, "
-            "under Harmony's counts none can be."
+            f"The promise is about requests, at most {percentage(self.promise)}: under what ran "
+            f"{known}, under Harmony's counts none can be."
         )
 
     @property

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from services.kernel.domain.figures import percentage
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.policies.rivals import HARMONY
 
@@ -36,11 +37,6 @@ LEAST_BLOCKS = 5
 INTERVAL = (0.05, 0.95)
 REFERENCES = (HARMONY, "oracle")
 """Frontiers that are no rivals."""
-
-
-def shown_share(share: float) -> str:
-    """A share as a percentage; a small one has two digits, so that no promise reads as none."""
-    return f"{share:.2%}" if share == 0 or share >= 0.001 else f"{100 * share:.2g}%"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +59,8 @@ class Depth:
     def sentence(self, rival: str) -> str:
         """In words, with the rival's name."""
         left = (
-            f"Of the demand {rival} leaves {self.rival:.2%} unserved there, Harmony {self.own:.2%}"
+            f"Of the demand {rival} leaves {percentage(self.rival)} unserved there, "
+            f"Harmony {percentage(self.own)}"
         )
         if self.equal_rival is None:
             return f"{left}; no setting of a rival leaves as little."
@@ -118,7 +115,7 @@ class EqualViolation:
 
     def sentence(self) -> str:
         """The comparison in words; nothing is claimed where the interval holds 1."""
-        at = f"At equal violation ({shown_share(self.epsilon)} of time out of SLA)"
+        at = f"At equal violation ({percentage(self.epsilon)} of time out of SLA)"
         if self.own_usd is not None:
             return f"{at}: {self._beside_nothing(self.own_usd)}.{self._depth_words()}"
         if self.ratio is None or self.low is None or self.high is None:

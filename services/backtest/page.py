@@ -9,9 +9,9 @@ from typing import Any
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from services.backtest.equal_violation import shown_share
 from services.backtest.plot import svg_of_study
 from services.backtest.study import PromiseResult, Study
+from services.kernel.domain.figures import percentage
 from services.kernel.whole_files import write_whole
 from services.simulator import PolicyScore
 
@@ -56,7 +56,7 @@ def render_page(study: Study, said: Sequence[str]) -> str:
             forecaster=study.trained.reason,
             promises=[
                 {
-                    "promise": shown_share(result.epsilon),
+                    "promise": percentage(result.epsilon),
                     "as_deployed": result.verdict(),
                     "matched": matched.sentence(),
                     "rows": _rows(study, result),
@@ -79,7 +79,7 @@ def _row(one: PolicyScore, epsilon: float, per_month: float) -> dict[str, Any]:
     return {
         "policy": one.name,
         "is_ours": one.name == "harmony",
-        "out": shown_share(one.violation_rate),
+        "out": percentage(one.violation_rate),
         "is_kept": one.violation_rate <= epsilon,
         "unserved": one.unserved_words,
         "gpu_hours": f"{one.gpu_hours:,.0f}",

@@ -11,12 +11,13 @@ import numpy as np
 
 from decider import DecideConfig
 from services.backtest.controller import ControllerOptions
-from services.backtest.equal_violation import EqualViolation, at_equal_violation, shown_share
+from services.backtest.equal_violation import EqualViolation, at_equal_violation
 from services.backtest.frontier import DEFAULT_RIVALS, PolicyFrontier, check_policies, frontiers
 from services.backtest.predictors import Trained, train, without_model
 from services.backtest.recommend import Recommendation, check_price, recommend, why_none
 from services.backtest.run import run_harmony
 from services.kernel.clock import make_rng
+from services.kernel.domain.figures import percentage
 from services.simulator import HistoryRun, PolicyScore, run_rivals, score, simulate_history
 from services.simulator.fleet import Fleet
 
@@ -60,8 +61,8 @@ class PromiseResult:
         kept = max(self.epsilon, own.violation_rate)
         rivals = [s for s in self.scores if s.name in _BASELINES and s.violation_rate <= kept]
         is_broken = own.violation_rate > self.epsilon
-        rate = shown_share(own.violation_rate)
-        broken = f"Harmony broke its promise of {shown_share(self.epsilon)}: {rate}"
+        rate = percentage(own.violation_rate)
+        broken = f"Harmony broke its promise of {percentage(self.epsilon)}: {rate}"
         if not rivals:
             words = "No rival kept as low a violation rate as Harmony."
             return f"{words} {broken}." if is_broken else words
@@ -76,7 +77,7 @@ class PromiseResult:
         if is_broken:
             return (
                 f"No gain at this promise: {broken}, {-change:.1%} cheaper than {best.name} at "
-                f"{shown_share(best.violation_rate)}. The frontier tells what its rate costs."
+                f"{percentage(best.violation_rate)}. The frontier tells what its rate costs."
             )
         return f"Forecasting paid: {-change:.1%} cheaper than {best.name}."
 
@@ -124,7 +125,7 @@ class Study:
         if found is None:
             return f"No promise is recommended: {why_none(self.frontiers[0])}."
         return (
-            f"Recommended promise: {shown_share(found.epsilon)} of time out of SLA ({found.rule}): "
+            f"Recommended promise: {percentage(found.epsilon)} of time out of SLA ({found.rule}): "
             f"{found.cost_usd:,.0f} USD and {found.hours_out:,.1f} workload-hours out of SLA in "
             f"{self.fleet.replay_hours:g} h. Read off {n_known:,} workload-steps of this replay."
         )
@@ -186,11 +187,11 @@ def run_study(
     trained = trainer(fleet, history) if trainer else train(fleet, history, seed=fleet.seed)
     results = []
     for epsilon in epsilons:
-        tell(f"promise {shown_share(epsilon)}: tuning and running the rivals")
+        tell(f"promise {percentage(epsilon)}: tuning and running the rivals")
         rivals = run_rivals(fleet, epsilon=epsilon, seed=fleet.seed)
         found = []
         for name, predictors in arms(trained):
-            tell(f"promise {shown_share(epsilon)}: running {name}")
+            tell(f"promise {percentage(epsilon)}: running {name}")
             options = ControllerOptions(epsilon, decide=_DECIDE)
             found.append((name, run_harmony(fleet, history, predictors, options)))
         own = [_named(score(run, fleet, promised=epsilon), name) for name, run in found]

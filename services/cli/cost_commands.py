@@ -11,6 +11,7 @@ import typer
 from services.cli.connection import connected_settings
 from services.cli.output import console, named, print_table, streamed, write_json
 from services.cli.workload_filter import Name, Namespace, place_of
+from services.kernel.domain.figures import fixed
 from services.kernel.errors import InvalidInput
 from services.kernel.settings import LARGEST_SEED
 from services.kernel.whole_files import write_whole
@@ -147,14 +148,15 @@ def _print_showback(found: Showback) -> None:
         {
             "team": "(no label)" if one.team is None else one.team,
             "workloads": one.n_workloads,
-            "GPU-hours": None if one.gpu_hours is None else f"{one.gpu_hours:,.1f}",
-            "cost USD": None if one.cost_usd is None else f"{one.cost_usd:,.2f}",
-            "unknown, h": f"{one.unmeasured_hours:,.1f}",
+            "GPU-hours": None if one.gpu_hours is None else fixed(one.gpu_hours, 1, 1),
+            "cost USD": None if one.cost_usd is None else fixed(one.cost_usd),
+            "unknown, h": fixed(one.unmeasured_hours, 1, 1),
         }
         for one in found.teams
     ]
     print_table(
         f"By {found.by}, {found.from_at:%Y-%m-%d %H:%M} to {found.to_at:%Y-%m-%d %H:%M} UTC", rows
     )
-    total = "not known" if found.cost_usd is None else f"{found.cost_usd:,.2f} USD"
-    console.print(f"Together: {total}; {found.unmeasured_hours:,.1f} workload-hours are unknown.")
+    total = "not known" if found.cost_usd is None else f"{fixed(found.cost_usd)} USD"
+    unknown = fixed(found.unmeasured_hours, 1, 1)
+    console.print(f"Together: {total}; {unknown} workload-hours are unknown.")

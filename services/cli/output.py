@@ -20,6 +20,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from services.kernel.domain.figures import plain
 from services.kernel.domain.json_values import null_where_unknown
 from services.kernel.errors import InvalidInput
 from services.kernel.security.printable import without_escapes
@@ -268,8 +269,15 @@ def print_table(title: str, rows: Sequence[Mapping[str, Any]]) -> None:
     for name in rows[0]:
         table.add_column(name)
     for row in rows:
-        table.add_row(*("–" if value is None else str(value) for value in row.values()))
+        table.add_row(*(_cell(value) for value in row.values()))
     console.print(table)
+
+
+def _cell(value: object) -> str:
+    """A value as a table shows it; what is not known is a dash, never a number."""
+    if value is None or value != value:  # NaN is the one that is not itself
+        return "–"
+    return plain(value) if isinstance(value, float) else str(value)
 
 
 def _written(value: object) -> str:

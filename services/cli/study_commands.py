@@ -19,6 +19,7 @@ from services.cli.output import (
     write_json,
 )
 from services.cli.progress import one_thread, progress
+from services.kernel.domain.figures import percentage
 from services.kernel.domain.shares import SHARE_RULE, is_share
 from services.kernel.errors import ConfigurationError, InvalidInput
 from services.kernel.settings import LARGEST_SEED
@@ -241,22 +242,20 @@ def _print_study(study: Study) -> None:
     console.print(
         f"{study.fleet.label}, {study.fleet.replay_hours:g} h; forecaster: {study.trained.reason}"
     )
-    from services.backtest.equal_violation import shown_share
-
     for result, matched in zip(study.results, study.matched, strict=True):
         rows = [
             {
                 "policy": s.name,
                 "GPU-hours": f"{s.gpu_hours:,.0f}",
                 "cost USD": f"{s.cost_usd:,.0f}",
-                "out of SLA": shown_share(s.violation_rate),
+                "out of SLA": percentage(s.violation_rate),
                 "unserved": s.unserved_words,
                 "scale ops": s.scale_ops,
                 "setting": s.setting,
             }
             for s in result.scores
         ]
-        print_table(f"promise: at most {shown_share(result.epsilon)} of time out of SLA", rows)
+        print_table(f"promise: at most {percentage(result.epsilon)} of time out of SLA", rows)
         console.print(f"As deployed: {result.verdict()}")
         console.print(matched.sentence())
     console.print(study.advice())

@@ -14,6 +14,7 @@ from services.kernel.clock import Clock
 from services.kernel.db.clusters import NEXT_SHARD, load_clusters
 from services.kernel.db.session import check_reachable, make_engine
 from services.kernel.domain import promise_figures
+from services.kernel.domain.figures import kept
 from services.kernel.errors import NotFound
 from services.kernel.server_clock import shared_now
 from services.kernel.settings import Settings
@@ -118,7 +119,7 @@ def _status_row(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _rounded(ratio: float | None) -> float | None:
-    return None if ratio is None else round(ratio, 4)
+    return None if ratio is None else kept(ratio)
 
 
 def load_specs(connection: Connection, namespace: str, name: str) -> Sequence[RowMapping]:
@@ -216,7 +217,7 @@ def load_forecasts_at(engine: Engine, origins: Mapping[int, datetime]) -> list[d
             for level in _SHOWN_LEVELS:
                 at = [n for n, known in enumerate(levels) if abs(known - level) < 1e-6]
                 has_value = bool(at) and at[0] < len(values)
-                shown[f"p{level * 100:g}"] = round(values[at[0]], 4) if has_value else None
+                shown[f"p{level * 100:g}"] = kept(values[at[0]]) if has_value else None
             found.append(shown)
     return _with_clusters(found)
 

@@ -7,6 +7,7 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
+from services.kernel.domain.figures import percentage
 from services.simulator.fleet import Fleet, ScaledFleet
 from services.simulator.fleet.arrays import FloatArray
 from services.simulator.hindsight import Tried, try_settings
@@ -81,7 +82,7 @@ class PolicyScore:
     @property
     def unserved_words(self) -> str:
         """Share of the demand that was not served, for people; nothing is known without demand."""
-        return f"{self.unserved_ratio:.2%}" if np.isfinite(self.unserved_ratio) else "unknown"
+        return percentage(self.unserved_ratio) if np.isfinite(self.unserved_ratio) else "unknown"
 
     def to_json(self) -> PolicyScoreJson:
         """The figures of the demo's JSON."""

@@ -5,9 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping
+from sqlalchemy import Connection, RowMapping, text
 
 from services.admin.rest.lists_repository import Conditions, page
+
+
+def has_action(connection: Connection, action: str) -> bool:
+    """Whether any entry of the audit log is of an action."""
+    statement = text("SELECT EXISTS (SELECT 1 FROM audit WHERE action = :action)")
+    return bool(connection.execute(statement, {"action": action}).scalar_one())
 
 
 def load_audit(connection: Connection, filters: Mapping[str, Any], limit: int) -> list[RowMapping]:

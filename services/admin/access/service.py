@@ -18,7 +18,7 @@ from services.kernel.db import credentials
 from services.kernel.db.clusters import EVERY, KnownCluster, find_cluster, load_clusters
 from services.kernel.errors import Forbidden, InvalidInput, NotFound
 from services.kernel.security import keys as security
-from services.kernel.security.audit import Anchor
+from services.kernel.security.audit import ACTIONS, Anchor
 from services.kernel.security.keys import AuditEntry, KeyVerifier, Principal, Role
 
 _PUBLIC = tuple(schemas.KeyView.model_fields)
@@ -218,9 +218,16 @@ def log_in(deps: AdminDeps, token: str, address: str) -> tuple[str, Principal]:
 def list_audit(
     deps: AdminDeps, limit: int, cursor: str | None, filters: Mapping[str, Any] | None = None
 ) -> Page[schemas.AuditView]:
-    """Audit entries, newest first; filters as of `repository.load_audit`."""
+    """Audit entries, newest first; filters as of `repository.load_audit`.
+
+    Raises:
+        InvalidInput: There is no such action: an empty page would read as if nobody had done it.
+    """
     wanted = {**(filters or {}), **position(cursor or None, (int,))}
+    action = wanted.get("action")
     with deps.engine.connect() as connection:
+        if action and action not in ACTIONS and not repository.has_action(connection, action):
+            raise InvalidInput(f"action={action!r} must be one of {', '.join(sorted(ACTIONS))}")
         rows = repository.load_audit(connection, wanted, limit + 1)
     view = schemas.AuditView.model_validate
     return page_of(Page[schemas.AuditView], rows, limit, ("id",), lambda row: view(dict(row)))

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from datetime import UTC, datetime
 
+from services.kernel.domain.figures import PLAIN_FROM, ROUNDING, fixed
+
 DASH = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NOW_S = 5
 _LEAST_PERCENT = 0.0001
+_LEAST = f"{PLAIN_FROM:f}"
 _HALF_UP = -math.log10(0.995)
 """From 0.995 on two digits are those of 1: `1 %` and not `1.00 %`."""
 _SUFFIXES = ((999.5e6, 1e9, " G"), (999.5e3, 1e6, " M"), (1e4, 1e3, " k"))
@@ -39,6 +42,8 @@ def number(value: float | None) -> str:
     """A quantity with three significant digits and a thousands suffix: 12345 -> `12.3 k`."""
     if value is None:
         return DASH
+    if ROUNDING <= abs(value) < PLAIN_FROM:
+        return f"< {_LEAST}" if value > 0 else f"> -{_LEAST}"
     for limit, unit, suffix in _SUFFIXES:
         if abs(value) >= limit:
             return f"{_three(value / unit)}{suffix}"
@@ -47,16 +52,18 @@ def number(value: float | None) -> str:
 
 def _three(value: float) -> str:
     """Three significant digits, more of what is larger: never a power of ten."""
-    return f"{value:,.0f}" if abs(value) >= 99.95 else f"{value:.3g}"
+    return fixed(value, 0, 3)
 
 
 def usd(value: float | None, is_signed: bool = False) -> str:
-    """An amount of money."""
+    """An amount of money, to the cent; a small one with two significant digits."""
     if value is None:
         return DASH
     sign = ("+" if value > 0 else "−" if value < 0 else "±") if is_signed else ""
     amount = abs(value) if is_signed else value
-    return f"{sign}${amount:,.0f}" if amount >= 100 else f"{sign}${amount:,.2f}"
+    if ROUNDING <= abs(value) < PLAIN_FROM:
+        return f"< {sign}${_LEAST}" if value > 0 else f"> {sign or '-'}${_LEAST}"
+    return f"{sign}${amount:,.0f}" if amount >= 100 else f"{sign}${fixed(amount)}"
 
 
 def duration(seconds: float | None) -> str:

@@ -12,6 +12,7 @@ from pydantic import AfterValidator, AwareDatetime, BeforeValidator
 AHEAD = timedelta(seconds=30)
 """What is of a later time is of a clock that was ahead: it counts when that time is there."""
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*", re.IGNORECASE)
+_LOST_PLUS = re.compile(r"(\d{4}-\d\d-\d\d[T ]\d\d:\d\d\S*) (\d\d:?\d\d)", re.IGNORECASE)
 _FIRST, _END = datetime(1970, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -45,5 +46,25 @@ def not_a_number(at: object) -> object:
     return at
 
 
-Instant = Annotated[AwareDatetime, BeforeValidator(not_a_number), AfterValidator(to_utc)]
+def with_its_plus(at: object) -> object:
+    """`at`, whose offset still has its sign: in an address a `+` means a space.
+
+    Raises:
+        ValueError: A space stands where the sign was.
+    """
+    found = _LOST_PLUS.fullmatch(at) if isinstance(at, str) else None
+    if found is not None:
+        raise ValueError(
+            f"reads {at!r}: + means a space in an address; send {found[1]}%2B{found[2]} or a time "
+            "that ends in Z"
+        )
+    return at
+
+
+Instant = Annotated[
+    AwareDatetime,
+    BeforeValidator(with_its_plus),
+    BeforeValidator(not_a_number),
+    AfterValidator(to_utc),
+]
 """RFC 3339 with an offset."""

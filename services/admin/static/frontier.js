@@ -12,7 +12,7 @@
 
   const color = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const percent = (v) => Number((100 * v).toPrecision(3)) + " %";
-  const usd = (v) => "$" + (v >= 100 ? Math.round(v).toLocaleString("en") : v.toFixed(2));
+  const usd = (v) => "$" + (v >= 100 ? Math.round(v).toLocaleString("en") : v > 0 && v < 0.1 ? Number(v.toPrecision(2)) : v.toFixed(2));
 
   // The lower left edge, by rate.
   function front(points) {

@@ -43,7 +43,11 @@ class RiskView(Out):
         description="What `violation_ratio`, `budget_remaining` and `n_steps` come from: measured "
         "where the objective is, else believed; null: no step was looked at yet",
     )
-    violation_ratio: float | None = Field(None, description="Over `window_s`, by `source`")
+    violation_ratio: float | None = Field(
+        None,
+        description="Over `window_s`, by `source`: measured, a share of what `kind` says; "
+        "believed, a share of time",
+    )
     measured_ratio: float | None = Field(
         None,
         description="As requests felt it, over `window_s`; estimated where the threshold lies "
@@ -63,7 +67,9 @@ class RiskView(Out):
         examples=[0.4],
     )
     believed_ratio: float | None = Field(
-        None, description="By the capacity that is believed, over `window_s`"
+        None,
+        description="Share of the time in which demand was beyond the capacity that is believed, "
+        "over `window_s`, whatever `kind` is",
     )
     window_s: float = Field(description="The promise's window; older steps fade", examples=[604800])
     n_steps: int = Field(examples=[2016])

@@ -8,14 +8,15 @@ from services.admin.workloads.schemas import RiskView
 UNKNOWN = "no step was looked at yet"
 _MISSED = {"DemandFraction": "of requests missed"}
 _BETWEEN = ": the threshold lies between two bucket edges"
-_OUT = {"DemandFraction": "of the demand beyond capacity"}
+_OUT = "of the time beyond capacity"
+"""Of every kind of promise: the believed ledger counts each step alike, whatever its demand."""
 
 
 def missed(risk: RiskView) -> str:
     """What the share in `violation_ratio` is a share of: `of requests missed`."""
     if risk.source == "measured":
         return _MISSED.get(risk.kind, "of minutes missed")
-    return _OUT.get(risk.kind, "of the time beyond capacity")
+    return _OUT
 
 
 def why_unmeasured(risk: RiskView) -> str:

@@ -32,7 +32,7 @@ class PromiseFigures:
         measured_low_ratio: The least that it can be; None: that is `measured_ratio`, or the ends
             are not known of the whole window.
         measured_high_ratio: The most that it can be; None: as of the least.
-        believed_ratio: The same by the capacity that is believed.
+        believed_ratio: Share of time beyond the capacity that is believed, whatever is promised.
         left_ratio: Share of the error budget that is left; below 0: overspent. None where no step
             was counted: a whole budget would be told of a service of which nothing is known.
         left_high_ratio: The same by `measured_low_ratio`; None where that is.

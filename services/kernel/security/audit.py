@@ -15,6 +15,20 @@ from sqlalchemy import Connection, RowMapping
 from services.kernel import telemetry
 from services.kernel.db import credentials
 from services.kernel.errors import InvalidInput
+from services.kernel.jobs import OPERATION_JOBS
+
+ACTIONS = frozenset(
+    (
+        *("cluster.add", "cluster.rename", "cluster.total", "controls.clear"),
+        *("decision.approve", "decision.reject", "freeze.create", "freeze.lift"),
+        *("key.create", "key.revoke", "key.rotate", "pause.lift", "pause.set", "policy.update"),
+        *("model.promote", "model.roll_back", "model.shadow", "model.train"),
+        *("schedules.replace", "schedules.reset", "session.open"),
+        *("workload.create", "workload.delete", "workload.update"),
+        *(f"{kind}.{verb}" for kind in OPERATION_JOBS for verb in ("submit", "cancel")),
+    )
+)
+"""What the audit log calls that which is done; an older release may have had others."""
 
 
 @dataclass(frozen=True, slots=True)

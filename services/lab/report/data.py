@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from services.kernel.domain.figures import percentage
 from services.lab.report.evidence import Reliability, RivalFrontier, StartTimes
 from services.simulator import PolicyScore
 from services.simulator.fleet.arrays import FloatArray
@@ -30,7 +31,7 @@ def label_of(policy: str) -> str:
 
 def percent(share: float) -> str:
     """A share for people."""
-    return "unknown" if share != share else f"{share:.2%}"
+    return "unknown" if share != share else percentage(share)
 
 
 def measured_line(data: ReportData) -> str:

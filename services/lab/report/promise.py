@@ -28,7 +28,7 @@ def headline(data: ReportData) -> str:
         return f"{hours}: {n_ours} broke the promise of {_promise(data)}{others}, at {cost}"
     claim = f"{hours}: {cost}"
     if ours.violation_rate > data.epsilon:
-        claim += f", but out of SLA for {ours.violation_rate:.2%} of the time"
+        claim += f", but out of SLA for {percent(ours.violation_rate)} of the time"
     return claim
 
 

@@ -15,7 +15,7 @@ def scoreboard_table(data: ReportData) -> Table:
     table = Table(
         title=f"{data.data}: {data.simulated_hours:g} h, {len(data.workloads)} workloads",
         caption=(
-            f"promised: at most {data.epsilon:.2%} of time out of SLA; "
+            f"promised: at most {percent(data.epsilon)} of time out of SLA; "
             + (
                 "out of SLA is what requests felt; the oracle knows the demand to come, not this"
                 if data.is_felt
@@ -36,7 +36,7 @@ def scoreboard_table(data: ReportData) -> Table:
         table.add_row(
             Text(label_of(s.name), style="bold" if s.name == "harmony" else ""),
             *_promise_cells(s, data),
-            "–" if s.promised is None else f"{s.promised:.2%}",
+            "–" if s.promised is None else percent(s.promised),
             f"{s.gpu_hours:,.0f}",
             f"{s.cost_usd:,.0f}",
             _relative(s, hpa),
@@ -68,7 +68,7 @@ def _relative(s: PolicyScore, hpa: PolicyScore | None) -> str:
 def _violation(s: PolicyScore, epsilon: float) -> Text:
     if s.violation_rate != s.violation_rate:
         return Text("unknown", style="yellow")
-    text = f"{s.violation_rate:.2%}"
+    text = percent(s.violation_rate)
     if s.promised is None and s.name == "oracle":
         return Text(text, style="dim")
     return Text(text, style="green" if s.violation_rate <= epsilon else "red")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from services.kernel.domain.figures import fixed, kept, percentage
 from services.operator.plan.headroom import HeadroomAdvice
 from services.operator.plan.supply import TypeSupply
 from services.operator.report.facts import FALSE, TRUE, UNKNOWN, Finding
@@ -41,13 +42,16 @@ def headroom_findings(supply: TypeSupply) -> list[Finding]:
 
 def _words(gpu_type: str, advice: HeadroomAdvice, *, is_stated: bool) -> str:
     """How many GPUs, at what cost, what they avert, and what is not in it."""
-    why = f"{advice.risk:.1%} asked for" if is_stated else "more would cost more than it averts"
+    asked, before, after = (
+        percentage(risk, 1, 1) for risk in (advice.risk, advice.risk_before, advice.risk_after)
+    )
+    why = f"{asked} asked for" if is_stated else "more would cost more than it averts"
     n_chunks = advice.gpus // advice.chunk_gpus
     found = (
         f"hold {advice.gpus} GPUs of {gpu_type} ready ({n_chunks} times {advice.chunk_gpus}), for "
-        f"{advice.usd_per_hour:.2f} USD/h; {advice.free_gpus} are free. A need within a node's "
-        f"start-up that nothing is free for has a chance of {advice.risk_before:.1%} now and of "
-        f"{advice.risk_after:.1%} with it ({why})"
+        f"{fixed(advice.usd_per_hour)} USD/h; {advice.free_gpus} are free. A need within a node's "
+        f"start-up that nothing is free for has a chance of {before} now and of "
+        f"{after} with it ({why})"
     )
     if advice.is_capped:
         found += f"; {advice.need_gpus} may be needed, the ceiling or the budget allows no more "
@@ -68,8 +72,8 @@ def headroom_status(supply: TypeSupply) -> dict[str, Any] | None:
         "risk": advice.risk,
         "gpus": advice.gpus,
         "freeGpus": advice.free_gpus,
-        "costPerHour": round(advice.usd_per_hour, 2),
-        "riskBefore": round(advice.risk_before, 4),
-        "riskAfter": round(advice.risk_after, 4),
+        "costPerHour": kept(advice.usd_per_hour, 2),
+        "riskBefore": kept(advice.risk_before),
+        "riskAfter": kept(advice.risk_after),
         "time": stamp(advice.advised_at),
     }

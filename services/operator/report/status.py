@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from services.kernel.domain import step_promise
+from services.kernel.domain.figures import kept
 from services.operator.cluster.pods import Replicas
 from services.operator.plan.part_members import describe_target, part_statuses
 from services.operator.plan.plan import PlannedAction, Result, StoredDecision
@@ -118,7 +119,7 @@ def _decision(decision: StoredDecision) -> Status:
         "current": decision.current,
         "direction": decision.direction,
         "reason": decision.reason,
-        "costDeltaPerHour": round(decision.cost_delta_usd_per_h, 4),
+        "costDeltaPerHour": kept(decision.cost_delta_usd_per_h),
     }
     if decision.binding_constraint:
         entry["bindingConstraint"] = decision.binding_constraint

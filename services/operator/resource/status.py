@@ -76,7 +76,9 @@ class RiskStatus(ResourceModel):
         None, description="The most that measured can be; absent: it is no more"
     )
     believed: float | None = Field(
-        None, description="Share out of SLA as the believed capacity says it of the demand"
+        None,
+        description="Share of the time in which the demand was beyond the believed capacity, "
+        "whatever the promise's kind",
     )
     source: Literal["measured", "believed"] | None = Field(
         None, description="Which of the two the budget is of"

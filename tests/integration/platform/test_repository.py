@@ -126,7 +126,21 @@ def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
         4,
         40,
     )
-    assert (ada["risk_before"], ada["risk_after"]) == (0.2135, 0.0071)
+    assert (ada["risk_before"], ada["risk_after"]) == (0.2135, 0.00712)
+
+
+def test_what_is_small_is_not_rounded_to_nothing(database: Engine, seeded: Seeded) -> None:
+    run(database, "UPDATE forecasts SET quantile_levels = '{0.5}', quantiles = '{{0.00004}}' "
+                  "WHERE id = 100047")  # fmt: skip
+    _, llama, _ = repository.load_forecasts_at(database, seeded.origins[-1])
+    assert llama["p50"] == 0.00004
+    run(
+        database,
+        "INSERT INTO gpu_headroom VALUES (1, 'L4', 0.01, 9, 16, 8, 4, 0.213456, 0.0000312345, 40, "
+        "false, 2, 1, 0.1, 0.5, 0, now(), now())",
+    )
+    (row,) = repository.load_headroom(database)
+    assert row["risk_after"] == 0.00003123
 
 
 def test_the_newest_steps_of_each_length_are_told_apart(database: Engine, seeded: Seeded) -> None:

@@ -155,3 +155,22 @@ def test_what_ran_and_was_not_measured_is_believed_or_unknown() -> None:
     nothing = ran(silent, np.zeros(1, dtype=bool), is_of_requests=True)
     assert nothing == Ran(0.0, None, None, None)
     assert nothing.to_json()["source"] is None
+
+
+def test_a_small_difference_is_not_none_and_rounding_is_no_difference() -> None:
+    """A cost that was four hundredths of a percent lower was told as 0.0% less."""
+    leaner = compare([sums(harmony=99.96)], rng())
+    assert leaner is not None
+    assert leaner.sentence().startswith(
+        "Harmony would have cost 0.04% less (90 % interval -0.04% to -0.04%)"
+    )
+    assert leaner.to_json()["cost_change"]["value"] == pytest.approx(-0.0004)
+    seldom = sums()
+    seldom.today_out_h[:], seldom.harmony_out_h[:] = 0.0, 24 * 0.00002
+    found = compare([seldom], rng())
+    assert found is not None
+    assert "with 0.002 points more time out of SLA (+0.002 to +0.002 points)" in found.sentence()
+    assert found.to_json()["harmony_believed_ratio"]["value"] == pytest.approx(0.00002)
+    same = compare([sums(harmony=100.0 * (1 + 1e-12))], rng())
+    assert same is not None
+    assert same.cost_change == Estimate(0.0, 0.0, 0.0)

@@ -7,11 +7,20 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from services.advisory.page import notes, render_report, table_rows, to_result, write_report
+from services.advisory.comparison import Ran, compare
+from services.advisory.page import (
+    notes,
+    render_report,
+    service_notes,
+    table_rows,
+    to_result,
+    write_report,
+)
 from services.kernel.errors import InvalidInput
-from tests.unit.advisory.reported import report, service
+from tests.unit.advisory.reported import report, service, sums
 from tests.unit.kernel.full_disk import full_disk
 
 KNOWN, UNKNOWN = service(), service("prod/quiet", is_known=False)
@@ -47,6 +56,8 @@ def test_rows_say_measured_or_believed_and_unknown() -> None:
 
 
 def test_what_is_left_out_of_the_figures_is_said_beside_them() -> None:
+    seconds = replace(KNOWN, unpriced_hours=0.02)
+    assert "0.02 h of unknown cost" in service_notes(seconds)
     page = render_report(report(KNOWN))
     assert "6.0 h without a decision; 4.0 h of unknown cost; 12.0 h with a count" in page
     assert "57 measured start-up times." in page
@@ -125,3 +136,18 @@ def test_a_page_that_finds_no_room_leaves_the_old_one_and_is_told(tmp_path: Path
     with full_disk(1000), pytest.raises(InvalidInput, match=r"week\.html: cannot be written: "):
         write_report(report(KNOWN), file)
     assert file.read_text() == "old"
+
+
+def test_what_is_small_is_not_nothing() -> None:
+    """A promise of a thousandth of a percent read as 0.00%, and so did a cost of 0.4 cents."""
+    little = Ran(240.0, 0.004, 0.00003, 0.00004)
+    strict = replace(KNOWN, promise=0.00001, today=little, compared=little)
+    (row,) = table_rows(report(strict))
+    assert (row["promise"], row["cost USD"]) == ("0.001%", "0.004")
+    assert row["out of SLA"] == "0.004% of requests, measured"
+    assert "at most 0.001%: under what ran 0.004% of them missed" in strict.verdict
+    promised_time = replace(strict, kind="TimeFraction")
+    assert "broken its promise of 0.001%: 1.00%, believed." in promised_time.verdict
+    cheap = compare([sums(today=0.0004, harmony=0.0003)], np.random.default_rng(7))
+    (row,) = table_rows(report(replace(KNOWN, comparison=cheap)))
+    assert row["Harmony USD"] == "0.003 (0.003 to 0.003)"

@@ -71,6 +71,8 @@ def test_what_is_left_unserved_stands_beside_time() -> None:
     assert found.to_json()["unserved"] == {
         "harmony": 0.005, "rival": 0.05, "equal_rival": "hpa", "equal_cost_ratio": 0.6667,
     }  # fmt: skip
+    seldom = replace(ours, unserved=np.array([0.00002]))
+    assert "Harmony 0.002%; " in compared(seldom, gives_up, hpa).sentence()
     alone = compared(ours, gives_up)
     assert alone.sentence().endswith("Harmony 0.50%; no setting of a rival leaves as little.")
 

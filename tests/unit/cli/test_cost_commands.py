@@ -125,3 +125,12 @@ def test_what_cannot_be_used_is_named(command: str) -> None:
     ):
         with pytest.raises(InvalidInput, match=said):
             CliRunner().invoke(app, [command, *wrong], catch_exceptions=False)
+
+
+@pytest.mark.usefixtures("asked")
+def test_what_little_a_team_costs_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    little = TeamCost(team="a", n_workloads=1, gpu_hours=0.02, cost_usd=0.004, unmeasured_hours=0)
+    found = SHOWBACK.model_copy(update={"teams": [little], "cost_usd": 0.004})
+    monkeypatch.setattr(costs, "showback", lambda *_: (found, ""))
+    printed = CliRunner().invoke(app, ["showback", "--by", "label=team"]).stdout
+    assert all(figure in printed for figure in ("0.02 ", "0.004 ", "Together: 0.004 USD"))

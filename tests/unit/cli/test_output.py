@@ -257,3 +257,18 @@ def test_a_folder_that_takes_no_file_is_refused_before_the_work() -> None:
 def test_the_file_of_a_table_is_seen_to_be_writable_before_the_work(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match=r"^file=.*: is a folder"):
         CliRunner().invoke(app, ["bench", "response-table", str(tmp_path)], catch_exceptions=False)
+
+
+def test_a_small_figure_is_written_out_and_none_is_a_dash() -> None:
+    """`1e-05` is no share that anybody reads, and what is not known is no number."""
+    row = {"small": 0.00001, "raw": 0.0023423423, "usual": 0.25, "whole": 3, "none": float("nan")}
+    with console.capture() as capture:
+        print_table("Figures", [row])
+    (line,) = [line for line in capture.get().splitlines() if "0.25" in line]
+    assert [cell.strip() for cell in line.strip("│").split("│")] == [
+        "0.00001",
+        "0.002342",
+        "0.25",
+        "3",
+        "–",
+    ]

@@ -28,6 +28,9 @@ def test_the_audit_log_is_filtered_paged_and_checked(deps: AdminDeps, database: 
         assert "pause.set" in some.split("<tbody>")[1]
         assert "No entry matches" in human.get("/audit?to_at=2020-01-01T00:00").text
         assert human.get("/audit?from_at=soon").status_code == 422
+        unknown = human.get("/audit?action=pause.sett")
+        assert unknown.status_code == 422
+        assert "must be one of" in unknown.text
         assert "The chain is intact" in human.get("/audit?check=true").text
         for _ in range(50):
             human.send(f"{OWN}/resume")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import ProgrammingError
 from structlog.testing import capture_logs
 
+import services
+from services.kernel.jobs import OPERATION_JOBS
 from services.kernel.security import keys as security
-from services.kernel.security.audit import Anchor
+from services.kernel.security.audit import ACTIONS, Anchor
 from services.kernel.security.keys import AuditEntry
 
 AT = datetime(2026, 1, 5, tzinfo=UTC)
@@ -135,3 +139,19 @@ def test_a_rolled_back_write_leaves_no_entry(database: Engine) -> None:
     write_chain(database, 1)
     report = check(database)
     assert (report.n_entries, report.is_intact) == (2, True)
+
+
+def test_every_action_that_is_written_is_known() -> None:
+    """The list is what a filter is held against: one that it lacks could not be asked for."""
+    sources = [path.read_text() for path in (Path(services.__path__[0])).rglob("*.py")]
+    about = {action.partition(".")[0] for action in ACTIONS}
+    named = re.compile(rf'"((?:{"|".join(about)})\.[a-z_]+)"')
+    written = {
+        action
+        for source in sources
+        if "audit" in source.lower() or "_Ask(" in source
+        for action in named.findall(source)
+    }
+    composed = {"decision.approve", "decision.reject"}
+    composed |= {f"{kind}.{verb}" for kind in OPERATION_JOBS for verb in ("submit", "cancel")}
+    assert written - {"model.safetensors"} | composed == ACTIONS

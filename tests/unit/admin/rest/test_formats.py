@@ -54,6 +54,10 @@ def test_percent(value: float | None, text: str) -> None:
         (999_600_000.0, "1 G"),
         (1.234e13, "12,340 G"),
         (-999_600.0, "-1 M"),
+        (0.00001, "0.00001"),
+        (0.0000123456, "0.0000123"),
+        (1e-9, "< 0.000001"),
+        (-1e-9, "> -0.000001"),
     ],
 )
 def test_number(value: float | None, text: str) -> None:
@@ -65,6 +69,13 @@ def test_money_and_durations() -> None:
     assert formats.usd(5413.2) == "$5,413"
     assert formats.usd(-20.0, True) == "−$20.00"
     assert formats.usd(10.0, True) == "+$10.00"
+    assert formats.usd(0.004) == "$0.004"
+    assert formats.usd(0.0) == "$0.00"
+    assert formats.usd(-0.0004, True) == "−$0.0004"
+    assert formats.usd(0.1 + 0.2 - 0.3) == "$0.00"
+    assert formats.usd(1e-9) == "< $0.000001"
+    assert formats.usd(1e-9, True) == "< +$0.000001"
+    assert formats.usd(-1e-9, True) == "> −$0.000001"
     assert formats.duration(95) == "95 s"
     assert formats.duration(164) == "2 min 44 s"
     assert formats.duration(2 * 3600) == "2 h"

@@ -38,3 +38,23 @@ def test_a_number_is_no_time(number: object) -> None:
     """Read as seconds of Unix time a year would be in January of 1970."""
     with pytest.raises(ValidationError, match="must be RFC 3339"):
         TIMES.validate_python(number)
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ("2026-01-01T00:00:00 00:00", "2026-01-01T00:00:00%2B00:00"),
+        ("2026-01-01T00:00:00.5 02:00", "2026-01-01T00:00:00.5%2B02:00"),
+        ("2026-01-01 00:00 0530", "2026-01-01 00:00%2B0530"),
+    ],
+)
+def test_a_plus_that_an_address_made_a_space_is_told(text: str, right: str) -> None:
+    """It read `unexpected extra characters`, and nobody had sent any."""
+    with pytest.raises(ValidationError) as refused:
+        TIMES.validate_python(text)
+    assert f"send {right} or a time that ends in Z" in str(refused.value)
+
+
+def test_a_time_without_an_offset_has_lost_no_plus() -> None:
+    with pytest.raises(ValidationError, match="timezone"):
+        TIMES.validate_python("2026-01-05 12:00")

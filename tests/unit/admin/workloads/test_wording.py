@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import given, strategies as st
 
@@ -18,6 +18,7 @@ from services.admin.workloads.wording import (
     violation,
     why_unmeasured,
 )
+from services.kernel.domain.workload import RiskKind
 
 MEASURED: dict[str, Any] = {
     "kind": "DemandFraction",
@@ -57,7 +58,9 @@ def test_believed_says_why_nothing_is_measured() -> None:
         "believed 0.4 % of the time beyond capacity (nothing measured: "
         "sli_ttft_total has no query; set spec.objective.series)"
     )
-    assert missed(risk(BELIEVED)) == "of the demand beyond capacity"
+    assert {missed(risk(BELIEVED, kind=kind)) for kind in get_args(RiskKind)} == {
+        "of the time beyond capacity"
+    }
     assert violation(risk(BELIEVED, sli_message="")).endswith("capacity (nothing measured)")
 
 
@@ -104,7 +107,7 @@ def test_the_promise_gives_both_figures() -> None:
         "measured 1.2 % of requests missed; believed 0.4 %; error budget -20 % left, measured"
     )
     assert promise(risk(BELIEVED, sli_message="")) == (
-        "believed 0.4 % of the demand beyond capacity (nothing measured); "
+        "believed 0.4 % of the time beyond capacity (nothing measured); "
         "error budget 60 % left, believed"
     )
 

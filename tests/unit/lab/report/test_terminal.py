@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -30,3 +31,10 @@ def test_what_is_believed_stands_beside_what_requests_felt(data):
     assert row.index("2 of 2") < row.index("0.80%") < row.index("0.40%")
     assert "over promise" in printed
     assert "what requests felt" in printed
+
+
+def test_a_strict_promise_is_not_none(data):
+    out = io.StringIO()
+    strict = replace(data, epsilon=0.00001)
+    Console(file=out, width=160).print(scoreboard_table(strict))
+    assert "promised: at most 0.001% of time" in out.getvalue()

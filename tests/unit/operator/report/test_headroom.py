@@ -116,3 +116,14 @@ def test_the_status_is_in_the_names_of_the_definition() -> None:
     }
     written = SupplyStatus.model_validate(found).to_manifest()["headroom"]
     assert written.keys() == found["headroom"].keys()
+
+
+def test_what_is_small_is_not_nothing() -> None:
+    """A risk of four in a hundred thousand read as none, and so did what an hour cost."""
+    advice = replace(ADVICE, risk=0.0001, risk_after=0.00004, usd_per_hour=0.004)
+    (found,) = headroom_findings(supply(advice, mode="advise"))
+    assert "for 0.004 USD/h;" in found.message
+    assert "of 21.3% now and of 0.004% with it (0.01% asked for)" in found.message
+    status = headroom_status(supply(advice))
+    assert status is not None
+    assert (status["riskAfter"], status["costPerHour"]) == (0.00004, 0.004)

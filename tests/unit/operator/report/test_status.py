@@ -156,3 +156,9 @@ def test_a_merge_patch_leads_to_what_was_meant(
 def test_times_are_to_the_second() -> None:
     odd = NOW + timedelta(microseconds=123456)
     assert build(report(applied()), odd)["lastScaleTime"] == "2026-01-05T12:00:00Z"
+
+
+def test_what_little_a_decision_costs_is_told() -> None:
+    newest = decision(cost_delta_usd_per_h=0.00004)
+    status = build(AutoscalerReport(facts(newest), None), NOW)
+    assert status["lastDecision"]["costDeltaPerHour"] == 0.00004
