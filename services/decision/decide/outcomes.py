@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
+from services.decision.decide.mix_cost import mix_cost
 from services.decision.rows.inputs import (
     ShardRows,
     equivalent_of,
@@ -22,7 +23,7 @@ from services.decision.rows.loads import Sampled
 from services.decision.rows.members import ShardMember
 from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
-from services.decision.rows.variants import MixPrice, mix_price, ready_and_bound
+from services.decision.rows.variants import ready_and_bound
 
 LOOKBACK_STEPS = 24
 
@@ -142,16 +143,19 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
     step_s, first_s = float(member.step_s), min(starts_s, default=math.inf)
     bound = _by_step(equivalent_of(member, rows), first_s)
     events = replica_events(member, rows)
-    outcomes, hours = {}, {}
+    outcomes: dict[float, StepOutcome] = {}
+    hours: dict[float, Mapping[str, float]] = {}
     for start_s in starts_s:
         end_s = start_s + step_s
         intervals = step_intervals(events, start_s, end_s)
-        mix = _mix(member, rows, end_s)
-        outcome = score_step(bound.get(start_s), intervals, _priced(price, mix))
-        if outcome is not None:
-            outcomes[start_s] = outcome
-            shares = {spec.gpu_type: 1.0} if mix is None else mix.share_by_type
-            hours[start_s] = {name: share * outcome.gpu_hours for name, share in shares.items()}
+        outcome = score_step(bound.get(start_s), intervals, price)
+        if outcome is None:
+            continue
+        outcomes[start_s], hours[start_s] = outcome, {spec.gpu_type: outcome.gpu_hours}
+        if spec.variants:
+            held = mix_cost(spec, rows.states.get(member.id, ()), start_s, end_s)
+            outcomes[start_s] = replace(outcome, gpu_hours=held.gpu_hours, cost_usd=held.cost_usd)
+            hours[start_s] = held.hours_by_type
     scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
     known = {at: one for at, one in ready.items() if one}
@@ -243,24 +247,6 @@ def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
         return -math.inf
     serving = (e.at_s for e in events if e.kind == "ready" or (e.kind == "snapshot" and e.ready))
     return min(serving, default=math.inf)
-
-
-def _mix(member: ShardMember, rows: ShardRows, end_s: float) -> MixPrice | None:
-    """The mix of variants that ran when a step ended; None: there is none, or it is not known."""
-    if not member.spec.variants:
-        return None
-    states = rows.states.get(member.id, ())
-    newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
-    return mix_price(spec_in_force(member, rows), newest)
-
-
-def _priced(price: StepPrice, mix: MixPrice | None) -> StepPrice:
-    """GPUs and price of a replica: with variants, of the mix that ran when the step ended."""
-    if mix is None:
-        return price
-    return replace(
-        price, gpus_per_replica=mix.gpus_per_replica, usd_per_gpu_hour=mix.usd_per_gpu_hour
-    )
 
 
 def _row(
