@@ -13,6 +13,7 @@ import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
 from services.decision.decide.mix_cost import mix_cost
+from services.decision.decide.step_lengths import uncounted
 from services.decision.rows.inputs import (
     ShardRows,
     equivalent_of,
@@ -73,7 +74,7 @@ def finished_outcomes(
     origin_at: datetime,
     now: datetime,
 ) -> WorkloadOutcomes:
-    """Outcomes of the steps up to the origin that have none yet.
+    """Outcomes of the steps up to the origin that have none yet, and cover no time that has one.
 
     Steps that began before the first replica was ever ready are not scored. Violations and needed
     replicas go by the capacity that decides now, learned or stated, and by the equivalent demand
@@ -89,7 +90,8 @@ def finished_outcomes(
     """
     step_s = float(member.step_s)
     grid_s = [origin_at.timestamp() - back * step_s for back in range(LOOKBACK_STEPS)][::-1]
-    scored = _scored(member, rows, [start_s for start_s in grid_s if start_s not in done])
+    since_s = rows.step_since_s.get(member.id, -math.inf)
+    scored = _scored(member, rows, uncounted(grid_s, done, step_s, since_s))
     demand = _by_step(rows.demand.get(member.id), grid_s[0])
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     made: list[tuple[Any, ...]] = []
