@@ -13,6 +13,7 @@ import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
 from services.decision.decide.mix_cost import mix_cost
+from services.decision.decide.snapshot_hold import is_lapsed
 from services.decision.decide.step_lengths import uncounted
 from services.decision.rows.inputs import (
     ShardRows,
@@ -38,12 +39,15 @@ class WorkloadOutcomes:
         outcomes: The same as values, by step start (epoch seconds).
         before_first: Starts of those that began before a replica was ever ready.
         gpu_hours: GPU-hours of the same steps by GPU type.
+        unseen: Rows, by step start, of steps of which replicas had not been seen for too long: what
+            they cost is not known.
     """
 
     rows: tuple[tuple[Any, ...], ...]
     outcomes: Mapping[float, StepOutcome]
     before_first: frozenset[float] = frozenset()
     gpu_hours: Mapping[str, float] = field(default_factory=dict)
+    unseen: Mapping[float, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
@@ -73,6 +77,7 @@ def finished_outcomes(
     done: set[float],
     origin_at: datetime,
     now: datetime,
+    held_s: float = math.inf,
 ) -> WorkloadOutcomes:
     """Outcomes of the steps up to the origin that have none yet, and cover no time that has one.
 
@@ -87,11 +92,14 @@ def finished_outcomes(
         done: Step starts (epoch seconds) that have an outcome.
         origin_at: The origin.
         now: Time of the computation.
+        held_s: How long a snapshot holds.
     """
     step_s = float(member.step_s)
     grid_s = [origin_at.timestamp() - back * step_s for back in range(LOOKBACK_STEPS)][::-1]
     since_s = rows.step_since_s.get(member.id, -math.inf)
-    scored = _scored(member, rows, uncounted(grid_s, done, step_s, since_s))
+    starts_s, states = uncounted(grid_s, done, step_s, since_s), rows.states.get(member.id, ())
+    lapsed = {at_s for at_s in starts_s if is_lapsed(states, at_s, at_s + step_s, held_s)}
+    scored = _scored(member, rows, [at_s for at_s in starts_s if at_s not in lapsed])
     demand = _by_step(rows.demand.get(member.id), grid_s[0])
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     made: list[tuple[Any, ...]] = []
@@ -104,8 +112,13 @@ def finished_outcomes(
         step_at = datetime.fromtimestamp(start_s, UTC)
         ready = scored.ready_by_pool.get(start_s)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, ready, now))
-    before_first = frozenset(start_s for start_s in outcomes if start_s < scored.first_s)
-    return WorkloadOutcomes(tuple(made), outcomes, before_first, _summed(scored.gpu_hours.values()))
+    unseen = {
+        at_s: _unseen_row(member.id, at_s, decided.get(at_s - step_s), demand.get(at_s), now)
+        for at_s in lapsed
+    }
+    before_first = frozenset(at_s for at_s in (*outcomes, *unseen) if at_s < scored.first_s)
+    hours = _summed(scored.gpu_hours.values())
+    return WorkloadOutcomes(tuple(made), outcomes, before_first, hours, unseen)
 
 
 def _summed(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -249,6 +262,14 @@ def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
         return -math.inf
     serving = (e.at_s for e in events if e.kind == "ready" or (e.kind == "snapshot" and e.ready))
     return min(serving, default=math.inf)
+
+
+def _unseen_row(
+    workload_id: int, start_s: float, decision_id: int | None, demand: float | None, now: datetime
+) -> tuple[Any, ...]:
+    """A step of unknown replicas: what it was asked for is known, and nothing that they did."""
+    step_at = datetime.fromtimestamp(start_s, UTC)
+    return (workload_id, step_at, decision_id, demand, *(None,) * 7, now)
 
 
 def _row(

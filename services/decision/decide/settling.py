@@ -17,6 +17,7 @@ from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
 from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.shard_run import ShardRun
+from services.decision.decide.snapshot_hold import hold_s
 from services.decision.decide.step_lengths import STEP_SINCE, early_enough, with_step_since
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardRows
@@ -69,7 +70,8 @@ def store_steps(
     finality = Finality(run.now, run.deps.settings.late_s)
     results, settled = {}, {}
     for key, member in run.members.items():
-        result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now)
+        held_s = hold_s(member, run.deps.settings.stale_after_steps)
+        result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now, held_s)
         inside = set(run.grid(member).starts_s.tolist())
         open_rows = {s: r for s, r in known[key].items() if s in inside and not r["is_final"]}
         results[key] = result

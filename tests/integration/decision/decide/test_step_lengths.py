@@ -55,7 +55,8 @@ def started(deps: DecisionDeps) -> int:
     """A workload with ten replicas for six steps, each of which has its outcome."""
     workload = add_workload(deps.engine, "w")
     add_demand(deps.engine, workload, [95.0] * 30)
-    add_state(deps.engine, workload, 10, at=ORIGIN - 5 * STEP)
+    for back in range(5, -1, -1):
+        add_state(deps.engine, workload, 10, at=ORIGIN - back * STEP)
     add_forecast(deps.engine, workload, 100.0)
     service.decide_shard(deps, 0, ORIGIN)
     return workload
@@ -101,6 +102,8 @@ def test_what_was_not_charged_before_the_change_is_charged_after_it(deps: Decisi
     """Nothing was decided while the settings were changed: steps since are of the new length."""
     workload = started(deps)
     set_length(deps, STEP_S // 2)
+    for n in range(2):
+        add_state(deps.engine, workload, 10, at=NOW + n * STEP)
     decide(deps, workload, NOW + 2 * STEP, STEP_S // 2, 2)
     seconds, rows = charged(deps, {ORIGIN - 6 * STEP: STEP_S, NOW: STEP_S // 2})
     assert seconds == pytest.approx(6 * STEP_S + 5 * STEP_S / 2)
