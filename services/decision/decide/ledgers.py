@@ -99,11 +99,12 @@ def settle(
     step_s = float(member.step_s)
     has_objective = member.spec.sla.objective is not None
     settled = []
-    new = dict(zip(result.outcomes, result.rows, strict=True))
+    new = {**dict(zip(result.outcomes, result.rows, strict=True)), **result.unseen}
     for start_s in sorted({*new, *open_rows}):
         is_new = start_s in new
         if is_new:
-            believed, row = result.outcomes[start_s].violation_ratio, new[start_s]
+            outcome = result.outcomes.get(start_s)
+            believed, row = None if outcome is None else outcome.violation_ratio, new[start_s]
         else:
             believed, row = (
                 open_rows[start_s]["violation_ratio"],

@@ -12,6 +12,9 @@ import numpy as np
 import orjson
 
 from decider import RiskState, StepOutcome, StepPrice, score_step
+from services.decision.decide.mix_cost import mix_cost
+from services.decision.decide.snapshot_hold import is_lapsed
+from services.decision.decide.step_lengths import uncounted
 from services.decision.rows.inputs import (
     ShardRows,
     equivalent_of,
@@ -22,7 +25,7 @@ from services.decision.rows.loads import Sampled
 from services.decision.rows.members import ShardMember
 from services.decision.rows.pools import pool_views
 from services.decision.rows.timeline import ReplicaEvent, step_intervals
-from services.decision.rows.variants import MixPrice, mix_price, ready_and_bound
+from services.decision.rows.variants import ready_and_bound
 
 LOOKBACK_STEPS = 24
 
@@ -36,12 +39,15 @@ class WorkloadOutcomes:
         outcomes: The same as values, by step start (epoch seconds).
         before_first: Starts of those that began before a replica was ever ready.
         gpu_hours: GPU-hours of the same steps by GPU type.
+        unseen: Rows, by step start, of steps of which replicas had not been seen for too long: what
+            they cost is not known.
     """
 
     rows: tuple[tuple[Any, ...], ...]
     outcomes: Mapping[float, StepOutcome]
     before_first: frozenset[float] = frozenset()
     gpu_hours: Mapping[str, float] = field(default_factory=dict)
+    unseen: Mapping[float, tuple[Any, ...]] = field(default_factory=dict)
 
 
 def replica_events(member: ShardMember, rows: ShardRows) -> list[ReplicaEvent]:
@@ -71,8 +77,9 @@ def finished_outcomes(
     done: set[float],
     origin_at: datetime,
     now: datetime,
+    held_s: float = math.inf,
 ) -> WorkloadOutcomes:
-    """Outcomes of the steps up to the origin that have none yet.
+    """Outcomes of the steps up to the origin that have none yet, and cover no time that has one.
 
     Steps that began before the first replica was ever ready are not scored. Violations and needed
     replicas go by the capacity that decides now, learned or stated, and by the equivalent demand
@@ -85,10 +92,14 @@ def finished_outcomes(
         done: Step starts (epoch seconds) that have an outcome.
         origin_at: The origin.
         now: Time of the computation.
+        held_s: How long a snapshot holds.
     """
     step_s = float(member.step_s)
     grid_s = [origin_at.timestamp() - back * step_s for back in range(LOOKBACK_STEPS)][::-1]
-    scored = _scored(member, rows, [start_s for start_s in grid_s if start_s not in done])
+    since_s = rows.step_since_s.get(member.id, -math.inf)
+    starts_s, states = uncounted(grid_s, done, step_s, since_s), rows.states.get(member.id, ())
+    lapsed = {at_s for at_s in starts_s if is_lapsed(states, at_s, at_s + step_s, held_s)}
+    scored = _scored(member, rows, [at_s for at_s in starts_s if at_s not in lapsed])
     demand = _by_step(rows.demand.get(member.id), grid_s[0])
     decided = {r["origin_at"].timestamp(): r["id"] for r in rows.recommendations.get(member.id, ())}
     made: list[tuple[Any, ...]] = []
@@ -101,8 +112,13 @@ def finished_outcomes(
         step_at = datetime.fromtimestamp(start_s, UTC)
         ready = scored.ready_by_pool.get(start_s)
         made.append(_row(member.id, step_at, decided.get(start_s - step_s), outcome, ready, now))
-    before_first = frozenset(start_s for start_s in outcomes if start_s < scored.first_s)
-    return WorkloadOutcomes(tuple(made), outcomes, before_first, _summed(scored.gpu_hours.values()))
+    unseen = {
+        at_s: _unseen_row(member.id, at_s, decided.get(at_s - step_s), demand.get(at_s), now)
+        for at_s in lapsed
+    }
+    before_first = frozenset(at_s for at_s in (*outcomes, *unseen) if at_s < scored.first_s)
+    hours = _summed(scored.gpu_hours.values())
+    return WorkloadOutcomes(tuple(made), outcomes, before_first, hours, unseen)
 
 
 def _summed(each: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -142,16 +158,19 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
     step_s, first_s = float(member.step_s), min(starts_s, default=math.inf)
     bound = _by_step(equivalent_of(member, rows), first_s)
     events = replica_events(member, rows)
-    outcomes, hours = {}, {}
+    outcomes: dict[float, StepOutcome] = {}
+    hours: dict[float, Mapping[str, float]] = {}
     for start_s in starts_s:
         end_s = start_s + step_s
         intervals = step_intervals(events, start_s, end_s)
-        mix = _mix(member, rows, end_s)
-        outcome = score_step(bound.get(start_s), intervals, _priced(price, mix))
-        if outcome is not None:
-            outcomes[start_s] = outcome
-            shares = {spec.gpu_type: 1.0} if mix is None else mix.share_by_type
-            hours[start_s] = {name: share * outcome.gpu_hours for name, share in shares.items()}
+        outcome = score_step(bound.get(start_s), intervals, price)
+        if outcome is None:
+            continue
+        outcomes[start_s], hours[start_s] = outcome, {spec.gpu_type: outcome.gpu_hours}
+        if spec.variants:
+            held = mix_cost(spec, rows.states.get(member.id, ()), start_s, end_s)
+            outcomes[start_s] = replace(outcome, gpu_hours=held.gpu_hours, cost_usd=held.cost_usd)
+            hours[start_s] = held.hours_by_type
     scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
     ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
     known = {at: one for at, one in ready.items() if one}
@@ -245,22 +264,12 @@ def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
     return min(serving, default=math.inf)
 
 
-def _mix(member: ShardMember, rows: ShardRows, end_s: float) -> MixPrice | None:
-    """The mix of variants that ran when a step ended; None: there is none, or it is not known."""
-    if not member.spec.variants:
-        return None
-    states = rows.states.get(member.id, ())
-    newest = next((s for s in reversed(states) if s["observed_at"].timestamp() < end_s), None)
-    return mix_price(spec_in_force(member, rows), newest)
-
-
-def _priced(price: StepPrice, mix: MixPrice | None) -> StepPrice:
-    """GPUs and price of a replica: with variants, of the mix that ran when the step ended."""
-    if mix is None:
-        return price
-    return replace(
-        price, gpus_per_replica=mix.gpus_per_replica, usd_per_gpu_hour=mix.usd_per_gpu_hour
-    )
+def _unseen_row(
+    workload_id: int, start_s: float, decision_id: int | None, demand: float | None, now: datetime
+) -> tuple[Any, ...]:
+    """A step of unknown replicas: what it was asked for is known, and nothing that they did."""
+    step_at = datetime.fromtimestamp(start_s, UTC)
+    return (workload_id, step_at, decision_id, demand, *(None,) * 7, now)
 
 
 def _row(

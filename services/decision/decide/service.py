@@ -27,6 +27,7 @@ from services.decision.decide.report import (
 )
 from services.decision.decide.settling import ShardMemory, measure_steps, store_steps
 from services.decision.decide.shard_run import ShardRun
+from services.decision.decide.step_lengths import to_step_lengths, to_step_since
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardRows, group_rows, scopes_of
 from services.decision.rows.lead_times import may_have_new_nodes
@@ -283,6 +284,8 @@ def _load_rows(run: ShardRun) -> ShardRows:
         ends={key: translate.to_end_ledgers(state, units[key]) for key, state in states.items()},
         measured_for={key: state.get(MEASURED_FOR) for key, state in states.items()},
         own_since_s=translate.to_own_since(states),
+        counted_step_s=to_step_lengths(states),
+        step_since_s=to_step_since(states),
         faulty=frozenset(key for key, state in states.items() if state.get("not_capacity_message")),
         lead_time_s=load_draws(connection, "lead_time", scopes_of(list(run.members.values()))),
         trust=_trust(run),

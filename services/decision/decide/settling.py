@@ -17,6 +17,8 @@ from services.decision.decide.miss_check import check_misses
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes, finished_outcomes
 from services.decision.decide.range_ends import count_ends, range_ends
 from services.decision.decide.shard_run import ShardRun
+from services.decision.decide.snapshot_hold import hold_s
+from services.decision.decide.step_lengths import STEP_SINCE, early_enough, with_step_since
 from services.decision.rows import repository, translate
 from services.decision.rows.inputs import ShardRows
 from services.decision.rows.measured import MeasuredSli, measure
@@ -58,14 +60,18 @@ def store_steps(
     """Store outcomes; returns them and the rows with the risk control's memory after them."""
     rows = with_own_since(run.members, rows, run.origin_at)
     known: dict[int, dict[float, RowMapping]] = {key: {} for key in run.members}
-    lookback = run.origin_at - run.longest_step * LOOKBACK_STEPS
-    ids = list(run.members)
-    for row in repository.load_outcome_steps(run.connection, ids, run.first_step_at, lookback):
+    first, lookback = (
+        early_enough(run.members, rows, at)
+        for at in (run.first_step_at, run.origin_at - run.longest_step * LOOKBACK_STEPS)
+    )
+    for row in repository.load_outcome_steps(run.connection, list(run.members), first, lookback):
         known[int(row["workload_id"])][row["step_at"].timestamp()] = row
+    rows = with_step_since(run.members, rows, known)
     finality = Finality(run.now, run.deps.settings.late_s)
     results, settled = {}, {}
     for key, member in run.members.items():
-        result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now)
+        held_s = hold_s(member, run.deps.settings.stale_after_steps)
+        result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now, held_s)
         inside = set(run.grid(member).starts_s.tolist())
         open_rows = {s: r for s, r in known[key].items() if s in inside and not r["is_final"]}
         results[key] = result
@@ -125,6 +131,7 @@ class ShardMemory:
                 "not_capacity_message": self.not_capacity.get(key),
                 **terms_of(member, self.rows.measured_for.get(key)),
                 translate.OWN_SINCE: _finite(self.rows.own_since_s.get(key, NEVER_S)),
+                STEP_SINCE: self.rows.step_since_s.get(key),
             }
         ).decode()
 

@@ -64,6 +64,9 @@ class ShardRows:
             its capacity alone.
         measured_for: What the measured ledgers were counted by, as it is stored.
         own_since_s: Since when a count is one that was decided, epoch seconds; infinite: it is not.
+        counted_step_s: Length of the steps that were counted last, where it is known.
+        step_since_s: Since when steps are of the length in force, epoch seconds; of workloads whose
+            steps were of another one.
         faulty: Workloads of which more requests miss than their load explains: what they miss does
             not teach the risk level.
         queues: Requests that wait.
@@ -85,6 +88,8 @@ class ShardRows:
     responses: Mapping[int, LearnedResponse] = field(default_factory=dict)
     measured_for: Mapping[int, Any] = field(default_factory=dict)
     own_since_s: Mapping[int, float] = field(default_factory=dict)
+    counted_step_s: Mapping[int, float] = field(default_factory=dict)
+    step_since_s: Mapping[int, float] = field(default_factory=dict)
     faulty: frozenset[int] = frozenset()
     queues: Mapping[int, RequestQueue] = field(default_factory=dict)
     supply: Mapping[str, RowMapping] = field(default_factory=dict)

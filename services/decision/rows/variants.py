@@ -297,37 +297,3 @@ def to_column(counts: Sequence[PartCount]) -> list[dict[str, object]] | None:
     """The value of the column `decisions.variants`; None: there is one target."""
     columns = [{name: v for name, v in asdict(c).items() if v is not None} for c in counts]
     return columns or None
-
-
-@dataclass(frozen=True, slots=True)
-class MixPrice:
-    """GPUs and price of what a snapshot's replicas occupy, per counted reference replica.
-
-    Attributes:
-        share_by_type: Share of the GPUs that are of each type.
-    """
-
-    gpus_per_replica: float
-    usd_per_gpu_hour: float
-    share_by_type: Mapping[str, float]
-
-
-def mix_price(spec: WorkloadSpec, state: RowMapping | None) -> MixPrice | None:
-    """GPUs and price of a reference replica of the mix in a snapshot; None: it is not known."""
-    seen = None if state is None else state["variants"]
-    if state is None or not seen:
-        return None
-    _, counted = ready_and_bound(spec, state)
-    by_type: dict[str, int] = {}
-    usd = 0.0
-    for variant in spec.variants:
-        found = seen.get(variant.name) or {}
-        bound = int(found.get("ready", 0)) + int(found.get("starting", 0))
-        held = bound * variant.gpus_per_replica
-        by_type[variant.gpu_type] = by_type.get(variant.gpu_type, 0) + held
-        usd += held * variant.price_usd_per_gpu_hour
-    gpus = sum(by_type.values())
-    if counted <= 0 or gpus <= 0:
-        return None
-    shares = {gpu_type: held / gpus for gpu_type, held in by_type.items()}
-    return MixPrice(gpus / counted, usd / gpus, shares)

@@ -208,3 +208,30 @@ def test_ledgers_go_on_in_other_steps_and_begin_anew_for_other_goals(deps: Decis
         assert state["observed_steps"] == pytest.approx(500.0 / 5 + 1)
         assert state["step_s"] == STEP_S
         assert state["measured_for"] == {"goals": [["ttft", 0.5]], "share": 0.95}
+
+
+@pytest.mark.parametrize("has_objective", [True, False])
+def test_requests_are_measured_while_nobody_sees_the_replicas(
+    deps: DecisionDeps, has_objective: bool
+) -> None:
+    """The operator went: what it saw last holds for four steps, and is no cost after them."""
+    workload = add_workload(deps.engine, "w", **({"sla": promise()} if has_objective else {}))
+    add_demand(deps.engine, workload, [95.0] * 20)
+    add_state(deps.engine, workload, 10, at=ORIGIN - 6 * STEP)
+    add_forecast(deps.engine, workload, 100.0)
+    counts = {"ttft_total": [600.0] * 8, "ttft_good": [300.0] * 8, "waiting": [0.0] * 8}
+    add_counts(deps.engine, workload, **counts)
+    for at in (NOW, final_at(deps)):
+        decide(deps, at)
+    rows = outcomes(deps.engine)
+    assert [row["step_at"] for row in rows] == [ORIGIN - back * STEP for back in range(6, -1, -1)]
+    known = [row["cost_usd"] is not None for row in rows]
+    assert known == [True] * 4 + [False] * 3
+    for row in rows[4:]:
+        of_replicas = ("ready_mean", "gpu_hours", "violation_ratio", "needed_replicas", "shortage")
+        assert [row[name] for name in of_replicas] == [None] * 5
+        assert (row["demand"], row["is_final"]) == (95.0, True)
+        assert row["measured_violation_ratio"] == (1.0 if has_objective else None)
+    state = risk_state(deps.engine)
+    assert state["measured_steps"] == (7.0 if has_objective else 0.0)
+    assert state["observed_steps"] == 4.0
