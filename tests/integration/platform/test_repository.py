@@ -132,7 +132,7 @@ def test_headroom_is_listed_by_cluster_and_type(database: Engine) -> None:
 def test_what_is_small_is_not_rounded_to_nothing(database: Engine, seeded: Seeded) -> None:
     run(database, "UPDATE forecasts SET quantile_levels = '{0.5}', quantiles = '{{0.00004}}' "
                   "WHERE id = 100047")  # fmt: skip
-    _, llama, _ = repository.load_forecasts_at(database, seeded.origins[-1])
+    _, llama, _ = repository.load_forecasts_at(database, {STEP_S: seeded.origins[-1]})
     assert llama["p50"] == 0.00004
     run(
         database,
