@@ -28,16 +28,48 @@ from deploy.grafana.source.shared import (
     SPENT_NAMESPACES,
     STEP_PROMISE,
 )
+from services.admin.rest.steps_repository import LONGEST, STEP_GAPS, STEP_LENGTH
 
 _PARTS = "(coalesce(w.spec->'variants', '[]') || coalesce(w.spec->'pools', '[]'))"
 """Variants or pools of a workload; empty: it has one target."""
 _GPUS = "(w.spec->>'gpus_per_replica')::int"
 _OF_OUTCOMES = "FROM outcomes o JOIN workloads w ON w.id = o.workload_id"
-_CHOSEN_STEPS = f"WHERE $__timeFilter(o.step_at) AND {CHOSEN_NAMESPACES}"
-_OUTCOMES = f"{_OF_OUTCOMES} {_CHOSEN_STEPS}"
 _SPENT_STEPS = f"WHERE $__timeFilter(o.step_at) AND {SPENT_NAMESPACES}"
+_LENGTH = STEP_LENGTH.replace(":longest", f"interval '{LONGEST}'")
+
+
+def _steps(chosen: str) -> str:
+    """Steps `o` of the workloads `w`, each with the `length_s` that it had.
+
+    Workloads may have steps of different lengths, few of which begin together. A fleet is shown at
+    the `time` that the longest begin; `shown_s` is how long what a step adds to is.
+    """
+    return f"""FROM (SELECT o.*, extract(epoch FROM {_LENGTH})::float8 AS length_s
+      FROM (SELECT workload_id, step_at, needed_replicas, ready_mean, ready_by_pool, gpu_hours,
+          cost_usd, violation_ratio, measured_violation_ratio, {STEP_GAPS}
+        FROM outcomes WHERE $__timeFilter(step_at)
+          AND workload_id IN (SELECT w.id FROM workloads w WHERE {chosen})
+        WINDOW own AS (PARTITION BY workload_id ORDER BY step_at)) o
+      JOIN workloads w ON w.id = o.workload_id OFFSET 0) o
+    JOIN workloads w ON w.id = o.workload_id
+    CROSS JOIN (SELECT max(w.step_s) AS step_s, make_interval(secs => max(w.step_s)) AS step
+      FROM workloads w
+      WHERE {chosen} AND (w.is_active OR w.updated_at >= $__timeFrom())) longest
+    CROSS JOIN LATERAL (SELECT date_bin(longest.step, o.step_at, to_timestamp(0)) AS time,
+      o.step_at + make_interval(secs => o.length_s) AS end_at,
+      greatest(o.length_s, longest.step_s) AS shown_s) s"""
+
+
+def _mean(value: str) -> str:
+    """Mean over the time of the steps in which it is known."""
+    known_s = f"sum(o.length_s) FILTER (WHERE {value} IS NOT NULL)"
+    return f"sum({value} * o.length_s) / nullif({known_s}, 0)"
+
+
+_WHOLE = "HAVING s.time >= $__timeFrom() AND max(s.end_at) >= s.time + max(longest.step)"
+"""Without what the range, or the present, cuts a part off: not every workload is in that."""
 _NEEDED_GPUS = f"""o.needed_replicas * CASE WHEN {_PARTS} = '[]' THEN {_GPUS}
-  ELSE o.gpu_hours * 3600 / w.step_s / nullif(o.ready_mean, 0) END"""
+  ELSE o.gpu_hours * 3600 / o.length_s / nullif(o.ready_mean, 0) END"""
 """What is needed of each part is not kept: the GPUs of a replica are the mean of those that ran."""
 _HELD = f"""
 CROSS JOIN LATERAL (SELECT ready_replicas + starting_replicas AS bound, variants
@@ -97,13 +129,13 @@ HEAD = [
     Panel(
         "stat",
         "Out of SLA",
-        "Mean of the steps in the range. Measured: as requests felt it, of workloads whose "
+        "Mean of the time in the range. Measured: as requests felt it, of workloads whose "
         "objective is measured. Believed: of all, by the capacity that Harmony believes a replica "
         "has. Compare with what each workload promises.",
         [
             Sql(
-                f"""SELECT avg(o.measured_violation_ratio) AS measured,
-                  avg(o.violation_ratio) AS believed {_OUTCOMES}""",
+                f"""SELECT {_mean("o.measured_violation_ratio")} AS measured,
+                  {_mean("o.violation_ratio")} AS believed {_steps(CHOSEN_NAMESPACES)}""",
                 "table",
             )
         ],
@@ -195,9 +227,9 @@ COURSE = [
         "that, at the GPUs per replica that ran",
         [
             Sql(
-                f"""SELECT o.step_at AS time, sum({_NEEDED_GPUS}) AS needed,
-                  sum(o.gpu_hours * 3600 / w.step_s) AS allocated
-                {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
+                f"""SELECT s.time, sum({_NEEDED_GPUS} * o.length_s / s.shown_s) AS needed,
+                  sum(o.gpu_hours * 3600 / s.shown_s) AS allocated
+                {_steps(CHOSEN_NAMESPACES)} GROUP BY s.time {_WHOLE} ORDER BY s.time"""
             )
         ],
         height=9,
@@ -210,10 +242,9 @@ COURSE = [
         "about windows, what it comes to of each step",
         [
             Sql(
-                f"""SELECT o.step_at AS time, avg(o.measured_violation_ratio) AS measured,
-                  avg(o.violation_ratio) AS believed,
-                  avg({STEP_PROMISE}) AS promised
-                {_OUTCOMES} GROUP BY o.step_at ORDER BY o.step_at"""
+                f"""SELECT s.time, {_mean("o.measured_violation_ratio")} AS measured,
+                  {_mean("o.violation_ratio")} AS believed, {_mean(STEP_PROMISE)} AS promised
+                {_steps(CHOSEN_NAMESPACES)} GROUP BY s.time {_WHOLE} ORDER BY s.time"""
             )
         ],
         height=9,
@@ -227,9 +258,9 @@ COURSE = [
         "that were ready",
         [
             Sql(
-                f"""SELECT o.step_at AS time, coalesce(c.gpu_type, w.spec->>'gpu_type') AS metric,
-                  sum(o.cost_usd * coalesce(c.share, 1)) * 3600 / max(w.step_s) AS value
-                {_OF_OUTCOMES} {_COST_SHARES} {_SPENT_STEPS} GROUP BY 1, 2 ORDER BY 1"""
+                f"""SELECT s.time, coalesce(c.gpu_type, w.spec->>'gpu_type') AS metric,
+                  sum(o.cost_usd * coalesce(c.share, 1) * 3600 / s.shown_s) AS value
+                {_steps(SPENT_NAMESPACES)} {_COST_SHARES} GROUP BY 1, 2 {_WHOLE} ORDER BY 1"""
             )
         ],
         unit="currencyUSD",
