@@ -113,7 +113,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "controls measured_by part_specs schedules stored_spec",
         "workload",
         "loads objective pools promise variants",
-        "cron json_values lead_time parts path_bytes shares wall_clock",
+        "cron figures json_values lead_time parts path_bytes shares wall_clock",
     ),
     "services.kernel.domain.presets": (
         "counts demand",
