@@ -77,11 +77,15 @@ from decider.miss_draws import MissDraws
 from decider.planning.guards import LEARNING_STEPS
 from decider.planning.ledgers import (
     ErrorBudget,
+    LedgerSpan,
     count_believed,
     count_measured,
     error_budget,
+    forget_believed,
+    forget_measured,
     promise_of_steps,
     weight_of_step,
+    window_steps,
 )
 from decider.planning.risk import after_decision, teach_level, update_risk
 from decider.pool_types import PoolPlace, pool_response
@@ -208,6 +212,7 @@ __all__ = [
     "JointNeed",
     "KnownBudgets",
     "LeadTimeBelief",
+    "LedgerSpan",
     "Limits",
     "MissData",
     "MissDraws",
@@ -279,6 +284,8 @@ __all__ = [
     "fit_response",
     "forecast_of",
     "forecast_score",
+    "forget_believed",
+    "forget_measured",
     "full_use",
     "give_to_peer",
     "grant_shard",
@@ -323,6 +330,7 @@ __all__ = [
     "use_log_likelihood",
     "weight_of_step",
     "whole",
+    "window_steps",
     "worth_in_force",
 ]
 

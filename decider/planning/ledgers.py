@@ -1,7 +1,8 @@
 """Two ledgers of a promise: what was measured of its requests, what the capacity makes one believe.
 
-Both forget beyond the SLA window, at the window's rate. The budget goes by what was measured where
-an objective is, and by what is believed until the first measured step.
+Both forget beyond the SLA window: a full one at the window's rate as a step joins it, and by time
+where time passes of which no step is known. The budget goes by what was measured where an objective
+is, and by what is believed until the first measured step.
 """
 
 from __future__ import annotations
@@ -45,6 +46,36 @@ class ErrorBudget:
     def is_exhausted(self) -> bool:
         """Nothing is left."""
         return self.left_ratio is not None and self.left_ratio <= 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSpan:
+    """The time that the steps of a ledger lie in.
+
+    Attributes:
+        since_s: Start of the first of them, epoch seconds.
+        until_s: End of the last one.
+    """
+
+    since_s: float
+    until_s: float
+
+    def kept_since(self, first_s: float) -> float:
+        """Share of the ledger that is not before a time; its steps lie evenly in its time."""
+        if first_s <= self.since_s:
+            return 1.0
+        if first_s >= self.until_s:
+            return 0.0
+        return (self.until_s - first_s) / (self.until_s - self.since_s)
+
+    def since(self, first_s: float) -> LedgerSpan:
+        """What is left of it from a time on."""
+        return replace(self, since_s=max(self.since_s, min(first_s, self.until_s)))
+
+    def with_step(self, start_s: float, end_s: float) -> LedgerSpan:
+        """Its time with one more step; of an empty one it is the step's."""
+        since_s = start_s if self.since_s >= self.until_s else min(self.since_s, start_s)
+        return LedgerSpan(since_s, max(self.until_s, end_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +183,27 @@ def count_measured(
         measured_missed=state.measured_missed * keep + missed,
         measured_total=state.measured_total * keep + total,
         measured_steps=min(n, state.measured_steps * keep + 1.0),
+    )
+
+
+def forget_believed(state: RiskState, kept: float) -> RiskState:
+    """Keep a share of what is believed: the rest is longer ago than the window."""
+    if kept >= 1.0:
+        return state
+    return replace(
+        state, spent_steps=state.spent_steps * kept, observed_steps=state.observed_steps * kept
+    )
+
+
+def forget_measured(state: RiskState, kept: float) -> RiskState:
+    """Keep a share of what was measured: the rest is longer ago than the window."""
+    if kept >= 1.0:
+        return state
+    return replace(
+        state,
+        measured_missed=state.measured_missed * kept,
+        measured_total=state.measured_total * kept,
+        measured_steps=state.measured_steps * kept,
     )
 
 

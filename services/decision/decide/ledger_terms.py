@@ -21,6 +21,7 @@ _PRICE = "log_multiplier"
 _OF_TIME = ("spent_steps", "observed_steps", "measured_steps", "low_steps", "high_steps")
 _MEASURED = ("measured_", "low_", "high_")
 _COUNTED = tuple(f"{end}{what}" for end in _MEASURED for what in ("missed", "total"))
+_TIME_OF_MEASURED = ("measured_since_s", "measured_until_s", "ends_since_s", "ends_until_s")
 
 
 def measured_for(member: ShardMember) -> dict[str, Any] | None:
@@ -69,4 +70,4 @@ def in_terms_of(state: Mapping[str, Any], member: ShardMember) -> dict[str, Any]
 
 
 def _is_count(name: str) -> bool:
-    return name in _COUNTED or name in _OF_TIME[2:]
+    return name in _COUNTED or name in _OF_TIME[2:] or name in _TIME_OF_MEASURED

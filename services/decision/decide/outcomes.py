@@ -171,7 +171,8 @@ def _scored(member: ShardMember, rows: ShardRows, starts_s: Sequence[float]) -> 
             held = mix_cost(spec, rows.states.get(member.id, ()), start_s, end_s)
             outcomes[start_s] = replace(outcome, gpu_hours=held.gpu_hours, cost_usd=held.cost_usd)
             hours[start_s] = held.hours_by_type
-    scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()))
+    has_served = bool(rows.spans.get(member.id))
+    scored_s = _first_scored_s(events, rows.risk.get(member.id, RiskState()), has_served)
     ready = {start_s: _ready_of_variants(member, rows, start_s) for start_s in outcomes}
     known = {at: one for at, one in ready.items() if one}
     return _ScoredSteps(outcomes, scored_s, hours, known)
@@ -252,13 +253,15 @@ def _by_step(series: Sampled | None, first_s: float) -> dict[float, float]:
     return dict(zip(starts_s[is_asked].tolist(), values[is_asked].tolist(), strict=True))
 
 
-def _first_scored_s(events: Sequence[ReplicaEvent], risk: RiskState) -> float:
+def _first_scored_s(
+    events: Sequence[ReplicaEvent], risk: RiskState, has_served: bool = False
+) -> float:
     """Start of the first step that can be scored: a replica has been ready by then.
 
     What a service without any replica yet cannot serve is nobody's violation; it costs what is
     bound. Once a step has been scored, a service without replicas is out of SLA.
     """
-    if risk.observed_steps > 0 or risk.measured_steps > 0:
+    if has_served or risk.observed_steps > 0 or risk.measured_steps > 0:
         return -math.inf
     serving = (e.at_s for e in events if e.kind == "ready" or (e.kind == "snapshot" and e.ready))
     return min(serving, default=math.inf)

@@ -16,6 +16,7 @@ from services.decision.beliefs.repository import load_draws
 from services.decision.budgets.part_budgets import gpu_types_of, stored_gpu_types
 from services.decision.budgets.repository import load_gone
 from services.decision.decide.granting import GrantedPart, draft_part, grant_part
+from services.decision.decide.ledger_spans import to_spans
 from services.decision.decide.ledger_terms import MEASURED_FOR, in_terms_of
 from services.decision.decide.lock_repository import lock_shard
 from services.decision.decide.outcomes import LOOKBACK_STEPS, WorkloadOutcomes
@@ -282,6 +283,10 @@ def _load_rows(run: ShardRun) -> ShardRows:
         starts=group_rows(repository.load_pod_starts(connection, ids, _lookback(run))),
         risk={key: translate.to_risk_state(state, units[key]) for key, state in states.items()},
         ends={key: translate.to_end_ledgers(state, units[key]) for key, state in states.items()},
+        spans={
+            key: to_spans(state, run.members[key], run.origin_at.timestamp())
+            for key, state in states.items()
+        },
         measured_for={key: state.get(MEASURED_FOR) for key, state in states.items()},
         own_since_s=translate.to_own_since(states),
         counted_step_s=to_step_lengths(states),

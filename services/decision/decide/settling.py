@@ -11,6 +11,13 @@ from sqlalchemy import RowMapping
 
 from decider import Decision, FloatArray, RiskState, after_decision, error_budget
 from services.decision.decide.carried_out import NEVER_S, with_own_since
+from services.decision.decide.ledger_spans import (
+    MEASURED,
+    forget,
+    from_spans,
+    newest_ends,
+    with_steps,
+)
 from services.decision.decide.ledger_terms import terms_of
 from services.decision.decide.ledgers import Finality, learn, settle
 from services.decision.decide.miss_check import check_misses
@@ -37,7 +44,7 @@ def measure_steps(run: ShardRun, rows: ShardRows) -> dict[int, MeasuredSli]:
             member,
             sampled.get(key, {}),
             run.grid(member),
-            rows.risk.get(key, RiskState()).measured_steps > 0,
+            MEASURED in rows.spans.get(key, {}),
             0.0 if key not in rows.responses else rows.responses[key].floor,
         )
         for key, member in run.members.items()
@@ -71,16 +78,21 @@ def store_steps(
     results, settled = {}, {}
     for key, member in run.members.items():
         held_s = hold_s(member, run.deps.settings.stale_after_steps)
+        rows = forget(member, rows, newest_ends(run.grid(member), finality))
         result = finished_outcomes(member, rows, set(known[key]), run.origin_at, run.now, held_s)
         inside = set(run.grid(member).starts_s.tolist())
         open_rows = {s: r for s, r in known[key].items() if s in inside and not r["is_final"]}
         results[key] = result
         settled[key] = settle(member, result, open_rows, measured[key], finality)
+    spans = {
+        key: with_steps(rows.spans.get(key, {}), steps, float(run.members[key].step_s))
+        for key, steps in settled.items()
+    }
     made = [step.row for steps in settled.values() for step in steps]
     repository.store_outcomes(run.connection, made)
     memory = learn(run.members, settled, rows, run.deps.config.risk)
     ends = count_ends(run.members, settled, rows.ends)
-    return results, replace(rows, risk={**rows.risk, **memory}, ends=ends)
+    return results, replace(rows, risk={**rows.risk, **memory}, ends=ends, spans=spans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +143,7 @@ class ShardMemory:
                 "not_capacity_message": self.not_capacity.get(key),
                 **terms_of(member, self.rows.measured_for.get(key)),
                 translate.OWN_SINCE: _finite(self.rows.own_since_s.get(key, NEVER_S)),
+                **from_spans(self.rows.spans.get(key, {})),
                 STEP_SINCE: self.rows.step_since_s.get(key),
             }
         ).decode()

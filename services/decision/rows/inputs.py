@@ -15,6 +15,7 @@ from decider import (
     FloatArray,
     History,
     InterruptionBelief,
+    LedgerSpan,
     MissDraws,
     ReplicaState,
     RiskState,
@@ -57,6 +58,7 @@ class ShardRows:
         recommendations: Earlier decisions in time order.
         risk: Risk control's memory.
         ends: Ledgers of the least and of the most that was missed.
+        spans: Time that the steps of each ledger lie in, by the name of the ledger.
         lead_time_s: Draws of the fitted lead time by scope.
         capacity: Draws of the fitted capacity by scope; a GPU type's are relative to the stated.
         trust: Verdicts on the models; a workload without one is trusted.
@@ -82,6 +84,7 @@ class ShardRows:
     recommendations: Mapping[int, Sequence[RowMapping]] = field(default_factory=dict)
     risk: Mapping[int, RiskState] = field(default_factory=dict)
     ends: Mapping[int, translate.EndLedgers] = field(default_factory=dict)
+    spans: Mapping[int, Mapping[str, LedgerSpan]] = field(default_factory=dict)
     lead_time_s: Mapping[str, FloatArray] = field(default_factory=dict)
     capacity: Mapping[str, FloatArray] = field(default_factory=dict)
     trust: Mapping[int, translate.TrustInForce] = field(default_factory=dict)

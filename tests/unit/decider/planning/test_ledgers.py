@@ -10,9 +10,12 @@ from hypothesis import given, strategies as st
 from decider import DecideConfig, RiskState, Sla, decide_shard, promise_of_steps, update_risk
 from decider.errors import InvalidRequest
 from decider.planning.ledgers import (
+    LedgerSpan,
     count_believed,
     count_measured,
     error_budget,
+    forget_believed,
+    forget_measured,
     weight_of_step,
     window_steps,
 )
@@ -155,3 +158,49 @@ def test_windows_are_decided_as_their_steps_are() -> None:
     owners = [workload("a", sla=any_of), workload("a", sla=promise_of_steps(any_of, 300.0))]
     found = [decide_shard(shard(noisy(100.0), [one]), DecideConfig(), NOW_S) for one in owners]
     assert found[0] == found[1]
+
+
+def test_the_time_of_a_ledger_says_what_is_left_of_it() -> None:
+    span = LedgerSpan(0.0, 100.0)
+    assert [span.kept_since(at) for at in (-10.0, 0.0, 25.0, 100.0, 200.0)] == [1, 1, 0.75, 0, 0]
+    assert span.since(25.0) == LedgerSpan(25.0, 100.0)
+    assert span.since(-25.0) == span
+    assert span.since(200.0) == LedgerSpan(100.0, 100.0)
+    assert span.since(200.0).kept_since(300.0) == 0.0
+    assert span.with_step(100.0, 110.0) == LedgerSpan(0.0, 110.0)
+    assert span.since(200.0).with_step(300.0, 310.0) == LedgerSpan(300.0, 310.0)
+
+
+@given(st.lists(st.floats(0.0, 90.0), max_size=6), st.floats(0.0, 120.0))
+def test_it_does_not_matter_in_how_many_steps_time_passes(each: list[float], last: float) -> None:
+    span, kept = LedgerSpan(0.0, 100.0), 1.0
+    for at in sorted([*each, last]):
+        kept *= span.kept_since(at)
+        span = span.since(at)
+    assert kept == pytest.approx(LedgerSpan(0.0, 100.0).kept_since(max([*each, last])))
+
+
+def test_where_no_step_is_missing_forgetting_by_time_is_at_the_windows_rate() -> None:
+    """Once the window is full a step drives out as much of what is there as one step is of it."""
+    n, window_s = 50, 50 * STEP_S
+    sla, span = Sla(0.01, window_s=window_s), LedgerSpan(0.0, 0.0)
+    plain = by_time = RiskState()
+    for i in range(3 * n):
+        violation = float(i % 7 == 0)
+        plain = count_believed(plain, violation, sla, STEP_S)
+        end_s = (i + 1) * STEP_S
+        by_time = forget_believed(by_time, span.kept_since(end_s - window_s))
+        span = span.since(end_s - window_s).with_step(end_s - STEP_S, end_s)
+        by_time = count_believed(by_time, violation, sla, STEP_S)
+        assert by_time.spent_steps == pytest.approx(plain.spent_steps)
+        assert by_time.observed_steps == pytest.approx(plain.observed_steps)
+
+
+def test_what_is_forgotten_leaves_the_shares_as_they_are() -> None:
+    state = replace(measured([(2.0, 100.0)] * 4), spent_steps=1.0, observed_steps=4.0)
+    half = forget_measured(forget_believed(state, 0.5), 0.5)
+    assert (half.spent_steps, half.observed_steps) == (0.5, 2.0)
+    assert (half.measured_missed, half.measured_total, half.measured_steps) == (4.0, 200.0, 2.0)
+    assert forget_measured(state, 1.0) is forget_believed(state, 1.0) is state
+    gone = forget_measured(state, 0.0)
+    assert error_budget(gone, OBJECTIVE, STEP_S).source == "believed"
