@@ -20,7 +20,7 @@ from services.operator.cluster.node_pools import (
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.plan.headroom import StatedHeadroom
-from services.operator.plan.supply import NewNodes, Resolved
+from services.operator.plan.supply import NewNodes, Resolved, whole_nodes
 
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
 _NOBODY = ("NoSource", "ProductUnknown", "ClaimsIgnored")
@@ -222,7 +222,8 @@ def _adding(
         )
         left = _ENDLESS if each.limit is None else max(0, each.limit - each.used)
         if not each.problem:
-            found.open.append(NewNodes(each, left, each.gpus_per_node, f"NodePool/{each.name}"))
+            size, name = each.gpus_per_node, f"NodePool/{each.name}"
+            found.open.append(NewNodes(each, left, size, name, each.smaller))
     return found
 
 
@@ -291,14 +292,27 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
         used = max(pool.used, inside)
         if pool.problem:
             found.notes.append(f"{name} adds no nodes: {pool.problem}")
-        size = max(sizes, default=0) or pool.gpus_per_node
+        # a node that lost a GPU makes none smaller, and one that is sliced is larger than stated
+        size = max([pool.gpus_per_node, *sizes])
+        smaller = pool.smaller if size == pool.gpus_per_node else ()
         if pool.limit is None:
             if not pool.problem:
                 found.notes.append(_without_limit(name, pool))
-                found.open.append(NewNodes(pool, _ENDLESS, size, name))
+                found.open.append(NewNodes(pool, _ENDLESS, size, name, smaller))
             continue
-        left = 0 if pool.problem else max(0, pool.limit - used)
-        found.add(name, max(pool.limit, used), inside, NewNodes(pool, left, size))
+        left = _in_whole_nodes(max(0, pool.limit - used), size, smaller)
+        if used + left < pool.limit:
+            told = " or ".join(str(each) for each in (size, *smaller))
+            found.notes.append(f"of the limit of {name} only whole nodes of {told} count")
+        new = NewNodes(pool, 0 if pool.problem else left, size, smaller=smaller)
+        found.add(name, used + left, inside, new)
+
+
+def _in_whole_nodes(gpus: int, size: int, smaller: Sequence[int]) -> int:
+    """As many of these GPUs as nodes can bring; all of them where no size is known."""
+    if not size:
+        return gpus
+    return sum(n_nodes * each for n_nodes, each in whole_nodes(gpus, size, smaller))
 
 
 def _without_limit(name: str, pool: GpuNodePool) -> str:

@@ -185,6 +185,43 @@ def test_a_pool_that_is_not_ready_keeps_its_nodes_and_adds_none() -> None:
     assert "adds no nodes: no NodeClass" in found.message
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "smaller", "left"),
+    [
+        (12, 0, (), 8),
+        (12, 8, (), 0),
+        (4, 0, (), 0),
+        (20, 8, (), 8),
+        (16, 8, (), 8),
+        (20, 8, (4,), 12),
+    ],
+)
+def test_of_a_limit_whole_nodes_alone_count(
+    limit: int, used: int, smaller: tuple[int, ...], left: int
+) -> None:
+    """Else services would share out GPUs at the patch that no node can bring."""
+    nodes = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"})] if used else []
+    given = pool(limit=limit, used=used, smaller=smaller)
+    found = resolve("H100", StatedSupply(), on(given), nodes)
+    assert found.ceiling == found.limit == used + left
+    assert [new.gpus for new in found.new] == [left]
+    is_told = "of the limit of NodePool/hopper only whole nodes of 8 count" in found.message
+    assert is_told is (used + left < limit)
+
+
+def test_where_no_size_is_known_all_of_a_limit_counts() -> None:
+    found = resolve(
+        "H100", StatedSupply(), on(replace(pool(limit=12, used=0), gpus_per_node=0)), []
+    )
+    assert (found.ceiling, found.new[0].gpus) == (12, 12)
+
+
+def test_a_node_that_lost_a_gpu_does_not_make_those_to_come_smaller() -> None:
+    nodes = [node("n1", 7, labels={"karpenter.sh/nodepool": "hopper"})]
+    found = resolve("H100", StatedSupply(), on(pool(limit=24, used=8)), nodes)
+    assert (found.new[0].gpus, found.new[0].gpus_per_node) == (16, 8)
+
+
 def test_a_limit_that_was_lowered_below_what_is_there_takes_nothing_away() -> None:
     found = resolved(StatedSupply(), on(pool(limit=4, used=8)))
     assert found.ceiling == 8 + 4
