@@ -34,6 +34,7 @@ class NewNodes:
         gpus_per_node: Of the largest of them; 0: not known.
         source: Pool or node group, as conditions name it; empty: not known.
         smaller: Sizes that they may have as well, the largest first.
+        is_coming: They were given already, and offer no GPUs yet: no limit holds them back.
     """
 
     pool: GpuNodePool | None
@@ -41,6 +42,7 @@ class NewNodes:
     gpus_per_node: int = 0
     source: str = ""
     smaller: tuple[int, ...] = ()
+    is_coming: bool = False
 
     def takes(self, pod: PodShape) -> bool:
         """False where it is known that none of them takes such a pod."""
@@ -242,7 +244,7 @@ class TypeSupply:
         new = sum(
             nodes.schedulable(self.gpu_type, wanted.gpus_per_replica, wanted.shape)
             for nodes in self.resolved.new
-            if nodes.source not in closed
+            if nodes.is_coming or nodes.source not in closed
         )
         if not self.may_ask:
             # what was asked for in the attempt that is under way may still come

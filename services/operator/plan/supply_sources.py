@@ -17,7 +17,7 @@ from services.operator.cluster.node_pools import (
     pools_of_type,
     unknown_pools,
 )
-from services.operator.cluster.node_sources import SeenSources
+from services.operator.cluster.node_sources import SeenSources, coming_gpus
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.plan.headroom import StatedHeadroom
 from services.operator.plan.supply import NewNodes, Resolved, whole_nodes
@@ -211,7 +211,7 @@ def _adding(
     """What adds nodes of a type."""
     found = _Sources(notes=list(sources.problems))
     pools, mixed = pools_of_type(sources.pools or (), gpu_type, nodes.own)
-    _add_pools(found, pools, nodes.own)
+    _add_pools(found, pools, nodes, sources)
     _add_groups(found, stated.groups, sources)
     if sources.pools is None:
         found.open.append(NewNodes(None, _ENDLESS, nodes.of_one))
@@ -278,12 +278,14 @@ def _no_source(gpu_type: str, sources: SeenSources, nodes: _SeenNodes) -> Resolv
     return Resolved(None, "NoSource", message)
 
 
-def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[NodeState]) -> None:
+def _add_pools(
+    found: _Sources, pools: Iterable[GpuNodePool], nodes: _SeenNodes, sources: SeenSources
+) -> None:
     for pool in pools:
         name = f"NodePool/{pool.name}"
         sizes = [
             each.count
-            for node in own
+            for node in nodes.own
             if node.labels.get(POOL_LABEL) == pool.name
             for each in node.accelerators
             if each.resource == pool.resource
@@ -306,6 +308,9 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
             found.notes.append(f"of the limit of {name} only whole nodes of {told} count")
         new = NewNodes(pool, 0 if pool.problem else left, size, smaller=smaller)
         found.add(name, used + left, inside, new)
+        coming, of_one = coming_gpus(pool, sources.claims, nodes.every)
+        if coming and nodes.is_listed:
+            found.new.append(NewNodes(pool, coming, of_one, name, is_coming=True))
 
 
 def _in_whole_nodes(gpus: int, size: int, smaller: Sequence[int]) -> int:
@@ -357,4 +362,7 @@ def _add_groups(found: _Sources, wanted: Sequence[GroupOfType], sources: SeenSou
         left = max(0, group.most - group.nodes) * size
         most = max(group.most, group.nodes, group.there) * size
         new = NewNodes(None, left, size)
-        found.add(f"node group {each.name}", most, group.there * size, new)
+        name, inside = f"node group {each.name}", max(0, group.there - group.starting) * size
+        found.add(name, most, inside, new)
+        if group.coming:
+            found.new.append(NewNodes(None, group.coming * size, size, name, is_coming=True))

@@ -264,3 +264,15 @@ def test_nodes_to_come_are_whole_nodes_of_the_sizes_that_they_may_have(
 def test_nodes_of_one_size_bring_whole_pods(gpus: int, pod: int, promised: int) -> None:
     for pods in ((shape(pod),), ()):
         assert NewNodes(None, gpus, 8).schedulable("H100", pod, pods) == promised
+
+
+def test_what_was_given_already_no_refusal_takes_away() -> None:
+    given = NewNodes(None, 8, 8, "node group a", is_coming=True)
+    new = (NewNodes(None, 32, 8, "node group a"), given)
+    closed = SupplySource("node group a", 32, REFUSED, may_ask=False)
+    dry = replace(
+        supply(ceiling=56), resolved=replace(supply().resolved, ceiling=56, new=new, limit=56)
+    )
+    assert dry.room(0, need()).gpus == 40
+    assert replace(dry, sources=(closed,)).room(0, need()).gpus == 8
+    assert replace(dry, may_ask=False).room(0, need()).gpus == 0, "nor does it come for sure"
