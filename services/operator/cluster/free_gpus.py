@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from services.operator.cluster.gpu_types import is_of_type, is_unknown
 from services.operator.cluster.images import all_images, has_images
+from services.operator.cluster.ownership import OwnedPod
 from services.operator.cluster.placement import NodeState, PodShape, Shape, resources_asked
 from services.operator.cluster.pods import PodState
 
 _MOST_REPLICAS = 10_000
+PASSED_OVER_AFTER = timedelta(minutes=5)
+"""A pod that fits for so long and is given no node waits for something else than accelerators."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,3 +225,86 @@ def free_gpus(nodes: Iterable[NodeState], pods: Iterable[PodState]) -> FreeGpus:
             if node.takes_pods
         )
     )
+
+
+Fitting = Mapping[tuple[str, str], datetime]
+"""Since when pods that wait have fitted, by uid and the node on which room is made for them."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLeft:
+    """What is free once pods that wait already have taken theirs, and since when they fit."""
+
+    free: FreeGpus
+    fitting: Fitting
+
+
+def beside_waiting(
+    free: FreeGpus, waiting: Iterable[OwnedPod], known: Fitting, now: datetime
+) -> RoomLeft:
+    """What is free beside pods that the scheduler will place first, the oldest first.
+
+    One that has fitted for five minutes and is not placed counts no longer: what else it waits for
+    is not known here. A node on which the scheduler makes room for a pod is that pod's, as far as
+    it is free by now.
+
+    Args:
+        free: Beside all pods that have a node.
+        waiting: Pods that wait for a node.
+        known: Since when they have fitted, as of the last look.
+        now: Aware.
+    """
+    places = _PlacesOfOthers(list(free.by_node))
+    fitting: dict[tuple[str, str], datetime] = {}
+    for pod in sorted(waiting, key=lambda each: (each.state.requested_at, each.state.uid)):
+        needs, key = pod.needs, (pod.state.uid, pod.state.nominated)
+        if needs is None:
+            continue
+        since = known.get(key)
+        is_passed_over = since is not None and now - since > PASSED_OVER_AFTER
+        if is_passed_over or places.fits(needs, pod.state.nominated):
+            fitting[key] = since or now
+        if not is_passed_over:
+            places.take(needs, pod.state.nominated)
+    return RoomLeft(FreeGpus(tuple(places.left)), fitting)
+
+
+class _PlacesOfOthers:
+    """Nodes while pods are given their places; pods of one kind look at each node once."""
+
+    def __init__(self, left: list[NodeRoom]) -> None:
+        self.left = left
+        self._nodes = {room.node.name: at for at, room in enumerate(left)}
+        self._before = tuple(left)
+        self._own: dict[PodShape, list[int]] = {}
+        self._firsts: dict[PodShape, int] = {}
+
+    def fits(self, needs: PodShape, nominated: str) -> bool:
+        """True where such a pod would have room if no other one waited."""
+        at = self._nodes.get(nominated)
+        if at is not None:
+            return self._before[at].n_fitting(needs) > 0
+        return bool(self._may_use(needs))
+
+    def take(self, needs: PodShape, nominated: str) -> None:
+        """Give such a pod its place, if there is one."""
+        at = self._nodes.get(nominated)
+        if at is None:
+            own, first = self._may_use(needs), self._firsts.get(needs, 0)
+            while first < len(own) and not self.left[own[first]].n_fitting(needs):
+                first += 1
+            self._firsts[needs] = first
+            if first == len(own):
+                return
+            at = own[first]
+        room = self.left[at].without(needs)
+        self.left[at] = replace(room, free={each: max(0, n) for each, n in room.free.items()})
+
+    def _may_use(self, needs: PodShape) -> list[int]:
+        if needs not in self._own:
+            self._own[needs] = [
+                at
+                for at, room in enumerate(self._before)
+                if room.n_fitting(needs) and needs.fits(room.node)
+            ]
+        return self._own[needs]

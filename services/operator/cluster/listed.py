@@ -16,7 +16,8 @@ import orjson
 
 from services.operator.cluster import ownership, placement, pods, targets
 from services.operator.cluster.ownership import OwnedPod, Owner
-from services.operator.cluster.placement import NodeState, Shape
+from services.operator.cluster.placement import NodeState, PodShape, Shape
+from services.operator.cluster.pods import PodState
 from services.operator.cluster.targets import TargetState
 
 Object = dict[str, Any]
@@ -78,7 +79,21 @@ def read_pod(resource: Object) -> OwnedPod | None:
     """A pod; None: it has ended."""
     if not pods.is_living(resource):
         return None
-    return OwnedPod(pods.to_pod(resource), _owner(resource))
+    state = pods.to_pod(resource)
+    return OwnedPod(state, _owner(resource), _needs(resource, state))
+
+
+def _needs(resource: Object, pod: PodState) -> PodShape | None:
+    """What a pod needs of a node with accelerators; None: it waits for none, or comes last.
+
+    One that a gate holds waits for no node yet. One of a negative priority, as placeholders have,
+    gives way to all that have none. Which scheduler is to place it does not matter.
+    """
+    spec = resource.get("spec") or {}
+    is_waiting = bool(pod.asked) and not (pod.node or pod.is_gated or pod.is_leaving)
+    if not is_waiting or int(spec.get("priority") or 0) < 0:
+        return None
+    return _shared((replace(placement.to_pod_shape(spec, is_template=False), images=()),))[0]
 
 
 def read_target(resource: Object, kind: str) -> ListedTarget:

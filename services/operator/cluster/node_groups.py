@@ -40,6 +40,8 @@ class NodeGroup:
         rising_since: When it began to add the nodes that are on their way; None: it adds none, or
             nothing says since when.
         registered: Nodes of it that are in the cluster; None: nothing says so.
+        starting: Those among them that are young and not ready: one that offers no GPUs yet is none
+            that is (kubernetes/autoscaler, cluster-autoscaler/clusterstate).
     """
 
     name: str
@@ -48,11 +50,18 @@ class NodeGroup:
     refused: NodeRefusal | None = None
     rising_since: datetime | None = None
     registered: int | None = None
+    starting: int = 0
 
     @property
     def there(self) -> int:
         """Nodes of it that are in the cluster; as many as were asked for if nothing says so."""
         return self.nodes if self.registered is None else self.registered
+
+    @property
+    def coming(self) -> int:
+        """Nodes that were asked for and offer no GPUs yet; what is refused does not come."""
+        missing = 0 if self.refused is not None else max(0, self.nodes - self.there)
+        return missing + self.starting
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +124,8 @@ def to_node_groups(config_map: Object) -> dict[str, NodeGroup]:
 
 def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
     health, scale_up = written.get("health") or {}, written.get("scaleUp") or {}
-    registered = ((health.get("nodeCounts") or {}).get("registered") or {}).get("total")
+    counts = (health.get("nodeCounts") or {}).get("registered") or {}
+    registered = counts.get("total")
     refused, rising_since, stamp = None, None, scale_up.get("lastTransitionTime")
     if str(scale_up.get("status")) == "InProgress" and stamp:
         rising_since = _time(str(stamp))
@@ -130,6 +140,7 @@ def _of_yaml(written: Mapping[str, Any]) -> NodeGroup:
         refused,
         rising_since,
         None if registered is None else int(registered),
+        int(counts.get("notStarted") or 0),
     )
 
 
@@ -150,7 +161,8 @@ def _of_text(status: str) -> Iterator[NodeGroup]:
             rising_since = _time(stamp[1])
         nodes = int(counts.get("cloudProviderTarget", 0))
         there = int(counts["registered"]) if "registered" in counts else None
-        yield NodeGroup(name.strip(), int(counts["maxSize"]), nodes, refused, rising_since, there)
+        most, starting = int(counts["maxSize"]), int(counts.get("notStarted", 0))
+        yield NodeGroup(name.strip(), most, nodes, refused, rising_since, there, starting)
 
 
 def _backed_off(name: str, stamp: str, said: str) -> NodeRefusal:

@@ -56,11 +56,12 @@ class GpuNodePool:
     Attributes:
         limit: GPUs that its nodes may have together; None: none is stated that can be read.
         used: GPUs that its nodes have, those on their way included.
-        gpus_per_node: By its requirements; 0: not stated.
+        gpus_per_node: By its requirements, of several sizes the largest; 0: not stated.
         products: GPU products that its nodes may have; empty: not stated.
         problem: Why it adds no nodes at present; empty: it does.
         resource: What its limit counts, and pods ask for.
         unread: A limit that is stated and cannot be read; empty: none is.
+        smaller: Sizes that its nodes may have as well, the largest first.
     """
 
     name: str
@@ -74,6 +75,7 @@ class GpuNodePool:
     problem: str = ""
     resource: str = NVIDIA_GPU
     unread: str = ""
+    smaller: tuple[int, ...] = ()
 
     @property
     def may_have_any(self) -> bool:
@@ -196,7 +198,7 @@ def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
             name=name,
             limit=whole(limits.get(each)),
             used=whole(used.get(each)) or 0,
-            gpus_per_node=_gpus_per_node(each, labels, requirements),
+            gpus_per_node=next(iter(_sizes(each, labels, requirements)), 0),
             products=_products(each, labels, requirements),
             labels={**labels, POOL_LABEL: name},
             requirements=requirements,
@@ -204,6 +206,7 @@ def to_node_pools(resource: Object) -> tuple[GpuNodePool, ...] | None:
             problem=_not_ready(status),
             resource=each,
             unread=_unread(limits.get(each)),
+            smaller=_sizes(each, labels, requirements)[1:],
         )
         for each in _resources(limits, used, labels, requirements)
     )
@@ -242,18 +245,16 @@ def _products(
     return tuple(sliced(resource, card) for card in next((each for each in found if each), ()))
 
 
-def _gpus_per_node(
+def _sizes(
     resource: str, labels: Mapping[str, str], requirements: tuple[Requirement, ...]
-) -> int:
+) -> tuple[int, ...]:
+    """Sizes of nodes that are stated, the largest first; empty: none is."""
     plugin = plugin_of(resource)
-    names = () if plugin is None else plugin.count_labels
-    found = (_only(_values(name, labels, requirements)) for name in names)
-    return next((each for each in found if each), 0)
-
-
-def _only(values: tuple[str, ...]) -> int:
-    """The only value as a whole number; 0: there is none, or more than one."""
-    return (whole(values[0]) or 0) if len(values) == 1 else 0
+    for name in () if plugin is None else plugin.count_labels:
+        counts = {whole(each) or 0 for each in _values(name, labels, requirements)} - {0}
+        if counts:
+            return tuple(sorted(counts, reverse=True))
+    return ()
 
 
 def _not_ready(status: Object) -> str:

@@ -7,13 +7,16 @@ feature discovery has looked at it, has the product of its pool. All functions a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from services.operator.cluster.accelerators import Accelerators
 from services.operator.cluster.node_groups import NodeGroup
 from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, NodeClaim, NodeRefusal
 from services.operator.cluster.placement import NodeState
+
+_INITIALIZED_LABEL = "karpenter.sh/initialized"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +108,43 @@ def _as_told(pool: GpuNodePool, told: ToldPool | None) -> GpuNodePool:
         return pool
     size = pool.gpus_per_node or told.gpus_per_node
     return replace(pool, products=tuple(sorted(told.products)), gpus_per_node=size)
+
+
+def awaited(sources: SeenSources, since: datetime) -> SeenSources:
+    """The sources without nodes that were given before then: what is not there by now is broken."""
+    claims = (c for c in sources.claims if c.launched_at is not None and c.launched_at >= since)
+    return replace(sources, claims=tuple(claims))
+
+
+def coming_gpus(
+    pool: GpuNodePool, claims: Iterable[NodeClaim], nodes: Sequence[NodeState]
+) -> tuple[int, int]:
+    """GPUs that a pool was given and that no node offers yet, and the most of them on one node.
+
+    A node that is there and not initialized yet offers none. What is not told by claims is not
+    counted on, nor what the pool does not count as its own.
+
+    Args:
+        pool: A pool of nodes.
+        claims: Nodes that pools asked for.
+        nodes: All that offer accelerators.
+    """
+    own = [node for node in nodes if node.labels.get(POOL_LABEL) == pool.name]
+    there = {
+        node.name: sum(each.count for each in node.accelerators if each.resource == pool.resource)
+        for node in own
+        if node.takes_pods or node.labels.get(_INITIALIZED_LABEL) == "true"
+    }
+    sizes = [
+        claim.gpus or pool.gpus_per_node
+        for claim in claims
+        if claim.pool == pool.name
+        and claim.node not in there
+        and claim.launched_at is not None
+        and not claim.is_ending
+    ]
+    given = max(0, pool.used - sum(there.values()))
+    return min(sum(sizes), given), max(sizes, default=0)
 
 
 def with_products(

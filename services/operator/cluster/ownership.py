@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from services.operator.cluster.placement import PodShape
 from services.operator.cluster.pods import PodState
 
 Object = Mapping[str, Any]
@@ -30,10 +31,15 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class OwnedPod:
-    """A living pod and its controlling owner."""
+    """A living pod and its controlling owner.
+
+    Attributes:
+        needs: What it needs of a node, while it waits for one with accelerators; None: it does not.
+    """
 
     state: PodState
     owner: Owner | None
+    needs: PodShape | None = None
 
 
 def controller_of(resource: Object) -> Owner | None:
@@ -76,11 +82,22 @@ class PodIndex:
         by_owner: Pods by the uid of each owner in their chain.
         every: All of them.
         unresolved: Pods by namespace whose chain ends at something that cannot be looked up.
+        waiting: Those that wait for a node with accelerators.
     """
 
     by_owner: dict[str, list[PodState]] = field(default_factory=lambda: defaultdict(list))
     unresolved: dict[str, list[PodState]] = field(default_factory=lambda: defaultdict(list))
     every: list[PodState] = field(default_factory=list)
+    waiting: list[OwnedPod] = field(default_factory=list)
+
+    def of_target(self, namespace: str, uid: str, selector: str) -> list[PodState]:
+        """Pods of a target: those that it owns.
+
+        Where it owns none that can be seen, its scale's selector selects from those whose owner
+        cannot be looked up.
+        """
+        owned = self.owned_by(uid)
+        return owned if owned or not selector else self.selected(namespace, selector)
 
     def owned_by(self, uid: str) -> list[PodState]:
         """Pods in whose chain `uid` is."""
@@ -100,6 +117,7 @@ def index(pods: Sequence[OwnedPod], links: Links) -> PodIndex:
     leaders = {pod.state.uid: pod.owner for pod in pods}
     every = Links({**leaders, **links.by_uid})
     found = PodIndex(every=[pod.state for pod in pods])
+    found.waiting += [pod for pod in pods if pod.needs is not None]
     for pod in pods:
         last: Owner | None = None
         for last in every.chain(pod.owner):

@@ -68,6 +68,7 @@ class PodState:
         released_at: When it was let go; None: it still is held, or never was as far as was seen.
         is_release_seen: False where it may have been let go long before that.
         claims: Claims of devices.
+        nominated: Node on which the scheduler makes room for it, as others go; empty: none.
     """
 
     uid: str
@@ -90,6 +91,7 @@ class PodState:
     is_release_seen: bool = True
     claims: tuple[ClaimRef, ...] = ()
     lost_at: datetime | None = None
+    nominated: str = ""
 
     @property
     def requested_at(self) -> datetime:
@@ -227,6 +229,7 @@ def to_pod(resource: Object) -> PodState:
         is_gated=is_gated(spec),
         claims=claims_of(spec),
         lost_at=_lost_at(resource, reached),
+        nominated=str((resource.get("status") or {}).get("nominatedNodeName") or ""),
     )
 
 

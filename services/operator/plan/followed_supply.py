@@ -66,7 +66,8 @@ def followed(
 
 def _room(supply: TypeSupply, seen: SeenSources, source: str) -> int | None:
     """GPUs that nodes to come of a source may bring; None: it states no limit."""
-    own = [new.gpus for new in supply.resolved.new if new.source == source]
+    new = (each for each in supply.resolved.new if not each.is_coming)
+    own = [each.gpus for each in new if each.source == source]
     if own:
         return sum(own)
     is_stopped = any(pool.problem and _name(pool) == source for pool in seen.pools or ())

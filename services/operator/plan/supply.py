@@ -31,41 +31,62 @@ class NewNodes:
     Attributes:
         pool: Whose nodes they are; None: not known, so any pod of the type may go there.
         gpus: All of them together.
-        gpus_per_node: 0: not known.
+        gpus_per_node: Of the largest of them; 0: not known.
         source: Pool or node group, as conditions name it; empty: not known.
+        smaller: Sizes that they may have as well, the largest first.
+        is_coming: They were given already, and offer no GPUs yet: no limit holds them back.
     """
 
     pool: GpuNodePool | None
     gpus: int
     gpus_per_node: int = 0
     source: str = ""
+    smaller: tuple[int, ...] = ()
+    is_coming: bool = False
 
     def takes(self, pod: PodShape) -> bool:
         """False where it is known that none of them takes such a pod."""
-        return self.pool is None or self.pool.takes(pod)
+        pool, size = self.pool, self.gpus_per_node
+        if pool is not None and not pool.takes(pod):
+            return False
+        asked = [e.count for e in pod.asked if pool is None or e.resource == pool.resource]
+        # of nodes from nobody knows where the size is a guess
+        return not self.source or not size or min(asked, default=0) <= size
 
     def schedulable(self, gpu_type: str, gpus_per_replica: int, shape: Shape) -> int:
         """GPUs of them that whole replicas can use."""
         if not all(self.takes(pod) for pod in shape if pod.gpus):
             return 0
-        size = self.gpus_per_node or self.gpus
-        n_nodes = min(_MOST_NODES, self.gpus // size) if size else 0
+        nodes = whole_nodes(self.gpus, self.gpus_per_node or self.gpus, self.smaller)
         bare = tuple(
             PodShape((Accelerators(_ANY_RESOURCE, gpu_type, pod.gpus),))
             for pod in shape
             if pod.gpus
         )
-        return _on_empty_nodes(n_nodes, size, gpu_type, gpus_per_replica, bare)
+        return _on_empty_nodes(nodes, gpu_type, gpus_per_replica, bare)
+
+
+def whole_nodes(
+    gpus: int, gpus_per_node: int, smaller: Sequence[int] = ()
+) -> tuple[tuple[int, int], ...]:
+    """How many nodes of each size such GPUs are, as large ones as can be; the rest is of none."""
+    found = []
+    for size in filter(None, (gpus_per_node, *smaller)):
+        n_nodes, gpus = divmod(gpus, size)
+        found.append((n_nodes, size))
+    return tuple(found)
 
 
 @lru_cache(_N_KEPT)
 def _on_empty_nodes(
-    n_nodes: int, size: int, gpu_type: str, gpus_per_replica: int, shape: Shape
+    nodes: tuple[tuple[int, int], ...], gpu_type: str, gpus_per_replica: int, shape: Shape
 ) -> int:
-    """GPUs of so many equal nodes that whole replicas can use; each pass asks the same again."""
-    node = NodeState(_ANY_NODE, (Accelerators(_ANY_RESOURCE, gpu_type, size),))
-    rooms = FreeGpus((NodeRoom(node, {_ANY_RESOURCE: size}),) * n_nodes)
-    return rooms.schedulable(gpu_type, gpus_per_replica, shape) or 0
+    """GPUs of nodes of these sizes that whole replicas can use; each pass asks the same again."""
+    rooms: list[NodeRoom] = []
+    for n_nodes, size in nodes:
+        node = NodeState(_ANY_NODE, (Accelerators(_ANY_RESOURCE, gpu_type, size),))
+        rooms += [NodeRoom(node, {_ANY_RESOURCE: size})] * min(_MOST_NODES, n_nodes)
+    return FreeGpus(tuple(rooms)).schedulable(gpu_type, gpus_per_replica, shape) or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +244,7 @@ class TypeSupply:
         new = sum(
             nodes.schedulable(self.gpu_type, wanted.gpus_per_replica, wanted.shape)
             for nodes in self.resolved.new
-            if nodes.source not in closed
+            if nodes.is_coming or nodes.source not in closed
         )
         if not self.may_ask:
             # what was asked for in the attempt that is under way may still come

@@ -17,10 +17,10 @@ from services.operator.cluster.node_pools import (
     pools_of_type,
     unknown_pools,
 )
-from services.operator.cluster.node_sources import SeenSources
+from services.operator.cluster.node_sources import SeenSources, coming_gpus
 from services.operator.cluster.placement import NodeState, nodes_of_type
 from services.operator.plan.headroom import StatedHeadroom
-from services.operator.plan.supply import NewNodes, Resolved
+from services.operator.plan.supply import NewNodes, Resolved, whole_nodes
 
 AUTO, FIXED, PROVISIONED = "auto", "fixed", "provisioned"
 _NOBODY = ("NoSource", "ProductUnknown", "ClaimsIgnored")
@@ -211,7 +211,7 @@ def _adding(
     """What adds nodes of a type."""
     found = _Sources(notes=list(sources.problems))
     pools, mixed = pools_of_type(sources.pools or (), gpu_type, nodes.own)
-    _add_pools(found, pools, nodes.own)
+    _add_pools(found, pools, nodes, sources)
     _add_groups(found, stated.groups, sources)
     if sources.pools is None:
         found.open.append(NewNodes(None, _ENDLESS, nodes.of_one))
@@ -222,7 +222,8 @@ def _adding(
         )
         left = _ENDLESS if each.limit is None else max(0, each.limit - each.used)
         if not each.problem:
-            found.open.append(NewNodes(each, left, each.gpus_per_node, f"NodePool/{each.name}"))
+            size, name = each.gpus_per_node, f"NodePool/{each.name}"
+            found.open.append(NewNodes(each, left, size, name, each.smaller))
     return found
 
 
@@ -277,12 +278,14 @@ def _no_source(gpu_type: str, sources: SeenSources, nodes: _SeenNodes) -> Resolv
     return Resolved(None, "NoSource", message)
 
 
-def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[NodeState]) -> None:
+def _add_pools(
+    found: _Sources, pools: Iterable[GpuNodePool], nodes: _SeenNodes, sources: SeenSources
+) -> None:
     for pool in pools:
         name = f"NodePool/{pool.name}"
         sizes = [
             each.count
-            for node in own
+            for node in nodes.own
             if node.labels.get(POOL_LABEL) == pool.name
             for each in node.accelerators
             if each.resource == pool.resource
@@ -291,14 +294,30 @@ def _add_pools(found: _Sources, pools: Iterable[GpuNodePool], own: Sequence[Node
         used = max(pool.used, inside)
         if pool.problem:
             found.notes.append(f"{name} adds no nodes: {pool.problem}")
-        size = max(sizes, default=0) or pool.gpus_per_node
+        # a node that lost a GPU makes none smaller, and one that is sliced is larger than stated
+        size = max([pool.gpus_per_node, *sizes])
+        smaller = pool.smaller if size == pool.gpus_per_node else ()
         if pool.limit is None:
             if not pool.problem:
                 found.notes.append(_without_limit(name, pool))
-                found.open.append(NewNodes(pool, _ENDLESS, size, name))
+                found.open.append(NewNodes(pool, _ENDLESS, size, name, smaller))
             continue
-        left = 0 if pool.problem else max(0, pool.limit - used)
-        found.add(name, max(pool.limit, used), inside, NewNodes(pool, left, size))
+        left = _in_whole_nodes(max(0, pool.limit - used), size, smaller)
+        if used + left < pool.limit:
+            told = " or ".join(str(each) for each in (size, *smaller))
+            found.notes.append(f"of the limit of {name} only whole nodes of {told} count")
+        new = NewNodes(pool, 0 if pool.problem else left, size, smaller=smaller)
+        found.add(name, used + left, inside, new)
+        coming, of_one = coming_gpus(pool, sources.claims, nodes.every)
+        if coming and nodes.is_listed:
+            found.new.append(NewNodes(pool, coming, of_one, name, is_coming=True))
+
+
+def _in_whole_nodes(gpus: int, size: int, smaller: Sequence[int]) -> int:
+    """As many of these GPUs as nodes can bring; all of them where no size is known."""
+    if not size:
+        return gpus
+    return sum(n_nodes * each for n_nodes, each in whole_nodes(gpus, size, smaller))
 
 
 def _without_limit(name: str, pool: GpuNodePool) -> str:
@@ -343,4 +362,7 @@ def _add_groups(found: _Sources, wanted: Sequence[GroupOfType], sources: SeenSou
         left = max(0, group.most - group.nodes) * size
         most = max(group.most, group.nodes, group.there) * size
         new = NewNodes(None, left, size)
-        found.add(f"node group {each.name}", most, group.there * size, new)
+        name, inside = f"node group {each.name}", max(0, group.there - group.starting) * size
+        found.add(name, most, inside, new)
+        if group.coming:
+            found.new.append(NewNodes(None, group.coming * size, size, name, is_coming=True))

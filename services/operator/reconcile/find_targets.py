@@ -98,6 +98,21 @@ def list_pods(deps: OperatorDeps, found: Targets) -> PodIndex:
     return ownership.index(pods, _links(deps))
 
 
+def waiting_of_others(found: Targets, pods: PodIndex) -> list[OwnedPod]:
+    """Pods that wait for a node with accelerators and are of no target.
+
+    Those of a target are among its replicas.
+    """
+    if not pods.waiting:
+        return []
+    own = {
+        pod.uid
+        for (_, _, namespace, _), state in found.states.items()
+        for pod in pods.of_target(namespace, state.uid, state.selector)
+    }
+    return [pod for pod in pods.waiting if pod.state.uid not in own]
+
+
 def _list_links(deps: OperatorDeps, found: Targets, kind: str) -> None:
     """List the owners of what is of `kind`.
 

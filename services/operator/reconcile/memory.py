@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 
 from services.kernel.clock import Clock
 from services.kernel.settings import Settings
+from services.operator.cluster.free_gpus import Fitting
 from services.operator.cluster.node_sources import ToldPool
 from services.operator.cluster.ownership import Owner
 from services.operator.cluster.pods import Replicas
@@ -246,6 +247,7 @@ class Memory:
         spot: Spot nodes and their interruptions; None: to be read from the database.
         gates: Scheduling gates of pods that are or were held, by uid.
         told_pools: What nodes, those that are gone too, told of the pools that they came from.
+        fitting: Since when pods of others that wait for a node have fitted on one.
     """
 
     translated: dict[str, Translated] = field(default_factory=dict)
@@ -279,6 +281,7 @@ class Memory:
     spot: SeenSpot | None = None
     gates: dict[str, Gate] = field(default_factory=dict)
     told_pools: tuple[ToldPool, ...] = ()
+    fitting: Fitting = field(default_factory=dict)
 
     def drop_patched(self, states: Mapping[TargetKey, TargetState], now: datetime) -> None:
         """Forget what was patched where the list of targets says more by now."""
@@ -310,10 +313,11 @@ class Memory:
         """Read everything again at the next pass.
 
         Kept are actions that are not stored or not reported yet, what was patched or could not be,
-        roll-outs, gates (how long one has hung, or held, cannot be read again) and what nodes told.
+        roll-outs, gates and pods of others (how long one has hung, held or fitted cannot be read
+        again) and what nodes told.
         """
         done = ("unwritten", "settled", "patched", "failing", "unreported")
-        names = (*done, "rollouts", "gates", "told_pools")
+        names = (*done, "rollouts", "gates", "told_pools", "fitting")
         kept = {name: getattr(self, name) for name in names}
         self.__init__(**kept)  # type: ignore[misc]  # a dataclass's own constructor resets the rest
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import structlog
 
 from services.operator.cluster import quotas
-from services.operator.cluster.free_gpus import FreeGpus, free_gpus
+from services.operator.cluster.free_gpus import FreeGpus, beside_waiting, free_gpus
 from services.operator.cluster.gangs import to_gangs
 from services.operator.cluster.listed import ListedAutoscaler
 from services.operator.cluster.node_sources import (
@@ -44,6 +44,7 @@ from services.operator.reconcile.find_targets import (
     find_targets,
     list_pods,
     note_unreadable,
+    waiting_of_others,
 )
 from services.operator.reconcile.memory import OperatorDeps, Translated
 from services.operator.resource import translate
@@ -71,6 +72,7 @@ class View:
         older_autoscalers: Label of the oldest GPUAutoscaler of a target, by the uid of each
             younger one of it.
         budgets: The `GPUBudget` objects; None: could not be listed.
+        free: What is free, beside what pods of others that wait will take first.
         statuses: Status of each autoscaler as the API server has it, as JSON, by uid.
         nodes: Nodes with GPUs by name, those that take no pods too.
         listed: All nodes by uid, those without GPUs too; None: they were not listed.
@@ -134,18 +136,11 @@ class View:
         return pods if target.gang_size == 1 else to_gangs(pods, target.gang_size)
 
     def pods_of(self, autoscaler: Autoscaler) -> list[PodState]:
-        """Pods of the autoscaler's target: those that it owns.
-
-        Where it owns none that can be seen, its scale's selector selects from those whose owner
-        cannot be looked up.
-        """
+        """Pods of the autoscaler's target."""
         target = self.target_of(autoscaler)
         if target is None:
             return []
-        owned = self.pods.owned_by(target.uid)
-        if owned or not target.selector:
-            return owned
-        return self.pods.selected(autoscaler.namespace, target.selector)
+        return self.pods.of_target(autoscaler.namespace, target.uid, target.selector)
 
     def leaving(self, autoscaler: Autoscaler) -> Leaving:
         """Replicas of an autoscaler's one target on nodes that are about to go."""
@@ -247,6 +242,9 @@ def observe(deps: OperatorDeps) -> View:
         deps.memory.told_pools, sources = told, with_told(sources, told)
         listed_nodes = listed_nodes and with_products(listed_nodes, sources.pools)
     nodes = [node for node in listed_nodes or () if node.accelerators]
+    of_others, known = waiting_of_others(found, pods), deps.memory.fitting
+    left = beside_waiting(free_gpus(nodes, pods.every), of_others, known, deps.clock.now())
+    deps.memory.fitting = left.fitting
     others: OtherAutoscalers | None = OtherAutoscalers()
     found_quotas: dict[str, QuotasOfNamespace] | None = {}
     if autoscalers:
@@ -260,7 +258,7 @@ def observe(deps: OperatorDeps) -> View:
         found,
         pods,
         {pod.uid for pod in pods.every},
-        free_gpus(nodes, pods.every),
+        left.free,
         others,
         found_quotas,
         older_autoscalers(autoscalers),

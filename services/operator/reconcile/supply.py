@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 
 from services.kernel import telemetry
 from services.operator.cluster.node_groups import named_once
+from services.operator.cluster.node_sources import awaited
 from services.operator.cluster.placement import Shape, nodes_of_type
 from services.operator.headroom.advice import with_headroom
 from services.operator.headroom.buffers import BufferPlace, keep_buffers
@@ -271,10 +272,11 @@ def _supply(
     every_node = list(view.nodes.values())
     nodes, is_claimed = nodes_of_type(every_node, gpu_type), _is_claimed(view, members)
     known = None if view.listed is None else every_node
-    resolved = resolve(gpu_type, stated, view.sources, known, is_claimed=is_claimed)
     memory = deps.memory
     waits = memory.waits[1].get(gpu_type) if memory.waits else None
     startup = learn_startup(stated.startup_s, waits or NO_WAITS)
+    sources = awaited(view.sources, now - timedelta(seconds=startup.patience_s))
+    resolved = resolve(gpu_type, stated, sources, known, is_claimed=is_claimed)
     state = (memory.supply or {}).get(gpu_type, Provisioning())
     of_one = max((node.gpus for node in nodes), default=0)
     to_come = max((new.gpus_per_node for new in resolved.new), default=0)

@@ -17,7 +17,8 @@ _NAME = "ScalingLimited"
 _TRIED = ("applied", "waiting")
 _NO_NODE = (
     "no node that takes its pods has free {gpu_type}GPUs; add nodes, or where nodes are added for "
-    "pods set spec.supply of a GPUBudget (docs/supply.md)"
+    "pods set spec.supply of a GPUBudget (docs/supply.md); what pods of others that wait take "
+    "first is not free"
 )
 
 

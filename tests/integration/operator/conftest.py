@@ -243,6 +243,7 @@ def lab_in(cluster_url: str, namespace: str) -> Iterator[Lab]:
             f"/apis/apps/v1/namespaces/{namespace}/replicasets",
             f"/apis/autoscaling/v2/namespaces/{namespace}/horizontalpodautoscalers",
             f"/api/v1/namespaces/{namespace}/resourcequotas",
+            f"/api/v1/namespaces/{namespace}/pods",
         ):
             assert http.delete(collection).status_code == 200
 

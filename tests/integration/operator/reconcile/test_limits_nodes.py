@@ -190,3 +190,48 @@ def test_where_nodes_are_added_pods_may_wait_for_them(bench: Bench) -> None:
         assert asked(bench) == [6, 6, 5, 3], "up to the ceiling"
     finally:
         assert bench.lab.http.delete(BUDGETS).status_code == 200
+
+
+def wait(bench: Bench, gpus: int, metadata: dict[str, Any]) -> None:
+    """A pod without a node, which the lab gives none."""
+    limits = {"limits": {"nvidia.com/gpu": str(gpus)}}
+    container = {"name": "train", "image": "example.test/train:1", "resources": limits}
+    body = {"metadata": {"name": "train", **metadata}, "spec": {"containers": [container]}}
+    bench.lab.post(f"/api/v1/namespaces/{bench.lab.namespace}/pods", body)
+
+
+def test_a_pod_of_a_service_itself_keeps_nothing_from_it(bench: Bench) -> None:
+    """It is one of its replicas, and is counted there."""
+    deploy(bench)
+    owners = [dict(bench.lab.pods("a")[0]["metadata"]["ownerReferences"][0])]
+    wait(bench, 3, {"ownerReferences": owners})
+    bench.step()
+    pending = {row["workload_id"]: row["pending_replicas"] for row in bench.rows("replica_states")}
+    assert pending[bench.workload_id("a")] == 1
+    assert told(bench) == {4}
+
+
+def told(bench: Bench) -> set[int]:
+    """Free GPUs that the newest decisions of services are told of."""
+    rows = bench.rows("replica_states")
+    newest = max(row["observed_at"] for row in rows)
+    return {row["schedulable_gpus"] for row in rows if row["observed_at"] == newest}
+
+
+def test_what_pods_of_others_will_take_is_promised_to_nobody(bench: Bench) -> None:
+    """Nor is it held for ever for a pod that never takes it."""
+    deploy(bench)
+    wait(bench, 3, {})
+    bench.step()
+    assert told(bench) == {1}
+    bench.decide("a", 6, current_replicas=3)
+    bench.reconcile()
+    assert asked(bench, "a") == [4]
+    reasons = [row["reason"] for row in bench.rows("actions")]
+    assert "1 GPUs of H100 are free for it and no node is added" in reasons[0]
+    for _ in range(6):
+        bench.step()
+    assert told(bench) == {3}, "it has been passed over for more than five minutes"
+    bench.decide("a", 6, current_replicas=4)
+    bench.reconcile()
+    assert asked(bench, "a") == [6]

@@ -19,6 +19,7 @@ pytestmark = pytest.mark.integration
 
 POOLS = "/apis/karpenter.sh/v1/nodepools"
 BUDGETS = f"{GROUP_PATH}/gpubudgets"
+GPU = "nvidia.com/gpu"
 BY_GPU = ("karpenter.k8s.aws/instance-gpu-name", "h100")
 BY_INSTANCE = ("node.kubernetes.io/instance-type", "p5.48xlarge")
 
@@ -289,3 +290,21 @@ def test_a_stated_ceiling_alone_holds_where_nodes_may_not_be_listed(
     assert karpenter.lab.replicas("llama") == 3
     assert provisioned(karpenter)["reason"] == "CeilingSet"
     assert state["schedulable_gpus"] == 16
+
+
+def test_a_node_that_is_on_its_way_counts_once(karpenter: Bench) -> None:
+    """Of 32 GPUs that a pool may have its limit no longer leaves those that it was given."""
+    add_pool(karpenter, BY_GPU, after="Never", limit="32", **{"node-startup-median": "400s"})
+    deploy(karpenter, "llama", replicas=1)
+    allow(karpenter, "H100")
+    karpenter.lab.autoscale("llama", gpusPerReplica=8, maxReplicas=60)
+    seen = []
+    for _ in range(12):
+        karpenter.step()
+        state = max(karpenter.rows("replica_states"), key=lambda row: row["observed_at"])
+        used = karpenter.lab.http.get(f"{POOLS}/pool").json()["status"]["resources"]
+        waits = 8 * state["pending_replicas"]
+        free = state["schedulable_gpus"] - state["new_node_gpus"]
+        seen.append((used[GPU], waits, free, state["new_node_gpus"] - waits))
+    # the node comes for the pod that waits, and three more may
+    assert set(seen) == {("8", 8, 0, 24), ("8", 0, 0, 24)}

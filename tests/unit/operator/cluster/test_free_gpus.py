@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given, strategies as st
 
 from services.operator.cluster.accelerators import Accelerators
-from services.operator.cluster.free_gpus import FreeGpus, NodeRoom, free_gpus
+from services.operator.cluster.free_gpus import (
+    Fitting,
+    FreeGpus,
+    NodeRoom,
+    RoomLeft,
+    beside_waiting,
+    free_gpus,
+)
+from services.operator.cluster.ownership import OwnedPod
 from services.operator.cluster.placement import (
     NodeState,
     PodShape,
@@ -19,6 +28,7 @@ from services.operator.cluster.placement import (
     to_node,
     to_pod_shape,
 )
+from tests.unit.operator.examples import NOW
 from tests.unit.operator.pods import listed, node, pod, room, shape
 
 TAINT = Taint("dedicated", "train", "NoSchedule")
@@ -272,3 +282,95 @@ def test_devices_that_have_a_place_are_free_for_no_other_claim() -> None:
     left = free.place("H100", 2, (shape(2, "class?large"),), 1).left
     assert left.by_node[0].free == {"class?all": 6, "class?large": 2}
     assert free.place("H100", 2, (), 1).left.schedulable("H100", 2) == 6
+
+
+def waits(name: str, n_gpus: int, nominated: str = "", **needs: Any) -> OwnedPod:
+    """A pod of others without a node."""
+    state = pod(name, node="", ready_s=None, gpus=n_gpus, nominated=nominated)
+    return OwnedPod(state, None, shape(n_gpus, **needs))
+
+
+def beside(
+    nodes: dict[str, int], *waiting: OwnedPod, known: Fitting | None = None, minutes: float = 0
+) -> RoomLeft:
+    """What is left of so many free GPUs on nodes of eight."""
+    free = FreeGpus(tuple(room(node(name, 8), n) for name, n in nodes.items()))
+    return beside_waiting(free, waiting, known or {}, NOW + timedelta(minutes=minutes))
+
+
+def left(found: RoomLeft) -> list[int]:
+    return [each.free["nvidia.com/gpu"] for each in found.free.by_node]
+
+
+def test_a_pod_that_waits_takes_what_is_free_on_one_node_that_takes_it() -> None:
+    assert left(beside({"a": 3, "b": 8}, waits("x", 4))) == [3, 4]
+    assert left(beside({"a": 3, "b": 3}, waits("x", 4))) == [3, 3], "it fits on none"
+    elsewhere = waits("x", 2, selector=(("zone", "b"),))
+    assert left(beside({"a": 8}, elsewhere)) == [8]
+    assert left(beside({"a": 8}, waits("x", 2, resource=MIG))) == [8]
+
+
+def test_pods_that_wait_take_places_beside_each_other() -> None:
+    three = [waits(name, 4) for name in "xyz"]
+    found = beside({"a": 4, "b": 6}, *three)
+    assert left(found) == [0, 2]
+    assert {uid for uid, _ in found.fitting} == set("xyz"), "each would fit by itself"
+
+
+def test_a_pod_that_fitted_for_five_minutes_and_was_not_placed_counts_no_longer() -> None:
+    known: Fitting = {}
+    seen = []
+    for minutes in (0, 2, 5, 5.1, 9):
+        found = beside({"a": 8}, waits("x", 8), waits("y", 8), known=known, minutes=minutes)
+        known = found.fitting
+        seen += left(found)
+    assert seen == [0, 0, 0, 8, 8], "and the second one does not begin where the first one ends"
+    busy = beside({"a": 0}, waits("x", 8), known=known, minutes=10)
+    assert left(beside({"a": 8}, waits("x", 8), known=busy.fitting, minutes=11)) == [8]
+    assert set(busy.fitting) == {("x", "")}, "one that is gone is forgotten"
+
+
+def test_a_pod_that_did_not_fit_has_not_been_passed_over() -> None:
+    """However long it waited: it is the first to have what becomes free."""
+    first = beside({"a": 8}, waits("x", 8))
+    busy = beside({"a": 4}, waits("x", 8), known=first.fitting, minutes=4)
+    assert not busy.fitting
+    assert left(beside({"a": 8}, waits("x", 8), known=busy.fitting, minutes=9)) == [0]
+
+
+def test_what_is_made_free_for_a_pod_is_its_own() -> None:
+    """The pods that go for it hold the rest of it still."""
+    nominated = waits("x", 8, nominated="b")
+    found = beside({"a": 8, "b": 3}, nominated)
+    assert (left(found), found.fitting) == ([8, 0], {})
+    passed = {("x", ""): NOW - timedelta(hours=1)}
+    assert left(beside({"a": 8, "b": 8}, nominated, known=passed)) == [8, 0]
+    since = {("x", "b"): NOW - timedelta(hours=1)}
+    assert left(beside({"a": 8, "b": 8}, nominated, known=since)) == [8, 8]
+    assert left(beside({"a": 8}, waits("x", 8, nominated="gone"))) == [0]
+
+
+@given(
+    st.lists(st.integers(0, 8), max_size=5),
+    st.lists(st.integers(1, 8), max_size=8),
+)
+def test_what_is_left_beside_pods_that_wait_is_what_they_do_not_take(
+    n_free: list[int], asked: list[int]
+) -> None:
+    nodes = {f"n{at}": each for at, each in enumerate(n_free)}
+    given = [waits(f"p{at}", each) for at, each in enumerate(asked)]
+    found = left(beside(nodes, *given))
+    assert all(0 <= now <= before for now, before in zip(found, n_free, strict=True))
+    placed = sum(n_free) - sum(found)
+    assert placed <= sum(asked)
+    if sum(asked) > placed:
+        assert max(found, default=0) < max(asked)
+
+
+def test_many_pods_of_one_kind_look_at_each_node_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+    real = NodeRoom.n_fitting
+    monkeypatch.setattr(NodeRoom, "n_fitting", lambda *a: looks.append(a) or real(*a))
+    given = [waits(f"p{n}", 8) for n in range(300)]
+    beside({f"n{n}": 8 for n in range(100)}, *given)
+    assert len(looks) <= 100 + 100 + 300 * 2

@@ -160,3 +160,33 @@ def test_a_fleet_takes_little_memory() -> None:
     ]
     for most, what, n in limits:
         assert size_of(what) / n <= most
+
+
+def unscheduled(**spec: Any) -> OwnedPod:
+    resource = pod("p", "u", "rs")
+    del resource["spec"]["nodeName"]
+    resource["spec"] |= spec
+    resource["status"] = {"phase": "Pending"}
+    found = PATHS["Pod"].read(resource)
+    assert isinstance(found, OwnedPod)
+    return found
+
+
+def test_what_a_pod_without_a_node_needs_is_kept() -> None:
+    needs = unscheduled(nodeSelector={"zone": "b"}).needs
+    assert needs is not None
+    assert (needs.gpus, needs.selector, needs.images) == (2, (("zone", "b"),), ())
+    assert unscheduled(schedulerName="volcano").needs is not None, "it takes GPUs all the same"
+    assert PATHS["Pod"].read(pod("p", "u", "rs")).needs is None
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"schedulingGates": [{"name": "kueue.x-k8s.io/admission"}]},
+        {"priority": -10},
+        {"containers": [{"name": "no-gpus"}]},
+    ],
+)
+def test_a_pod_that_comes_last_or_waits_for_no_gpus_needs_none(spec: dict[str, Any]) -> None:
+    assert unscheduled(**spec).needs is None

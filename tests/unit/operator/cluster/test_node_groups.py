@@ -132,3 +132,15 @@ def test_an_annotation_that_cannot_be_read_says_what_would_be_right(annotation: 
 def test_a_group_that_is_named_twice_would_count_twice() -> None:
     with pytest.raises(ValueError, match=r"node group 'a' must be named once.*e\.g\. a=4"):
         to_groups_of_type("a=8,b=8,a=4")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        YAML.replace("total: 2, ready: 2, notStarted: 0", "total: 2, ready: 1, notStarted: 1"),
+        TEXT.replace("ready=2 unready=0 registered=2 cl", "ready=1 notStarted=1 registered=2 cl"),
+    ],
+)
+def test_nodes_that_have_not_started_yet_are_told(text: str) -> None:
+    assert to_node_groups(status(text))["gpu-a"].starting == 1
+    assert to_node_groups(status(YAML))["gpu-a"].starting == 0

@@ -53,6 +53,8 @@ def pool(*requirements: dict[str, Any], **given: Any) -> GpuNodePool:
 def test_a_pool_has_a_limit_what_is_used_and_its_gpus() -> None:
     found = pool(H100, wants("karpenter.k8s.aws/instance-gpu-count", "8"))
     assert (found.limit, found.used, found.gpus_per_node) == (64, 16, 8)
+    several = pool(H100, wants("karpenter.k8s.aws/instance-gpu-count", "4", "8", "odd", "2"))
+    assert (several.gpus_per_node, several.smaller) == (8, (4, 2))
     assert found.products == ("NVIDIA-H100-80GB-HBM3",)
     assert pool(limits={"cpu": "1000"}).limit is None
     assert pool(limits={GPU: "1k"}).limit == 1000

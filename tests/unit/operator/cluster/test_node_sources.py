@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
-from services.operator.cluster.node_pools import GpuNodePool
+from services.operator.cluster.node_pools import POOL_LABEL, GpuNodePool, NodeClaim
 from services.operator.cluster.node_sources import (
     SeenSources,
     ToldPool,
+    awaited,
+    coming_gpus,
     learn_pools,
     with_products,
     with_told,
 )
 from services.operator.cluster.placement import NodeState, Requirement
+from tests.unit.operator.examples import NOW
 from tests.unit.operator.pods import node
 
 H100 = "NVIDIA-H100-80GB-HBM3"
@@ -98,3 +103,26 @@ def test_a_node_without_a_label_has_the_product_of_its_pool() -> None:
     found = with_products(nodes, pools)
     assert [each.accelerators[0].product for each in found] == ["h100", "", "", H100]
     assert with_products(nodes, None) == nodes
+
+
+def test_a_node_that_was_given_long_ago_is_awaited_no_longer() -> None:
+    """Its device plugin does not work, say: else it would be promised for ever."""
+    ages_s = {"new": 100, "old": 1000}
+    claims = [
+        NodeClaim(name, "hopper", 8, launched_at=NOW - timedelta(seconds=age_s))
+        for name, age_s in ages_s.items()
+    ]
+    asked = NodeClaim("asked", "hopper", 8)
+    found = awaited(SeenSources(True, (), (*claims, asked)), NOW - timedelta(seconds=500))
+    assert [each.name for each in found.claims] == ["new"]
+
+
+def test_what_a_pool_was_given_and_is_not_there_is_on_its_way() -> None:
+    own = replace(pool(), used=24)
+    there = [node("a", 8, labels={POOL_LABEL: "p5"}), node("other", 8)]
+    a, b, c = (NodeClaim(name, "p5", 8, node=name, launched_at=NOW) for name in "abc")
+    assert coming_gpus(own, [a], there) == (0, 0)
+    assert coming_gpus(own, [a, b], there) == (8, 8)
+    assert coming_gpus(own, [a, b, c], there) == (16, 8)
+    assert coming_gpus(own, [replace(c, gpus=64)], there) == (16, 64), "of several resources"
+    assert coming_gpus(own, [replace(c, pool="other")], there) == (0, 0)

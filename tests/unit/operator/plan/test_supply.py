@@ -222,3 +222,57 @@ def test_what_no_node_and_no_pool_takes_is_known_where_nodes_and_pools_are() -> 
     assert replace(known, nodes=None).may_place((odd,)), "nodes could not be listed"
     anything = replace(known.resolved, beside=(NewNodes(None, 0),))
     assert replace(known, resolved=anything).may_place((odd,))
+
+
+def test_a_pod_that_nodes_to_come_are_too_small_for_waits_for_none() -> None:
+    """It closes the type for nobody, as one that no label of theirs allows."""
+    pool = GpuNodePool("a", 64, 0, 8, ("H100",), {}, (), ())
+    for new in (NewNodes(pool, 64, 8, "NodePool/a"), NewNodes(None, 64, 8, "node group a")):
+        known = replace(
+            supply(), nodes=[node("n1", 8)], resolved=replace(supply().resolved, new=(new,))
+        )
+        assert known.may_place((shape(8),))
+        assert not known.may_place((shape(16),))
+        assert not known.is_asked_of(new.source, [(shape(16),)])
+    guessed = replace(known.resolved, new=(NewNodes(None, 64, 8),))
+    assert replace(known, resolved=guessed).may_place((shape(16),)), "others may come as well"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "pod", "promised"),
+    [
+        (12, 4, 12),
+        (12, 8, 8),
+        (12, 16, 0),
+        (12, 1, 12),
+        (4, 4, 4),
+        (4, 8, 0),
+        (7, 1, 4),
+        (20, 2, 20),
+    ],
+)
+def test_nodes_to_come_are_whole_nodes_of_the_sizes_that_they_may_have(
+    gpus: int, pod: int, promised: int
+) -> None:
+    new = NewNodes(None, gpus, 8, "NodePool/a", smaller=(4,))
+    assert new.schedulable("H100", pod, (shape(pod),)) == promised
+
+
+@pytest.mark.parametrize(
+    ("gpus", "pod", "promised"), [(12, 4, 8), (12, 8, 8), (12, 16, 0), (16, 6, 12), (7, 1, 0)]
+)
+def test_nodes_of_one_size_bring_whole_pods(gpus: int, pod: int, promised: int) -> None:
+    for pods in ((shape(pod),), ()):
+        assert NewNodes(None, gpus, 8).schedulable("H100", pod, pods) == promised
+
+
+def test_what_was_given_already_no_refusal_takes_away() -> None:
+    given = NewNodes(None, 8, 8, "node group a", is_coming=True)
+    new = (NewNodes(None, 32, 8, "node group a"), given)
+    closed = SupplySource("node group a", 32, REFUSED, may_ask=False)
+    dry = replace(
+        supply(ceiling=56), resolved=replace(supply().resolved, ceiling=56, new=new, limit=56)
+    )
+    assert dry.room(0, need()).gpus == 40
+    assert replace(dry, sources=(closed,)).room(0, need()).gpus == 8
+    assert replace(dry, may_ask=False).room(0, need()).gpus == 0, "nor does it come for sure"

@@ -8,16 +8,18 @@ from typing import Any
 import pytest
 
 from services.operator.cluster.node_groups import GroupOfType, NodeGroup
-from services.operator.cluster.node_pools import GpuNodePool
+from services.operator.cluster.node_pools import GpuNodePool, NodeClaim, NodeRefusal
 from services.operator.cluster.node_sources import SeenSources
 from services.operator.cluster.placement import Requirement
 from services.operator.plan.supply import Resolved
 from services.operator.plan.supply_sources import StatedSupply, resolve
+from tests.unit.operator.examples import NOW
 from tests.unit.operator.pods import node, shape
 
 NODES = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"}), node("n2", 4)]
 """Eight GPUs in the pool and four beside it."""
 OFF = SeenSources()
+REFUSED = NodeRefusal(NOW, "no capacity")
 
 
 def pool(name: str = "hopper", limit: int | None = 64, **given: Any) -> GpuNodePool:
@@ -185,6 +187,43 @@ def test_a_pool_that_is_not_ready_keeps_its_nodes_and_adds_none() -> None:
     assert "adds no nodes: no NodeClass" in found.message
 
 
+@pytest.mark.parametrize(
+    ("limit", "used", "smaller", "left"),
+    [
+        (12, 0, (), 8),
+        (12, 8, (), 0),
+        (4, 0, (), 0),
+        (20, 8, (), 8),
+        (16, 8, (), 8),
+        (20, 8, (4,), 12),
+    ],
+)
+def test_of_a_limit_whole_nodes_alone_count(
+    limit: int, used: int, smaller: tuple[int, ...], left: int
+) -> None:
+    """Else services would share out GPUs at the patch that no node can bring."""
+    nodes = [node("n1", 8, labels={"karpenter.sh/nodepool": "hopper"})] if used else []
+    given = pool(limit=limit, used=used, smaller=smaller)
+    found = resolve("H100", StatedSupply(), on(given), nodes)
+    assert found.ceiling == found.limit == used + left
+    assert [new.gpus for new in found.new] == [left]
+    is_told = "of the limit of NodePool/hopper only whole nodes of 8 count" in found.message
+    assert is_told is (used + left < limit)
+
+
+def test_where_no_size_is_known_all_of_a_limit_counts() -> None:
+    found = resolve(
+        "H100", StatedSupply(), on(replace(pool(limit=12, used=0), gpus_per_node=0)), []
+    )
+    assert (found.ceiling, found.new[0].gpus) == (12, 12)
+
+
+def test_a_node_that_lost_a_gpu_does_not_make_those_to_come_smaller() -> None:
+    nodes = [node("n1", 7, labels={"karpenter.sh/nodepool": "hopper"})]
+    found = resolve("H100", StatedSupply(), on(pool(limit=24, used=8)), nodes)
+    assert (found.new[0].gpus, found.new[0].gpus_per_node) == (16, 8)
+
+
 def test_a_limit_that_was_lowered_below_what_is_there_takes_nothing_away() -> None:
     found = resolved(StatedSupply(), on(pool(limit=4, used=8)))
     assert found.ceiling == 8 + 4
@@ -297,3 +336,72 @@ def test_pools_and_groups_do_not_count_for_pods_with_claims() -> None:
     unknown = resolve("H100", StatedSupply("provisioned"), SeenSources(), nodes, is_claimed=True)
     assert unknown.reason == "CeilingUnknown"
     assert "settings.enableDRA" in unknown.message
+
+
+def claim(name: str, **given: Any) -> NodeClaim:
+    return NodeClaim(name, "hopper", given.pop("gpus", 8), **({"launched_at": NOW} | given))
+
+
+@pytest.mark.parametrize(
+    ("claims", "used", "left", "coming"),
+    [
+        ([claim("a", node="n1")], 8, 56, []),
+        ([claim("a", node="n1"), claim("b")], 16, 48, [8]),
+        ([claim("b"), claim("c", node="no-gpus-yet")], 24, 40, [16]),
+        ([claim("b", launched_at=None)], 8, 56, []),
+        ([claim("b", is_ending=True)], 16, 48, []),
+        ([claim("b"), claim("c")], 16, 48, [8]),
+        ([claim("b")], 8, 56, []),
+        ([claim("b", gpus=0)], 16, 48, [8]),
+    ],
+)
+def test_nodes_that_were_given_and_offer_no_gpus_yet_come_beside_what_the_limit_leaves(
+    claims: list[NodeClaim], used: int, left: int, coming: list[int]
+) -> None:
+    """Of what the pool has been given, less what is there."""
+    found = resolved(StatedSupply(), on(pool(used=used), claims=tuple(claims)))
+    assert [new.gpus for new in found.new if not new.is_coming] == [left]
+    assert [new.gpus for new in found.new if new.is_coming] == coming
+    assert found.ceiling == 64 + 4
+
+
+def test_a_node_that_is_not_ready_yet_is_on_its_way() -> None:
+    """Its device plugin may be there before the rest of it; a node that broke comes no more."""
+    labels = {"karpenter.sh/nodepool": "hopper"}
+    claims = (claim("a", node="n1"),)
+    for given, coming in (({}, [8]), ({"karpenter.sh/initialized": "true"}, [])):
+        nodes = [node("n1", 8, labels=labels | given, takes_pods=False)]
+        found = resolve("H100", StatedSupply(), on(pool(), claims=claims), nodes)
+        assert found.ceiling == 64
+        assert [new.gpus for new in found.new if new.is_coming] == coming
+        assert [new.gpus for new in found.new if not new.is_coming] == [56]
+
+
+def test_what_is_on_its_way_is_not_known_where_nodes_cannot_be_listed() -> None:
+    given = on(pool(used=16), claims=(claim("a", node="n1"), claim("b")))
+    found = resolve("H100", StatedSupply("provisioned", 100), given, None)
+    assert not [new for new in found.new if new.is_coming]
+
+
+@pytest.mark.parametrize(
+    ("target", "n_there", "n_starting", "refused", "left", "coming"),
+    [
+        (4, 4, 0, None, 48, []),
+        (6, 4, 0, None, 32, [16]),
+        (6, 4, 2, None, 32, [32]),
+        (6, 4, 1, REFUSED, 32, [8]),
+        (3, 4, 0, None, 56, []),
+    ],
+)
+def test_nodes_of_a_group_that_are_on_their_way(
+    target: int, n_there: int, n_starting: int, refused: Any, left: int, coming: list[int]
+) -> None:
+    """Those that start offer no GPUs yet, and take none from the nodes beside the group."""
+    n_nodes = n_there - n_starting
+    nodes = [node(f"a-{n}", 8) for n in range(n_nodes)] + [node(f"static-{n}", 8) for n in (1, 2)]
+    group = NodeGroup("a", 10, target, refused, registered=n_there, starting=n_starting)
+    stated = StatedSupply(groups=(GroupOfType("a", 8),))
+    found = resolve("H100", stated, on(groups={"a": group}), nodes)
+    assert found.ceiling == 80 + 16
+    assert [new.gpus for new in found.new if not new.is_coming] == [left]
+    assert [new.gpus for new in found.new if new.is_coming] == coming

@@ -9,16 +9,21 @@ import pytest
 from services.kernel.clock import FixedClock
 from services.kernel.settings import Settings
 from services.operator.cluster.listed import ListedTarget, read_target
-from services.operator.cluster.ownership import OwnedPod, Owner
+from services.operator.cluster.ownership import Links, OwnedPod, Owner, PodIndex, index
 from services.operator.cluster.targets import TargetState
 from services.operator.kube.client import Scale
-from services.operator.reconcile.find_targets import Targets, find_targets, list_pods
+from services.operator.reconcile.find_targets import (
+    Targets,
+    find_targets,
+    list_pods,
+    waiting_of_others,
+)
 from services.operator.reconcile.memory import OperatorDeps
 from services.operator.resource.autoscaler import ScaleTarget
 from services.operator.wire.discovery import ServedKind
 from services.operator.wire.http import KubeError
 from tests.unit.operator.examples import NOW
-from tests.unit.operator.pods import pod
+from tests.unit.operator.pods import pod, shape
 
 POOL = ScaleTarget("example.dev/v1", "Pool", "serving", "pool")
 LLAMA = ScaleTarget("apps/v1", "Deployment", "serving", "llama")
@@ -175,3 +180,22 @@ def test_of_a_kind_that_nothing_stood_between_nothing_is_listed() -> None:
     list_pods(operator, found)
     assert kube.listed.count("ReplicaSet") == 2
     assert "StatefulSet" not in kube.listed
+
+
+def test_pods_of_targets_are_not_those_of_others() -> None:
+    """Told by who owns them, or by the selector where nobody can be looked up."""
+    given = [
+        OwnedPod(pod(name, node="", labels={"app": label}), Owner(*owner), shape(1))
+        for name, label, owner in (
+            ("own", "", ("ReplicaSet", "rs")),
+            ("selected", "llama", ("Job", "j")),
+            ("other", "train", ("Job", "j")),
+        )
+    ]
+    pods = index(given, Links({"rs": Owner("Deployment", "d")}))
+    found = Targets({
+        LLAMA.key: TargetState("d", "1", 2),
+        POOL.key: TargetState("p", "1", 2, selector="app=llama"),
+    })  # fmt: skip
+    assert [each.state.name for each in waiting_of_others(found, pods)] == ["other"]
+    assert waiting_of_others(found, PodIndex()) == []
