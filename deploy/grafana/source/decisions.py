@@ -22,12 +22,22 @@ from deploy.grafana.source.shared import (
     NAMESPACES,
     SCALINGS,
     WORKLOADS,
+    at_points,
 )
 
 _DECISIONS = (
     "FROM decisions d JOIN workloads w ON w.id = d.workload_id "
     f"WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(d.origin_at)"
 )
+_AT_POINTS = at_points(
+    "d",
+    "d.workload_id, d.origin_at, d.id, d.direction, d.raw_replicas, d.desired_replicas, "
+    "d.current_replicas, d.risk_target, d.risk_estimated",
+    _DECISIONS,
+)
+_NEWEST = f"""FROM (SELECT DISTINCT ON (d.workload_id, d.time) d.* {_AT_POINTS}
+  ORDER BY d.workload_id, d.time, d.origin_at DESC, d.id DESC) d"""
+"""The newest decision of each workload at each point."""
 _ACTIONS = (
     "FROM actions a JOIN workloads w ON w.id = a.workload_id "
     f"WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(a.origin_at)"
@@ -121,11 +131,11 @@ WHY = [
     Panel(
         "timeseries",
         "Decisions by direction",
-        "Up, down, or held, per step",
+        "Up, down, or held, per step; where steps differ, per longest step",
         [
             Sql(
-                f"""SELECT d.origin_at AS time, d.direction AS metric, count(*) AS value
-                {_DECISIONS} GROUP BY 1, 2 ORDER BY 1"""
+                f"""SELECT d.time, d.direction AS metric, count(*) AS value
+                {_AT_POINTS} GROUP BY 1, 2 ORDER BY 1"""
             )
         ],
         custom=STACKED,
@@ -164,9 +174,9 @@ WHY = [
         "decision",
         [
             Sql(
-                f"""SELECT d.origin_at AS time, sum(d.raw_replicas) AS wanted,
+                f"""SELECT d.time, sum(d.raw_replicas) AS wanted,
                   sum(d.desired_replicas) AS decided, sum(d.current_replicas) AS in_force
-                {_DECISIONS} GROUP BY 1 ORDER BY 1"""
+                {_NEWEST} GROUP BY 1 ORDER BY 1"""
             )
         ],
         custom={"lineInterpolation": "stepAfter"},
@@ -177,8 +187,8 @@ WHY = [
         "Mean over the chosen workloads of what a decision may risk and what it estimates",
         [
             Sql(
-                f"""SELECT d.origin_at AS time, avg(d.risk_target) AS promised,
-                  avg(d.risk_estimated) AS estimated {_DECISIONS} GROUP BY 1 ORDER BY 1"""
+                f"""SELECT d.time, avg(d.risk_target) AS promised,
+                  avg(d.risk_estimated) AS estimated {_NEWEST} GROUP BY 1 ORDER BY 1"""
             )
         ],
         unit="percentunit",

@@ -27,6 +27,7 @@ from deploy.grafana.source.shared import (
     SCALINGS,
     SERIES,
     WORKLOADS,
+    at_points,
     is_chosen,
 )
 
@@ -41,6 +42,13 @@ _SCORES = (
     "FROM forecast_scores s JOIN workloads w ON w.id = s.workload_id "
     f"WHERE {CHOSEN_WORKLOADS} AND {_CHOSEN_MODELS} "
     "AND $__timeFilter(s.origin_at) AND s.n_steps > 0"  # of the others nothing was observed
+)
+_SCORES_AT_POINTS = at_points("s", "s.crps, s.crps_last_value", _SCORES, "(s.n_steps + 1)")
+_RUNGS_AT_POINTS = at_points(
+    "f",
+    "f.rung",
+    "FROM forecasts f JOIN workloads w ON w.id = f.workload_id "
+    f"WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(f.origin_at)",
 )
 _COMPARED = "sum(s.crps) FILTER (WHERE s.crps_last_value IS NOT NULL)"
 """Of the forecasts whose last value was known, as beside it: of the others it is NULL."""
@@ -153,8 +161,8 @@ QUALITY = [
         "choose workloads of one unit",
         [
             Sql(
-                f"""SELECT s.origin_at AS time, {_COMPARED} AS crps,
-                  sum(s.crps_last_value) AS last_value {_SCORES} GROUP BY 1 ORDER BY 1"""
+                f"""SELECT s.time, {_COMPARED} AS crps,
+                  sum(s.crps_last_value) AS last_value {_SCORES_AT_POINTS} GROUP BY 1 ORDER BY 1"""
             )
         ],
         width=16,
@@ -182,10 +190,8 @@ QUALITY = [
         "model is the forecaster; every other rung is a fallback",
         [
             Sql(
-                f"""SELECT f.origin_at AS time, f.rung AS metric, count(*) AS value
-                FROM forecasts f JOIN workloads w ON w.id = f.workload_id
-                WHERE {CHOSEN_WORKLOADS} AND $__timeFilter(f.origin_at)
-                GROUP BY 1, 2 ORDER BY 1"""
+                f"""SELECT f.time, f.rung AS metric, count(*) AS value
+                {_RUNGS_AT_POINTS} GROUP BY 1, 2 ORDER BY 1"""
             )
         ],
         custom=STACKED,

@@ -38,6 +38,29 @@ EACH = "cluster, namespace, workload"
 """Labels that tell workloads apart."""
 LEGEND = "{{cluster}}/{{namespace}}/{{workload}}"
 
+
+def at_points(t: str, columns: str, source: str, n_steps: str = "1") -> str:
+    """Rows of several workloads, each with the `time` that it is shown at.
+
+    Workloads may have steps of different lengths, few of which begin together: all are shown at the
+    time that the longest begin. Without what the range, or the present, cuts a part off: not every
+    workload is in that.
+
+    Args:
+        t: Name of the rows, in and outside of `source`; each has an `origin_at`.
+        columns: What is wanted of them.
+        source: Where they come from, with their workloads `w` and their condition.
+        n_steps: Steps from its origin until a row can be there.
+    """
+    reach = f"make_interval(secs => w.step_s * {n_steps})"
+    return f"""FROM (SELECT {columns},
+        date_bin(make_interval(secs => max(w.step_s) OVER ()), {t}.origin_at, to_timestamp(0))
+          AS time,
+        max({reach}) OVER () AS longest, max({t}.origin_at + {reach}) OVER () AS end_at
+      {source}) {t}
+    WHERE {t}.time >= $__timeFrom() AND {t}.time + {t}.longest <= {t}.end_at"""
+
+
 _CLUSTERS = """
 SELECT k.name FROM clusters k WHERE EXISTS (
   SELECT 1 FROM workloads w WHERE w.cluster_id = k.id AND w.is_active) ORDER BY k.id

@@ -17,8 +17,8 @@ class SlaClassView(Out):
     epsilon_max: float = Field(examples=[0.01])
     kinds: list[str] = Field(examples=[["TimeFraction"]])
     violation_ratio: float | None = Field(
-        description="Over `window_s`, mean over steps: as measured at workloads that are, at the "
-        "others as believed; null: no step yet",
+        description="Over `window_s`, mean over the time of the workloads' steps, whatever their "
+        "length: as measured at workloads that are, at the others as believed; null: no step yet",
         examples=[0.004],
     )
     measured_ratio: float | None = Field(

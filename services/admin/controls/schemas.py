@@ -45,7 +45,9 @@ class PolicyValues(Out):
     mode: Mode = Field(examples=["Auto"])
     min_replicas: int = Field(examples=[2])
     max_replicas: int = Field(examples=[24])
-    epsilon: float = Field(examples=[0.01])
+    epsilon: float = Field(
+        description="Promised largest share out of SLA, of what `risk_kind` says", examples=[0.01]
+    )
     price_usd_per_gpu_hour: float = Field(examples=[2.5])
     fallback_replicas: int | None = Field(examples=[None])
 
@@ -94,7 +96,9 @@ class PolicyPatch(SentBack):
     min_replicas: int | None = Field(None, ge=0, le=100_000, examples=[2])
     max_replicas: int | None = Field(None, ge=1, le=100_000, examples=[24])
     epsilon: Share | None = Field(
-        None, description="Promised largest share of time out of SLA", examples=[0.01]
+        None,
+        description="Promised largest share out of SLA, of what `risk_kind` says",
+        examples=[0.01],
     )
     price_usd_per_gpu_hour: float | None = Field(
         None, ge=0, le=MOST_USD_PER_GPU_HOUR, allow_inf_nan=False, examples=[2.5]

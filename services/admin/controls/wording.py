@@ -17,9 +17,14 @@ LABELS = {
     "mode": "Mode",
     "min_replicas": "At least, replicas",
     "max_replicas": "At most, replicas",
-    "epsilon": "Promise: time out of SLA at most",
+    "epsilon": "Promise",
     "price_usd_per_gpu_hour": "Price of a GPU-hour",
     "fallback_replicas": "Replicas while nothing is known",
+}
+_PROMISED = {
+    "TimeFraction": "time out of SLA at most",
+    "DemandFraction": "requests out of SLA at most",
+    "AnyInWindow": "windows with any moment out of SLA at most",
 }
 MODES = {
     "Advisory": "Harmony computes and shows, and changes nothing",
@@ -36,6 +41,16 @@ class PolicyChange:
     before: str
     after: str
     means: str
+
+
+def labels(policy: PolicyView) -> dict[str, str]:
+    """Names of the fields in words; that of the promise says what is promised."""
+    return LABELS | {"epsilon": f"{LABELS['epsilon']}: {_PROMISED[policy.risk_kind]}"}
+
+
+def epsilon_field(policy: PolicyView) -> str:
+    """Label of the field that takes the promise: `Promise, % of time out of SLA at most`."""
+    return f"{LABELS['epsilon']}, % of {_PROMISED[policy.risk_kind]}"
 
 
 def shown(name: str, value: Any) -> str:
@@ -60,7 +75,7 @@ def changes(
         view: The workload's live state.
     """
     found = []
-    for name, label in LABELS.items():
+    for name, label in labels(policy).items():
         old, new = policy.overrides.get(name), wanted.get(name)
         if old == new:
             continue

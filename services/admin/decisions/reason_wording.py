@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import percent
+from services.kernel.domain.workload import RiskKind
 
 _NONE_BETTER = "By the present price of risk no other count within the bounds is better."
 _MOVED = " That price is moved until many decisions together keep the promise."
@@ -15,8 +16,8 @@ _MOVED = " That price is moved until many decisions together keep the promise."
 REASONS: dict[str, tuple[str, str]] = {
     "scale_up_risk": (
         "Load may outgrow the replicas",
-        "Staying at {current} would put more time out of SLA than promised, so the count rises "
-        "before the load does.",
+        "Staying at {current} would put more out of SLA than promised, so the count rises before "
+        "the load does.",
     ),
     "scale_up_reactive_floor": (
         "Present load needs more",
@@ -110,6 +111,13 @@ _UNFORCED = {
 }
 
 
+_ESTIMATED_OF: dict[RiskKind, str] = {
+    "TimeFraction": "time",
+    "DemandFraction": "requests",
+    "AnyInWindow": "steps",
+}
+
+
 def plain(word: str) -> str:
     """`some_word` as `Some word`."""
     return word.replace("_", " ").capitalize()
@@ -132,6 +140,22 @@ def short_reason(reason: str, estimated: float | None, target: float) -> str:
     if reason in _OVER and expects_too_much(estimated, target):
         return _OVER[reason][0]
     return REASONS.get(reason, (plain(reason), ""))[0]
+
+
+def risk_sentence(detail: DecisionDetail) -> str:
+    """`Estimated 0.9 % of time out of SLA with it, promised at most 1 %.`; empty: not estimated.
+
+    Demand is estimated of a promise about requests until what load does to them has been learned.
+    """
+    if detail.risk_estimated is None:
+        return ""
+    of = "" if detail.risk_kind is None else f" of {_ESTIMATED_OF[detail.risk_kind]}"
+    if detail.risk_kind == "DemandFraction" and detail.expected_misses is None:
+        of = " of demand"
+    return (
+        f"Estimated {percent(detail.risk_estimated)}{of} out of SLA with it, promised at most "
+        f"{percent(detail.risk_target)}."
+    )
 
 
 def reason_sentence(detail: DecisionDetail) -> str:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from services.admin.rest.schemas import Out
+from services.kernel.domain.workload import RiskKind
 
 Direction = Literal["up", "down", "hold"]
 ActionResult = Literal[
@@ -54,8 +55,11 @@ class DecisionSummary(Out):
     reason: str = Field(examples=["scale_up_risk"])
     binding_constraint: str | None = None
     rung: str = Field(description="Rung of the ladder that answered", examples=["model"])
-    risk_target: float
-    risk_estimated: float | None
+    risk_target: float = Field(
+        description="At most this share out of SLA; of a promise about windows what it comes to of "
+        "each step"
+    )
+    risk_estimated: float | None = Field(description="Share of the same that is expected to be")
     cost_delta_usd_per_h: float
     variants: list[VariantView] | None = Field(
         None,
@@ -109,6 +113,12 @@ class ExpectedMissesView(Out):
 class DecisionDetail(DecisionSummary):
     """A decision with everything that led to it and came of it."""
 
+    risk_kind: RiskKind | None = Field(
+        None,
+        description="Kind of the promise: what `risk_target` and `risk_estimated` are shares of. "
+        "Null: its workload has been changed since",
+        examples=["TimeFraction"],
+    )
     forecast_id: int
     policy_version: str
     valid_until: datetime

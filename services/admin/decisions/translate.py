@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from sqlalchemy import RowMapping
 
@@ -11,8 +11,9 @@ from services.admin.decisions import schemas
 from services.admin.decisions.loads_wording import bound_shares
 from services.admin.rest.translate import finite
 from services.kernel.db.retention import not_kept
-from services.kernel.domain import known_spec
+from services.kernel.domain import SlaSpec, known_spec
 from services.kernel.domain.measured_by import MEASURED_BY, measured_by
+from services.kernel.domain.workload import RiskKind
 
 _OUTCOME_NUMBERS = (
     *("demand", "ready_mean", "sli_requests", "sli_miss_low", "sli_miss_high", "shortage"),
@@ -50,6 +51,7 @@ def to_decision_detail(
     values = known | {
         "expected_misses": to_expected_misses(known["explanation"]),
         "bound_by": bound_shares(known["explanation"]) or None,
+        "risk_kind": _risk_kind(row),
         **_carried(row),
         "action_result": newest.result if newest else None,
         "action_reason": newest.reason if newest else None,
@@ -96,8 +98,7 @@ def _carried(row: RowMapping) -> dict[str, Any]:
     spec = known_spec(row["spec"])
     unit = next(item.unit for item in spec.indicators if item.name == spec.demand)
     found: dict[str, Any] = {"demand_unit": unit}
-    has_changed = row["workload_updated_at"] > row["decided_at"]
-    if has_changed or spec.parts or spec.further_loads:
+    if _has_changed(row) or spec.parts or spec.further_loads:
         return found
     stated, learned = spec.capacity.per_replica, row["learned"] or {}
     learned_for, measured = learned.get("learned_for", {}), measured_by(spec, spec.loads)
@@ -107,6 +108,18 @@ def _carried(row: RowMapping) -> dict[str, Any]:
     if load:
         return found | {"capacity_per_replica": load, "capacity_source": "learned"}
     return found | {"capacity_per_replica": stated, "capacity_source": "stated"}
+
+
+def _risk_kind(row: RowMapping) -> str | None:
+    """What was promised; None: it may have been edited since, or was spoilt by hand."""
+    sla = row["spec"].get("sla", {})
+    kind = sla.get("kind", SlaSpec().kind) if isinstance(sla, dict) else None
+    return None if _has_changed(row) or kind not in get_args(RiskKind) else str(kind)
+
+
+def _has_changed(row: RowMapping) -> bool:
+    """The workload's spec may have been another when it was decided."""
+    return bool(row["workload_updated_at"] > row["decided_at"])
 
 
 def to_expected_misses(explanation: object) -> schemas.ExpectedMissesView | None:

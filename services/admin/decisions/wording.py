@@ -16,7 +16,7 @@ from services.admin.decisions.loads_wording import explain_loads
 from services.admin.decisions.misses_wording import explain_misses
 from services.admin.decisions.mix_wording import PartWords, explain_parts
 from services.admin.decisions.outcome_wording import cut_off_words
-from services.admin.decisions.reason_wording import plain, reason_sentence
+from services.admin.decisions.reason_wording import plain, reason_sentence, risk_sentence
 from services.admin.decisions.schemas import DecisionDetail
 from services.admin.rest.formats import DASH, number, percent
 
@@ -67,6 +67,7 @@ class Explanation:
     """A decision's why, ready for the page."""
 
     sentence: str
+    estimate: str
     guards: tuple[GuardRow, ...]
     counterfactuals: tuple[tuple[str, int, int], ...]
     quantiles: tuple[tuple[str, str], ...]
@@ -92,6 +93,7 @@ def explain(detail: DecisionDetail) -> Explanation:
     risk = _mapping(record.get("risk"))
     return Explanation(
         sentence=reason_sentence(detail),
+        estimate=risk_sentence(detail),
         guards=tuple(_guard(item) for item in record.get("guard_trace") or () if _is_guard(item)),
         counterfactuals=tuple(
             (counterfactual(name), int(count), int(count) - detail.raw_replicas)

@@ -277,10 +277,10 @@ def _cost_usd(items: list[WorkloadStanding]) -> float | None:
 
 
 def _mean_ratios(items: list[WorkloadStanding]) -> dict[str, Any]:
-    """Means over steps of what is measured and of what is believed, each of those that have it."""
+    """Means over time of what is measured and of what is believed, each of those that have it."""
     measured, believed = (
         [
-            (ratio, item.risk.n_steps)
+            (ratio, item.risk.n_steps * item.step_s)
             for item in items
             if item.risk.source == source and (ratio := item.risk.violation_ratio) is not None
         ]
@@ -295,5 +295,5 @@ def _mean_ratios(items: list[WorkloadStanding]) -> dict[str, Any]:
 
 
 def _weighted_mean(ratios: list[tuple[float, int]]) -> float | None:
-    n_steps = sum(n for _, n in ratios)
-    return sum(ratio * n for ratio, n in ratios) / n_steps if n_steps else None
+    known_s = sum(seconds for _, seconds in ratios)
+    return sum(ratio * seconds for ratio, seconds in ratios) / known_s if known_s else None

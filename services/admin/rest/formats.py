@@ -10,6 +10,9 @@ from services.kernel.domain.figures import PLAIN_FROM, ROUNDING, fixed
 DASH = "–"
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 _NOW_S = 5
+_LEAST_S = 0.9995
+"""From here on a duration reads as a second, not as 1000 ms."""
+_HALF_MS_S = 0.0005
 _LEAST_PERCENT = 0.0001
 _LEAST = f"{PLAIN_FROM:f}"
 _HALF_UP = -math.log10(0.995)
@@ -67,9 +70,14 @@ def usd(value: float | None, is_signed: bool = False) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """A duration in its two largest units at most: 95 -> `95 s`, 164 -> `2 min 44 s`."""
+    """A duration in its two largest units at most: 95 -> `95 s`, 164 -> `2 min 44 s`.
+
+    Less than a second reads in milliseconds.
+    """
     if seconds is None:
         return DASH
+    if 0 < seconds < _LEAST_S:
+        return f"{1000 * seconds:.0f} ms" if seconds > _HALF_MS_S else "< 1 ms"
     whole = round(seconds)
     if whole < 2 * _MINUTE:
         return f"{whole} s"

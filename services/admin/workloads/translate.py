@@ -24,6 +24,7 @@ class WorkloadStanding:
         rungs: What answered last, of the decision's ladder and of the forecast's.
         cost_usd: Over `COST_WINDOW_S`; None: nothing is known.
         is_active: False: it left, and nothing but its cost counts.
+        step_s: Length of its steps.
     """
 
     mode: str
@@ -33,6 +34,7 @@ class WorkloadStanding:
     risk: schemas.RiskView
     cost_usd: float | None
     is_active: bool
+    step_s: int
 
 
 def to_standing(row: RowMapping, now: datetime) -> WorkloadStanding:
@@ -46,6 +48,7 @@ def to_standing(row: RowMapping, now: datetime) -> WorkloadStanding:
         risk=_risk(row, spec),
         cost_usd=finite(row["cost_usd"]),
         is_active=row["is_active"],
+        step_s=row["step_s"],
     )
 
 
@@ -61,6 +64,7 @@ def standing_of(view: schemas.WorkloadView) -> WorkloadStanding:
         risk=view.risk,
         cost_usd=view.cost_usd,
         is_active=view.is_active,
+        step_s=view.step_s,
     )
 
 

@@ -58,7 +58,7 @@ def _no_longer(path: str, name: str, most_s: float) -> CelRule:
 def risk_rules(path: str) -> tuple[CelRule, ...]:
     """Rules of a promise."""
     epsilon = _number("epsilon")
-    message = f'epsilon {SHARE_RULE}, e.g. "0.01" for at most 1 % of the time'
+    message = f'epsilon {SHARE_RULE}, e.g. "0.01" for at most 1 %'
     rule = f"{epsilon} >= {LEAST} && {epsilon} <= {MOST}"
     return CelRule(path, rule, message), _lasting(path, "window")
 

@@ -25,7 +25,7 @@ def test_the_inbox_says_what_would_change_why_what_it_costs_and_until_when(
         for words in (
             "diffusion/sdxl-turbo",
             "+$3.20 per hour",
-            "would put more time out of SLA than promised",
+            "would put more out of SLA than promised",
             "An approval counts until",
             "6 Jan 12:15 UTC",
             "15 min left",
@@ -103,3 +103,42 @@ def test_what_cannot_be_answered_is_said_on_the_page(deps: AdminDeps, database: 
         assert (long.status_code, "reason" in long.text) == (422, True)
         assert human.send(f"/approvals/{waiting}/burn").status_code == 422
     assert audited(database) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [("TimeFraction", "of time "), ("DemandFraction", "of demand "), ("AnyInWindow", "of steps ")],
+)
+def test_what_is_estimated_is_told_in_the_unit_of_the_promise(
+    deps: AdminDeps, database: Engine, kind: str, of: str
+) -> None:
+    waiting = wait_for_approval(database)
+    _promise(database, waiting, kind, "-1 minute")
+    with person(deps, Role.APPROVER) as human:
+        told = f"Estimated 0.4 % {of}out of SLA with it, promised at most 1 %."
+        assert told in human.get("/approvals").text
+        assert human.get(f"/v1/decisions/{waiting}").json()["risk_kind"] == kind
+
+
+def test_what_was_promised_before_a_change_is_not_known(deps: AdminDeps, database: Engine) -> None:
+    waiting = wait_for_approval(database)
+    _promise(database, waiting, "DemandFraction", "1 minute")
+    with person(deps, Role.APPROVER) as human:
+        told = "Estimated 0.4 % out of SLA with it, promised at most 1 %."
+        assert told in human.get("/approvals").text
+
+
+def _promise(database: Engine, decision: int, kind: str, later: str) -> None:
+    """The decision's workload is promised by a kind, stored so much later than it was decided."""
+    statement = text(
+        "UPDATE workloads w SET spec = jsonb_set(w.spec, '{sla}', "
+        "  coalesce(w.spec -> 'sla', '{}') || jsonb_build_object('kind', CAST(:kind AS text))), "
+        "updated_at = d.decided_at + CAST(:later AS interval) "
+        "FROM decisions d WHERE d.id = :id AND w.id = d.workload_id"
+    )
+    estimate = text(
+        "UPDATE decisions SET risk_target = 0.01, risk_estimated = 0.004 WHERE id = :id"
+    )
+    with database.begin() as connection:
+        connection.execute(statement, {"kind": kind, "later": later, "id": decision})
+        connection.execute(estimate, {"id": decision})

@@ -232,3 +232,28 @@ def test_windows_that_were_spoilt_by_hand_keep_no_class_from_being_shown(
         connection.execute(text(f"UPDATE outcomes SET violation_ratio = 0.5, {UNMEASURED}"))
         connection.execute(text("UPDATE workloads SET step_s = 0 WHERE id = 1"))
     assert classes(database)["gold"]["n_over_promise"] == (epsilon < 1)
+
+
+@pytest.mark.parametrize("column", ["violation_ratio", "measured_violation_ratio"])
+def test_each_workload_counts_with_its_time_and_not_with_its_steps(
+    database: Engine, column: str
+) -> None:
+    """One has steps of a minute: five times as many in the same time, none of them out of SLA."""
+    for name, sla in (("llama-70b-chat", "gold"), ("mixtral-agents", "gold"), ("sdxl-turbo", "x")):
+        promise(database, name, f'{{"sla_class": "{sla}"}}')
+    shares = (
+        f"UPDATE outcomes SET {UNMEASURED}, violation_ratio = NULL",
+        f"UPDATE outcomes SET {column} = CASE workload_id WHEN 1 THEN 0.2 ELSE 0 END",
+        "INSERT INTO outcomes (workload_id, step_at, computed_at, violation_ratio, "
+        "measured_violation_ratio) SELECT workload_id, step_at + k * interval '1 minute', "
+        "computed_at, violation_ratio, measured_violation_ratio "
+        "FROM outcomes, generate_series(1, 4) k WHERE workload_id = 2",
+        "UPDATE workloads SET step_s = 60 WHERE id = 2",
+    )
+    with database.begin() as connection:
+        for statement in shares:
+            connection.execute(text(statement))
+    gold = classes(database)["gold"]
+    assert gold["n_steps"] == 48 + 5 * 48
+    own = "measured_ratio" if column.startswith("measured") else "believed_ratio"
+    assert (gold["violation_ratio"], gold[own]) == pytest.approx((0.1, 0.1))

@@ -235,3 +235,28 @@ def test_what_would_take_gpus_from_others_is_refused_before_it_is_confirmed(
     assert asked.status_code == 403
     assert "min_replicas=20 must be &lt;= 2 for a key of some namespaces" in asked.text
     assert stored(database) == {}
+
+
+@pytest.mark.parametrize(
+    ("kind", "promised"),
+    [
+        ("TimeFraction", "time out of SLA at most"),
+        ("DemandFraction", "requests out of SLA at most"),
+        ("AnyInWindow", "windows with any moment out of SLA at most"),
+    ],
+)
+def test_the_promise_is_named_by_what_it_is_about(
+    deps: AdminDeps, database: Engine, kind: str, promised: str
+) -> None:
+    statement = text(
+        "UPDATE workloads SET spec = jsonb_set(spec, '{sla}', "
+        "coalesce(spec -> 'sla', '{}') || jsonb_build_object('kind', CAST(:kind AS text)))"
+    )
+    with database.begin() as connection:
+        connection.execute(statement, {"kind": kind})
+    with person(deps, Role.OPERATOR) as human:
+        page = human.get(f"{OWN}/policy").text
+        asked = human.send(f"{OWN}/policy", open_form(human, f"{OWN}/policy", epsilon="0.5")).text
+    assert f"Promise: {promised}" in page
+    assert f"Promise, % of {promised}" in page
+    assert f"Promise: {promised}" in asked

@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from services.admin.controls.schemas import PolicyValues, PolicyView
-from services.admin.controls.wording import OWN, changes, shown, stale
+from services.admin.controls.wording import OWN, changes, epsilon_field, labels, shown, stale
 from services.admin.workloads.schemas import ReplicaView, RiskView, WorkloadView
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
-def policy(**overrides: Any) -> PolicyView:
+def policy(risk_kind: str = "TimeFraction", **overrides: Any) -> PolicyView:
     """A policy of 2 to 24 replicas, changed an hour ago."""
     values = PolicyValues(
         mode="Auto",
@@ -32,7 +32,7 @@ def policy(**overrides: Any) -> PolicyView:
         overrides=overrides,
         is_in_force=True,
         sla_class="gold",
-        risk_kind="TimeFraction",
+        risk_kind=risk_kind,
         risk_window_s=86400.0,
         behavior={},
         spec_version=1,
@@ -73,6 +73,20 @@ def test_a_change_says_what_follows(wanted: dict[str, Any], means: str) -> None:
 def test_what_is_taken_back_is_the_objects_own_and_what_stays_is_left_out() -> None:
     (change,) = changes(policy(max_replicas=24, min_replicas=2), {"min_replicas": 2}, workload(5))
     assert (change.before, change.after) == ("24", OWN)
+
+
+@pytest.mark.parametrize(
+    ("kind", "promised"),
+    [
+        ("TimeFraction", "time out of SLA at most"),
+        ("DemandFraction", "requests out of SLA at most"),
+        ("AnyInWindow", "windows with any moment out of SLA at most"),
+    ],
+)
+def test_the_promise_is_named_by_what_it_is_about(kind: str, promised: str) -> None:
+    (change,) = changes(policy(kind), {"epsilon": 0.1}, workload(5))
+    assert change.label == labels(policy(kind))["epsilon"] == f"Promise: {promised}"
+    assert epsilon_field(policy(kind)) == f"Promise, % of {promised}"
 
 
 def test_values_read_as_people_write_them() -> None:

@@ -8,7 +8,12 @@ import pytest
 
 from decider.result import Reason
 from services.admin.decisions import reason_wording
-from services.admin.decisions.reason_wording import reason_sentence, short_reason
+from services.admin.decisions.reason_wording import (
+    reason_sentence,
+    risk_sentence,
+    short_reason,
+)
+from services.admin.decisions.translate import to_expected_misses
 from services.admin.rest.formats import percent
 from tests.unit.cli.kubectl.views import decision
 
@@ -60,5 +65,35 @@ def test_a_rise_that_the_promise_does_not_force_is_not_laid_to_it(
     before: float, is_forced: bool
 ) -> None:
     text = sentence("scale_up_risk", 0.0016, before, current_replicas=18, desired_replicas=19)
-    assert ("would put more time out of SLA than promised" in text) is is_forced
+    assert ("would put more out of SLA than promised" in text) is is_forced
     assert ("price of risk 19 is a better count" in text) is not is_forced
+
+
+@pytest.mark.parametrize(
+    ("kind", "of"),
+    [
+        ("TimeFraction", " of time"),
+        ("DemandFraction", " of demand"),
+        ("AnyInWindow", " of steps"),
+        (None, ""),
+    ],
+)
+def test_an_estimate_says_what_it_is_a_share_of(kind: str | None, of: str) -> None:
+    assert risk_sentence(decision(risk_kind=kind)) == (
+        f"Estimated 0.42 %{of} out of SLA with it, promised at most 1 %."
+    )
+
+
+def test_an_estimate_is_of_requests_once_what_they_feel_has_been_learned() -> None:
+    misses = to_expected_misses({"expected_misses": {"of": "requests", "by_replicas": {"8": 0.1}}})
+    found = risk_sentence(decision(risk_kind="DemandFraction", expected_misses=misses))
+    assert "0.42 % of requests out of SLA" in found
+
+
+def test_nothing_is_estimated_of_what_is_unknown() -> None:
+    assert risk_sentence(decision(risk_estimated=None, risk_kind="TimeFraction")) == ""
+
+
+def test_no_reason_names_time_whatever_is_promised() -> None:
+    told = [*reason_wording.REASONS.values(), *reason_wording._OVER.values()]
+    assert not [text for _, text in told if "time out of SLA" in text]

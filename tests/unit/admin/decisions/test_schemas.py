@@ -78,6 +78,7 @@ KILLED: dict[str, Any] = {
 }  # fmt: skip
 MISSES: dict[str, Any] = {"of": "requests", "by_replicas": [SHARE], "floor": 0.008}
 DETAIL: dict[str, Any] = SUMMARY | {
+    "risk_kind": "DemandFraction",
     "forecast_id": 5,
     "policy_version": "harmony-1",
     "valid_until": AT,
@@ -114,7 +115,7 @@ def test_before_it_is_applied_a_decision_has_no_action() -> None:
 
 def test_a_decision_may_have_no_variants_no_expected_misses_and_one_load() -> None:
     may_be_absent = {"variants", "expected_misses", "bound_by", "replay_message"}
-    may_be_absent |= {"capacity_per_replica", "capacity_source"}
+    may_be_absent |= {"capacity_per_replica", "capacity_source", "risk_kind"}
     assert (
         optional(DecisionDetail, DETAIL)
         == UNTIL_APPLIED | {"binding_constraint", "demand_unit", "killed_pods"} | may_be_absent

@@ -97,6 +97,17 @@ def test_totals_keep_what_is_measured_and_what_is_believed_apart() -> None:
     assert (nothing["n_measured"], nothing["n_believed"]) == (0, 0)
 
 
+def test_totals_count_time_and_not_steps() -> None:
+    """A day of each: the one of steps of a minute has five times as many."""
+    slow = view("d", ratio=0.2, step_s=300, n_steps=288)
+    fast = view("e", ratio=0.0, step_s=60, n_steps=1440)
+    assert fleet_totals([standing_of(slow), standing_of(fast)])["believed"] == pytest.approx(0.1)
+    measured = [view(v.name, ratio=v.risk.violation_ratio, source="measured", step_s=v.step_s,
+                     n_steps=v.risk.n_steps) for v in (slow, fast)]  # fmt: skip
+    totals = fleet_totals([standing_of(item) for item in measured])
+    assert totals["measured"] == pytest.approx(0.1)
+
+
 def test_of_those_that_left_totals_keep_the_cost_only() -> None:
     there = view("d", ratio=0.01, cost_usd=3.0)
     gone = view("e", ratio=0.5, cost_usd=2.0, is_active=False, is_paused=True)

@@ -83,6 +83,24 @@ def test_money_and_durations() -> None:
     assert formats.duration(None) == "–"
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.0001, "< 1 ms"),
+        (0.0004999, "< 1 ms"),
+        (0.0006, "1 ms"),
+        (0.25, "250 ms"),
+        (0.499, "499 ms"),
+        (0.9994, "999 ms"),
+        (0.9996, "1 s"),
+        (1.4, "1 s"),
+    ],
+)
+def test_less_than_a_second_is_not_none(seconds: float, text: str) -> None:
+    assert formats.duration(seconds) == text
+
+
 def test_times() -> None:
     assert formats.clock_time(AT) == formats.clock_time(AT, AT) == "5 Jan 14:05"
     assert formats.clock_time(AT, AT + timedelta(days=400)) == f"5 Jan {AT.year} 14:05"

@@ -14,7 +14,7 @@ def test_explain_reads_from_the_headline_down() -> None:
         lines[0] == "serving/llama: 8 → 10 replicas, +8 GPUs, +$20.00 per hour  [not acted on yet]"
     )
     text = "\n".join(lines)
-    assert "Staying at 8 would put more time out of SLA" in text
+    assert "Staying at 8 would put more out of SLA" in text
     assert "bound by    rate limit" in text
     assert "Estimated if kept at 8: 8.3 %" in text
     assert "p10 7,000  p50 8,700  p90 10.4 k  p99 12.1 k tokens/s" in text
