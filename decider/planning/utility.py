@@ -244,6 +244,7 @@ def trace_frontier(
     """
     grid = np.geomspace(0.3, search.max_multiplier, search.n_multipliers).tolist()
     ratio, value = grid[-1] / grid[-2], 0.0
+    most = np.where(np.isfinite(limit), most, search.max_multiplier)  # whoever else goes on
     asked, prices, risks = limit.copy(), [np.zeros_like(limit)], []
     while grid or (np.isfinite(asked) & (prices[-1] < most)).any():
         value = grid.pop(0) if grid else value * ratio

@@ -63,6 +63,17 @@ def mixed(seed: int, kind: RiskKind, *, is_soft: bool) -> ShardRequest:
     )
 
 
+def test_what_a_service_that_cannot_keep_its_promise_pays_is_not_up_to_its_company() -> None:
+    """Others that looked for a price beyond the usual ones made it try them, too."""
+    request = mixed(0, "AnyInWindow", is_soft=True)
+    row = 1
+    among_others = decide_shard(request, CONFIG, NOW_S)[row]
+    alone = replay_decision(inputs_to_bytes(request, row, among_others, CONFIG, NOW_S))
+    assert among_others.pools is not None
+    assert alone.log_multiplier == among_others.log_multiplier
+    assert decision_bytes(alone) == decision_bytes(among_others)
+
+
 @pytest.mark.slow
 @given(seed=st.integers(0, 1000), kind=st.sampled_from(RISK_KINDS), is_soft=st.booleans())
 @settings(max_examples=15, deadline=None)
