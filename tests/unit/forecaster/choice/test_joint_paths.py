@@ -139,7 +139,8 @@ def test_laws_of_joint_paths(data: st.DataObject, ladder: Ladder, loaded: list[S
         assert np.array_equal(np.sort(one.demand, axis=0), np.sort(forecast.paths[i], axis=0))
         # The order in which loads are named says only where they stand; the same draws, the same.
         assert one.demand.tobytes() == other.demand.tobytes()
-        assert np.array_equal(one.further, other.further[::-1])
+        # In another order a batch may be computed with other roundings of single precision.
+        assert np.allclose(one.further, other.further[::-1], rtol=1e-6, atol=0)
 
 
 def without_flow(ladder: Ladder) -> TrainedModel:
