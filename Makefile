@@ -9,8 +9,10 @@ EXAMPLES ?= 1000
 # One worker more than cores, since some wait for other processes. Files go to them in their order,
 # not by their number of tests: the long ones (tests/e2e, tests/integration) come before tests/unit.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); [ $$n -le 7 ] || n=7; echo $$((n + 1)))
-PYTEST  := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+# Workers show nothing of what a test prints: with -s in ARGS there are none.
+PYTEST  := $(BIN)/python -m pytest -n $(if $(filter -s,$(ARGS)),0,$(WORKERS)) --dist loadfile --no-loadscope-reorder
 SEEDS ?= 10000
+FOLDER = $(or $(DATA),$(error give the folder of the traces: make $@ DATA=folder))
 PANELS ?= alibaba2018_cluster azure_v2_fleet azure_vm_arrivals bitbrains_rnd cloud_pools dlrm2025 \
   fisher gentd26_requests_10min gentd26_requests_1min helios_earth_vc nab_cloudwatch nasa95 \
   openb2023 philly_nodes servegen worldcup98
@@ -19,7 +21,7 @@ LLM_SEEDS ?= 5
 LLM_TRACES ?= burst level ramp stationary azure mooncake servegen
 LLM_STARTUPS ?= 60s 180s
 LLM_POLICIES ?= harmony,planner,planner_constant,hpa,keda,trail,fixed,oracle
-LLM      = $(BIN)/harmony bench llm --data-dir $(DATA) --policies $(LLM_POLICIES) --keep build/llm/runs
+LLM      = $(BIN)/harmony bench llm --data-dir $(FOLDER) --policies $(LLM_POLICIES) --keep build/llm/runs
 COMMA    := ,
 EMPTY    :=
 SPACE    := $(EMPTY) $(EMPTY)
@@ -32,7 +34,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install arena demo docs install-locked release up test test-slow test-failed test-reliability test-random test-cluster simulate bench-forecast bench-decide bench-llm lint types architecture collect mirror golden image clean
 
 help: ## Show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 18
 
 install: $(STAMP) ## Create .venv and install Harmony under the constraints file
 
@@ -77,6 +79,7 @@ test-slow: install ## Run the slow tests: statistics, whole platforms, a real br
 	$(PYTEST) -m slow --timeout=900 $(ARGS)
 
 test-failed: install ## What failed in the last run again, one after the other; more than 3 fail at once
+	@test -e .pytest_cache/v/cache/lastfailed || { echo "the last run named no test that failed: nothing to run again" >&2; exit 1; }
 	n=$$($(BIN)/python -c 'import json; print(len(json.load(open(".pytest_cache/v/cache/lastfailed"))))'); \
 	  [ "$$n" -le 3 ] || { echo "$$n tests failed: more than 3" >&2; exit 1; }
 	$(BIN)/python -m pytest --last-failed --last-failed-no-failures none -v $(ARGS)
@@ -99,7 +102,7 @@ bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	mkdir -p build/bench
 	for panel in $(PANELS); do \
-	  $(BIN)/harmony bench forecast --data $(DATA)/$$panel.parquet --models harmony,model,known_level,peers \
+	  $(BIN)/harmony bench forecast --data $(FOLDER)/$$panel.parquet --models harmony,model,known_level,peers \
 	    --json build/bench/$$panel.json $(ARGS) || exit 1; \
 	done
 	$(BIN)/harmony bench forecast-summary $(PANELS:%=build/bench/%.json)
@@ -107,7 +110,7 @@ bench-forecast: install ## Forecast benchmark of every panel in DATA (a folder) 
 bench-decide: install ## Benchmark of deciders on every panel in DATA (a folder) into build/bench
 	mkdir -p build/bench
 	for panel in $(PANELS); do \
-	  $(BIN)/harmony bench decide --data $(DATA)/$$panel.parquet \
+	  $(BIN)/harmony bench decide --data $(FOLDER)/$$panel.parquet \
 	    --json build/bench/decide-$$panel.json $(ARGS) || exit 1; \
 	done
 	$(BIN)/harmony bench decide-summary $(PANELS:%=build/bench/decide-%.json) \

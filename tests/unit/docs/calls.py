@@ -10,6 +10,7 @@ What is looked at, by program:
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import subprocess
@@ -76,15 +77,33 @@ def _make(arguments: list[str]) -> None:
         given = _MAKE_VARIABLE.fullmatch(word)
         if given and f"$({given[1]})" not in text and f"$(or $({given[1]})" not in text:
             raise ValueError(f"the Makefile reads no {given[1]}")
-    done = subprocess.run(
-        ["make", "-n", "-C", str(REPO), *arguments], capture_output=True, text=True, check=False
-    )
+    check_recipe(planned(arguments))
+
+
+def planned(arguments: list[str]) -> str:
+    """What make would run, each command on a line of its own.
+
+    Raises:
+        ValueError: It would refuse.
+    """
+    command = ["make", "--no-print-directory", "-n", "-C", str(REPO), *arguments]
+    # what the tests' own make was called with (`make test ARGS=tests/unit`) is nothing to this one
+    own = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    done = subprocess.run(command, env=own, capture_output=True, text=True, check=False)
     if done.returncode:
         raise ValueError(done.stderr.strip())
-    for line in done.stdout.replace("\\\n", " ").splitlines():
+    return done.stdout.replace("\\\n", " ")
+
+
+def check_recipe(recipe: str) -> None:
+    """See that we would understand each call of ours; in a loop, the first of its turns."""
+    for line in recipe.splitlines():
         ours = re.search(r"\.venv/bin/harmony ([^|;]*?)(?: \|\| exit 1)?(?:;.*)?$", line)
-        if ours and "$" not in ours[1]:  # a loop's own variables are not known here
-            parse("harmony", shlex.split(ours[1]))
+        if ours:
+            call = ours[1]
+            for name, first in re.findall(r"for (\w+) in (?:\$\(seq )?(\w+)", line):
+                call = call.replace(f"${name}", first)
+            parse("harmony", shlex.split(call))
 
 
 def _docker(arguments: list[str]) -> None:
