@@ -31,7 +31,7 @@ from services.lab.bench.ablate.tails import (
     with_tail,
 )
 from services.lab.bench.decide.deployed import Deployed
-from services.lab.bench.decide.forecasts import Forecasts, on_course
+from services.lab.bench.decide.forecasts import Forecasts, check_prelude, on_course
 from services.lab.bench.decide.frontier import block_sums
 from services.lab.bench.decide.run import capacity_beliefs, lead_draws, oracle_run, task_block
 from services.lab.bench.decide.task import DecideTask
@@ -73,8 +73,13 @@ def compare_tails(
         run: What is run.
         tell: Called with lines of progress.
         train: The trained forecaster.
+
+    Raises:
+        InvalidInput: No forecast precedes the counted part.
     """
-    task, model = run.task, train()
+    task = run.task
+    check_prelude(task)
+    model = train()
     parts = make_parts(task, model, run.seed, tell)
     shipped = issued(task.forecast, parts, HARMONY, model)
     forecasts = on_course(task, parts.replayed, shifted_paths(parts, shipped))

@@ -15,6 +15,7 @@ from forecaster.online.hedge import Hedge
 from forecaster.predict import TrainedModel
 from forecaster.quantiles import shift_paths
 from services.kernel.clock import make_rng
+from services.kernel.errors import InvalidInput
 from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Tell
 from services.lab.bench.forecast.own_arms import ModelArm
@@ -186,6 +187,24 @@ def replayed_origins(task: DecideTask) -> Origins:
     return Origins(
         np.concatenate([late.which, inside.which]),
         np.concatenate([late.position, inside.position]),
+    )
+
+
+def check_prelude(task: DecideTask) -> None:
+    """See that the first counted step of each workload can have been forecast before it.
+
+    Raises:
+        InvalidInput: No forecast of late validation ends in the steps before the counted part.
+    """
+    origins = replayed_origins(task)
+    step = origins.position + 1 - np.array(task.forecast.validation_ends)[origins.which]
+    before = origins.which[(step < 0) & (step >= -task.n_prelude)]
+    if set(origins.which) == set(before):
+        return
+    given, horizon = task.options.max_test_steps, task.forecast.protocol.horizon
+    raise InvalidInput(
+        f"--max-test-steps={given}: {2 * horizon} or more are right; half as many come before "
+        f"those that are counted, and a forecast of {horizon} steps must end in them"
     )
 
 

@@ -22,6 +22,7 @@ from services.lab.bench.ablate.decider_arms import BASE
 from services.lab.bench.ablate.record import decision_sums
 from services.lab.bench.decide.deployed import Deployed
 from services.lab.bench.decide.figures import number
+from services.lab.bench.decide.forecasts import check_prelude
 from services.lab.bench.decide.frontier import block_sums
 from services.lab.bench.decide.run import lead_draws, task_block
 from services.lab.bench.forecast.arm import Tell
@@ -85,10 +86,11 @@ def bench_loads(
         keep: Stores the document, or a longer one of the same run.
 
     Raises:
-        InvalidInput: An arm is unknown.
+        InvalidInput: An arm is unknown, or no forecast precedes the counted part.
     """
     arms = chosen_arms(run.task.names, names)
     if run.is_open_loop:
+        check_prelude(run.task.decide)
         arms = judged(arms, is_learned=bool(run.ages))
     whole = None
     for at, (task, age) in enumerate(product(run.tasks, run.ages or (None,))):

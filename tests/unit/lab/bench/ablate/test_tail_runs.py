@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtri
 
+from forecaster.predict import TrainedModel
 from forecaster.quantiles import interpolation_matrix
+from services.kernel.errors import InvalidInput
 from services.lab.bench.ablate.run import Ablation
 from services.lab.bench.ablate.tail_runs import AHEAD, CHECKED, compare_tails, tail_laws
 from services.lab.bench.ablate.tails import exponential_scale
 from services.lab.bench.forecast.arm import LEVELS
 from tests.unit.lab.bench.ablate.trained import TrainedTask
+from tests.unit.lab.bench.loads.small import load_task
 
 
 def test_the_exponential_tail_is_that_of_the_product() -> None:
@@ -34,6 +37,15 @@ def test_excesses_raise_the_fitted_tail_alone() -> None:
     assert fitted[1][1] > fitted[0][1] + 1.0
     plain = [laws["exponential"].checked for laws in at_end]
     assert np.array_equal(plain[0], plain[1])
+
+
+def test_too_few_steps_are_refused_before_a_forecaster_is_trained() -> None:
+    def train() -> TrainedModel:
+        raise AssertionError("nothing is to be trained")
+
+    run = Ablation(load_task(20).decide, (0.01,), seed=7)
+    with pytest.raises(InvalidInput, match="--max-test-steps=20: 24 or more are right"):
+        compare_tails(run, lambda _line: None, train)
 
 
 @pytest.mark.slow

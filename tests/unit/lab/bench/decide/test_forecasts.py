@@ -9,10 +9,12 @@ import pytest
 
 from forecaster.dataset import Origins
 from forecaster.predict import TrainedModel
+from services.kernel.errors import InvalidInput
 from services.lab.bench.decide import forecasts
 from services.lab.bench.decide.forecasts import (
     LEVEL_STEPS,
     Forecasts,
+    check_prelude,
     learned,
     level_known,
     perfect,
@@ -21,6 +23,7 @@ from services.lab.bench.decide.task import DecideTask
 from services.lab.bench.forecast.arm import LEVELS, Prediction, Tell
 from services.lab.bench.forecast.task import BenchTask
 from tests.unit.lab.bench.decide.tasks import decide_task, wave
+from tests.unit.lab.bench.loads.small import load_task
 
 HORIZON = 12
 
@@ -144,3 +147,13 @@ def test_who_knows_the_level_knows_nothing_of_the_steps_own_luck() -> None:
     change = moved.quantiles[:, 0, middle, 0] / calm.quantiles[:, 0, middle, 0] - 1.0
     assert abs(change[step]) < 1e-5
     assert np.all(change[step + 1 : step + 1 + LEVEL_STEPS] > 5e-5)
+
+
+@pytest.mark.parametrize(("max_test_steps", "is_enough"), [(22, False), (24, True), (60, True)])
+def test_a_prelude_that_holds_no_forecast_is_refused(max_test_steps: int, is_enough: bool) -> None:
+    task = load_task(max_test_steps).decide
+    if is_enough:
+        check_prelude(task)
+    else:
+        with pytest.raises(InvalidInput, match="--max-test-steps=22: 24 or more are right"):
+            check_prelude(task)

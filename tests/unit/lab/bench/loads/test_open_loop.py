@@ -91,6 +91,15 @@ def test_an_age_before_the_first_forecast_is_refused() -> None:
         sums_of(TASK, (0.05,), 40)
 
 
+def test_too_few_steps_are_refused_before_anything_is_forecast() -> None:
+    def forecasts_of(_: str) -> LoadForecasts:
+        raise AssertionError("nothing is to be forecast")
+
+    bench = LoadBench((load_task(20),), (0.01,), 7, "drawn", is_open_loop=True)
+    with pytest.raises(InvalidInput, match="--max-test-steps=20: 24 or more are right"):
+        bench_loads(bench, ["loads_permuted"], forecasts_of, lambda _: None, lambda _: None)
+
+
 def mixed_task() -> Any:
     """Replicas of the first service bear all loads together, the others' one load each alone."""
     response = TASK.truth.response
